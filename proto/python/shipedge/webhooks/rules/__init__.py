@@ -1,0 +1,3 @@
+"""
+Rules of the contract that both services enforce: URLs, addresses and headers. Pure.
+"""
