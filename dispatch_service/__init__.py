@@ -1,0 +1,3 @@
+"""
+Takes typed events from OMS services and delivers webhooks.
+"""

@@ -1,0 +1,41 @@
+"""
+From an event to the bytes of a body. Pure: the same event gives the same
+bytes on every machine.
+"""
+
+from collections.abc import Mapping
+
+from msgspec.json import Encoder
+from shipedge.webhooks.events.v1.event_pb2 import Event
+
+from .offers import Contract, Key
+from .registry import CONTRACTS
+
+_ENCODER = Encoder()
+
+
+def render(
+    event: Event,
+    event_type: str,
+    payload_version: str,
+    contracts: Mapping[Key, Contract] = CONTRACTS,
+) -> bytes:
+    """
+    Render *event* as UTF-8 JSON without added white space.
+
+    The keys stand in the order of the contract. The event must have passed
+    `check`, and must be one that raises *event_type*; whether it meets the
+    conditions of that event type is the routing's business.
+
+    Raises `LookupError` if there is no such payload version and `ValueError`
+    if *event* is not of a kind that raises the event type.
+    """
+    contract = contracts.get((event_type, payload_version))
+    if contract is None:
+        message = f"There is no payload version {payload_version!r} of {event_type!r}."
+        raise LookupError(message)
+    field = event.WhichOneof("payload")
+    if field not in contract.offer.raised_by:
+        message = f"An event with the payload {field!r} does not raise {event_type!r}."
+        raise ValueError(message)
+    return _ENCODER.encode(contract.build(event, getattr(event, field), contract.wire_name))
