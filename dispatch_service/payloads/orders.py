@@ -8,6 +8,7 @@ from typing import NamedTuple, TypeAlias
 from google.protobuf.timestamp_pb2 import Timestamp
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
+    OrderItemsStatusChanged,
     OrderSentToFulfillment,
     OrderStatusChanged,
     OrderUpdated,
@@ -92,7 +93,7 @@ def status_of(order: Order) -> str | None:
     return shown(ORDER_STATUSES, order.status, order.status_label)
 
 
-def status_after(change: OrderChange) -> str | None:
+def status_after(change: OrderChange | OrderItemsStatusChanged) -> str | None:
     """
     Write the status that the order has after *change*.
 

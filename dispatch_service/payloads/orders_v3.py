@@ -1,5 +1,5 @@
 """
-Version 3 of the order family: the builders. The shapes are in `order_shapes`.
+Version 3 of the order family: the builders. The shapes are in `orders_v3_shapes`.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from shipedge.webhooks.events.v1.order_pb2 import (
 )
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_DIVIDED
 
-from . import order_shapes as shapes
+from . import orders_v3_shapes as shapes
 from .envelope import envelope
 from .money import optional_price
 from .offers import Builder, Key

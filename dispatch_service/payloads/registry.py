@@ -6,7 +6,18 @@ offers, each joined with its builder.
 from collections.abc import Mapping
 from typing import get_type_hints
 
-from . import corrections, orders_v1, orders_v2, orders_v3
+from . import (
+    corrections,
+    endpoints,
+    levels,
+    order_items,
+    orders_v1,
+    orders_v2,
+    orders_v3,
+    refunds,
+    replenishments,
+    returns,
+)
 from .offers import Builder, Contract, Key, Offer, read_offers, wire_name
 
 
@@ -43,10 +54,14 @@ BUILDERS: Mapping[Key, Builder] = {
     **orders_v1.BUILDERS,
     **orders_v2.BUILDERS,
     **orders_v3.BUILDERS,
+    **order_items.BUILDERS,
+    **refunds.BUILDERS,
     **corrections.BUILDERS,
+    **levels.BUILDERS,
+    **replenishments.BUILDERS,
+    **returns.BUILDERS,
+    **endpoints.BUILDERS,
 }
 
 OFFERS = read_offers()
-CONTRACTS = assemble(
-    {name: offer for name, offer in OFFERS.items() if (name, "v3") in BUILDERS}, BUILDERS
-)
+CONTRACTS = assemble(OFFERS, BUILDERS)

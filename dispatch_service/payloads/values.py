@@ -61,3 +61,11 @@ def optional_date(message: Message, field: str) -> str | None:
     Write the date in *field* of *message*; null where it is unset.
     """
     return calendar_date(getattr(message, field)) if message.HasField(field) else None
+
+
+def optional_plain_time(message: Message, field: str) -> str | None:
+    """
+    Write the moment in *field* of *message* as versions 1 and 2 do; null
+    where it is unset.
+    """
+    return _plain(getattr(message, field).seconds) if message.HasField(field) else None
