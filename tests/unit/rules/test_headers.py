@@ -51,6 +51,7 @@ _BAD_VALUE = "the value holds a character outside visible ASCII, space and tab"
         ("Content-Type", _RESERVED),
         ("Content-Encoding", _RESERVED),
         ("traceparent", _RESERVED),
+        ("X-Shipedge-Topic", _RESERVED),
     ],
 )
 def test_names(name: str, why: str | None) -> None:

@@ -22,7 +22,7 @@ _RESERVED = frozenset(
     | {"upgrade", "expect", "http2-settings", "accept-encoding"}
     | {"user-agent", "content-type", "content-encoding", "traceparent", "tracestate"}
 )
-_RESERVED_PREFIXES = ("proxy-", "webhook-")
+_RESERVED_PREFIXES = ("proxy-", "webhook-", "x-shipedge-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
