@@ -4,6 +4,8 @@ definitions. Pure: no I/O, no clock, no environment.
 """
 
 from .checks import check
+from .contracts import example_body, example_event, schema
+from .registry import CONTRACTS
 from .rendering import render
 
-__all__ = ["check", "render"]
+__all__ = ["CONTRACTS", "check", "example_body", "example_event", "render", "schema"]

@@ -7,7 +7,7 @@ from typing import Annotated
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
-from .envelope import Envelope, Sequence, envelope
+from .envelope import Sequence, SystemEnvelope, envelope
 from .fields import Instant, Part, Quantity, note
 from .offers import Builder, Key
 from .states import ENDPOINT_STATES, EndpointStateText
@@ -40,7 +40,7 @@ class EndpointDataV3(Part, frozen=True, kw_only=True):
     endpoint: Annotated[EndpointV3, note("The endpoint as it is now.")]
 
 
-class EndpointBodyV3(Envelope, frozen=True, kw_only=True):
+class EndpointBodyV3(SystemEnvelope, frozen=True, kw_only=True):
     """
     The endpoint of a subscription changed.
     """

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from msgspec import Struct
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
-from .fields import Instant, note
+from .fields import Instant, ResourceId, note
 from .values import instant
 
 Sequence = Annotated[
@@ -16,9 +16,9 @@ Sequence = Annotated[
 ]
 
 
-class Envelope(Struct, frozen=True, kw_only=True, gc=False):
+class SystemEnvelope(Struct, frozen=True, kw_only=True, gc=False):
     """
-    What every body of version 3 begins with.
+    What the bodies of the system's own event types begin with.
     """
 
     event_id: Annotated[
@@ -27,14 +27,25 @@ class Envelope(Struct, frozen=True, kw_only=True, gc=False):
     event: Annotated[str, note("The event type and the payload version.")]
     api_version: Annotated[str, note("The payload version.")]
     occurred_at: Annotated[Instant, note("When it happened.")]
-    account_id: Annotated[int | None, note("The account that it happened in.")]
+    account_id: Annotated[
+        ResourceId | None,
+        note("The account that it happened in; null for a warehouse's own events."),
+    ]
+
+
+class Envelope(SystemEnvelope, frozen=True, kw_only=True):
+    """
+    What every other body of version 3 begins with.
+    """
+
+    account_id: Annotated[ResourceId, note("The account that it happened in.")]
 
 
 def envelope(event: Event, wire_name: str) -> dict[str, Any]:
     """
     Build the keys that surround the data of *event*.
 
-    A warehouse's own events belong to no account: theirs is null.
+    Only the system's events about the webhooks of a warehouse have no account.
     """
     return {
         "event_id": event.event_id,

@@ -55,7 +55,7 @@ class Body(Struct, frozen=True, kw_only=True, gc=False):
     """
 
     event: Annotated[str, note("The event type and, from version 2 on, the payload version.")]
-    account_id: Annotated[int, note("The account that it happened in.")]
+    account_id: Annotated[ResourceId, note("The account that it happened in.")]
 
 
 class Part(Struct, frozen=True, kw_only=True, gc=False):

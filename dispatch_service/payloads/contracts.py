@@ -1,0 +1,90 @@
+"""
+What customers code against: the JSON Schema and an example of every payload
+version of every event type.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from msgspec.json import schema as schema_of
+from shipedge.webhooks.events.v1.event_pb2 import Event
+
+from . import examples_goods, examples_orders, examples_returns
+from .offers import Contract
+from .registry import CONTRACTS
+from .rendering import render
+
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+BASE_URL: Final = "https://webhooks.shipedge.com/schemas"
+
+_EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
+    **examples_orders.EXAMPLES,
+    **examples_goods.EXAMPLES,
+    **examples_returns.EXAMPLES,
+}
+
+
+def schema(event_type: str, payload_version: str) -> dict[str, Any]:
+    """
+    Write the JSON Schema (2020-12) of a payload version.
+
+    It allows keys that it does not list, at every level, since adding a key
+    at the end is the one change that a payload version may see.
+
+    Raises `LookupError` if there is no such payload version.
+    """
+    return schema_for(_contract(event_type, payload_version))
+
+
+def schema_for(contract: Contract) -> dict[str, Any]:
+    """
+    Write the JSON Schema of *contract*.
+    """
+    generated = schema_of(contract.shape)
+    definitions = generated["$defs"]
+    body = definitions.pop(contract.shape.__name__)
+    body["properties"]["event"]["const"] = contract.wire_name
+    if "api_version" in body["properties"]:
+        body["properties"]["api_version"]["const"] = contract.payload_version
+    for shape in (body, *definitions.values()):
+        shape["additionalProperties"] = True
+    offer = contract.offer
+    return {
+        "$schema": DIALECT,
+        "$id": f"{BASE_URL}/{contract.wire_name}.json",
+        **body,
+        "title": f"{offer.title}, payload version {contract.payload_version[1:]}",
+        "description": offer.description,
+        "$defs": definitions,
+    }
+
+
+def example_event(event_type: str) -> Event:
+    """
+    Make a realistic event that raises *event_type*.
+
+    Raises `LookupError` if there is no such event type.
+    """
+    make = _EXAMPLES.get(event_type)
+    if make is None:
+        message = f"There is no event type {event_type!r}."
+        raise LookupError(message)
+    return make(event_type)
+
+
+def example_body(event_type: str, payload_version: str) -> bytes:
+    """
+    Render the example of *event_type*.
+
+    Raises `LookupError` if there is no such payload version.
+    """
+    _contract(event_type, payload_version)
+    return render(example_event(event_type), event_type, payload_version)
+
+
+def _contract(event_type: str, payload_version: str) -> Contract:
+    contract = CONTRACTS.get((event_type, payload_version))
+    if contract is None:
+        message = f"There is no payload version {payload_version!r} of {event_type!r}."
+        raise LookupError(message)
+    return contract
