@@ -1,0 +1,71 @@
+"""
+Logs: one wide line for each unit of work, of named fields only.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+_LONGEST_TEXT = 500
+_ALWAYS = frozenset({"event", "level", "timestamp", "exception", "exc_info", "stack_info"})
+
+ALLOWED = _ALWAYS | {
+    "action", "account", "address", "attempt", "attempts", "bytes", "caller", "changes", "code",
+    "config_address", "count", "delivery", "detail", "domain_event", "duration_ms", "endpoint",
+    "environment", "error", "error_id", "error_type", "event_type", "events", "failure_kind",
+    "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version", "port",
+    "problem", "reason", "requested_by", "resource", "response_code", "revision", "seconds",
+    "service", "signal", "state", "store", "subscription", "subscriptions", "trigger", "url",
+    "version", "waiting",
+}  # fmt: skip
+"""
+The fields that may be logged; others are replaced by their names, so that nothing secret slips in.
+"""
+
+
+def configure(*, level: str, console: bool) -> None:
+    """
+    Send all logs to standard error: for people or one JSON object a line.
+    """
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        only_allowed,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        if console
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(
+            logging.getLevelNamesMapping()[level.upper()]
+        ),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+
+
+def only_allowed(
+    _logger: object, _method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """
+    Drop fields that are not on the list and cut long texts.
+    """
+    dropped = [name for name in fields if name not in ALLOWED]
+    for name in dropped:
+        del fields[name]
+    if dropped:
+        fields["detail"] = f"fields not allowed in logs: {', '.join(sorted(dropped))}"
+    for name, value in fields.items():
+        if isinstance(value, str) and len(value) > _LONGEST_TEXT and name != "exception":
+            fields[name] = value[:_LONGEST_TEXT] + "…"
+    return fields

