@@ -191,8 +191,10 @@ def _value_check(field: FieldDescriptor, kind: Descriptor) -> Check:
 
 def _money_check(name: str, rule: Rule) -> Check:
     def check(value: Money, currencies: set[str]) -> Iterable[Fault]:
+        if (wrong := rule(value)) is not None:
+            return [(name, wrong)]
         currencies.add(value.currency_code)
-        return _NONE if (wrong := rule(value)) is None else [(name, wrong)]
+        return _NONE
 
     return check
 

@@ -72,7 +72,7 @@ def _payload(payload: Message, field: str, size: int) -> list[Fault]:
     if rule := _WHOLE.get(field):
         found += rule(payload)
     if len(currencies) > 1:
-        found += _other_currencies(payload)
+        found += _other_currencies(payload, currencies)
     if size >= _BYTES_OF_MAX_LINES and (lines := _count_lines(payload)) > MAX_LINES:
         found.append(("", f"must not have more than {MAX_LINES} lines in all, has {lines}"))
     return found
@@ -122,8 +122,12 @@ def _walk(message: Message) -> Iterator[tuple[str, FieldDescriptor, Any]]:
                     yield f"{path}.{inner}", inner_field, inner_value
 
 
-def _other_currencies(payload: Message) -> list[Fault]:
-    amounts = [(path, value) for path, _, value in _walk(payload) if isinstance(value, Money)]
+def _other_currencies(payload: Message, currencies: set[str]) -> list[Fault]:
+    amounts = [
+        (path, value)
+        for path, _, value in _walk(payload)
+        if isinstance(value, Money) and value.currency_code in currencies
+    ]
     first = amounts[0][1].currency_code
     return [
         (path, f"must be in {first} as the other amounts of the order")
