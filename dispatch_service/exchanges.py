@@ -78,6 +78,7 @@ def wire_form(request: OutboundRequest) -> bytes:
     lines = b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
     start = f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n".encode()
     head = b"%bContent-Length: %d\r\n%b\r\n" % (start, len(request.body), lines)
-    if not _HEAD.fullmatch(head):
+    # The count tells a header that smuggles in a well-formed line of its own.
+    if head.count(b"\r\n") != len(request.headers) + 4 or not _HEAD.fullmatch(head):
         raise ExchangeFailedError(FailureKind.INTERNAL, "the request cannot be written")
     return head + request.body

@@ -143,28 +143,27 @@ async def https_receiver(
     host: str = HOST,
     certificate: trustme.LeafCert | None = None,
     client_authority: trustme.CA | None = None,
-    listen: str = "127.0.0.1",
+    max_tls: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
 ) -> AsyncIterator[Receiver]:
     """
     Run an HTTPS receiver; with a client authority it demands a certificate of its clients.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.maximum_version = max_tls
     (certificate or server_certificate(HOST, "127.0.0.1", "localhost")).configure_cert(context)
     if client_authority is not None:
         client_authority.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED
-    async with _receiver(script, "https", host, context, listen) as receiver:
+    async with _receiver(script, "https", host, context) as receiver:
         yield receiver
 
 
 @asynccontextmanager
-async def http_receiver(
-    script: Script, *, host: str = HOST, listen: str = "127.0.0.1"
-) -> AsyncIterator[Receiver]:
+async def http_receiver(script: Script, *, host: str = HOST) -> AsyncIterator[Receiver]:
     """
     Run a receiver without TLS.
     """
-    async with _receiver(script, "http", host, None, listen) as receiver:
+    async with _receiver(script, "http", host, None) as receiver:
         yield receiver
 
 
@@ -184,13 +183,13 @@ async def raw_receiver(
         receiver.connections += 1
         await script(reader, writer)
 
-    async with _listening(receiver, connected, None, "127.0.0.1"):
+    async with _listening(receiver, connected, None):
         yield receiver
 
 
 @asynccontextmanager
 async def _receiver(
-    script: Script, scheme: str, host: str, context: ssl.SSLContext | None, listen: str
+    script: Script, scheme: str, host: str, context: ssl.SSLContext | None
 ) -> AsyncIterator[Receiver]:
     receiver = Receiver(scheme=scheme, host=host, port=0, ca_pem=ca_pem())
 
@@ -201,7 +200,7 @@ async def _receiver(
             receiver.requests.append(received)
             await script(received)
 
-    async with _listening(receiver, connected, context, listen):
+    async with _listening(receiver, connected, context):
         yield receiver
 
 
@@ -210,7 +209,6 @@ async def _listening(
     receiver: Receiver,
     connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
     context: ssl.SSLContext | None,
-    listen: str,
 ) -> AsyncIterator[None]:
     """
     Listen on a free port; at the end cut every connection and await its script's end.
@@ -231,7 +229,7 @@ async def _listening(
             writer.transport.abort()
             scripts.discard(task)
 
-    server = await asyncio.start_server(guarded, listen, 0, ssl=context, backlog=1024)
+    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=context, backlog=1024)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield

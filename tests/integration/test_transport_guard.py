@@ -1,0 +1,352 @@
+"""
+What the guard dials, seen at the seam that connects.
+"""
+
+import asyncio
+import socket
+import threading
+
+import httpx
+import pytest
+
+from dispatch_service.connection_pool import ConnectionPool
+from dispatch_service.dialler import connect_tcp
+from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
+from dispatch_service.outcomes import FailureKind
+from dispatch_service.resolver import Resolver
+from dispatch_service.transport import GuardedTransport
+from shipedge.webhooks.rules.addresses import AllowList
+from shipedge.webhooks.rules.urls import UrlRules, parse_url
+from tests.integration.receivers import HOST, Received, answering, http_receiver, https_receiver
+from tests.integration.transports import (
+    LOOPBACK,
+    LOOPS,
+    RecordingDialler,
+    guarded_transport,
+    outbound,
+    settled,
+)
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC = "93.184.216.34"
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """
+    Run every test on both event loops.
+    """
+    return request.param
+
+
+async def failure(transport: GuardedTransport, request: OutboundRequest) -> ExchangeFailedError:
+    """
+    The failure in which an exchange ends.
+    """
+    with pytest.raises(ExchangeFailedError) as raised:
+        await transport.exchange(request)
+    return raised.value
+
+
+class Redirector:
+    """
+    Connects to a receiver on loopback in place of whatever address was dialled.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.dialled: list[str] = []
+
+    async def connect(self, address: str, port: int) -> socket.socket:
+        """
+        Note the address, and connect to the receiver.
+        """
+        del port
+        self.dialled.append(address)
+        return await connect_tcp("127.0.0.1", self._port)
+
+
+async def test_rebinding_between_connections() -> None:
+    """
+    A name that moves to an internal address is refused at the next connection.
+
+    The kept-alive connection goes on: it leads to the address that was judged.
+    """
+    answers = {HOST: (PUBLIC,)}
+    allow_peer = UrlRules(allow=AllowList.parse(["127.0.0.1/32:*"]))
+    pool = ConnectionPool()
+    async with https_receiver(answering()) as receiver:
+        redirector = Redirector(receiver.port)
+        async with guarded_transport(
+            receiver, answers=answers, rules=allow_peer, connect=redirector.connect, pool=pool
+        ) as transport:
+            await transport.exchange(outbound(receiver))
+            answers[HOST] = ("10.9.9.9",)
+            await transport.exchange(outbound(receiver))
+            receiver.drop_connections()
+            await settled(transport)
+            failed = await failure(transport, outbound(receiver, owner="accounts/200"))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert "10.9.9.9" not in failed.error
+    assert "10.9.9.9" in failed.detail
+    assert redirector.dialled == [PUBLIC]
+    assert receiver.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (PUBLIC, "10.0.0.5"),
+        ("10.0.0.5", PUBLIC),
+        (PUBLIC,) * 9 + ("::1",),
+        (PUBLIC, "fe80::1%eth0"),
+    ],
+)
+async def test_mixed_answers(answers: tuple[str, ...]) -> None:
+    """
+    One answer that is not public refuses the name, wherever it stands among the others.
+    """
+    recording = RecordingDialler()
+
+    async with guarded_transport(
+        answers={"a.com": answers}, rules=UrlRules(), connect=recording.connect
+    ) as transport:
+        failed = await failure(transport, outbound("https://a.com/"))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert recording.dialled == []
+
+
+async def test_peer_is_judged_after_connecting() -> None:
+    """
+    Should the socket end up at another address than the one judged, it is closed unused.
+    """
+    async with https_receiver(answering()) as receiver:
+        redirector = Redirector(receiver.port)
+        async with guarded_transport(
+            receiver, answers={HOST: (PUBLIC,)}, rules=UrlRules(), connect=redirector.connect
+        ) as transport:
+            failed = await failure(transport, outbound(receiver))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert redirector.dialled == [PUBLIC]
+    assert receiver.requests == []
+
+
+async def test_every_address_is_tried() -> None:
+    """
+    Up to four addresses are tried in order until one answers.
+    """
+    answers = {HOST: ("127.0.0.2", "127.0.0.3", "127.0.0.1")}
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, answers=answers) as transport,
+    ):
+        answer = await transport.exchange(outbound(receiver))
+
+    assert answer.remote_address == "127.0.0.1"
+
+
+async def test_hanging_address_leaves_time_for_the_next() -> None:
+    """
+    An address that does not answer uses up its share of the deadline, not all of it.
+    """
+    dialled: list[str] = []
+
+    async def connect(address: str, port: int) -> socket.socket:
+        dialled.append(address)
+        if address == "127.0.0.2":
+            await asyncio.Event().wait()
+        return await connect_tcp(address, port)
+
+    answers = {HOST: ("127.0.0.2", "127.0.0.1")}
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, answers=answers, connect=connect) as transport,
+    ):
+        answer = await transport.exchange(outbound(receiver, deadline_seconds=1.0))
+
+    assert dialled == ["127.0.0.2", "127.0.0.1"]
+    assert answer.status_code == 200
+
+
+async def test_nobody_answers() -> None:
+    """
+    Addresses that all hang are a timeout, addresses that refuse a failed connection.
+    """
+
+    async def hang(address: str, port: int) -> socket.socket:
+        del address, port
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    request = outbound("https://a.com/", deadline_seconds=0.2)
+    answers = {"a.com": (PUBLIC, "8.8.8.8")}
+    async with guarded_transport(answers=answers, connect=hang) as transport:
+        hung = await failure(transport, request)
+    async with guarded_transport(answers=answers, connect=RecordingDialler().connect) as transport:
+        refused = await failure(transport, request)
+
+    assert hung.kind is FailureKind.TIMEOUT
+    assert (refused.kind, refused.error) == (
+        FailureKind.CONNECT,
+        "cannot connect: connection refused",
+    )
+
+
+async def test_redirects_are_not_followed() -> None:
+    """
+    A redirect to the metadata service is an answer and nothing more, and blocked if followed.
+    """
+    script = answering(307, b"", ("Location: http://169.254.169.254/latest/meta-data/",))
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        answer = await transport.exchange(outbound(receiver))
+        async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.post(receiver.url)
+
+    assert answer.status_code == 307
+
+
+async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    No variable of the environment leads a request elsewhere.
+    """
+
+    async def never(received: Received) -> None:
+        await received.answer(500)
+
+    async with (
+        http_receiver(never) as proxy,
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver) as transport,
+    ):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        answer = await transport.exchange(outbound(receiver))
+        async with httpx.AsyncClient(transport=transport) as client:
+            response = await client.post(receiver.url)
+
+    assert (answer.status_code, response.status_code) == (200, 200)
+    assert proxy.connections == 0
+
+
+async def test_slow_name_ends_with_the_deadline() -> None:
+    """
+    A name server that hangs costs its caller the deadline, and others nothing.
+    """
+    hang = threading.Event()
+
+    def lookup(host: str) -> tuple[str, ...]:
+        if host.startswith("slow"):
+            hang.wait()
+        return ("127.0.0.1",)
+
+    resolver = Resolver(lookup, threads=16, per_owner=2)
+    try:
+        slow = [
+            asyncio.create_task(resolver.resolve("accounts/100", f"slow{number}.com"))
+            for number in range(20)
+        ]
+        await asyncio.sleep(0)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await resolver.resolve("accounts/100", "good.com")
+        good = await asyncio.wait_for(resolver.resolve("accounts/200", "good.com"), 1)
+    finally:
+        hang.set()
+    answers = await asyncio.gather(*slow)
+    resolver.close()
+
+    assert good == ("127.0.0.1",)
+    assert answers == [("127.0.0.1",)] * 20
+
+
+async def test_one_lookup_at_a_time() -> None:
+    """
+    Callers that ask for the same name at once share a lookup, and later ones its cached answer.
+    """
+    asked: list[str] = []
+    go = threading.Event()
+
+    def lookup(host: str) -> tuple[str, ...]:
+        asked.append(host)
+        go.wait()
+        return () if host == "none.com" else (PUBLIC,)
+
+    resolver = Resolver(lookup)
+    waiting = [asyncio.create_task(resolver.resolve("a", "a.com")) for _ in range(10)]
+    nothing = asyncio.create_task(resolver.resolve("a", "none.com"))
+    await asyncio.sleep(0)
+    waiting.pop().cancel()
+    go.set()
+    answers = await asyncio.gather(*waiting, nothing)
+    again = await resolver.resolve("b", "a.com"), await resolver.resolve("b", "none.com")
+    resolver.close()
+
+    assert answers == [(PUBLIC,)] * 9 + [()]
+    assert again == ((PUBLIC,), ())
+    assert sorted(asked) == ["a.com", "none.com"]
+
+
+async def test_lookup_that_breaks_is_no_answer() -> None:
+    """
+    An exception in a lookup is a name without addresses, and its thread works on.
+    """
+
+    def lookup(host: str) -> tuple[str, ...]:
+        raise RuntimeError(host)
+
+    resolver = Resolver(lookup, threads=1)
+    answers = [await resolver.resolve("a", f"{number}.com") for number in range(3)]
+    resolver.close()
+
+    assert answers == [(), (), ()]
+
+
+async def test_deadline_covers_the_lookup() -> None:
+    """
+    The deadline ends an attempt that still waits for its name.
+    """
+    hang = threading.Event()
+
+    class Slow(dict[str, tuple[str, ...]]):
+        """
+        A name server that does not answer.
+        """
+
+        def get(self, key: str, default: object = None) -> tuple[str, ...]:
+            """
+            Hang.
+            """
+            del key, default
+            hang.wait()
+            return ()
+
+    async with guarded_transport(answers=Slow()) as transport:
+        failed = await failure(transport, outbound("https://a.com/", deadline_seconds=0.1))
+        hang.set()
+
+    assert failed.kind is FailureKind.TIMEOUT
+    assert failed.error == "the deadline passed while the host name was being resolved"
+    assert failed.timings.dns_us is not None
+
+
+async def test_allowed_host_may_be_anywhere() -> None:
+    """
+    A host on the allow-list is dialled whatever it resolves to, at its port alone.
+    """
+    async with http_receiver(answering(), host="receiver") as receiver:
+        rules = UrlRules(
+            allow_http=True, allow=AllowList.parse([f"receiver:{receiver.port}", "receiver:1"])
+        )
+        async with guarded_transport(rules=rules) as transport:
+            request = OutboundRequest(owner="a", url=parse_url(receiver.url, rules))
+            answer = await transport.exchange(request)
+
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match="single label"):
+        parse_url(f"https://receiver:{receiver.port + 1}/", rules)
+    assert LOOPBACK.allow_http

@@ -1,0 +1,105 @@
+"""
+Guarded transports for tests: a table for a name server, and loopback allowed where a test says so.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+
+from dispatch_service.connection_pool import ConnectionPool
+from dispatch_service.dialler import Connect, Dialler, connect_tcp
+from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.resolver import Resolver
+from dispatch_service.transport import GuardedTransport
+from dispatch_service.trust import TlsContexts
+from shipedge.webhooks.rules.addresses import AllowList
+from shipedge.webhooks.rules.urls import UrlRules, parse_url
+from tests.integration.receivers import HOST, Receiver
+
+LOOPBACK = UrlRules(allow_http=True, allow=AllowList.parse(["127.0.0.0/8:*", f"{HOST}:*"]))
+LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
+
+contexts = cache(TlsContexts)
+
+
+class RecordingDialler:
+    """
+    Notes which addresses would be connected to, and connects nowhere.
+    """
+
+    def __init__(self) -> None:
+        self.dialled: list[tuple[str, int]] = []
+
+    async def connect(self, address: str, port: int) -> socket.socket:
+        """
+        Refuse, as a closed port would.
+        """
+        self.dialled.append((address, port))
+        raise ConnectionRefusedError(111, "Connection refused")
+
+
+@asynccontextmanager
+async def guarded_transport(
+    receiver: Receiver | None = None,
+    *,
+    answers: Mapping[str, tuple[str, ...]] | None = None,
+    rules: UrlRules = LOOPBACK,
+    connect: Connect = connect_tcp,
+    pool: ConnectionPool | None = None,
+) -> AsyncIterator[GuardedTransport]:
+    """
+    Open a transport that trusts the receiver's authority; at the end nothing may be left open.
+
+    Without *answers* every name resolves to loopback.
+    """
+
+    def lookup(host: str) -> tuple[str, ...]:
+        return ("127.0.0.1",) if answers is None else answers.get(host, ())
+
+    dialler = Dialler(
+        Resolver(lookup, ttl=0.0, negative_ttl=0.0),
+        contexts(None if receiver is None else receiver.ca_pem),
+        rules.allow,
+        connect=connect,
+    )
+    transport = GuardedTransport(dialler, pool, rules=rules)
+    try:
+        yield transport
+        await settled(transport)
+    finally:
+        await transport.aclose()
+    await until(lambda: transport.pool.open_count == 0)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 1.0) -> None:
+    """
+    Let the event loop run until a condition holds that no event announces.
+    """
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+
+
+async def settled(transport: GuardedTransport) -> None:
+    """
+    Wait until every open connection is an idle one: nothing is under way or being closed.
+    """
+    await until(lambda: transport.pool.open_count == transport.pool.idle_count)
+
+
+def outbound(
+    url: str | Receiver, *, deadline_seconds: float = 5.0, owner: str = "accounts/100"
+) -> OutboundRequest:
+    """
+    Make a request to a URL or a receiver.
+    """
+    text = url if isinstance(url, str) else url.url
+    return OutboundRequest(
+        owner=owner,
+        url=parse_url(text, LOOPBACK),
+        headers=((b"Content-Type", b"application/json"),),
+        body=b'{"event": "orders/shipped_v2"}',
+        deadline_seconds=deadline_seconds,
+    )
