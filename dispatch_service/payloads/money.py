@@ -3,13 +3,13 @@ Amounts of money as text, by integer arithmetic alone. No float comes near.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Annotated, Final
 
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 from msgspec import Raw
 
-from .fields import Amount, DecimalText, Part
+from .fields import Amount, DecimalText, Part, note
 
 # ISO 4217, the currencies in use whose minor unit is not a hundredth. Those
 # without a minor unit (gold, test codes) are left out: nobody pays in them.
@@ -33,8 +33,8 @@ class Price(Part, frozen=True, kw_only=True):
     An amount of money, in version 3.
     """
 
-    amount: DecimalText
-    currency: str
+    amount: Annotated[DecimalText, note("A decimal with exactly the digits that the currency has.")]
+    currency: Annotated[str, note("The currency, ISO 4217.")]
 
 
 def minor_units(currency: str) -> int:

@@ -45,8 +45,8 @@ def _set(path: str, value: Any) -> Spoil:
     def spoil(event: Event) -> None:
         target: Any = event
         *parents, last = path.split(".")
-        for name in parents:
-            name, _, index = name.partition("[")
+        for parent in parents:
+            name, _, index = parent.partition("[")
             target = getattr(target, name)
             target = target[int(index[:-1])] if index else target
         if hasattr(value, "DESCRIPTOR"):
@@ -358,7 +358,7 @@ def test_digits_follow_the_currency(currency: str) -> None:
     refund.order.ClearField("items")
     refund.order.ClearField("totals")
     for field in ("items", "shipping", "tax"):
-        refund.ClearField(field)  # type: ignore[arg-type]
+        refund.ClearField(field)
     refund.total.CopyFrom(_money(12, 345_000_000, currency))
 
     assert bool(check(event)) == (currency == "JPY")

@@ -1,0 +1,166 @@
+"""
+What holds of every body of every event that can be published.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from functools import cache
+
+import msgspec
+from google.type.money_pb2 import Money
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from dispatch_service.payloads import CONTRACTS, check, example_event, render, schema
+from dispatch_service.payloads.offers import Builder, Key
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from tests.event_strategies import events, system_events
+
+_QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+_DIGESTS = """
+import sys
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from tests.unit.dispatch_service.payloads.test_properties import digests
+sys.stdout.write("\\n".join(digests(Event.FromString(bytes.fromhex(line)) for line in sys.stdin)))
+"""
+
+
+def _raised(event: Event) -> Iterator[Key]:
+    """
+    List the payload versions that the kind of *event* can be rendered as.
+    """
+    field = event.WhichOneof("payload")
+    return (key for key, contract in CONTRACTS.items() if field in contract.offer.raised_by)
+
+
+def digests(published: Iterable[Event]) -> list[str]:
+    """
+    Digest every body of the events in *published*.
+    """
+    return [
+        hashlib.sha256(render(event, *key)).hexdigest()
+        for event in published
+        for key in _raised(event)
+    ]
+
+
+@cache
+def _validator(key: Key) -> Draft202012Validator:
+    """
+    Make a validator that knows no keys but those of the contract.
+    """
+    document = schema(*key)
+    for part in (document, *document["$defs"].values()):
+        part["additionalProperties"] = False
+    return Draft202012Validator(document)
+
+
+def _validate(event: Event) -> None:
+    """
+    Render *event* in every way, and validate one body of each shape.
+    """
+    validated: set[Builder] = set()
+    for key in _raised(event):
+        body = render(event, *key)
+        contract = CONTRACTS[key]
+        decoded = msgspec.json.decode(body)
+        assert decoded["event"] == contract.wire_name
+        if contract.build not in validated:
+            validated.add(contract.build)
+            _validator(key).validate(decoded)
+
+
+@_QUICK
+@given(events())
+def test_schemas_hold(event: Event) -> None:
+    """
+    Every event renders in every version, as the schemas say and no key more.
+    """
+    _validate(event)
+
+
+@_QUICK
+@given(system_events)
+def test_schemas_of_system_events_hold(event: Event) -> None:
+    """
+    So do the system's own events.
+    """
+    _validate(event)
+
+
+def _exact(money: Money) -> Decimal:
+    return Decimal(money.units) + Decimal(money.nanos).scaleb(-9)
+
+
+@_QUICK
+@given(events("order_refunded"))
+def test_money_is_exact(event: Event) -> None:
+    """
+    The digits of an amount survive rendering and encoding, however large.
+    """
+    refund = event.order_refunded
+    shown = msgspec.json.Decoder(float_hook=Decimal).decode(render(event, "orders/refund", "v2"))
+    latest = msgspec.json.decode(render(event, "orders/refund", "v3"))
+
+    assert shown["refund_total"] == _exact(refund.total)
+    assert Decimal(latest["data"]["refund"]["total"]["amount"]) == _exact(refund.total)
+    assert [item["amount"] for item in shown["items"]] == [
+        _exact(item.subtotal) if item.HasField("subtotal") else None for item in refund.items
+    ]
+
+
+@_QUICK
+@given(events())
+def test_bytes_depend_on_the_event_alone(event: Event) -> None:
+    """
+    An event that went over the wire gives the same bytes.
+    """
+    assert digests([event]) == digests([Event.FromString(event.SerializeToString())])
+
+
+@settings(
+    max_examples=2,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+@given(st.lists(events(), min_size=12, max_size=12))
+def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
+    """
+    Another process with another hash seed renders the same bytes.
+    """
+    published += [example_event(event_type) for event_type, version in CONTRACTS if version == "v3"]
+    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
+    there = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", _DIGESTS],
+        input="\n".join(event.SerializeToString().hex() for event in published),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+
+    assert there.stdout.split() == digests(published)
+
+
+def test_a_large_order() -> None:
+    """
+    An order with as many lines as an event may have renders in full.
+    """
+    event = example_event("orders/shipped")
+    items = event.order_status_changed.order.items
+    for number in range(2, 999):
+        items.add(line_id=str(number), sku=f"PROD-{number:03d}", quantity=number)
+
+    assert check(event) == []
+    for version in ("v1", "v2", "v3"):
+        _validator(("orders/shipped", version)).validate(
+            msgspec.json.decode(render(event, "orders/shipped", version))
+        )
+    assert render(event, "orders/shipped", "v2").count(b'"sku":') == 998

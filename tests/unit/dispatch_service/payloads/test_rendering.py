@@ -1,0 +1,124 @@
+"""
+From an event to bytes, and what a new payload version takes.
+"""
+
+from typing import Annotated
+
+import msgspec
+import pytest
+
+from dispatch_service.payloads import CONTRACTS, example_event, render
+from dispatch_service.payloads.contracts import schema_for
+from dispatch_service.payloads.fields import Body, ResourceId, note
+from dispatch_service.payloads.offers import wire_name
+from dispatch_service.payloads.registry import BUILDERS, OFFERS, assemble
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
+
+
+class OrderV4(Body, frozen=True, kw_only=True):
+    """
+    An order in a payload version that does not exist.
+    """
+
+    order_id: Annotated[ResourceId, note("The id of the order.")]
+    parcels: Annotated[int, note("How many packages it went in.")]
+
+
+def order_v4(event: Event, change: OrderStatusChanged, name: str) -> OrderV4:
+    """
+    Build it.
+    """
+    parcels = sum(len(shipment.packages) for shipment in change.order.shipments)
+    return OrderV4(
+        event=name, account_id=event.account_id, order_id=change.order.id, parcels=parcels
+    )
+
+
+def test_a_new_version() -> None:
+    """
+    A version takes one typed definition and one entry in the catalogue.
+    """
+    shipped = OFFERS["orders/shipped"]
+    offers = {
+        **OFFERS,
+        "orders/shipped": shipped._replace(payload_versions=(*shipped.payload_versions, "v4")),
+    }
+    contracts = assemble(offers, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
+
+    body = render(example_event("orders/shipped"), "orders/shipped", "v4", contracts)
+    assert body == (b'{"event":"orders/shipped_v4","account_id":100,"order_id":12345,"parcels":1}')
+    schema = schema_for(contracts["orders/shipped", "v4"])
+    assert schema["$id"].endswith("/orders/shipped_v4.json")
+    assert schema["properties"]["parcels"]["description"] == "How many packages it went in."
+
+
+def test_an_offer_without_a_builder() -> None:
+    """
+    A version that is offered and cannot be built stops the service at start.
+    """
+    builders = {key: build for key, build in BUILDERS.items() if key != ("orders/refund", "v3")}
+
+    with pytest.raises(ValueError, match="'orders/refund', 'v3'"):
+        assemble(OFFERS, builders)
+
+
+def test_a_builder_without_an_offer() -> None:
+    """
+    So does one that can be built and that nobody can choose.
+    """
+    with pytest.raises(ValueError, match="'orders/shipped', 'v4'"):
+        assemble(OFFERS, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload_version"),
+    [("orders/shipped", "v4"), ("orders/delivered", "v1"), ("webhooks/endpoint_failing", "v1")],
+)
+def test_unknown_versions(event_type: str, payload_version: str) -> None:
+    """
+    A payload version that is not offered cannot be rendered.
+    """
+    with pytest.raises(LookupError, match=event_type):
+        render(example_event("orders/shipped"), event_type, payload_version)
+
+
+@pytest.mark.parametrize("event", [example_event("inventory/mirror"), Event()])
+def test_other_events(event: Event) -> None:
+    """
+    An event of another kind is not rendered as if it were empty.
+    """
+    with pytest.raises(ValueError, match="does not raise 'orders/shipped'"):
+        render(event, "orders/shipped", "v2")
+
+
+def test_wire_names() -> None:
+    """
+    The first version has no suffix.
+    """
+    assert wire_name("orders/shipped", "v1") == "orders/shipped"
+    assert wire_name("orders/shipped", "v2") == "orders/shipped_v2"
+    assert len({contract.wire_name for contract in CONTRACTS.values()}) == len(CONTRACTS)
+
+
+def test_encoding() -> None:
+    """
+    A body is UTF-8 without white space between its values.
+    """
+    event = example_event("orders/shipped")
+    event.order_status_changed.order.customer.name = 'Jörg "J"\n\U0001f4e6\u2028'
+    body = render(event, "orders/shipped", "v2")
+
+    assert 'Jörg \\"J\\"\\n\U0001f4e6\u2028'.encode() in body
+    assert body == msgspec.json.format(body, indent=-1)
+
+
+def test_rendering_leaves_the_event_alone() -> None:
+    """
+    An event is the same after it was rendered.
+    """
+    for event_type, payload_version in CONTRACTS:
+        event = example_event(event_type)
+        render(event, event_type, payload_version)
+
+        assert event == example_event(event_type)

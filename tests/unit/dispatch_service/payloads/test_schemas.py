@@ -1,0 +1,85 @@
+"""
+The JSON Schemas of the payload versions.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from jsonschema import Draft202012Validator
+
+from dispatch_service.payloads import CONTRACTS, example_body, example_event, schema
+
+
+def _objects(part: Any) -> Iterator[dict[str, Any]]:
+    """
+    Find the schemas of objects within *part*.
+    """
+    if isinstance(part, dict):
+        if "properties" in part:
+            yield part
+        for value in part.values():
+            yield from _objects(value)
+
+
+@pytest.mark.parametrize(("event_type", "payload_version"), CONTRACTS)
+def test_schemas(event_type: str, payload_version: str) -> None:
+    """
+    Every schema is valid, complete and described, and its example satisfies it.
+    """
+    document = schema(event_type, payload_version)
+    name = CONTRACTS[event_type, payload_version].wire_name
+
+    Draft202012Validator.check_schema(document)
+    body = msgspec.json.decode(example_body(event_type, payload_version))
+    Draft202012Validator(document).validate(body)
+    assert document["$id"] == f"https://webhooks.shipedge.com/schemas/{name}.json"
+    assert document["properties"]["event"]["const"] == body["event"] == name
+    assert list(document["properties"]) == list(body)
+    for part in _objects(document):
+        assert part["required"] == list(part["properties"])
+        assert part["additionalProperties"] is True
+
+
+@pytest.mark.parametrize(("event_type", "payload_version"), CONTRACTS)
+def test_descriptions(event_type: str, payload_version: str) -> None:
+    """
+    Every field says what it is.
+    """
+    for part in _objects(schema(event_type, payload_version)):
+        for name, field in part["properties"].items():
+            assert field.get("description"), f"{part.get('title')}.{name}"
+
+
+def test_nullability() -> None:
+    """
+    A field that may be unknown is nullable; a required one is not.
+    """
+    fields = schema("orders/shipped", "v2")["properties"]
+
+    assert fields["shipped_date"]["anyOf"][1] == {"type": "null"}
+    assert fields["total"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
+    assert fields["order_id"]["type"] == "integer"
+    assert fields["customer"]["$ref"] == "#/$defs/CustomerV2"
+
+
+@pytest.mark.parametrize(
+    ("event_type", "payload_version"), [("orders/delivered", "v1"), ("orders/shipped", "v4")]
+)
+def test_unknown_versions(event_type: str, payload_version: str) -> None:
+    """
+    What is not offered has neither schema nor example.
+    """
+    with pytest.raises(LookupError):
+        schema(event_type, payload_version)
+    with pytest.raises(LookupError):
+        example_body(event_type, payload_version)
+
+
+def test_unknown_event_types() -> None:
+    """
+    What is not in the catalogue has no example.
+    """
+    with pytest.raises(LookupError, match="orders/delivered"):
+        example_event("orders/delivered")
