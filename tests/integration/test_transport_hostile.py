@@ -3,11 +3,14 @@ Receivers that mean harm: each ends within the deadline and half a second, and l
 """
 
 import asyncio
+import dataclasses
 import gzip
 import resource
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 import trustme
@@ -15,6 +18,7 @@ import trustme
 from dispatch_service.connection import MAX_HEADERS, MAX_KEPT_BODY
 from dispatch_service.exchanges import ExchangeFailedError
 from dispatch_service.outcomes import Exchange, FailureKind
+from dispatch_service.transport import GuardedTransport
 from tests.integration.receivers import (
     HOST,
     Received,
@@ -59,6 +63,22 @@ async def ended(receiver: Receiver) -> Exchange | ExchangeFailedError:
         await settled(transport)
     assert took < DEADLINE + SLACK
     return came
+
+
+def open_files() -> int:
+    """
+    The number of files and sockets that this process has open.
+    """
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def gave_up(transport: GuardedTransport, url: str) -> ExchangeFailedError:
+    """
+    The failure in which a short exchange ends.
+    """
+    with pytest.raises(ExchangeFailedError) as raised:
+        await transport.exchange(outbound(url, deadline_seconds=DEADLINE))
+    return raised.value
 
 
 def after_request(*parts: bytes, repeat: bytes = b"", pause: float = 0.0, then: str = "") -> Raw:
@@ -281,10 +301,7 @@ async def test_answer_before_the_request_is_written() -> None:
         await asyncio.Event().wait()
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
-        request = outbound(receiver, deadline_seconds=DEADLINE)
-        large = type(request)(
-            owner=request.owner, url=request.url, body=bytes(32 << 20), deadline_seconds=DEADLINE
-        )
+        large = dataclasses.replace(outbound(receiver), body=bytes(32 << 20))
         answer = await transport.exchange(large)
         assert transport.pool.idle_count == 0
 
@@ -368,6 +385,30 @@ async def test_handshakes(script: Raw, kind: FailureKind) -> None:
 
     assert isinstance(came, ExchangeFailedError)
     assert came.kind is kind
+
+
+async def test_unanswered_connects() -> None:
+    """
+    A host that lets connections hang costs the deadline, and no socket is left behind.
+    """
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(2)]
+        for sock in waiting:
+            sock.setblocking(False)
+            sock.connect_ex(full.getsockname())
+        url = f"https://{HOST}:{full.getsockname()[1]}/"
+        async with guarded_transport() as transport:
+            await gave_up(transport, url)
+            before = open_files()
+            came = await asyncio.gather(*[gave_up(transport, url) for _ in range(50)])
+            after = open_files()
+        for sock in waiting:
+            sock.close()
+
+    assert {failure.error for failure in came} == {"the deadline passed while connecting"}
+    assert after == before
 
 
 async def test_timeouts_leave_a_working_pool() -> None:
