@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         key: Key,
-        remote_address: str,
+        remote_address: str | None,
         lost: Callable[["Connection"], None],
     ) -> None:
         self.key = key

@@ -95,7 +95,7 @@ class Dialler:
         if secure:
             stopwatch.enter(Phase.TLS)
         connection = Connection(asyncio.get_running_loop(), key, address, lost)
-        await _shake_hands(sock, url, context, connection)
+        await shake_hands(sock, url, context, connection)
         stopwatch.enter(Phase.ANSWER)
         return connection
 
@@ -162,7 +162,7 @@ class Dialler:
         return sock
 
 
-async def _shake_hands(
+async def shake_hands(
     sock: socket.socket, url: Url, context: ssl.SSLContext | None, connection: Connection
 ) -> None:
     """

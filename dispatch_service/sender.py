@@ -12,6 +12,9 @@ from dispatch_service.outcomes import Exchange, FailureKind, Outcome, failed, fr
 Report = Callable[[OutboundRequest, Exception], None]
 
 
+_REPORTED = frozenset({FailureKind.BLOCKED_ADDRESS, FailureKind.PROXY, FailureKind.INTERNAL})
+
+
 class Transport(Protocol):
     """
     What exchanges a request for an answer, such as the guarded transport.
@@ -28,7 +31,7 @@ class Sender:
     Sends requests and tells what became of them.
 
     Whatever happens is an outcome. What an operator should know of beyond that is given to
-    *report*: a destination that was blocked, with its address, and exceptions that are our fault.
+    *report*: a blocked destination, with its address, and what is our own or our proxy's fault.
     """
 
     def __init__(
@@ -45,7 +48,7 @@ class Sender:
         try:
             answer = await self._transport.exchange(request)
         except ExchangeFailedError as failure:
-            if failure.kind in (FailureKind.BLOCKED_ADDRESS, FailureKind.INTERNAL):
+            if failure.kind in _REPORTED:
                 self._report(request, failure)
             return failed(
                 failure.kind,
