@@ -10,8 +10,7 @@ from msgspec.json import schema as schema_of
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 from . import examples_goods, examples_orders, examples_returns
-from .offers import Contract
-from .registry import CONTRACTS
+from .registry import CONTRACTS, Contract
 from .rendering import render
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -48,13 +47,13 @@ def schema_for(contract: Contract) -> dict[str, Any]:
         body["properties"]["api_version"]["const"] = contract.payload_version
     for shape in (body, *definitions.values()):
         shape["additionalProperties"] = True
-    offer = contract.offer
+    event_type = contract.event_type
     return {
         "$schema": DIALECT,
         "$id": f"{BASE_URL}/{contract.wire_name}.json",
         **body,
-        "title": f"{offer.title}, payload version {contract.payload_version[1:]}",
-        "description": offer.description,
+        "title": f"{event_type.title}, payload version {contract.payload_version[1:]}",
+        "description": event_type.description,
         "$defs": definitions,
     }
 

@@ -7,9 +7,9 @@ from typing import Annotated
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected
 
+from .builders import Builder, Key
 from .envelope import Envelope, Sequence, envelope
 from .fields import Body, CalendarDate, Part, PlainTime, Quantity, ResourceId, note
-from .offers import Builder, Key
 from .states import (
     CONDITIONS,
     CORRECTION_TYPES,

@@ -7,9 +7,9 @@ from typing import Annotated
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
+from .builders import Builder, Key
 from .envelope import Sequence, SystemEnvelope, envelope
 from .fields import Instant, Part, Quantity, note
-from .offers import Builder, Key
 from .states import ENDPOINT_STATES, EndpointStateText
 from .values import optional_instant
 

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryLevel, InventoryLevelsChanged
 
+from .builders import Builder, Key
 from .envelope import Envelope, Sequence, envelope
 from .fields import Body, Instant, Part, PlainTime, Quantity, note
-from .offers import Builder, Key
 from .states import LEVEL_CAUSES, CauseText, shown
 from .values import instant, optional_instant, plain_time
 

@@ -17,8 +17,8 @@ from shipedge.webhooks.events.v1.order_events_pb2 import (
 from shipedge.webhooks.events.v1.order_pb2 import Order, OrderItem, Shipment
 
 from . import order_items_shapes as shapes
+from .builders import Builder, Key
 from .envelope import envelope
-from .offers import Builder, Key
 from .orders import first_shipment, status_after, tracking
 from .states import FULFILLMENT_TYPES, shown
 from .values import optional_date, optional_instant, plain_time

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
+from .builders import Builder, Key
 from .fields import Body, PlainTime, ResourceId, note
-from .offers import Builder, Key
 from .orders import SHIPPED, UNSHIPPED, OrderChange, first_shipment, status_after, tracking
 from .states import OrderStatusText
 from .values import plain_time

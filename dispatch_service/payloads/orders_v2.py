@@ -15,8 +15,8 @@ from shipedge.webhooks.events.v1.order_events_pb2 import (
 from shipedge.webhooks.events.v1.order_pb2 import Order
 
 from . import orders_v2_shapes as shapes
+from .builders import Builder, Key
 from .money import optional_amount
-from .offers import Builder, Key
 from .orders import (
     CANCELED,
     DATED,

@@ -21,9 +21,9 @@ from shipedge.webhooks.events.v1.order_pb2 import (
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_DIVIDED
 
 from . import orders_v3_shapes as shapes
+from .builders import Builder, Key
 from .envelope import envelope
 from .money import optional_price
-from .offers import Builder, Key
 from .orders import SHIPPED, UNSHIPPED, OrderChange, status_after
 from .states import FULFILLMENT_TYPES, ORDER_STATUSES, shown
 from .values import optional_instant

@@ -7,10 +7,10 @@ from typing import Annotated
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderRefunded
 
+from .builders import Builder, Key
 from .envelope import Envelope, Sequence, envelope
 from .fields import Amount, Body, Part, PlainTime, Quantity, ResourceId, note
 from .money import Price, amount, optional_amount, optional_price, price
-from .offers import Builder, Key
 from .orders import status_of
 from .orders_v3 import customer_of
 from .orders_v3_shapes import CustomerV3

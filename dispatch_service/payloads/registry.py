@@ -4,7 +4,11 @@ offers, each joined with its builder.
 """
 
 from collections.abc import Mapping
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
+
+from msgspec import Struct
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 
 from . import (
     corrections,
@@ -18,11 +22,25 @@ from . import (
     replenishments,
     returns,
 )
-from .offers import Builder, Contract, Key, Offer, read_offers, wire_name
+from .builders import Builder, Key
+
+
+class Contract(NamedTuple):
+    """
+    What one payload version of one event type looks like, and what makes it.
+    """
+
+    event_type: EventType
+    payload_version: str
+    wire_name: str
+    # The fields of `Event.payload` that raise the event type.
+    raised_by: frozenset[str]
+    shape: type[Struct]
+    build: Builder
 
 
 def assemble(
-    offers: Mapping[str, Offer], builders: Mapping[Key, Builder]
+    event_types: Mapping[str, EventType], builders: Mapping[Key, Builder]
 ) -> Mapping[Key, Contract]:
     """
     Join every payload version on offer with its builder.
@@ -31,23 +49,37 @@ def assemble(
     be rendered, and nothing is rendered that nobody can choose.
     """
     offered = {
-        (offer.event_type, version)
-        for offer in offers.values()
-        for version in offer.payload_versions
+        (name, version)
+        for name, event_type in event_types.items()
+        for version in event_type.payload_versions
     }
     if unmatched := offered ^ builders.keys():
         message = f"Payload versions without an offer or a builder: {sorted(unmatched)}."
         raise ValueError(message)
     return {
-        (event_type, version): Contract(
-            offer=offers[event_type],
-            payload_version=version,
-            wire_name=wire_name(event_type, version),
-            shape=get_type_hints(build)["return"],
-            build=build,
-        )
-        for (event_type, version), build in builders.items()
+        (name, version): _contract(event_types[name], version, build)
+        for (name, version), build in builders.items()
     }
+
+
+def _contract(event_type: EventType, payload_version: str, build: Builder) -> Contract:
+    return Contract(
+        event_type=event_type,
+        payload_version=payload_version,
+        wire_name=CATALOGUE.wire_name(event_type.event_type, payload_version),
+        raised_by=_fields_of(event_type),
+        shape=get_type_hints(build)["return"],
+        build=build,
+    )
+
+
+def _fields_of(event_type: EventType) -> frozenset[str]:
+    fields = Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    return frozenset(
+        field.name
+        for field in fields
+        if field.message_type is not None and field.message_type.name in event_type.domain_events
+    )
 
 
 BUILDERS: Mapping[Key, Builder] = {
@@ -63,5 +95,4 @@ BUILDERS: Mapping[Key, Builder] = {
     **endpoints.BUILDERS,
 }
 
-OFFERS = read_offers()
-CONTRACTS = assemble(OFFERS, BUILDERS)
+CONTRACTS = assemble(CATALOGUE.event_types, BUILDERS)

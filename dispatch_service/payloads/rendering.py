@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from msgspec.json import Encoder
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
-from .offers import Contract, Key
-from .registry import CONTRACTS
+from .builders import Key
+from .registry import CONTRACTS, Contract
 
 _ENCODER = Encoder()
 
@@ -35,7 +35,7 @@ def render(
         message = f"There is no payload version {payload_version!r} of {event_type!r}."
         raise LookupError(message)
     field = event.WhichOneof("payload")
-    if field not in contract.offer.raised_by:
+    if field not in contract.raised_by:
         message = f"An event with the payload {field!r} does not raise {event_type!r}."
         raise ValueError(message)
     return _ENCODER.encode(contract.build(event, getattr(event, field), contract.wire_name))

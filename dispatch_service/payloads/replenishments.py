@@ -15,8 +15,8 @@ from shipedge.webhooks.events.v1.replenishment_pb2 import (
 )
 
 from . import replenishments_shapes as shapes
+from .builders import Builder, Key
 from .envelope import envelope
-from .offers import Builder, Key
 from .states import REPLENISHMENT_STATUSES, shown
 from .values import instant, optional_date, optional_instant, optional_plain_time, plain_time
 

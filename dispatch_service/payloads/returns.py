@@ -16,8 +16,8 @@ from shipedge.webhooks.events.v1.return_order_pb2 import (
 )
 
 from . import returns_shapes as shapes
+from .builders import Builder, Key
 from .envelope import envelope
-from .offers import Builder, Key
 from .orders_v3 import customer_of
 from .states import FULFILLMENT_TYPES, ORDER_STATUSES, RETURN_STATUSES, RETURN_TYPES, shown
 from .values import instant, optional_instant, optional_plain_time, plain_time

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from dispatch_service.payloads import CONTRACTS, check, example_event, render, schema
-from dispatch_service.payloads.offers import Builder, Key
+from dispatch_service.payloads.builders import Builder, Key
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.event_strategies import events, system_events
 
@@ -36,7 +36,7 @@ def _raised(event: Event) -> Iterator[Key]:
     List the payload versions that the kind of *event* can be rendered as.
     """
     field = event.WhichOneof("payload")
-    return (key for key, contract in CONTRACTS.items() if field in contract.offer.raised_by)
+    return (key for key, contract in CONTRACTS.items() if field in contract.raised_by)
 
 
 def digests(published: Iterable[Event]) -> list[str]:

@@ -2,6 +2,7 @@
 From an event to bytes, and what a new payload version takes.
 """
 
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -10,10 +11,12 @@ import pytest
 from dispatch_service.payloads import CONTRACTS, example_event, render
 from dispatch_service.payloads.contracts import schema_for
 from dispatch_service.payloads.fields import Body, ResourceId, note
-from dispatch_service.payloads.offers import wire_name
-from dispatch_service.payloads.registry import BUILDERS, OFFERS, assemble
+from dispatch_service.payloads.registry import BUILDERS, assemble
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
+
+EVENT_TYPES = CATALOGUE.event_types
 
 
 class OrderV4(Body, frozen=True, kw_only=True):
@@ -39,12 +42,10 @@ def test_a_new_version() -> None:
     """
     A version takes one typed definition and one entry in the catalogue.
     """
-    shipped = OFFERS["orders/shipped"]
-    offers = {
-        **OFFERS,
-        "orders/shipped": shipped._replace(payload_versions=(*shipped.payload_versions, "v4")),
-    }
-    contracts = assemble(offers, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
+    shipped = EVENT_TYPES["orders/shipped"]
+    entry = replace(shipped, payload_versions=(*shipped.payload_versions, "v4"))
+    event_types = {**EVENT_TYPES, "orders/shipped": entry}
+    contracts = assemble(event_types, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
 
     body = render(example_event("orders/shipped"), "orders/shipped", "v4", contracts)
     assert body == (b'{"event":"orders/shipped_v4","account_id":100,"order_id":12345,"parcels":1}')
@@ -60,7 +61,7 @@ def test_an_offer_without_a_builder() -> None:
     builders = {key: build for key, build in BUILDERS.items() if key != ("orders/refund", "v3")}
 
     with pytest.raises(ValueError, match="'orders/refund', 'v3'"):
-        assemble(OFFERS, builders)
+        assemble(EVENT_TYPES, builders)
 
 
 def test_a_builder_without_an_offer() -> None:
@@ -68,7 +69,7 @@ def test_a_builder_without_an_offer() -> None:
     So does one that can be built and that nobody can choose.
     """
     with pytest.raises(ValueError, match="'orders/shipped', 'v4'"):
-        assemble(OFFERS, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
+        assemble(EVENT_TYPES, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
 
 
 @pytest.mark.parametrize(
@@ -94,10 +95,10 @@ def test_other_events(event: Event) -> None:
 
 def test_wire_names() -> None:
     """
-    The first version has no suffix.
+    No two payload versions have the same name; the first has no suffix.
     """
-    assert wire_name("orders/shipped", "v1") == "orders/shipped"
-    assert wire_name("orders/shipped", "v2") == "orders/shipped_v2"
+    assert CONTRACTS["orders/shipped", "v1"].wire_name == "orders/shipped"
+    assert CONTRACTS["orders/shipped", "v2"].wire_name == "orders/shipped_v2"
     assert len({contract.wire_name for contract in CONTRACTS.values()}) == len(CONTRACTS)
 
 
