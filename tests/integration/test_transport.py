@@ -11,15 +11,19 @@ import httpx
 import pytest
 import trustme
 
-from dispatch_service.connection import Connection
+from dispatch_service.connection import Connection, Key
 from dispatch_service.connection_pool import ConnectionPool
+from dispatch_service.dialler import Dialler, Lost
 from dispatch_service.exchanges import (
     ClientIdentity,
     ExchangeFailedError,
     OutboundRequest,
 )
-from dispatch_service.outcomes import FailureKind
+from dispatch_service.outcomes import Exchange, FailureKind
+from dispatch_service.resolver import Resolver
+from dispatch_service.stopwatch import Stopwatch
 from dispatch_service.transport import GuardedTransport
+from dispatch_service.trust import build_context
 from shipedge.webhooks.rules.urls import parse_url
 from tests.integration.receivers import (
     HOST,
@@ -30,7 +34,14 @@ from tests.integration.receivers import (
     https_receiver,
     server_certificate,
 )
-from tests.integration.transports import LOOPBACK, LOOPS, guarded_transport, outbound, until
+from tests.integration.transports import (
+    LOOPBACK,
+    LOOPS,
+    contexts,
+    guarded_transport,
+    outbound,
+    until,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -431,6 +442,61 @@ async def test_cancelled_exchange_leaves_nothing() -> None:
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+
+
+class LateCancel:
+    """
+    A dialler during whose last step the caller is cancelled.
+    """
+
+    def __init__(self, dialler: Dialler) -> None:
+        self._dialler = dialler
+        self.caller: asyncio.Task[Exchange] | None = None
+        self.opened: Connection | None = None
+
+    async def open(
+        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
+    ) -> Connection:
+        """
+        Open a connection that nobody will take.
+        """
+        self.opened = await self._dialler.open(request, key, stopwatch, lost)
+        assert self.caller is not None
+        asyncio.get_running_loop().call_soon(self.caller.cancel)
+        return self.opened
+
+    def close(self) -> None:
+        """
+        Close the dialler.
+        """
+        self._dialler.close()
+
+
+async def test_connection_opened_too_late_is_closed() -> None:
+    """
+    A connection that is ready just as its caller is cancelled is not left open.
+    """
+    async with https_receiver(answering()) as receiver:
+        resolver = Resolver(lambda _: ("127.0.0.1",))
+        opener = LateCancel(Dialler(resolver, contexts(receiver.ca_pem), LOOPBACK.allow))
+        transport = GuardedTransport(opener, rules=LOOPBACK)
+        opener.caller = asyncio.create_task(transport.exchange(outbound(receiver)))
+        with pytest.raises(asyncio.CancelledError):
+            await opener.caller
+        await until(lambda: opener.opened is not None and opener.opened.closed)
+        await transport.aclose()
+
+    assert receiver.requests == []
+
+
+def test_tls_is_at_least_1_2() -> None:
+    """
+    Nothing older than TLS 1.2 is spoken, whatever the system's defaults are.
+    """
+    context = build_context()
+
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
 
 
 async def test_closing_ends_what_is_under_way() -> None:
