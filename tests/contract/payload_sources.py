@@ -1,0 +1,316 @@
+"""
+Where every leaf of the payload contracts comes from.
+
+A leaf comes from the field of the same name of the message beside its shape,
+or from what is listed: `Message.field` of the contract, or `=` and the reason
+why it is a constant or derived.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from dispatch_service.payloads import (
+    corrections,
+    endpoints,
+    levels,
+    money,
+    order_items_shapes,
+    orders_v1,
+    orders_v2_shapes,
+    orders_v3_shapes,
+    refunds,
+    replenishments_shapes,
+    returns_shapes,
+)
+
+
+class Source(NamedTuple):
+    """
+    The message that a shape shows, and the leaves that come from elsewhere.
+
+    *also* names a message that the same leaves may come from.
+    """
+
+    message: str = ""
+    leaves: Mapping[str, str] = MappingProxyType({})
+    also: str = ""
+
+
+HAPPENED: Final = "Event.occurred_at"
+
+# Leaves that mean the same wherever they stand at the top of a body.
+TOP: Final[Mapping[str, str]] = {
+    "event": "= the wire name",
+    "api_version": "= the payload version",
+    "event_id": "Event.event_id",
+    "account_id": "Event.account_id",
+    "occurred_at": HAPPENED,
+    "sequence": "Event.sequence",
+}
+
+_ORDER = {
+    "order_id": "Order.id",
+    "order_number": "Order.number",
+    "order_reference": "Order.reference",
+    "status": "OrderStatusChanged.to_status",
+    "tracking_number": "Shipment.tracking_number",
+    "carrier": "Shipment.carrier",
+    "shipping_method": "Shipment.shipping_method",
+}
+_ORDER_V2 = {
+    **_ORDER,
+    "shipped_date": "Shipment.shipped_at",
+    "total": "OrderTotals.subtotal",
+    "shipping_cost": "OrderTotals.shipping",
+}
+_RETURN = {
+    "return_id": "ReturnOrder.id",
+    "return_type": "ReturnOrder.type",
+    "order_id": "OrderReference.id",
+    "order_number": "OrderReference.number",
+    "order_reference": "OrderReference.reference",
+    "exchange_order_id": "ExchangeOrder.id",
+    "exchange_order_number": "ExchangeOrder.number",
+    "date": HAPPENED,
+    "created_date": "ReturnOrder.created_at",
+    "received_date": "ReturnOrder.received_at",
+    "tracking_number": "ReturnLabel.tracking_number",
+    "carrier": "ReturnLabel.carrier",
+}
+_REPLENISHMENT = {
+    "replenishment_id": "Replenishment.id",
+    "expected_delivery_date": "Replenishment.expected_on",
+    "created_date": "Replenishment.created_at",
+    "received_date": "Receipt.received_at",
+    "date": HAPPENED,
+}
+_CORRECTION = {
+    "quantity": "InventoryCorrected.new_quantity",
+    "user": "Actor.name",
+    "source": "Event.source",
+    "timestamp": HAPPENED,
+    "id": "InventoryCorrected.correction_id",
+}
+_NOT_SENT = "= null, since the items have not left"
+
+SOURCES: Final[Mapping[type[Struct], Source]] = {
+    money.Price: Source("Money", {"amount": "Money.units", "currency": "Money.currency_code"}),
+    # orders
+    orders_v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
+    orders_v2_shapes.AddressV2: Source("Address"),
+    orders_v2_shapes.CustomerV2: Source("Customer"),
+    orders_v2_shapes.ItemV2: Source("OrderItem"),
+    orders_v2_shapes.OrderV2: Source("", _ORDER_V2),
+    orders_v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
+    orders_v2_shapes.OrderStatusChangedV2: Source(
+        "",
+        {
+            **_ORDER_V2,
+            "previous_status": "OrderStatusChanged.from_status",
+            "status_date": HAPPENED,
+        },
+    ),
+    orders_v2_shapes.OrderCanceledV2: Source(
+        "OrderStatusChanged", {**_ORDER_V2, "canceled_date": HAPPENED}
+    ),
+    orders_v2_shapes.DividedOrderV2: Source(
+        "", {"order_id": "OrderReference.id", "order_number": "OrderReference.number"}
+    ),
+    orders_v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
+    orders_v2_shapes.OrderUpdatedV2: Source(
+        "",
+        {
+            **_ORDER_V2,
+            "updated_date": HAPPENED,
+            "updated_fields": "OrderUpdated.changed_fields",
+            "user": "Actor.name",
+        },
+    ),
+    orders_v2_shapes.OrderSentV2: Source(
+        "",
+        {
+            **_ORDER_V2,
+            "sent_date": HAPPENED,
+            "sent_to": "OrderSentToFulfillment.destination",
+        },
+    ),
+    orders_v3_shapes.StoreV3: Source("Store"),
+    orders_v3_shapes.CustomerV3: Source("Customer"),
+    orders_v3_shapes.AddressV3: Source("Address"),
+    orders_v3_shapes.ItemV3: Source("OrderItem"),
+    orders_v3_shapes.WeightV3: Source("Weight"),
+    orders_v3_shapes.DimensionsV3: Source("Dimensions"),
+    orders_v3_shapes.PackageItemV3: Source("PackageItem"),
+    orders_v3_shapes.PackageV3: Source("Package"),
+    orders_v3_shapes.ShipmentV3: Source("Shipment"),
+    orders_v3_shapes.TotalsV3: Source("OrderTotals"),
+    orders_v3_shapes.OrderV3: Source("Order"),
+    orders_v3_shapes.UnshippedOrderV3: Source("Order"),
+    orders_v3_shapes.DividedOrderV3: Source("OrderReference"),
+    orders_v3_shapes.ChangeV3: Source(
+        "OrderStatusChanged",
+        {
+            "previous_status": "OrderStatusChanged.from_status",
+            "updated_fields": "OrderUpdated.changed_fields",
+            "sent_to": "OrderSentToFulfillment.destination",
+            "external_reference": "OrderSentToFulfillment.external_reference",
+            "user": "Actor.name",
+        },
+    ),
+    orders_v3_shapes.OrderDataV3: Source(),
+    orders_v3_shapes.UnshippedOrderDataV3: Source(),
+    orders_v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
+    orders_v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
+    # items of orders
+    order_items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
+    order_items_shapes.ItemsV1: Source("", {**_ORDER, "date": HAPPENED}),
+    order_items_shapes.ItemV2: Source("ItemChange", also="OrderItem"),
+    order_items_shapes.ShippedItemsV2: Source(
+        "", {**_ORDER, "status": "Order.status", "shipped_date": "Shipment.shipped_at"}
+    ),
+    order_items_shapes.PendingItemsV2: Source(
+        "",
+        {
+            **_ORDER,
+            "status": "Order.status",
+            "pending_date": HAPPENED,
+            "tracking_number": _NOT_SENT,
+            "carrier": _NOT_SENT,
+            "shipping_method": "Order.shipping_method",
+        },
+    ),
+    order_items_shapes.ItemV3: Source("ItemChange", also="OrderItem"),
+    order_items_shapes.ItemsOrderV3: Source("Order"),
+    order_items_shapes.PendingOrderV3: Source("Order"),
+    order_items_shapes.ItemsShipmentV3: Source("Shipment"),
+    order_items_shapes.ShippedItemsDataV3: Source("OrderItemsStatusChanged"),
+    order_items_shapes.PendingItemsDataV3: Source(
+        "OrderItemsStatusChanged", {"shipment": _NOT_SENT}
+    ),
+    order_items_shapes.ShippedItemsBodyV3: Source("", {"order_id": "Order.id"}),
+    order_items_shapes.PendingItemsBodyV3: Source("", {"order_id": "Order.id"}),
+    # refunds
+    refunds.RefundV1: Source(
+        "OrderRefunded", {**_ORDER, "amount": "OrderRefunded.total", "date": HAPPENED}
+    ),
+    refunds.RefundCustomerV2: Source("Customer"),
+    refunds.RefundItemV2: Source("RefundItem", {"amount": "RefundItem.subtotal"}),
+    refunds.RefundV2: Source(
+        "OrderRefunded",
+        {
+            **_ORDER,
+            "status": "Order.status",
+            "refund_date": HAPPENED,
+            "refund_type": "OrderRefunded.type",
+            "shipping_refund": "OrderRefunded.shipping",
+            "tax_refund": "OrderRefunded.tax",
+            "refund_total": "OrderRefunded.total",
+            "user": "Actor.name",
+        },
+    ),
+    refunds.RefundItemV3: Source("RefundItem"),
+    refunds.RefundPartV3: Source(
+        "OrderRefunded", {"id": "OrderRefunded.refund_id", "user": "Actor.name"}
+    ),
+    refunds.RefundedOrderV3: Source("Order"),
+    refunds.RefundDataV3: Source(),
+    refunds.RefundBodyV3: Source("", {"order_id": "Order.id"}),
+    # inventory
+    corrections.CorrectionV1: Source("InventoryCorrected", _CORRECTION),
+    corrections.CorrectionV2: Source("InventoryCorrected", _CORRECTION),
+    corrections.CorrectionLineV3: Source("InventoryCorrected", _CORRECTION),
+    corrections.CorrectionDataV3: Source(),
+    corrections.CorrectionBodyV3: Source("InventoryCorrected"),
+    levels.MirrorV1: Source(
+        "InventoryLevel",
+        {"quantity": "InventoryLevel.available", "timestamp": "InventoryLevel.updated_at"},
+    ),
+    levels.MirrorItemV2: Source(
+        "InventoryLevel",
+        {
+            f"quantity_{name}": f"InventoryLevel.{name}"
+            for name in ("available", "in_warehouse", "reserved", "backorder", "hurt", "in_transit")
+        },
+    ),
+    levels.MirrorV2: Source("InventoryLevel", {"timestamp": "InventoryLevel.updated_at"}),
+    levels.MirrorPartV3: Source("", {"number": "= 1", "of": "= 1, since a body has one SKU"}),
+    levels.LevelV3: Source("InventoryLevel", {"sequence": "Event.sequence"}),
+    levels.MirrorDataV3: Source(
+        "InventoryLevelsChanged", {"mode": "= delta, since only what changed is sent"}
+    ),
+    levels.MirrorBodyV3: Source("InventoryLevel"),
+    # replenishments
+    replenishments_shapes.ReplenishmentV1: Source("Replenishment", _REPLENISHMENT),
+    replenishments_shapes.ReplenishmentItemV2: Source(
+        "ReplenishmentItem",
+        {name: f"ReceiptItem.{name}" for name in ("bin", "lpn", "lot", "expiration_date", "uom")},
+    ),
+    replenishments_shapes.ReplenishmentV2: Source("Replenishment", _REPLENISHMENT),
+    replenishments_shapes.SupplierV3: Source("", {"name": "Replenishment.supplier_name"}),
+    replenishments_shapes.ReplenishmentItemV3: Source(
+        "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
+    ),
+    replenishments_shapes.RequestedItemV3: Source(
+        "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
+    ),
+    replenishments_shapes.ReplenishmentV3: Source("Replenishment"),
+    replenishments_shapes.RequestedReplenishmentV3: Source("Replenishment"),
+    replenishments_shapes.ReceiptItemV3: Source("ReceiptItem"),
+    replenishments_shapes.ReceiptV3: Source("Receipt"),
+    replenishments_shapes.InitiatedDataV3: Source("", {"receipt": "= null, nothing has come"}),
+    replenishments_shapes.ReceivedDataV3: Source(),
+    replenishments_shapes.InitiatedBodyV3: Source("", _REPLENISHMENT),
+    replenishments_shapes.ReceivedBodyV3: Source("", _REPLENISHMENT),
+    # goods that come back
+    returns_shapes.ReturnV1: Source("ReturnOrder", _RETURN),
+    returns_shapes.ExchangeV1: Source("ReturnOrder", _RETURN),
+    returns_shapes.ReturnCustomerV2: Source("Customer"),
+    returns_shapes.ReturnItemV2: Source(
+        "ReturnItem",
+        {
+            "quantity": "= what was announced, else what came",
+            "quantity_good_expected": "ReturnItem.expected_good",
+            "quantity_hurt_expected": "ReturnItem.expected_hurt",
+            "quantity_good": "ReturnItem.received_good",
+            "quantity_hurt": "ReturnItem.received_hurt",
+        },
+    ),
+    returns_shapes.ReturnV2: Source("ReturnOrder", _RETURN),
+    returns_shapes.ExchangeItemV2: Source("ExchangeItem"),
+    returns_shapes.ExchangeOrderV2: Source(
+        "ExchangeOrder", {"order_id": "ExchangeOrder.id", "order_number": "ExchangeOrder.number"}
+    ),
+    returns_shapes.ExchangeV2: Source("ReturnOrder", _RETURN),
+    returns_shapes.ReturnLabelV3: Source("ReturnLabel"),
+    returns_shapes.CountV3: Source(
+        "", {"good": "ReturnItem.expected_good", "hurt": "ReturnItem.expected_hurt"}
+    ),
+    returns_shapes.ReturnItemV3: Source("ReturnItem"),
+    returns_shapes.ReturnPartV3: Source("ReturnOrder"),
+    returns_shapes.OriginalOrderV3: Source("OrderReference"),
+    returns_shapes.ExchangeItemV3: Source("ExchangeItem"),
+    returns_shapes.ExchangeOrderV3: Source("ExchangeOrder"),
+    returns_shapes.ReturnDataV3: Source(),
+    returns_shapes.ReturnBodyV3: Source("", _RETURN),
+    # the webhooks themselves
+    endpoints.EndpointV3: Source(
+        "EndpointStateChanged",
+        {
+            "event_type": "EndpointStateChanged.subscribed_event_type",
+            "failing_for_seconds": "EndpointStateChanged.failing_for",
+        },
+    ),
+    endpoints.EndpointDataV3: Source(),
+    endpoints.EndpointBodyV3: Source("EndpointStateChanged"),
+}
+
+# Fields that no body shows, and why.
+NOT_SHOWN: Final[Mapping[str, str]] = {
+    "Actor.kind": "the name says who it was",
+    "Event.warehouses": "it decides who gets the event",
+    "Order.carrier": "a carrier is shown once a shipment has one",
+    "Money.nanos": "shown with the units",
+}

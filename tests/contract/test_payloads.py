@@ -1,0 +1,232 @@
+"""
+The payload contracts against the catalogue, the golden files and the
+messages that they are made of.
+"""
+
+import re
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.type.money_pb2 import Money
+from msgspec import Struct, inspect
+
+from dispatch_service.payloads import CONTRACTS, check, example_event
+from dispatch_service.payloads.check_plans import REQUIRED
+from dispatch_service.payloads.money import Price
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
+from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
+from tests.goldens import FOLDER, golden_path
+
+_FIELD = re.compile(r"(?:repeated )?[\w.]+ (\w+) = \d+;")
+_DEMANDED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")
+_PROTOS = Path(__file__).parents[2] / "proto" / "shipedge" / "webhooks" / "events" / "v1"
+
+
+def test_all_versions_are_there() -> None:
+    """
+    The 34 event types have three versions each; those of the system have one.
+    """
+    own = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
+
+    assert len({event_type for event_type, _ in own}) == 34
+    assert sorted({version for _, version in own}) == ["v1", "v2", "v3"]
+    assert (len(own), len(CONTRACTS)) == (102, 105)
+
+
+def test_golden_files_are_complete() -> None:
+    """
+    No contract lacks a golden file and no golden file lacks a contract.
+    """
+    assert {golden_path(*key) for key in CONTRACTS} == set(FOLDER.iterdir())
+
+
+def _condition(event: Event, payload: Any, name: str) -> int:
+    """
+    Read the value that a condition of the catalogue is about.
+    """
+    if name == "source":
+        return event.source
+    places = {
+        "fulfillment_type": "order.fulfillment_type",
+        "return_type": "return_order.type",
+        "endpoint_state": "state",
+    }
+    value: int = attrgetter(places.get(name, name))(payload)
+    return value
+
+
+@pytest.mark.parametrize("event_type", CATALOGUE.event_types)
+def test_examples_raise_their_event_type(event_type: str) -> None:
+    """
+    An example can be published and meets the conditions of its event type.
+    """
+    event = example_event(event_type)
+    field = event.WhichOneof("payload") or ""
+    conditions = [
+        conditions
+        for raised, conditions in CATALOGUE.raised_by(field)
+        if raised.event_type == event_type
+    ]
+
+    assert conditions
+    for name, value in conditions[0]:
+        assert _condition(event, getattr(event, field), name) == value
+    if not CATALOGUE.event_types[event_type].system:
+        assert check(event) == []
+
+
+def _messages() -> dict[str, Descriptor]:
+    """
+    Find the messages that events are made of.
+    """
+    found: dict[str, Descriptor] = {"Money": Money.DESCRIPTOR}
+
+    def visit(message: Descriptor) -> None:
+        if message.file.package == Event.DESCRIPTOR.file.package and message.name not in found:
+            found[message.name] = message
+            for field in message.fields:
+                if field.message_type is not None:
+                    visit(field.message_type)
+
+    visit(Event.DESCRIPTOR)
+    return found
+
+
+_MESSAGES: Final = _messages()
+
+
+def _shapes(shape: type[Struct]) -> Iterator[type[Struct]]:
+    """
+    Find *shape* and all that are within it.
+    """
+
+    def within(part: inspect.Type) -> Iterator[type[Struct]]:
+        if isinstance(part, inspect.StructType):
+            yield from _shapes(part.cls)
+        elif isinstance(part, inspect.ListType):
+            yield from within(part.item_type)
+        elif isinstance(part, inspect.UnionType):
+            for choice in part.types:
+                yield from within(choice)
+        elif isinstance(part, inspect.Metadata):
+            yield from within(part.type)
+
+    yield shape
+    described = inspect.type_info(shape)
+    assert isinstance(described, inspect.StructType)
+    for field in described.fields:
+        yield from within(field.type)
+
+
+def _leaves(shape: type[Struct]) -> list[str]:
+    """
+    List the fields of *shape* that hold no other shape; a price is one value.
+    """
+    described = inspect.type_info(shape)
+    assert isinstance(described, inspect.StructType)
+    return [field.name for field in described.fields if not _nests(field.type)]
+
+
+def _nests(part: inspect.Type) -> bool:
+    if isinstance(part, inspect.ListType):
+        return _nests(part.item_type)
+    if isinstance(part, inspect.UnionType):
+        return any(_nests(choice) for choice in part.types)
+    if isinstance(part, inspect.Metadata):
+        return _nests(part.type)
+    return isinstance(part, inspect.StructType) and part.cls is not Price
+
+
+_SHAPES: Final = list(
+    dict.fromkeys(part for contract in CONTRACTS.values() for part in _shapes(contract.shape))
+)
+_BODIES: Final = {contract.shape for contract in CONTRACTS.values()}
+
+
+def _origin(shape: type[Struct], leaf: str) -> str:
+    """
+    Tell where *leaf* of *shape* comes from.
+    """
+    source = SOURCES[shape]
+    common = TOP if shape in _BODIES else {}
+    return source.leaves.get(leaf) or common.get(leaf) or f"{source.message}.{leaf}"
+
+
+@pytest.mark.parametrize("shape", _SHAPES, ids=lambda shape: shape.__name__)
+def test_every_leaf_has_a_source(shape: type[Struct]) -> None:
+    """
+    A leaf comes from a field of the contract, or it is said why it does not.
+    """
+    for leaf in _leaves(shape):
+        origin = _origin(shape, leaf)
+        if not origin.startswith("= "):
+            message, _, field = origin.partition(".")
+            assert field in _MESSAGES[message].fields_by_name, f"{shape.__name__}.{leaf}"
+
+
+def test_sources_are_needed() -> None:
+    """
+    Nothing is listed for a shape that no contract has.
+    """
+    assert set(SOURCES) == set(_SHAPES)
+
+
+def _is_leaf(field: FieldDescriptor) -> bool:
+    """
+    Tell whether a field holds a value of its own; labels belong to their state.
+    """
+    nested = field.message_type is not None and field.message_type.name in _MESSAGES
+    return not field.name.endswith("_label") and (
+        not nested or field.message_type is Money.DESCRIPTOR
+    )
+
+
+def test_every_field_is_shown() -> None:
+    """
+    What a publisher tells is shown in some body, or it is said why it is not.
+    """
+    shown = {
+        origin
+        for shape in _SHAPES
+        for leaf in _leaves(shape)
+        for origin in (_origin(shape, leaf), f"{SOURCES[shape].also}.{leaf}")
+    }
+    told = {
+        f"{message.name}.{field.name}"
+        for message in _MESSAGES.values()
+        for field in message.fields
+        if _is_leaf(field)
+    }
+
+    assert told - shown == set(NOT_SHOWN)
+
+
+def _required(source: str) -> Iterator[tuple[str, str]]:
+    """
+    Find the fields whose comment in a proto file says that they are required.
+    """
+    message, comment = "", ""
+    for line in map(str.strip, source.splitlines()):
+        if line.startswith("//"):
+            comment += f"{line[2:]} "
+            continue
+        if opened := re.match(r"message (\w+)", line):
+            message = opened[1]
+        elif (named := _FIELD.match(line)) and _DEMANDED.search(comment):
+            yield message, named[1]
+        comment = ""
+
+
+def test_required_fields() -> None:
+    """
+    The checks demand what the comments of the contract demand.
+    """
+    documented = {pair for path in _PROTOS.glob("*.proto") for pair in _required(path.read_text())}
+    checked = {(message, field) for message, fields in REQUIRED.items() for field in fields}
+
+    assert documented | {("Event", "payload")} == checked
