@@ -17,10 +17,17 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shipedge.webhooks.rules.addresses import AllowList
+from shipedge.webhooks.rules.urls import UrlRules
 from shipedge.webhooks.runtime.keyring import KeyRing, development_ring, parse_key, parse_keys
 
 COMMON_PREFIX = "SHIPEDGE_"
 SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
+
+LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
+"""
+What development may deliver to beside public addresses.
+"""
 
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -118,6 +125,11 @@ class CommonSettings(BaseSettings):
         alias="SHIPEDGE_TLS_CA_FILE",
         description="the authority of callers' and services' certificates, PEM",
     )
+    allowed_targets: TextList = Field(
+        default=(),
+        alias="SHIPEDGE_ALLOWED_TARGETS",
+        description="CIDR:port or host:port by commas; may be delivered to although not public",
+    )
     grace: Span = Field(
         default=timedelta(seconds=20),
         alias="SHIPEDGE_GRACE",
@@ -157,6 +169,10 @@ class CommonSettings(BaseSettings):
         Find what is wrong with the common settings together.
         """
         problems = [*_key_problems(self.encryption_keys, self.hash_key)]
+        try:
+            self.allow_list()
+        except ValueError as refused:
+            problems.append(f"SHIPEDGE_ALLOWED_TARGETS: {refused}")
         if self.production:
             required = {
                 "SHIPEDGE_ENCRYPTION_KEYS": self.encryption_keys.get_secret_value(),
@@ -169,6 +185,31 @@ class CommonSettings(BaseSettings):
             problems += [f"{name} is required in production" for name in missing]
         return problems
 
+    def tls_files(self) -> tuple[Path, Path, Path] | None:
+        """
+        Return certificate, key and authority; None where plain text is spoken.
+        """
+        files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
+        certificate, key, authority = files
+        if certificate is None or key is None or authority is None:
+            return None
+        return certificate, key, authority
+
+    def allow_list(self) -> AllowList:
+        """
+        Return what may be delivered to although it is not public: in development
+        the loopback addresses too.
+        """
+        return AllowList.parse(
+            [*self.allowed_targets, *(() if self.production else LOOPBACK_TARGETS)]
+        )
+
+    def url_rules(self) -> UrlRules:
+        """
+        Return the rules that the URLs of receivers must keep.
+        """
+        return UrlRules(allow_http=not self.production, allow=self.allow_list())
+
     def key_ring(self) -> KeyRing:
         """
         Return the key ring; in development without keys, the one of the data directory.
@@ -179,6 +220,27 @@ class CommonSettings(BaseSettings):
             parse_keys(self.encryption_keys.get_secret_value()),
             parse_key(self.hash_key.get_secret_value(), "SHIPEDGE_HASH_KEY"),
         )
+
+
+class ServiceSettings(CommonSettings):
+    """
+    What a service has beside the common settings: where it listens and its database.
+    """
+
+    listen: Listen
+    database_url: str
+
+    def database(self) -> str:
+        """
+        Return the URL of the database: without a setting a file in the data directory.
+        """
+        return self.database_url or f"sqlite:///{self.data_dir.absolute()}/{self.database_name()}"
+
+    def database_name(self) -> str:
+        """
+        Name the SQLite file.
+        """
+        raise NotImplementedError
 
 
 def _key_problems(keys: SecretStr, hash_key: SecretStr) -> list[str]:

@@ -1,0 +1,246 @@
+"""
+The wiring of the dispatch service: the only module that knows all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+from shipedge.webhooks.dispatch.v1 import (
+    admin_service_pb2_grpc,
+    delivery_service_pb2_grpc,
+    payload_service_pb2_grpc,
+    publisher_service_pb2_grpc,
+)
+from shipedge.webhooks.rpc import channel, reflection, server, tls
+from shipedge.webhooks.rpc.callers import development_caller
+from shipedge.webhooks.rpc.health import Health
+from shipedge.webhooks.rpc.interceptors import CallInterceptor
+from shipedge.webhooks.rpc.paging import PageTokens
+from shipedge.webhooks.runtime.database import check_alive, create_engine, sqlite_file
+from shipedge.webhooks.runtime.keyring import KeyRing
+from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
+
+from dispatch_service.claimer import Claimer
+from dispatch_service.committer import GroupCommitter
+from dispatch_service.delivery_servicer import DeliveryServicer
+from dispatch_service.dialler import Dialler
+from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
+from dispatch_service.feed_client import FeedClient
+from dispatch_service.intake import Intake
+from dispatch_service.lanes import Lanes
+from dispatch_service.log_filters import url_hash
+from dispatch_service.matcher import Matcher
+from dispatch_service.publisher_servicer import PublisherServicer
+from dispatch_service.queue import Lease, Queue, Release
+from dispatch_service.queue_postgresql import PostgresQueue
+from dispatch_service.queue_sqlite import SqliteQueue
+from dispatch_service.resolver import Resolver
+from dispatch_service.sealing import DayKeys
+from dispatch_service.sender import Sender
+from dispatch_service.settings import Settings
+from dispatch_service.settler import Settler
+from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.transport import GuardedTransport
+from dispatch_service.trust import TlsContexts
+from dispatch_service.worker import Worker
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+SERVICES = (
+    "shipedge.webhooks.dispatch.v1.PublisherService",
+    "shipedge.webhooks.dispatch.v1.DeliveryService",
+    "shipedge.webhooks.dispatch.v1.PayloadService",
+    "shipedge.webhooks.dispatch.v1.AdminService",
+)
+
+log = structlog.get_logger()
+
+
+def utc_now() -> datetime:
+    """
+    Read the wall clock.
+    """
+    return datetime.now(UTC)  # noqa: TID251 - the one place where the clock is read
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """
+    The parts of a running dispatch service that have to be started and stopped.
+    """
+
+    queue: Queue
+    lanes: Lanes
+    settler: Settler
+    committer: GroupCommitter
+    claimer: Claimer
+    feed: FeedClient
+    matcher: Matcher
+    intake: Intake
+
+
+async def run(settings: Settings) -> None:
+    """
+    Serve until SIGTERM or SIGINT, then finish what was begun.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
+        await migrate(settings.database(), "dispatch_service")
+        store = create_engine(settings.database(), application_name="dispatch_service")
+        stack.push_async_callback(store.dispose)
+        ring = settings.key_ring()
+        keys = DayKeys(store, ring, utc_now)
+        subscriptions = SubscriptionIndex()
+        engine = await _engine(settings, store, ring, keys, subscriptions, stack)
+        await engine.feed.load()
+        await engine.matcher.drain()
+        hashed = url_hash(ring)
+        delivery_servicer = DeliveryServicer(
+            store,
+            keys,
+            PageTokens(ring.keyed_hash("page tokens", "dispatch")),
+            subscriptions,
+            hashed=hashed,
+            claim_soon=engine.claimer.claim_soon,
+        )
+        health = Health(SERVICES, lambda: check_alive(store))
+        grpc_server = _server(settings, engine.intake, delivery_servicer, health)
+        await _serve(settings, engine, grpc_server, health)
+
+
+async def _engine(
+    settings: Settings,
+    store: AsyncEngine,
+    ring: KeyRing,
+    keys: DayKeys,
+    subscriptions: SubscriptionIndex,
+    stack: AsyncExitStack,
+) -> Engine:
+    lease = Lease(settings.replica_name(), settings.lease)
+    queue: Queue = (
+        SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    )
+    settler = Settler(queue)
+    worker = Worker(
+        subscriptions,
+        _sender(settings, stack),
+        settler,
+        keys,
+        clock=utc_now,
+        deadline=settings.deadline.total_seconds(),
+    )
+    lanes = Lanes(
+        worker.deliver,
+        concurrency=settings.endpoint_concurrency,
+        most_running=settings.total_concurrency,
+        most_waiting=settings.most_waiting,
+    )
+    committer = GroupCommitter(queue, lanes, lease, most_waiting=settings.most_waiting)
+    intake = Intake(store, subscriptions, keys, lanes, committer)
+    config = channel.connect(settings.config_address, _client_credentials(settings))
+    stack.push_async_callback(config.close)
+    poll_seconds = settings.poll_interval.total_seconds()
+    return Engine(
+        queue=queue,
+        lanes=lanes,
+        settler=settler,
+        committer=committer,
+        claimer=Claimer(queue, lanes, keys, lease, poll_seconds=poll_seconds),
+        feed=FeedClient(
+            store, ring, config, subscriptions, rules=settings.url_rules(), dispatcher=lease.owner
+        ),
+        matcher=Matcher(store, queue, intake, keys, subscriptions, lease),
+        intake=intake,
+    )
+
+
+def _sender(settings: Settings, stack: AsyncExitStack) -> Sender:
+    authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
+    dialler = Dialler(Resolver(), TlsContexts(authorities), settings.allow_list())
+    transport = GuardedTransport(dialler, rules=settings.url_rules())
+    stack.push_async_callback(transport.aclose)
+    return Sender(transport, clock=utc_now, report=_report)
+
+
+def _report(request: OutboundRequest, error: Exception) -> None:
+    """
+    Tell operators of a blocked destination and of faults of ours.
+    """
+    if isinstance(error, ExchangeFailedError):
+        log.warning(
+            "delivery.blocked" if error.kind == "blocked_address" else "delivery.fault",
+            owner=request.owner,
+            endpoint=request.url.endpoint,
+            detail=error.detail,
+        )
+    else:
+        log.error("delivery.fault", owner=request.owner, exc_info=error)
+
+
+def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    files = settings.tls_files()
+    return None if files is None else tls.channel_credentials(*files)
+
+
+def _server(
+    settings: Settings, intake: Intake, delivery_servicer: DeliveryServicer, health: Health
+) -> grpc.aio.Server:
+    files = settings.tls_files()
+    grpc_server, port = server.build(
+        settings.listen,
+        interceptors=[CallInterceptor(development_caller)],
+        credentials=None if files is None else tls.server_credentials(*files),
+    )
+    publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
+        PublisherServicer(intake), grpc_server
+    )
+    delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery_servicer, grpc_server)
+    payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(
+        payload_service_pb2_grpc.PayloadServiceServicer(), grpc_server
+    )
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
+        admin_service_pb2_grpc.AdminServiceServicer(), grpc_server
+    )
+    health.add_to(grpc_server)
+    reflection.enable(grpc_server, SERVICES)
+    log.info("service.listening", service="dispatch", listen=settings.listen, port=port)
+    return grpc_server
+
+
+async def _serve(
+    settings: Settings, engine: Engine, grpc_server: grpc.aio.Server, health: Health
+) -> None:
+    """
+    Run everything until a signal, then stop in the order in which work flows.
+    """
+    stopped = stop_signal()
+    flowing = [asyncio.create_task(engine.committer.run()), asyncio.create_task(engine.settler.run())]
+    serving = [
+        asyncio.create_task(engine.feed.run()),
+        asyncio.create_task(engine.matcher.run()),
+        asyncio.create_task(engine.claimer.run()),
+        asyncio.create_task(health.run()),
+    ]
+    await grpc_server.start()
+    await first_ended(stopped, *flowing, *serving)
+    await health.drain()
+    for task in serving:
+        task.cancel()
+    await asyncio.gather(*serving, return_exceptions=True)
+    await grpc_server.stop(settings.grace.total_seconds())
+    engine.committer.stop()
+    await flowing[0]
+    for ready in await engine.lanes.drain():
+        engine.settler.release(Release(ready.claimed, timedelta()))
+    engine.settler.stop()
+    await flowing[1]
+    log.info("service.stopped", service="dispatch")

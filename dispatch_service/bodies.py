@@ -1,0 +1,108 @@
+"""
+The bodies of one event: rendered once for each event type and version that is
+wanted, stored once for each owner that wants it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+import structlog
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.keyring import Place
+
+from dispatch_service.payloads import render
+from dispatch_service.queue import NewBody
+from dispatch_service.sealing import Sealer
+from dispatch_service.subscriptions import Subscription
+
+log = structlog.get_logger()
+
+Contract = tuple[str, str]
+"""
+An event type and a payload version.
+"""
+
+Render = Callable[[event_pb2.Event, str, str], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """
+    What was rendered of an event, and which owners want which of it.
+    """
+
+    rendered: dict[Contract, bytes | None] = field(repr=False)
+    wanted: frozenset[tuple[str, str, str]]
+
+    def of(self, event_type: str, payload_version: str) -> bytes:
+        """
+        Return a body. Raises `LookupError` where it could not be rendered.
+        """
+        body = self.rendered[event_type, payload_version]
+        if body is None:
+            raise LookupError(f"{event_type} {payload_version} could not be rendered")
+        return body
+
+    def failed(self, event_type: str, payload_version: str) -> bool:
+        """
+        Tell whether a body could not be rendered.
+        """
+        return self.rendered[event_type, payload_version] is None
+
+    def stored(self) -> Iterator[tuple[tuple[str, str, str], bytes]]:
+        """
+        Yield (owner, event type, payload version) and the body, for each row to store.
+        """
+        for owner, event_type, payload_version in sorted(self.wanted):
+            body = self.rendered[event_type, payload_version]
+            if body is not None:
+                yield (owner, event_type, payload_version), body
+
+
+def render_bodies(
+    event: event_pb2.Event, subscriptions: Iterable[Subscription], renderer: Render = render
+) -> Bodies:
+    """
+    Render what *subscriptions* want of an event.
+
+    A renderer that raises fails its own deliveries only, never the publish.
+    """
+    wanted = frozenset((it.owner, it.event_type, it.payload_version) for it in subscriptions)
+    contracts = {(event_type, version) for _, event_type, version in wanted}
+    return Bodies({it: _rendered(event, it, renderer) for it in contracts}, wanted)
+
+
+def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> bytes | None:
+    try:
+        return renderer(event, *contract)
+    except Exception:
+        log.exception("payload.render_failed", event_type=contract[0], payload_version=contract[1])
+        return None
+
+
+def body_place(owner: str, account: int, event_id: str, contract: Contract) -> Place:
+    """
+    Say where a sealed body lies, so that it opens nowhere else.
+    """
+    return Place("bodies", (owner, str(account), event_id, *contract), "sealed_body")
+
+
+def new_body(
+    event: event_pb2.Event, key: tuple[str, str, str], body: bytes, sealer: Sealer
+) -> NewBody:
+    """
+    Seal a body for the row of (owner, event type, payload version) *key*.
+    """
+    owner, event_type, payload_version = key
+    place = body_place(owner, event.account_id, event.event_id, (event_type, payload_version))
+    return NewBody(
+        owner=owner,
+        event_type=event_type,
+        payload_version=payload_version,
+        sealed_body=sealer.seal(body, place),
+        sha256=hashlib.sha256(body).digest(),
+        body_bytes=len(body),
+    )

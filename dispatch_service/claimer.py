@@ -1,0 +1,97 @@
+"""
+Takes due deliveries from the table: retries, what found no place in memory when
+it was accepted, and what a dead process left behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import structlog
+from shipedge.webhooks.runtime.keyring import SealBrokenError, UnknownKeyError
+
+from dispatch_service.bodies import body_place
+from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.queue import Claimed, Lease, Queue
+from dispatch_service.sealing import DayKeys
+
+BATCH = 200
+PER_ENDPOINT = 16
+"""
+How many deliveries of one endpoint one claim may take, so that all get their turn.
+"""
+
+log = structlog.get_logger()
+
+
+class Claimer:
+    """
+    Fills the lanes from the table.
+    """
+
+    def __init__(
+        self, queue: Queue, lanes: Lanes, keys: DayKeys, lease: Lease, *, poll_seconds: float
+    ) -> None:
+        self._queue = queue
+        self._lanes = lanes
+        self._keys = keys
+        self._lease = lease
+        self._poll_seconds = poll_seconds
+        self._wanted = asyncio.Event()
+
+    def claim_soon(self) -> None:
+        """
+        Look at the table without waiting for the next turn.
+        """
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """
+        Claim for ever: at once again while there is much, else every poll interval.
+        """
+        while True:
+            self._wanted.clear()
+            claimed = 0
+            try:
+                claimed = await self.run_once()
+            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
+                log.error("delivery.claim_failed", error_type=type(error).__name__)
+            if claimed == 0:
+                await self._pause()
+
+    async def run_once(self) -> int:
+        """
+        Take what the lanes have room for; return how many deliveries that were.
+        """
+        room = min(self._lanes.room, BATCH)
+        if room == 0:
+            return 0
+        lease_end = time.monotonic() + self._lease.duration.total_seconds()
+        claimed = await self._queue.claim(
+            self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=self._lanes.full()
+        )
+        for it in claimed:
+            self._lanes.offer(Ready(it, await self._body(it), lease_end))
+        return len(claimed)
+
+    async def _pause(self) -> None:
+        try:
+            async with asyncio.timeout(self._poll_seconds):
+                await self._wanted.wait()
+        except TimeoutError:
+            pass
+
+    async def _body(self, claimed: Claimed) -> bytes | None:
+        """
+        Open the payload; one that does not open counts as gone and is told to operators.
+        """
+        if claimed.sealed_body is None:
+            return None
+        contract = (claimed.event_type, claimed.payload_version)
+        place = body_place(claimed.owner, claimed.account, claimed.event_id, contract)
+        try:
+            return await self._keys.open(claimed.sealed_body, place)
+        except (SealBrokenError, UnknownKeyError) as broken:
+            log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(broken))
+            return None

@@ -1,0 +1,162 @@
+"""
+The group commit: concurrent publishes share one transaction. Whatever was
+answered is committed; what is committed and has a place in memory is handed
+over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from shipedge.webhooks.runtime.database import is_unavailable
+
+from dispatch_service.errors import BacklogFull, StoreUnavailable
+from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.queue import Claimed, EventKey, Lease, NewEvent, Queue, Receipt
+
+GROUP_EVENTS = 500
+"""
+At most this many events share a transaction: past it nothing is gained.
+"""
+
+LINGER_SECONDS = 0.002
+LINGER_BELOW = 20
+"""
+With fewer events waiting, the committer waits this long for company.
+"""
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """
+    An event on its way to the store. *handover* are its deliveries with a place in memory.
+    """
+
+    event: NewEvent
+    handover: Sequence[tuple[Claimed, bytes]]
+    answer: asyncio.Future[Receipt] = field(repr=False)
+
+
+class GroupCommitter:
+    """
+    Commits events in groups, one group at a time, in the order in which they came.
+    """
+
+    def __init__(self, queue: Queue, lanes: Lanes, lease: Lease, *, most_waiting: int) -> None:
+        self._queue = queue
+        self._lanes = lanes
+        self._lease = lease
+        self._most_waiting = most_waiting
+        self._waiting: deque[Entry] = deque()
+        self._arrived = asyncio.Event()
+        self._stopping = False
+
+    def check_room(self, count: int) -> None:
+        """
+        Refuse *count* more events if too many wait already. Raises `BacklogFull`.
+        """
+        if len(self._waiting) + count > self._most_waiting:
+            raise BacklogFull(len(self._waiting))
+
+    def submit(
+        self, event: NewEvent, handover: Sequence[tuple[Claimed, bytes]]
+    ) -> asyncio.Future[Receipt]:
+        """
+        Queue an event; the future says what the store knows of it once it is committed.
+
+        It ends with `StoreUnavailable` where the store did not answer, and
+        with the store's own error where it refused this event.
+        """
+        answer = asyncio.get_running_loop().create_future()
+        self._waiting.append(Entry(event, handover, answer))
+        self._arrived.set()
+        return answer
+
+    async def run(self) -> None:
+        """
+        Commit groups until `stop` was called and nothing waits any more.
+        """
+        while not (self._stopping and not self._waiting):
+            await self._arrived.wait()
+            if len(self._waiting) < LINGER_BELOW and not self._stopping:
+                await asyncio.sleep(LINGER_SECONDS)
+            await self.commit_once()
+            if not self._waiting and not self._stopping:
+                self._arrived.clear()
+
+    def stop(self) -> None:
+        """
+        Let `run` end when all that waits is committed.
+        """
+        self._stopping = True
+        self._arrived.set()
+
+    async def commit_once(self) -> int:
+        """
+        Commit what waits, at most one group; return how many events that were.
+        """
+        group = self._next_group()
+        if group:
+            await self._commit(group)
+        return len(group)
+
+    def _next_group(self) -> list[Entry]:
+        """
+        Take a group in which each event id stands once: a repeated one waits for the next.
+        """
+        group: dict[EventKey, Entry] = {}
+        held_back: list[Entry] = []
+        while self._waiting and len(group) < GROUP_EVENTS:
+            entry = self._waiting.popleft()
+            if entry.event.key in group:
+                held_back.append(entry)
+            else:
+                group[entry.event.key] = entry
+        self._waiting.extendleft(reversed(held_back))
+        return list(group.values())
+
+    async def _commit(self, group: Sequence[Entry]) -> None:
+        begun = time.monotonic()
+        try:
+            receipts = await self._queue.store_events([entry.event for entry in group], self._lease)
+        except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
+            await self._answer_failure(group, error)
+            return
+        lease_end = begun + self._lease.duration.total_seconds()
+        for entry in group:
+            self._answer(entry, receipts[entry.event.key], lease_end)
+
+    async def _answer_failure(self, group: Sequence[Entry], error: Exception) -> None:
+        """
+        Bisect a refused group until the bad event stands alone; its neighbours are stored.
+        """
+        if not is_unavailable(error) and len(group) > 1:
+            middle = len(group) // 2
+            await self._commit(group[:middle])
+            await self._commit(group[middle:])
+            return
+        log.error("event.store_failed", events=len(group), error_type=type(error).__name__)
+        for entry in group:
+            self._give_back(entry)
+            if not entry.answer.done():
+                entry.answer.set_exception(StoreUnavailable() if is_unavailable(error) else error)
+
+    def _answer(self, entry: Entry, receipt: Receipt, lease_end: float) -> None:
+        if receipt.fresh:
+            for claimed, body in entry.handover:
+                self._lanes.take_reserved(Ready(claimed, body, lease_end))
+        else:
+            self._give_back(entry)
+        if not entry.answer.done():
+            entry.answer.set_result(receipt)
+
+    def _give_back(self, entry: Entry) -> None:
+        for claimed, _ in entry.handover:
+            self._lanes.give_back(claimed.endpoint_key)

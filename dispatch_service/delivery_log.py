@@ -1,0 +1,154 @@
+"""
+Reading the log: deliveries, attempts and bodies, newest first, in keyset pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from shipedge.webhooks.rpc.filters import Comparison
+from shipedge.webhooks.rpc.paging import Key
+from shipedge.webhooks.runtime.database import from_microseconds, to_microseconds
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from dispatch_service.bodies import body_place
+from dispatch_service.log_filters import Hash, conditions
+from dispatch_service.schema import attempts, bodies, deliveries
+from dispatch_service.sealing import DayKeys
+
+_BODY_KEY = ("owner", "account", "event_id", "event_type", "payload_version")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """
+    Rows of a list, and the sort key that the next page begins after, if there is one.
+    """
+
+    rows: Sequence[Any]
+    last: Key | None
+
+
+def _with_body() -> sa.Select[Any]:
+    """
+    Select deliveries with what is known of their bodies.
+    """
+    same = sa.and_(*(deliveries.c[name] == bodies.c[name] for name in _BODY_KEY))
+    return sa.select(deliveries, bodies.c.sha256, bodies.c.body_bytes).select_from(
+        deliveries.outerjoin(bodies, same)
+    )
+
+
+async def get_delivery(db: AsyncConnection, owner: str, delivery_id: str) -> Any | None:
+    """
+    Return the row of a delivery, or None.
+    """
+    query = _with_body().where(
+        deliveries.c.owner == owner, deliveries.c.delivery_id == delivery_id
+    )
+    return (await db.execute(query)).one_or_none()
+
+
+async def list_deliveries(
+    db: AsyncConnection,
+    owner: str,
+    comparisons: Sequence[Comparison],
+    *,
+    hashed: Hash,
+    size: int,
+    begin_after: Key | None,
+) -> Page:
+    """
+    List the deliveries of *owner*.
+    """
+    keys = (deliveries.c.create_time, deliveries.c.delivery_id)
+    query = (
+        _with_body()
+        .where(deliveries.c.owner == owner)
+        .where(*conditions(deliveries, comparisons, "create_time", hashed))
+        .order_by(*(key.desc() for key in keys))
+        .limit(size + 1)
+    )
+    if begin_after is not None:
+        at, delivery_id = begin_after
+        bound = sa.tuple_(_instant(at), sa.literal(str(delivery_id), deliveries.c.delivery_id.type))
+        query = query.where(sa.tuple_(*keys) < bound)
+    rows = (await db.execute(query)).all()
+    return _page(rows, size, lambda row: [to_microseconds(row.create_time), row.delivery_id])
+
+
+async def get_attempt(
+    db: AsyncConnection, owner: str, delivery_id: str, number: int
+) -> Any | None:
+    """
+    Return the row of an attempt, or None.
+    """
+    query = sa.select(attempts).where(
+        attempts.c.owner == owner,
+        attempts.c.delivery_id == delivery_id,
+        attempts.c.number == number,
+    )
+    return (await db.execute(query)).one_or_none()
+
+
+async def list_attempts(
+    db: AsyncConnection,
+    owner: str,
+    delivery_id: str,
+    comparisons: Sequence[Comparison],
+    *,
+    hashed: Hash,
+    size: int,
+    begin_after: Key | None,
+) -> Page:
+    """
+    List the attempts of a delivery, or for an empty id of all deliveries of *owner*.
+    """
+    keys = (attempts.c.start_time, attempts.c.delivery_id, attempts.c.number)
+    columns = [column for column in attempts.c if column.name != "sealed_exchange"]
+    query = sa.select(*columns).where(attempts.c.owner == owner)
+    found = conditions(attempts, comparisons, "start_time", hashed)
+    if delivery_id:
+        bounded = len(found) == len(comparisons)
+        found = [attempts.c.delivery_id == delivery_id, *(found if bounded else found[:-1])]
+    query = query.where(*found).order_by(*(key.desc() for key in keys)).limit(size + 1)
+    if begin_after is not None:
+        at, last_delivery, number = begin_after
+        bound = sa.tuple_(
+            _instant(at),
+            sa.literal(str(last_delivery), attempts.c.delivery_id.type),
+            sa.literal(int(number)),
+        )
+        query = query.where(sa.tuple_(*keys) < bound)
+    rows = (await db.execute(query)).all()
+    return _page(
+        rows, size, lambda row: [to_microseconds(row.start_time), row.delivery_id, row.number]
+    )
+
+
+async def read_body(db: AsyncConnection, keys: DayKeys, delivery: Any) -> bytes | None:
+    """
+    Return the payload of a delivery, None where it is gone.
+    """
+    query = sa.select(bodies.c.sealed_body).where(
+        *(bodies.c[name] == getattr(delivery, name) for name in _BODY_KEY)
+    )
+    sealed = (await db.execute(query)).scalar_one_or_none()
+    if sealed is None:
+        return None
+    contract = (delivery.event_type, delivery.payload_version)
+    place = body_place(delivery.owner, delivery.account, delivery.event_id, contract)
+    return await keys.open(sealed, place)
+
+
+def _instant(micros: int | str) -> sa.BindParameter[datetime]:
+    return sa.literal(from_microseconds(int(micros)), deliveries.c.create_time.type)
+
+
+def _page(rows: Sequence[Any], size: int, key: Any) -> Page:
+    shown = rows[:size]
+    return Page(shown, key(shown[-1]) if len(rows) > size else None)

@@ -1,0 +1,167 @@
+"""
+The errors that callers of the dispatch service see. Each has a reason of
+`shipedge.webhooks.errors.v1.ErrorReason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from shipedge.webhooks.rpc.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    FieldFault,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+)
+
+RETRY_AFTER = timedelta(seconds=1)
+"""
+How long a publisher is asked to wait when too much waits already.
+"""
+
+
+class EventInvalid(InvalidArgument):
+    """
+    An event breaks a rule.
+    """
+
+    reason = "EVENT_INVALID"
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__(
+            "The event is not valid.", faults=[FieldFault(field, text) for field, text in faults]
+        )
+
+
+class BatchInvalid(InvalidArgument):
+    """
+    A batch is empty or too large.
+    """
+
+    reason = "BATCH_INVALID"
+
+    def __init__(self, events: int, limit: int) -> None:
+        super().__init__(
+            f"A batch must hold 1 to {limit} events, not {events}.",
+            events=str(events),
+            limit=str(limit),
+        )
+
+
+class EventIdReused(AlreadyExists):
+    """
+    The id of an event was used for other content.
+    """
+
+    reason = "EVENT_ID_REUSED"
+
+    def __init__(self, account: int, event_id: str) -> None:
+        name = f"accounts/{account}/events/{event_id}"
+        super().__init__(f"{name} was published before with other content.", name=name)
+
+
+class BacklogFull(ResourceExhausted):
+    """
+    Too much waits already.
+    """
+
+    reason = "BACKLOG_FULL"
+
+    def __init__(self, waiting: int) -> None:
+        super().__init__(
+            f"{waiting} events wait to be committed; try again in a second.",
+            retry_after=RETRY_AFTER,
+            waiting=str(waiting),
+        )
+
+
+class StoreUnavailable(Unavailable):
+    """
+    The database does not answer.
+    """
+
+    reason = "STORE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The store does not answer; try again.", retry_after=RETRY_AFTER)
+
+
+class DeliveryNotFound(NotFound):
+    """
+    There is no such delivery.
+    """
+
+    reason = "DELIVERY_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no delivery {name}.", name=name)
+
+
+class AttemptNotFound(NotFound):
+    """
+    There is no such attempt.
+    """
+
+    reason = "ATTEMPT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no attempt {name}.", name=name)
+
+
+class DeliverySucceeded(FailedPrecondition):
+    """
+    A delivery that succeeded is resent only with `force`.
+    """
+
+    reason = "DELIVERY_SUCCEEDED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} succeeded; set force to send it again.", name=name)
+
+
+class SubscriptionInactive(FailedPrecondition):
+    """
+    Nothing is sent to an Inactive subscription.
+    """
+
+    reason = "SUBSCRIPTION_INACTIVE"
+
+    def __init__(self, subscription: str) -> None:
+        super().__init__(f"{subscription} is Inactive.", subscription=subscription)
+
+
+class SubscriptionDeleted(FailedPrecondition):
+    """
+    Nothing is sent to a deleted subscription.
+    """
+
+    reason = "SUBSCRIPTION_DELETED"
+
+    def __init__(self, subscription: str) -> None:
+        super().__init__(f"{subscription} was deleted.", subscription=subscription)
+
+
+class BodyErased(FailedPrecondition):
+    """
+    The payload is gone.
+    """
+
+    reason = "BODY_ERASED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The payload of {name} was erased or is past its retention.", name=name)
+
+
+class RequestIdReused(AlreadyExists):
+    """
+    A request id was used for another request.
+    """
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"The request id was used for another {method}.", method=method)

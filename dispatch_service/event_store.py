@@ -1,0 +1,108 @@
+"""
+Stored events: what is written of a published one, and reading it back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.database import reading
+from shipedge.webhooks.runtime.keyring import Place
+
+from dispatch_service.deliveries import State
+from dispatch_service.queue import Claimed, NewDelivery, NewEvent
+from dispatch_service.routing import Facts
+from dispatch_service.schema import events
+from dispatch_service.sealing import DayKeys, Sealer
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+def content_hash(event: event_pb2.Event) -> bytes:
+    """
+    Hash the content of an event: SHA-256 of its deterministic serialisation.
+    """
+    return hashlib.sha256(event.SerializeToString(deterministic=True)).digest()
+
+
+def occurred_at(event: event_pb2.Event) -> datetime:
+    """
+    Return when an event happened, to the microsecond.
+    """
+    return event.occurred_at.ToDatetime(tzinfo=UTC)
+
+
+def event_place(account: int, event_id: str) -> Place:
+    """
+    Say where a sealed event lies, so that it opens nowhere else.
+    """
+    return Place("events", (str(account), event_id), "sealed_payload")
+
+
+def new_event(
+    event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: bool
+) -> NewEvent:
+    """
+    Seal an event that passed the checks for its row, without deliveries yet.
+    """
+    content = event.SerializeToString(deterministic=True)
+    return NewEvent(
+        account=event.account_id,
+        event_id=event.event_id,
+        sha256=hashlib.sha256(content).digest(),
+        domain_event=facts.domain_event,
+        resource=facts.resource,
+        sequence=event.sequence,
+        occurred_at=occurred_at(event),
+        matched=matched,
+        sealed_payload=sealer.seal(content, event_place(event.account_id, event.event_id)),
+    )
+
+
+def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
+    """
+    Describe a delivery that is stored leased: its first attempt has begun.
+    """
+    return Claimed(
+        owner=delivery.owner,
+        delivery_id=delivery.delivery_id,
+        token=1,
+        number=1,
+        step=0,
+        interrupted=0,
+        state=State.DELIVERING,
+        trigger=delivery.trigger,
+        requested_by=delivery.requested_by,
+        account=event.account,
+        event_id=event.event_id,
+        subscription=delivery.subscription,
+        event_type=delivery.event_type,
+        payload_version=delivery.payload_version,
+        endpoint=delivery.endpoint,
+        resource=event.resource,
+        sequence=event.sequence,
+        occurred_at=event.occurred_at,
+        expired=False,
+        sealed_body=None,
+    )
+
+
+async def stored_event(
+    engine: AsyncEngine, keys: DayKeys, account: int, event_id: str
+) -> event_pb2.Event | None:
+    """
+    Read an event back; None where it is not there or was erased.
+    """
+    query = sa.select(events.c.sealed_payload).where(
+        events.c.account == account, events.c.event_id == event_id
+    )
+    async with reading(engine) as db:
+        sealed = (await db.execute(query)).scalar_one_or_none()
+    if sealed is None:
+        return None
+    return event_pb2.Event.FromString(await keys.open(sealed, event_place(account, event_id)))

@@ -1,0 +1,160 @@
+"""
+The feed of the config service, applied: first to our own database, then to
+what is held in memory. Without the config service the last snapshot serves on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.runtime.database import writing
+from shipedge.webhooks.runtime.keyring import KeyRing
+
+from dispatch_service import snapshot_store
+from dispatch_service.subscriptions import (
+    SubscriptionIndex,
+    compile_settings,
+    compile_subscription,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+FIRST_PAUSE_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class FeedClient:
+    """
+    Keeps a `SubscriptionIndex` as the config service has it.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        ring: KeyRing,
+        channel: grpc.aio.Channel,
+        subscriptions: SubscriptionIndex,
+        *,
+        rules: UrlRules,
+        dispatcher: str,
+    ) -> None:
+        self._engine = engine
+        self._ring = ring
+        self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
+        self._subscriptions = subscriptions
+        self._rules = rules
+        self._dispatcher = dispatcher
+        self._revision = 0
+        self._snapshot_names: set[str] | None = None
+
+    async def load(self) -> None:
+        """
+        Take up the stored snapshot, if there ever was one.
+        """
+        revision, resources = await snapshot_store.load(self._engine, self._ring)
+        for change in resources:
+            self._remember(change)
+        if revision is not None:
+            self._revision = revision
+            self._subscriptions.received = True
+            log.info("feed.loaded", revision=revision, subscriptions=len(self._subscriptions.by_name))
+
+    async def run(self) -> None:
+        """
+        Follow the feed for ever; a break is waited out with growing pauses.
+        """
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                async for _ in self.follow():
+                    pause = FIRST_PAUSE_SECONDS
+            except grpc.aio.AioRpcError as error:
+                if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+                    log.warning("feed.restarted", revision=self._revision)
+                    self._revision = 0
+                else:
+                    log.warning("feed.broken", code=error.code().name, seconds=round(pause, 1))
+            except Exception:
+                log.exception("feed.apply_failed", revision=self._revision)
+            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter is no secret
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+    async def follow(self) -> AsyncIterator[int]:
+        """
+        Open the feed where the last one ended; yield the revision after each answer applied.
+        """
+        request = feed_service_pb2.WatchSubscriptionsRequest(
+            after_revision=self._revision, dispatcher=self._dispatcher
+        )
+        self._snapshot_names = set() if self._revision == 0 else None
+        async for answer in self._stub.WatchSubscriptions(request):
+            await self.apply(answer)
+            yield self._revision
+
+    async def apply(self, answer: feed_service_pb2.WatchSubscriptionsResponse) -> None:
+        """
+        Apply one answer: to the database in one transaction, then to memory.
+        """
+        gone: Sequence[str] = ()
+        names = {snapshot_store.change_name(change) for change in answer.changes}
+        if self._snapshot_names is not None:
+            self._snapshot_names |= names
+        ends_snapshot = answer.snapshot_complete and self._snapshot_names is not None
+        moved = answer.revision > self._revision or ends_snapshot
+        if answer.changes or moved:
+            async with writing(self._engine) as db:
+                await snapshot_store.store_changes(db, answer.changes, self._ring)
+                if ends_snapshot:
+                    gone = await snapshot_store.drop_others(db, self._snapshot_names or ())
+                if moved:
+                    await snapshot_store.store_revision(db, answer.revision)
+        for change in answer.changes:
+            self._remember(change)
+        for name in gone:
+            self._subscriptions.remove(name)
+        self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
+
+    def _end_answer(
+        self,
+        answer: feed_service_pb2.WatchSubscriptionsResponse,
+        *,
+        moved: bool,
+        ends_snapshot: bool,
+    ) -> None:
+        if ends_snapshot:
+            self._snapshot_names = None
+            self._subscriptions.received = True
+            log.info("feed.snapshot_applied", revision=answer.revision)
+        if moved:
+            self._revision = answer.revision
+        if answer.changes:
+            log.info("feed.applied", revision=answer.revision, changes=len(answer.changes))
+
+    def _remember(self, change: feed_service_pb2.FeedChange) -> None:
+        """
+        Change what is held in memory.
+        """
+        match change.WhichOneof("change"):
+            case "subscription":
+                compiled = compile_subscription(change.subscription, self._rules, self._hashed)
+                self._subscriptions.put(compiled)
+            case "account_settings":
+                owner = change.account_settings.name.removesuffix("/settings")
+                self._subscriptions.put_settings(owner, compile_settings(change.account_settings))
+            case "deleted_name":
+                self._subscriptions.remove(change.deleted_name)
+            case _:
+                pass
+
+    def _hashed(self, url: str) -> bytes:
+        return self._ring.keyed_hash("url", url)

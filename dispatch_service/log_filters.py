@@ -1,0 +1,151 @@
+"""
+The filters of the log: which fields can be compared, and what a comparison
+says in SQL.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from shipedge.webhooks.rpc import filters
+from shipedge.webhooks.rpc.filters import Comparison, FieldKind
+from shipedge.webhooks.rules.addresses import AllowList
+from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
+from shipedge.webhooks.runtime.database import after
+from shipedge.webhooks.runtime.keyring import KeyRing
+
+from dispatch_service.deliveries import State, Trigger
+from dispatch_service.outcomes import FailureKind
+
+DEFAULT_RANGE = timedelta(days=7)
+"""
+How far back a List looks without a bound on the time.
+"""
+
+# To find what was configured, by whatever rules, not to judge it again.
+_ANY_URL = UrlRules(
+    allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
+)
+
+_KINDS = filters.one_of(*(kind.name for kind in FailureKind))
+
+_COMMON: Mapping[str, FieldKind] = {
+    "event_type": filters.text(),
+    "payload_version": filters.text(),
+    "url": filters.text(),
+    "subscription": filters.text(),
+    "event": filters.text(),
+    "resource": filters.text(),
+    "response_code": filters.number(),
+    "failure_kind": _KINDS,
+}
+
+DELIVERY_FIELDS: Mapping[str, FieldKind] = {
+    "create_time": filters.instant(),
+    "state": filters.one_of(*State),
+    **_COMMON,
+}
+
+ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
+    "start_time": filters.instant(),
+    "status": filters.one_of("SUCCESS", "FAILURE", "INTERRUPTED"),
+    "trigger": filters.one_of(*Trigger),
+    "duration_ms": filters.number(),
+    **_COMMON,
+}
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+Hash = Callable[[str], bytes]
+"""
+The keyed hash that full URLs are found by.
+"""
+
+
+def conditions(
+    table: sa.Table, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Say a filter in SQL; without a lower bound on *time_column* the last 7 days.
+
+    Raises `InvalidArgument` for a URL that is compared by anything but equality.
+    """
+    found = [_condition(table, comparison, hashed) for comparison in comparisons]
+    bounded = any(it.field == time_column and it.operator in {">", ">=", "="} for it in comparisons)
+    if not bounded:
+        found.append(table.c[time_column] >= after(-DEFAULT_RANGE))
+    return found
+
+
+def _condition(
+    table: sa.Table, comparison: Comparison, hashed: Hash
+) -> sa.ColumnElement[bool]:
+    compare = _OPERATORS[comparison.operator]
+    match comparison.field, comparison.value:
+        case "url", str(url):
+            return _url_condition(table, url, comparison.operator, hashed)
+        case "failure_kind", str(kind):
+            return compare(table.c.failure_kind, FailureKind[kind].value)
+        case "trigger", str(trigger):
+            return compare(table.c.attempt_trigger, trigger)
+        case "duration_ms", int(millis):
+            return compare(table.c.duration_us, millis * 1000)
+        case "event", str(event):
+            return compare(table.c.event_id, event.rpartition("/")[2])
+        case "subscription", str(subscription):
+            return compare(table.c.subscription, subscription.rpartition("/")[2])
+        case field, value:
+            return compare(table.c[field], value)
+
+
+def _url_condition(
+    table: sa.Table, url: str, how: str, hashed: Hash
+) -> sa.ColumnElement[bool]:
+    """
+    Find a full URL by its hash, or what is shown of it by its beginning.
+    """
+    if url.endswith("*"):
+        begins: sa.ColumnElement[bool] = table.c.url_shown.startswith(url[:-1], autoescape=True)
+    else:
+        begins = sa.or_(table.c.url_hash == hashed(url), table.c.url_shown == url)
+    return begins if how == "=" else sa.not_(begins)
+
+
+def parse_delivery_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `ListDeliveries`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, DELIVERY_FIELDS)
+
+
+def parse_attempt_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `ListAttempts`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, ATTEMPT_FIELDS)
+
+
+def url_hash(ring: KeyRing) -> Hash:
+    """
+    Return the hash that full URLs are found by, whatever way they are written.
+    """
+
+    def hashed(url: str) -> bytes:
+        try:
+            url = parse_url(url, _ANY_URL).text
+        except UrlRefusedError:
+            pass
+        return ring.keyed_hash("url", url)
+
+    return hashed

@@ -1,0 +1,117 @@
+"""
+The request of an attempt: headers, ids and the signature over the exact
+bytes. No I/O; `now` is passed in for the signature.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Iterable
+from datetime import datetime
+
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
+
+from dispatch_service.deliveries import Trigger
+from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.ids import DELIVERY_PREFIX
+from dispatch_service.queue import Claimed
+from dispatch_service.subscriptions import SigningKey, Subscription
+
+MASK = "***"
+"""
+What the log shows of the value of a custom header.
+"""
+
+_CONSTANT = (
+    (b"Content-Type", b"application/json; charset=utf-8"),
+    (b"User-Agent", b"ShipEdge-Webhooks/1.0"),
+    (b"Accept-Encoding", b"identity"),
+)
+
+
+def webhook_id(claimed: Claimed) -> str:
+    """
+    Return the delivery's id as receivers see it: the same on every attempt.
+    """
+    return DELIVERY_PREFIX + claimed.delivery_id
+
+
+def build(
+    claimed: Claimed, subscription: Subscription, body: bytes, *, now: datetime, deadline: float
+) -> OutboundRequest:
+    """
+    Build the request of an attempt. *deadline* is in seconds.
+
+    Raises `ValueError` for a subscription whose URL cannot be used. Our own
+    headers come last, so that nothing configured can stand in for them.
+    """
+    if subscription.url is None:
+        raise ValueError(subscription.url_problem)
+    timestamp = int(now.timestamp())
+    signature = sign(subscription.keys, webhook_id(claimed), timestamp, body, now)
+    return OutboundRequest(
+        owner=claimed.owner,
+        url=subscription.url,
+        headers=(
+            *_custom(subscription),
+            *_CONSTANT,
+            *_described(claimed),
+            (b"webhook-id", webhook_id(claimed).encode()),
+            (b"webhook-timestamp", b"%d" % timestamp),
+            (b"webhook-signature", signature),
+        ),
+        body=body,
+        deadline_seconds=deadline,
+    )
+
+
+def sign(
+    keys: Iterable[SigningKey], message_id: str, timestamp: int, body: bytes, now: datetime
+) -> bytes:
+    """
+    Sign `id.timestamp.body` with every key that is live at *now*.
+
+    Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256, one for each
+    key, separated by spaces.
+    """
+    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return b" ".join(
+        b"v1," + base64.b64encode(hmac.digest(it.key, signed, "sha256"))
+        for it in keys
+        if it.expire_time is None or now < it.expire_time
+    )
+
+
+def shown_headers(
+    request: OutboundRequest, subscription: Subscription
+) -> tuple[tuple[str, str], ...]:
+    """
+    Return the headers of a request as the log may show them: what was configured is masked.
+    """
+    secret = {name.lower() for name, _ in subscription.headers}
+    return tuple(
+        (name.decode(), MASK if name.decode().lower() in secret else value.decode())
+        for name, value in request.headers
+    )
+
+
+def _custom(subscription: Subscription) -> Iterable[tuple[bytes, bytes]]:
+    return tuple((name.encode(), value.encode()) for name, value in subscription.headers)
+
+
+def _described(claimed: Claimed) -> tuple[tuple[bytes, bytes], ...]:
+    topic = CATALOGUE.wire_name(claimed.event_type, claimed.payload_version)
+    occurred_at = claimed.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    described = (
+        (b"X-Shipedge-Topic", topic.encode()),
+        (b"X-Shipedge-Event-Id", claimed.event_id.encode()),
+        (b"X-Shipedge-Delivery-Id", webhook_id(claimed).encode()),
+        (b"X-Shipedge-Attempt", b"%d" % claimed.number),
+        (b"X-Shipedge-Account-Id", b"%d" % claimed.account),
+        (b"X-Shipedge-Occurred-At", occurred_at.encode()),
+        (b"X-Shipedge-Sequence", b"%d" % claimed.sequence),
+    )
+    if claimed.trigger is Trigger.TEST:
+        return (*described, (b"X-Shipedge-Test", b"true"))
+    return described

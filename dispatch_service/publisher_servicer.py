@@ -1,0 +1,131 @@
+"""
+Taking events over the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.status import status_of
+
+from dispatch_service.errors import BatchInvalid, StoreUnavailable
+from dispatch_service.intake import Intake
+from dispatch_service.queue import Receipt
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+MOST_EVENTS = 500
+"""
+The largest batch, as the contract says.
+"""
+
+MOST_BATCHES = 16
+"""
+How many batches of one stream may be under way; the stream is read no faster.
+"""
+
+
+_Answer = publisher_service_pb2.StreamEventsResponse | Exception | None
+
+
+class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
+    """
+    Serves `PublisherService`.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def PublishEvents(
+        self, request: publisher_service_pb2.PublishEventsRequest, context: Context
+    ) -> publisher_service_pb2.PublishEventsResponse:
+        """
+        Publish a batch.
+        """
+        results = await self._publish(request.events)
+        return publisher_service_pb2.PublishEventsResponse(results=results)
+
+    async def StreamEvents(
+        self,
+        request_iterator: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
+        context: Context,
+    ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
+        """
+        Publish batches as they come and answer each when it is committed.
+        """
+        answers: asyncio.Queue[_Answer] = asyncio.Queue()
+        reader = asyncio.ensure_future(self._read(request_iterator, answers))
+        try:
+            while (answer := await answers.get()) is not None:
+                if isinstance(answer, Exception):
+                    raise answer
+                yield answer
+        finally:
+            reader.cancel()
+
+    async def _read(
+        self,
+        requests: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
+        answers: asyncio.Queue[_Answer],
+    ) -> None:
+        """
+        Begin the batches in the order in which they come, a bounded number at a time.
+        """
+        slots = asyncio.Semaphore(MOST_BATCHES)
+        async with asyncio.TaskGroup() as batches:
+            async for request in requests:
+                await slots.acquire()
+                batches.create_task(self._answer(request, answers, slots))
+        answers.put_nowait(None)
+
+    async def _answer(
+        self,
+        request: publisher_service_pb2.StreamEventsRequest,
+        answers: asyncio.Queue[_Answer],
+        slots: asyncio.Semaphore,
+    ) -> None:
+        try:
+            results = await self._publish(request.events)
+        except Exception as error:  # noqa: BLE001 - it ends the stream, in the caller's task
+            answers.put_nowait(error)
+        else:
+            answers.put_nowait(
+                publisher_service_pb2.StreamEventsResponse(
+                    batch_id=request.batch_id, results=results
+                )
+            )
+        finally:
+            slots.release()
+
+    async def _publish(
+        self, events: Sequence[event_pb2.Event]
+    ) -> list[publisher_service_pb2.PublishResult]:
+        """
+        Publish events. Raises what fails the whole batch: its size, a full backlog,
+        a store that does not answer.
+        """
+        if not 1 <= len(events) <= MOST_EVENTS:
+            raise BatchInvalid(len(events), MOST_EVENTS)
+        outcomes = await self._intake.accept(events)
+        for outcome in outcomes:
+            if isinstance(outcome, StoreUnavailable):
+                raise outcome
+        return [_result(event, it) for event, it in zip(events, outcomes, strict=True)]
+
+
+def _result(
+    event: event_pb2.Event, outcome: Receipt | Exception
+) -> publisher_service_pb2.PublishResult:
+    if isinstance(outcome, Exception):
+        return publisher_service_pb2.PublishResult(error=status_of(outcome))
+    result = publisher_service_pb2.PublishResult()
+    result.accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
+    result.accepted.accept_time.FromDatetime(outcome.accept_time)
+    return result

@@ -1,0 +1,241 @@
+"""
+The delivery table as a queue: the values that go in and out, and what the two
+implementations (PostgreSQL and SQLite) both do. The statements are theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from dispatch_service.deliveries import State, Transition, Trigger
+
+EventKey = tuple[int, str]
+"""
+An account's number and the id of an event of it.
+"""
+
+EndpointKey = tuple[str, str]
+"""
+An owner and an endpoint of it, `https://example.com:443`.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewBody:
+    """
+    A payload to be stored: *sealed_body* is what lies in the database.
+    """
+
+    owner: str
+    event_type: str
+    payload_version: str
+    sealed_body: bytes = field(repr=False)
+    sha256: bytes
+    body_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewDelivery:
+    """
+    A delivery to be stored. One that is *leased* counts its first attempt as begun.
+
+    A *failure_kind* stores it as failed at once: its payload could not be rendered.
+    """
+
+    owner: str
+    delivery_id: str
+    subscription: str
+    event_type: str
+    payload_version: str
+    endpoint: str
+    url_shown: str
+    url_hash: bytes
+    lifetime: timedelta
+    leased: bool
+    trigger: Trigger = Trigger.EVENT
+    requested_by: str | None = None
+    failure_kind: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """
+    An event to be stored with all that follows from it.
+    """
+
+    account: int
+    event_id: str
+    sha256: bytes
+    domain_event: str
+    resource: str
+    sequence: int
+    occurred_at: datetime
+    matched: bool
+    sealed_payload: bytes = field(repr=False)
+    bodies: Sequence[NewBody] = ()
+    deliveries: Sequence[NewDelivery] = ()
+
+    @property
+    def key(self) -> EventKey:
+        """
+        What identifies it.
+        """
+        return (self.account, self.event_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """
+    What the store knows of an event id: *fresh* where it was stored just now.
+    """
+
+    accept_time: datetime
+    sha256: bytes
+    fresh: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """
+    Who takes deliveries and for how long.
+    """
+
+    owner: str
+    duration: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """
+    A delivery that this process alone may attempt until its lease ends.
+
+    *number* is that of the attempt that has begun; *token* is what settling
+    it needs. *sealed_body* is None where the payload is gone. *expired* says
+    that its time was up when it was claimed.
+    """
+
+    owner: str
+    delivery_id: str
+    token: int
+    number: int
+    step: int
+    interrupted: int
+    state: State
+    trigger: Trigger
+    requested_by: str | None
+    account: int
+    event_id: str
+    subscription: str
+    event_type: str
+    payload_version: str
+    endpoint: str
+    resource: str
+    sequence: int
+    occurred_at: datetime
+    expired: bool
+    sealed_body: bytes | None = field(repr=False)
+
+    @property
+    def endpoint_key(self) -> EndpointKey:
+        """
+        The lane that it goes through.
+        """
+        return (self.owner, self.endpoint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """
+    What the log keeps of an attempt; times of phases in microseconds.
+    """
+
+    number: int
+    trigger: Trigger
+    requested_by: str | None
+    status: str
+    failure_kind: str | None
+    response_code: int | None
+    error: str | None
+    url_shown: str
+    url_hash: bytes
+    start_time: datetime
+    duration_us: int | None
+    dns_us: int | None
+    connect_us: int | None
+    tls_us: int | None
+    first_byte_us: int | None
+    sealed_exchange: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """
+    The end of a lease: what the delivery becomes, and the attempt, if one was made.
+    """
+
+    claimed: Claimed
+    transition: Transition
+    attempt: AttemptRecord | None
+    response_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """
+    A lease that is let go without an attempt; due again after *delay*, never for None.
+    """
+
+    claimed: Claimed
+    delay: timedelta | None
+
+
+class Queue(Protocol):
+    """
+    What both databases do. Every method is one transaction of its own.
+    """
+
+    async def store_events(
+        self, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store the events of *group* whose ids are new, each with all that follows
+        from it, and say of every event what is known of its id.
+        """
+        ...
+
+    async def store_matches(
+        self, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store what follows from events that waited for a snapshot; return those
+        that no other process had matched meanwhile.
+        """
+        ...
+
+    async def claim(
+        self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
+    ) -> Sequence[Claimed]:
+        """
+        Take up to *limit* due deliveries, at most *per_endpoint* of each endpoint
+        and none of those that are *full*, beginning where the last call ended.
+
+        A delivery whose lease has run out is due too; taking it over writes the
+        attempt that it was leased for as interrupted.
+        """
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> Collection[tuple[str, str]]:
+        """
+        End leases and write the attempts; return (owner, delivery id) of those
+        whose lease was still held. What another has taken over is left alone.
+        """
+        ...
+
+    async def release(self, releases: Sequence[Release]) -> None:
+        """
+        Let leases go as if the attempts had never begun.
+        """
+        ...

@@ -1,0 +1,240 @@
+"""
+Which event types an event raises, and which subscriptions want it. No I/O, no
+clock. Everything known about event types comes from the catalogue in the
+contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from shipedge.webhooks.events.v1 import event_pb2, order_pb2
+from shipedge.webhooks.events.v1.catalogue_pb2 import (
+    ACCOUNT_FEATURE_UNSPECIFIED,
+    FILTER_KIND_ORDER_TYPES,
+    FILTER_KIND_SHIPPING_METHODS,
+    FILTER_KIND_SKUS,
+    FILTER_KIND_STATUSES,
+    FILTER_KIND_STORE_IDS,
+)
+from shipedge.webhooks.rpc.catalogue import CATALOGUE, Conditions, EventType
+
+from dispatch_service.payloads.orders import first_shipment, shown_shipping_method
+from dispatch_service.payloads.states import ORDER_STATUSES, shown
+from dispatch_service.subscriptions import OwnerSettings, Subscription, folded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """
+    What routing needs to know of an event.
+
+    *owners* are the account and then the warehouses that it happened in.
+    """
+
+    domain_event: str
+    owners: tuple[str, ...]
+    resource: str
+    event_types: tuple[EventType, ...]
+    status: str
+    shipping_method: str
+    store_id: int
+    order_type: str
+    skus: frozenset[str]
+
+
+class Subscriptions(Protocol):
+    """
+    What matching asks of the subscriptions.
+    """
+
+    def wanting(self, owner: str, event_type: str) -> Sequence[Subscription]: ...
+
+    def settings(self, owner: str) -> OwnerSettings: ...
+
+
+def read_facts(event: event_pb2.Event) -> Facts:
+    """
+    Gather what routing needs of an event that has passed the checks.
+    """
+    field = event.WhichOneof("payload") or ""
+    payload = getattr(event, field)
+    order = getattr(payload, "order", None)
+    return Facts(
+        domain_event=field,
+        owners=(
+            f"accounts/{event.account_id}",
+            *(f"warehouses/{warehouse}" for warehouse in dict.fromkeys(event.warehouses)),
+        ),
+        resource=resource_of(field, payload),
+        event_types=tuple(_raised(field, event, payload)),
+        status=folded(
+            shown(ORDER_STATUSES, getattr(payload, "to_status", 0), getattr(payload, "to_label", ""))
+            or ""
+        ),
+        shipping_method=_shipping_method(order),
+        store_id=order.store.id if order is not None else 0,
+        order_type=folded(order.type) if order is not None else "",
+        skus=_skus(field, payload),
+    )
+
+
+def resource_of(field: str, payload: Any) -> str:
+    """
+    Name what an event is about: its ordering key.
+
+    *field* is the field of `Event.payload` that holds *payload*.
+    """
+    return _RESOURCES[field](payload)
+
+
+def _of_order(payload: Any) -> str:
+    return f"orders/{payload.order.id}"
+
+
+def _of_level(payload: Any) -> str:
+    return f"inventory/{payload.levels[0].warehouse}/{payload.levels[0].sku}"
+
+
+_RESOURCES: Mapping[str, Callable[[Any], str]] = {
+    "order_status_changed": _of_order,
+    "order_items_status_changed": _of_order,
+    "order_updated": _of_order,
+    "order_sent_to_fulfillment": _of_order,
+    "order_refunded": _of_order,
+    "inventory_corrected": lambda payload: f"inventory/{payload.warehouse}/{payload.sku}",
+    "inventory_levels_changed": _of_level,
+    "replenishment_initiated": lambda payload: f"replenishments/{payload.replenishment.id}",
+    "replenishment_received": lambda payload: f"replenishments/{payload.replenishment.id}",
+    "return_initiated": lambda payload: f"returns/{payload.return_order.id}",
+    "return_received": lambda payload: f"returns/{payload.return_order.id}",
+    "endpoint_state_changed": lambda payload: payload.subscription,
+}
+
+
+def _raised(field: str, event: event_pb2.Event, payload: Any) -> Iterator[EventType]:
+    if field == "order_status_changed" and _status_stays(payload):
+        return
+    for event_type, conditions in CATALOGUE.raised_by(field):
+        if _holds(conditions, event, payload):
+            yield event_type
+
+
+def _status_stays(payload: Any) -> bool:
+    return (payload.from_status, payload.from_label) == (payload.to_status, payload.to_label)
+
+
+def _holds(conditions: Conditions, event: event_pb2.Event, payload: Any) -> bool:
+    return all(_CONDITIONS[name](event, payload) == value for name, value in conditions)
+
+
+_CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
+    "to_status": lambda _, payload: payload.to_status,
+    "item_status": lambda _, payload: payload.item_status,
+    "fulfillment_type": lambda _, payload: payload.order.fulfillment_type,
+    "destination": lambda _, payload: payload.destination,
+    "return_type": lambda _, payload: payload.return_order.type,
+    "source": lambda event, _: event.source,
+    "endpoint_state": lambda _, payload: payload.state,
+}
+
+
+def _shipping_method(order: order_pb2.Order | None) -> str:
+    if order is None:
+        return ""
+    return folded(shown_shipping_method(order, first_shipment(order)) or "")
+
+
+def _skus(field: str, payload: Any) -> frozenset[str]:
+    if field == "order_status_changed":
+        return frozenset(item.sku for item in payload.order.items)
+    if field == "order_items_status_changed":
+        return frozenset(item.sku for item in payload.items)
+    return frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """
+    The subscriptions that get an event, and the Inactive ones that would.
+    """
+
+    subscriptions: tuple[Subscription, ...]
+    suppressed: tuple[Subscription, ...]
+
+
+def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
+    """
+    Find the subscriptions that want an event.
+
+    The cost depends on the subscriptions of its owners for its event types,
+    not on how many there are in all.
+    """
+    wanting = [
+        subscription
+        for owner in facts.owners
+        for event_type in facts.event_types
+        if may_subscribe(owner, event_type, subscriptions.settings(owner))
+        for subscription in subscriptions.wanting(owner, event_type.event_type)
+        if why_filtered(subscription, event_type, facts) is None
+    ]
+    return Routed(
+        tuple(it for it in wanting if it.active), tuple(it for it in wanting if not it.active)
+    )
+
+
+def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) -> bool:
+    """
+    Tell whether *owner* may get events of a type: warehouses not all, some
+    types only with a feature.
+    """
+    if owner.startswith("warehouses/") and not event_type.warehouse:
+        return False
+    needed = event_type.feature
+    return needed == ACCOUNT_FEATURE_UNSPECIFIED or needed in settings.features
+
+
+def why_filtered(subscription: Subscription, event_type: EventType, facts: Facts) -> str | None:
+    """
+    Say why the filter of a subscription keeps an event back, or None.
+    """
+    if event_type.filter_kind not in _FILTERS:
+        return None
+    field, passes, shown_value = _FILTERS[event_type.filter_kind]
+    wanted = getattr(subscription.filter, field)
+    if not wanted or passes(wanted, facts):
+        return None
+    return f"{shown_value(facts)} is not in {field} {', '.join(map(str, sorted(wanted)))}"
+
+
+_FILTERS: Mapping[
+    int, tuple[str, Callable[[frozenset[Any], Facts], bool], Callable[[Facts], str]]
+] = {
+    FILTER_KIND_STATUSES: (
+        "statuses",
+        lambda wanted, facts: facts.status in wanted,
+        lambda facts: f"status {facts.status!r}",
+    ),
+    FILTER_KIND_SHIPPING_METHODS: (
+        "shipping_methods",
+        lambda wanted, facts: facts.shipping_method in wanted,
+        lambda facts: f"shipping method {facts.shipping_method!r}",
+    ),
+    FILTER_KIND_STORE_IDS: (
+        "store_ids",
+        lambda wanted, facts: facts.store_id in wanted,
+        lambda facts: f"store {facts.store_id}",
+    ),
+    FILTER_KIND_ORDER_TYPES: (
+        "order_types",
+        lambda wanted, facts: facts.order_type in wanted,
+        lambda facts: f"order type {facts.order_type!r}",
+    ),
+    FILTER_KIND_SKUS: (
+        "skus",
+        lambda wanted, facts: not wanted.isdisjoint(facts.skus),
+        lambda facts: f"none of the SKUs {', '.join(sorted(facts.skus)[:5])}",
+    ),
+}

@@ -1,0 +1,246 @@
+"""
+The tables of the dispatch service. Every key begins with the owner (those of
+events with the account), so that rows can be distributed by it.
+
+Instants are timestamptz in PostgreSQL and integer microseconds in SQLite.
+Sealed columns begin with the number of the day whose key sealed them.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from shipedge.webhooks.runtime.database import Instant
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+DeliveryId = sa.Uuid(as_uuid=False)
+
+day_keys = sa.Table(
+    "day_keys",
+    metadata,
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("wrapped_key", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    comment="One data key per UTC day (days since 1970), wrapped by the key ring.",
+)
+
+feed_state = sa.Table(
+    "feed_state",
+    metadata,
+    sa.Column("feed_state_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("apply_time", Instant, nullable=False),
+    sa.CheckConstraint("feed_state_id = 1", name="one_row"),
+    comment="How far the feed was applied. No row: no snapshot was ever received.",
+)
+
+feed_resources = sa.Table(
+    "feed_resources",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    comment="The last snapshot of the config service's resources, resealed.",
+)
+
+event_keys = sa.Table(
+    "event_keys",
+    metadata,
+    sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("accept_time", Instant, nullable=False),
+    sa.Index(None, "accept_time"),
+    comment="The ids of accepted events: what makes publishing idempotent.",
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("domain_event", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False),
+    sa.Column("accept_time", Instant, nullable=False),
+    sa.Column("match_state", sa.Text, nullable=False),
+    sa.Column("sealed_payload", sa.LargeBinary),
+    sa.CheckConstraint("match_state IN ('MATCHED', 'PENDING_MATCH')", name="match_state"),
+    sa.Index(None, "accept_time"),
+    sa.Index(
+        "ix_events_pending_match",
+        "accept_time",
+        sqlite_where=sa.text("match_state = 'PENDING_MATCH'"),
+        postgresql_where=sa.text("match_state = 'PENDING_MATCH'"),
+    ),
+    comment="Accepted events. A NULL payload was erased or is past its retention.",
+)
+
+bodies = sa.Table(
+    "bodies",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("account", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("event_id", sa.Text, primary_key=True),
+    sa.Column("event_type", sa.Text, primary_key=True),
+    sa.Column("payload_version", sa.Text, primary_key=True),
+    sa.Column("sealed_body", sa.LargeBinary, nullable=False),
+    sa.Column("sha256", sa.LargeBinary, nullable=False),
+    sa.Column("body_bytes", sa.Integer, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Index(None, "create_time"),
+    comment="Payloads, rendered once at accept and shared by an owner's deliveries.",
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("delivery_id", DeliveryId, primary_key=True),
+    sa.Column("account", sa.BigInteger, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("subscription", sa.Text, nullable=False),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("payload_version", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("url_shown", sa.Text, nullable=False),
+    sa.Column("url_hash", sa.LargeBinary, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+    sa.Column("occurred_at", Instant, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("due_time", Instant),
+    sa.Column("expire_time", Instant, nullable=False),
+    sa.Column("end_time", Instant),
+    sa.Column("lease_owner", sa.Text),
+    sa.Column("lease_token", sa.BigInteger, nullable=False),
+    sa.Column("begun", sa.Integer, nullable=False),
+    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("interrupted", sa.Integer, nullable=False),
+    sa.Column("next_trigger", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text),
+    sa.Column("lane_number", sa.BigInteger),
+    sa.Column("failure_kind", sa.Text),
+    sa.Column("response_code", sa.Integer),
+    sa.UniqueConstraint("owner", "account", "event_id", "subscription"),
+    sa.CheckConstraint(
+        "state IN ('PENDING', 'DELIVERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')", name="state"
+    ),
+    sa.CheckConstraint(
+        "(state IN ('PENDING', 'DELIVERING')) = (end_time IS NULL)", name="ended_has_end_time"
+    ),
+    sa.CheckConstraint(
+        "state <> 'DELIVERING' OR lease_owner IS NOT NULL", name="delivering_is_leased"
+    ),
+    sa.CheckConstraint("state <> 'PENDING' OR lease_owner IS NULL", name="pending_is_not_leased"),
+    sa.CheckConstraint("lease_owner IS NULL OR due_time IS NOT NULL", name="leased_is_due"),
+    sa.CheckConstraint(
+        "state NOT IN ('FAILED', 'CANCELLED') OR due_time IS NULL", name="given_up_is_not_due"
+    ),
+    sa.CheckConstraint("begun >= 0 AND step >= 0 AND interrupted >= 0", name="counts"),
+    sa.CheckConstraint(
+        "next_trigger IN ('EVENT', 'RETRY', 'RESEND', 'TEST')", name="next_trigger"
+    ),
+    sa.Index(
+        "ix_deliveries_due",
+        "owner",
+        "endpoint",
+        "due_time",
+        sqlite_where=sa.text("due_time IS NOT NULL"),
+        postgresql_where=sa.text("due_time IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_deliveries_unfinished",
+        "owner",
+        "subscription",
+        sqlite_where=sa.text("end_time IS NULL"),
+        postgresql_where=sa.text("end_time IS NULL"),
+    ),
+    sa.Index(None, "owner", "create_time"),
+    comment=(
+        "Events owed to subscriptions: the log and the queue in one. due_time is when the row"
+        " may be claimed: the next attempt, or for a leased row the end of its lease."
+        " A pending row without it is parked."
+    ),
+)
+
+attempts = sa.Table(
+    "attempts",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("delivery_id", DeliveryId, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("account", sa.BigInteger, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("subscription", sa.Text, nullable=False),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("payload_version", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("url_shown", sa.Text, nullable=False),
+    sa.Column("url_hash", sa.LargeBinary, nullable=False),
+    sa.Column("attempt_trigger", sa.Text, nullable=False),
+    sa.Column("requested_by", sa.Text),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("failure_kind", sa.Text),
+    sa.Column("response_code", sa.Integer),
+    sa.Column("error", sa.Text),
+    sa.Column("start_time", Instant, nullable=False),
+    sa.Column("duration_us", sa.BigInteger),
+    sa.Column("dns_us", sa.BigInteger),
+    sa.Column("connect_us", sa.BigInteger),
+    sa.Column("tls_us", sa.BigInteger),
+    sa.Column("first_byte_us", sa.BigInteger),
+    sa.Column("next_attempt_time", Instant),
+    sa.Column("sealed_exchange", sa.LargeBinary),
+    sa.CheckConstraint("number >= 1", name="number"),
+    sa.CheckConstraint("status IN ('SUCCESS', 'FAILURE', 'INTERRUPTED')", name="status"),
+    sa.CheckConstraint("(status = 'SUCCESS') = (failure_kind IS NULL)", name="failed_has_kind"),
+    sa.Index(None, "owner", "start_time"),
+    sa.Index(None, "owner", "subscription", "start_time"),
+    sa.Index(None, "owner", "url_hash", "start_time"),
+    sa.Index(
+        "ix_attempts_failures",
+        "owner",
+        "start_time",
+        sqlite_where=sa.text("status <> 'SUCCESS'"),
+        postgresql_where=sa.text("status <> 'SUCCESS'"),
+    ),
+    comment="One row for each HTTP request, written with its result.",
+)
+
+request_ids = sa.Table(
+    "request_ids",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Index(None, "create_time"),
+    comment="The request ids of a day, which make manual actions idempotent.",
+)
+
+audit_entries = sa.Table(
+    "audit_entries",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("audit_entry_id", DeliveryId, primary_key=True),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("changes", sa.Text, nullable=False),
+    sa.Index(None, "owner", "create_time"),
+    comment="What people did by hand, without secrets.",
+)

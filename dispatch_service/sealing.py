@@ -1,0 +1,105 @@
+"""
+Payloads, bodies and kept exchanges at rest: sealed with one data key per UTC
+day, which the key ring wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.keyring import DataKey, KeyRing, Place
+
+from dispatch_service.schema import day_keys
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_EPOCH = date(1970, 1, 1)
+_DAY_BYTES = 4
+
+
+def day_number(instant: datetime) -> int:
+    """
+    Count the days from 1970 to the UTC day of *instant*.
+    """
+    return (instant.astimezone(UTC).date() - _EPOCH).days
+
+
+class DayKeys:
+    """
+    The data keys of the days, opened as they are needed and kept in memory.
+
+    A sealed value begins with the number of its day in four bytes, so that it
+    can be opened without looking at anything else.
+    """
+
+    def __init__(self, engine: AsyncEngine, ring: KeyRing, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._ring = ring
+        self._clock = clock
+        self._keys: dict[int, DataKey] = {}
+
+    async def today(self) -> Sealer:
+        """
+        Return what seals values today. One database round trip a day.
+        """
+        day = day_number(self._clock())
+        key = self._keys.get(day) or await self._made(day)
+        return Sealer(day, key)
+
+    async def open(self, sealed: bytes, place: Place) -> bytes:
+        """
+        Open a sealed value. Raises what `DataKey.open` raises.
+        """
+        day = int.from_bytes(sealed[:_DAY_BYTES], "big")
+        key = self._keys.get(day) or await self._stored(day)
+        return key.open(sealed[_DAY_BYTES:], place)
+
+    async def _made(self, day: int) -> DataKey:
+        """
+        Make the key of *day* unless another process was faster.
+        """
+        wrapped = self._ring.wrap(DataKey.generate(), _place(day))
+        row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
+        async with writing(self._engine) as db:
+            insert = _insert_for(db.dialect.name)
+            await db.execute(insert, row)
+        return await self._stored(day)
+
+    async def _stored(self, day: int) -> DataKey:
+        query = sa.select(day_keys.c.wrapped_key).where(day_keys.c.day == day)
+        async with reading(self._engine) as db:
+            wrapped = (await db.execute(query)).scalar_one()
+        self._keys[day] = key = self._ring.unwrap(wrapped, _place(day))
+        return key
+
+
+class Sealer:
+    """
+    Seals values under the key of one day.
+    """
+
+    __slots__ = ("_key", "_prefix")
+
+    def __init__(self, day: int, key: DataKey) -> None:
+        self._prefix = day.to_bytes(_DAY_BYTES, "big")
+        self._key = key
+
+    def seal(self, plaintext: bytes, place: Place) -> bytes:
+        """
+        Seal *plaintext* for one column of one row.
+        """
+        return self._prefix + self._key.seal(plaintext, place)
+
+
+def _place(day: int) -> Place:
+    return Place("day_keys", (str(day),), "wrapped_key")
+
+
+def _insert_for(dialect: str) -> sa.Insert:
+    insert = sa.dialects.postgresql.insert if dialect == "postgresql" else sa.dialects.sqlite.insert
+    return insert(day_keys).on_conflict_do_nothing()

@@ -1,0 +1,105 @@
+"""
+The settings of the dispatch service. Each is documented where it stands; the
+table in `docs/operations.md` is made from here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import Field
+from shipedge.webhooks.runtime.settings import Listen, ServiceSettings, Span
+
+class Settings(ServiceSettings):
+    """
+    What the dispatch service needs.
+    """
+
+    listen: Listen = Field(
+        default="127.0.0.1:50052",
+        alias="SHIPEDGE_DISPATCH_LISTEN",
+        description="where calls are taken",
+    )
+    database_url: str = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_DATABASE_URL",
+        description="sqlite:///path or postgresql://…; empty: dispatch.db in the data directory",
+    )
+    config_address: Listen = Field(
+        default="127.0.0.1:50051",
+        alias="SHIPEDGE_DISPATCH_CONFIG_ADDRESS",
+        description="where the config service listens",
+    )
+    name: str = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_NAME",
+        description="the name of this replica in logs; empty: the host name",
+    )
+    receiver_ca_file: Path | None = Field(
+        default=None,
+        alias="SHIPEDGE_DISPATCH_RECEIVER_CA_FILE",
+        description="authorities that receivers' certificates may come from beside the system's, PEM",
+    )
+    deadline: Span = Field(
+        default=timedelta(seconds=10),
+        alias="SHIPEDGE_DISPATCH_DEADLINE",
+        description="how long one attempt may take in all",
+    )
+    lease: Span = Field(
+        default=timedelta(seconds=45),
+        alias="SHIPEDGE_DISPATCH_LEASE",
+        description="how long a delivery is held by one process",
+    )
+    poll_interval: Span = Field(
+        default=timedelta(seconds=1),
+        alias="SHIPEDGE_DISPATCH_POLL_INTERVAL",
+        description="how often the table is asked for due deliveries",
+    )
+    endpoint_concurrency: int = Field(
+        default=8,
+        ge=1,
+        le=1000,
+        alias="SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY",
+        description="how many requests to one endpoint may be open",
+    )
+    total_concurrency: int = Field(
+        default=3000,
+        ge=1,
+        le=50_000,
+        alias="SHIPEDGE_DISPATCH_TOTAL_CONCURRENCY",
+        description="how many requests may be open in all",
+    )
+    most_waiting: int = Field(
+        default=20_000,
+        ge=100,
+        alias="SHIPEDGE_DISPATCH_MOST_WAITING",
+        description="how many events may wait for their commit, and deliveries in memory",
+    )
+
+    def problems(self) -> Sequence[str]:
+        """
+        Find what is wrong with these settings together.
+        """
+        problems = []
+        if self.lease < self.deadline * 2 + timedelta(seconds=10):
+            problems.append(
+                "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"
+            )
+        return problems
+
+    def database_name(self) -> str:
+        """
+        Name the SQLite file.
+        """
+        return "dispatch.db"
+
+    def replica_name(self) -> str:
+        """
+        Return the name that leases are held under: one of this process alone.
+        """
+        return f"{self.name or socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

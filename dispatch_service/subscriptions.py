@@ -1,0 +1,266 @@
+"""
+The subscriptions as deliveries need them: compiled once when they change, held
+in memory, found by owner and event type. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
+from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
+
+from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
+
+if TYPE_CHECKING:
+    from google.protobuf import duration_pb2
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """
+    A key that requests are signed with until *expire_time*, if it has one.
+    """
+
+    key: bytes = field(repr=False)
+    expire_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """
+    Which events are sent; an empty set lets all pass.
+
+    Texts other than SKUs are held in lower case and without outer space.
+    """
+
+    statuses: frozenset[str] = frozenset()
+    shipping_methods: frozenset[str] = frozenset()
+    store_ids: frozenset[int] = frozenset()
+    order_types: frozenset[str] = frozenset()
+    skus: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """
+    A subscription as the newest applied revision has it.
+
+    *url* is None where the URL cannot be used (any more), with the reason in
+    *url_problem*. *schedule* is the subscription's own, empty for none.
+    """
+
+    owner: str
+    subscription_id: str
+    revision: int
+    event_type: str
+    payload_version: str
+    active: bool
+    deleted: bool
+    url: Url | None
+    url_problem: str
+    url_hash: bytes
+    filter: Filter
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    keys: tuple[SigningKey, ...]
+    credential: str
+    client_certificate: str
+    schedule: tuple[timedelta, ...]
+    ordered: bool
+    max_concurrency: int
+    rate_limit: int
+    create_time: datetime
+
+    @property
+    def name(self) -> str:
+        """
+        The resource name.
+        """
+        return f"{self.owner}/subscriptions/{self.subscription_id}"
+
+    @property
+    def endpoint(self) -> str:
+        """
+        The lane of its requests: scheme, host and port. Empty for a URL that cannot be used.
+        """
+        return self.url.endpoint if self.url is not None else ""
+
+    @property
+    def url_shown(self) -> str:
+        """
+        The URL as far as logs may show it.
+        """
+        return self.url.shown if self.url is not None else ""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """
+    What holds for all of an owner.
+    """
+
+    features: frozenset[int] = frozenset()
+    schedule: tuple[timedelta, ...] = ()
+
+
+_DEFAULT_SETTINGS = OwnerSettings()
+
+
+def compile_subscription(
+    message: subscription_pb2.Subscription, rules: UrlRules, hashed: Callable[[str], bytes]
+) -> Subscription:
+    """
+    Read a subscription of the feed. A URL that breaks *rules* is kept as a problem.
+
+    *hashed* is the keyed hash that the log finds URLs by.
+    """
+    owner, _, subscription_id = message.name.partition("/subscriptions/")
+    url, problem = _url(message.url, rules)
+    return Subscription(
+        owner=owner,
+        subscription_id=subscription_id,
+        revision=message.revision,
+        event_type=message.event_type,
+        payload_version=message.payload_version,
+        active=message.status == subscription_pb2.Subscription.STATUS_ACTIVE,
+        deleted=message.HasField("delete_time"),
+        url=url,
+        url_problem=problem,
+        url_hash=hashed(url.text if url is not None else message.url),
+        filter=_filter(message.filter),
+        headers=tuple((header.name, header.value) for header in message.custom_headers),
+        keys=tuple(_signing_key(secret) for secret in message.signing_secrets),
+        credential=message.credential,
+        client_certificate=message.client_certificate,
+        schedule=_schedule(message.retry_schedule.delays),
+        ordered=message.ordered,
+        max_concurrency=message.max_concurrency,
+        rate_limit=message.rate_limit,
+        create_time=message.create_time.ToDatetime(tzinfo=UTC),
+    )
+
+
+def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSettings:
+    """
+    Read the settings of an owner.
+    """
+    schedule = _schedule(message.default_retry_schedule.delays)
+    return OwnerSettings(frozenset(message.features), schedule)
+
+
+def folded(text: str) -> str:
+    """
+    Bring a text into the form in which filters compare.
+    """
+    return text.strip().casefold()
+
+
+def _url(text: str, rules: UrlRules) -> tuple[Url | None, str]:
+    try:
+        return parse_url(text, rules), ""
+    except UrlRefusedError as refused:
+        return None, str(refused)
+
+
+def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:
+    return Filter(
+        statuses=frozenset(map(folded, message.statuses)),
+        shipping_methods=frozenset(map(folded, message.shipping_methods)),
+        store_ids=frozenset(message.store_ids),
+        order_types=frozenset(map(folded, message.order_types)),
+        skus=frozenset(sku.strip() for sku in message.skus),
+    )
+
+
+def _signing_key(secret: subscription_pb2.SigningSecret) -> SigningKey:
+    expires = secret.expire_time.ToDatetime(tzinfo=UTC) if secret.HasField("expire_time") else None
+    return SigningKey(secret_bytes(secret.secret), expires)
+
+
+def secret_bytes(secret: str) -> bytes:
+    """
+    Decode a signing secret: base64 after `whsec_`. Raises `ValueError`.
+    """
+    try:
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("a signing secret is not base64") from None
+
+
+def _schedule(delays: Iterable[duration_pb2.Duration]) -> tuple[timedelta, ...]:
+    return tuple(delay.ToTimedelta() for delay in delays)
+
+
+@dataclass(slots=True)
+class SubscriptionIndex:
+    """
+    The subscriptions in memory: by name, and the live ones by owner and event type.
+
+    A snapshot was *received* once in the life of the database; it is *complete*
+    when the events that waited for it have been matched. It is changed only
+    between two awaits of one event loop, so readers see whole changes.
+    """
+
+    received: bool = False
+    complete: bool = False
+    by_name: dict[str, Subscription] = field(default_factory=dict)
+    _live: dict[tuple[str, str], dict[str, Subscription]] = field(default_factory=dict)
+    _settings: dict[str, OwnerSettings] = field(default_factory=dict)
+
+    def wanting(self, owner: str, event_type: str) -> Sequence[Subscription]:
+        """
+        Return the subscriptions of *owner* for *event_type*, Inactive ones too.
+        """
+        return tuple(self._live.get((owner, event_type), {}).values())
+
+    def settings(self, owner: str) -> OwnerSettings:
+        """
+        Return what holds for all of *owner*.
+        """
+        return self._settings.get(owner, _DEFAULT_SETTINGS)
+
+    def put(self, subscription: Subscription) -> None:
+        """
+        Add *subscription*, or replace what it was.
+        """
+        self.remove(subscription.name)
+        self.by_name[subscription.name] = subscription
+        if not subscription.deleted:
+            key = (subscription.owner, subscription.event_type)
+            self._live.setdefault(key, {})[subscription.name] = subscription
+
+    def remove(self, name: str) -> None:
+        """
+        Forget the subscription *name*, if it is there.
+        """
+        old = self.by_name.pop(name, None)
+        if old is None:
+            return
+        key = (old.owner, old.event_type)
+        live = self._live.get(key, {})
+        live.pop(name, None)
+        if not live:
+            self._live.pop(key, None)
+
+    def put_settings(self, owner: str, settings: OwnerSettings) -> None:
+        """
+        Replace what holds for all of *owner*.
+        """
+        self._settings[owner] = settings
+
+    def schedule_of(self, subscription: Subscription) -> tuple[timedelta, ...]:
+        """
+        Return the delays after the first attempt: its own, its owner's or the default.
+        """
+        return (
+            subscription.schedule
+            or self.settings(subscription.owner).schedule
+            or DEFAULT_RETRY_SCHEDULE
+        )

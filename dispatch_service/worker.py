@@ -1,0 +1,151 @@
+"""
+One attempt, from a leased delivery to what is written of it.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from dispatch_service import deliveries, outbound, outcomes
+from dispatch_service.attempt_log import attempt_record, seal_exchange
+from dispatch_service.deliveries import Transition
+from dispatch_service.lanes import Ready
+from dispatch_service.outcomes import FailureKind, Outcome
+from dispatch_service.queue import Claimed, Release, Settlement
+from dispatch_service.sealing import DayKeys
+from dispatch_service.sender import Sender
+from dispatch_service.settler import Settler
+from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+
+SETTLING_SECONDS = 5.0
+"""
+What must be left of a lease beside the deadline when a request leaves.
+"""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """
+    The decision to send.
+    """
+
+    subscription: Subscription
+    body: bytes
+
+
+def plan(
+    ready: Ready, subscription: Subscription | None, *, lease_left: float, deadline: float
+) -> Attempt | Transition | Release:
+    """
+    Decide what to do with a leased delivery; the spans are in seconds.
+
+    It is given up where its time is up, where it has been interrupted too
+    often or where nobody wants it; it is let go where the subscription is
+    Inactive or too little of the lease is left.
+    """
+    claimed = ready.claimed
+    if subscription is None or subscription.deleted:
+        return deliveries.cancel(claimed.step)
+    if claimed.expired:
+        return deliveries.fail(claimed.step, FailureKind.EXPIRED)
+    if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
+        return deliveries.fail(claimed.step, FailureKind.POISON)
+    if not subscription.active:
+        return Release(claimed, None)
+    if ready.body is None:
+        return deliveries.fail(claimed.step, FailureKind.RENDER)
+    if lease_left < deadline + SETTLING_SECONDS:
+        return Release(claimed, timedelta())
+    return Attempt(subscription, ready.body)
+
+
+class Worker:
+    """
+    Makes attempts. *clock* gives the wall clock's time for signatures and the log.
+    """
+
+    def __init__(
+        self,
+        subscriptions: SubscriptionIndex,
+        sender: Sender,
+        settler: Settler,
+        keys: DayKeys,
+        *,
+        clock: Callable[[], datetime],
+        deadline: float,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._sender = sender
+        self._settler = settler
+        self._keys = keys
+        self._clock = clock
+        self._deadline = deadline
+
+    async def deliver(self, ready: Ready) -> None:
+        """
+        Do what is to be done with a leased delivery. Never raises but for cancellation.
+        """
+        try:
+            await self._deliver(ready)
+        except Exception:
+            # The lease brings it back; a delivery that always ends here becomes poison.
+            log.exception("delivery.attempt_broke", delivery=outbound.webhook_id(ready.claimed))
+
+    async def _deliver(self, ready: Ready) -> None:
+        claimed = ready.claimed
+        name = f"{claimed.owner}/subscriptions/{claimed.subscription}"
+        step = plan(
+            ready,
+            self._subscriptions.by_name.get(name),
+            lease_left=ready.lease_end - time.monotonic(),
+            deadline=self._deadline,
+        )
+        match step:
+            case Attempt():
+                await self._attempt(claimed, step)
+            case Release():
+                self._settler.release(step)
+            case Transition():
+                self._settler.settle(Settlement(claimed, step, None))
+
+    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> None:
+        subscription = attempt.subscription
+        start_time = self._clock()
+        shown: tuple[tuple[str, str], ...] = ()
+        if subscription.url is None:
+            outcome = outcomes.failed(FailureKind.INVALID_URL, subscription.url_problem)
+        else:
+            request = outbound.build(
+                claimed, subscription, attempt.body, now=start_time, deadline=self._deadline
+            )
+            shown = outbound.shown_headers(request, subscription)
+            outcome = await self._sender.send(request)
+        transition = self._decide(claimed, subscription, outcome)
+        sealer = await self._keys.today()
+        record = attempt_record(
+            claimed,
+            subscription,
+            outcome,
+            start_time=start_time,
+            sealed_exchange=seal_exchange(claimed, shown, outcome, sealer),
+        )
+        self._settler.settle(Settlement(claimed, transition, record, outcome.status_code))
+
+    def _decide(
+        self, claimed: Claimed, subscription: Subscription, outcome: Outcome
+    ) -> Transition:
+        return deliveries.decide(
+            outcome,
+            state=claimed.state,
+            step=claimed.step,
+            schedule=self._subscriptions.schedule_of(subscription),
+            chance=random.random(),  # noqa: S311 - jitter is no secret
+        )

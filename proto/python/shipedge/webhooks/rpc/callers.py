@@ -1,0 +1,51 @@
+"""
+Who calls, and what they may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+ROLES = frozenset({"publisher", "reader", "operator", "admin", "feed"})
+"""
+The roles of `shipedge.webhooks.config.v1.Caller`, in lower case.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Somebody who may call. *owners* are those that may be touched; `accounts/*` and
+    `warehouses/*` stand for all of them.
+    """
+
+    name: str
+    roles: frozenset[str]
+    owners: frozenset[str]
+
+
+DEVELOPMENT = Caller("callers/development", ROLES, frozenset({"accounts/*", "warehouses/*"}))
+"""
+The one caller of a development environment.
+"""
+
+Identify = Callable[[Mapping[str, str | bytes], Mapping[str, Sequence[bytes]]], Caller | None]
+"""
+Finds the caller by the metadata of a call and the authentication of its connection.
+"""
+
+current_caller: ContextVar[Caller] = ContextVar("current_caller")
+"""
+The caller of the call that is being served.
+"""
+
+
+def development_caller(
+    _metadata: Mapping[str, str | bytes], _authentication: Mapping[str, Sequence[bytes]]
+) -> Caller:
+    """
+    Let everybody in: for development, on loopback.
+    """
+    return DEVELOPMENT

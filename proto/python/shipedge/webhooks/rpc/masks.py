@@ -1,0 +1,56 @@
+"""
+The `update_mask` of an Update: which fields a request changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from google.api import field_behavior_pb2
+from google.protobuf import field_mask_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
+
+_NOT_SETTABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER})
+
+
+def settable_fields(descriptor: Descriptor) -> tuple[str, ...]:
+    """
+    List the fields of a resource that an Update can change; `etag` is not one of them.
+    """
+    return tuple(
+        field.name
+        for field in descriptor.fields
+        if field.name != "etag"
+        and not _NOT_SETTABLE.intersection(
+            field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+        )
+    )
+
+
+def masked_fields(resource: Message, mask: field_mask_pb2.FieldMask) -> Sequence[str]:
+    """
+    Return the fields that an Update changes: those that the mask names, without a
+    mask those that are set, for `*` all.
+
+    Raises `InvalidArgument` for a path that cannot be set; paths below the first
+    level are refused, since lists and messages change as a whole.
+    """
+    settable = settable_fields(resource.DESCRIPTOR)
+    if not mask.paths:
+        present = {field.name for field, _ in resource.ListFields()}
+        return [name for name in settable if name in present]
+    if list(mask.paths) == ["*"]:
+        return settable
+    wrong = [path for path in mask.paths if path not in settable]
+    if wrong:
+        raise InvalidArgument(
+            "The request is not valid.",
+            faults=[
+                FieldFault("update_mask", f"{path!r} cannot be set; paths are {', '.join(settable)}")
+                for path in wrong
+            ],
+        )
+    return list(dict.fromkeys(mask.paths))

@@ -1,0 +1,61 @@
+"""
+The construction of a gRPC server with its limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+
+MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
+"""
+The largest message: a batch of 4 MiB and what frames it.
+"""
+
+_MINUTE_MS = 60_000
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+    ("grpc.max_send_message_length", 64 * 1024 * 1024),
+    ("grpc.keepalive_time_ms", _MINUTE_MS),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+)
+
+
+class PortTakenError(Exception):
+    """
+    Somebody else listens on the address.
+    """
+
+
+def build(
+    listen: str,
+    *,
+    interceptors: Sequence[grpc.aio.ServerInterceptor],
+    credentials: grpc.ServerCredentials | None,
+    reuse_port: bool = False,
+    most_calls: int = 1000,
+) -> tuple[grpc.aio.Server, int]:
+    """
+    Make a server that will listen on *listen*, `host:port`, and return it with its port.
+
+    Without *credentials* it speaks plain text. Raises `PortTakenError`.
+    """
+    server = grpc.aio.server(
+        interceptors=list(interceptors),
+        options=[*_OPTIONS, ("grpc.so_reuseport", int(reuse_port))],
+        maximum_concurrent_rpcs=most_calls,
+    )
+    try:
+        port = (
+            server.add_insecure_port(listen)
+            if credentials is None
+            else server.add_secure_port(listen, credentials)
+        )
+    except RuntimeError as refused:
+        raise PortTakenError(f"cannot listen on {listen}: is another process there?") from refused
+    return server, port

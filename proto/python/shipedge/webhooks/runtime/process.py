@@ -1,0 +1,64 @@
+"""
+A service as a process: the one that has its SQLite file, the signals that end it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class SecondProcessError(Exception):
+    """
+    Another process has the SQLite file.
+    """
+
+
+@contextmanager
+def only_process(database: Path | None, what: str) -> Iterator[None]:
+    """
+    Be the only process with a SQLite file; do nothing for another database.
+
+    Raises `SecondProcessError`. The lock goes with the process, however it ends.
+    """
+    if database is None:
+        yield
+        return
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with database.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SecondProcessError(
+                f"another {what} has {database}; several need PostgreSQL"
+            ) from None
+        yield
+
+
+def stop_signal() -> asyncio.Task[None]:
+    """
+    Return what ends at the first SIGTERM or SIGINT.
+    """
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    return asyncio.create_task(_wait(asked))
+
+
+async def _wait(asked: asyncio.Event) -> None:
+    await asked.wait()
+
+
+async def first_ended(*tasks: asyncio.Task[Any]) -> None:
+    """
+    Wait until one of *tasks* ends; raise what it ended with.
+    """
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()

@@ -1,0 +1,115 @@
+"""
+Values of the dispatch service for tests, each with a sensible default for
+everything that a test does not care about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from dispatch_service.deliveries import Trigger
+from dispatch_service.event_store import handed_over
+from dispatch_service.ids import new_id
+from dispatch_service.queue import (
+    AttemptRecord,
+    Claimed,
+    Lease,
+    NewBody,
+    NewDelivery,
+    NewEvent,
+)
+
+NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
+
+LEASE = Lease("worker-1", timedelta(seconds=45))
+
+
+def new_delivery(**over: Any) -> NewDelivery:
+    """
+    Make a delivery of the shipped order to one subscription of account 100.
+    """
+    values: dict[str, Any] = {
+        "owner": "accounts/100",
+        "delivery_id": new_id(),
+        "subscription": "shipped",
+        "event_type": "orders/shipped",
+        "payload_version": "v2",
+        "endpoint": "https://example.com:443",
+        "url_shown": "https://example.com/hooks",
+        "url_hash": b"hash of the url",
+        "lifetime": timedelta(days=4),
+        "leased": False,
+    }
+    return NewDelivery(**(values | over))
+
+
+def new_event(*deliveries: NewDelivery, **over: Any) -> NewEvent:
+    """
+    Make an event of account 100 with the bodies that its deliveries need.
+    """
+    keys = {(it.owner, it.event_type, it.payload_version) for it in deliveries}
+    values: dict[str, Any] = {
+        "account": 100,
+        "event_id": new_id(),
+        "sha256": b"hash of the event",
+        "domain_event": "order_status_changed",
+        "resource": "orders/12345",
+        "sequence": 7,
+        "occurred_at": NOW,
+        "matched": True,
+        "sealed_payload": b"sealed event",
+        "bodies": [new_body(*key) for key in sorted(keys)],
+        "deliveries": deliveries,
+    }
+    return NewEvent(**(values | over))
+
+
+def new_body(owner: str, event_type: str, payload_version: str) -> NewBody:
+    """
+    Make a body.
+    """
+    return NewBody(
+        owner=owner,
+        event_type=event_type,
+        payload_version=payload_version,
+        sealed_body=b"sealed body",
+        sha256=b"hash of the body",
+        body_bytes=11,
+    )
+
+
+def claimed_of(event: NewEvent, at: int = 0) -> Claimed:
+    """
+    Describe a delivery of *event* that was stored leased.
+    """
+    return handed_over(event, event.deliveries[at])
+
+
+def attempt(claimed: Claimed, **over: Any) -> AttemptRecord:
+    """
+    Make the record of a successful attempt.
+    """
+    record = AttemptRecord(
+        number=claimed.number,
+        trigger=claimed.trigger,
+        requested_by=claimed.requested_by,
+        status="SUCCESS",
+        failure_kind=None,
+        response_code=200,
+        error=None,
+        url_shown="https://example.com/hooks",
+        url_hash=b"hash of the url",
+        start_time=NOW,
+        duration_us=1500,
+        dns_us=None,
+        connect_us=None,
+        tls_us=None,
+        first_byte_us=1200,
+        sealed_exchange=b"sealed exchange",
+    )
+    return replace(record, **over)
+
+
+RESEND = Trigger.RESEND

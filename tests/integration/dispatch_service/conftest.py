@@ -1,0 +1,35 @@
+"""
+A dispatch database, migrated, on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+from shipedge.webhooks.runtime.database import create_engine
+from shipedge.webhooks.runtime.migrations import migrate
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.queue import Queue
+from dispatch_service.queue_postgresql import PostgresQueue
+from dispatch_service.queue_sqlite import SqliteQueue
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """
+    Yield the engine of a migrated dispatch database.
+    """
+    await migrate(database_url, "dispatch_service")
+    engine = create_engine(database_url, application_name="tests")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def queue(store: AsyncEngine) -> Queue:
+    """
+    Return the queue of the database.
+    """
+    return SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
