@@ -3,40 +3,25 @@ Receivers that mean harm: each ends within the deadline and half a second, and l
 """
 
 import asyncio
-import dataclasses
 import gzip
 import resource
-import socket
-import ssl
-import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 import pytest
-import trustme
 
 from dispatch_service.connection import MAX_HEADERS, MAX_KEPT_BODY
 from dispatch_service.exchanges import ExchangeFailedError
 from dispatch_service.outcomes import Exchange, FailureKind
-from dispatch_service.transport import GuardedTransport
 from tests.integration.receivers import (
-    HOST,
-    Received,
-    Receiver,
-    http_receiver,
     raw_receiver,
     reset,
-    server_certificate,
 )
-from tests.integration.transports import LOOPS, guarded_transport, outbound, settled, until
+from tests.integration.transports import LOOPS, ended, guarded_transport, outbound, settled
 
 pytestmark = pytest.mark.anyio
 
-DEADLINE = 0.3
-SLACK = 0.5
 OK = b"HTTP/1.1 200 OK\r\n"
 BOMB = gzip.compress(bytes(30_000_000))
-
 Raw = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -46,39 +31,6 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
     Run every test on both event loops.
     """
     return request.param
-
-
-async def ended(receiver: Receiver) -> Exchange | ExchangeFailedError:
-    """
-    What one exchange came to, after checking that it took no longer than it may.
-    """
-    async with guarded_transport(receiver) as transport:
-        started = time.monotonic()
-        came: Exchange | ExchangeFailedError
-        try:
-            came = await transport.exchange(outbound(receiver, deadline_seconds=DEADLINE))
-        except ExchangeFailedError as failure:
-            came = failure
-        took = time.monotonic() - started
-        await settled(transport)
-    assert took < DEADLINE + SLACK
-    return came
-
-
-def open_files() -> int:
-    """
-    The number of files and sockets that this process has open.
-    """
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def gave_up(transport: GuardedTransport, url: str) -> ExchangeFailedError:
-    """
-    The failure in which a short exchange ends.
-    """
-    with pytest.raises(ExchangeFailedError) as raised:
-        await transport.exchange(outbound(url, deadline_seconds=DEADLINE))
-    return raised.value
 
 
 def after_request(*parts: bytes, repeat: bytes = b"", pause: float = 0.0, then: str = "") -> Raw:
@@ -180,7 +132,6 @@ async def test_no_answer(script: Raw, kind: FailureKind) -> None:
 
 SHORT = OK + b"Content-Length: 1000\r\n\r\nabc"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-
 ANSWERS = {
     "body drip": (after_request(SHORT, repeat=b"x", pause=0.02), b"abc"),
     "silence in the body": (after_request(SHORT), b"abc"),
@@ -267,175 +218,3 @@ async def test_surplus_answer() -> None:
             await settled(transport)
 
     assert receiver.connections == 2
-
-
-async def test_answer_to_no_request() -> None:
-    """
-    A receiver that talks while its connection is idle loses it.
-    """
-    go = asyncio.Event()
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(OK + b"Content-Length: 0\r\n\r\n")
-        await go.wait()
-        writer.write(OK + b"Content-Length: 6\r\n\r\npoison")
-        await reader.read()
-
-    async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
-        await transport.exchange(outbound(receiver))
-        go.set()
-        await until(lambda: transport.pool.open_count == 0)
-
-        assert transport.pool.idle_count == 0
-
-
-async def test_answer_before_the_request_is_written() -> None:
-    """
-    A receiver that answers without reading the body is heard, and its connection not used again.
-    """
-
-    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-        await asyncio.Event().wait()
-
-    async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
-        large = dataclasses.replace(outbound(receiver), body=bytes(32 << 20))
-        answer = await transport.exchange(large)
-        assert transport.pool.idle_count == 0
-
-    assert answer.status_code == 413
-
-
-async def tls_garbage(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Answer the handshake with garbage.
-    """
-    await reader.read(100)
-    writer.write(b"\x16\x03\x03\x00\x04garbage" * 100)
-    await reader.read()
-
-
-async def plain_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Answer the handshake in plain HTTP.
-    """
-    await reader.read(100)
-    writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-    await reader.read()
-
-
-async def reset_in_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Reset after the first bytes of the handshake.
-    """
-    await reader.read(100)
-    reset(writer)
-
-
-async def close_in_handshake(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Close after the first bytes of the handshake.
-    """
-    del writer
-    await reader.read(100)
-
-
-async def no_client_certificate(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """
-    Demand a client certificate and refuse its absence with an alert, as TLS 1.3 does.
-    """
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server_certificate(HOST).configure_cert(context)
-    trustme.CA().configure_trust(context)
-    context.verify_mode = ssl.CERT_REQUIRED
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_side=True)
-    while True:
-        incoming.write(await reader.read(65536))
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            writer.write(outgoing.read())
-        except ssl.SSLError:
-            writer.write(outgoing.read())
-            await writer.drain()
-            await reader.read()
-            return
-
-
-HANDSHAKES = {
-    "garbage": (tls_garbage, FailureKind.TLS),
-    "plain text": (plain_text, FailureKind.TLS),
-    "reset": (reset_in_handshake, FailureKind.TLS),
-    "close": (close_in_handshake, FailureKind.TLS),
-    "silence": (silent, FailureKind.TIMEOUT),
-    "no client certificate": (no_client_certificate, FailureKind.TLS),
-}
-
-
-@pytest.mark.parametrize(("script", "kind"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
-async def test_handshakes(script: Raw, kind: FailureKind) -> None:
-    """
-    Whatever happens instead of a TLS handshake is a failure in time.
-    """
-    async with raw_receiver(script) as receiver:
-        came = await ended(receiver)
-
-    assert isinstance(came, ExchangeFailedError)
-    assert came.kind is kind
-
-
-async def test_unanswered_connects() -> None:
-    """
-    A host that lets connections hang costs the deadline, and no socket is left behind.
-    """
-    with socket.socket() as full:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
-        waiting = [socket.socket() for _ in range(2)]
-        for sock in waiting:
-            sock.setblocking(False)
-            sock.connect_ex(full.getsockname())
-        url = f"https://{HOST}:{full.getsockname()[1]}/"
-        async with guarded_transport() as transport:
-            await gave_up(transport, url)
-            before = open_files()
-            came = await asyncio.gather(*[gave_up(transport, url) for _ in range(50)])
-            after = open_files()
-        for sock in waiting:
-            sock.close()
-
-    assert {failure.error for failure in came} == {"the deadline passed while connecting"}
-    assert after == before
-
-
-async def test_timeouts_leave_a_working_pool() -> None:
-    """
-    After 4,000 timeouts 200 normal requests all succeed, and no task or connection is left.
-    """
-    quiet = True
-
-    async def script(received: Received) -> None:
-        if not quiet:
-            await received.answer()
-
-    async with http_receiver(script) as receiver, guarded_transport() as transport:
-        late = outbound(receiver, deadline_seconds=0.05)
-
-        async def time_out(count: int) -> None:
-            for _ in range(count):
-                with pytest.raises(ExchangeFailedError) as raised:
-                    await transport.exchange(late)
-                assert raised.value.kind is FailureKind.TIMEOUT
-
-        await asyncio.gather(*[time_out(20) for _ in range(200)])
-        await settled(transport)
-        assert transport.pool.open_count == 0
-        quiet = False
-        answers = await asyncio.gather(
-            *[transport.exchange(outbound(receiver)) for _ in range(200)]
-        )
-
-    assert [answer.status_code for answer in answers] == [200] * 200

@@ -4,13 +4,17 @@ Guarded transports for tests: a table for a name server, and loopback allowed wh
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 
+import pytest
+
 from dispatch_service.connection_pool import ConnectionPool
 from dispatch_service.dialler import Connect, Dialler, connect_tcp
-from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
+from dispatch_service.outcomes import Exchange
 from dispatch_service.resolver import Resolver
 from dispatch_service.transport import GuardedTransport
 from dispatch_service.trust import TlsContexts
@@ -103,3 +107,32 @@ def outbound(
         body=b'{"event": "orders/shipped_v2"}',
         deadline_seconds=deadline_seconds,
     )
+
+
+async def failure(transport: GuardedTransport, request: OutboundRequest) -> ExchangeFailedError:
+    """
+    Return the failure in which an exchange ends.
+    """
+    with pytest.raises(ExchangeFailedError) as raised:
+        await transport.exchange(request)
+    return raised.value
+
+
+async def ended(
+    receiver: Receiver, *, deadline_seconds: float = 0.3, slack: float = 0.5
+) -> Exchange | ExchangeFailedError:
+    """
+    Return what one exchange came to, after checking that it took no longer than it may.
+    """
+    async with guarded_transport(receiver) as transport:
+        request = outbound(receiver, deadline_seconds=deadline_seconds)
+        started = time.monotonic()
+        came: Exchange | ExchangeFailedError
+        try:
+            came = await transport.exchange(request)
+        except ExchangeFailedError as refused:
+            came = refused
+        took = time.monotonic() - started
+        await settled(transport)
+    assert took < deadline_seconds + slack
+    return came
