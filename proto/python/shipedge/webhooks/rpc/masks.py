@@ -5,6 +5,7 @@ The `update_mask` of an Update: which fields a request changes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from google.api import field_behavior_pb2
 from google.protobuf import field_mask_pb2
@@ -12,6 +13,8 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 _NOT_SETTABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER})
 
@@ -54,3 +57,16 @@ def masked_fields(resource: Message, mask: field_mask_pb2.FieldMask) -> Sequence
             ],
         )
     return list(dict.fromkeys(mask.paths))
+
+
+def merged(before: MessageT, given: MessageT, fields: Sequence[str]) -> MessageT:
+    """
+    Return a copy of *before* with the *fields* of *given*.
+    """
+    after, chosen = type(before)(), type(before)()
+    after.CopyFrom(before)
+    chosen.CopyFrom(given)
+    for field in before.DESCRIPTOR.fields_by_name:
+        (after if field in fields else chosen).ClearField(field)
+    after.MergeFrom(chosen)
+    return after

@@ -1,0 +1,3 @@
+"""
+The config service: subscriptions and what belongs to them, and the feed of them.
+"""

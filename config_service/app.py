@@ -1,0 +1,116 @@
+"""
+The wiring of the config service: the only module that knows all others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import grpc
+import structlog
+from shipedge.webhooks.config.v1 import (
+    admin_service_pb2_grpc,
+    config_service_pb2_grpc,
+    feed_service_pb2_grpc,
+)
+from shipedge.webhooks.rpc import reflection, server, tls
+from shipedge.webhooks.rpc.callers import development_caller
+from shipedge.webhooks.rpc.health import Health
+from shipedge.webhooks.rpc.interceptors import CallInterceptor
+from shipedge.webhooks.rpc.paging import PageTokens
+from shipedge.webhooks.runtime.database import check_alive, create_engine, sqlite_file
+from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config_service import feed
+from config_service.config_servicer import ConfigServicer
+from config_service.feed_servicer import Bell, FeedServicer
+from config_service.settings import Settings
+from config_service.subscription_methods import Store
+from config_service.subscription_store import Sealing
+
+SERVICES = (
+    "shipedge.webhooks.config.v1.ConfigService",
+    "shipedge.webhooks.config.v1.FeedService",
+    "shipedge.webhooks.config.v1.AdminService",
+)
+COMPACT_SECONDS = 3600.0
+FEED_GRACE_SECONDS = 2.0
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings) -> None:
+    """
+    Serve until SIGTERM or SIGINT, then finish the calls that were begun.
+    """
+    async with AsyncExitStack() as stack:
+        stack.enter_context(only_process(sqlite_file(settings.database()), "config service"))
+        await migrate(settings.database(), "config_service")
+        engine = create_engine(settings.database(), application_name="config_service")
+        stack.push_async_callback(engine.dispose)
+        bell = Bell()
+        store = Store(engine, Sealing(settings.key_ring(), settings.url_rules()), bell.ring)
+        health = Health(SERVICES, lambda: check_alive(engine))
+        grpc_server = build_server(settings, store, bell, health)
+        await _serve(settings, grpc_server, health, engine)
+
+
+def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -> grpc.aio.Server:
+    """
+    Make the server with all its services.
+    """
+    files = settings.tls_files()
+    grpc_server, port = server.build(
+        settings.listen,
+        interceptors=[CallInterceptor(development_caller)],
+        credentials=None if files is None else tls.server_credentials(*files),
+    )
+    tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
+    config_service_pb2_grpc.add_ConfigServiceServicer_to_server(
+        ConfigServicer(store, tokens, tuple(settings.egress_ranges)), grpc_server
+    )
+    feed_servicer = FeedServicer(
+        store,
+        bell,
+        poll_seconds=settings.feed_poll.total_seconds(),
+        heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
+    )
+    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
+        admin_service_pb2_grpc.AdminServiceServicer(), grpc_server
+    )
+    health.add_to(grpc_server)
+    reflection.enable(grpc_server, SERVICES)
+    log.info("service.listening", service="config", listen=settings.listen, port=port)
+    return grpc_server
+
+
+async def _serve(
+    settings: Settings, grpc_server: grpc.aio.Server, health: Health, engine: AsyncEngine
+) -> None:
+    tasks = [
+        asyncio.create_task(health.run()),
+        asyncio.create_task(_compact(engine, settings.tombstones)),
+    ]
+    await grpc_server.start()
+    await first_ended(stop_signal(), *tasks)
+    await health.drain()
+    # The feed never ends by itself: only calls that do are waited for.
+    await grpc_server.stop(min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    log.info("service.stopped", service="config")
+
+
+async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
+    while True:
+        try:
+            await feed.compact(engine, tombstones)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.error("feed.compact_failed", error_type=type(error).__name__)
+        await asyncio.sleep(COMPACT_SECONDS)

@@ -1,0 +1,134 @@
+"""
+The configuration over the wire: what subscriptions need is in
+`subscription_methods`, the rest is here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from shipedge.webhooks.config.v1 import (
+    account_settings_pb2,
+    config_service_pb2,
+    event_type_pb2,
+)
+from shipedge.webhooks.rpc import masks, names
+from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
+from shipedge.webhooks.rpc.paging import page_size
+from shipedge.webhooks.runtime.database import reading, writing
+
+from config_service import account_settings, settings_store
+from config_service.changes import audit, differences
+from config_service.errors import EtagMismatch, EventTypeNotFound
+from config_service.subscription_methods import SubscriptionMethods, shown_fields
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ConfigServicer(SubscriptionMethods):
+    """
+    Serves `ConfigService`. Methods that are not here are not in this release.
+    """
+
+    async def GetAccountSettings(
+        self, request: config_service_pb2.GetAccountSettingsRequest, context: Context
+    ) -> account_settings_pb2.AccountSettings:
+        """
+        Return what holds for all of an owner.
+        """
+        owner = names.parse("settings", request.name).owner
+        async with reading(self._store.engine) as db:
+            return await settings_store.read(db, owner)
+
+    async def UpdateAccountSettings(
+        self, request: config_service_pb2.UpdateAccountSettingsRequest, context: Context
+    ) -> account_settings_pb2.AccountSettings:
+        """
+        Change what holds for all of an owner.
+        """
+        owner = names.parse("settings", request.settings.name, "settings.name").owner
+        fields = masks.masked_fields(request.settings, request.update_mask)
+        async with writing(self._store.engine) as db:
+            before = await settings_store.read(db, owner)
+            if request.settings.etag and request.settings.etag != before.etag:
+                raise EtagMismatch(request.settings.name)
+            after = masks.merged(before, request.settings, fields)
+            account_settings.check(after)
+            await settings_store.write(db, owner, after)
+            await audit(
+                db,
+                caller=current_caller.get().name,
+                method="UpdateAccountSettings",
+                resource=f"{owner}/settings",
+                owner=owner,
+                changes=differences(shown_fields(before), shown_fields(after), frozenset()),
+            )
+            changed = await settings_store.read(db, owner)
+        self._store.changed()
+        return changed
+
+    async def ListEventTypes(
+        self, request: config_service_pb2.ListEventTypesRequest, context: Context
+    ) -> config_service_pb2.ListEventTypesResponse:
+        """
+        List the event types, without schemas and examples.
+        """
+        size = page_size(request.page_size)
+        key = self._tokens.read(request.page_token, request)
+        start = int(key[0]) if key else 0
+        event_types = list(CATALOGUE.event_types.values())
+        end = start + size
+        return config_service_pb2.ListEventTypesResponse(
+            event_types=[event_type_message(it) for it in event_types[start:end]],
+            next_page_token=(
+                self._tokens.make([end], request) if end < len(event_types) else ""
+            ),
+        )
+
+    async def GetEventType(
+        self, request: config_service_pb2.GetEventTypeRequest, context: Context
+    ) -> event_type_pb2.EventType:
+        """
+        Return an event type.
+        """
+        wanted = names.parse("event_type", request.name).id.replace(".", "/")
+        event_type = CATALOGUE.event_types.get(wanted)
+        if event_type is None:
+            raise EventTypeNotFound(request.name)
+        return event_type_message(event_type)
+
+    async def GetEgressRanges(
+        self, request: config_service_pb2.GetEgressRangesRequest, context: Context
+    ) -> config_service_pb2.GetEgressRangesResponse:
+        """
+        Return the addresses that deliveries come from.
+        """
+        return config_service_pb2.GetEgressRangesResponse(ranges=self._egress_ranges)
+
+
+def event_type_message(event_type: EventType) -> event_type_pb2.EventType:
+    """
+    Show an event type of the catalogue.
+    """
+    message = event_type_pb2.EventType(
+        name=f"eventTypes/{event_type.resource_id}",
+        event_type=event_type.event_type,
+        title=event_type.title,
+        description=event_type.description,
+        recommended_version=event_type.recommended_version,
+        warehouse=event_type.warehouse,
+        domain_events=event_type.domain_events,
+    )
+    message.group = event_type.group  # type: ignore[assignment]
+    message.feature = event_type.feature  # type: ignore[assignment]
+    for version in event_type.payload_versions:
+        wire_name = CATALOGUE.wire_name(event_type.event_type, version)
+        message.payload_versions.add(version=version, wire_name=wire_name)
+    if event_type.filter_kind:
+        message.filter.kind = event_type.filter_kind  # type: ignore[assignment]
+        message.filter.presence = event_type.filter_presence  # type: ignore[assignment]
+    return message
