@@ -2,10 +2,9 @@
 `python -m config_service [serve|migrate|probe|settings]`.
 """
 
-from shipedge.webhooks.runtime.command import main
-
 from config_service.app import run
 from config_service.settings import Settings
+from shipedge.webhooks.runtime.command import main
 
 if __name__ == "__main__":
     main("config_service", Settings, run)

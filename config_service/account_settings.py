@@ -7,11 +7,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from config_service.subscriptions import schedule_faults
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 from shipedge.webhooks.events.v1.catalogue_pb2 import AccountFeature
 from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
-
-from config_service.subscriptions import schedule_faults
 
 _DAY = timedelta(days=1)
 _LONGEST = {"payload_retention": timedelta(days=90), "log_retention": timedelta(days=400)}

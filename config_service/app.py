@@ -10,6 +10,14 @@ from datetime import timedelta
 
 import grpc
 import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config_service import feed
+from config_service.config_servicer import ConfigServicer
+from config_service.feed_servicer import Bell, FeedServicer
+from config_service.settings import Settings
+from config_service.subscription_methods import Store
+from config_service.subscription_store import Sealing
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2_grpc,
     config_service_pb2_grpc,
@@ -23,14 +31,6 @@ from shipedge.webhooks.rpc.paging import PageTokens
 from shipedge.webhooks.runtime.database import check_alive, create_engine, sqlite_file
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from config_service import feed
-from config_service.config_servicer import ConfigServicer
-from config_service.feed_servicer import Bell, FeedServicer
-from config_service.settings import Settings
-from config_service.subscription_methods import Store
-from config_service.subscription_store import Sealing
 
 SERVICES = (
     "shipedge.webhooks.config.v1.ConfigService",
@@ -71,7 +71,8 @@ def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -
     )
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(
-        ConfigServicer(store, tokens, tuple(settings.egress_ranges)), grpc_server
+        ConfigServicer(store, tokens, tuple(settings.egress_ranges)),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
+        grpc_server,
     )
     feed_servicer = FeedServicer(
         store,
@@ -81,7 +82,8 @@ def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -
     )
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        admin_service_pb2_grpc.AdminServiceServicer(), grpc_server
+        admin_service_pb2_grpc.AdminServiceServicer(),  # type: ignore[abstract] # UNIMPLEMENTED
+        grpc_server,
     )
     health.add_to(grpc_server)
     reflection.enable(grpc_server, SERVICES)

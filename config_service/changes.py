@@ -16,11 +16,11 @@ from collections.abc import Mapping
 import msgspec
 import sqlalchemy as sa
 from google.protobuf.message import Message
-from shipedge.webhooks.runtime.database import database_now
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.errors import RequestIdReused
 from config_service.schema import audit_entries, feed_items, feed_state, request_ids
+from shipedge.webhooks.runtime.database import database_now
 
 NO_VALUE = ""
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from config_service import account_settings, settings_store
+from config_service.changes import audit, differences
+from config_service.errors import EtagMismatch, EventTypeNotFound
+from config_service.subscription_methods import SubscriptionMethods, shown_fields
 from shipedge.webhooks.config.v1 import (
     account_settings_pb2,
     config_service_pb2,
@@ -17,11 +21,6 @@ from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.rpc.paging import page_size
 from shipedge.webhooks.runtime.database import reading, writing
-
-from config_service import account_settings, settings_store
-from config_service.changes import audit, differences
-from config_service.errors import EtagMismatch, EventTypeNotFound
-from config_service.subscription_methods import SubscriptionMethods, shown_fields
 
 if TYPE_CHECKING:
     import grpc
@@ -84,9 +83,7 @@ class ConfigServicer(SubscriptionMethods):
         end = start + size
         return config_service_pb2.ListEventTypesResponse(
             event_types=[event_type_message(it) for it in event_types[start:end]],
-            next_page_token=(
-                self._tokens.make([end], request) if end < len(event_types) else ""
-            ),
+            next_page_token=(self._tokens.make([end], request) if end < len(event_types) else ""),
         )
 
     async def GetEventType(

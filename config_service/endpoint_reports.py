@@ -9,18 +9,18 @@ from datetime import UTC
 from typing import Any
 
 import sqlalchemy as sa
-from shipedge.webhooks.config.v1 import feed_service_pb2
-from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth
-from shipedge.webhooks.rpc import names
-from shipedge.webhooks.rpc.errors import FieldFaults, InvalidArgument
-from shipedge.webhooks.runtime.database import database_now
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service import subscription_store
 from config_service.changes import audit, next_revision
 from config_service.schema import endpoint_events
 from config_service.subscription_store import Sealing
+from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth
+from shipedge.webhooks.rpc import names
+from shipedge.webhooks.rpc.errors import FieldFaults, InvalidArgument
+from shipedge.webhooks.runtime.database import database_now
 
 MOST_EVENTS = 1000
 
@@ -56,9 +56,7 @@ def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
     faults.raise_if_any()
 
 
-async def store(
-    db: AsyncConnection, events: Iterable[EndpointEvent], sealing: Sealing
-) -> int:
+async def store(db: AsyncConnection, events: Iterable[EndpointEvent], sealing: Sealing) -> int:
     """
     Store events that are new and act on them; return how many were stale.
     """
@@ -77,9 +75,9 @@ async def store(
 async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing) -> bool:
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
-    gone = row is None or row.delete_time is not None
-    stale = gone or event.subscription_revision < row.revision
-    if not stale:
+    current = row is not None and row.delete_time is None
+    stale = row is None or not current or event.subscription_revision < row.revision
+    if row is not None and not stale:
         await _act(db, row, event, sealing)
     stored = {
         "endpoint_event_id": event.endpoint_event_id,

@@ -10,14 +10,14 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
-from shipedge.webhooks.runtime.database import after, reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config_service import settings_store, subscription_store
 from config_service.errors import RevisionCompacted
 from config_service.schema import feed_items, feed_state, owner_settings, subscriptions
+from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
+from shipedge.webhooks.runtime.database import after, reading, writing
+from shipedge.webhooks.runtime.keyring import KeyRing
 
 BATCH = 500
 
@@ -100,7 +100,9 @@ async def compact(engine: AsyncEngine, older_than: timedelta) -> int:
     """
     old = sa.and_(feed_items.c.deleted.is_(True), feed_items.c.change_time < after(-older_than))
     async with writing(engine) as db:
-        newest = (await db.execute(sa.select(sa.func.max(feed_items.c.revision)).where(old))).scalar()
+        newest = (
+            await db.execute(sa.select(sa.func.max(feed_items.c.revision)).where(old))
+        ).scalar()
         if newest is None:
             return 0
         forgotten = await db.execute(sa.delete(feed_items).where(old))
@@ -108,9 +110,7 @@ async def compact(engine: AsyncEngine, older_than: timedelta) -> int:
         return forgotten.rowcount
 
 
-async def _changes(
-    db: AsyncConnection, items: Sequence[Any], ring: KeyRing
-) -> list[FeedChange]:
+async def _changes(db: AsyncConnection, items: Sequence[Any], ring: KeyRing) -> list[FeedChange]:
     """
     Load the resources of *items*, in their order; one that is gone meanwhile is a deletion.
     """

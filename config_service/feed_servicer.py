@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 import structlog
+
+from config_service import endpoint_reports, feed
+from config_service.subscription_methods import Store
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
 from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsResponse
 from shipedge.webhooks.runtime.database import reading, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
-
-from config_service import endpoint_reports, feed
-from config_service.subscription_methods import Store
 
 if TYPE_CHECKING:
     import grpc

@@ -9,6 +9,7 @@ the transaction of the change, so their order is the order of the commits.
 from __future__ import annotations
 
 import sqlalchemy as sa
+
 from shipedge.webhooks.runtime.database import Instant
 
 metadata = sa.MetaData(

@@ -9,6 +9,7 @@ from datetime import timedelta
 from ipaddress import ip_network
 
 from pydantic import Field
+
 from shipedge.webhooks.runtime.settings import Listen, ServiceSettings, Span, TextList
 
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
-from shipedge.webhooks.runtime.database import database_now
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.changes import feed_change, next_revision
 from config_service.schema import owner_settings
 from config_service.subscription_rows import etag_of
+from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+from shipedge.webhooks.runtime.database import database_now
 
 KIND = "account_settings"
 
@@ -46,7 +46,7 @@ async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> N
     config = AccountSettings()
     config.CopyFrom(settings)
     for field in ("name", "revision", "etag", "update_time"):
-        config.ClearField(field)  # type: ignore[arg-type]
+        config.ClearField(field)
     revision = await next_revision(db)
     row = {
         "revision": revision,

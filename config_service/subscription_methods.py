@@ -4,6 +4,7 @@ The methods of `ConfigService` on subscriptions.
 
 from __future__ import annotations
 
+import json
 import secrets
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,13 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
-from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rpc import filters, masks, names
-from shipedge.webhooks.rpc.callers import current_caller
-from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
-from shipedge.webhooks.rpc.paging import PageTokens, page_size
-from shipedge.webhooks.runtime.database import database_now, reading, writing
 
 from config_service import settings_store, subscription_store
 from config_service.changes import audit, differences, remember, remembered
@@ -40,6 +34,13 @@ from config_service.subscription_rows import (
 )
 from config_service.subscription_store import Sealing
 from config_service.subscriptions import Fault, check, normalised, refuse
+from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.rpc import filters, masks, names
+from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
+from shipedge.webhooks.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.runtime.database import database_now, reading, writing
 
 if TYPE_CHECKING:
     import grpc
@@ -268,7 +269,7 @@ def shown_fields(message: Message) -> Mapping[str, str]:
     Return the fields of a resource without secrets as JSON, to be compared.
     """
     shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {field: json_format.json.dumps(value, sort_keys=True) for field, value in shown.items()}
+    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
 
 
 def _text(name: names.Name) -> str:

@@ -4,11 +4,13 @@ Subscriptions as rows: what is sealed, what is shown, what is audited.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from google.protobuf import json_format
+
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
@@ -149,10 +151,12 @@ def audited(subscription: Subscription) -> Mapping[str, str]:
     """
     config = configured(subscription)
     shown = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    return {field: json_format.json.dumps(value, sort_keys=True) for field, value in shown.items()}
+    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
 
 
-def seal_secret(secret: str, owner: str, subscription_id: str, secret_id: str, ring: KeyRing) -> bytes:
+def seal_secret(
+    secret: str, owner: str, subscription_id: str, secret_id: str, ring: KeyRing
+) -> bytes:
     """
     Seal a signing secret for its row.
     """

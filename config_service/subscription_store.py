@@ -12,13 +12,6 @@ from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
-from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rpc import filters
-from shipedge.webhooks.rpc.filters import Comparison
-from shipedge.webhooks.rpc.paging import Key
-from shipedge.webhooks.rules.urls import UrlRules
-from shipedge.webhooks.runtime.database import after, database_now
-from shipedge.webhooks.runtime.keyring import KeyRing
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.changes import feed_change, next_revision
@@ -31,6 +24,13 @@ from config_service.subscription_rows import (
     stored_config,
     with_secrets,
 )
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.rpc import filters
+from shipedge.webhooks.rpc.filters import Comparison
+from shipedge.webhooks.rpc.paging import Key
+from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.runtime.database import after, database_now
+from shipedge.webhooks.runtime.keyring import KeyRing
 
 KIND = "subscription"
 SECRET_BYTES = 32
@@ -96,9 +96,7 @@ async def insert(
     return secret
 
 
-async def add_secret(
-    db: AsyncConnection, owner: str, subscription_id: str, ring: KeyRing
-) -> str:
+async def add_secret(db: AsyncConnection, owner: str, subscription_id: str, ring: KeyRing) -> str:
     """
     Make and store a signing secret.
     """
@@ -162,9 +160,7 @@ async def deactivate(db: AsyncConnection, row: Any, reason: str, sealing: Sealin
     await update(db, row, {**columns, "status_reason": reason})
 
 
-async def rotate_secret(
-    db: AsyncConnection, row: Any, grace: timedelta, ring: KeyRing
-) -> str:
+async def rotate_secret(db: AsyncConnection, row: Any, grace: timedelta, ring: KeyRing) -> str:
     """
     Make a new signing secret; those in use go on for *grace*, none longer than before.
     """
@@ -173,9 +169,7 @@ async def rotate_secret(
         signing_secrets.c.owner == row.owner,
         signing_secrets.c.subscription_id == row.subscription_id,
     )
-    longer = sa.or_(
-        signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > until
-    )
+    longer = sa.or_(signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > until)
     await db.execute(sa.update(signing_secrets).where(mine, longer).values(expire_time=until))
     await db.execute(
         sa.delete(signing_secrets).where(mine, signing_secrets.c.expire_time <= database_now())
@@ -185,9 +179,7 @@ async def rotate_secret(
     return secret
 
 
-async def messages(
-    db: AsyncConnection, rows: Sequence[Any], ring: KeyRing
-) -> list[Subscription]:
+async def messages(db: AsyncConnection, rows: Sequence[Any], ring: KeyRing) -> list[Subscription]:
     """
     Return the subscriptions of *rows* with their secrets.
     """
@@ -237,9 +229,7 @@ async def list_rows(
     return rows[:size], None if last is None else [last]
 
 
-async def missing_references(
-    db: AsyncConnection, message: Subscription
-) -> list[str]:
+async def missing_references(db: AsyncConnection, message: Subscription) -> list[str]:
     """
     Name the fields that refer to a credential or certificate that does not exist.
     """

@@ -5,10 +5,11 @@ the features of the owner are passed in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from config_service.errors import FeatureMissing
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.events.v1 import catalogue_pb2
 from shipedge.webhooks.rpc import names
@@ -17,8 +18,6 @@ from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.rules.headers import header_problems, trimmed
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 
-from config_service.errors import FeatureMissing
-
 SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(days=7)
 LONGEST_SCHEDULE = timedelta(days=30)
 MOST_DELAYS = 20
@@ -26,7 +25,12 @@ MOST_FILTER_VALUES = 1000
 MOST_DESCRIPTION = 500
 MOST_RESOURCE_ID = 2**53 - 1
 
-_FILTERS = {
+FEATURE_NAMES: Mapping[int, str] = {
+    value: name.removeprefix("ACCOUNT_FEATURE_")
+    for name, value in catalogue_pb2.AccountFeature.items()
+}
+
+_FILTERS: Mapping[int, str] = {
     catalogue_pb2.FILTER_KIND_STATUSES: "statuses",
     catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: "shipping_methods",
     catalogue_pb2.FILTER_KIND_STORE_IDS: "store_ids",
@@ -93,10 +97,8 @@ def check(
     ]
     refuse(faults)
     if event_type is not None and event_type.feature and event_type.feature not in features:
-        feature = catalogue_pb2.AccountFeature.Name(event_type.feature)
-        raise FeatureMissing(
-            owner, event_type.event_type, feature.removeprefix("ACCOUNT_FEATURE_")
-        )
+        feature = FEATURE_NAMES[event_type.feature]
+        raise FeatureMissing(owner, event_type.event_type, feature)
 
 
 def refuse(faults: list[Fault]) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
-from shipedge.webhooks.runtime.keyring import Place
 
 from dispatch_service.outcomes import Outcome
 from dispatch_service.queue import AttemptRecord, Claimed
 from dispatch_service.sealing import Sealer
 from dispatch_service.subscriptions import Subscription
+from shipedge.webhooks.runtime.keyring import Place
 
 
 class KeptExchange(msgspec.Struct, frozen=True, array_like=True):

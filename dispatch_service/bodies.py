@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
-from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.runtime.keyring import Place
 
 from dispatch_service.payloads import render
 from dispatch_service.queue import NewBody
 from dispatch_service.sealing import Sealer
 from dispatch_service.subscriptions import Subscription
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.keyring import Place
 
 log = structlog.get_logger()
 

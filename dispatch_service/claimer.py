@@ -9,12 +9,12 @@ import asyncio
 import time
 
 import structlog
-from shipedge.webhooks.runtime.keyring import SealBrokenError, UnknownKeyError
 
 from dispatch_service.bodies import body_place
 from dispatch_service.lanes import Lanes, Ready
 from dispatch_service.queue import Claimed, Lease, Queue
 from dispatch_service.sealing import DayKeys
+from shipedge.webhooks.runtime.keyring import SealBrokenError, UnknownKeyError
 
 BATCH = 200
 PER_ENDPOINT = 16

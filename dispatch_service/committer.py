@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from shipedge.webhooks.runtime.database import is_unavailable
 
 from dispatch_service.errors import BacklogFull, StoreUnavailable
 from dispatch_service.lanes import Lanes, Ready
 from dispatch_service.queue import Claimed, EventKey, Lease, NewEvent, Queue, Receipt
+from shipedge.webhooks.runtime.database import is_unavailable
 
 GROUP_EVENTS = 500
 """

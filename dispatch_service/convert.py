@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Any
 
 from google.protobuf import duration_pb2
-from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
 from dispatch_service.attempt_log import KeptExchange
 from dispatch_service.ids import DELIVERY_PREFIX
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
 _DELIVERY_TIMES = ("create_time", "expire_time", "end_time", "occurred_at")
 _PHASES = ("dns", "connect", "tls", "first_byte")

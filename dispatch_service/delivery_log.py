@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from shipedge.webhooks.rpc.filters import Comparison
-from shipedge.webhooks.rpc.paging import Key
-from shipedge.webhooks.runtime.database import from_microseconds, to_microseconds
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.bodies import body_place
 from dispatch_service.log_filters import Hash, conditions
 from dispatch_service.schema import attempts, bodies, deliveries
 from dispatch_service.sealing import DayKeys
+from shipedge.webhooks.rpc.filters import Comparison
+from shipedge.webhooks.rpc.paging import Key
+from shipedge.webhooks.runtime.database import from_microseconds, to_microseconds
 
 _BODY_KEY = ("owner", "account", "event_id", "event_type", "payload_version")
 
@@ -47,9 +47,7 @@ async def get_delivery(db: AsyncConnection, owner: str, delivery_id: str) -> Any
     """
     Return the row of a delivery, or None.
     """
-    query = _with_body().where(
-        deliveries.c.owner == owner, deliveries.c.delivery_id == delivery_id
-    )
+    query = _with_body().where(deliveries.c.owner == owner, deliveries.c.delivery_id == delivery_id)
     return (await db.execute(query)).one_or_none()
 
 
@@ -81,9 +79,7 @@ async def list_deliveries(
     return _page(rows, size, lambda row: [to_microseconds(row.create_time), row.delivery_id])
 
 
-async def get_attempt(
-    db: AsyncConnection, owner: str, delivery_id: str, number: int
-) -> Any | None:
+async def get_attempt(db: AsyncConnection, owner: str, delivery_id: str, number: int) -> Any | None:
     """
     Return the row of an attempt, or None.
     """

@@ -7,6 +7,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service import delivery_log, resends
+from dispatch_service.attempt_log import exchange_place, read_exchange
+from dispatch_service.convert import attempt_message, delivery_message
+from dispatch_service.deliveries import lifetime
+from dispatch_service.errors import AttemptNotFound, BodyErased, DeliveryNotFound
+from dispatch_service.ids import DELIVERY_PREFIX
+from dispatch_service.log_filters import parse_attempt_filter, parse_delivery_filter
+from dispatch_service.sealing import DayKeys
+from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
     delivery_pb2,
@@ -17,16 +26,6 @@ from shipedge.webhooks.rpc import names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.runtime.database import reading, writing
-
-from dispatch_service import delivery_log, resends
-from dispatch_service.attempt_log import exchange_place, read_exchange
-from dispatch_service.convert import attempt_message, delivery_message
-from dispatch_service.deliveries import lifetime
-from dispatch_service.errors import AttemptNotFound, BodyErased, DeliveryNotFound
-from dispatch_service.ids import DELIVERY_PREFIX
-from dispatch_service.log_filters import parse_attempt_filter, parse_delivery_filter
-from dispatch_service.sealing import DayKeys
-from dispatch_service.subscriptions import SubscriptionIndex
 
 if TYPE_CHECKING:
     import grpc

@@ -9,15 +9,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.runtime.database import reading
-from shipedge.webhooks.runtime.keyring import Place
 
 from dispatch_service.deliveries import State
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.routing import Facts
 from dispatch_service.schema import events
 from dispatch_service.sealing import DayKeys, Sealer
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.database import reading
+from shipedge.webhooks.runtime.keyring import Place
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -44,9 +44,7 @@ def event_place(account: int, event_id: str) -> Place:
     return Place("events", (str(account), event_id), "sealed_payload")
 
 
-def new_event(
-    event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: bool
-) -> NewEvent:
+def new_event(event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: bool) -> NewEvent:
     """
     Seal an event that passed the checks for its row, without deliveries yet.
     """

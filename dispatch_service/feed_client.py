@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 import structlog
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-from shipedge.webhooks.rules.urls import UrlRules
-from shipedge.webhooks.runtime.database import writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 
 from dispatch_service import snapshot_store
 from dispatch_service.subscriptions import (
@@ -23,6 +19,10 @@ from dispatch_service.subscriptions import (
     compile_settings,
     compile_subscription,
 )
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.runtime.database import writing
+from shipedge.webhooks.runtime.keyring import KeyRing
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -67,7 +67,9 @@ class FeedClient:
         if revision is not None:
             self._revision = revision
             self._subscriptions.received = True
-            log.info("feed.loaded", revision=revision, subscriptions=len(self._subscriptions.by_name))
+            log.info(
+                "feed.loaded", revision=revision, subscriptions=len(self._subscriptions.by_name)
+            )
 
     async def run(self) -> None:
         """

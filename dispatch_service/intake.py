@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from shipedge.webhooks.events.v1 import event_pb2
-
 from dispatch_service.bodies import Bodies, new_body, render_bodies
 from dispatch_service.committer import GroupCommitter
 from dispatch_service.deliveries import lifetime
@@ -25,6 +23,7 @@ from dispatch_service.queue import Claimed, NewDelivery, NewEvent, Receipt
 from dispatch_service.routing import Facts, match, read_facts
 from dispatch_service.sealing import DayKeys, Sealer
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -140,9 +139,7 @@ class Intake:
             url_shown=subscription.url_shown,
             url_hash=subscription.url_hash,
             lifetime=lifetime(self._subscriptions.schedule_of(subscription)),
-            leased=in_memory
-            and not failed
-            and self._lanes.reserve((subscription.owner, endpoint)),
+            leased=in_memory and not failed and self._lanes.reserve((subscription.owner, endpoint)),
             failure_kind=FailureKind.RENDER if failed else None,
         )
 

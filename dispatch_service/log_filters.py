@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import sqlalchemy as sa
+
+from dispatch_service.deliveries import State, Trigger
+from dispatch_service.outcomes import FailureKind
 from shipedge.webhooks.rpc import filters
 from shipedge.webhooks.rpc.filters import Comparison, FieldKind
 from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.runtime.database import after
 from shipedge.webhooks.runtime.keyring import KeyRing
-
-from dispatch_service.deliveries import State, Trigger
-from dispatch_service.outcomes import FailureKind
 
 DEFAULT_RANGE = timedelta(days=7)
 """
@@ -88,30 +89,34 @@ def conditions(
     return found
 
 
-def _condition(
-    table: sa.Table, comparison: Comparison, hashed: Hash
-) -> sa.ColumnElement[bool]:
-    compare = _OPERATORS[comparison.operator]
+def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.ColumnElement[bool]:
+    if comparison.field == "url":
+        return _url_condition(table, str(comparison.value), comparison.operator, hashed)
+    column, value = _stored(comparison)
+    compared: sa.ColumnElement[bool] = _OPERATORS[comparison.operator](table.c[column], value)
+    return compared
+
+
+def _stored(comparison: Comparison) -> tuple[str, object]:
+    """
+    Return the column of a field, and the value as the column has it.
+    """
     match comparison.field, comparison.value:
-        case "url", str(url):
-            return _url_condition(table, url, comparison.operator, hashed)
         case "failure_kind", str(kind):
-            return compare(table.c.failure_kind, FailureKind[kind].value)
+            return "failure_kind", FailureKind[kind].value
         case "trigger", str(trigger):
-            return compare(table.c.attempt_trigger, trigger)
+            return "attempt_trigger", trigger
         case "duration_ms", int(millis):
-            return compare(table.c.duration_us, millis * 1000)
+            return "duration_us", millis * 1000
         case "event", str(event):
-            return compare(table.c.event_id, event.rpartition("/")[2])
+            return "event_id", event.rpartition("/")[2]
         case "subscription", str(subscription):
-            return compare(table.c.subscription, subscription.rpartition("/")[2])
+            return "subscription", subscription.rpartition("/")[2]
         case field, value:
-            return compare(table.c[field], value)
+            return field, value
 
 
-def _url_condition(
-    table: sa.Table, url: str, how: str, hashed: Hash
-) -> sa.ColumnElement[bool]:
+def _url_condition(table: sa.Table, url: str, how: str, hashed: Hash) -> sa.ColumnElement[bool]:
     """
     Find a full URL by its hash, or what is shown of it by its beginning.
     """
@@ -142,10 +147,8 @@ def url_hash(ring: KeyRing) -> Hash:
     """
 
     def hashed(url: str) -> bytes:
-        try:
+        with suppress(UrlRefusedError):
             url = parse_url(url, _ANY_URL).text
-        except UrlRefusedError:
-            pass
         return ring.keyed_hash("url", url)
 
     return hashed

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 import structlog
-from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.runtime.database import reading
 
 from dispatch_service.event_store import event_place
 from dispatch_service.intake import Intake
@@ -20,6 +18,8 @@ from dispatch_service.queue import Lease, Queue
 from dispatch_service.schema import events
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import SubscriptionIndex
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.database import reading
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -10,13 +10,12 @@ import hmac
 from collections.abc import Iterable
 from datetime import datetime
 
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
-
 from dispatch_service.deliveries import Trigger
 from dispatch_service.exchanges import OutboundRequest
 from dispatch_service.ids import DELIVERY_PREFIX
 from dispatch_service.queue import Claimed
 from dispatch_service.subscriptions import SigningKey, Subscription
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
 MASK = "***"
 """

@@ -8,13 +8,12 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
-from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.status import status_of
-
 from dispatch_service.errors import BatchInvalid, StoreUnavailable
 from dispatch_service.intake import Intake
 from dispatch_service.queue import Receipt
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.status import status_of
 
 if TYPE_CHECKING:
     import grpc

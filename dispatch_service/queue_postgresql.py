@@ -54,9 +54,7 @@ def _arrays(
     alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> dict[str, list[Any]]:
     columns = zip(*rows, strict=True) if rows else ((),) * len(spec)
-    return {
-        f"{alias}_{name}": list(values) for name, values in zip(spec, columns, strict=True)
-    }
+    return {f"{alias}_{name}": list(values) for name, values in zip(spec, columns, strict=True)}
 
 
 # What decides which events are new; all else joins what it returns.
@@ -130,7 +128,8 @@ FROM {_unnest("k", EVENT_KEY)} JOIN event_keys known USING (account, event_id)
 _CLAIM = sa.text("""
 WITH RECURSIVE walk AS (
     (SELECT owner, endpoint FROM deliveries
-     WHERE due_time IS NOT NULL AND (owner, endpoint) > (CAST(:after_owner AS text), CAST(:after_endpoint AS text))
+     WHERE due_time IS NOT NULL
+       AND (owner, endpoint) > (CAST(:after_owner AS text), CAST(:after_endpoint AS text))
      ORDER BY owner, endpoint LIMIT 1)
     UNION ALL
     SELECT n.owner, n.endpoint

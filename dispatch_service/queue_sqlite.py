@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
-from shipedge.webhooks.runtime.database import (
-    SQLITE_NOW,
-    from_microseconds,
-    to_microseconds,
-    writing,
-)
 
 from dispatch_service.queue import (
     Claimed,
@@ -44,6 +38,12 @@ from dispatch_service.queue_rows import (
     micros,
     release_row,
     settlement_row,
+)
+from shipedge.webhooks.runtime.database import (
+    SQLITE_NOW,
+    from_microseconds,
+    to_microseconds,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -267,7 +267,9 @@ class SqliteQueue:
         """
         End leases and write the attempts; see `Queue`.
         """
-        leases = [(it.claimed.owner, it.claimed.delivery_id, it.claimed.token) for it in settlements]
+        leases = [
+            (it.claimed.owner, it.claimed.delivery_id, it.claimed.token) for it in settlements
+        ]
         async with writing(self._engine) as db:
             now = await _now(db)
             rows = await db.execute(_HELD, {"leases": msgspec.json.encode(leases).decode()})
@@ -288,7 +290,9 @@ class SqliteQueue:
         """
         async with writing(self._engine) as db:
             now = await _now(db)
-            await db.execute(_RELEASE, [_named(RELEASE, release_row(it), now=now) for it in releases])
+            await db.execute(
+                _RELEASE, [_named(RELEASE, release_row(it), now=now) for it in releases]
+            )
 
 
 async def _insert(
@@ -408,6 +412,11 @@ def _logged(settlement: Settlement, now: int) -> dict[str, Any]:
     return _named(ATTEMPT, attempt_row(settlement, to_microseconds), now=now, delay_us=delay_us) | {
         name: getattr(settlement.claimed, name)
         for name in (
-            "account", "event_id", "subscription", "event_type", "payload_version", "resource"
+            "account",
+            "event_id",
+            "subscription",
+            "event_type",
+            "payload_version",
+            "resource",
         )
     }

@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from shipedge.webhooks.runtime.database import after, database_now
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.convert import delivery_name
@@ -25,6 +24,7 @@ from dispatch_service.errors import (
 from dispatch_service.ids import new_id
 from dispatch_service.schema import audit_entries, deliveries, request_ids
 from dispatch_service.subscriptions import Subscription
+from shipedge.webhooks.runtime.database import after, database_now
 
 METHOD = "ResendDelivery"
 
@@ -49,9 +49,7 @@ class ResendRequest:
         return delivery_name(self.owner, self.delivery_id)
 
 
-def checked(
-    request: ResendRequest, row: Any, subscription: Subscription | None
-) -> Subscription:
+def checked(request: ResendRequest, row: Any, subscription: Subscription | None) -> Subscription:
     """
     Return the subscription that a delivery may be sent to again, or raise why not.
     """

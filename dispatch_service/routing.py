@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dispatch_service.payloads.orders import first_shipment, shown_shipping_method
+from dispatch_service.payloads.states import ORDER_STATUSES, shown
+from dispatch_service.subscriptions import OwnerSettings, Subscription, folded
 from shipedge.webhooks.events.v1 import event_pb2, order_pb2
 from shipedge.webhooks.events.v1.catalogue_pb2 import (
     ACCOUNT_FEATURE_UNSPECIFIED,
@@ -20,10 +23,6 @@ from shipedge.webhooks.events.v1.catalogue_pb2 import (
     FILTER_KIND_STORE_IDS,
 )
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, Conditions, EventType
-
-from dispatch_service.payloads.orders import first_shipment, shown_shipping_method
-from dispatch_service.payloads.states import ORDER_STATUSES, shown
-from dispatch_service.subscriptions import OwnerSettings, Subscription, folded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,9 @@ def read_facts(event: event_pb2.Event) -> Facts:
         resource=resource_of(field, payload),
         event_types=tuple(_raised(field, event, payload)),
         status=folded(
-            shown(ORDER_STATUSES, getattr(payload, "to_status", 0), getattr(payload, "to_label", ""))
+            shown(
+                ORDER_STATUSES, getattr(payload, "to_status", 0), getattr(payload, "to_label", "")
+            )
             or ""
         ),
         shipping_method=_shipping_method(order),

@@ -9,6 +9,7 @@ Sealed columns begin with the number of the day whose key sealed them.
 from __future__ import annotations
 
 import sqlalchemy as sa
+
 from shipedge.webhooks.runtime.database import Instant
 
 metadata = sa.MetaData(
@@ -149,9 +150,7 @@ deliveries = sa.Table(
         "state NOT IN ('FAILED', 'CANCELLED') OR due_time IS NULL", name="given_up_is_not_due"
     ),
     sa.CheckConstraint("begun >= 0 AND step >= 0 AND interrupted >= 0", name="counts"),
-    sa.CheckConstraint(
-        "next_trigger IN ('EVENT', 'RETRY', 'RESEND', 'TEST')", name="next_trigger"
-    ),
+    sa.CheckConstraint("next_trigger IN ('EVENT', 'RETRY', 'RESEND', 'TEST')", name="next_trigger"),
     sa.Index(
         "ix_deliveries_due",
         "owner",

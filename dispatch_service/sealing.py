@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from shipedge.webhooks.runtime.database import reading, writing
-from shipedge.webhooks.runtime.keyring import DataKey, KeyRing, Place
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.schema import day_keys
+from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.keyring import DataKey, KeyRing, Place
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -101,5 +102,6 @@ def _place(day: int) -> Place:
 
 
 def _insert_for(dialect: str) -> sa.Insert:
-    insert = sa.dialects.postgresql.insert if dialect == "postgresql" else sa.dialects.sqlite.insert
-    return insert(day_keys).on_conflict_do_nothing()
+    if dialect == "postgresql":
+        return postgresql.insert(day_keys).on_conflict_do_nothing()
+    return sqlite.insert(day_keys).on_conflict_do_nothing()

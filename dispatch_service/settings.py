@@ -13,7 +13,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
+
 from shipedge.webhooks.runtime.settings import Listen, ServiceSettings, Span
+
 
 class Settings(ServiceSettings):
     """
@@ -43,7 +45,7 @@ class Settings(ServiceSettings):
     receiver_ca_file: Path | None = Field(
         default=None,
         alias="SHIPEDGE_DISPATCH_RECEIVER_CA_FILE",
-        description="authorities that receivers' certificates may come from beside the system's, PEM",
+        description="authorities of receivers' certificates beside the system's, PEM",
     )
     deadline: Span = Field(
         default=timedelta(seconds=10),

@@ -94,5 +94,7 @@ class Settler:
         try:
             await self.flush_once()
         except Exception as error:  # noqa: BLE001 - results must outlive every failure of the store
-            log.error("delivery.settle_failed", waiting=self._waiting, error_type=type(error).__name__)
+            log.error(
+                "delivery.settle_failed", waiting=self._waiting, error_type=type(error).__name__
+            )
             await asyncio.sleep(RETRY_SECONDS)

@@ -9,13 +9,13 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import database_now, reading
-from shipedge.webhooks.runtime.keyring import KeyRing, Place
 
 from dispatch_service.deliveries import State
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.schema import deliveries, feed_resources, feed_state
+from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.runtime.database import database_now, reading
+from shipedge.webhooks.runtime.keyring import KeyRing, Place
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -103,9 +103,7 @@ async def drop_others(db: AsyncConnection, names: Collection[str]) -> list[str]:
     return gone
 
 
-async def _follow(
-    db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange
-) -> None:
+async def _follow(db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange) -> None:
     """
     Cancel what waits for a deleted subscription, park what waits for an Inactive one,
     make due again what was parked for one that is Active.

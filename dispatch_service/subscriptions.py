@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
 from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
 from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
-
-from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
 
 if TYPE_CHECKING:
     from google.protobuf import duration_pb2

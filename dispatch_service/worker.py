@@ -139,9 +139,7 @@ class Worker:
         )
         self._settler.settle(Settlement(claimed, transition, record, outcome.status_code))
 
-    def _decide(
-        self, claimed: Claimed, subscription: Subscription, outcome: Outcome
-    ) -> Transition:
+    def _decide(self, claimed: Claimed, subscription: Subscription, outcome: Outcome) -> Transition:
         return deliveries.decide(
             outcome,
             state=claimed.state,

@@ -80,7 +80,7 @@ class Postgres:
         if self._account is not None:
             user = self._account.pw_uid
             _give_away(self._directory, self._account)
-        subprocess.run(  # noqa: S603 - our own binaries and arguments
+        subprocess.run(
             [str(self._binaries / program), *arguments],
             check=True,
             user=user,

@@ -5,6 +5,7 @@ Random events of every kind: the payloads of `strategies` in their envelopes.
 from typing import Any
 
 from hypothesis import strategies as st
+
 from shipedge.webhooks.events.v1 import (
     endpoint_pb2,
     event_pb2,
@@ -13,7 +14,6 @@ from shipedge.webhooks.events.v1 import (
     return_order_pb2,
     states_pb2,
 )
-
 from tests.order_strategies import (
     items_status_changes,
     refunds,

@@ -3,8 +3,8 @@ Random payloads of the events about orders.
 """
 
 from hypothesis import strategies as st
-from shipedge.webhooks.events.v1 import order_events_pb2, states_pb2
 
+from shipedge.webhooks.events.v1 import order_events_pb2, states_pb2
 from tests.strategies import (
     Strategy,
     amounts,

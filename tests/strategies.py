@@ -11,9 +11,9 @@ from google.type.date_pb2 import Date
 from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
 from hypothesis import strategies as st
-from shipedge.webhooks.events.v1 import order_pb2, states_pb2
 
 from dispatch_service.payloads.money import minor_units
+from shipedge.webhooks.events.v1 import order_pb2, states_pb2
 
 Strategy = st.SearchStrategy[Any]
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from msgspec import Struct
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 # An event type and a payload version.

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from msgspec.json import schema as schema_of
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 from . import examples_goods, examples_orders, examples_returns

@@ -5,6 +5,7 @@ What every body of version 3 begins with.
 from typing import Annotated, Any
 
 from msgspec import Struct
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 from .fields import Instant, ResourceId, note

@@ -7,6 +7,7 @@ from typing import Final
 
 from google.protobuf.duration_pb2 import Duration
 from google.type.date_pb2 import Date
+
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import (
     ACTOR_KIND_SYSTEM,

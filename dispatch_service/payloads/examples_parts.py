@@ -9,6 +9,7 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
+
 from shipedge.webhooks.events.v1.order_pb2 import (
     Address,
     Customer,

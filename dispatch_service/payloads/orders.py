@@ -6,6 +6,7 @@ types share a shape, and the values that versions 1 and 2 pick from an order.
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderItemsStatusChanged,

@@ -5,6 +5,7 @@ Version 3 of the order family: the builders. The shapes are in `orders_v3_shapes
 from typing import Any
 
 from google.type.decimal_pb2 import Decimal
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged, OrderUpdated
 from shipedge.webhooks.events.v1.order_pb2 import (

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, get_type_hints
 
 from msgspec import Struct
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 

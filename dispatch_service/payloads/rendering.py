@@ -6,6 +6,7 @@ bytes on every machine.
 from collections.abc import Mapping
 
 from msgspec.json import Encoder
+
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 from .builders import Key

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 from google.protobuf.descriptor import EnumDescriptor
 from msgspec import Meta
+
 from shipedge.webhooks.events.v1 import (
     inventory_pb2,
     order_events_pb2,

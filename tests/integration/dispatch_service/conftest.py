@@ -7,13 +7,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from shipedge.webhooks.runtime.database import create_engine
-from shipedge.webhooks.runtime.migrations import migrate
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.queue import Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
+from shipedge.webhooks.runtime.database import create_engine
+from shipedge.webhooks.runtime.migrations import migrate
 
 
 @pytest.fixture

@@ -36,7 +36,8 @@ async def claim(queue: Queue, lease: Lease = OTHER, **over: Any) -> Any:
     """
     Claim with room for all.
     """
-    return await queue.claim(lease, **({"limit": 100, "per_endpoint": 100, "full": ()} | over))
+    room: dict[str, Any] = {"limit": 100, "per_endpoint": 100, "full": ()}
+    return await queue.claim(lease, **(room | over))
 
 
 async def test_new_event_is_stored_once(queue: Queue, store: AsyncEngine) -> None:
@@ -180,7 +181,9 @@ async def test_claim_takes_turns_between_endpoints(queue: Queue) -> None:
     """
     The backlog of one endpoint does not hide the others, whatever its size.
     """
-    busy = [new_delivery(subscription=f"busy-{it}", endpoint="https://busy:443") for it in range(50)]
+    busy = [
+        new_delivery(subscription=f"busy-{it}", endpoint="https://busy:443") for it in range(50)
+    ]
     quiet = new_delivery(subscription="quiet", endpoint="https://quiet:443")
     await queue.store_events([new_event(*busy), new_event(quiet)], LEASE)
 
@@ -198,11 +201,7 @@ async def test_claim_goes_on_where_the_last_one_ended(queue: Queue) -> None:
     more = [new_delivery(subscription=f"t{n}", endpoint=f"https://e{n}:443") for n in range(5)]
     await queue.store_events([new_event(*made), new_event(*more)], LEASE)
 
-    seen = [
-        it.endpoint
-        for _ in range(5)
-        for it in await claim(queue, limit=2, per_endpoint=1)
-    ]
+    seen = [it.endpoint for _ in range(5) for it in await claim(queue, limit=2, per_endpoint=1)]
 
     assert set(seen[:5]) == {f"https://e{n}:443" for n in range(5)}
     assert len(seen) == 10
@@ -258,9 +257,7 @@ async def test_claim_says_that_time_is_up(queue: Queue) -> None:
     assert claimed.expired
 
 
-async def test_giving_up_without_an_attempt_counts_none(
-    queue: Queue, store: AsyncEngine
-) -> None:
+async def test_giving_up_without_an_attempt_counts_none(queue: Queue, store: AsyncEngine) -> None:
     """
     A delivery that ends unsent has no attempt for it.
     """

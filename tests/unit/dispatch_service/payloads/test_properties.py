@@ -137,7 +137,7 @@ def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
     """
     published += [example_event(event_type) for event_type, version in CONTRACTS if version == "v3"]
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-    there = subprocess.run(  # noqa: S603
+    there = subprocess.run(
         [sys.executable, "-c", _DIGESTS],
         input="\n".join(event.SerializeToString().hex() for event in published),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},

@@ -4,7 +4,7 @@ Who calls, and what they may do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ DEVELOPMENT = Caller("callers/development", ROLES, frozenset({"accounts/*", "war
 The one caller of a development environment.
 """
 
-Identify = Callable[[Mapping[str, str | bytes], Mapping[str, Sequence[bytes]]], Caller | None]
+Identify = Callable[[Mapping[str, str | bytes], Mapping[str, Iterable[bytes]]], Caller | None]
 """
 Finds the caller by the metadata of a call and the authentication of its connection.
 """
@@ -43,7 +43,7 @@ The caller of the call that is being served.
 
 
 def development_caller(
-    _metadata: Mapping[str, str | bytes], _authentication: Mapping[str, Sequence[bytes]]
+    _metadata: Mapping[str, str | bytes], _authentication: Mapping[str, Iterable[bytes]]
 ) -> Caller:
     """
     Let everybody in: for development, on loopback.

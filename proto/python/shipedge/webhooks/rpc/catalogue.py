@@ -95,6 +95,8 @@ def _rules() -> Iterator[tuple[str, str, catalogue_pb2.EventTypeRule]]:
     """
     for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields:
         message = field.message_type
+        if message is None:
+            raise ValueError(f"{field.name} is not a message")
         for rule in message.GetOptions().Extensions[catalogue_pb2.event_types]:
             yield field.name, message.name, rule
 

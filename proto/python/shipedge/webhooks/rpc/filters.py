@@ -127,9 +127,7 @@ def _tokens(source: str) -> Iterator[_Token]:
         at = found.end()
 
 
-def _comparison(
-    tokens: list[_Token], fields: Mapping[str, FieldKind], end: int
-) -> Comparison:
+def _comparison(tokens: list[_Token], fields: Mapping[str, FieldKind], end: int) -> Comparison:
     if len(tokens) < 3:  # noqa: PLR2004 - field, operator, value
         raise _syntax("a comparison is a field, an operator and a value", end)
     field, operator, value = tokens

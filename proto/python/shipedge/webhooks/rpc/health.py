@@ -71,6 +71,10 @@ class Health:
         if status == self._status:
             return
         self._status = status
-        log.info("health.changed", state="SERVING" if status == SERVING else "NOT_SERVING", problem=problem)
+        log.info(
+            "health.changed",
+            state="SERVING" if status == SERVING else "NOT_SERVING",
+            problem=problem,
+        )
         for service in self._services:
             await self._servicer.set(service, status)

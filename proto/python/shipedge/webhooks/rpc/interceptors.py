@@ -39,10 +39,9 @@ class CallTimedOut(RpcError):
 
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Behaviour = Callable[[Any, Context], Any]
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # its stub has no type arguments
+class CallInterceptor(grpc.aio.ServerInterceptor):
     """
     The outermost interceptor, for calls of all four kinds.
 
@@ -77,7 +76,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # its s
     def _unary(
         self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        behaviour: Behaviour = handler.stream_unary or handler.unary_unary
+        behaviour: Any = handler.stream_unary or handler.unary_unary
         build = (
             grpc.stream_unary_rpc_method_handler
             if handler.request_streaming
@@ -96,7 +95,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc] # its s
     def _streaming(
         self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, Any]
     ) -> grpc.RpcMethodHandler[Any, Any]:
-        behaviour: Behaviour = handler.stream_stream or handler.unary_stream
+        behaviour: Any = handler.stream_stream or handler.unary_stream
         build = (
             grpc.stream_stream_rpc_method_handler
             if handler.request_streaming

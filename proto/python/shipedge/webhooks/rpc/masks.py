@@ -9,7 +9,6 @@ from typing import TypeVar
 
 from google.api import field_behavior_pb2
 from google.protobuf import field_mask_pb2
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
@@ -19,13 +18,13 @@ MessageT = TypeVar("MessageT", bound=Message)
 _NOT_SETTABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.IDENTIFIER})
 
 
-def settable_fields(descriptor: Descriptor) -> tuple[str, ...]:
+def settable_fields(resource: Message) -> tuple[str, ...]:
     """
     List the fields of a resource that an Update can change; `etag` is not one of them.
     """
     return tuple(
         field.name
-        for field in descriptor.fields
+        for field in resource.DESCRIPTOR.fields
         if field.name != "etag"
         and not _NOT_SETTABLE.intersection(
             field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
@@ -41,7 +40,7 @@ def masked_fields(resource: Message, mask: field_mask_pb2.FieldMask) -> Sequence
     Raises `InvalidArgument` for a path that cannot be set; paths below the first
     level are refused, since lists and messages change as a whole.
     """
-    settable = settable_fields(resource.DESCRIPTOR)
+    settable = settable_fields(resource)
     if not mask.paths:
         present = {field.name for field, _ in resource.ListFields()}
         return [name for name in settable if name in present]
@@ -52,7 +51,9 @@ def masked_fields(resource: Message, mask: field_mask_pb2.FieldMask) -> Sequence
         raise InvalidArgument(
             "The request is not valid.",
             faults=[
-                FieldFault("update_mask", f"{path!r} cannot be set; paths are {', '.join(settable)}")
+                FieldFault(
+                    "update_mask", f"{path!r} cannot be set; paths are {', '.join(settable)}"
+                )
                 for path in wrong
             ],
         )

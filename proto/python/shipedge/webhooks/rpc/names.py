@@ -18,6 +18,7 @@ The largest number that every JSON reader can hold exactly.
 _ACCOUNT = r"[1-9][0-9]{0,15}"
 _WAREHOUSE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 _OWNER = rf"accounts/{_ACCOUNT}|warehouses/{_WAREHOUSE}"
+_NUMBER = r"(?P<number>[1-9][0-9]{0,8})"
 _CHOSEN_ID = r"[a-z][a-z0-9_-]{3,39}"
 
 # For each kind of resource: how it is shown in errors, and the pattern of its parts.
@@ -46,8 +47,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     ),
     "attempt": (
         "{owner}/deliveries/{delivery}/attempts/{attempt}",
-        rf"(?P<owner>{_OWNER})/deliveries/(?P<id>dlv_[0-9a-f]{{32}})"
-        r"/attempts/(?P<number>[1-9][0-9]{0,8})",
+        rf"(?P<owner>{_OWNER})/deliveries/(?P<id>dlv_[0-9a-f]{{32}})/attempts/{_NUMBER}",
     ),
     "resend_job": (
         "{owner}/resendJobs/{resend_job}",

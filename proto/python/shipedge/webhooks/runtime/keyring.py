@@ -161,8 +161,10 @@ class KeyRing:
         """
         key_id = self._first.encode()
         bound = place._replace(table=f"{place.table}:{self._first}")
-        return bytes([_FORMAT, len(key_id)]) + key_id + self._keys[self._first].seal(
-            data_key.raw, bound
+        return (
+            bytes([_FORMAT, len(key_id)])
+            + key_id
+            + self._keys[self._first].seal(data_key.raw, bound)
         )
 
     def unwrap(self, wrapped: bytes, place: Place) -> DataKey:

@@ -148,9 +148,7 @@ class CommonSettings(BaseSettings):
         """
         Whether logs are written for people.
         """
-        return self.log_format == "console" or (
-            self.log_format == "auto" and not self.production
-        )
+        return self.log_format == "console" or (self.log_format == "auto" and not self.production)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

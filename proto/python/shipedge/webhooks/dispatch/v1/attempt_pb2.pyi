@@ -112,7 +112,7 @@ class Attempt(_message.Message):
 
         @_builtins.property
         def first_byte(self) -> _duration_pb2.Duration:
-            """From the request sent to the first byte of the response."""
+            """From the beginning of the attempt to the first byte of the response."""
 
         def __init__(
             self,

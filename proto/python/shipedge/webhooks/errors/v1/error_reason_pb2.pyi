@@ -305,6 +305,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "INTERNAL_FAULT", "metadata": {"id": "9f2c41d07b3e"}}
     """
+    ERROR_REASON_CALL_TIMED_OUT: _ErrorReason.ValueType  # 48
+    """`DEADLINE_EXCEEDED`. The call came without a deadline and took longer than
+    the service's default.
+
+        {"reason": "CALL_TIMED_OUT", "metadata": {"seconds": "30"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -598,5 +604,11 @@ ERROR_REASON_INTERNAL_FAULT: ErrorReason.ValueType  # 47
 """`INTERNAL`. A fault of the service. The id finds it in the logs.
 
     {"reason": "INTERNAL_FAULT", "metadata": {"id": "9f2c41d07b3e"}}
+"""
+ERROR_REASON_CALL_TIMED_OUT: ErrorReason.ValueType  # 48
+"""`DEADLINE_EXCEEDED`. The call came without a deadline and took longer than
+the service's default.
+
+    {"reason": "CALL_TIMED_OUT", "metadata": {"seconds": "30"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,90 @@
+# Needs Python 3.11 or newer and nothing else: everything is installed into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+MINUTES ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install run demo test unit integration contract e2e check fmt lint types layers \
+        proto proto-check proto-lint proto-breaking proto-publish clean
+
+help: ## Show this list.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	      /^[a-z-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Use
+
+run: $(STAMP) ## Start both services on loopback, with SQLite in ./data, until Ctrl-C.
+	@$(BIN)/python -m shipedge.webhooks.runtime.pair
+
+demo: $(STAMP) ## Show a typed event become the documented JSON at an HTTPS receiver.
+	@$(BIN)/python -m tests.e2e.demo
+
+##@ Test
+
+test: $(STAMP) ## Run all tests.
+	@$(BIN)/python -m pytest tests
+
+unit: $(STAMP) ## Run the tests without input and output.
+	@$(BIN)/python -m pytest tests/unit
+
+contract: $(STAMP) ## Run the checks of the contract, the payloads and the files around the code.
+	@$(BIN)/python -m pytest tests/contract
+
+integration: $(STAMP) ## Run the tests against databases, servers and receivers.
+	@$(BIN)/python -m pytest tests/integration
+
+e2e: $(STAMP) ## Run the tests that start both services.
+	@$(BIN)/python -m pytest tests/e2e
+
+##@ Keep tidy
+
+check: lint types layers proto-lint proto-breaking proto-check ## Judge everything, change nothing.
+
+fmt: $(STAMP) ## Format the code and mend what can be mended by itself.
+	@$(BIN)/ruff check --quiet --fix .
+	@$(BIN)/ruff format --quiet .
+
+lint: $(STAMP) ## Check style and format.
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --quiet --check . && echo "lint: good"
+
+types: $(STAMP) ## Check types.
+	@$(BIN)/mypy --no-error-summary && echo "types: good"
+
+layers: $(STAMP) ## Check that imports go one way.
+	@$(BIN)/lint-imports --no-cache > .venv/layers.txt 2>&1 || (cat .venv/layers.txt; exit 1)
+	@echo "layers: good"
+
+##@ The contract
+
+proto: $(STAMP) ## Generate the Python stubs from the protos.
+	@$(BIN)/python proto/tool.py generate
+
+proto-check: $(STAMP) ## Check that the stubs are those of the protos.
+	@$(BIN)/python proto/tool.py check
+
+proto-lint: $(STAMP) ## Check the style of the protos.
+	@$(BIN)/python proto/tool.py lint
+
+proto-breaking: $(STAMP) ## Check that the protos break nobody who uses the published contract.
+	@$(BIN)/python proto/tool.py breaking
+
+proto-publish: $(STAMP) ## Publish the contract: what it says now may no longer be broken.
+	@$(BIN)/python proto/tool.py publish
+
+##@ Set up
+
+install: $(STAMP) ## Install what is needed into .venv.
+
+$(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  (echo "The venv module of $(PYTHON) is needed (Debian: the package python3-venv)."; exit 1)
+	@echo "Installing into .venv …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $(STAMP)
+
+clean: ## Remove what was built, not ./data.
+	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
