@@ -1,0 +1,31 @@
+"""
+A running pair and an HTTPS receiver for each test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pair import Pair, environment_of, running_pair
+from tests.integration.receivers import Receiver, answering, https_receiver
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """
+    Yield a receiver that confirms everything.
+    """
+    async with https_receiver(answering(200, b"OK"), host="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Pair]:
+    """
+    Yield both services, started as they are shipped.
+    """
+    async with running_pair(environment_of(tmp_path, receiver)) as running:
+        yield running
