@@ -5,7 +5,6 @@ The promises of the pair, from outside: public API in, HTTPS requests out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -24,7 +23,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.integration.receivers import Received, Receiver, answering, https_receiver
+from tests.integration.receivers import Received, Receiver, Script, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 
@@ -198,7 +197,7 @@ async def test_bad_event_fails_none_of_its_neighbours(pair: Pair, receiver: Rece
     assert await receives(receiver, "right")
 
 
-def failing_first(times: int) -> Callable[[Received], object]:
+def failing_first(times: int) -> Script:
     """
     Make a script that answers 500 a number of times, then 200.
     """
@@ -215,7 +214,7 @@ async def test_failed_attempt_is_repeated_with_the_same_bytes(tmp_path: Path) ->
     """
     A retry has the id and the bytes of the first attempt; the log shows both.
     """
-    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:  # type: ignore[arg-type]
+    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:
         async with running_pair(environment_of(tmp_path, receiver)) as pair:
             made = await pair.subscribe(receiver.url, "orders/shipped", "v3")
             await asyncio.sleep(1)
@@ -290,7 +289,7 @@ async def test_pending_deliveries_survive_a_kill(tmp_path: Path) -> None:
     """
     What was accepted is delivered although the process that accepted it was killed.
     """
-    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:  # type: ignore[arg-type]
+    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:
         async with running_pair(environment_of(tmp_path, receiver)) as pair:
             await pair.subscribe(receiver.url, "orders/shipped", "v2")
             await asyncio.sleep(1)

@@ -82,7 +82,7 @@ async def until(condition: Callable[[], bool], seconds: float = 1.0) -> None:
     Let the event loop run until a condition holds that no event announces.
     """
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0)
 
 

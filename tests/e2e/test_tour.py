@@ -1,0 +1,112 @@
+"""
+The tour of the README: its commands, run in order against a live pair.
+
+They are run by grpcurl where there is one, else by buf, which needs no more
+than reflection either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.pair import CONFIG, DISPATCH, Pair, eventually
+from tests.integration.receivers import Receiver
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parent.parent.parent
+URL = "http://127.0.0.1:9443/webhooks"
+
+
+def commands() -> list[str]:
+    """
+    Extract the commands of the tour.
+    """
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return [block.strip() for block in blocks]
+
+
+def translated(words: list[str]) -> list[str]:
+    """
+    Say for buf what the tour says for grpcurl.
+    """
+    buf = [str(Path(sys.executable).parent / "buf"), "curl", "--protocol", "grpc"]
+    buf.append("--http2-prior-knowledge")
+    rest = [word for word in words[1:] if word != "-plaintext"]
+    if rest[0] == "-d":
+        buf, rest = [*buf, "-d", rest[1]], rest[2:]
+    address, what = rest
+    if what == "list":
+        return [*buf, "--list-services", f"http://{address}"]
+    return [*buf, f"http://{address}/{what}"]
+
+
+async def run(command: str) -> str:
+    """
+    Run a command of the tour and return what it printed.
+    """
+    words = shlex.split(command)
+    if shutil.which("grpcurl") is None:
+        words = translated(words)
+    process = await asyncio.create_subprocess_exec(
+        *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    out, problem = await process.communicate()
+    assert process.returncode == 0, problem.decode()
+    return out.decode()
+
+
+async def test_tour(pair: Pair, receiver: Receiver) -> None:
+    """
+    Each command of the README answers as the text around it says.
+    """
+    delivery = ""
+
+    def ready(command: str) -> str:
+        command = command.replace("127.0.0.1:50051", pair.address(CONFIG))
+        command = command.replace("127.0.0.1:50052", pair.address(DISPATCH))
+        return command.replace(URL, receiver.url).replace("$DELIVERY", delivery)
+
+    services, types, create, publish, log, body, resend = commands()
+
+    assert "shipedge.webhooks.config.v1.ConfigService" in await run(ready(services))
+    assert "orders/shipped_v3" in await run(ready(types))
+    assert "whsec_" in json.loads(await run(ready(create)))["signingSecret"]
+    await asyncio.sleep(1)  # as long as a person needs to read on
+    accepted = json.loads(await run(ready(publish)))["results"][0]["accepted"]
+    await eventually(lambda: len(receiver.requests) == 1)
+    await asyncio.sleep(0.2)  # until the log has it
+    (attempt,) = json.loads(await run(ready(log)))["attempts"]
+    assert attempt["event"] == accepted["name"]
+    delivery = attempt["name"].partition("/attempts/")[0]
+    sent = base64.b64decode(json.loads(await run(ready(body)))["body"])
+    assert sent == receiver.requests[0].body
+    await run(ready(resend))
+    await eventually(lambda: len(receiver.requests) == 2)
+    assert receiver.requests[1].body == sent
+
+
+async def test_documented_body(pair: Pair, receiver: Receiver) -> None:
+    """
+    The order of the tour becomes the documented body, key for key.
+    """
+    golden = ROOT / "tests/unit/dispatch_service/payloads/golden/orders_shipped_v2.json"
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+    assert made.wire_name == "orders/shipped_v2"
+    await asyncio.sleep(1)
+    publish = commands()[3].replace("127.0.0.1:50052", pair.address(DISPATCH))
+
+    await run(publish)
+
+    await eventually(lambda: len(receiver.requests) == 1)
+    body = receiver.requests[0].body
+    assert json.loads(body, parse_float=str) == json.loads(golden.read_text(), parse_float=str)
