@@ -5,6 +5,7 @@ the features of the owner are passed in.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -121,8 +122,8 @@ def _event_faults(
     if event_type is None:
         yield Fault(
             "event_type",
-            f"{subscription.event_type!r} is not an event type; there are"
-            f" {', '.join(CATALOGUE.event_types)}",
+            f"{subscription.event_type!r} is not an event type{_suggestion(subscription)};"
+            f" there are {', '.join(CATALOGUE.event_types)}",
             "EVENT_TYPE_UNKNOWN",
         )
         return
@@ -142,6 +143,11 @@ def _event_faults(
             "PAYLOAD_VERSION_UNKNOWN",
         )
     yield from _filter_faults(subscription, event_type)
+
+
+def _suggestion(subscription: Subscription) -> str:
+    near = difflib.get_close_matches(subscription.event_type, CATALOGUE.event_types, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _filter_faults(subscription: Subscription, event_type: EventType) -> Iterator[Fault]:

@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +51,18 @@ def translated(words: list[str]) -> list[str]:
     return [*buf, f"http://{address}/{what}"]
 
 
+def fields(answer: Any) -> Any:
+    """
+    Name fields as the contract does: grpcurl prints them so, buf in camel case.
+    """
+    if isinstance(answer, dict):
+        return {
+            re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields(value)
+            for name, value in answer.items()
+        }
+    return [fields(it) for it in answer] if isinstance(answer, list) else answer
+
+
 async def run(command: str) -> str:
     """
     Run a command of the tour and return what it printed.
@@ -80,7 +93,7 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
 
     assert "shipedge.webhooks.config.v1.ConfigService" in await run(ready(services))
     assert "orders/shipped_v3" in await run(ready(types))
-    assert "whsec_" in json.loads(await run(ready(create)))["signingSecret"]
+    assert "whsec_" in fields(json.loads(await run(ready(create))))["signing_secret"]
     await asyncio.sleep(1)  # as long as a person needs to read on
     accepted = json.loads(await run(ready(publish)))["results"][0]["accepted"]
     await eventually(lambda: len(receiver.requests) == 1)

@@ -86,7 +86,8 @@ async def probe(settings: ServiceSettings) -> bool:
     files = settings.tls_files()
     credentials = None if files is None else tls.channel_credentials(*files)
     host, _, port = settings.listen.rpartition(":")
-    address = f"127.0.0.1:{port}" if host in {"0.0.0.0", "[::]"} else settings.listen  # noqa: S104
+    # The certificate names hosts: one that listens everywhere is asked as localhost.
+    address = f"localhost:{port}" if host in {"0.0.0.0", "[::]"} else settings.listen  # noqa: S104
     async with channel.connect(address, credentials) as connection:
         stub = health_pb2_grpc.HealthStub(connection)
         try:

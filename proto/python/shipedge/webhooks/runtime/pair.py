@@ -49,12 +49,19 @@ def address_of(package: str, environment: Mapping[str, str]) -> str:
     return environment.get(name, default)
 
 
+def command(package: str) -> tuple[str, ...]:
+    """
+    Return the command that runs a service with this interpreter.
+    """
+    return (sys.executable, "-m", package)
+
+
 async def start(package: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
     """
     Start a service as a child in a group of its own, so that Ctrl-C reaches us alone.
     """
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", package, env=dict(environment), start_new_session=True
+        *command(package), env=dict(environment), start_new_session=True
     )
 
 

@@ -1,0 +1,147 @@
+"""
+The files around the code say what the code says.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import config_service.settings
+import dispatch_service.settings
+from shipedge.webhooks.runtime.bootstrap import SERVICE_ACCOUNT
+from shipedge.webhooks.runtime.settings import CommonSettings, names
+
+ROOT = Path(__file__).parent.parent.parent
+SETTINGS: dict[str, type[CommonSettings]] = {
+    "config_service": config_service.settings.Settings,
+    "dispatch_service": dispatch_service.settings.Settings,
+}
+
+
+def compose() -> dict[str, Any]:
+    """
+    Read the compose file.
+    """
+    read: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return read
+
+
+@pytest.mark.parametrize("package", SETTINGS)
+def test_operations_list_all_settings(package: str) -> None:
+    """
+    The table of settings in the handbook is what the service prints.
+    """
+    printed = subprocess.run(
+        [sys.executable, "-m", package, "settings"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+    assert printed in (ROOT / "docs/operations.md").read_text()
+
+
+@pytest.mark.parametrize("service", ["config", "dispatch"])
+def test_compose_uses_settings_that_exist(service: str) -> None:
+    """
+    Every variable of a service in the compose file is one of its settings.
+    """
+    given = set(compose()["services"][service]["environment"])
+
+    assert given <= set(names(SETTINGS[f"{service}_service"]))
+
+
+@pytest.mark.parametrize("service", ["config", "dispatch"])
+def test_compose_gives_what_production_requires(service: str) -> None:
+    """
+    Beside the keys, which the one-shot service makes, all that production needs is set.
+    """
+    given = compose()["services"][service]["environment"]
+
+    required = {"SHIPEDGE_ENVIRONMENT", "SHIPEDGE_TLS_CERTIFICATE_FILE"}
+    required |= {"SHIPEDGE_TLS_KEY_FILE", "SHIPEDGE_TLS_CA_FILE"}
+    assert required <= set(given)
+    assert given["SHIPEDGE_ENVIRONMENT"] == "production"
+    secrets = compose()["services"]["secrets"]["command"][3]
+    assert all(given[name].startswith(f"{secrets}/") for name in given if name.endswith("_FILE"))
+
+
+def test_compose_runs_modules_that_exist() -> None:
+    """
+    Every command and health check names a module of the image.
+    """
+    services = compose()["services"].values()
+    text = json.dumps([(it.get("command"), it.get("healthcheck")) for it in services])
+
+    modules = set(re.findall(r"-m\W+([a-z_.]+)", text.replace('", "', " ")))
+    assert modules == {
+        "config_service",
+        "dispatch_service",
+        "shipedge.webhooks.runtime.bootstrap",
+        "shipedge.webhooks.runtime.demo_receiver",
+    }
+    for module in modules:
+        path = Path(*module.split("."))
+        places = [ROOT / path, ROOT / "proto/python" / path]
+        assert any(it.is_dir() or it.with_suffix(".py").exists() for it in places)
+
+
+def test_compose_waits_for_health() -> None:
+    """
+    The services start when the database answers and the keys are there.
+    """
+    services = compose()["services"]
+
+    for name in ("config", "dispatch"):
+        waits = services[name]["depends_on"]
+        assert waits["postgres"]["condition"] == "service_healthy"
+        assert waits["secrets"]["condition"] == "service_completed_successfully"
+        assert "probe" in services[name]["healthcheck"]["test"][-1]
+
+
+def test_image_runs_as_the_account_that_owns_the_keys() -> None:
+    """
+    The image is not root's, and its account is the one that the keys are written for.
+    """
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert f"--uid {SERVICE_ACCOUNT}" in dockerfile
+    assert re.search(r"^USER webhooks$", dockerfile, re.MULTILINE)
+    copied = re.findall(r"^COPY (?!--from)(\S+)", dockerfile, re.MULTILINE)
+    assert all((ROOT / path).exists() for path in copied)
+
+
+def test_pins_have_no_addresses_and_fit_the_bounds() -> None:
+    """
+    Requirements are pinned by version alone, and hold all that the package needs.
+    """
+    pins = {}
+    for name in ("runtime", "dev"):
+        for line in (ROOT / f"requirements/{name}.txt").read_text().split("\n"):
+            if line and not line.startswith("-r "):
+                package, version = line.split("==")
+                pins[package.lower().replace("_", "-")] = version
+    needed = re.findall(r'^  "([a-z-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+
+    assert len(needed) > 10
+    assert set(needed) <= set(pins)
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    """
+    Every relative link of a document leads to a file.
+    """
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{document.name}: {link}"
+        for document in documents
+        for link in re.findall(r"\]\(([^)#]+)\)", document.read_text())
+        if "://" not in link and not (document.parent / link).exists()
+    ]
+
+    assert broken == []

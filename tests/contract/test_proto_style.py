@@ -1,0 +1,143 @@
+"""
+The shape of the contract: what buf does not check.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from google.api import field_behavior_pb2, resource_pb2
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+import config_service.errors
+import dispatch_service.errors
+from shipedge.webhooks.config.v1 import (
+    admin_service_pb2,
+    config_service_pb2,
+    feed_service_pb2,
+)
+from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_admin_pb2
+from shipedge.webhooks.dispatch.v1 import (
+    delivery_service_pb2,
+    payload_service_pb2,
+    publisher_service_pb2,
+)
+from shipedge.webhooks.errors.v1 import error_reason_pb2
+from shipedge.webhooks.rpc import errors as rpc_errors
+
+REASONS = [
+    value.name.removeprefix("ERROR_REASON_")
+    for value in error_reason_pb2.ErrorReason.DESCRIPTOR.values[1:]
+]
+PROTO = Path(__file__).parent.parent.parent / "proto/shipedge/webhooks"
+FILES = [
+    admin_service_pb2,
+    config_service_pb2,
+    feed_service_pb2,
+    dispatch_admin_pb2,
+    delivery_service_pb2,
+    payload_service_pb2,
+    publisher_service_pb2,
+]
+
+
+def methods() -> Iterator[MethodDescriptor]:
+    """
+    Yield every method of every service.
+    """
+    for file in FILES:
+        for service in file.DESCRIPTOR.services_by_name.values():
+            yield from service.methods
+
+
+def behaviours(message: Descriptor, field: str) -> list[int]:
+    """
+    Return how a field behaves, as the contract says.
+    """
+    options = message.fields_by_name[field].GetOptions()
+    return list(options.Extensions[field_behavior_pb2.field_behavior])
+
+
+LISTS = [it for it in methods() if it.name.startswith("List")]
+
+
+@pytest.mark.parametrize("method", LISTS, ids=lambda it: it.name)
+def test_lists_are_paged(method: MethodDescriptor) -> None:
+    """
+    Every List has pages, and its answer is a list with the token of the next (AIP-158).
+    """
+    assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
+    first, second = method.output_type.fields[:2]
+    assert (first.number, second.name) == (1, "next_page_token")
+
+
+@pytest.mark.parametrize("method", list(methods()), ids=lambda it: it.full_name)
+def test_request_fields_say_how_they_behave(method: MethodDescriptor) -> None:
+    """
+    Every field of a request is required or optional (AIP-203); members of a oneof are neither.
+    """
+    silent = [
+        field.name
+        for field in method.input_type.fields
+        if field.containing_oneof is None and not behaviours(method.input_type, field.name)
+    ]
+
+    assert silent == []
+
+
+def test_resources_have_their_name_first() -> None:
+    """
+    Field 1 of a resource is its name, and identifies it (AIP-122).
+    """
+    for method in methods():
+        message = method.output_type
+        if not message.GetOptions().HasExtension(resource_pb2.resource):
+            continue
+        assert message.fields[0].name == "name"
+        assert behaviours(message, "name") == [field_behavior_pb2.IDENTIFIER]
+
+
+def test_reasons_have_an_example() -> None:
+    """
+    Every error reason is documented with its code and an example.
+    """
+    text = (PROTO / "errors/v1/error_reason.proto").read_text()
+    documented = re.findall(
+        r'`[A-Z_]+`\. [^=]*?"reason": "([A-Z_]+)"[^=]*?ERROR_REASON_(\w+) =', text
+    )
+
+    names = [it.removeprefix("ERROR_REASON_") for it in error_reason_pb2.ErrorReason.keys()[1:]]
+    assert [reason for reason, _ in documented] == [name for _, name in documented] == names
+
+
+def test_errors_use_documented_reasons() -> None:
+    """
+    Every error class has a reason of the contract.
+    """
+    classes = [
+        it
+        for module in (config_service.errors, dispatch_service.errors)
+        for it in vars(module).values()
+        if isinstance(it, type) and it.__module__ == module.__name__
+    ]
+    reasons = {it.reason for it in classes if issubclass(it, rpc_errors.RpcError)}
+
+    assert reasons
+    assert reasons <= set(REASONS)
+
+
+def test_reasons_in_comments_exist() -> None:
+    """
+    Every reason that a method's comment names is in the list.
+    """
+    named = set()
+    for path in PROTO.glob("*/v1/*_service.proto"):
+        text = " ".join(re.findall(r"// (.*)", path.read_text()))
+        for group in re.findall(r"`[A-Z_]+` / ((?:`[A-Z_]+`(?! /)(?:, )?)+)", text):
+            named |= set(re.findall(r"`([A-Z_]+)`", group))
+
+    assert named
+    assert named <= set(REASONS)

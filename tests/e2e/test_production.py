@@ -1,0 +1,142 @@
+"""
+Production mode: mutual TLS, configured keys, public HTTPS targets only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc
+import pytest
+
+from dispatch_service.payloads import example_event
+from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.rpc import channel, tls
+from shipedge.webhooks.rpc.status import read_error
+from shipedge.webhooks.runtime import pair as processes
+from shipedge.webhooks.runtime.bootstrap import bootstrap
+from tests.databases import free_port
+from tests.e2e.pair import Subscription, environment_of, eventually
+from tests.integration.receivers import Receiver
+
+pytestmark = pytest.mark.anyio
+
+
+def production(directory: Path, receiver: Receiver) -> dict[str, str]:
+    """
+    Return the settings of a pair in production mode, with certificates and keys made for it.
+    """
+    secrets = directory / "secrets"
+    now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
+    assert bootstrap(secrets, ["localhost"], now)
+    keys = dict(line.split("=", 1) for line in (secrets / "keys.env").read_text().split())
+    config, dispatch = free_port(), free_port()
+    return environment_of(
+        directory,
+        receiver,
+        SHIPEDGE_ENVIRONMENT="production",
+        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service.pem"),
+        SHIPEDGE_TLS_KEY_FILE=str(secrets / "service.key"),
+        SHIPEDGE_TLS_CA_FILE=str(secrets / "ca.pem"),
+        SHIPEDGE_CONFIG_LISTEN=f"localhost:{config}",
+        SHIPEDGE_DISPATCH_LISTEN=f"localhost:{dispatch}",
+        SHIPEDGE_DISPATCH_CONFIG_ADDRESS=f"localhost:{config}",
+        SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
+        **keys,
+    )
+
+
+async def probed(package: str, environment: dict[str, str]) -> None:
+    """
+    Wait until a service says of itself that it serves.
+    """
+    async with asyncio.timeout(30):
+        while True:
+            child = await asyncio.create_subprocess_exec(
+                *processes.command(package), "probe", env=environment
+            )
+            if await child.wait() == 0:
+                return
+
+
+async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) -> None:
+    """
+    The pair works over mutual TLS; plain HTTP URLs and callers without a certificate are refused.
+    """
+    environment = production(tmp_path, receiver)
+    secrets = tmp_path / "secrets"
+    credentials = tls.channel_credentials(
+        secrets / "service.pem", secrets / "service.key", secrets / "ca.pem"
+    )
+    children = {}
+    try:
+        for package in ("config_service", "dispatch_service"):
+            children[package] = await processes.start(package, environment)
+            await probed(package, environment)
+        async with (
+            channel.connect(environment["SHIPEDGE_CONFIG_LISTEN"], credentials) as config,
+            channel.connect(environment["SHIPEDGE_DISPATCH_LISTEN"], credentials) as dispatch,
+        ):
+            await _use(config, dispatch, receiver)
+        await _refuses_strangers(environment["SHIPEDGE_CONFIG_LISTEN"])
+    finally:
+        for child in reversed(children.values()):
+            assert await processes.stop(child) == 0
+
+
+async def _use(config: grpc.aio.Channel, dispatch: grpc.aio.Channel, receiver: Receiver) -> None:
+    stub = config_service_pb2_grpc.ConfigServiceStub(config)
+    wanted = Subscription(
+        event_type="orders/shipped",
+        payload_version="v2",
+        url=receiver.url.replace("https://", "http://"),
+        status=Subscription.STATUS_ACTIVE,
+    )
+    request = config_service_pb2.CreateSubscriptionRequest(
+        parent="accounts/100", subscription=wanted
+    )
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await stub.CreateSubscription(request)
+    detail = read_error(raised.value)
+    assert (detail.reason, detail.faults[0].field) == ("URL_INVALID", "subscription.url")
+    assert "https" in detail.faults[0].description
+
+    request.subscription.url = receiver.url
+    await stub.CreateSubscription(request)
+    await asyncio.sleep(1)
+    publisher = publisher_service_pb2_grpc.PublisherServiceStub(dispatch)
+    event = example_event("orders/shipped")
+    await publisher.PublishEvents(publisher_service_pb2.PublishEventsRequest(events=[event]))
+    await eventually(lambda: len(receiver.requests) == 1)
+
+
+async def _refuses_strangers(address: str) -> None:
+    """
+    Without a certificate of the authority there is no connection.
+    """
+    async with channel.connect(address) as stranger:
+        stub = config_service_pb2_grpc.ConfigServiceStub(stranger)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.ListEventTypes(config_service_pb2.ListEventTypesRequest(), timeout=3)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_production_without_keys_does_not_start() -> None:
+    """
+    All that is missing is said at once, and no value is shown.
+    """
+    environment = {"SHIPEDGE_ENVIRONMENT": "production", "SHIPEDGE_DISPATCH_LISTN": "x"}
+    child = await asyncio.create_subprocess_exec(
+        *processes.command("dispatch_service"),
+        env=environment,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await child.communicate()
+
+    assert child.returncode == 1
+    assert b"SHIPEDGE_ENCRYPTION_KEYS is required in production" in told
+    assert b"SHIPEDGE_TLS_KEY_FILE is required in production" in told
+    assert b"did you mean SHIPEDGE_DISPATCH_LISTEN?" in told
