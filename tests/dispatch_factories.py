@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dispatch_service.deliveries import Trigger
 from dispatch_service.event_store import handed_over
 from dispatch_service.ids import new_id
 from dispatch_service.queue import (
@@ -20,6 +19,8 @@ from dispatch_service.queue import (
     NewDelivery,
     NewEvent,
 )
+from dispatch_service.subscriptions import Filter, SigningKey, Subscription
+from shipedge.webhooks.rules.urls import parse_url
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 
@@ -112,4 +113,37 @@ def attempt(claimed: Claimed, **over: Any) -> AttemptRecord:
     return replace(record, **over)
 
 
-RESEND = Trigger.RESEND
+def subscription(**over: Any) -> Subscription:
+    """
+    Make an Active subscription of account 100 for shipped orders in version 2.
+    """
+    values: dict[str, Any] = {
+        "owner": "accounts/100",
+        "subscription_id": "shipped",
+        "revision": 1,
+        "event_type": "orders/shipped",
+        "payload_version": "v2",
+        "active": True,
+        "deleted": False,
+        "url": parse_url("https://example.com/hooks?token=secret"),
+        "url_problem": "",
+        "url_hash": b"hash of the url",
+        "filter": Filter(),
+        "headers": (),
+        "keys": (SigningKey(b"k" * 32, None),),
+        "credential": "",
+        "client_certificate": "",
+        "schedule": (),
+        "ordered": False,
+        "max_concurrency": 0,
+        "rate_limit": 0,
+        "create_time": NOW,
+    }
+    return Subscription(**(values | over))
+
+
+def claimed(**over: Any) -> Claimed:
+    """
+    Make a leased delivery on its first attempt.
+    """
+    return replace(claimed_of(new_event(new_delivery(leased=True))), **over)

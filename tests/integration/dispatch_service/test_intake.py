@@ -1,0 +1,246 @@
+"""
+From published events to committed rows, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.bodies import body_place
+from dispatch_service.committer import GroupCommitter
+from dispatch_service.errors import BacklogFull, EventIdReused, EventInvalid
+from dispatch_service.intake import Intake
+from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.matcher import Matcher
+from dispatch_service.payloads import example_event
+from dispatch_service.queue import Queue, Receipt
+from dispatch_service.schema import bodies, deliveries, events, metadata
+from dispatch_service.sealing import DayKeys
+from dispatch_service.subscriptions import SubscriptionIndex
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.keyring import KeyRing
+from tests.dispatch_factories import LEASE, subscription
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass
+class Parts:
+    """
+    An intake with all that it works with.
+    """
+
+    intake: Intake
+    committer: GroupCommitter
+    lanes: Lanes
+    keys: DayKeys
+    subscriptions: SubscriptionIndex
+    matcher: Matcher
+    handed_over: list[Ready]
+
+
+@pytest.fixture
+async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
+    """
+    Yield a running intake whose deliveries are only noted.
+    """
+    handed_over: list[Ready] = []
+
+    async def note(ready: Ready) -> None:
+        handed_over.append(ready)
+
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
+    lanes = Lanes(note, concurrency=8, most_running=100, most_waiting=1000)
+    committer = GroupCommitter(queue, lanes, LEASE, most_waiting=50)
+    index = SubscriptionIndex(received=True, complete=True)
+    intake = Intake(store, index, keys, lanes, committer)
+    matcher = Matcher(store, queue, intake, keys, index, LEASE)
+    running = asyncio.create_task(committer.run())
+    yield Parts(intake, committer, lanes, keys, index, matcher, handed_over)
+    committer.stop()
+    await running
+
+
+def shipped(event_id: str, **order: Any) -> event_pb2.Event:
+    """
+    Make the documented shipped order under another id.
+    """
+    event = example_event("orders/shipped")
+    event.event_id = event_id
+    for name, value in order.items():
+        setattr(event.order_status_changed.order, name, value)
+    return event
+
+
+async def count(store: AsyncEngine, table: sa.Table) -> int:
+    """
+    Count the rows of a table.
+    """
+    async with store.connect() as db:
+        return (await db.execute(sa.select(sa.func.count()).select_from(table))).scalar_one()
+
+
+async def test_accepted_event_is_committed_and_handed_over(
+    parts: Parts, store: AsyncEngine
+) -> None:
+    """
+    After the answer the event, its body and its delivery are stored, and under way.
+    """
+    parts.subscriptions.put(subscription())
+
+    (answer,) = await parts.intake.accept([shipped("e1")])
+    await asyncio.sleep(0)
+
+    assert isinstance(answer, Receipt)
+    assert [await count(store, it) for it in (events, bodies, deliveries)] == [1, 1, 1]
+    (ready,) = parts.handed_over
+    assert ready.claimed.event_id == "e1"
+    assert ready.body is not None
+    assert ready.body.startswith(b'{"event":"orders/shipped_v2"')
+
+
+async def test_body_is_rendered_once_and_sealed(parts: Parts, store: AsyncEngine) -> None:
+    """
+    Subscriptions of one version share one body, which does not lie in plain text.
+    """
+    for name in ("a", "b", "c"):
+        parts.subscriptions.put(subscription(subscription_id=f"sub-{name}"))
+
+    await parts.intake.accept([shipped("e1")])
+
+    assert await count(store, deliveries) == 3
+    async with store.connect() as db:
+        (row,) = (await db.execute(sa.select(bodies))).all()
+    assert b"customer@example.com" not in row.sealed_body
+    place = body_place("accounts/100", 100, "e1", ("orders/shipped", "v2"))
+    assert b"customer@example.com" in await parts.keys.open(row.sealed_body, place)
+
+
+async def test_each_event_is_answered_by_itself(parts: Parts) -> None:
+    """
+    A bad event in a batch is refused; its neighbours are accepted.
+    """
+    bad = shipped("bad", id=0)
+
+    left, refused, right = await parts.intake.accept([shipped("l"), bad, shipped("r")])
+
+    assert isinstance(left, Receipt)
+    assert isinstance(right, Receipt)
+    assert isinstance(refused, EventInvalid)
+    assert refused.faults[0].field == "order_status_changed.order.id"
+
+
+async def test_repeat_in_one_batch_gets_the_same_answer(parts: Parts, store: AsyncEngine) -> None:
+    """
+    The same event twice in a batch is one event.
+    """
+    first, second = await parts.intake.accept([shipped("e1"), shipped("e1")])
+
+    assert isinstance(first, Receipt)
+    assert isinstance(second, Receipt)
+    assert first.accept_time == second.accept_time
+    assert await count(store, events) == 1
+
+
+async def test_other_content_under_a_known_id_is_refused(parts: Parts) -> None:
+    """
+    An id stands for its content.
+    """
+    await parts.intake.accept([shipped("e1")])
+
+    (answer,) = await parts.intake.accept([shipped("e1", number="ORD-2")])
+
+    assert isinstance(answer, EventIdReused)
+
+
+async def test_too_much_waiting_is_refused_before_anything_is_done(
+    parts: Parts, store: AsyncEngine
+) -> None:
+    """
+    A full backlog refuses the batch with a time to wait.
+    """
+    with pytest.raises(BacklogFull) as raised:
+        await parts.intake.accept([shipped(f"e{n}") for n in range(51)])
+
+    assert raised.value.retry_after is not None
+    assert await count(store, events) == 0
+
+
+async def test_concurrent_publishes_share_transactions(parts: Parts, store: AsyncEngine) -> None:
+    """
+    Forty publishes at once need far fewer commits than forty.
+    """
+    commits = 0
+    commit_once = parts.committer.commit_once
+
+    async def counted() -> int:
+        nonlocal commits
+        commits += 1
+        return await commit_once()
+
+    parts.committer.commit_once = counted  # type: ignore[method-assign]
+    await asyncio.gather(*(parts.intake.accept([shipped(f"e{n}")]) for n in range(40)))
+
+    assert await count(store, events) == 40
+    assert commits <= 4
+
+
+async def test_event_that_the_store_refuses_fails_alone(parts: Parts, store: AsyncEngine) -> None:
+    """
+    A group that fails is bisected until the bad event stands alone.
+    """
+    sealer = await parts.keys.today()
+    prepared = [parts.intake.prepare(shipped(f"e{n}"), sealer) for n in range(8)]
+    bad = prepared[5].event
+    object.__setattr__(bad, "domain_event", None)
+
+    answers = [parts.committer.submit(it.event, it.handover) for it in prepared]
+    settled = await asyncio.gather(*answers, return_exceptions=True)
+
+    assert [isinstance(it, Receipt) for it in settled] == [n != 5 for n in range(8)]
+    assert await count(store, events) == 7
+
+
+async def test_events_before_a_snapshot_are_matched_later(parts: Parts, store: AsyncEngine) -> None:
+    """
+    Without a snapshot events are accepted; with one they are matched, oldest first.
+    """
+    parts.subscriptions.received = parts.subscriptions.complete = False
+    await parts.intake.accept([shipped("early-1")])
+    await parts.intake.accept([shipped("early-2")])
+    assert await parts.matcher.drain() == 0
+    assert await count(store, deliveries) == 0
+
+    parts.subscriptions.put(subscription())
+    parts.subscriptions.received = True
+    assert await parts.matcher.drain() == 2
+
+    assert parts.subscriptions.complete
+    assert await count(store, deliveries) == 2
+    await parts.intake.accept([shipped("later")])
+    assert await count(store, deliveries) == 3
+
+
+async def test_nothing_personal_lies_in_plain_text(parts: Parts, store: AsyncEngine) -> None:
+    """
+    Payloads and URLs do not show in any row.
+    """
+    parts.subscriptions.put(subscription())
+    await parts.intake.accept([shipped("e1")])
+
+    stored = []
+    async with store.connect() as db:
+        for table in metadata.sorted_tables:
+            stored += [str(tuple(row)) for row in await db.execute(sa.select(table))]
+    assert len(stored) > 3
+    for secret in ("customer@example.com", "John Doe", "123 Main St", "token=secret"):
+        assert secret not in "".join(stored)
