@@ -102,7 +102,7 @@ async def _serve(
     await first_ended(stop_signal(), *tasks)
     await health.drain()
     # The feed never ends by itself: only calls that do are waited for.
-    await grpc_server.stop(min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
+    await server.stop(grpc_server, min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)

@@ -16,6 +16,7 @@ from config_service import settings_store, subscription_store
 from config_service.errors import RevisionCompacted
 from config_service.schema import feed_items, feed_state, owner_settings, subscriptions
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
+from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import after, reading, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 
@@ -40,6 +41,14 @@ async def progress(db: AsyncConnection) -> Progress:
     return Progress(row.revision, row.compacted_revision)
 
 
+async def reached(engine: AsyncEngine) -> int:
+    """
+    Return the revision of the newest change.
+    """
+    async with reading(engine) as db:
+        return (await progress(db)).revision
+
+
 async def check_resumable(engine: AsyncEngine, after_revision: int) -> None:
     """
     Raise `RevisionCompacted` where changes after a revision cannot be told completely.
@@ -56,21 +65,29 @@ async def snapshot(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[Sequence
 
     What changes meanwhile comes again after the revision that was read before.
     """
-    last = ""
-    while True:
-        query = (
-            sa.select(feed_items)
-            .where(feed_items.c.name > last, feed_items.c.deleted.is_(False))
-            .order_by(feed_items.c.name)
-            .limit(BATCH)
-        )
-        async with reading(engine) as db:
-            items = (await db.execute(query)).all()
-            changes = await _changes(db, items, ring)
-        if not items:
-            return
-        last = items[-1].name
-        yield changes
+    last: str | None = ""
+    while last is not None:
+        changes, last = await uncut(_page(engine, ring, last))
+        if changes:
+            yield changes
+
+
+async def _page(
+    engine: AsyncEngine, ring: KeyRing, last: str
+) -> tuple[Sequence[FeedChange], str | None]:
+    """
+    Return what comes after the name *last*, and the last name in it, None at the end.
+    """
+    query = (
+        sa.select(feed_items)
+        .where(feed_items.c.name > last, feed_items.c.deleted.is_(False))
+        .order_by(feed_items.c.name)
+        .limit(BATCH)
+    )
+    async with reading(engine) as db:
+        items = (await db.execute(query)).all()
+        changes = await _changes(db, items, ring)
+    return changes, items[-1].name if items else None
 
 
 async def changes_after(

@@ -15,7 +15,8 @@ from config_service import endpoint_reports, feed
 from config_service.subscription_methods import Store
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
 from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsResponse
-from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.rpc.uncut import uncut
+from shipedge.webhooks.runtime.database import writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 
 if TYPE_CHECKING:
@@ -85,13 +86,12 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         revision = request.after_revision
         log.info("feed.opened", name=request.dispatcher, revision=revision)
         if revision == 0:
-            async with reading(self._store.engine) as db:
-                revision = (await feed.progress(db)).revision
+            revision = await uncut(feed.reached(self._store.engine))
             async for changes in feed.snapshot(self._store.engine, self._ring):
                 yield WatchSubscriptionsResponse(changes=changes)
             yield WatchSubscriptionsResponse(revision=revision, snapshot_complete=True)
         else:
-            await feed.check_resumable(self._store.engine, revision)
+            await uncut(feed.check_resumable(self._store.engine, revision))
         async for answer in self._changes(revision):
             yield answer
 
@@ -100,7 +100,9 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         while True:
             # Taken before looking, so that no change falls between the look and the wait.
             rung = self._bell.next_ring()
-            changes, reached = await feed.changes_after(self._store.engine, revision, self._ring)
+            changes, reached = await uncut(
+                feed.changes_after(self._store.engine, revision, self._ring)
+            )
             quiet = time.monotonic() - spoke
             if changes or quiet >= self._heartbeat_seconds:
                 yield WatchSubscriptionsResponse(revision=reached, changes=changes)

@@ -239,7 +239,7 @@ async def _serve(
     for task in serving:
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
-    await grpc_server.stop(settings.grace.total_seconds())
+    await server.stop(grpc_server, settings.grace.total_seconds())
     engine.committer.stop()
     await flowing[0]
     for ready in await engine.lanes.drain():

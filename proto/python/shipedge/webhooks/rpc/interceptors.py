@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from shipedge.webhooks.rpc.callers import Caller, Identify, current_caller
 from shipedge.webhooks.rpc.errors import RpcError, Unauthenticated, not_offered
 from shipedge.webhooks.rpc.status import public_error, to_status
+from shipedge.webhooks.rpc.uncut import uncut
 
 DEFAULT_DEADLINE_SECONDS = 30.0
 """
@@ -86,9 +87,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def serve(request: Any, context: Context) -> Any:
             async with self._around(method, metadata, context):
                 if context.time_remaining() is not None:
-                    return await behaviour(request, context)
+                    return await uncut(behaviour(request, context))
                 async with asyncio.timeout(self._deadline_seconds):
-                    return await behaviour(request, context)
+                    return await uncut(behaviour(request, context))
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import grpc
 
+from shipedge.webhooks.rpc import uncut
+
 MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """
 The largest message: a batch of 4 MiB and what frames it.
@@ -59,3 +61,11 @@ def build(
     except RuntimeError as refused:
         raise PortTakenError(f"cannot listen on {listen}: is another process there?") from refused
     return server, port
+
+
+async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
+    """
+    Take no more calls, wait for those that run, cancel the rest after the grace.
+    """
+    await server.stop(grace_seconds)
+    await uncut.finish()

@@ -1,0 +1,72 @@
+"""
+A config service on a free port, on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config_service.app import build_server
+from config_service.feed_servicer import Bell
+from config_service.settings import Settings
+from config_service.subscription_methods import Store
+from config_service.subscription_store import Sealing
+from shipedge.webhooks.config.v1 import config_service_pb2_grpc, feed_service_pb2_grpc
+from shipedge.webhooks.rpc import channel, server
+from shipedge.webhooks.rpc.health import Health
+from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.runtime.database import check_alive, create_engine
+from shipedge.webhooks.runtime.keyring import KeyRing
+from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.settings import read_settings
+from tests.databases import free_port
+
+
+@dataclass
+class Running:
+    """
+    A running config service, its clients and its database.
+    """
+
+    engine: AsyncEngine
+    config: config_service_pb2_grpc.ConfigServiceAsyncStub
+    feed: feed_service_pb2_grpc.FeedServiceAsyncStub
+    channel: grpc.aio.Channel
+
+
+@pytest.fixture
+async def running(database_url: str) -> AsyncIterator[Running]:
+    """
+    Yield a config service with the rules of production, without TLS.
+    """
+    await migrate(database_url, "config_service")
+    engine = create_engine(database_url, application_name="tests")
+    address = f"127.0.0.1:{free_port()}"
+    environment: dict[str, Any] = {
+        "SHIPEDGE_CONFIG_LISTEN": address,
+        "SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28",
+        "SHIPEDGE_CONFIG_FEED_HEARTBEAT": "200ms",
+        "SHIPEDGE_CONFIG_FEED_POLL": "100ms",
+    }
+    settings = read_settings(Settings, environment)
+    bell = Bell()
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    store = Store(engine, Sealing(ring, UrlRules()), bell.ring)
+    health = Health((), lambda: check_alive(engine))
+    grpc_server = build_server(settings, store, bell, health)
+    await grpc_server.start()
+    async with channel.connect(address) as connection:
+        yield Running(
+            engine,
+            config_service_pb2_grpc.ConfigServiceStub(connection),
+            feed_service_pb2_grpc.FeedServiceStub(connection),
+            connection,
+        )
+    await server.stop(grpc_server, 0)
+    await engine.dispose()

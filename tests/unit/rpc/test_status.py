@@ -1,0 +1,93 @@
+"""
+Errors on the wire.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from google.rpc import error_details_pb2
+
+from shipedge.webhooks.rpc.errors import (
+    FieldFault,
+    FieldFaults,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    not_offered,
+)
+from shipedge.webhooks.rpc.status import read_status, status_of, to_status
+
+
+def test_one_error_info_and_the_fields() -> None:
+    """
+    An error has exactly one ErrorInfo; its message says what its details say.
+    """
+    faults = [FieldFault("a.b", "must be 1"), FieldFault("c", "is required")]
+    status = to_status(InvalidArgument("Not valid.", faults=faults))
+
+    infos = [it for it in status.details if it.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
+    detail = read_status(status)
+    assert len(infos) == 1
+    assert detail.code == "INVALID_ARGUMENT"
+    assert detail.reason == "FIELD_INVALID"
+    assert detail.faults == tuple(faults)
+    assert detail.metadata == {"fields": "a.b, c"}
+    assert detail.message == "Not valid. a.b: must be 1; c: is required"
+
+
+def test_metadata_holds_what_varies() -> None:
+    """
+    Every variable part of the message stands in the metadata.
+    """
+    detail = read_status(to_status(NotFound("No x.", reason="EVENT_NOT_FOUND", name="x")))
+
+    assert (detail.reason, detail.metadata) == ("EVENT_NOT_FOUND", {"name": "x"})
+
+
+def test_time_to_wait() -> None:
+    """
+    An error may say when to try again.
+    """
+    status = to_status(ResourceExhausted("Full.", retry_after=timedelta(seconds=2)))
+    retry = error_details_pb2.RetryInfo()
+
+    assert status.details[1].Unpack(retry)
+    assert retry.retry_delay.seconds == 2
+
+
+def test_faults_of_ours_show_nothing() -> None:
+    """
+    An unknown exception becomes INTERNAL with an id, never with its text.
+    """
+    detail = read_status(status_of(ValueError("postgresql://app:hunter2@db")))
+
+    assert (detail.code, detail.reason) == ("INTERNAL", "INTERNAL_FAULT")
+    assert "hunter2" not in detail.message
+    assert detail.metadata["id"] in detail.message
+
+
+def test_collected_faults() -> None:
+    """
+    All that is wrong is said at once; nothing wrong raises nothing.
+    """
+    faults = FieldFaults()
+    faults.raise_if_any()
+    faults.add("a", "x")
+    faults.add("b", "y")
+
+    with pytest.raises(InvalidArgument) as raised:
+        faults.raise_if_any()
+
+    assert [it.field for it in raised.value.faults] == ["a", "b"]
+    assert len(faults) == 2
+
+
+def test_not_offered() -> None:
+    """
+    A method of a later release says so.
+    """
+    detail = read_status(to_status(not_offered("SendTestEvent")))
+
+    assert (detail.code, detail.reason) == ("UNIMPLEMENTED", "METHOD_UNIMPLEMENTED")

@@ -1,0 +1,27 @@
+"""
+What may be logged.
+"""
+
+from __future__ import annotations
+
+from shipedge.webhooks.runtime.logs import only_allowed
+
+
+def test_fields_that_are_not_on_the_list_are_dropped() -> None:
+    """
+    A field that nobody allowed is named, not shown.
+    """
+    logged = only_allowed(None, "info", {"event": "x", "owner": "accounts/1", "body": "secret"})
+
+    assert logged["owner"] == "accounts/1"
+    assert "secret" not in str(logged)
+    assert logged["detail"] == "fields not allowed in logs: body"
+
+
+def test_long_texts_are_cut() -> None:
+    """
+    One value does not fill the log.
+    """
+    logged = only_allowed(None, "info", {"event": "x", "problem": "y" * 1000})
+
+    assert len(logged["problem"]) == 501

@@ -1,0 +1,140 @@
+"""
+Settings from the environment.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+
+import pytest
+
+from config_service.settings import Settings as ConfigSettings
+from dispatch_service.settings import Settings
+from shipedge.webhooks.runtime.settings import SettingsInvalidError, read_settings
+
+KEY = base64.b64encode(b"k" * 32).decode()
+PRODUCTION = {
+    "SHIPEDGE_ENVIRONMENT": "production",
+    "SHIPEDGE_ENCRYPTION_KEYS": f"a:{KEY}",
+    "SHIPEDGE_HASH_KEY": KEY,
+    "SHIPEDGE_TLS_CERTIFICATE_FILE": "/c",
+    "SHIPEDGE_TLS_KEY_FILE": "/k",
+    "SHIPEDGE_TLS_CA_FILE": "/a",
+}
+
+
+def problems(**environment: str) -> str:
+    """
+    Return what is wrong with an environment.
+    """
+    with pytest.raises(SettingsInvalidError) as raised:
+        read_settings(Settings, environment)
+    return str(raised.value)
+
+
+def test_defaults_suffice_in_development() -> None:
+    """
+    Nothing has to be set to try it out.
+    """
+    settings = read_settings(Settings, {"PATH": "/bin"})
+
+    assert settings.listen == "127.0.0.1:50052"
+    assert settings.database().endswith("/data/dispatch.db")
+    assert settings.url_rules().allow_http
+    assert settings.allow_list().has_address("127.0.0.1", 9443)
+
+
+def test_production_is_strict() -> None:
+    """
+    In production only public HTTPS targets are allowed.
+    """
+    settings = read_settings(Settings, PRODUCTION)
+
+    assert not settings.url_rules().allow_http
+    assert not settings.allow_list().has_address("127.0.0.1", 9443)
+
+
+def test_production_requires_what_makes_it_safe() -> None:
+    """
+    Without certificates and keys it does not start.
+    """
+    told = problems(SHIPEDGE_ENVIRONMENT="production")
+
+    for name in set(PRODUCTION) - {"SHIPEDGE_ENVIRONMENT"}:
+        assert f"{name} is required in production" in told
+
+
+def test_unknown_names_are_refused_with_a_suggestion() -> None:
+    """
+    A typo does not hide; the names of the other service are not typos.
+    """
+    told = problems(SHIPEDGE_DISPATCH_LISTN="x", SHIPEDGE_CONFIG_LISTEN="x:1")
+
+    assert told == (
+        "SHIPEDGE_DISPATCH_LISTN is not a setting; did you mean SHIPEDGE_DISPATCH_LISTEN?"
+    )
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """
+    Each problem names its variable and what is allowed.
+    """
+    told = problems(
+        SHIPEDGE_GRACE="soon",
+        SHIPEDGE_LOG_LEVEL="loud",
+        SHIPEDGE_DISPATCH_LISTEN="nowhere",
+        SHIPEDGE_NONSENSE="1",
+    )
+
+    assert len(told.split("\n")) == 4
+    assert "SHIPEDGE_GRACE: must be a number and ms, s, m, h or d" in told
+    assert "SHIPEDGE_DISPATCH_LISTEN: must be host:port" in told
+
+
+def test_secrets_are_not_told() -> None:
+    """
+    A bad key is not shown in the problem, a good one not in the repr.
+    """
+    assert "hidden" not in problems(SHIPEDGE_ENCRYPTION_KEYS="a:hidden")
+    assert KEY not in repr(read_settings(Settings, PRODUCTION))
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [
+        ("500ms", timedelta(milliseconds=500)),
+        ("10s", timedelta(seconds=10)),
+        ("1.5m", timedelta(seconds=90)),
+        ("2h", timedelta(hours=2)),
+        ("3d", timedelta(days=3)),
+    ],
+)
+def test_spans(text: str, span: timedelta) -> None:
+    """
+    Spans of time are written with their unit.
+    """
+    assert read_settings(ConfigSettings, {"SHIPEDGE_GRACE": text}).grace == span
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHIPEDGE_ALLOWED_TARGETS", "10.0.0.0/8"),
+        ("SHIPEDGE_DISPATCH_LEASE", "20s"),
+        ("SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY", "0"),
+    ],
+)
+def test_values_that_cannot_be(name: str, value: str) -> None:
+    """
+    A value that cannot work is refused at the start.
+    """
+    assert name in problems(**{name: value})
+
+
+def test_bad_egress_range() -> None:
+    """
+    What customers put into their firewalls is checked.
+    """
+    with pytest.raises(SettingsInvalidError, match="'here' is not a CIDR block"):
+        read_settings(ConfigSettings, {"SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28, here"})
