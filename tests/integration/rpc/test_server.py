@@ -66,7 +66,7 @@ class Behaviour:
         """
         Make the methods callable.
         """
-        codec = {
+        codec: dict[str, Any] = {
             "request_deserializer": Empty.FromString,
             "response_serializer": Empty.SerializeToString,
         }
