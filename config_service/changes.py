@@ -9,12 +9,14 @@ locked from the change to its commit, so revisions are.
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 import time
 from collections.abc import Mapping
 
 import msgspec
 import sqlalchemy as sa
+from google.protobuf import json_format
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -82,6 +84,14 @@ async def audit(
         "changes": msgspec.json.encode(changes).decode(),
     }
     await db.execute(sa.insert(audit_entries).values(row))
+
+
+def shown_fields(message: Message) -> Mapping[str, str]:
+    """
+    Return the fields of a resource without secrets as JSON, to be compared.
+    """
+    shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
 
 
 def differences(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from config_service import account_settings, settings_store
-from config_service.changes import audit, differences
+from config_service.changes import audit, differences, shown_fields
 from config_service.errors import EtagMismatch, EventTypeNotFound
-from config_service.subscription_methods import SubscriptionMethods, shown_fields
+from config_service.subscription_methods import SubscriptionMethods
 from shipedge.webhooks.config.v1 import (
     account_settings_pb2,
     config_service_pb2,

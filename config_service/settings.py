@@ -10,7 +10,8 @@ from ipaddress import ip_network
 
 from pydantic import Field
 
-from shipedge.webhooks.runtime.settings import Listen, ServiceSettings, Span, TextList
+from shipedge.webhooks.runtime.setting_types import Listen, Span, TextList
+from shipedge.webhooks.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

@@ -4,18 +4,11 @@ The methods of `ConfigService` on subscriptions.
 
 from __future__ import annotations
 
-import json
-import secrets
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf import json_format
-from google.protobuf.message import Message
-
-from config_service import settings_store, subscription_store
+from config_service import request_fields, settings_store, subscription_store
 from config_service.changes import audit, differences, remember, remembered
 from config_service.errors import (
     EtagMismatch,
@@ -38,7 +31,6 @@ from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_g
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.rpc import filters, masks, names
 from shipedge.webhooks.rpc.callers import current_caller
-from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.runtime.database import database_now, reading, writing
 
@@ -47,9 +39,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-DEFAULT_GRACE = timedelta(hours=24)
-LONGEST_GRACE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +71,10 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
         Create a subscription; only this answer shows its signing secret.
         """
         owner = names.parse_owner(request.parent)
-        subscription_id = _chosen_id(request.subscription_id)
-        _check_request_id(request.request_id)
+        subscription_id = request_fields.chosen_id(
+            request.subscription_id, "sub", "subscription_id"
+        )
+        request_fields.check_request_id(request.request_id)
         wanted = normalised(request.subscription)
         method = "CreateSubscription"
         secret = ""
@@ -203,8 +194,10 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
         Make a new signing secret; only this answer shows it.
         """
         name = names.parse("subscription", request.name)
-        grace = _grace(request)
-        _check_request_id(request.request_id)
+        grace = request_fields.grace_period(
+            request.grace_period if request.HasField("grace_period") else None
+        )
+        request_fields.check_request_id(request.request_id)
         method = "RotateSigningSecret"
         async with writing(self._store.engine) as db:
             made = await remembered(db, name.owner, request.request_id, method, request)
@@ -264,43 +257,5 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
         )
 
 
-def shown_fields(message: Message) -> Mapping[str, str]:
-    """
-    Return the fields of a resource without secrets as JSON, to be compared.
-    """
-    shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
-
-
 def _text(name: names.Name) -> str:
     return f"{name.owner}/subscriptions/{name.id}"
-
-
-def _chosen_id(text: str) -> str:
-    if not text:
-        return f"sub_{secrets.token_hex(10)}"
-    if not names.is_chosen_id(text):
-        raise _refused("subscription_id", names.ID_RULE)
-    return text
-
-
-def _check_request_id(text: str) -> None:
-    if not text:
-        return
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        raise _refused("request_id", "must be a UUID") from None
-
-
-def _grace(request: config_service_pb2.RotateSigningSecretRequest) -> timedelta:
-    if not request.HasField("grace_period"):
-        return DEFAULT_GRACE
-    grace = request.grace_period.ToTimedelta()
-    if not timedelta() <= grace <= LONGEST_GRACE:
-        raise _refused("grace_period", "must be 0 to 30 days")
-    return grace
-
-
-def _refused(field: str, description: str) -> InvalidArgument:
-    return InvalidArgument("The request is not valid.", faults=[FieldFault(field, description)])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from dispatch_service import queue_postgresql_sql as sql
 from dispatch_service.queue import (
     Claimed,
     EndpointKey,
@@ -45,187 +46,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-def _unnest(alias: str, spec: Mapping[str, str]) -> str:
-    arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in spec.items())
-    return f"unnest({arrays}) AS {alias}({', '.join(spec)})"
-
-
 def _arrays(
     alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]
 ) -> dict[str, list[Any]]:
     columns = zip(*rows, strict=True) if rows else ((),) * len(spec)
     return {f"{alias}_{name}": list(values) for name, values in zip(spec, columns, strict=True)}
-
-
-# What decides which events are new; all else joins what it returns.
-_NEW_KEYS = f"""
-fresh AS (
-    INSERT INTO event_keys (account, event_id, sha256, accept_time)
-    SELECT account, event_id, sha256, now() FROM {_unnest("e", EVENT)}
-    ON CONFLICT DO NOTHING
-    RETURNING account, event_id, accept_time
-), stored_events AS (
-    INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
-                        accept_time, match_state, sealed_payload)
-    SELECT account, event_id, e.domain_event, e.resource, e.sequence, e.occurred_at,
-           accept_time, e.match_state, e.sealed_payload
-    FROM {_unnest("e", EVENT)} JOIN fresh USING (account, event_id)
-)
-"""
-
-# Or which of those that waited are still unmatched.
-_UNMATCHED = f"""
-fresh AS (
-    UPDATE events SET match_state = 'MATCHED' FROM {_unnest("e", EVENT_KEY)}
-    WHERE events.account = e.account AND events.event_id = e.event_id
-      AND match_state = 'PENDING_MATCH'
-    RETURNING events.account, events.event_id, accept_time
-)
-"""
-
-_FOLLOWING = f"""
-stored_bodies AS (
-    INSERT INTO bodies (owner, account, event_id, event_type, payload_version,
-                        sealed_body, sha256, body_bytes, create_time)
-    SELECT b.owner, account, event_id, b.event_type, b.payload_version,
-           b.sealed_body, b.sha256, b.body_bytes, accept_time
-    FROM {_unnest("b", BODY)} JOIN fresh USING (account, event_id)
-), stored_deliveries AS (
-    INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
-        payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
-        create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-        begun, step, interrupted, next_trigger, requested_by, failure_kind)
-    SELECT d.owner, d.delivery_id, account, event_id, d.subscription, d.event_type,
-        d.payload_version, d.endpoint, d.url_shown, d.url_hash, d.resource, d.sequence,
-        d.occurred_at, accept_time,
-        CASE WHEN d.failure_kind IS NOT NULL THEN 'FAILED'
-             WHEN d.leased THEN 'DELIVERING' ELSE 'PENDING' END,
-        CASE WHEN d.failure_kind IS NULL THEN
-             now() + CASE WHEN d.leased THEN CAST(:lease_us AS bigint) ELSE 0 END
-                     * interval '1 microsecond' END,
-        accept_time + d.lifetime_us * interval '1 microsecond',
-        CASE WHEN d.failure_kind IS NOT NULL THEN now() END,
-        CASE WHEN d.leased THEN CAST(:lease_owner AS text) END,
-        CASE WHEN d.leased THEN 1 ELSE 0 END,
-        CASE WHEN d.leased THEN 1 ELSE 0 END, 0, 0,
-        d.next_trigger, d.requested_by, d.failure_kind
-    FROM {_unnest("d", DELIVERY)} JOIN fresh USING (account, event_id)
-)
-SELECT account, event_id, accept_time FROM fresh
-"""
-
-_STORE = sa.text(f"WITH {_NEW_KEYS}, {_FOLLOWING}")
-
-_STORE_MATCHES = sa.text(f"WITH {_UNMATCHED}, {_FOLLOWING}")
-
-_KNOWN = sa.text(f"""
-SELECT account, event_id, known.accept_time, known.sha256
-FROM {_unnest("k", EVENT_KEY)} JOIN event_keys known USING (account, event_id)
-""")
-
-# A loose index scan walks from endpoint to endpoint, so that the backlog of one
-# costs the others nothing; the walk begins after the endpoint where the last ended.
-_CLAIM = sa.text("""
-WITH RECURSIVE walk AS (
-    (SELECT owner, endpoint FROM deliveries
-     WHERE due_time IS NOT NULL
-       AND (owner, endpoint) > (CAST(:after_owner AS text), CAST(:after_endpoint AS text))
-     ORDER BY owner, endpoint LIMIT 1)
-    UNION ALL
-    SELECT n.owner, n.endpoint
-    FROM walk w CROSS JOIN LATERAL (
-        SELECT owner, endpoint FROM deliveries
-        WHERE due_time IS NOT NULL AND (owner, endpoint) > (w.owner, w.endpoint)
-        ORDER BY owner, endpoint LIMIT 1
-    ) n
-), picked AS (
-    SELECT p.* FROM walk w CROSS JOIN LATERAL (
-        SELECT owner, delivery_id, lease_owner AS old_owner, begun AS old_begun,
-               next_trigger AS old_trigger, requested_by AS old_requested_by,
-               due_time AS old_due_time
-        FROM deliveries
-        WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
-        ORDER BY due_time LIMIT :per_endpoint
-        FOR UPDATE SKIP LOCKED
-    ) p
-    WHERE (w.owner, w.endpoint) NOT IN (
-        SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
-    LIMIT :claim_limit
-), taken AS (
-    UPDATE deliveries d SET
-        state = CASE WHEN d.end_time IS NULL THEN 'DELIVERING' ELSE d.state END,
-        lease_owner = :lease_owner,
-        lease_token = d.lease_token + 1,
-        due_time = now() + CAST(:lease_us AS bigint) * interval '1 microsecond',
-        begun = d.begun + 1,
-        interrupted = d.interrupted + CASE WHEN p.old_owner IS NULL THEN 0 ELSE 1 END,
-        next_trigger = CASE WHEN p.old_owner IS NULL THEN d.next_trigger ELSE 'RETRY' END
-    FROM picked p
-    WHERE d.owner = p.owner AND d.delivery_id = p.delivery_id
-    RETURNING d.*, p.old_owner, p.old_begun, p.old_trigger, p.old_requested_by, p.old_due_time
-), cut_off AS (
-    INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
-        event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-        requested_by, status, failure_kind, error, start_time, next_attempt_time)
-    SELECT owner, delivery_id, old_begun, account, event_id, subscription,
-        event_type, payload_version, resource, url_shown, url_hash, old_trigger,
-        old_requested_by, 'INTERRUPTED', 'interrupted', :interrupted_error,
-        old_due_time - CAST(:lease_us AS bigint) * interval '1 microsecond', now()
-    FROM taken WHERE old_owner IS NOT NULL
-    ON CONFLICT DO NOTHING
-)
-SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.state,
-    t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
-    t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
-    t.end_time IS NULL AND t.expire_time <= now() AS expired, b.sealed_body
-FROM taken t
-LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
-""")
-
-# Only rows whose lease is still held are returned, and only they get an attempt.
-_SETTLE = sa.text(f"""
-WITH ended AS (
-    UPDATE deliveries d SET
-        state = s.state,
-        due_time = now() + s.delay_us * interval '1 microsecond',
-        end_time = CASE WHEN s.delay_us IS NULL THEN coalesce(d.end_time, now()) END,
-        lease_owner = NULL,
-        step = s.step,
-        interrupted = CASE WHEN s.attempted THEN 0 ELSE d.interrupted END,
-        begun = d.begun - CASE WHEN s.attempted THEN 0 ELSE 1 END,
-        next_trigger = 'RETRY',
-        failure_kind = s.failure_kind,
-        response_code = s.response_code
-    FROM {_unnest("s", SETTLEMENT)}
-    WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
-      AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
-    RETURNING d.owner, d.delivery_id, d.account, d.event_id, d.subscription, d.event_type,
-              d.payload_version, d.resource, d.due_time
-), logged AS (
-    INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
-        event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-        requested_by, status, failure_kind, response_code, error, start_time, duration_us,
-        dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange)
-    SELECT owner, delivery_id, a.number, e.account, e.event_id, e.subscription,
-        e.event_type, e.payload_version, e.resource, a.url_shown, a.url_hash,
-        a.attempt_trigger, a.requested_by, a.status, a.failure_kind, a.response_code,
-        a.error, a.start_time, a.duration_us, a.dns_us, a.connect_us, a.tls_us,
-        a.first_byte_us, e.due_time, a.sealed_exchange
-    FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id)
-)
-SELECT owner, delivery_id FROM ended
-""")
-
-_RELEASE = sa.text(f"""
-UPDATE deliveries d SET
-    state = CASE WHEN d.end_time IS NULL THEN 'PENDING' ELSE d.state END,
-    due_time = now() + r.delay_us * interval '1 microsecond',
-    lease_owner = NULL,
-    begun = d.begun - 1
-FROM {_unnest("r", RELEASE)}
-WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
-  AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
-""")
 
 
 _START: EndpointKey = ("", "")
@@ -250,10 +75,10 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT, [event_row(event) for event in ordered])
         async with self._engine.begin() as db:
-            receipts = await _store(db, _STORE, rows, ordered, lease)
+            receipts = await _store(db, sql.STORE, rows, ordered, lease)
             known = [event.key for event in ordered if event.key not in receipts]
             if known:
-                found = await db.execute(_KNOWN, _arrays("k", EVENT_KEY, known))
+                found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
                 receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
 
@@ -266,7 +91,7 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            return await _store(db, _STORE_MATCHES, rows, ordered, lease)
+            return await _store(db, sql.STORE_MATCHES, rows, ordered, lease)
 
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
@@ -294,7 +119,7 @@ class PostgresQueue:
         owner, endpoint = self._after
         place = {"after_owner": owner, "after_endpoint": endpoint, "claim_limit": limit}
         async with self._engine.begin() as db:
-            rows = await db.execute(_CLAIM, {**parameters, **place})
+            rows = await db.execute(sql.CLAIM, {**parameters, **place})
             claimed = [claimed_from(row) for row in rows]
         reached_end = len(claimed) < limit
         self._after = _START if reached_end else max(it.endpoint_key for it in claimed)
@@ -310,7 +135,7 @@ class PostgresQueue:
             **_arrays("a", ATTEMPT, [attempt_row(it) for it in attempted]),
         }
         async with self._engine.begin() as db:
-            rows = await db.execute(_SETTLE, parameters)
+            rows = await db.execute(sql.SETTLE, parameters)
             return {(owner, delivery_hex(delivery_id)) for owner, delivery_id in rows}
 
     async def release(self, releases: Sequence[Release]) -> None:
@@ -318,7 +143,9 @@ class PostgresQueue:
         Let leases go; see `Queue`.
         """
         async with self._engine.begin() as db:
-            await db.execute(_RELEASE, _arrays("r", RELEASE, [release_row(it) for it in releases]))
+            await db.execute(
+                sql.LET_GO, _arrays("r", RELEASE, [release_row(it) for it in releases])
+            )
 
 
 async def _store(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from dispatch_service import queue_sqlite_sql as sql
 from dispatch_service.queue import (
     Claimed,
     EndpointKey,
@@ -40,7 +41,6 @@ from dispatch_service.queue_rows import (
     settlement_row,
 )
 from shipedge.webhooks.runtime.database import (
-    SQLITE_NOW,
     from_microseconds,
     to_microseconds,
     writing,
@@ -51,144 +51,9 @@ if TYPE_CHECKING:
 
 _START: EndpointKey = ("", "")
 
-_NOW = sa.text(f"SELECT {SQLITE_NOW}")
-
-_KNOWN = sa.text("""
-SELECT k.account, k.event_id, k.accept_time, k.sha256
-FROM json_each(:keys) j
-JOIN event_keys k ON k.account = json_extract(j.value, '$[0]')
-                 AND k.event_id = json_extract(j.value, '$[1]')
-""")
-
-_UNMATCHED = sa.text("""
-UPDATE events SET match_state = 'MATCHED'
-WHERE match_state = 'PENDING_MATCH' AND EXISTS (
-    SELECT 1 FROM json_each(:keys) j
-    WHERE account = json_extract(j.value, '$[0]') AND event_id = json_extract(j.value, '$[1]'))
-RETURNING account, event_id, accept_time
-""")
-
-_STORE_KEY = sa.text("""
-INSERT INTO event_keys (account, event_id, sha256, accept_time)
-VALUES (:account, :event_id, :sha256, :now)
-""")
-
-_STORE_EVENT = sa.text("""
-INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
-                    accept_time, match_state, sealed_payload)
-VALUES (:account, :event_id, :domain_event, :resource, :sequence, :occurred_at,
-        :now, :match_state, :sealed_payload)
-""")
-
-_STORE_BODY = sa.text("""
-INSERT INTO bodies (owner, account, event_id, event_type, payload_version,
-                    sealed_body, sha256, body_bytes, create_time)
-VALUES (:owner, :account, :event_id, :event_type, :payload_version,
-        :sealed_body, :sha256, :body_bytes, :accept_time)
-""")
-
-_STORE_DELIVERY = sa.text("""
-INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
-    payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
-    create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-    begun, step, interrupted, next_trigger, requested_by, failure_kind)
-VALUES (:owner, :delivery_id, :account, :event_id, :subscription, :event_type,
-    :payload_version, :endpoint, :url_shown, :url_hash, :resource, :sequence, :occurred_at,
-    :accept_time,
-    CASE WHEN :failure_kind IS NOT NULL THEN 'FAILED'
-         WHEN :leased THEN 'DELIVERING' ELSE 'PENDING' END,
-    CASE WHEN :failure_kind IS NULL THEN
-         :now + CASE WHEN :leased THEN :lease_us ELSE 0 END END,
-    :accept_time + :lifetime_us,
-    CASE WHEN :failure_kind IS NOT NULL THEN :now END,
-    CASE WHEN :leased THEN :lease_owner END,
-    CASE WHEN :leased THEN 1 ELSE 0 END,
-    CASE WHEN :leased THEN 1 ELSE 0 END, 0, 0,
-    :next_trigger, :requested_by, :failure_kind)
-""")
-
-# A loose index scan, as on PostgreSQL; the rows are picked endpoint by endpoint.
-_NEXT_ENDPOINT = sa.text("""
-SELECT owner, endpoint FROM deliveries
-WHERE due_time IS NOT NULL AND (owner, endpoint) > (:owner, :endpoint)
-ORDER BY owner, endpoint LIMIT 1
-""")
-
-_PICK = sa.text("""
-SELECT d.*, b.sealed_body, d.end_time IS NULL AND d.expire_time <= :now AS expired
-FROM deliveries d
-LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
-WHERE d.owner = :owner AND d.endpoint = :endpoint AND d.due_time <= :now
-ORDER BY d.due_time LIMIT :per_endpoint
-""")
-
-_TAKE = sa.text("""
-UPDATE deliveries SET
-    state = CASE WHEN end_time IS NULL THEN 'DELIVERING' ELSE state END,
-    lease_owner = :lease_owner, lease_token = :lease_token, due_time = :now + :lease_us,
-    begun = :begun, interrupted = :interrupted, next_trigger = :next_trigger
-WHERE owner = :owner AND delivery_id = :delivery_id
-""")
-
-_CUT_OFF = sa.text("""
-INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
-    event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-    requested_by, status, failure_kind, error, start_time, next_attempt_time)
-VALUES (:owner, :delivery_id, :number, :account, :event_id, :subscription,
-    :event_type, :payload_version, :resource, :url_shown, :url_hash, :attempt_trigger,
-    :requested_by, 'INTERRUPTED', 'interrupted', :error, :start_time, :now)
-ON CONFLICT DO NOTHING
-""")
-
-_SETTLE = sa.text("""
-UPDATE deliveries SET
-    state = :state,
-    due_time = :now + :delay_us,
-    end_time = CASE WHEN :delay_us IS NULL THEN coalesce(end_time, :now) END,
-    lease_owner = NULL,
-    step = :step,
-    interrupted = CASE WHEN :attempted THEN 0 ELSE interrupted END,
-    begun = begun - CASE WHEN :attempted THEN 0 ELSE 1 END,
-    next_trigger = 'RETRY',
-    failure_kind = :failure_kind,
-    response_code = :response_code
-WHERE owner = :owner AND delivery_id = :delivery_id
-  AND lease_token = :lease_token AND lease_owner IS NOT NULL
-""")
-
-_HELD = sa.text("""
-SELECT d.owner, d.delivery_id
-FROM json_each(:leases) j
-JOIN deliveries d ON d.owner = json_extract(j.value, '$[0]')
-                 AND d.delivery_id = json_extract(j.value, '$[1]')
-                 AND d.lease_token = json_extract(j.value, '$[2]')
-WHERE d.lease_owner IS NOT NULL
-""")
-
-_LOG = sa.text("""
-INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
-    event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-    requested_by, status, failure_kind, response_code, error, start_time, duration_us,
-    dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange)
-VALUES (:owner, :delivery_id, :number, :account, :event_id, :subscription,
-    :event_type, :payload_version, :resource, :url_shown, :url_hash, :attempt_trigger,
-    :requested_by, :status, :failure_kind, :response_code, :error, :start_time, :duration_us,
-    :dns_us, :connect_us, :tls_us, :first_byte_us, :now + :delay_us, :sealed_exchange)
-""")
-
-_RELEASE = sa.text("""
-UPDATE deliveries SET
-    state = CASE WHEN end_time IS NULL THEN 'PENDING' ELSE state END,
-    due_time = :now + :delay_us,
-    lease_owner = NULL,
-    begun = begun - 1
-WHERE owner = :owner AND delivery_id = :delivery_id
-  AND lease_token = :lease_token AND lease_owner IS NOT NULL
-""")
-
 
 async def _now(db: AsyncConnection) -> int:
-    return int((await db.execute(_NOW)).scalar_one())
+    return int((await db.execute(sql.NOW)).scalar_one())
 
 
 def _named(spec: Mapping[str, str], row: Sequence[Any], **more: object) -> dict[str, Any]:
@@ -214,13 +79,15 @@ class SqliteQueue:
         async with writing(self._engine) as db:
             receipts = {
                 (account, event_id): Receipt(from_microseconds(accepted), sha256, fresh=False)
-                for account, event_id, accepted, sha256 in await db.execute(_KNOWN, {"keys": keys})
+                for account, event_id, accepted, sha256 in await db.execute(
+                    sql.KNOWN, {"keys": keys}
+                )
             }
             now = await _now(db)
             fresh = [event for event in group if event.key not in receipts]
             stored = [_named(EVENT, event_row(it, to_microseconds), now=now) for it in fresh]
-            await _insert(db, _STORE_KEY, stored)
-            await _insert(db, _STORE_EVENT, stored)
+            await _insert(db, sql.STORE_KEY, stored)
+            await _insert(db, sql.STORE_EVENT, stored)
             await _insert_following(db, fresh, lease, now, {it.key: now for it in fresh})
         accept_time: datetime = from_microseconds(now)
         return receipts | {it.key: Receipt(accept_time, it.sha256, fresh=True) for it in fresh}
@@ -234,7 +101,7 @@ class SqliteQueue:
         keys = msgspec.json.encode([event.key for event in group]).decode()
         async with writing(self._engine) as db:
             now = await _now(db)
-            rows = await db.execute(_UNMATCHED, {"keys": keys})
+            rows = await db.execute(sql.UNMATCHED, {"keys": keys})
             accept_times = {(account, event_id): accepted for account, event_id, accepted in rows}
             fresh = [event for event in group if event.key in accept_times]
             await _insert_following(db, fresh, lease, now, accept_times)
@@ -272,16 +139,16 @@ class SqliteQueue:
         ]
         async with writing(self._engine) as db:
             now = await _now(db)
-            rows = await db.execute(_HELD, {"leases": msgspec.json.encode(leases).decode()})
+            rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(leases).decode()})
             held = {(owner, delivery_id) for owner, delivery_id in rows}
             ended = [it for it in settlements if (it.claimed.owner, it.claimed.delivery_id) in held]
             if ended:
                 await db.execute(
-                    _SETTLE, [_named(SETTLEMENT, settlement_row(it), now=now) for it in ended]
+                    sql.SETTLE, [_named(SETTLEMENT, settlement_row(it), now=now) for it in ended]
                 )
             attempted = [it for it in ended if it.attempt is not None]
             if attempted:
-                await db.execute(_LOG, [_logged(it, now) for it in attempted])
+                await db.execute(sql.LOG, [_logged(it, now) for it in attempted])
         return held
 
     async def release(self, releases: Sequence[Release]) -> None:
@@ -291,7 +158,7 @@ class SqliteQueue:
         async with writing(self._engine) as db:
             now = await _now(db)
             await db.execute(
-                _RELEASE, [_named(RELEASE, release_row(it), now=now) for it in releases]
+                sql.LET_GO, [_named(RELEASE, release_row(it), now=now) for it in releases]
             )
 
 
@@ -323,8 +190,8 @@ async def _insert_following(
         for event in events
         for row in delivery_rows(event, to_microseconds)
     ]
-    await _insert(db, _STORE_BODY, bodies)
-    await _insert(db, _STORE_DELIVERY, deliveries)
+    await _insert(db, sql.STORE_BODY, bodies)
+    await _insert(db, sql.STORE_DELIVERY, deliveries)
 
 
 async def _once_around(db: AsyncConnection, after: EndpointKey) -> AsyncIterator[EndpointKey]:
@@ -345,7 +212,7 @@ async def _once_around(db: AsyncConnection, after: EndpointKey) -> AsyncIterator
 
 async def _next_endpoint(db: AsyncConnection, after: EndpointKey) -> EndpointKey | None:
     row = (
-        await db.execute(_NEXT_ENDPOINT, {"owner": after[0], "endpoint": after[1]})
+        await db.execute(sql.NEXT_ENDPOINT, {"owner": after[0], "endpoint": after[1]})
     ).one_or_none()
     return None if row is None else (row.owner, row.endpoint)
 
@@ -354,14 +221,14 @@ async def _take(
     db: AsyncConnection, endpoint: EndpointKey, lease: Lease, now: int, limit: int
 ) -> list[Claimed]:
     place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now, "per_endpoint": limit}
-    rows = (await db.execute(_PICK, place)).mappings().all()
+    rows = (await db.execute(sql.PICK, place)).mappings().all()
     if not rows:
         return []
     cut_off = [_interrupted(row, lease, now) for row in rows if row["lease_owner"] is not None]
     if cut_off:
-        await db.execute(_CUT_OFF, cut_off)
+        await db.execute(sql.CUT_OFF, cut_off)
     taken = [_taken(row, lease, now) for row in rows]
-    await db.execute(_TAKE, taken)
+    await db.execute(sql.TAKE, taken)
     return [_claimed(row, update) for row, update in zip(rows, taken, strict=True)]
 
 

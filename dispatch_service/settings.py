@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shipedge.webhooks.runtime.settings import Listen, ServiceSettings, Span
+from shipedge.webhooks.runtime.setting_types import Listen, Span
+from shipedge.webhooks.runtime.settings import ServiceSettings
 
 
 class Settings(ServiceSettings):

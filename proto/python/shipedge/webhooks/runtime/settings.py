@@ -8,18 +8,18 @@ problem too, so that a typo does not hide.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRules
 from shipedge.webhooks.runtime.keyring import KeyRing, development_ring, parse_key, parse_keys
+from shipedge.webhooks.runtime.setting_types import Listen, Span, TextList
 
 COMMON_PREFIX = "SHIPEDGE_"
 SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
@@ -29,52 +29,11 @@ LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
 What development may deliver to beside public addresses.
 """
 
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-
 
 class SettingsInvalidError(Exception):
     """
     Settings cannot be used; the message names each with what is allowed.
     """
-
-
-def _parse_span(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    found = _SPAN.fullmatch(value.strip())
-    if found is None:
-        raise ValueError("must be a number and ms, s, m, h or d, for example 10s")
-    return timedelta(**{_UNITS[found[2]]: float(found[1])})
-
-
-def _parse_list(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(filter(None, (entry.strip() for entry in value.split(","))))
-    return value
-
-
-def _parse_listen(value: object) -> object:
-    host, colon, port = str(value).rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError("must be host:port, for example 127.0.0.1:50051")
-    return value
-
-
-Span = Annotated[timedelta, BeforeValidator(_parse_span)]
-"""
-A span of time, written as `10s`, `5m`, `2h`, `3d` or `500ms`.
-"""
-
-TextList = Annotated[str | tuple[str, ...], BeforeValidator(_parse_list)]
-"""
-Texts separated by commas.
-"""
-
-Listen = Annotated[str, BeforeValidator(_parse_listen)]
-"""
-A `host:port`.
-"""
 
 
 class CommonSettings(BaseSettings):

@@ -1,0 +1,193 @@
+"""
+The statements of the queue on PostgreSQL, each over arrays.
+"""
+
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from dispatch_service.queue_rows import (
+    ATTEMPT,
+    BODY,
+    DELIVERY,
+    EVENT,
+    EVENT_KEY,
+    RELEASE,
+    SETTLEMENT,
+)
+
+
+def _unnest(alias: str, spec: Mapping[str, str]) -> str:
+    arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in spec.items())
+    return f"unnest({arrays}) AS {alias}({', '.join(spec)})"
+
+
+# What decides which events are new; all else joins what it returns.
+NEW_KEYS = f"""
+fresh AS (
+    INSERT INTO event_keys (account, event_id, sha256, accept_time)
+    SELECT account, event_id, sha256, now() FROM {_unnest("e", EVENT)}
+    ON CONFLICT DO NOTHING
+    RETURNING account, event_id, accept_time
+), stored_events AS (
+    INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
+                        accept_time, match_state, sealed_payload)
+    SELECT account, event_id, e.domain_event, e.resource, e.sequence, e.occurred_at,
+           accept_time, e.match_state, e.sealed_payload
+    FROM {_unnest("e", EVENT)} JOIN fresh USING (account, event_id)
+)
+"""
+
+# Or which of those that waited are still unmatched.
+UNMATCHED = f"""
+fresh AS (
+    UPDATE events SET match_state = 'MATCHED' FROM {_unnest("e", EVENT_KEY)}
+    WHERE events.account = e.account AND events.event_id = e.event_id
+      AND match_state = 'PENDING_MATCH'
+    RETURNING events.account, events.event_id, accept_time
+)
+"""
+
+FOLLOWING = f"""
+stored_bodies AS (
+    INSERT INTO bodies (owner, account, event_id, event_type, payload_version,
+                        sealed_body, sha256, body_bytes, create_time)
+    SELECT b.owner, account, event_id, b.event_type, b.payload_version,
+           b.sealed_body, b.sha256, b.body_bytes, accept_time
+    FROM {_unnest("b", BODY)} JOIN fresh USING (account, event_id)
+), stored_deliveries AS (
+    INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
+        payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
+        create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
+        begun, step, interrupted, next_trigger, requested_by, failure_kind)
+    SELECT d.owner, d.delivery_id, account, event_id, d.subscription, d.event_type,
+        d.payload_version, d.endpoint, d.url_shown, d.url_hash, d.resource, d.sequence,
+        d.occurred_at, accept_time,
+        CASE WHEN d.failure_kind IS NOT NULL THEN 'FAILED'
+             WHEN d.leased THEN 'DELIVERING' ELSE 'PENDING' END,
+        CASE WHEN d.failure_kind IS NULL THEN
+             now() + CASE WHEN d.leased THEN CAST(:lease_us AS bigint) ELSE 0 END
+                     * interval '1 microsecond' END,
+        accept_time + d.lifetime_us * interval '1 microsecond',
+        CASE WHEN d.failure_kind IS NOT NULL THEN now() END,
+        CASE WHEN d.leased THEN CAST(:lease_owner AS text) END,
+        CASE WHEN d.leased THEN 1 ELSE 0 END,
+        CASE WHEN d.leased THEN 1 ELSE 0 END, 0, 0,
+        d.next_trigger, d.requested_by, d.failure_kind
+    FROM {_unnest("d", DELIVERY)} JOIN fresh USING (account, event_id)
+)
+SELECT account, event_id, accept_time FROM fresh
+"""
+
+STORE = sa.text(f"WITH {NEW_KEYS}, {FOLLOWING}")
+
+STORE_MATCHES = sa.text(f"WITH {UNMATCHED}, {FOLLOWING}")
+
+KNOWN = sa.text(f"""
+SELECT account, event_id, known.accept_time, known.sha256
+FROM {_unnest("k", EVENT_KEY)} JOIN event_keys known USING (account, event_id)
+""")
+
+# A loose index scan walks from endpoint to endpoint, so that the backlog of one
+# costs the others nothing; the walk begins after the endpoint where the last ended.
+CLAIM = sa.text("""
+WITH RECURSIVE walk AS (
+    (SELECT owner, endpoint FROM deliveries
+     WHERE due_time IS NOT NULL
+       AND (owner, endpoint) > (CAST(:after_owner AS text), CAST(:after_endpoint AS text))
+     ORDER BY owner, endpoint LIMIT 1)
+    UNION ALL
+    SELECT n.owner, n.endpoint
+    FROM walk w CROSS JOIN LATERAL (
+        SELECT owner, endpoint FROM deliveries
+        WHERE due_time IS NOT NULL AND (owner, endpoint) > (w.owner, w.endpoint)
+        ORDER BY owner, endpoint LIMIT 1
+    ) n
+), picked AS (
+    SELECT p.* FROM walk w CROSS JOIN LATERAL (
+        SELECT owner, delivery_id, lease_owner AS old_owner, begun AS old_begun,
+               next_trigger AS old_trigger, requested_by AS old_requested_by,
+               due_time AS old_due_time
+        FROM deliveries
+        WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
+        ORDER BY due_time LIMIT :per_endpoint
+        FOR UPDATE SKIP LOCKED
+    ) p
+    WHERE (w.owner, w.endpoint) NOT IN (
+        SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
+    LIMIT :claim_limit
+), taken AS (
+    UPDATE deliveries d SET
+        state = CASE WHEN d.end_time IS NULL THEN 'DELIVERING' ELSE d.state END,
+        lease_owner = :lease_owner,
+        lease_token = d.lease_token + 1,
+        due_time = now() + CAST(:lease_us AS bigint) * interval '1 microsecond',
+        begun = d.begun + 1,
+        interrupted = d.interrupted + CASE WHEN p.old_owner IS NULL THEN 0 ELSE 1 END,
+        next_trigger = CASE WHEN p.old_owner IS NULL THEN d.next_trigger ELSE 'RETRY' END
+    FROM picked p
+    WHERE d.owner = p.owner AND d.delivery_id = p.delivery_id
+    RETURNING d.*, p.old_owner, p.old_begun, p.old_trigger, p.old_requested_by, p.old_due_time
+), cut_off AS (
+    INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
+        event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
+        requested_by, status, failure_kind, error, start_time, next_attempt_time)
+    SELECT owner, delivery_id, old_begun, account, event_id, subscription,
+        event_type, payload_version, resource, url_shown, url_hash, old_trigger,
+        old_requested_by, 'INTERRUPTED', 'interrupted', :interrupted_error,
+        old_due_time - CAST(:lease_us AS bigint) * interval '1 microsecond', now()
+    FROM taken WHERE old_owner IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.state,
+    t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
+    t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
+    t.end_time IS NULL AND t.expire_time <= now() AS expired, b.sealed_body
+FROM taken t
+LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
+""")
+
+# Only rows whose lease is still held are returned, and only they get an attempt.
+SETTLE = sa.text(f"""
+WITH ended AS (
+    UPDATE deliveries d SET
+        state = s.state,
+        due_time = now() + s.delay_us * interval '1 microsecond',
+        end_time = CASE WHEN s.delay_us IS NULL THEN coalesce(d.end_time, now()) END,
+        lease_owner = NULL,
+        step = s.step,
+        interrupted = CASE WHEN s.attempted THEN 0 ELSE d.interrupted END,
+        begun = d.begun - CASE WHEN s.attempted THEN 0 ELSE 1 END,
+        next_trigger = 'RETRY',
+        failure_kind = s.failure_kind,
+        response_code = s.response_code
+    FROM {_unnest("s", SETTLEMENT)}
+    WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
+      AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
+    RETURNING d.owner, d.delivery_id, d.account, d.event_id, d.subscription, d.event_type,
+              d.payload_version, d.resource, d.due_time
+), logged AS (
+    INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
+        event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
+        requested_by, status, failure_kind, response_code, error, start_time, duration_us,
+        dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange)
+    SELECT owner, delivery_id, a.number, e.account, e.event_id, e.subscription,
+        e.event_type, e.payload_version, e.resource, a.url_shown, a.url_hash,
+        a.attempt_trigger, a.requested_by, a.status, a.failure_kind, a.response_code,
+        a.error, a.start_time, a.duration_us, a.dns_us, a.connect_us, a.tls_us,
+        a.first_byte_us, e.due_time, a.sealed_exchange
+    FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id)
+)
+SELECT owner, delivery_id FROM ended
+""")
+
+LET_GO = sa.text(f"""
+UPDATE deliveries d SET
+    state = CASE WHEN d.end_time IS NULL THEN 'PENDING' ELSE d.state END,
+    due_time = now() + r.delay_us * interval '1 microsecond',
+    lease_owner = NULL,
+    begun = d.begun - 1
+FROM {_unnest("r", RELEASE)}
+WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
+  AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
+""")
