@@ -7,7 +7,7 @@ MINUTES ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test unit integration contract e2e check fmt lint types layers \
-        proto proto-check proto-lint proto-breaking proto-publish clean
+        contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -40,7 +40,7 @@ e2e: $(STAMP) ## Run the tests that start both services.
 
 ##@ Keep tidy
 
-check: lint types layers proto-lint proto-breaking proto-check ## Judge everything, change nothing.
+check: lint types layers proto-lint proto-breaking proto-check contracts-check ## Judge everything, change nothing.
 
 fmt: $(STAMP) ## Format the code and mend what can be mended by itself.
 	@$(BIN)/ruff check --quiet --fix .
@@ -72,6 +72,16 @@ proto-breaking: $(STAMP) ## Check that the protos break nobody who uses the publ
 
 proto-publish: $(STAMP) ## Publish the contract: what it says now may no longer be broken.
 	@$(BIN)/python proto/tool.py publish
+
+contracts: $(STAMP) ## Write the payload contracts' files and pages from the typed definitions.
+	@$(BIN)/python -m dispatch_service.published_contracts write
+
+contracts-check: $(STAMP) ## Check that those files and pages are current.
+	@$(BIN)/python -m dispatch_service.published_contracts check
+
+contract-bundle: $(STAMP) ## Write all schemas, examples and an AsyncAPI document into build/contracts.
+	@$(BIN)/python -m dispatch_service.published_contracts bundle build/contracts
+	@echo "written: build/contracts"
 
 ##@ Set up
 

@@ -16,6 +16,7 @@ from shipedge.webhooks.config.v1 import (
     config_service_pb2,
     event_type_pb2,
 )
+from shipedge.webhooks.payload_contracts import compact, published
 from shipedge.webhooks.rpc import masks, names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
@@ -90,13 +91,18 @@ class ConfigServicer(SubscriptionMethods):
         self, request: config_service_pb2.GetEventTypeRequest, context: Context
     ) -> event_type_pb2.EventType:
         """
-        Return an event type.
+        Return an event type with the schemas and examples of its payload versions.
         """
         wanted = names.parse("event_type", request.name).id.replace(".", "/")
         event_type = CATALOGUE.event_types.get(wanted)
         if event_type is None:
             raise EventTypeNotFound(request.name)
-        return event_type_message(event_type)
+        message = event_type_message(event_type)
+        contracts = published(event_type.event_type)
+        for version in message.payload_versions:
+            version.json_schema = compact(contracts[version.version].json_schema)
+            version.example = compact(contracts[version.version].example)
+        return message
 
     async def GetEgressRanges(
         self, request: config_service_pb2.GetEgressRangesRequest, context: Context

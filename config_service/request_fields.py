@@ -5,7 +5,6 @@ The checks of request fields that are the same for every kind of resource.
 from __future__ import annotations
 
 import secrets
-import uuid
 from datetime import timedelta
 
 from google.protobuf.duration_pb2 import Duration
@@ -28,18 +27,6 @@ def chosen_id(text: str, prefix: str, field: str) -> str:
     if not names.is_chosen_id(text):
         raise refused(field, names.ID_RULE)
     return text
-
-
-def check_request_id(text: str) -> None:
-    """
-    Raise `InvalidArgument` for a request id that is neither empty nor a UUID.
-    """
-    if not text:
-        return
-    try:
-        uuid.UUID(text)
-    except ValueError:
-        raise refused("request_id", "must be a UUID") from None
 
 
 def grace_period(wanted: Duration | None) -> timedelta:

@@ -32,6 +32,7 @@ from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.rpc import filters, masks, names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime.database import database_now, reading, writing
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
         subscription_id = request_fields.chosen_id(
             request.subscription_id, "sub", "subscription_id"
         )
-        request_fields.check_request_id(request.request_id)
+        check_request_id(request.request_id)
         wanted = normalised(request.subscription)
         method = "CreateSubscription"
         secret = ""
@@ -197,7 +198,7 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
         grace = request_fields.grace_period(
             request.grace_period if request.HasField("grace_period") else None
         )
-        request_fields.check_request_id(request.request_id)
+        check_request_id(request.request_id)
         method = "RotateSigningSecret"
         async with writing(self._store.engine) as db:
             made = await remembered(db, name.owner, request.request_id, method, request)

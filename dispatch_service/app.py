@@ -23,11 +23,13 @@ from dispatch_service.intake import Intake
 from dispatch_service.lanes import Lanes
 from dispatch_service.log_filters import url_hash
 from dispatch_service.matcher import Matcher
+from dispatch_service.payload_servicer import PayloadServicer
 from dispatch_service.publisher_servicer import PublisherServicer
 from dispatch_service.queue import Lease, Queue, Release
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.resolver import Resolver
+from dispatch_service.samples import Samples
 from dispatch_service.sealing import DayKeys
 from dispatch_service.sender import Sender
 from dispatch_service.settings import Settings
@@ -104,16 +106,26 @@ async def run(settings: Settings) -> None:
         await engine.feed.load()
         await engine.matcher.drain()
         hashed = url_hash(ring)
+        tokens = PageTokens(ring.keyed_hash("page tokens", "dispatch"))
         delivery_servicer = DeliveryServicer(  # type: ignore[abstract] # the rest: UNIMPLEMENTED
             store,
             keys,
-            PageTokens(ring.keyed_hash("page tokens", "dispatch")),
+            tokens,
             subscriptions,
             hashed=hashed,
             claim_soon=engine.claimer.claim_soon,
         )
+        samples = Samples(store, subscriptions, engine.intake, utc_now)
+        payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
         health = Health(SERVICES, lambda: check_alive(store))
-        grpc_server = _server(settings, engine.intake, delivery_servicer, health)
+        grpc_server = _server(settings, health)
+        publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
+            PublisherServicer(engine.intake), grpc_server
+        )
+        delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(
+            delivery_servicer, grpc_server
+        )
+        payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(payload_servicer, grpc_server)
         await _serve(settings, engine, grpc_server, health)
 
 
@@ -189,22 +201,15 @@ def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     return None if files is None else tls.channel_credentials(*files)
 
 
-def _server(
-    settings: Settings, intake: Intake, delivery_servicer: DeliveryServicer, health: Health
-) -> grpc.aio.Server:
+def _server(settings: Settings, health: Health) -> grpc.aio.Server:
+    """
+    Make the server with what does not depend on the engine.
+    """
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[CallInterceptor(development_caller)],
         credentials=None if files is None else tls.server_credentials(*files),
-    )
-    publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
-        PublisherServicer(intake), grpc_server
-    )
-    delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(delivery_servicer, grpc_server)
-    payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(
-        payload_service_pb2_grpc.PayloadServiceServicer(),  # type: ignore[abstract] # UNIMPLEMENTED
-        grpc_server,
     )
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
         admin_service_pb2_grpc.AdminServiceServicer(),  # type: ignore[abstract] # UNIMPLEMENTED

@@ -10,6 +10,7 @@ from typing import Any
 from google.protobuf import duration_pb2
 
 from dispatch_service.attempt_log import KeptExchange
+from dispatch_service.deliveries import TEST_RESOURCES
 from dispatch_service.ids import DELIVERY_PREFIX
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
@@ -46,7 +47,7 @@ def delivery_message(row: Any) -> delivery_pb2.Delivery:
         body_sha256=row.sha256.hex() if row.sha256 is not None else "",
         body_bytes=row.body_bytes or 0,
         body_erased=row.sha256 is None,
-        test=row.next_trigger == "TEST",
+        test=row.resource.startswith(TEST_RESOURCES),
     )
     for name in _DELIVERY_TIMES:
         _set_time(getattr(message, name), getattr(row, name))

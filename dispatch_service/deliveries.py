@@ -72,6 +72,13 @@ class Trigger(StrEnum):
     TEST = "TEST"
 
 
+TEST_RESOURCES = "tests/"
+"""
+What the resources of test deliveries begin with: nothing real, so that a test
+waits for no real event of the same resource.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Transition:
     """

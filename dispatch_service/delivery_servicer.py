@@ -25,6 +25,7 @@ from shipedge.webhooks.dispatch.v1 import (
 from shipedge.webhooks.rpc import names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime.database import reading, writing
 
 if TYPE_CHECKING:
@@ -151,6 +152,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         """
         Send a delivery again.
         """
+        check_request_id(request.request_id)
         async with writing(self._engine) as db:
             row = await _found(db, request.name)
             wish = resends.ResendRequest(

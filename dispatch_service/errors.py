@@ -37,6 +37,76 @@ class EventInvalid(InvalidArgument):
         )
 
 
+class EventTypeUnknown(InvalidArgument):
+    """
+    There is no such event type.
+    """
+
+    reason = "EVENT_TYPE_UNKNOWN"
+
+    def __init__(self, event_type: str) -> None:
+        super().__init__(
+            f"{event_type!r} is not an event type; ListEventTypes lists them.",
+            faults=[FieldFault("event_type", "must be one of those of ListEventTypes")],
+            eventType=event_type,
+        )
+
+
+class PayloadVersionUnknown(InvalidArgument):
+    """
+    An event type does not offer a payload version.
+    """
+
+    reason = "PAYLOAD_VERSION_UNKNOWN"
+
+    def __init__(self, field: str, event_type: str, version: str, offered: Sequence[str]) -> None:
+        allowed = ", ".join(offered)
+        super().__init__(
+            f"{event_type} does not offer {version!r}: choose {allowed}.",
+            faults=[FieldFault(field, f"must be one of {allowed}")],
+            eventType=event_type,
+            payloadVersion=version,
+            offered=allowed,
+        )
+
+
+class EventTypeNotRaised(FailedPrecondition):
+    """
+    An event does not raise an event type.
+    """
+
+    reason = "EVENT_TYPE_NOT_RAISED"
+
+    def __init__(self, event_type: str, raised: Sequence[str]) -> None:
+        super().__init__(
+            f"The event does not raise {event_type}, but {', '.join(raised) or 'nothing'}.",
+            eventType=event_type,
+            raised=", ".join(raised),
+        )
+
+
+class EventNotFound(NotFound):
+    """
+    There is no such event.
+    """
+
+    reason = "EVENT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no event {name}.", name=name)
+
+
+class SubscriptionNotFound(NotFound):
+    """
+    There is no such subscription, or the feed has not brought it yet.
+    """
+
+    reason = "SUBSCRIPTION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no subscription {name}.", name=name)
+
+
 class BatchInvalid(InvalidArgument):
     """
     A batch is empty or too large.

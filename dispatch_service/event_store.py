@@ -5,6 +5,8 @@ Stored events: what is written of a published one, and reading it back.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import sqlalchemy as sa
 from dispatch_service.deliveries import State
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.routing import Facts
-from dispatch_service.schema import events
+from dispatch_service.schema import deliveries, events
 from dispatch_service.sealing import DayKeys, Sealer
 from shipedge.webhooks.events.v1 import event_pb2
 from shipedge.webhooks.runtime.database import reading
@@ -90,17 +92,51 @@ def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
     )
 
 
-async def stored_event(
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """
+    An event as the store has it; *event* is None where its content was erased.
+    """
+
+    accept_time: datetime
+    matched: bool
+    event: event_pb2.Event | None = field(repr=False)
+
+
+async def find(
     engine: AsyncEngine, keys: DayKeys, account: int, event_id: str
-) -> event_pb2.Event | None:
+) -> StoredEvent | None:
     """
-    Read an event back; None where it is not there or was erased.
+    Find an event with what is known of it.
     """
-    query = sa.select(events.c.sealed_payload).where(
+    query = sa.select(events.c.accept_time, events.c.match_state, events.c.sealed_payload).where(
         events.c.account == account, events.c.event_id == event_id
     )
     async with reading(engine) as db:
-        sealed = (await db.execute(query)).scalar_one_or_none()
-    if sealed is None:
+        row = (await db.execute(query)).one_or_none()
+    if row is None:
         return None
-    return event_pb2.Event.FromString(await keys.open(sealed, event_place(account, event_id)))
+    content = None
+    if row.sealed_payload is not None:
+        opened = await keys.open(row.sealed_payload, event_place(account, event_id))
+        content = event_pb2.Event.FromString(opened)
+    return StoredEvent(row.accept_time, row.match_state == "MATCHED", content)
+
+
+async def deliveries_of(
+    engine: AsyncEngine, owners: Sequence[str], account: int, event_id: str
+) -> dict[str, str]:
+    """
+    Map the names of the subscriptions of *owners* that an event was sent to, to
+    the ids of the deliveries.
+    """
+    query = sa.select(
+        deliveries.c.owner, deliveries.c.subscription, deliveries.c.delivery_id
+    ).where(
+        deliveries.c.owner.in_(owners),
+        deliveries.c.account == account,
+        deliveries.c.event_id == event_id,
+    )
+    async with reading(engine) as db:
+        rows = (await db.execute(query)).all()
+    return {f"{it.owner}/subscriptions/{it.subscription}": str(it.delivery_id) for it in rows}

@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 from dispatch_service.bodies import Bodies, new_body, render_bodies
 from dispatch_service.committer import GroupCommitter
-from dispatch_service.deliveries import lifetime
+from dispatch_service.deliveries import Trigger, lifetime
 from dispatch_service.errors import EventIdReused, EventInvalid
-from dispatch_service.event_store import content_hash, handed_over, new_event, stored_event
+from dispatch_service.event_store import content_hash, find, handed_over, new_event
 from dispatch_service.ids import new_id
 from dispatch_service.lanes import Lanes
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.payloads import check
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent, Receipt
-from dispatch_service.routing import Facts, match, read_facts
+from dispatch_service.routing import match, read_facts
+from dispatch_service.sample_events import resource_of_test
 from dispatch_service.sealing import DayKeys, Sealer
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 from shipedge.webhooks.events.v1 import event_pb2
@@ -39,6 +40,17 @@ class Prepared:
 
     event: NewEvent
     handover: Sequence[tuple[Claimed, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """
+    Why deliveries are made; those *in_memory* are handed over where there is a place.
+    """
+
+    trigger: Trigger = Trigger.EVENT
+    requested_by: str | None = None
+    in_memory: bool = True
 
 
 class Intake:
@@ -89,7 +101,8 @@ class Intake:
         stored = new_event(event, facts, sealer, matched=self._subscriptions.complete)
         if not self._subscriptions.complete:
             return Prepared(stored, ())
-        return self._follow(event, facts, stored, sealer, in_memory=True)
+        wanting = match(facts, self._subscriptions).subscriptions
+        return self._follow(event, stored, wanting, sealer, Cause())
 
     def prepare_late(self, event: event_pb2.Event, sealer: Sealer) -> NewEvent:
         """
@@ -97,20 +110,35 @@ class Intake:
         """
         facts = read_facts(event)
         stored = new_event(event, facts, sealer, matched=True)
-        return self._follow(event, facts, stored, sealer, in_memory=False).event
+        wanting = match(facts, self._subscriptions).subscriptions
+        return self._follow(event, stored, wanting, sealer, Cause(in_memory=False)).event
+
+    async def accept_test(
+        self, event: event_pb2.Event, subscription: Subscription, requested_by: str
+    ) -> Receipt:
+        """
+        Commit a sample *event* with one delivery, to *subscription*, whatever its filter says.
+
+        Raises `BacklogFull`, `StoreUnavailable`.
+        """
+        self._committer.check_room(1)
+        sealer = await self._keys.today()
+        facts = replace(read_facts(event), resource=resource_of_test(event))
+        stored = new_event(event, facts, sealer, matched=True)
+        cause = Cause(Trigger.TEST, requested_by)
+        prepared = self._follow(event, stored, [subscription], sealer, cause)
+        return await self._committer.submit(prepared.event, prepared.handover)
 
     def _follow(
         self,
         event: event_pb2.Event,
-        facts: Facts,
         stored: NewEvent,
+        subscriptions: Sequence[Subscription],
         sealer: Sealer,
-        *,
-        in_memory: bool,
+        cause: Cause,
     ) -> Prepared:
-        subscriptions = match(facts, self._subscriptions).subscriptions
         bodies = render_bodies(event, subscriptions)
-        deliveries = [self._delivery(it, bodies, in_memory=in_memory) for it in subscriptions]
+        deliveries = [self._delivery(it, bodies, cause) for it in subscriptions]
         return Prepared(
             replace(
                 stored,
@@ -124,9 +152,7 @@ class Intake:
             ],
         )
 
-    def _delivery(
-        self, subscription: Subscription, bodies: Bodies, *, in_memory: bool
-    ) -> NewDelivery:
+    def _delivery(self, subscription: Subscription, bodies: Bodies, cause: Cause) -> NewDelivery:
         endpoint = subscription.endpoint
         failed = bodies.failed(subscription.event_type, subscription.payload_version)
         return NewDelivery(
@@ -139,7 +165,11 @@ class Intake:
             url_shown=subscription.url_shown,
             url_hash=subscription.url_hash,
             lifetime=lifetime(self._subscriptions.schedule_of(subscription)),
-            leased=in_memory and not failed and self._lanes.reserve((subscription.owner, endpoint)),
+            leased=cause.in_memory
+            and not failed
+            and self._lanes.reserve((subscription.owner, endpoint)),
+            trigger=cause.trigger,
+            requested_by=cause.requested_by,
             failure_kind=FailureKind.RENDER if failed else None,
         )
 
@@ -160,6 +190,6 @@ class Intake:
         """
         Raise `EventIdReused` unless the stored event says the same in other bytes.
         """
-        stored = await stored_event(self._engine, self._keys, event.account_id, event.event_id)
-        if stored != event:
+        stored = await find(self._engine, self._keys, event.account_id, event.event_id)
+        if stored is None or stored.event != event:
             raise EventIdReused(event.account_id, event.event_id)

@@ -10,7 +10,6 @@ import hmac
 from collections.abc import Iterable
 from datetime import datetime
 
-from dispatch_service.deliveries import Trigger
 from dispatch_service.exchanges import OutboundRequest
 from dispatch_service.ids import DELIVERY_PREFIX
 from dispatch_service.queue import Claimed
@@ -111,6 +110,6 @@ def _described(claimed: Claimed) -> tuple[tuple[bytes, bytes], ...]:
         (b"X-Shipedge-Occurred-At", occurred_at.encode()),
         (b"X-Shipedge-Sequence", b"%d" % claimed.sequence),
     )
-    if claimed.trigger is Trigger.TEST:
+    if claimed.test:
         return (*described, (b"X-Shipedge-Test", b"true"))
     return described

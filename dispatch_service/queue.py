@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from dispatch_service.deliveries import State, Transition, Trigger
+from dispatch_service.deliveries import TEST_RESOURCES, State, Transition, Trigger
 
 EventKey = tuple[int, str]
 """
@@ -144,6 +144,13 @@ class Claimed:
         The lane that it goes through.
         """
         return (self.owner, self.endpoint)
+
+    @property
+    def test(self) -> bool:
+        """
+        Whether it carries a sample that somebody asked for.
+        """
+        return self.resource.startswith(TEST_RESOURCES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

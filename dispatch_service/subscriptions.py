@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
 from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Subscription:
     max_concurrency: int
     rate_limit: int
     create_time: datetime
+    update_time: datetime
 
     @property
     def name(self) -> str:
@@ -143,6 +145,7 @@ def compile_subscription(
         max_concurrency=message.max_concurrency,
         rate_limit=message.rate_limit,
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
+        update_time=message.update_time.ToDatetime(tzinfo=UTC),
     )
 
 
@@ -218,6 +221,13 @@ class SubscriptionIndex:
         Return the subscriptions of *owner* for *event_type*, Inactive ones too.
         """
         return tuple(self._live.get((owner, event_type), {}).values())
+
+    def of_owner(self, owner: str) -> Iterator[Subscription]:
+        """
+        Yield the subscriptions of *owner* that are not deleted.
+        """
+        for event_type in CATALOGUE.event_types:
+            yield from self.wanting(owner, event_type)
 
     def settings(self, owner: str) -> OwnerSettings:
         """

@@ -144,6 +144,7 @@ class Worker:
             outcome,
             state=claimed.state,
             step=claimed.step,
-            schedule=self._subscriptions.schedule_of(subscription),
+            # A test answers at once: it is not tried again for days.
+            schedule=() if claimed.test else self._subscriptions.schedule_of(subscription),
             chance=random.random(),  # noqa: S311 - jitter is no secret
         )

@@ -138,6 +138,7 @@ def subscription(**over: Any) -> Subscription:
         "max_concurrency": 0,
         "rate_limit": 0,
         "create_time": NOW,
+        "update_time": NOW,
     }
     return Subscription(**(values | over))
 

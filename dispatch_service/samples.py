@@ -1,0 +1,67 @@
+"""
+Sending a sample to one subscription, through the same queue as everything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dispatch_service.convert import delivery_name
+from dispatch_service.errors import RequestIdReused, SubscriptionInactive, SubscriptionNotFound
+from dispatch_service.event_store import deliveries_of
+from dispatch_service.ids import new_id
+from dispatch_service.intake import Intake
+from dispatch_service.sample_events import sample_event
+from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+METHOD = "SendTestEvent"
+
+
+class Samples:
+    """
+    Sends samples. *clock* gives the time at which they say that they happened.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        subscriptions: SubscriptionIndex,
+        intake: Intake,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._subscriptions = subscriptions
+        self._intake = intake
+        self._clock = clock
+
+    async def send(self, name: str, request_id: str, requested_by: str) -> str:
+        """
+        Send the sample of its event type to the subscription *name*; return the delivery.
+
+        The id of the event is made of *request_id*, a UUID, so a call that is
+        repeated with it finds the first one's delivery. Raises
+        `SubscriptionNotFound`, `SubscriptionInactive`, `RequestIdReused`.
+        """
+        subscription = self._wanted(name)
+        test_id = request_id.replace("-", "").lower() or new_id()
+        event = sample_event(subscription, test_id, self._clock())
+        await self._intake.accept_test(event, subscription, requested_by)
+        made = await deliveries_of(
+            self._engine, [subscription.owner], event.account_id, event.event_id
+        )
+        if name not in made:
+            raise RequestIdReused(METHOD)
+        return delivery_name(subscription.owner, made[name])
+
+    def _wanted(self, name: str) -> Subscription:
+        subscription = self._subscriptions.by_name.get(name)
+        if subscription is None or subscription.deleted:
+            raise SubscriptionNotFound(name)
+        if not subscription.active:
+            raise SubscriptionInactive(name)
+        return subscription
