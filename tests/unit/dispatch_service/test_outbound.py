@@ -5,12 +5,12 @@ The request of an attempt.
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from standardwebhooks import Webhook
 
-from dispatch_service.deliveries import Trigger
 from dispatch_service.outbound import MASK, build, shown_headers, sign
 from dispatch_service.subscriptions import SigningKey
 from tests.dispatch_factories import claimed, subscription
@@ -95,7 +95,9 @@ def test_test_events_are_marked() -> None:
     """
     A test says so in a header.
     """
-    request = build(claimed(trigger=Trigger.TEST), subscription(), BODY, now=NOW, deadline=10)
+    request = build(
+        replace(claimed(), resource="tests/test_1"), subscription(), BODY, now=NOW, deadline=10
+    )
 
     assert (b"X-Shipedge-Test", b"true") in request.headers
 

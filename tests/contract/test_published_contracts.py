@@ -1,0 +1,110 @@
+"""
+What is published of the payload contracts: complete, current, and usable by
+whoever has only the files.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from dispatch_service.payloads import CONTRACTS, example_body, schema
+from dispatch_service.published_contracts.__main__ import check, main
+from dispatch_service.published_contracts.bundle import bundle
+from shipedge.webhooks.payload_contracts import compact, published
+
+FILES = dict(bundle())
+
+
+@pytest.mark.parametrize(("event_type", "version"), CONTRACTS)
+def test_files_say_what_is_rendered(event_type: str, version: str) -> None:
+    """
+    The files beside the stubs hold the schema and the example byte for byte.
+    """
+    found = published(event_type)[version]
+    assert compact(found.example).encode() == example_body(event_type, version)
+    assert json.loads(compact(found.json_schema)) == schema(event_type, version)
+
+
+def test_files_and_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Whoever changes a contract writes the files anew.
+    """
+    assert check() == 0, capsys.readouterr().err
+
+
+def test_unknown_event_type_has_no_file() -> None:
+    """
+    A name from outside never becomes a path.
+    """
+    with pytest.raises(LookupError):
+        published("../../orders/shipped")
+
+
+@pytest.mark.parametrize(("event_type", "version"), CONTRACTS)
+def test_bundle_holds_schema_and_example(event_type: str, version: str) -> None:
+    """
+    Each example of the bundle satisfies its schema.
+    """
+    name = f"{event_type.replace('/', '_')}_{version}"
+    described = json.loads(FILES[f"schemas/{name}.json"])
+    jsonschema.Draft202012Validator.check_schema(described)
+    jsonschema.validate(json.loads(FILES[f"examples/{name}.json"]), described)
+
+
+def references(part: Any) -> list[str]:
+    """
+    Collect all references of a document.
+    """
+    if isinstance(part, dict):
+        own = [part["$ref"]] if "$ref" in part else []
+        return own + [it for value in part.values() for it in references(value)]
+    return [it for value in part for it in references(value)] if isinstance(part, list) else []
+
+
+def test_asyncapi_refers_to_what_is_there() -> None:
+    """
+    Every reference of the AsyncAPI document leads somewhere.
+    """
+    document = json.loads(FILES["asyncapi.json"])
+    assert document["asyncapi"] == "3.0.0"
+    found = references(document)
+    assert len(found) >= 4 * len(CONTRACTS)
+    for reference in found:
+        if not reference.startswith("#/"):
+            assert reference in FILES
+            continue
+        place = document
+        for step in reference[2:].split("/"):
+            place = place[step]
+
+
+def test_asyncapi_has_every_contract() -> None:
+    """
+    Each payload version is a message, named as `event` says, and sent by one operation.
+    """
+    document = json.loads(FILES["asyncapi.json"])
+    messages = document["components"]["messages"]
+    assert {it["name"] for it in messages.values()} == {
+        contract.wire_name for contract in CONTRACTS.values()
+    }
+    assert len(document["operations"]) == len(CONTRACTS)
+    assert {it["action"] for it in document["operations"].values()} == {"send"}
+
+
+def test_bundle_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    One command writes the bundle into a folder.
+    """
+    monkeypatch.setattr("sys.argv", ["published_contracts", "bundle", str(tmp_path / "out")])
+    assert main() == 0
+    written = {
+        str(path.relative_to(tmp_path / "out"))
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file()
+    }
+    assert written == set(FILES)

@@ -1,0 +1,257 @@
+"""
+What developers ask of payloads, from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import Any
+
+import grpc
+import jsonschema
+import pytest
+
+from dispatch_service.payloads import CONTRACTS, example_body, example_event
+from shipedge.webhooks.config.v1 import config_service_pb2, event_type_pb2
+from shipedge.webhooks.dispatch.v1 import delivery_pb2, payload_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
+from shipedge.webhooks.rpc.status import read_error
+from tests.e2e.pair import DISPATCH, Pair, Subscription, eventually
+from tests.e2e.test_pair import settled, shipped
+from tests.integration.receivers import Receiver
+
+pytestmark = pytest.mark.anyio
+
+Verdict = pb.Explanation.Verdict
+Kind = pb.FieldDifference.Kind
+
+
+def payloads(pair: Pair) -> Any:
+    """
+    Return a client of the payload service.
+    """
+    return payload_service_pb2_grpc.PayloadServiceStub(pair.channels[DISPATCH])
+
+
+async def refused(call: Any) -> Any:
+    """
+    Return the error that a call ends with.
+    """
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return read_error(raised.value)
+
+
+async def explained(pair: Pair, event_id: str, **more: Any) -> dict[str, pb.Explanation]:
+    """
+    Explain an event of account 100, by the ids of the subscriptions.
+    """
+    request = pb.ExplainEventRequest(name=f"accounts/100/events/{event_id}", **more)
+    answer = await payloads(pair).ExplainEvent(request)
+    return {it.subscription.rpartition("/")[2]: it for it in answer.explanations}
+
+
+async def test_event_types_come_with_schema_and_example(pair: Pair) -> None:
+    """
+    What is published of every payload version is what is rendered.
+    """
+    listed = await pair.config.ListEventTypes(
+        config_service_pb2.ListEventTypesRequest(page_size=1000)
+    )
+    seen = 0
+    for it in listed.event_types:
+        got: event_type_pb2.EventType = await pair.config.GetEventType(
+            config_service_pb2.GetEventTypeRequest(name=it.name)
+        )
+        for version in got.payload_versions:
+            example = json.loads(version.example)
+            jsonschema.validate(example, json.loads(version.json_schema))
+            assert version.example.encode() == example_body(it.event_type, version.version)
+            assert example["event"] == version.wire_name
+            seen += 1
+    assert seen == len(CONTRACTS)
+
+
+async def test_preview_is_what_is_sent(pair: Pair, receiver: Receiver) -> None:
+    """
+    The bytes of a preview are those that the receiver gets, and satisfy the schema.
+    """
+    event = shipped("previewed")
+    preview = await payloads(pair).PreviewPayload(
+        pb.PreviewPayloadRequest(event=event, event_type="orders/shipped", payload_version="v3")
+    )
+    jsonschema.validate(json.loads(preview.body), json.loads(preview.json_schema))
+    assert preview.text.encode() == preview.body
+    assert not preview.large
+
+    await subscribed(pair, receiver, "orders/shipped", "v3")
+    await pair.publish(event)
+    await eventually(lambda: preview.body in [it.body for it in receiver.requests])
+
+
+async def subscribed(pair: Pair, receiver: Receiver, event_type: str, version: str) -> Subscription:
+    """
+    Create a subscription and wait until the dispatch service knows it.
+    """
+    made = await pair.subscribe(receiver.url, event_type, version)
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                await payloads(pair).SendTestEvent(pb.SendTestEventRequest(subscription=made.name))
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.05)
+            else:
+                return made
+
+
+async def test_preview_says_what_is_wrong(pair: Pair) -> None:
+    """
+    A bad event, an unknown type or version, an event that does not raise the
+    type: each is refused with what is allowed.
+    """
+    event = shipped("refused")
+    preview = payloads(pair).PreviewPayload
+
+    def asked(event_type: str, version: str) -> pb.PreviewPayloadRequest:
+        return pb.PreviewPayloadRequest(event=event, event_type=event_type, payload_version=version)
+
+    assert (await refused(preview(asked("orders/sent", "v1")))).reason == "EVENT_TYPE_UNKNOWN"
+    version = await refused(preview(asked("orders/shipped", "v9")))
+    assert (version.reason, version.metadata["offered"]) == (
+        "PAYLOAD_VERSION_UNKNOWN",
+        "v1, v2, v3",
+    )
+    other = await refused(preview(asked("orders/canceled", "v1")))
+    assert (other.code, other.reason) == ("FAILED_PRECONDITION", "EVENT_TYPE_NOT_RAISED")
+    event.order_status_changed.order.id = 0
+    bad = await refused(preview(asked("orders/shipped", "v1")))
+    assert (bad.reason, bad.faults[0].field) == (
+        "EVENT_INVALID",
+        "event.order_status_changed.order.id",
+    )
+
+
+async def test_versions_are_compared_on_the_customers_event(pair: Pair) -> None:
+    """
+    The difference between versions shows the values of the event that was given.
+    """
+    event = shipped("compared")
+    event.order_status_changed.order.number = "ORD-777"
+    request = pb.DiffPayloadVersionsRequest(
+        event=event, event_type="orders/shipped", from_version="v2", to_version="v3"
+    )
+    answer = await payloads(pair).DiffPayloadVersions(request)
+    number = next(it for it in answer.differences if it.from_path == "order_number")
+    assert number.kind == Kind.KIND_RENAMED
+    assert number.to_path == "data.order.number"
+    assert number.from_value == number.to_value == '"ORD-777"'
+    assert json.loads(answer.from_text)["order_number"] == "ORD-777"
+
+    request.ClearField("event")
+    example = await payloads(pair).DiffPayloadVersions(request)
+    assert example.from_text.encode() == example_body("orders/shipped", "v2")
+
+
+@pytest.mark.parametrize("owner", ["accounts/100", "warehouses/wh1"])
+async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) -> None:
+    """
+    A sample goes to one subscription, past its filter, marked in header and log.
+    """
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2", owner=owner)
+    await pair.subscribe(receiver.url, "orders/shipped", "v1", owner=owner)
+    request = pb.SendTestEventRequest(subscription=made.name, request_id=str(uuid.uuid4()))
+    async with asyncio.timeout(30):
+        while True:
+            try:
+                sent = await payloads(pair).SendTestEvent(request)
+            except grpc.aio.AioRpcError:
+                await asyncio.sleep(0.05)
+            else:
+                break
+    again = await payloads(pair).SendTestEvent(request)
+
+    assert again.delivery == sent.delivery
+    await eventually(lambda: len(receiver.requests) == 1)
+    (received,) = receiver.requests
+    assert received.headers["x-shipedge-test"] == "true"
+    assert json.loads(received.body)["event"] == "orders/shipped_v2"
+    async with asyncio.timeout(30):
+        while not (logged := await pair.attempts(owner)):
+            await asyncio.sleep(0.05)
+    assert [it.trigger for it in logged] == [type(logged[0]).TRIGGER_TEST]
+    (delivery,) = await pair.log_of(owner)
+    assert (delivery.name, delivery.test) == (sent.delivery, True)
+
+
+async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Receiver) -> None:
+    """
+    An Inactive or unknown subscription gets no sample.
+    """
+    made = await subscribed(pair, receiver, "orders/shipped", "v2")
+    await pair.set_status(made.name, Subscription.STATUS_INACTIVE)
+    request = pb.SendTestEventRequest(subscription=made.name)
+    await asyncio.sleep(1)
+    assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_INACTIVE"
+    request.subscription = "accounts/100/subscriptions/nobody"
+    assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_NOT_FOUND"
+
+
+async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
+    """
+    For each subscription: the delivery, or the precise reason why there is none.
+    """
+    sent = await subscribed(pair, receiver, "orders/shipped", "v2")
+    other = await subscribed(pair, receiver, "orders/canceled", "v2")
+    inactive = await subscribed(pair, receiver, "orders/shipped", "v1")
+    await pair.set_status(inactive.name, Subscription.STATUS_INACTIVE)
+    await asyncio.sleep(1)
+    await pair.publish(shipped("to-explain"))
+    await settled(pair, delivery_pb2.Delivery.STATE_SUCCEEDED)
+    later = await subscribed(pair, receiver, "orders/shipped", "v3")
+
+    found = await explained(pair, "to-explain")
+
+    verdicts = {
+        name: found[it.name.rpartition("/")[2]].verdict
+        for name, it in {"sent": sent, "other": other, "inactive": inactive, "later": later}.items()
+    }
+    assert verdicts == {
+        "sent": Verdict.VERDICT_SENT,
+        "other": Verdict.VERDICT_EVENT_TYPE_DIFFERS,
+        "inactive": Verdict.VERDICT_INACTIVE,
+        "later": Verdict.VERDICT_CREATED_LATER,
+    }
+    assert found[sent.name.rpartition("/")[2]].delivery in {it.name for it in await pair.log_of()}
+    only = await explained(pair, "to-explain", subscription=other.name)
+    assert len(only) == 1
+    request = pb.ExplainEventRequest(name="accounts/100/events/to-explain", page_size=3)
+    first = await payloads(pair).ExplainEvent(request)
+    request.page_token = first.next_page_token
+    second = await payloads(pair).ExplainEvent(request)
+    assert (len(first.explanations), len(second.explanations)) == (3, 1)
+    assert second.next_page_token == ""
+    assert "orders/shipped" in first.event_types
+
+
+async def test_unknown_event_is_not_found(pair: Pair) -> None:
+    """
+    There is nothing to explain of an event that was never accepted.
+    """
+    request = pb.ExplainEventRequest(name="accounts/100/events/nothing")
+    assert (await refused(payloads(pair).ExplainEvent(request))).reason == "EVENT_NOT_FOUND"
+
+
+async def test_every_example_raises_its_event_type(pair: Pair) -> None:
+    """
+    The example of each event type can be previewed in each of its versions.
+    """
+    for event_type, version in CONTRACTS:
+        if event_type.startswith("webhooks/"):
+            continue
+        await payloads(pair).PreviewPayload(
+            pb.PreviewPayloadRequest(
+                event=example_event(event_type), event_type=event_type, payload_version=version
+            )
+        )
