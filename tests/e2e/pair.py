@@ -146,6 +146,15 @@ class Pair:
         )
         return list((await self.deliveries.ListAttempts(request)).attempts)
 
+    async def all_attempts(self, owner: str = "accounts/100") -> list[attempt_pb2.Attempt]:
+        """
+        Return the log of an owner, of up to a thousand attempts.
+        """
+        request = delivery_service_pb2.ListAttemptsRequest(
+            parent=f"{owner}/deliveries/-", page_size=1000
+        )
+        return list((await self.deliveries.ListAttempts(request)).attempts)
+
     async def log_of(self, owner: str = "accounts/100") -> list[delivery_pb2.Delivery]:
         """
         Return the deliveries of an owner.

@@ -1,0 +1,183 @@
+"""
+The receivers that the specification prints, run for real: whoever copied them
+gets bodies that they understand.
+
+PHP and Node come from the machine; Express is installed here, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dispatch_service.payloads import CONTRACTS
+from shipedge.webhooks.config.v1 import account_settings_pb2, config_service_pb2
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, payload_service_pb2
+from shipedge.webhooks.events.v1 import catalogue_pb2
+from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
+from tests.databases import free_port
+from tests.e2e.pair import Pair, Subscription
+from tests.e2e.test_payload_service import payloads
+
+pytestmark = pytest.mark.anyio
+
+SAMPLES = Path(__file__).parent / "sample_receivers"
+BUILD = Path(__file__).parents[2] / "build" / "sample_receivers"
+OWNER = "accounts/100"
+
+OWN = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
+ORDERS = [key for key in OWN if key[0].startswith("orders/")]
+
+_FILTERS: dict[int, dict[str, Any]] = {
+    catalogue_pb2.FILTER_KIND_STATUSES: {"statuses": ["shipped"]},
+    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: {"shipping_methods": ["Ground"]},
+    catalogue_pb2.FILTER_KIND_STORE_IDS: {"store_ids": [12]},
+    catalogue_pb2.FILTER_KIND_ORDER_TYPES: {"order_types": ["retail"]},
+    catalogue_pb2.FILTER_KIND_SKUS: {"skus": ["PROD-001"]},
+}
+
+
+def program(name: str) -> str:
+    """
+    Find a program of the machine; skip, saying so, where there is none.
+    """
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"SAMPLE RECEIVER NOT RUN: {name} is not installed on this machine")
+    return found
+
+
+@pytest.fixture(scope="module")
+def modules() -> Path:
+    """
+    Install Express once; skip, saying so, where that is not possible.
+    """
+    npm = program("npm")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    shutil.copy(SAMPLES / "package.json", BUILD)
+    if not (BUILD / "node_modules" / "express").exists():
+        arguments = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
+        done = subprocess.run([npm, *arguments], cwd=BUILD, capture_output=True, check=False)
+        if done.returncode != 0:
+            pytest.skip("SAMPLE RECEIVER NOT RUN: npm could not install Express")
+    return BUILD / "node_modules"
+
+
+@asynccontextmanager
+async def running(port: int, *command: str, **environment: str) -> AsyncIterator[list[str]]:
+    """
+    Run a receiver until the block ends; yield the lines that it logs.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    lines: list[str] = []
+    reader = asyncio.create_task(_read(child, lines))
+    try:
+        async with asyncio.timeout(30):
+            while not _listens(port):
+                await asyncio.sleep(0.05)
+        yield lines
+    finally:
+        child.terminate()
+        await child.wait()
+        await reader
+
+
+async def _read(child: asyncio.subprocess.Process, lines: list[str]) -> None:
+    assert child.stdout is not None
+    while line := await child.stdout.readline():
+        lines.append(line.decode().strip())
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _wanted(event_type: EventType, version: str, url: str) -> Subscription:
+    return Subscription(
+        event_type=event_type.event_type,
+        payload_version=version,
+        url=url,
+        status=Subscription.STATUS_ACTIVE,
+        filter=_FILTERS.get(event_type.filter_kind, {}),  # type: ignore[arg-type] # as a mapping
+    )
+
+
+async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> Iterator[str]:
+    """
+    Subscribe to payload versions; return the names when the dispatch service knows them.
+    """
+    await pair.config.UpdateAccountSettings(
+        config_service_pb2.UpdateAccountSettingsRequest(
+            settings=account_settings_pb2.AccountSettings(
+                name=f"{OWNER}/settings",
+                features=[catalogue_pb2.ACCOUNT_FEATURE_INVENTORY_MIRROR],
+            )
+        )
+    )
+    made = [
+        await pair.config.CreateSubscription(
+            config_service_pb2.CreateSubscriptionRequest(
+                parent=OWNER,
+                subscription=_wanted(CATALOGUE.event_types[event_type], version, url),
+            )
+        )
+        for event_type, version in keys
+    ]
+    await asyncio.sleep(1)
+    return iter([it.name for it in made])
+
+
+async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> None:
+    """
+    Send the sample of every payload version and see each answered with 200.
+    """
+    for name in await _subscribe(pair, url, keys):
+        request = payload_service_pb2.SendTestEventRequest(subscription=name)
+        await payloads(pair).SendTestEvent(request)
+    attempts: list[attempt_pb2.Attempt] = []
+    async with asyncio.timeout(60):
+        while len(attempts) < len(keys):
+            await asyncio.sleep(0.1)
+            attempts = await pair.all_attempts(OWNER)
+    refused = [(it.event_type, it.payload_version) for it in attempts if it.response_code != 200]
+    assert refused == []
+    assert {(it.event_type, it.payload_version) for it in attempts} == set(keys)
+    states = {it.state for it in await pair.log_of(OWNER)}
+    assert states == {delivery_pb2.Delivery.STATE_SUCCEEDED}
+
+
+async def test_php_sample_confirms_everything(pair: Pair) -> None:
+    """
+    The PHP receiver answers 200 to all 102 and works with the two that it knows.
+    """
+    port = free_port()
+    command = [program("php"), "-S", f"127.0.0.1:{port}", str(SAMPLES / "prelude.php")]
+    async with running(port, *command) as lines:
+        await _all_confirmed(pair, f"http://127.0.0.1:{port}/webhook_handler.php", OWN)
+    log = "\n".join(lines)
+    assert 'updateOrderStatus [12345,"shipped","1Z999AA10123456784"]' in log
+    assert 'sendCustomerNotification ["ORD-001","1Z999AA10123456784"]' in log
+    assert 'updateInventory ["PROD-001",' in log
+
+
+async def test_node_sample_confirms_every_order(pair: Pair, modules: Path) -> None:
+    """
+    The Express receiver answers 200 to every event of orders.
+    """
+    port = free_port()
+    command = [program("node"), "-r", str(SAMPLES / "prelude.js")]
+    environment = {"PORT": str(port), "NODE_PATH": str(modules)}
+    async with running(port, *command, str(SAMPLES / "webhook_handler.js"), **environment) as lines:
+        await _all_confirmed(pair, f"http://127.0.0.1:{port}/webhooks/order-shipped", ORDERS)
+    assert 'updateOrderStatus [12345,"shipped","1Z999AA10123456784"]' in "\n".join(lines)
