@@ -7,7 +7,7 @@ MINUTES ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help install run demo test unit integration contract e2e check fmt lint types layers \
-        contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
+        bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -37,6 +37,11 @@ integration: $(STAMP) ## Run the tests against databases, servers and receivers.
 
 e2e: $(STAMP) ## Run the tests that start both services.
 	@$(BIN)/python -m pytest tests/e2e
+
+##@ Measure
+
+bench-rendering: $(STAMP) ## Measure what rendering costs, for every payload version.
+	@$(BIN)/python -m tests.bench.rendering build/bench_rendering.json
 
 ##@ Keep tidy
 
