@@ -89,7 +89,7 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
         command = command.replace("127.0.0.1:50052", pair.address(DISPATCH))
         return command.replace(URL, receiver.url).replace("$DELIVERY", delivery)
 
-    services, types, create, publish, log, body, resend = commands()
+    services, types, create, publish, log, body, resend, why = commands()
 
     assert "shipedge.webhooks.config.v1.ConfigService" in await run(ready(services))
     assert "orders/shipped_v3" in await run(ready(types))
@@ -106,6 +106,8 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
     await run(ready(resend))
     await eventually(lambda: len(receiver.requests) == 2)
     assert receiver.requests[1].body == sent
+    (explanation,) = json.loads(await run(ready(why)))["explanations"]
+    assert (explanation["verdict"], explanation["delivery"]) == ("VERDICT_SENT", delivery)
 
 
 async def test_documented_body(pair: Pair, receiver: Receiver) -> None:
