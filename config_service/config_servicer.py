@@ -1,6 +1,6 @@
 """
-The configuration over the wire: what subscriptions need is in
-`subscription_methods`, the rest is here.
+The configuration over the wire: subscriptions are in `subscription_methods`,
+what they refer to in `credential_methods`, the rest is here.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from config_service import account_settings, settings_store
 from config_service.changes import audit, differences, shown_fields
+from config_service.credential_methods import CredentialMethods
 from config_service.errors import EtagMismatch, EventTypeNotFound
-from config_service.subscription_methods import SubscriptionMethods
 from shipedge.webhooks.config.v1 import (
     account_settings_pb2,
     config_service_pb2,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class ConfigServicer(SubscriptionMethods):
+class ConfigServicer(CredentialMethods):
     """
     Serves `ConfigService`. Methods that are not here are not in this release.
     """

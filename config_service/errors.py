@@ -63,6 +63,80 @@ class FeatureMissing(FailedPrecondition):
         )
 
 
+class CredentialNotFound(NotFound):
+    """
+    There is no such credential.
+    """
+
+    reason = "CREDENTIAL_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no credential {name}.", name=name)
+
+
+class CredentialExists(AlreadyExists):
+    """
+    There is a credential of that name.
+    """
+
+    reason = "CREDENTIAL_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a credential {name} already.", name=name)
+
+
+class CredentialInUse(FailedPrecondition):
+    """
+    Subscriptions use the credential.
+    """
+
+    reason = "CREDENTIAL_IN_USE"
+
+    def __init__(self, name: str, subscriptions: int) -> None:
+        super().__init__(
+            f"{subscriptions} subscriptions use {name}.",
+            name=name,
+            subscriptions=str(subscriptions),
+        )
+
+
+class ClientCertificateNotFound(NotFound):
+    """
+    There is no such client certificate.
+    """
+
+    reason = "CLIENT_CERTIFICATE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no client certificate {name}.", name=name)
+
+
+class ClientCertificateExists(AlreadyExists):
+    """
+    There is a client certificate of that name.
+    """
+
+    reason = "CLIENT_CERTIFICATE_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a client certificate {name} already.", name=name)
+
+
+class ClientCertificateInUse(FailedPrecondition):
+    """
+    Subscriptions use the client certificate.
+    """
+
+    reason = "CLIENT_CERTIFICATE_IN_USE"
+
+    def __init__(self, name: str, subscriptions: int) -> None:
+        super().__init__(
+            f"{subscriptions} subscriptions use {name}.",
+            name=name,
+            subscriptions=str(subscriptions),
+        )
+
+
 class EventTypeNotFound(NotFound):
     """
     There is no event type of that name.

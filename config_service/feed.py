@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from config_service import settings_store, subscription_store
+from config_service import owned_resources, settings_store, subscription_store
 from config_service.errors import RevisionCompacted
+from config_service.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind
 from config_service.schema import feed_items, feed_state, owner_settings, subscriptions
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 from shipedge.webhooks.rpc.uncut import uncut
@@ -134,6 +135,8 @@ async def _changes(db: AsyncConnection, items: Sequence[Any], ring: KeyRing) -> 
     found: dict[str, FeedChange] = {}
     await _load_subscriptions(db, _names(items, subscription_store.KIND), ring, found)
     await _load_settings(db, _names(items, settings_store.KIND), found)
+    for kind in (CREDENTIAL, CLIENT_CERTIFICATE):
+        await _load_owned(db, kind, _names(items, kind.name), ring, found)
     changes = []
     for item in items:
         change = found.get(item.name) or FeedChange(deleted_name=item.name)
@@ -157,6 +160,22 @@ async def _load_subscriptions(
     rows = (await db.execute(sa.select(subscriptions).where(columns.in_(keys), live))).all()
     for message in await subscription_store.messages(db, rows, ring):
         found[message.name] = FeedChange(subscription=message)
+
+
+async def _load_owned(
+    db: AsyncConnection,
+    kind: Kind,
+    names: Sequence[str],
+    ring: KeyRing,
+    found: dict[str, FeedChange],
+) -> None:
+    if not names:
+        return
+    keys = [tuple(name.split(f"/{kind.collection}/")) for name in names]
+    columns = sa.tuple_(kind.table.c.owner, kind.id_column)
+    for row in await db.execute(sa.select(kind.table).where(columns.in_(keys))):
+        message = owned_resources.message_of(kind, row, ring)
+        found[message.name] = FeedChange(**{kind.name: message})
 
 
 async def _load_settings(

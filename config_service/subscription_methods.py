@@ -182,6 +182,7 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
             row = await self._found(db, name)
             if row.delete_time is None:
                 raise SubscriptionNotDeleted(request.name)
+            await self._check_references(db, stored_config(row, self._store.sealing.ring))
             await subscription_store.update(db, row, {"delete_time": None})
             await self._audit(db, name, "UndeleteSubscription", {}, {})
             answer = await self._answer(db, name)
@@ -218,6 +219,9 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
     async def _check(self, db: AsyncConnection, wanted: Subscription, owner: str) -> None:
         features = await settings_store.features_of(db, owner)
         check(wanted, owner, rules=self._store.sealing.rules, features=features)
+        await self._check_references(db, wanted)
+
+    async def _check_references(self, db: AsyncConnection, wanted: Subscription) -> None:
         missing = await subscription_store.missing_references(db, wanted)
         refuse([Fault(field, f"there is no {getattr(wanted, field)}") for field in missing])
 

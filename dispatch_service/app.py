@@ -15,6 +15,7 @@ import structlog
 
 from dispatch_service.claimer import Claimer
 from dispatch_service.committer import GroupCommitter
+from dispatch_service.courier import Courier
 from dispatch_service.delivery_servicer import DeliveryServicer
 from dispatch_service.dialler import Dialler
 from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
@@ -23,6 +24,7 @@ from dispatch_service.intake import Intake
 from dispatch_service.lanes import Lanes
 from dispatch_service.log_filters import url_hash
 from dispatch_service.matcher import Matcher
+from dispatch_service.oauth_tokens import OAuthTokens
 from dispatch_service.payload_servicer import PayloadServicer
 from dispatch_service.publisher_servicer import PublisherServicer
 from dispatch_service.queue import Lease, Queue, Release
@@ -140,9 +142,16 @@ async def _engine(
     lease = Lease(settings.replica_name(), settings.lease)
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
     settler = Settler(queue)
+    transport = _transport(settings, stack)
+    courier = Courier(
+        subscriptions,
+        Sender(transport, clock=utc_now, report=_report),
+        OAuthTokens(transport),
+        deadline=settings.deadline.total_seconds(),
+    )
     worker = Worker(
         subscriptions,
-        _sender(settings, stack),
+        courier,
         settler,
         keys,
         clock=utc_now,
@@ -173,12 +182,12 @@ async def _engine(
     )
 
 
-def _sender(settings: Settings, stack: AsyncExitStack) -> Sender:
+def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
     dialler = Dialler(Resolver(), TlsContexts(authorities), settings.allow_list())
     transport = GuardedTransport(dialler, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
-    return Sender(transport, clock=utc_now, report=_report)
+    return transport
 
 
 def _report(request: OutboundRequest, error: Exception) -> None:

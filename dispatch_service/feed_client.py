@@ -14,13 +14,14 @@ import grpc
 import structlog
 
 from dispatch_service import snapshot_store
+from dispatch_service.credentials import compile_credential, compile_identity
 from dispatch_service.subscriptions import (
     SubscriptionIndex,
     compile_settings,
     compile_subscription,
 )
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules
 from shipedge.webhooks.runtime.database import writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 
@@ -153,10 +154,25 @@ class FeedClient:
             case "account_settings":
                 owner = change.account_settings.name.removesuffix("/settings")
                 self._subscriptions.put_settings(owner, compile_settings(change.account_settings))
+            case "credential":
+                self._remember_credential(change.credential)
+            case "client_certificate":
+                identity = compile_identity(change.client_certificate)
+                self._subscriptions.identities[change.client_certificate.name] = identity
             case "deleted_name":
                 self._subscriptions.remove(change.deleted_name)
             case _:
                 pass
+
+    def _remember_credential(self, credential: credential_pb2.Credential) -> None:
+        try:
+            compiled = compile_credential(credential, self._rules)
+        except (ValueError, UrlRefusedError):
+            # Its deliveries fail with the reason that it is not known here.
+            self._subscriptions.credentials.pop(credential.name, None)
+            log.warning("feed.credential_unusable", name=credential.name)
+        else:
+            self._subscriptions.credentials[credential.name] = compiled
 
     def _hashed(self, url: str) -> bytes:
         return self._ring.keyed_hash("url", url)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.credentials import Header
+from dispatch_service.exchanges import ClientIdentity, OutboundRequest
 from dispatch_service.ids import DELIVERY_PREFIX
 from dispatch_service.queue import Claimed
 from dispatch_service.subscriptions import SigningKey, Subscription
@@ -36,13 +37,21 @@ def webhook_id(claimed: Claimed) -> str:
 
 
 def build(
-    claimed: Claimed, subscription: Subscription, body: bytes, *, now: datetime, deadline: float
+    claimed: Claimed,
+    subscription: Subscription,
+    body: bytes,
+    *,
+    now: datetime,
+    deadline: float,
+    authentication: Sequence[Header] = (),
+    identity: ClientIdentity | None = None,
 ) -> OutboundRequest:
     """
     Build the request of an attempt. *deadline* is in seconds.
 
     Raises `ValueError` for a subscription whose URL cannot be used. Our own
-    headers come last, so that nothing configured can stand in for them.
+    headers come last, so that nothing configured can stand in for them; a
+    header of the *authentication* takes the place of a configured one.
     """
     if subscription.url is None:
         raise ValueError(subscription.url_problem)
@@ -52,7 +61,8 @@ def build(
         owner=claimed.owner,
         url=subscription.url,
         headers=(
-            *_custom(subscription),
+            *_custom(subscription, authentication),
+            *authentication,
             *_CONSTANT,
             *_described(claimed),
             (b"webhook-id", webhook_id(claimed).encode()),
@@ -60,6 +70,7 @@ def build(
             (b"webhook-signature", signature),
         ),
         body=body,
+        identity=identity,
         deadline_seconds=deadline,
     )
 
@@ -82,20 +93,29 @@ def sign(
 
 
 def shown_headers(
-    request: OutboundRequest, subscription: Subscription
+    request: OutboundRequest, subscription: Subscription, authentication: Sequence[Header] = ()
 ) -> tuple[tuple[str, str], ...]:
     """
     Return the headers of a request as the log may show them: what was configured is masked.
     """
-    secret = {name.lower() for name, _ in subscription.headers}
+    secret = {name.lower() for name, _ in subscription.headers} | _lowered(authentication)
     return tuple(
         (name.decode(), MASK if name.decode().lower() in secret else value.decode())
         for name, value in request.headers
     )
 
 
-def _custom(subscription: Subscription) -> Iterable[tuple[bytes, bytes]]:
-    return tuple((name.encode(), value.encode()) for name, value in subscription.headers)
+def _custom(subscription: Subscription, authentication: Sequence[Header]) -> Iterable[Header]:
+    taken = _lowered(authentication)
+    return tuple(
+        (name.encode(), value.encode())
+        for name, value in subscription.headers
+        if name.lower() not in taken
+    )
+
+
+def _lowered(headers: Sequence[Header]) -> set[str]:
+    return {name.decode().lower() for name, _ in headers}
 
 
 def _described(claimed: Claimed) -> tuple[tuple[bytes, bytes], ...]:

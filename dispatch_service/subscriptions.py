@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from dispatch_service.credentials import CompiledCredential
 from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
+from dispatch_service.exchanges import ClientIdentity
 from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
@@ -213,6 +215,8 @@ class SubscriptionIndex:
     received: bool = False
     complete: bool = False
     by_name: dict[str, Subscription] = field(default_factory=dict)
+    credentials: dict[str, CompiledCredential] = field(default_factory=dict)
+    identities: dict[str, ClientIdentity] = field(default_factory=dict)
     _live: dict[tuple[str, str], dict[str, Subscription]] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
 
@@ -247,8 +251,10 @@ class SubscriptionIndex:
 
     def remove(self, name: str) -> None:
         """
-        Forget the subscription *name*, if it is there.
+        Forget the subscription, credential or client certificate *name*, if it is there.
         """
+        self.credentials.pop(name, None)
+        self.identities.pop(name, None)
         old = self.by_name.pop(name, None)
         if old is None:
             return

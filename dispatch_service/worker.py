@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from dispatch_service import deliveries, outbound, outcomes
+from dispatch_service import deliveries, outbound
 from dispatch_service.attempt_log import attempt_record, seal_exchange
+from dispatch_service.courier import Courier
 from dispatch_service.deliveries import Transition
 from dispatch_service.lanes import Ready
 from dispatch_service.outcomes import FailureKind, Outcome
 from dispatch_service.queue import Claimed, Release, Settlement
 from dispatch_service.sealing import DayKeys
-from dispatch_service.sender import Sender
 from dispatch_service.settler import Settler
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 
@@ -75,7 +75,7 @@ class Worker:
     def __init__(
         self,
         subscriptions: SubscriptionIndex,
-        sender: Sender,
+        courier: Courier,
         settler: Settler,
         keys: DayKeys,
         *,
@@ -83,7 +83,7 @@ class Worker:
         deadline: float,
     ) -> None:
         self._subscriptions = subscriptions
-        self._sender = sender
+        self._courier = courier
         self._settler = settler
         self._keys = keys
         self._clock = clock
@@ -119,15 +119,8 @@ class Worker:
     async def _attempt(self, claimed: Claimed, attempt: Attempt) -> None:
         subscription = attempt.subscription
         start_time = self._clock()
-        shown: tuple[tuple[str, str], ...] = ()
-        if subscription.url is None:
-            outcome = outcomes.failed(FailureKind.INVALID_URL, subscription.url_problem)
-        else:
-            request = outbound.build(
-                claimed, subscription, attempt.body, now=start_time, deadline=self._deadline
-            )
-            shown = outbound.shown_headers(request, subscription)
-            outcome = await self._sender.send(request)
+        sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
+        outcome = sent.outcome
         transition = self._decide(claimed, subscription, outcome)
         sealer = await self._keys.today()
         record = attempt_record(
@@ -135,7 +128,7 @@ class Worker:
             subscription,
             outcome,
             start_time=start_time,
-            sealed_exchange=seal_exchange(claimed, shown, outcome, sealer),
+            sealed_exchange=seal_exchange(claimed, sent.shown_headers, outcome, sealer),
         )
         self._settler.settle(Settlement(claimed, transition, record, outcome.status_code))
 
