@@ -12,9 +12,10 @@ import grpc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service import feed
+from config_service import caller_store, feed
+from config_service.admin_servicer import AdminServicer
 from config_service.config_servicer import ConfigServicer
-from config_service.feed_servicer import Bell, FeedServicer
+from config_service.feed_servicer import Bell, FeedServicer, wait
 from config_service.settings import Settings
 from config_service.subscription_methods import Store
 from config_service.subscription_store import Sealing
@@ -24,11 +25,12 @@ from shipedge.webhooks.config.v1 import (
     feed_service_pb2_grpc,
 )
 from shipedge.webhooks.rpc import reflection, server, tls
-from shipedge.webhooks.rpc.callers import development_caller
+from shipedge.webhooks.rpc.caller_directory import CallerDirectory
+from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.runtime.database import check_alive, create_engine, sqlite_file
+from shipedge.webhooks.runtime.database import check_alive, create_engine, reading, sqlite_file
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
 
@@ -38,6 +40,7 @@ SERVICES = (
     "shipedge.webhooks.config.v1.AdminService",
 )
 COMPACT_SECONDS = 3600.0
+CALLERS_SECONDS = 1.0
 FEED_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -55,18 +58,31 @@ async def run(settings: Settings) -> None:
         bell = Bell()
         store = Store(engine, Sealing(settings.key_ring(), settings.url_rules()), bell.ring)
         health = Health(SERVICES, lambda: check_alive(engine))
-        grpc_server = build_server(settings, store, bell, health)
-        await _serve(settings, grpc_server, health, engine)
+        callers = settings.callers()
+        identify = development_caller if callers is None else callers.identify
+        grpc_server = build_server(settings, store, bell, health, identify)
+        tasks = [asyncio.create_task(health.run())]
+        tasks.append(asyncio.create_task(_compact(engine, settings.tombstones)))
+        if callers is not None:
+            await _read_callers(engine, callers)
+            tasks.append(asyncio.create_task(_follow_callers(engine, callers, bell)))
+        await _serve(settings, grpc_server, health, tasks)
 
 
-def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -> grpc.aio.Server:
+def build_server(
+    settings: Settings,
+    store: Store,
+    bell: Bell,
+    health: Health,
+    identify: Identify = development_caller,
+) -> grpc.aio.Server:
     """
     Make the server with all its services.
     """
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[CallInterceptor(development_caller)],
+        interceptors=[CallInterceptor(identify)],
         credentials=None if files is None else tls.server_credentials(*files),
     )
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
@@ -82,7 +98,7 @@ def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -
     )
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        admin_service_pb2_grpc.AdminServiceServicer(),  # type: ignore[abstract] # UNIMPLEMENTED
+        AdminServicer(store, tokens),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
         grpc_server,
     )
     health.add_to(grpc_server)
@@ -92,12 +108,11 @@ def build_server(settings: Settings, store: Store, bell: Bell, health: Health) -
 
 
 async def _serve(
-    settings: Settings, grpc_server: grpc.aio.Server, health: Health, engine: AsyncEngine
+    settings: Settings,
+    grpc_server: grpc.aio.Server,
+    health: Health,
+    tasks: list[asyncio.Task[None]],
 ) -> None:
-    tasks = [
-        asyncio.create_task(health.run()),
-        asyncio.create_task(_compact(engine, settings.tombstones)),
-    ]
     await grpc_server.start()
     await first_ended(stop_signal(), *tasks)
     await health.drain()
@@ -107,6 +122,27 @@ async def _serve(
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     log.info("service.stopped", service="config")
+
+
+async def _read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
+    """
+    Take over the callers of the database.
+    """
+    async with reading(engine) as db:
+        callers.replace(await caller_store.entries(db))
+
+
+async def _follow_callers(engine: AsyncEngine, callers: CallerDirectory, bell: Bell) -> None:
+    """
+    Take over each change of the callers: at once those of this process, soon those of others.
+    """
+    while True:
+        rung = bell.next_ring()
+        try:
+            await _read_callers(engine, callers)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.error("callers.read_failed", error_type=type(error).__name__)
+        await wait(rung, CALLERS_SECONDS)
 
 
 async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:

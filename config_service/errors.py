@@ -137,6 +137,28 @@ class ClientCertificateInUse(FailedPrecondition):
         )
 
 
+class CallerNotFound(NotFound):
+    """
+    There is no such caller.
+    """
+
+    reason = "CALLER_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no caller {name}.", name=name)
+
+
+class CallerExists(AlreadyExists):
+    """
+    There is a caller of that name.
+    """
+
+    reason = "CALLER_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a caller {name} already.", name=name)
+
+
 class EventTypeNotFound(NotFound):
     """
     There is no event type of that name.

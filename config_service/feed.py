@@ -12,10 +12,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from config_service import owned_resources, settings_store, subscription_store
+from config_service import caller_store, owned_resources, settings_store, subscription_store
 from config_service.errors import RevisionCompacted
 from config_service.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind
-from config_service.schema import feed_items, feed_state, owner_settings, subscriptions
+from config_service.schema import callers, feed_items, feed_state, owner_settings, subscriptions
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import after, reading, writing
@@ -135,6 +135,7 @@ async def _changes(db: AsyncConnection, items: Sequence[Any], ring: KeyRing) -> 
     found: dict[str, FeedChange] = {}
     await _load_subscriptions(db, _names(items, subscription_store.KIND), ring, found)
     await _load_settings(db, _names(items, settings_store.KIND), found)
+    await _load_callers(db, _names(items, caller_store.KIND), found)
     for kind in (CREDENTIAL, CLIENT_CERTIFICATE):
         await _load_owned(db, kind, _names(items, kind.name), ring, found)
     changes = []
@@ -176,6 +177,16 @@ async def _load_owned(
     for row in await db.execute(sa.select(kind.table).where(columns.in_(keys))):
         message = owned_resources.message_of(kind, row, ring)
         found[message.name] = FeedChange(**{kind.name: message})
+
+
+async def _load_callers(
+    db: AsyncConnection, names: Sequence[str], found: dict[str, FeedChange]
+) -> None:
+    if not names:
+        return
+    ids = [name.removeprefix("callers/") for name in names]
+    for row in await db.execute(sa.select(callers).where(callers.c.caller_id.in_(ids))):
+        found[f"callers/{row.caller_id}"] = FeedChange(caller=caller_store.feed_caller(row))
 
 
 async def _load_settings(

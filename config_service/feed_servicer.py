@@ -49,7 +49,10 @@ class Bell:
         return self._rung
 
 
-async def _wait(rung: asyncio.Event, seconds: float) -> None:
+async def wait(rung: asyncio.Event, seconds: float) -> None:
+    """
+    Wait until the bell rings, no longer than *seconds*.
+    """
     try:
         async with asyncio.timeout(seconds):
             await rung.wait()
@@ -109,7 +112,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
                 spoke = time.monotonic()
             revision = reached
             if len(changes) < feed.BATCH:
-                await _wait(rung, self._poll_seconds)
+                await wait(rung, self._poll_seconds)
 
     async def ReportEndpointEvents(
         self, request: feed_service_pb2.ReportEndpointEventsRequest, context: Context

@@ -12,6 +12,7 @@ from typing import Any
 from google.protobuf import json_format
 
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
+from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.runtime.keyring import KeyRing, Place
@@ -99,6 +100,14 @@ def normal_url(url: str, rules: UrlRules) -> str:
         return url
 
 
+def shown_url(url: str) -> str:
+    """
+    Return a URL as far as everybody may see it: without what stands in its query.
+    """
+    place, mark, _ = url.partition("?")
+    return f"{place}?…" if mark else place
+
+
 def stored_config(row: Any, ring: KeyRing) -> Subscription:
     """
     Open what callers set.
@@ -134,8 +143,11 @@ def with_secrets(row: Any, secrets: Iterable[Any], ring: KeyRing) -> Subscriptio
 
 def public(message: Subscription) -> Subscription:
     """
-    Take the secrets away, in place: header values and signing secrets.
+    Take the secrets away, in place: header values and signing secrets, and of the
+    URL the query, except for those who may configure it.
     """
+    if not current_caller.get().has_role("admin"):
+        message.url = shown_url(message.url)
     for header in message.custom_headers:
         header.value_set = bool(header.value)
         header.ClearField("value")

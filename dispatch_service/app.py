@@ -47,7 +47,8 @@ from shipedge.webhooks.dispatch.v1 import (
     publisher_service_pb2_grpc,
 )
 from shipedge.webhooks.rpc import channel, reflection, server, tls
-from shipedge.webhooks.rpc.callers import development_caller
+from shipedge.webhooks.rpc.caller_directory import CallerDirectory
+from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
@@ -104,7 +105,9 @@ async def run(settings: Settings) -> None:
         ring = settings.key_ring()
         keys = DayKeys(store, ring, utc_now)
         subscriptions = SubscriptionIndex()
-        engine = await _engine(settings, store, ring, keys, subscriptions, stack)
+        callers = settings.callers()
+        directory = CallerDirectory() if callers is None else callers
+        engine = await _engine(settings, store, ring, keys, subscriptions, directory, stack)
         await engine.feed.load()
         await engine.matcher.drain()
         hashed = url_hash(ring)
@@ -120,7 +123,8 @@ async def run(settings: Settings) -> None:
         samples = Samples(store, subscriptions, engine.intake, utc_now)
         payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
         health = Health(SERVICES, lambda: check_alive(store))
-        grpc_server = _server(settings, health)
+        identify = development_caller if callers is None else callers.identify
+        grpc_server = _server(settings, health, identify)
         publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
             PublisherServicer(engine.intake), grpc_server
         )
@@ -137,6 +141,7 @@ async def _engine(
     ring: KeyRing,
     keys: DayKeys,
     subscriptions: SubscriptionIndex,
+    callers: CallerDirectory,
     stack: AsyncExitStack,
 ) -> Engine:
     lease = Lease(settings.replica_name(), settings.lease)
@@ -175,7 +180,13 @@ async def _engine(
         committer=committer,
         claimer=Claimer(queue, lanes, keys, lease, poll_seconds=poll_seconds),
         feed=FeedClient(
-            store, ring, config, subscriptions, rules=settings.url_rules(), dispatcher=lease.owner
+            store,
+            ring,
+            config,
+            subscriptions,
+            callers,
+            rules=settings.url_rules(),
+            dispatcher=lease.owner,
         ),
         matcher=Matcher(store, queue, intake, keys, subscriptions, lease),
         intake=intake,
@@ -210,14 +221,14 @@ def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     return None if files is None else tls.channel_credentials(*files)
 
 
-def _server(settings: Settings, health: Health) -> grpc.aio.Server:
+def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.Server:
     """
     Make the server with what does not depend on the engine.
     """
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[CallInterceptor(development_caller)],
+        interceptors=[CallInterceptor(identify)],
         credentials=None if files is None else tls.server_credentials(*files),
     )
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(

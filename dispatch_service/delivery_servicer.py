@@ -118,7 +118,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             row = await delivery_log.get_attempt(db, name.owner, delivery_id, name.number)
         if row is None:
             raise AttemptNotFound(request.name)
-        if row.sealed_exchange is None:
+        if row.sealed_exchange is None or not current_caller.get().has_role("operator", "admin"):
             return attempt_message(row)
         place = exchange_place(name.owner, delivery_id, name.number)
         kept = read_exchange(await self._keys.open(row.sealed_exchange, place))

@@ -21,6 +21,8 @@ from dispatch_service.subscriptions import (
     compile_subscription,
 )
 from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.rpc.caller_directory import CallerDirectory
+from shipedge.webhooks.rpc.caller_messages import entry_of
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules
 from shipedge.webhooks.runtime.database import writing
 from shipedge.webhooks.runtime.keyring import KeyRing
@@ -36,7 +38,7 @@ log = structlog.get_logger()
 
 class FeedClient:
     """
-    Keeps a `SubscriptionIndex` as the config service has it.
+    Keeps a `SubscriptionIndex`, and the callers, as the config service has them.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class FeedClient:
         ring: KeyRing,
         channel: grpc.aio.Channel,
         subscriptions: SubscriptionIndex,
+        callers: CallerDirectory,
         *,
         rules: UrlRules,
         dispatcher: str,
@@ -53,6 +56,7 @@ class FeedClient:
         self._ring = ring
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
         self._subscriptions = subscriptions
+        self._callers = callers
         self._rules = rules
         self._dispatcher = dispatcher
         self._revision = 0
@@ -124,7 +128,7 @@ class FeedClient:
         for change in answer.changes:
             self._remember(change)
         for name in gone:
-            self._subscriptions.remove(name)
+            self._forget(name)
         self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
 
     def _end_answer(
@@ -159,10 +163,16 @@ class FeedClient:
             case "client_certificate":
                 identity = compile_identity(change.client_certificate)
                 self._subscriptions.identities[change.client_certificate.name] = identity
+            case "caller":
+                self._callers.put(entry_of(change.caller))
             case "deleted_name":
-                self._subscriptions.remove(change.deleted_name)
+                self._forget(change.deleted_name)
             case _:
                 pass
+
+    def _forget(self, name: str) -> None:
+        self._subscriptions.remove(name)
+        self._callers.remove(name)
 
     def _remember_credential(self, credential: credential_pb2.Credential) -> None:
         try:

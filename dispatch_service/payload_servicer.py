@@ -158,6 +158,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         return [
             explain(accepted, subscription, self._subscriptions.settings(owner))
             for owner in owners
+            if current_caller.get().may_touch(owner)
             for subscription in self._subscriptions.of_owner(owner)
             if only in {"", subscription.name}
         ]

@@ -13,6 +13,7 @@ from dispatch_service.intake import Intake
 from dispatch_service.queue import Receipt
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.errors import RpcError
 from shipedge.webhooks.rpc.status import status_of
 
 if TYPE_CHECKING:
@@ -78,11 +79,16 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         Begin the batches in the order in which they come, a bounded number at a time.
         """
         slots = asyncio.Semaphore(MOST_BATCHES)
+        end: _Answer = None
         async with asyncio.TaskGroup() as batches:
-            async for request in requests:
-                await slots.acquire()
-                batches.create_task(self._answer(request, answers, slots))
-        answers.put_nowait(None)
+            try:
+                async for request in requests:
+                    await slots.acquire()
+                    batches.create_task(self._answer(request, answers, slots))
+            except RpcError as refused:
+                # What came before is answered first.
+                end = refused
+        answers.put_nowait(end)
 
     async def _answer(
         self,

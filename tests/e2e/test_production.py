@@ -38,6 +38,7 @@ def production(directory: Path, receiver: Receiver) -> dict[str, str]:
         directory,
         receiver,
         SHIPEDGE_ENVIRONMENT="production",
+        SHIPEDGE_CALLERS="localhost=feed,operator=admin+publisher",
         SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service.pem"),
         SHIPEDGE_TLS_KEY_FILE=str(secrets / "service.key"),
         SHIPEDGE_TLS_CA_FILE=str(secrets / "ca.pem"),
@@ -69,7 +70,7 @@ async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) ->
     environment = production(tmp_path, receiver)
     secrets = tmp_path / "secrets"
     credentials = tls.channel_credentials(
-        secrets / "service.pem", secrets / "service.key", secrets / "ca.pem"
+        secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
     )
     children = {}
     try:
@@ -139,4 +140,5 @@ async def test_production_without_keys_does_not_start() -> None:
     assert child.returncode == 1
     assert b"SHIPEDGE_ENCRYPTION_KEYS is required in production" in told
     assert b"SHIPEDGE_TLS_KEY_FILE is required in production" in told
+    assert b"SHIPEDGE_CALLERS is required in production" in told
     assert b"did you mean SHIPEDGE_DISPATCH_LISTEN?" in told

@@ -17,8 +17,13 @@ from config_service.feed_servicer import Bell
 from config_service.settings import Settings
 from config_service.subscription_methods import Store
 from config_service.subscription_store import Sealing
-from shipedge.webhooks.config.v1 import config_service_pb2_grpc, feed_service_pb2_grpc
+from shipedge.webhooks.config.v1 import (
+    admin_service_pb2_grpc,
+    config_service_pb2_grpc,
+    feed_service_pb2_grpc,
+)
 from shipedge.webhooks.rpc import channel, server
+from shipedge.webhooks.rpc.callers import DEVELOPMENT, Caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rules.urls import UrlRules
 from shipedge.webhooks.runtime.database import check_alive, create_engine
@@ -31,13 +36,15 @@ from tests.databases import free_port
 @dataclass
 class Running:
     """
-    A running config service, its clients and its database.
+    A running config service, its clients and its database; *caller* is who calls.
     """
 
     engine: AsyncEngine
     config: config_service_pb2_grpc.ConfigServiceAsyncStub
     feed: feed_service_pb2_grpc.FeedServiceAsyncStub
+    admin: admin_service_pb2_grpc.AdminServiceAsyncStub
     channel: grpc.aio.Channel
+    caller: Caller = DEVELOPMENT
 
 
 @pytest.fixture
@@ -59,14 +66,19 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     store = Store(engine, Sealing(ring, UrlRules()), bell.ring)
     health = Health((), lambda: check_alive(engine))
-    grpc_server = build_server(settings, store, bell, health)
+    acting: list[Running] = []
+    grpc_server = build_server(settings, store, bell, health, lambda *_: acting[0].caller)
     await grpc_server.start()
     async with channel.connect(address) as connection:
-        yield Running(
-            engine,
-            config_service_pb2_grpc.ConfigServiceStub(connection),
-            feed_service_pb2_grpc.FeedServiceStub(connection),
-            connection,
+        acting.append(
+            Running(
+                engine,
+                config_service_pb2_grpc.ConfigServiceStub(connection),
+                feed_service_pb2_grpc.FeedServiceStub(connection),
+                admin_service_pb2_grpc.AdminServiceStub(connection),
+                connection,
+            )
         )
+        yield acting[0]
     await server.stop(grpc_server, 0)
     await engine.dispose()

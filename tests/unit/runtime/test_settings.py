@@ -21,6 +21,7 @@ PRODUCTION = {
     "SHIPEDGE_TLS_CERTIFICATE_FILE": "/c",
     "SHIPEDGE_TLS_KEY_FILE": "/k",
     "SHIPEDGE_TLS_CA_FILE": "/a",
+    "SHIPEDGE_CALLERS": "ops.internal=admin",
 }
 
 

@@ -25,6 +25,25 @@ class Caller:
     roles: frozenset[str]
     owners: frozenset[str]
 
+    @property
+    def touches_everything(self) -> bool:
+        """
+        Whether all accounts and all warehouses may be touched.
+        """
+        return {"accounts/*", "warehouses/*"} <= self.owners
+
+    def may_touch(self, owner: str) -> bool:
+        """
+        Tell whether *owner*, `accounts/{account}` or `warehouses/{warehouse}`, may be touched.
+        """
+        return owner in self.owners or f"{owner.partition('/')[0]}/*" in self.owners
+
+    def has_role(self, *roles: str) -> bool:
+        """
+        Tell whether one of *roles* is among its own.
+        """
+        return not self.roles.isdisjoint(roles)
+
 
 DEVELOPMENT = Caller("callers/development", ROLES, frozenset({"accounts/*", "warehouses/*"}))
 """

@@ -15,6 +15,7 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
+from shipedge.webhooks.rpc import access
 from shipedge.webhooks.rpc.callers import Caller, Identify, current_caller
 from shipedge.webhooks.rpc.errors import RpcError, Unauthenticated, not_offered
 from shipedge.webhooks.rpc.status import public_error, to_status
@@ -41,18 +42,29 @@ class CallTimedOut(RpcError):
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+Authorise = Callable[[Caller, str, Any], None]
+"""
+Raises where a caller may not send a request to a method.
+"""
+
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """
     The outermost interceptor, for calls of all four kinds.
 
     *identify* names the caller, or nobody: health checks and reflection are for all.
+    *authorise* raises where a caller may not make a call.
     """
 
     def __init__(
-        self, identify: Identify, *, deadline_seconds: float = DEFAULT_DEADLINE_SECONDS
+        self,
+        identify: Identify,
+        *,
+        authorise: Authorise = access.authorise,
+        deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
         self._identify = identify
+        self._authorise = authorise
         self._deadline_seconds = deadline_seconds
 
     async def intercept_service(
@@ -86,6 +98,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def serve(request: Any, context: Context) -> Any:
             async with self._around(method, metadata, context):
+                if not handler.request_streaming:
+                    self._authorise(current_caller.get(), method, request)
                 if context.time_remaining() is not None:
                     return await uncut(behaviour(request, context))
                 async with asyncio.timeout(self._deadline_seconds):
@@ -105,10 +119,22 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
             async with self._around(method, metadata, context):
+                if handler.request_streaming:
+                    request = self._each_authorised(method, request)
+                else:
+                    self._authorise(current_caller.get(), method, request)
                 async for answer in behaviour(request, context):
                     yield answer
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
+
+    async def _each_authorised(
+        self, method: str, requests: AsyncIterator[Any]
+    ) -> AsyncIterator[Any]:
+        caller = current_caller.get()
+        async for request in requests:
+            self._authorise(caller, method, request)
+            yield request
 
     @asynccontextmanager
     async def _around(

@@ -25,6 +25,11 @@ SERVICE_ACCOUNT = 10001
 The account of the image, as the Dockerfile makes it.
 """
 
+OPERATOR = "operator"
+"""
+The name in the certificate of whoever sets everything up.
+"""
+
 Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
@@ -60,15 +65,15 @@ def service_certificate(authority: Issued, hosts: list[str], now: datetime) -> I
 
 def bootstrap(folder: Path, hosts: list[str], now: datetime) -> bool:
     """
-    Write an authority, a certificate for all *hosts*, one for each of them, and the keys
-    for sealing into *folder*; False if they are there already.
+    Write an authority, a certificate for all *hosts*, one for each of them, one for an
+    operator, and the keys for sealing into *folder*; False if they are there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "keys.env").exists():
         return False
     authority = certificate_authority(now)
     _write(folder / "ca.pem", _pem(authority[0]))
-    named = {"service": hosts, **{host: [host] for host in hosts}}
+    named = {"service": hosts, **{host: [host] for host in (*hosts, OPERATOR)}}
     for name, names in named.items():
         certificate, key = service_certificate(authority, names, now)
         _write(folder / f"{name}.pem", _pem(certificate))

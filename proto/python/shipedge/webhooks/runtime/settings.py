@@ -16,6 +16,7 @@ from typing import Any, Literal, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shipedge.webhooks.rpc.caller_directory import CallerDirectory, parse_fixed
 from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRules
 from shipedge.webhooks.runtime.keyring import KeyRing, development_ring, parse_key, parse_keys
@@ -84,6 +85,12 @@ class CommonSettings(BaseSettings):
         alias="SHIPEDGE_TLS_CA_FILE",
         description="the authority of callers' and services' certificates, PEM",
     )
+    fixed_callers: TextList = Field(
+        default=(),
+        alias="SHIPEDGE_CALLERS",
+        description="name=role+role by commas: names in certificates whose owners may do"
+        " everything that the roles allow, for a first admin and the dispatch service",
+    )
     allowed_targets: TextList = Field(
         default=(),
         alias="SHIPEDGE_ALLOWED_TARGETS",
@@ -130,8 +137,13 @@ class CommonSettings(BaseSettings):
             self.allow_list()
         except ValueError as refused:
             problems.append(f"SHIPEDGE_ALLOWED_TARGETS: {refused}")
+        try:
+            parse_fixed(self.fixed_callers)
+        except ValueError as refused:
+            problems.append(f"SHIPEDGE_CALLERS: {refused}")
         if self.production:
             required = {
+                "SHIPEDGE_CALLERS": self.fixed_callers,
                 "SHIPEDGE_ENCRYPTION_KEYS": self.encryption_keys.get_secret_value(),
                 "SHIPEDGE_HASH_KEY": self.hash_key.get_secret_value(),
                 "SHIPEDGE_TLS_CERTIFICATE_FILE": self.tls_certificate_file,
@@ -151,6 +163,12 @@ class CommonSettings(BaseSettings):
         if certificate is None or key is None or authority is None:
             return None
         return certificate, key, authority
+
+    def callers(self) -> CallerDirectory | None:
+        """
+        Return the directory of callers; None in development, where everybody may do everything.
+        """
+        return CallerDirectory(parse_fixed(self.fixed_callers)) if self.production else None
 
     def allow_list(self) -> AllowList:
         """

@@ -1,0 +1,89 @@
+"""
+The audit log, read back.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config_service.schema import audit_entries
+from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditEntry
+from shipedge.webhooks.rpc import filters
+from shipedge.webhooks.rpc.filters import Comparison
+from shipedge.webhooks.rpc.paging import Key
+
+FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
+    "create_time": filters.instant(),
+    "caller": filters.text(),
+    "method": filters.text(),
+    "resource": filters.text(),
+}
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+ALL = frozenset({"accounts/*", "warehouses/*"})
+
+
+async def list_rows(
+    db: AsyncConnection,
+    owners: Collection[str],
+    comparisons: Iterable[Comparison],
+    *,
+    size: int,
+    begin_after: Key | None,
+) -> tuple[Sequence[Any], Key | None]:
+    """
+    List the entries of *owners*, newest first, and the key that the next page begins after.
+
+    `accounts/*` and `warehouses/*` stand for all; both together include what
+    belongs to no owner.
+    """
+    columns = audit_entries.c
+    order = (columns.create_time.desc(), columns.audit_entry_id.desc())
+    query = sa.select(audit_entries).order_by(*order).limit(size + 1)
+    if not set(owners) >= ALL:
+        query = query.where(_belongs(owners))
+    if begin_after is not None:
+        query = query.where(columns.audit_entry_id < str(begin_after[0]))
+    for comparison in comparisons:
+        compared = _OPERATORS[comparison.operator](columns[comparison.field], comparison.value)
+        query = query.where(compared)
+    rows = (await db.execute(query)).all()
+    return rows[:size], [rows[size - 1].audit_entry_id] if len(rows) > size else None
+
+
+def _belongs(owners: Collection[str]) -> sa.ColumnElement[bool]:
+    column = audit_entries.c.owner
+    kinds = [it.removesuffix("*") for it in owners if it.endswith("/*")]
+    named = [it for it in owners if not it.endswith("/*")]
+    return sa.or_(column.in_(named), *(column.startswith(kind, autoescape=True) for kind in kinds))
+
+
+def message_of(row: Any) -> AuditEntry:
+    """
+    Show an entry.
+    """
+    message = AuditEntry(
+        name=f"auditEntries/{row.audit_entry_id}",
+        caller=row.caller,
+        method=row.method,
+        resource=row.resource,
+        owner=row.owner,
+    )
+    message.create_time.FromDatetime(row.create_time)
+    for change in msgspec.json.decode(row.changes):
+        message.changes.add(**change)
+    return message
