@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from config_service import audit_log, caller_rules, caller_store
+from config_service import caller_rules, caller_store
 from config_service.changes import audit, differences, remember, remembered, shown_fields
 from config_service.errors import CallerExists, CallerNotFound
 from config_service.request_fields import refused
+from config_service.schema import audit_entries
+from config_service.sealed_columns import SEALED_COLUMNS
 from config_service.subscription_methods import Store
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import admin_service_pb2_grpc
@@ -20,6 +22,7 @@ from shipedge.webhooks.rpc import filters, names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
+from shipedge.webhooks.runtime import audit_log, key_rotation
 from shipedge.webhooks.runtime.database import reading, writing
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ The owner of what belongs to no account and no warehouse.
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """
-    Serves `AdminService`. Methods that are not here are not in this release.
+    Serves `AdminService`.
     """
 
     def __init__(self, store: Store, tokens: PageTokens) -> None:
@@ -106,6 +109,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         async with reading(self._store.engine) as db:
             rows, last = await audit_log.list_rows(
                 db,
+                audit_entries,
                 owners,
                 filters.parse(request.filter, audit_log.FILTER_FIELDS),
                 size=page_size(request.page_size),
@@ -114,6 +118,20 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         return pb.ListAuditEntriesResponse(
             audit_entries=map(audit_log.message_of, rows),
             next_page_token=self._tokens.make(last, request) if last else "",
+        )
+
+    async def RotateEncryptionKeys(
+        self, request: pb.RotateEncryptionKeysRequest, context: Context
+    ) -> pb.RotateEncryptionKeysResponse:
+        """
+        Wrap what is stored under the first key of the ring, some at a time.
+        """
+        limit = key_rotation.checked_limit(request.limit)
+        ring = self._store.sealing.ring
+        async with writing(self._store.engine) as db:
+            rotated, remaining = await key_rotation.rotate(db, ring, SEALED_COLUMNS, limit)
+        return pb.RotateEncryptionKeysResponse(
+            rotated_count=rotated, remaining_count=remaining, key_id=ring.first
         )
 
     async def _check_free(self, db: AsyncConnection, request: pb.CreateCallerRequest) -> None:

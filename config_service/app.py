@@ -16,6 +16,7 @@ from config_service import caller_store, feed
 from config_service.admin_servicer import AdminServicer
 from config_service.config_servicer import ConfigServicer
 from config_service.feed_servicer import Bell, FeedServicer, wait
+from config_service.sealed_columns import SEALED_COLUMNS
 from config_service.settings import Settings
 from config_service.subscription_methods import Store
 from config_service.subscription_store import Sealing
@@ -31,6 +32,7 @@ from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
 from shipedge.webhooks.runtime.database import check_alive, create_engine, reading, sqlite_file
+from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
 
@@ -56,7 +58,10 @@ async def run(settings: Settings) -> None:
         engine = create_engine(settings.database(), application_name="config_service")
         stack.push_async_callback(engine.dispose)
         bell = Bell()
-        store = Store(engine, Sealing(settings.key_ring(), settings.url_rules()), bell.ring)
+        ring = settings.key_ring()
+        async with reading(engine) as db:
+            await check_keys(db, ring, SEALED_COLUMNS)
+        store = Store(engine, Sealing(ring, settings.url_rules()), bell.ring)
         health = Health(SERVICES, lambda: check_alive(engine))
         callers = settings.callers()
         identify = development_caller if callers is None else callers.identify
@@ -98,8 +103,7 @@ def build_server(
     )
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        AdminServicer(store, tokens),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
-        grpc_server,
+        AdminServicer(store, tokens), grpc_server
     )
     health.add_to(grpc_server)
     reflection.enable(grpc_server, SERVICES)

@@ -191,7 +191,7 @@ def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
     Return the whole resource with its secrets.
     """
     owner, resource_id = row.owner, getattr(row, kind.id_column.name)
-    opened = ring.open(row.sealed_config, _place(kind, owner, resource_id))
+    opened = ring.open(row.sealed_config, place(kind, owner, resource_id))
     message: Any = kind.message.FromString(opened)
     message.name = kind.name_of(row)
     message.subscription_count = used
@@ -209,11 +209,14 @@ def _columns(
     config.CopyFrom(message)
     for field in _SERVERS:
         config.ClearField(field)
-    sealed = ring.seal(config.SerializeToString(), _place(kind, owner, resource_id))
+    sealed = ring.seal(config.SerializeToString(), place(kind, owner, resource_id))
     return {**kind.columns(config), "sealed_config": sealed}
 
 
-def _place(kind: Kind, owner: str, resource_id: str) -> Place:
+def place(kind: Kind, owner: str, resource_id: str) -> Place:
+    """
+    Say where what callers set lies.
+    """
     return Place(kind.table.name, (owner, resource_id), "sealed_config")
 
 

@@ -78,7 +78,7 @@ def config_columns(
     Lay out the columns that follow from what callers set.
     """
     config = configured(subscription)
-    place = _config_place(owner, subscription_id)
+    place = config_place(owner, subscription_id)
     return {
         "event_type": config.event_type,
         "payload_version": config.payload_version,
@@ -112,7 +112,7 @@ def stored_config(row: Any, ring: KeyRing) -> Subscription:
     """
     Open what callers set.
     """
-    place = _config_place(row.owner, row.subscription_id)
+    place = config_place(row.owner, row.subscription_id)
     return Subscription.FromString(ring.open(row.sealed_config, place))
 
 
@@ -172,7 +172,7 @@ def seal_secret(
     """
     Seal a signing secret for its row.
     """
-    return ring.seal(secret.encode(), _secret_place(owner, subscription_id, secret_id))
+    return ring.seal(secret.encode(), secret_place(owner, subscription_id, secret_id))
 
 
 def kept_header_values(old: Subscription, new: Subscription) -> None:
@@ -196,7 +196,7 @@ def by_subscription(secrets: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
 
 
 def _add_secret(message: Subscription, row: Any, ring: KeyRing) -> None:
-    place = _secret_place(row.owner, row.subscription_id, row.secret_id)
+    place = secret_place(row.owner, row.subscription_id, row.secret_id)
     secret = message.signing_secrets.add(
         secret_id=row.secret_id, secret=ring.open(row.sealed_secret, place).decode()
     )
@@ -205,9 +205,15 @@ def _add_secret(message: Subscription, row: Any, ring: KeyRing) -> None:
         secret.expire_time.FromDatetime(row.expire_time)
 
 
-def _config_place(owner: str, subscription_id: str) -> Place:
+def config_place(owner: str, subscription_id: str) -> Place:
+    """
+    Say where the configuration of a subscription lies.
+    """
     return Place("subscriptions", (owner, subscription_id), "sealed_config")
 
 
-def _secret_place(owner: str, subscription_id: str, secret_id: str) -> Place:
+def secret_place(owner: str, subscription_id: str, secret_id: str) -> Place:
+    """
+    Say where a signing secret lies.
+    """
     return Place("signing_secrets", (owner, subscription_id, secret_id), "sealed_secret")

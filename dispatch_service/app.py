@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from dispatch_service.admin_servicer import AdminServicer
 from dispatch_service.claimer import Claimer
 from dispatch_service.committer import GroupCommitter
 from dispatch_service.courier import Courier
 from dispatch_service.delivery_servicer import DeliveryServicer
-from dispatch_service.dialler import Dialler
+from dispatch_service.dialler import Dialler, Opener
+from dispatch_service.egress_proxy import EgressProxy
 from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
 from dispatch_service.feed_client import FeedClient
 from dispatch_service.intake import Intake
@@ -32,6 +34,7 @@ from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.resolver import Resolver
 from dispatch_service.samples import Samples
+from dispatch_service.sealed_columns import SEALED_COLUMNS
 from dispatch_service.sealing import DayKeys
 from dispatch_service.sender import Sender
 from dispatch_service.settings import Settings
@@ -52,7 +55,13 @@ from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.runtime.database import check_alive, create_engine, sqlite_file
+from shipedge.webhooks.runtime.database import (
+    check_alive,
+    create_engine,
+    reading,
+    sqlite_file,
+)
+from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.keyring import KeyRing
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
@@ -103,6 +112,8 @@ async def run(settings: Settings) -> None:
         store = create_engine(settings.database(), application_name="dispatch_service")
         stack.push_async_callback(store.dispose)
         ring = settings.key_ring()
+        async with reading(store) as db:
+            await check_keys(db, ring, SEALED_COLUMNS)
         keys = DayKeys(store, ring, utc_now)
         subscriptions = SubscriptionIndex()
         callers = settings.callers()
@@ -132,6 +143,10 @@ async def run(settings: Settings) -> None:
             delivery_servicer, grpc_server
         )
         payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(payload_servicer, grpc_server)
+        admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
+            AdminServicer(store, ring, tokens),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
+            grpc_server,
+        )
         await _serve(settings, engine, grpc_server, health)
 
 
@@ -195,8 +210,11 @@ async def _engine(
 
 def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
-    dialler = Dialler(Resolver(), TlsContexts(authorities), settings.allow_list())
-    transport = GuardedTransport(dialler, rules=settings.url_rules())
+    contexts = TlsContexts(authorities)
+    opener: Opener = Dialler(Resolver(), contexts, settings.allow_list())
+    if settings.egress_proxy:
+        opener = EgressProxy(settings.egress_proxy, contexts)
+    transport = GuardedTransport(opener, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
     return transport
 
@@ -230,10 +248,6 @@ def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.
         settings.listen,
         interceptors=[CallInterceptor(identify)],
         credentials=None if files is None else tls.server_credentials(*files),
-    )
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        admin_service_pb2_grpc.AdminServiceServicer(),  # type: ignore[abstract] # UNIMPLEMENTED
-        grpc_server,
     )
     health.add_to(grpc_server)
     reflection.enable(grpc_server, SERVICES)

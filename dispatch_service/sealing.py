@@ -64,7 +64,7 @@ class DayKeys:
         """
         Make the key of *day* unless another process was faster.
         """
-        wrapped = self._ring.wrap(DataKey.generate(), _place(day))
+        wrapped = self._ring.wrap(DataKey.generate(), day_key_place(day))
         row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
         async with writing(self._engine) as db:
             insert = _insert_for(db.dialect.name)
@@ -75,7 +75,7 @@ class DayKeys:
         query = sa.select(day_keys.c.wrapped_key).where(day_keys.c.day == day)
         async with reading(self._engine) as db:
             wrapped = (await db.execute(query)).scalar_one()
-        self._keys[day] = key = self._ring.unwrap(wrapped, _place(day))
+        self._keys[day] = key = self._ring.unwrap(wrapped, day_key_place(day))
         return key
 
 
@@ -97,7 +97,10 @@ class Sealer:
         return self._prefix + self._key.seal(plaintext, place)
 
 
-def _place(day: int) -> Place:
+def day_key_place(day: int) -> Place:
+    """
+    Say where the key of a day lies.
+    """
     return Place("day_keys", (str(day),), "wrapped_key")
 
 

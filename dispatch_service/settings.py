@@ -48,6 +48,12 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_DISPATCH_RECEIVER_CA_FILE",
         description="authorities of receivers' certificates beside the system's, PEM",
     )
+    egress_proxy: str = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_EGRESS_PROXY",
+        description="http://host:port of a proxy that all deliveries go through and that then"
+        " resolves and judges; empty: none, whatever the environment says",
+    )
     deadline: Span = Field(
         default=timedelta(seconds=10),
         alias="SHIPEDGE_DISPATCH_DEADLINE",

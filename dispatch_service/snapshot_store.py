@@ -35,7 +35,10 @@ def change_name(change: feed_service_pb2.FeedChange) -> str:
     return str(getattr(change, kind or "").name)
 
 
-def _place(name: str) -> Place:
+def resource_place(name: str) -> Place:
+    """
+    Say where a resource of the snapshot lies.
+    """
     return Place("feed_resources", (name,), "sealed")
 
 
@@ -49,7 +52,7 @@ async def load(
         revision = (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
         rows = await db.execute(sa.select(feed_resources.c.name, feed_resources.c.sealed))
         resources = [
-            feed_service_pb2.FeedChange.FromString(ring.open(sealed, _place(name)))
+            feed_service_pb2.FeedChange.FromString(ring.open(sealed, resource_place(name)))
             for name, sealed in rows
         ]
     return revision, resources
@@ -67,7 +70,7 @@ async def store_changes(
             "name": name,
             "kind": change.WhichOneof("change"),
             "revision": change.revision,
-            "sealed": ring.seal(change.SerializeToString(), _place(name)),
+            "sealed": ring.seal(change.SerializeToString(), resource_place(name)),
         }
         for name, change in newest.items()
         if change.WhichOneof("change") != "deleted_name"

@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from shipedge.webhooks.rpc import channel, tls
 from shipedge.webhooks.rpc.server import PortTakenError
 from shipedge.webhooks.runtime import logs
+from shipedge.webhooks.runtime.key_rotation import KeysMissingError
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.process import SecondProcessError
 from shipedge.webhooks.runtime.settings import (
@@ -61,7 +62,7 @@ def main(
         work = migrate(settings.database(), package) if command == "migrate" else serve(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(work))
-    except (PortTakenError, SecondProcessError, PermissionError) as refused:
+    except (PortTakenError, SecondProcessError, KeysMissingError, PermissionError) as refused:
         sys.exit(f"{package}: {refused}")
 
 

@@ -134,6 +134,13 @@ class KeyRing:
         """
         return self._first
 
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """
+        The ids of all its keys.
+        """
+        return tuple(self._keys)
+
     def seal(self, plaintext: bytes, place: Place) -> bytes:
         """
         Seal a value under a data key of its own.
@@ -159,13 +166,8 @@ class KeyRing:
         """
         Wrap a data key: a format byte, the id of the wrapping key, the sealed key.
         """
-        key_id = self._first.encode()
         bound = place._replace(table=f"{place.table}:{self._first}")
-        return (
-            bytes([_FORMAT, len(key_id)])
-            + key_id
-            + self._keys[self._first].seal(data_key.raw, bound)
-        )
+        return key_prefix(self._first) + self._keys[self._first].seal(data_key.raw, bound)
 
     def unwrap(self, wrapped: bytes, place: Place) -> DataKey:
         """
@@ -185,6 +187,14 @@ class KeyRing:
         it once made.
         """
         return hmac.digest(self._hash_key, f"{purpose}\0{value}".encode(), "sha256")
+
+
+def key_prefix(key_id: str) -> bytes:
+    """
+    Return what everything begins with that is sealed under a key.
+    """
+    encoded = key_id.encode()
+    return bytes([_FORMAT, len(encoded)]) + encoded
 
 
 def wrapping_key(sealed: bytes) -> str:

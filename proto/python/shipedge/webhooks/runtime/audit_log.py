@@ -12,7 +12,6 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config_service.schema import audit_entries
 from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditEntry
 from shipedge.webhooks.rpc import filters
 from shipedge.webhooks.rpc.filters import Comparison
@@ -39,6 +38,7 @@ ALL = frozenset({"accounts/*", "warehouses/*"})
 
 async def list_rows(
     db: AsyncConnection,
+    table: sa.Table,
     owners: Collection[str],
     comparisons: Iterable[Comparison],
     *,
@@ -46,27 +46,27 @@ async def list_rows(
     begin_after: Key | None,
 ) -> tuple[Sequence[Any], Key | None]:
     """
-    List the entries of *owners*, newest first, and the key that the next page begins after.
+    List the entries of *owners* in *table*, newest first, and the key that the next
+    page begins after.
 
     `accounts/*` and `warehouses/*` stand for all; both together include what
     belongs to no owner.
     """
-    columns = audit_entries.c
+    columns = table.c
     order = (columns.create_time.desc(), columns.audit_entry_id.desc())
-    query = sa.select(audit_entries).order_by(*order).limit(size + 1)
+    query = sa.select(table).order_by(*order).limit(size + 1)
     if not set(owners) >= ALL:
-        query = query.where(_belongs(owners))
+        query = query.where(_belongs(columns.owner, owners))
     if begin_after is not None:
         query = query.where(columns.audit_entry_id < str(begin_after[0]))
     for comparison in comparisons:
         compared = _OPERATORS[comparison.operator](columns[comparison.field], comparison.value)
         query = query.where(compared)
     rows = (await db.execute(query)).all()
-    return rows[:size], [rows[size - 1].audit_entry_id] if len(rows) > size else None
+    return rows[:size], [_id_of(rows[size - 1])] if len(rows) > size else None
 
 
-def _belongs(owners: Collection[str]) -> sa.ColumnElement[bool]:
-    column = audit_entries.c.owner
+def _belongs(column: sa.ColumnElement[str], owners: Collection[str]) -> sa.ColumnElement[bool]:
     kinds = [it.removesuffix("*") for it in owners if it.endswith("/*")]
     named = [it for it in owners if not it.endswith("/*")]
     return sa.or_(column.in_(named), *(column.startswith(kind, autoescape=True) for kind in kinds))
@@ -77,7 +77,7 @@ def message_of(row: Any) -> AuditEntry:
     Show an entry.
     """
     message = AuditEntry(
-        name=f"auditEntries/{row.audit_entry_id}",
+        name=f"auditEntries/{_id_of(row)}",
         caller=row.caller,
         method=row.method,
         resource=row.resource,
@@ -87,3 +87,7 @@ def message_of(row: Any) -> AuditEntry:
     for change in msgspec.json.decode(row.changes):
         message.changes.add(**change)
     return message
+
+
+def _id_of(row: Any) -> str:
+    return str(row.audit_entry_id).replace("-", "")

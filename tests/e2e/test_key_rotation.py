@@ -1,0 +1,111 @@
+"""
+Changing the keys of both services, as an operator would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_pb2
+from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc as dispatch_grpc
+from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
+from shipedge.webhooks.runtime import pair as processes
+from tests.e2e.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
+from tests.e2e.test_pair import known, settled, shipped
+from tests.integration.receivers import Receiver
+
+pytestmark = pytest.mark.anyio
+
+OLD = f"old:{base64.b64encode(b'o' * 32).decode()}"
+NEW = f"new:{base64.b64encode(b'n' * 32).decode()}"
+HASH = base64.b64encode(b"h" * 32).decode()
+
+
+async def restarted(pair: Pair, keys: str) -> None:
+    """
+    Restart both services with other keys.
+    """
+    for package in (DISPATCH, CONFIG):
+        assert await pair.stop(package) == 0
+    pair.environment["SHIPEDGE_ENCRYPTION_KEYS"] = keys
+    for package in (CONFIG, DISPATCH):
+        await pair.start(package)
+
+
+async def rotated(stub: Any, request: Any) -> int:
+    """
+    Rotate until nothing is left; return how many values that were.
+    """
+    total: int = 0
+    while True:
+        answer = await stub.RotateEncryptionKeys(request)
+        assert answer.key_id == "new"
+        total += int(answer.rotated_count)
+        if answer.remaining_count == 0:
+            return total
+
+
+async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Receiver) -> None:
+    """
+    With both keys everything opens; after the rotation the old one is not needed any more.
+    """
+    environment = environment_of(
+        tmp_path, receiver, SHIPEDGE_ENCRYPTION_KEYS=OLD, SHIPEDGE_HASH_KEY=HASH
+    )
+    async with running_pair(environment) as pair:
+        await pair.subscribe(receiver.url, "orders/shipped", "v2")
+        await known(pair, receiver, "before")
+        (delivery, *_) = await settled(pair, delivery_pb2.Delivery.STATE_SUCCEEDED)
+        body = receiver.requests[0].body
+
+        await restarted(pair, f"{NEW},{OLD}")
+        config = admin_service_pb2_grpc.AdminServiceStub(pair.channels[CONFIG])
+        request = admin_service_pb2.RotateEncryptionKeysRequest(limit=1)
+        assert await rotated(config, request) == 2
+        dispatch = dispatch_grpc.AdminServiceStub(pair.channels[DISPATCH])
+        assert await rotated(dispatch, dispatch_pb2.RotateEncryptionKeysRequest()) >= 2
+
+        await restarted(pair, NEW)
+        resend = delivery_service_pb2.ResendDeliveryRequest(name=delivery.name, force=True)
+        before = len(receiver.requests)
+        await pair.deliveries.ResendDelivery(resend)
+        await eventually(lambda: len(receiver.requests) > before)
+        assert receiver.requests[-1].body == body
+        await pair.publish(shipped("after"))
+        await eventually(lambda: receiver.requests[-1].headers["x-shipedge-event-id"] == "after")
+        entries = await dispatch_grpc.AdminServiceStub(pair.channels[DISPATCH]).ListAuditEntries(
+            dispatch_pb2.ListAuditEntriesRequest(parent="accounts/100")
+        )
+        assert [(it.method, it.resource) for it in entries.audit_entries] == [
+            ("ResendDelivery", delivery.name)
+        ]
+
+
+@pytest.mark.parametrize("package", [CONFIG, DISPATCH])
+async def test_service_without_the_key_does_not_start(
+    tmp_path: Path, receiver: Receiver, package: str
+) -> None:
+    """
+    A ring that lacks a key in use is a clear error at start, not a broken delivery later.
+    """
+    environment = environment_of(
+        tmp_path, receiver, SHIPEDGE_ENCRYPTION_KEYS=OLD, SHIPEDGE_HASH_KEY=HASH
+    )
+    async with running_pair(environment) as pair:
+        await pair.subscribe(receiver.url, "orders/shipped", "v2")
+        await known(pair, receiver, "before")
+    child = await asyncio.create_subprocess_exec(
+        *processes.command(package),
+        env=environment | {"SHIPEDGE_ENCRYPTION_KEYS": NEW},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, told = await child.communicate()
+    assert child.returncode == 1
+    assert b"sealed under keys that SHIPEDGE_ENCRYPTION_KEYS does not hold" in told

@@ -1,0 +1,57 @@
+"""
+Wrapping sealed values anew, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from config_service import subscription_store
+from config_service.sealed_columns import SEALED_COLUMNS
+from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.key_rotation import KeysMissingError, check_keys, rotate
+from shipedge.webhooks.runtime.keyring import KeyRing
+from tests.integration.config_service.conftest import Running
+from tests.integration.config_service.test_config_servicer import create, error
+from tests.integration.config_service.test_credential_methods import certified, created
+
+pytestmark = pytest.mark.anyio
+
+KEY = b"k" * 32  # the key of the running service
+BOTH = KeyRing({"next": b"n" * 32, "test": KEY}, b"h" * 32)
+NEXT = KeyRing({"next": b"n" * 32}, b"h" * 32)
+
+
+async def test_every_value_is_wrapped_anew(running: Running) -> None:
+    """
+    Some at a time, until the new key alone opens everything.
+    """
+    made = await create(running)
+    await created(running)
+    await certified(running)
+    async with writing(running.engine) as db:
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 1)
+    async with reading(running.engine) as db:
+        with pytest.raises(KeysMissingError, match="1 values"):
+            await check_keys(db, NEXT, SEALED_COLUMNS)
+        await check_keys(db, BOTH, SEALED_COLUMNS)
+    async with writing(running.engine) as db:
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (1, 0)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (0, 0)
+    async with reading(running.engine) as db:
+        await check_keys(db, NEXT, SEALED_COLUMNS)
+        row = await subscription_store.find(db, "accounts/100", made.name.rpartition("/")[2])
+        (message,) = await subscription_store.messages(db, [row], NEXT)
+    assert message.signing_secrets[0].secret == made.signing_secret
+
+
+async def test_nothing_to_rotate(running: Running) -> None:
+    """
+    Under the first key already: nothing is done, and that is said.
+    """
+    await create(running)
+    answer = await running.admin.RotateEncryptionKeys(pb.RotateEncryptionKeysRequest())
+    assert (answer.rotated_count, answer.remaining_count, answer.key_id) == (0, 0, "test")
+    wrong = running.admin.RotateEncryptionKeys(pb.RotateEncryptionKeysRequest(limit=10_001))
+    assert (await error(wrong)).faults[0].field == "limit"
