@@ -76,6 +76,7 @@ signing_secrets = sa.Table(
     sa.Column("subscription_id", sa.Text, primary_key=True),
     sa.Column("secret_id", sa.Text, primary_key=True),
     sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_signing_key", sa.LargeBinary),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("expire_time", Instant),
     comment="The secrets that requests are signed with; several during a rotation.",

@@ -12,7 +12,7 @@ from config_service.schema import (
     signing_secrets,
     subscriptions,
 )
-from config_service.subscription_rows import config_place, secret_place
+from config_service.subscription_rows import config_place, secret_place, signing_key_place
 from shipedge.webhooks.runtime.key_rotation import SealedColumn
 
 SEALED_COLUMNS = (
@@ -22,6 +22,10 @@ SEALED_COLUMNS = (
     SealedColumn(
         signing_secrets.c.sealed_secret,
         lambda row: secret_place(row.owner, row.subscription_id, row.secret_id),
+    ),
+    SealedColumn(
+        signing_secrets.c.sealed_signing_key,
+        lambda row: signing_key_place(row.owner, row.subscription_id, row.secret_id),
     ),
     SealedColumn(
         credentials.c.sealed_config,

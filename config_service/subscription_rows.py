@@ -11,6 +11,7 @@ from typing import Any
 
 from google.protobuf import json_format
 
+from config_service.signing_keys import verification_key
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
@@ -166,13 +167,22 @@ def audited(subscription: Subscription) -> Mapping[str, str]:
     return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
 
 
-def seal_secret(
-    secret: str, owner: str, subscription_id: str, secret_id: str, ring: KeyRing
-) -> bytes:
+def sealed_keys(
+    secret: str,
+    signing_key: str,
+    owner: str,
+    subscription_id: str,
+    secret_id: str,
+    ring: KeyRing,
+) -> dict[str, bytes]:
     """
-    Seal a signing secret for its row.
+    Seal a signing secret and the ed25519 key beside it for their row.
     """
-    return ring.seal(secret.encode(), secret_place(owner, subscription_id, secret_id))
+    row = (owner, subscription_id, secret_id)
+    return {
+        "sealed_secret": ring.seal(secret.encode(), secret_place(*row)),
+        "sealed_signing_key": ring.seal(signing_key.encode(), signing_key_place(*row)),
+    }
 
 
 def kept_header_values(old: Subscription, new: Subscription) -> None:
@@ -200,6 +210,10 @@ def _add_secret(message: Subscription, row: Any, ring: KeyRing) -> None:
     secret = message.signing_secrets.add(
         secret_id=row.secret_id, secret=ring.open(row.sealed_secret, place).decode()
     )
+    if message.asymmetric_signature and row.sealed_signing_key is not None:
+        place = signing_key_place(row.owner, row.subscription_id, row.secret_id)
+        secret.signing_key = ring.open(row.sealed_signing_key, place).decode()
+        secret.verification_key = verification_key(secret.signing_key)
     secret.create_time.FromDatetime(row.create_time)
     if row.expire_time is not None:
         secret.expire_time.FromDatetime(row.expire_time)
@@ -217,3 +231,10 @@ def secret_place(owner: str, subscription_id: str, secret_id: str) -> Place:
     Say where a signing secret lies.
     """
     return Place("signing_secrets", (owner, subscription_id, secret_id), "sealed_secret")
+
+
+def signing_key_place(owner: str, subscription_id: str, secret_id: str) -> Place:
+    """
+    Say where an ed25519 key lies.
+    """
+    return Place("signing_secrets", (owner, subscription_id, secret_id), "sealed_signing_key")

@@ -4,7 +4,6 @@ The rows of subscriptions: each function runs in the caller's transaction.
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.changes import feed_change, next_revision
 from config_service.schema import client_certificates, credentials, signing_secrets, subscriptions
+from config_service.signing_keys import new_secret, new_signing_key
 from config_service.subscription_rows import (
     by_subscription,
     config_columns,
     normal_url,
-    seal_secret,
+    sealed_keys,
     stored_config,
     with_secrets,
 )
@@ -33,7 +33,6 @@ from shipedge.webhooks.runtime.database import after, database_now
 from shipedge.webhooks.runtime.keyring import KeyRing
 
 KIND = "subscription"
-SECRET_BYTES = 32
 
 FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
     "event_type": filters.text(),
@@ -53,13 +52,6 @@ class Sealing:
 
     ring: KeyRing
     rules: UrlRules
-
-
-def new_secret() -> str:
-    """
-    Make a signing secret: `whsec_` and the base64 of 32 random bytes.
-    """
-    return f"whsec_{base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()}"
 
 
 async def find(db: AsyncConnection, owner: str, subscription_id: str) -> Any | None:
@@ -98,14 +90,14 @@ async def insert(
 
 async def add_secret(db: AsyncConnection, owner: str, subscription_id: str, ring: KeyRing) -> str:
     """
-    Make and store a signing secret.
+    Make and store a signing secret, and the ed25519 key that belongs to it.
     """
     secret, secret_id = new_secret(), f"sec_{secrets.token_hex(8)}"
     row = {
         "owner": owner,
         "subscription_id": subscription_id,
         "secret_id": secret_id,
-        "sealed_secret": seal_secret(secret, owner, subscription_id, secret_id, ring),
+        **sealed_keys(secret, new_signing_key(), owner, subscription_id, secret_id, ring),
         "create_time": database_now(),
     }
     await db.execute(sa.insert(signing_secrets).values(row))

@@ -45,7 +45,6 @@ _NOT_OFFERED = (
     "deactivate_after",
     "max_concurrency",
     "rate_limit",
-    "asymmetric_signature",
 )
 
 

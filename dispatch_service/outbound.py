@@ -82,13 +82,20 @@ def sign(
     Sign `id.timestamp.body` with every key that is live at *now*.
 
     Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256, one for each
-    key, separated by spaces.
+    key, separated by spaces; behind them `v1a,` and the base64 of ed25519 for
+    those that have such a key.
     """
     signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    live = [it for it in keys if it.expire_time is None or now < it.expire_time]
     return b" ".join(
-        b"v1," + base64.b64encode(hmac.digest(it.key, signed, "sha256"))
-        for it in keys
-        if it.expire_time is None or now < it.expire_time
+        (
+            *(b"v1," + base64.b64encode(hmac.digest(it.key, signed, "sha256")) for it in live),
+            *(
+                b"v1a," + base64.b64encode(it.private_key.sign(signed))
+                for it in live
+                if it.private_key is not None
+            ),
+        )
     )
 
 

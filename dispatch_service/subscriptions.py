@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from dispatch_service.credentials import CompiledCredential
 from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.exchanges import ClientIdentity
@@ -22,17 +24,20 @@ from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_u
 if TYPE_CHECKING:
     from google.protobuf import duration_pb2
 
+PRIVATE_PREFIX = "whsk_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """
-    A key that requests are signed with until *expire_time*, if it has one.
+    A key that requests are signed with until *expire_time*, if it has one, and the
+    ed25519 key beside it, where the subscription asks for such signatures.
     """
 
     key: bytes = field(repr=False)
     expire_time: datetime | None
+    private_key: Ed25519PrivateKey | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +190,14 @@ def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:
 
 def _signing_key(secret: subscription_pb2.SigningSecret) -> SigningKey:
     expires = secret.expire_time.ToDatetime(tzinfo=UTC) if secret.HasField("expire_time") else None
-    return SigningKey(secret_bytes(secret.secret), expires)
+    return SigningKey(secret_bytes(secret.secret), expires, _private_key(secret.signing_key))
+
+
+def _private_key(text: str) -> Ed25519PrivateKey | None:
+    if not text:
+        return None
+    raw = base64.b64decode(text.removeprefix(PRIVATE_PREFIX))
+    return Ed25519PrivateKey.from_private_bytes(raw)
 
 
 def secret_bytes(secret: str) -> bytes:

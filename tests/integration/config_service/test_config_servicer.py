@@ -14,7 +14,9 @@ import sqlalchemy as sa
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from config_service.schema import audit_entries, metadata
+from config_service.signing_keys import verification_key
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
+from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
@@ -110,6 +112,27 @@ async def test_secret_is_shown_once(running: Running) -> None:
     assert oldest.secret_id == got.signing_secrets[0].secret_id
     assert oldest.HasField("expire_time")
     assert not newest.HasField("expire_time")
+
+
+async def test_verification_key_is_shown_where_asked_for(running: Running) -> None:
+    """
+    With asymmetric signatures each secret has a key that receivers verify with; its
+    private half is in the feed alone.
+    """
+    made = await create(running, asymmetric_signature=True)
+    (secret,) = made.signing_secrets
+    assert secret.verification_key.startswith("whpk_")
+    assert secret.signing_key == ""
+    request = feed_service_pb2.WatchSubscriptionsRequest(dispatcher="test")
+    async for answer in running.feed.WatchSubscriptions(request):
+        if answer.changes:
+            (told,) = answer.changes[0].subscription.signing_secrets
+            break
+    assert told.verification_key == secret.verification_key
+    assert verification_key(told.signing_key) == secret.verification_key
+
+    plain = await create(running)
+    assert plain.signing_secrets[0].verification_key == ""
 
 
 async def test_rotation_without_grace(running: Running) -> None:

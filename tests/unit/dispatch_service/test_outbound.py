@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
 from dispatch_service.outbound import MASK, build, shown_headers, sign
@@ -50,6 +51,22 @@ def test_receiver_verifies_under_either_key_of_a_rotation(key: bytes) -> None:
     secret = f"whsec_{base64.b64encode(key).decode()}"
     Webhook(secret).verify(BODY, received)
     assert received["webhook-signature"].count("v1,") == 2
+
+
+def test_asymmetric_signature_stands_behind() -> None:
+    """
+    On request an ed25519 signature of the same bytes follows; the HMAC verifies as before.
+    """
+    private = Ed25519PrivateKey.from_private_bytes(b"p" * 32)
+    received = headers(keys=(SigningKey(b"n" * 32, None, private),))
+
+    Webhook(f"whsec_{base64.b64encode(b'n' * 32).decode()}").verify(BODY, received)
+    symmetric, asymmetric = received["webhook-signature"].split(" ")
+    assert symmetric.startswith("v1,")
+    signed = f"{received['webhook-id']}.{received['webhook-timestamp']}.".encode() + BODY
+    version, _, signature = asymmetric.partition(",")
+    assert version == "v1a"
+    private.public_key().verify(base64.b64decode(signature), signed)
 
 
 def test_expired_key_signs_nothing() -> None:
