@@ -12,7 +12,7 @@ import grpc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service import caller_store, feed
+from config_service import caller_store, feed, owned_resources
 from config_service.admin_servicer import AdminServicer
 from config_service.config_servicer import ConfigServicer
 from config_service.feed_servicer import Bell, FeedServicer, wait
@@ -31,9 +31,11 @@ from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
+from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import check_alive, create_engine, reading, sqlite_file
 from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.operators import operators_listeners
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
 
 SERVICES = (
@@ -43,6 +45,8 @@ SERVICES = (
 )
 COMPACT_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
+DAY_SECONDS = 86_400.0
+WARN_DAYS = 30
 FEED_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -71,6 +75,12 @@ async def run(settings: Settings) -> None:
         if callers is not None:
             await _read_callers(engine, callers)
             tasks.append(asyncio.create_task(_follow_callers(engine, callers, bell)))
+        tasks.append(asyncio.create_task(_watch_certificates(engine)))
+        await stack.enter_async_context(
+            operators_listeners(
+                settings.operators_listen, settings.metrics_listen, health, SERVICES
+            )
+        )
         await _serve(settings, grpc_server, health, tasks)
 
 
@@ -87,7 +97,7 @@ def build_server(
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[CallInterceptor(identify)],
+        interceptors=[CallInterceptor(identify, measure=metrics.measure_call)],
         credentials=None if files is None else tls.server_credentials(*files),
     )
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
@@ -106,7 +116,8 @@ def build_server(
         AdminServicer(store, tokens), grpc_server
     )
     health.add_to(grpc_server)
-    reflection.enable(grpc_server, SERVICES)
+    if not settings.production:
+        reflection.enable(grpc_server, SERVICES)
     log.info("service.listening", service="config", listen=settings.listen, port=port)
     return grpc_server
 
@@ -147,6 +158,24 @@ async def _follow_callers(engine: AsyncEngine, callers: CallerDirectory, bell: B
         except Exception as error:  # noqa: BLE001 - it is tried again
             log.error("callers.read_failed", error_type=type(error).__name__)
         await wait(rung, CALLERS_SECONDS)
+
+
+async def _watch_certificates(engine: AsyncEngine) -> None:
+    """
+    Warn once a day of client certificates that expire within a month.
+    """
+    while True:
+        try:
+            async with reading(engine) as db:
+                found = await owned_resources.expiring(db)
+        except Exception as error:  # noqa: BLE001 - it is tried again
+            log.error("certificates.read_failed", error_type=type(error).__name__)
+            found = []
+        for name, days in found:
+            if days <= WARN_DAYS:
+                log.warning("certificate.expires", name=name, count=days)
+        metrics.CERTIFICATE_DAYS.set(min((days for _, days in found), default=float("inf")))
+        await asyncio.sleep(DAY_SECONDS)
 
 
 async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:

@@ -10,7 +10,7 @@ from ipaddress import ip_network
 
 from pydantic import Field
 
-from shipedge.webhooks.runtime.setting_types import Listen, Span, TextList
+from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span, TextList
 from shipedge.webhooks.runtime.settings import ServiceSettings
 
 
@@ -23,6 +23,17 @@ class Settings(ServiceSettings):
         default="127.0.0.1:50051",
         alias="SHIPEDGE_CONFIG_LISTEN",
         description="where calls are taken",
+    )
+    operators_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_CONFIG_OPERATORS_LISTEN",
+        description="host:port for health and reflection without TLS, for operators alone;"
+        " empty: none, and in production no reflection",
+    )
+    metrics_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_CONFIG_METRICS_LISTEN",
+        description="host:port for metrics in the form of Prometheus; empty: none",
     )
     database_url: str = Field(
         default="",

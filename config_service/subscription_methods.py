@@ -31,6 +31,7 @@ from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_g
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.rpc import filters, masks, names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime.database import database_now, reading, writing
@@ -126,8 +127,11 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
                 sealing=self._store.sealing,
             )
             found = await subscription_store.messages(db, rows, self._store.sealing.ring)
+        page = fitting([public(it) for it in found])
+        if len(page) < len(rows):
+            last = [rows[len(page) - 1].created_revision]
         return config_service_pb2.ListSubscriptionsResponse(
-            subscriptions=map(public, found),
+            subscriptions=page,
             next_page_token=self._tokens.make(last, request) if last else "",
         )
 

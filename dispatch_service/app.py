@@ -55,6 +55,7 @@ from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
+from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import (
     check_alive,
     create_engine,
@@ -64,6 +65,7 @@ from shipedge.webhooks.runtime.database import (
 from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.keyring import KeyRing
 from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.operators import operators_listeners
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
 
 if TYPE_CHECKING:
@@ -136,6 +138,12 @@ async def run(settings: Settings) -> None:
         health = Health(SERVICES, lambda: check_alive(store))
         identify = development_caller if callers is None else callers.identify
         grpc_server = _server(settings, health, identify)
+        _offer_gauges(engine)
+        await stack.enter_async_context(
+            operators_listeners(
+                settings.operators_listen, settings.metrics_listen, health, SERVICES
+            )
+        )
         publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
             PublisherServicer(engine.intake), grpc_server
         )
@@ -219,6 +227,17 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     return transport
 
 
+def _offer_gauges(engine: Engine) -> None:
+    metrics.gauge(
+        "webhooks_events_waiting", "Events that wait for their commit.", engine.committer.waiting
+    )
+    metrics.gauge(
+        "webhooks_deliveries_in_memory",
+        "Deliveries that wait in memory or are being attempted.",
+        engine.lanes.held,
+    )
+
+
 def _report(request: OutboundRequest, error: Exception) -> None:
     """
     Tell operators of a blocked destination and of faults of ours.
@@ -246,11 +265,12 @@ def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[CallInterceptor(identify)],
+        interceptors=[CallInterceptor(identify, measure=metrics.measure_call)],
         credentials=None if files is None else tls.server_credentials(*files),
     )
     health.add_to(grpc_server)
-    reflection.enable(grpc_server, SERVICES)
+    if not settings.production:
+        reflection.enable(grpc_server, SERVICES)
     log.info("service.listening", service="dispatch", listen=settings.listen, port=port)
     return grpc_server
 

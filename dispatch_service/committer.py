@@ -17,6 +17,7 @@ import structlog
 from dispatch_service.errors import BacklogFull, StoreUnavailable
 from dispatch_service.lanes import Lanes, Ready
 from dispatch_service.queue import Claimed, EventKey, Lease, NewEvent, Queue, Receipt
+from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import is_unavailable
 
 GROUP_EVENTS = 500
@@ -64,6 +65,12 @@ class GroupCommitter:
         """
         if len(self._waiting) + count > self._most_waiting:
             raise BacklogFull(len(self._waiting))
+
+    def waiting(self) -> int:
+        """
+        Count the events that wait.
+        """
+        return len(self._waiting)
 
     def submit(
         self, event: NewEvent, handover: Sequence[tuple[Claimed, bytes]]
@@ -129,6 +136,7 @@ class GroupCommitter:
         except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
             await self._answer_failure(group, error)
             return
+        metrics.EVENTS.inc(sum(it.fresh for it in receipts.values()))
         lease_end = begun + self._lease.duration.total_seconds()
         for entry in group:
             self._answer(entry, receipts[entry.event.key], lease_end)

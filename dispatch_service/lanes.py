@@ -110,6 +110,12 @@ class Lanes:
         """
         return self._running
 
+    def held(self) -> int:
+        """
+        Count the deliveries in memory: those that wait and those under way.
+        """
+        return self._waiting + self._running
+
     def reserve(self, key: EndpointKey) -> bool:
         """
         Keep a place for a delivery that is about to be stored; False if there is none.

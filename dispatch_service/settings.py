@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from shipedge.webhooks.runtime.setting_types import Listen, Span
+from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
 from shipedge.webhooks.runtime.settings import ServiceSettings
 
 
@@ -27,6 +27,17 @@ class Settings(ServiceSettings):
         default="127.0.0.1:50052",
         alias="SHIPEDGE_DISPATCH_LISTEN",
         description="where calls are taken",
+    )
+    operators_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_OPERATORS_LISTEN",
+        description="host:port for health and reflection without TLS, for operators alone;"
+        " empty: none, and in production no reflection",
+    )
+    metrics_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_METRICS_LISTEN",
+        description="host:port for metrics in the form of Prometheus; empty: none",
     )
     database_url: str = Field(
         default="",

@@ -22,6 +22,7 @@ from dispatch_service.queue import Claimed, Release, Settlement
 from dispatch_service.sealing import DayKeys
 from dispatch_service.settler import Settler
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.runtime import metrics
 
 SETTLING_SECONDS = 5.0
 """
@@ -121,6 +122,7 @@ class Worker:
         start_time = self._clock()
         sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
         outcome = sent.outcome
+        metrics.ATTEMPTS.labels(outcome.failure_kind or "success").inc()
         transition = self._decide(claimed, subscription, outcome)
         sealer = await self._keys.today()
         record = attempt_record(

@@ -58,16 +58,18 @@ def program(name: str) -> str:
 @pytest.fixture(scope="module")
 def modules() -> Path:
     """
-    Install Express once; skip, saying so, where that is not possible.
+    Install the packages once; skip, saying so, where that is not possible.
     """
     npm = program("npm")
     BUILD.mkdir(parents=True, exist_ok=True)
     shutil.copy(SAMPLES / "package.json", BUILD)
-    if not (BUILD / "node_modules" / "express").exists():
+    if not all(
+        (BUILD / "node_modules" / name).exists() for name in ("express", "standardwebhooks")
+    ):
         arguments = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
         done = subprocess.run([npm, *arguments], cwd=BUILD, capture_output=True, check=False)
         if done.returncode != 0:
-            pytest.skip("SAMPLE RECEIVER NOT RUN: npm could not install Express")
+            pytest.skip("SAMPLE RECEIVER NOT RUN: npm could not install packages")
     return BUILD / "node_modules"
 
 

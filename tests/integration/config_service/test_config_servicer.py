@@ -18,7 +18,11 @@ from config_service.signing_keys import verification_key
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
-from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
+from shipedge.webhooks.config.v1.subscription_pb2 import (
+    CustomHeader,
+    Subscription,
+    SubscriptionFilter,
+)
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
 from shipedge.webhooks.rpc.status import ErrorDetail, read_error
 from tests.integration.config_service.conftest import Running
@@ -112,6 +116,32 @@ async def test_secret_is_shown_once(running: Running) -> None:
     assert oldest.secret_id == got.signing_secrets[0].secret_id
     assert oldest.HasField("expire_time")
     assert not newest.HasField("expire_time")
+
+
+async def test_large_page_ends_early(running: Running) -> None:
+    """
+    A page stays below what clients receive by default; the rest is on the next.
+    """
+    headers = [CustomHeader(name=f"X-{number}-{'n' * 55}", value="v" * 700) for number in range(20)]
+    skus = [f"{number}-{'s' * 60}" for number in range(1000)]
+    for _ in range(60):
+        await create(
+            running,
+            event_type="orders/shipped_items",
+            custom_headers=headers,
+            filter=SubscriptionFilter(skus=skus),
+        )
+    seen, token = 0, ""
+    while True:
+        answer = await running.config.ListSubscriptions(
+            pb.ListSubscriptionsRequest(parent=OWNER, page_size=1000, page_token=token)
+        )
+        assert answer.ByteSize() < 4 * 1024 * 1024
+        seen += len(answer.subscriptions)
+        token = answer.next_page_token
+        if not token:
+            break
+    assert seen == 60
 
 
 async def test_verification_key_is_shown_where_asked_for(running: Running) -> None:

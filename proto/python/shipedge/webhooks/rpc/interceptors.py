@@ -48,12 +48,23 @@ Raises where a caller may not send a request to a method.
 """
 
 
+Measure = Callable[[str, str, float], None]
+"""
+Is told of the method, the code and the seconds of a call.
+"""
+
+
+def _measure_nothing(_method: str, _code: str, _seconds: float) -> None:
+    pass
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """
     The outermost interceptor, for calls of all four kinds.
 
     *identify* names the caller, or nobody: health checks and reflection are for all.
-    *authorise* raises where a caller may not make a call.
+    *authorise* raises where a caller may not make a call; *measure* is told of
+    method, code and seconds of each.
     """
 
     def __init__(
@@ -61,8 +72,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         identify: Identify,
         *,
         authorise: Authorise = access.authorise,
+        measure: Measure = _measure_nothing,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
+        self._measure = measure
         self._identify = identify
         self._authorise = authorise
         self._deadline_seconds = deadline_seconds
@@ -157,6 +170,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             code, reason = public.code, public.reason
             await context.abort_with_status(rpc_status.to_status(to_status(public)))
         finally:
+            self._measure(method, code, time.monotonic() - begun)
             log.info(
                 "rpc.served",
                 method=method,

@@ -36,6 +36,10 @@ def _parse_listen(value: object) -> object:
     return value
 
 
+def _parse_optional_listen(value: object) -> object:
+    return _parse_listen(value) if value else value
+
+
 Span = Annotated[timedelta, BeforeValidator(_parse_span)]
 """
 A span of time, written as `10s`, `5m`, `2h`, `3d` or `500ms`.
@@ -44,6 +48,11 @@ A span of time, written as `10s`, `5m`, `2h`, `3d` or `500ms`.
 TextList = Annotated[str | tuple[str, ...], BeforeValidator(_parse_list)]
 """
 Texts separated by commas.
+"""
+
+OptionalListen = Annotated[str, BeforeValidator(_parse_optional_listen)]
+"""
+A `host:port`, or nothing.
 """
 
 Listen = Annotated[str, BeforeValidator(_parse_listen)]

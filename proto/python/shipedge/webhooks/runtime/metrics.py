@@ -1,0 +1,73 @@
+"""
+What operators measure: counters and gauges in the form of Prometheus. Nothing
+here names a customer, a URL or anything secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+Stop = Callable[[], None]
+"""
+Ends the serving of the figures.
+"""
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+CALLS = Counter(
+    "webhooks_rpc_calls", "Calls served, by method and code.", ["method", "code"], registry=REGISTRY
+)
+CALL_SECONDS = Histogram(
+    "webhooks_rpc_call_seconds",
+    "How long calls took.",
+    ["method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
+    registry=REGISTRY,
+)
+EVENTS = Counter("webhooks_events_accepted", "Events that were committed.", registry=REGISTRY)
+ATTEMPTS = Counter(
+    "webhooks_attempts",
+    "Attempts, by what they came to: success or the kind of the failure.",
+    ["result"],
+    registry=REGISTRY,
+)
+CERTIFICATE_DAYS = Gauge(
+    "webhooks_client_certificate_days",
+    "Days until the first client certificate expires.",
+    registry=REGISTRY,
+)
+
+
+def measure_call(method: str, code: str, seconds: float) -> None:
+    """
+    Count a call; the methods are those of the contract, so there are not many.
+    """
+    CALLS.labels(method, code).inc()
+    CALL_SECONDS.labels(method).observe(seconds)
+
+
+def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:
+    """
+    Offer a number that is read whenever somebody asks; once for each name.
+    """
+    if name not in REGISTRY._names_to_collectors:  # noqa: SLF001 - there is no public way to ask
+        Gauge(name, meaning, registry=REGISTRY).set_function(read)
+
+
+def serve(listen: str) -> Stop:
+    """
+    Serve the figures over HTTP on *listen*, `host:port`; return what stops it.
+
+    Raises `OSError` where somebody else listens there.
+    """
+    host, _, port = listen.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), registry=REGISTRY)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

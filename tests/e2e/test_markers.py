@@ -1,0 +1,179 @@
+"""
+Secrets by their marks: a run with successes and failures leaves no marker
+where it must not be.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
+from shipedge.webhooks.config.v1 import config_service_pb2 as pb
+from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
+from shipedge.webhooks.config.v1.credential_pb2 import Credential
+from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
+from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
+from shipedge.webhooks.runtime import pair as processes
+from tests.certificates import client
+from tests.databases import free_port
+from tests.e2e.pair import CONFIG, Pair, environment_of, running_pair
+from tests.e2e.test_pair import settled, shipped
+from tests.integration.receivers import Receiver, answering, https_receiver
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "accounts/100"
+SECRET = "marker-secret"
+QUERY = "marker-query"
+BODY = "marker-body"
+ANSWER = "marker-answer"
+MARKERS = (SECRET, QUERY, BODY, ANSWER, "PRIVATE KEY", "whsec_", "whsk_")
+
+METHODS: tuple[dict[str, Any], ...] = (
+    {"basic": {"username": "user", "password": SECRET}},
+    {"bearer": {"token": SECRET}},
+    {"api_key": {"header": "X-Api-Key", "key": SECRET}},
+    {"hmac": {"header": "X-Hmac", "key": SECRET}},
+    {
+        "oauth2_client_credentials": {
+            "token_url": "https://127.0.0.1:1/token?marker-query",
+            "client_id": "id",
+            "client_secret": SECRET,
+        }
+    },
+)
+
+
+async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> None:
+    """
+    Put a marker into every secret field; one subscription for each credential and receiver.
+    """
+    certificate = await pair.config.CreateClientCertificate(
+        pb.CreateClientCertificateRequest(
+            parent=OWNER,
+            client_certificate=ClientCertificate(
+                display_name="main",
+                pem=PemMaterial(
+                    certificate_chain=client().chain_pem, private_key=client().key_pem()
+                ),
+            ),
+        )
+    )
+    for method in METHODS:
+        credential = await pair.config.CreateCredential(
+            pb.CreateCredentialRequest(
+                parent=OWNER, credential=Credential(display_name="main", **method)
+            )
+        )
+        for where in (receiver, failing):
+            wanted = Subscription(
+                event_type="orders/shipped",
+                payload_version="v2",
+                url=f"{where.url}?{QUERY}",
+                status=Subscription.STATUS_ACTIVE,
+                custom_headers=[CustomHeader(name="X-Secret", value=SECRET)],
+                credential=credential.name,
+                client_certificate=certificate.name,
+                asymmetric_signature=True,
+            )
+            wanted.retry_schedule.delays.add(seconds=1)
+            await pair.config.CreateSubscription(
+                pb.CreateSubscriptionRequest(parent=OWNER, subscription=wanted)
+            )
+
+
+async def shown(pair: Pair) -> str:
+    """
+    Collect all answers that are not there to show a marker.
+    """
+    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[CONFIG])
+    credentials = await pair.config.ListCredentials(pb.ListCredentialsRequest(parent=OWNER))
+    certificates = await pair.config.ListClientCertificates(
+        pb.ListClientCertificatesRequest(parent=OWNER)
+    )
+    for credential in credentials.credentials:
+        # A token URL is configuration, as `Subscription.url` is.
+        credential.oauth2_client_credentials.ClearField("token_url")
+    deliveries = await pair.deliveries.ListDeliveries(
+        delivery_service_pb2.ListDeliveriesRequest(parent=OWNER)
+    )
+    audit = await admin.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest())
+    attempts = await pair.all_attempts(OWNER)
+    return "".join(map(str, (credentials, certificates, deliveries, audit, attempts)))
+
+
+async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
+    """
+    No log line, metric, error, answer or database file shows a marker.
+    """
+    metrics = {
+        f"SHIPEDGE_{name}_METRICS_LISTEN": f"127.0.0.1:{free_port()}"
+        for name in ("CONFIG", "DISPATCH")
+    }
+    logs = tmp_path / "logs.txt"
+    async with (
+        https_receiver(answering(200, ANSWER.encode()), host="127.0.0.1") as receiver,
+        https_receiver(answering(500, ANSWER.encode()), host="127.0.0.1") as failing,
+    ):
+        environment = environment_of(
+            tmp_path, receiver, SHIPEDGE_LOG_LEVEL="debug", SHIPEDGE_LOG_FORMAT="json", **metrics
+        )
+        with logs.open("wb") as file, _told_to(file):
+            async with running_pair(environment) as pair:
+                await configure(pair, receiver, failing)
+                await asyncio.sleep(1)
+                event = shipped("marked")
+                event.order_status_changed.order.number = BODY
+                await pair.publish(event)
+                await settled(
+                    pair,
+                    delivery_pb2.Delivery.STATE_SUCCEEDED,
+                    delivery_pb2.Delivery.STATE_FAILED,
+                )
+                found = await shown(pair)
+                async with httpx.AsyncClient(trust_env=False) as asking:
+                    for address in metrics.values():
+                        found += (await asking.get(f"http://{address}/metrics")).text
+    assert receiver.requests
+    assert failing.requests
+    everything = {"answers and metrics": found.encode(), "logs": logs.read_bytes()}
+    data = [it for it in (tmp_path / "data").rglob("*") if it.is_file()]
+    everything |= {path.name: path.read_bytes() for path in data if path.suffix != ".json"}
+    assert len(logs.read_bytes()) > 1000
+    for place, content in everything.items():
+        for marker in MARKERS:
+            assert marker.encode() not in content, (place, marker)
+
+
+class _told_to:  # noqa: N801 - reads as what it does
+    """
+    Let the services write their logs to a file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        self._before = processes.start
+
+        async def start(package: str, environment: Any) -> asyncio.subprocess.Process:
+            return await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                package,
+                env=environment,
+                stdout=self._file,
+                stderr=self._file,
+                start_new_session=True,
+            )
+
+        processes.start = start
+
+    def __exit__(self, *_: object) -> None:
+        processes.start = self._before

@@ -1,0 +1,86 @@
+"""
+The operators' listeners: what they offer, and what is offered nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+
+from shipedge.webhooks.dispatch.v1 import delivery_pb2
+from shipedge.webhooks.rpc import channel, tls
+from shipedge.webhooks.runtime import pair as processes
+from tests.databases import free_port
+from tests.e2e.pair import environment_of, running_pair
+from tests.e2e.test_pair import known, settled
+from tests.e2e.test_production import production
+from tests.integration.receivers import Receiver
+
+pytestmark = pytest.mark.anyio
+
+
+async def reflected(address: str, credentials: grpc.ChannelCredentials | None = None) -> list[str]:
+    """
+    List the services that reflection names.
+    """
+    async with channel.connect(address, credentials) as connection:
+        stub = reflection_pb2_grpc.ServerReflectionStub(connection)
+        call = stub.ServerReflectionInfo(
+            iter([reflection_pb2.ServerReflectionRequest(list_services="")])
+        )
+        return [it.name async for answer in call for it in answer.list_services_response.service]
+
+
+async def test_reflection_is_for_operators_in_production(
+    tmp_path: Path, receiver: Receiver
+) -> None:
+    """
+    In production the operators' listener has health and reflection, the public one no reflection.
+    """
+    operators = f"127.0.0.1:{free_port()}"
+    environment = production(tmp_path, receiver) | {"SHIPEDGE_CONFIG_OPERATORS_LISTEN": operators}
+    secrets = tmp_path / "secrets"
+    credentials = tls.channel_credentials(
+        secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
+    )
+    child = await processes.start("config_service", environment)
+    try:
+        await processes.wait_serving(operators, child, "config_service")
+        assert "shipedge.webhooks.config.v1.ConfigService" in await reflected(operators)
+        async with channel.connect(operators) as connection:
+            stub = health_pb2_grpc.HealthStub(connection)
+            answer = await stub.Check(health_pb2.HealthCheckRequest())
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await reflected(environment["SHIPEDGE_CONFIG_LISTEN"], credentials)
+        assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    finally:
+        assert await processes.stop(child) == 0
+
+
+async def test_metrics_count_what_happens(tmp_path: Path, receiver: Receiver) -> None:
+    """
+    Calls, events and attempts are counted, by names that tell nothing of customers.
+    """
+    metrics = f"127.0.0.1:{free_port()}"
+    environment = environment_of(tmp_path, receiver, SHIPEDGE_DISPATCH_METRICS_LISTEN=metrics)
+    async with running_pair(environment) as pair:
+        await pair.subscribe(receiver.url, "orders/shipped", "v2")
+        await known(pair, receiver, "counted")
+        await settled(pair, delivery_pb2.Delivery.STATE_SUCCEEDED)
+        async with httpx.AsyncClient(trust_env=False) as client:
+            text = (await client.get(f"http://{metrics}/metrics")).text
+    figures = dict(
+        line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")
+    )
+    assert float(figures['webhooks_attempts_total{result="success"}']) >= 1
+    assert float(figures["webhooks_events_accepted_total"]) >= 1
+    method = "/shipedge.webhooks.dispatch.v1.PublisherService/PublishEvents"
+    assert float(figures[f'webhooks_rpc_calls_total{{code="OK",method="{method}"}}']) >= 1
+    assert float(figures["webhooks_events_waiting"]) == 0
+    assert "accounts/100" not in text

@@ -1,0 +1,55 @@
+"""
+Our signatures under the official library of Standard Webhooks in JavaScript;
+that in Python verifies them in the unit tests.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from dispatch_service.outbound import sign
+from dispatch_service.subscriptions import SigningKey
+from tests.e2e.test_sample_receivers import modules, program
+
+__all__ = ["modules"]
+
+BODY = '{"event":"orders/shipped_v2","name":"Müller ☃"}'
+PROGRAM = """
+const { Webhook } = require('standardwebhooks');
+const [secret, body, headers] = process.argv.slice(1);
+new Webhook(secret).verify(body, JSON.parse(headers));
+"""
+
+
+@pytest.mark.parametrize("key", [b"n" * 32, b"o" * 24, b"x" * 32])
+def test_javascript(modules: Path, key: bytes) -> None:
+    """
+    During a rotation the header verifies under either secret, under no other.
+    """
+    timestamp = int(time.time())
+    keys = [
+        SigningKey(b"n" * 32, None, Ed25519PrivateKey.from_private_bytes(b"p" * 32)),
+        SigningKey(b"o" * 24, None),
+    ]
+    now = datetime.fromtimestamp(timestamp, UTC)
+    headers = {
+        "webhook-id": "dlv_1",
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": sign(keys, "dlv_1", timestamp, BODY.encode(), now).decode(),
+    }
+    secret = f"whsec_{base64.b64encode(key).decode()}"
+    done = subprocess.run(
+        [program("node"), "-e", PROGRAM, secret, BODY, json.dumps(headers)],
+        env={"NODE_PATH": str(modules)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode == 0) is (key != b"x" * 32), done.stderr.decode()
