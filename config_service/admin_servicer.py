@@ -20,6 +20,7 @@ from shipedge.webhooks.config.v1 import admin_service_pb2_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.rpc import filters, names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime import audit_log, key_rotation
@@ -115,8 +116,11 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
+        page = fitting([audit_log.message_of(row) for row in rows])
+        if len(page) < len(rows):
+            last = [audit_log.id_of(rows[len(page) - 1])]
         return pb.ListAuditEntriesResponse(
-            audit_entries=map(audit_log.message_of, rows),
+            audit_entries=page,
             next_page_token=self._tokens.make(last, request) if last else "",
         )
 
@@ -130,6 +134,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         ring = self._store.sealing.ring
         async with writing(self._store.engine) as db:
             rotated, remaining = await key_rotation.rotate(db, ring, SEALED_COLUMNS, limit)
+            await _note(db, "keys", "RotateEncryptionKeys", Caller(), Caller())
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=ring.first
         )

@@ -12,7 +12,7 @@ import grpc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service import caller_store, feed, owned_resources
+from config_service import caller_store, endpoint_feed, feed
 from config_service.admin_servicer import AdminServicer
 from config_service.config_servicer import ConfigServicer
 from config_service.feed_servicer import Bell, FeedServicer, wait
@@ -32,7 +32,13 @@ from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.paging import PageTokens
 from shipedge.webhooks.runtime import metrics
-from shipedge.webhooks.runtime.database import check_alive, create_engine, reading, sqlite_file
+from shipedge.webhooks.runtime.database import (
+    check_alive,
+    create_engine,
+    reading,
+    sqlite_file,
+    writing,
+)
 from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.operators import operators_listeners
@@ -46,7 +52,6 @@ SERVICES = (
 COMPACT_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
-WARN_DAYS = 30
 FEED_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -102,7 +107,14 @@ def build_server(
     )
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(
-        ConfigServicer(store, tokens, tuple(settings.egress_ranges)),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
+        ConfigServicer(
+            store,
+            tokens,
+            tuple(settings.egress_ranges),
+            bell=bell,
+            poll_seconds=settings.feed_poll.total_seconds(),
+            heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
+        ),
         grpc_server,
     )
     feed_servicer = FeedServicer(
@@ -162,17 +174,17 @@ async def _follow_callers(engine: AsyncEngine, callers: CallerDirectory, bell: B
 
 async def _watch_certificates(engine: AsyncEngine) -> None:
     """
-    Warn once a day of client certificates that expire within a month.
+    Warn every day of client certificates that expire within a month.
     """
     while True:
         try:
-            async with reading(engine) as db:
-                found = await owned_resources.expiring(db)
+            async with writing(engine) as db:
+                found = await endpoint_feed.warn_of_certificates(db)
         except Exception as error:  # noqa: BLE001 - it is tried again
             log.error("certificates.read_failed", error_type=type(error).__name__)
             found = []
         for name, days in found:
-            if days <= WARN_DAYS:
+            if days < max(endpoint_feed.WARN_DAYS):
                 log.warning("certificate.expires", name=name, count=days)
         metrics.CERTIFICATE_DAYS.set(min((days for _, days in found), default=float("inf")))
         await asyncio.sleep(DAY_SECONDS)

@@ -5,22 +5,28 @@ what they refer to in `credential_methods`, the rest is here.
 
 from __future__ import annotations
 
+import time
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from config_service import account_settings, settings_store
+from config_service import account_settings, endpoint_feed, settings_store
 from config_service.changes import audit, differences, shown_fields
 from config_service.credential_methods import CredentialMethods
 from config_service.errors import EtagMismatch, EventTypeNotFound
+from config_service.feed_servicer import Bell, wait
+from config_service.subscription_methods import Store
 from shipedge.webhooks.config.v1 import (
     account_settings_pb2,
     config_service_pb2,
     event_type_pb2,
 )
+from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.payload_contracts import compact, published
 from shipedge.webhooks.rpc import masks, names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
-from shipedge.webhooks.rpc.paging import page_size
+from shipedge.webhooks.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import reading, writing
 
 if TYPE_CHECKING:
@@ -31,8 +37,27 @@ if TYPE_CHECKING:
 
 class ConfigServicer(CredentialMethods):
     """
-    Serves `ConfigService`. Methods that are not here are not in this release.
+    Serves `ConfigService`.
+
+    Watchers are woken by *bell*, look every *poll_seconds* for what other
+    processes did, and get a sign of life every *heartbeat_seconds*.
     """
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: PageTokens,
+        egress_ranges: tuple[str, ...],
+        *,
+        bell: Bell,
+        poll_seconds: float,
+        heartbeat_seconds: float,
+    ) -> None:
+        super().__init__(store, tokens)
+        self._egress_ranges = egress_ranges
+        self._bell = bell
+        self._poll_seconds = poll_seconds
+        self._heartbeat_seconds = heartbeat_seconds
 
     async def GetAccountSettings(
         self, request: config_service_pb2.GetAccountSettingsRequest, context: Context
@@ -111,6 +136,37 @@ class ConfigServicer(CredentialMethods):
         Return the addresses that deliveries come from.
         """
         return config_service_pb2.GetEgressRangesResponse(ranges=self._egress_ranges)
+
+    async def WatchEndpointEvents(
+        self, request: config_service_pb2.WatchEndpointEventsRequest, context: Context
+    ) -> AsyncIterator[config_service_pb2.WatchEndpointEventsResponse]:
+        """
+        Stream what is learnt about the endpoints of an owner.
+        """
+        owner = names.parse_owner(request.parent)
+        if request.cursor:
+            revision = endpoint_feed.parse_cursor(request.cursor)
+        else:
+            revision = await uncut(self._newest())
+        spoke = time.monotonic() - self._heartbeat_seconds
+        while True:
+            rung = self._bell.next_ring()
+            events, revision = await uncut(self._events_after(owner, revision))
+            if events or time.monotonic() - spoke >= self._heartbeat_seconds:
+                yield config_service_pb2.WatchEndpointEventsResponse(
+                    endpoint_events=events, cursor=endpoint_feed.cursor(revision)
+                )
+                spoke = time.monotonic()
+            if len(events) < endpoint_feed.BATCH:
+                await wait(rung, self._poll_seconds)
+
+    async def _newest(self) -> int:
+        async with reading(self._store.engine) as db:
+            return await endpoint_feed.newest(db)
+
+    async def _events_after(self, owner: str, revision: int) -> tuple[Sequence[EndpointEvent], int]:
+        async with reading(self._store.engine) as db:
+            return await endpoint_feed.after(db, owner, revision)
 
 
 def event_type_message(event_type: EventType) -> event_type_pb2.EventType:

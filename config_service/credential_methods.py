@@ -22,6 +22,7 @@ from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.rpc import masks, names
 from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
+from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime.database import database_now, reading, writing
@@ -178,8 +179,10 @@ class CredentialMethods(SubscriptionMethods):
             owned_resources.message_of(kind, row, ring, used.get(kind.name_of(row), 0))
             for row in rows
         ]
-        token = self._tokens.make(last, request) if last else ""
-        return [_PUBLIC[kind.name](it) for it in found], token
+        page = fitting([_PUBLIC[kind.name](it) for it in found])
+        if len(page) < len(rows):
+            last = [rows[len(page) - 1].created_revision]
+        return list(page), self._tokens.make(last, request) if last else ""
 
     async def _update(self, kind: Kind, request: Any, given: Any) -> Any:
         name = names.parse(kind.name, given.name, f"{kind.name}.name")

@@ -186,21 +186,6 @@ async def usage(db: AsyncConnection, kind: Kind, names: Sequence[str]) -> dict[s
     return {str(row[0]): int(row[1]) for row in rows}
 
 
-async def expiring(db: AsyncConnection) -> list[tuple[str, int]]:
-    """
-    Return the client certificates that subscriptions use, with the whole days that each has left.
-    """
-    columns = client_certificates.c
-    query = sa.select(client_certificates, database_now().label("now")).order_by(columns.not_after)
-    rows = (await db.execute(query)).all()
-    used = await usage(db, CLIENT_CERTIFICATE, [CLIENT_CERTIFICATE.name_of(row) for row in rows])
-    return [
-        (name, (row.not_after - row.now).days)
-        for row in rows
-        if (name := CLIENT_CERTIFICATE.name_of(row)) in used
-    ]
-
-
 def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
     """
     Return the whole resource with its secrets.

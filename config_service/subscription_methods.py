@@ -59,12 +59,9 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
     Creates, shows, changes and deletes subscriptions.
     """
 
-    def __init__(
-        self, store: Store, tokens: PageTokens, egress_ranges: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, store: Store, tokens: PageTokens) -> None:
         self._store = store
         self._tokens = tokens
-        self._egress_ranges = egress_ranges
 
     async def CreateSubscription(
         self, request: config_service_pb2.CreateSubscriptionRequest, context: Context

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service import manual_actions
 from dispatch_service.schema import audit_entries
 from dispatch_service.sealed_columns import SEALED_COLUMNS
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
 from shipedge.webhooks.rpc import filters, names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.runtime import audit_log, key_rotation
 from shipedge.webhooks.runtime.database import reading, writing
@@ -52,8 +54,11 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
+        page = fitting([audit_log.message_of(row) for row in rows])
+        if len(page) < len(rows):
+            last = [audit_log.id_of(rows[len(page) - 1])]
         return pb.ListAuditEntriesResponse(
-            audit_entries=map(audit_log.message_of, rows),
+            audit_entries=page,
             next_page_token=self._tokens.make(last, request) if last else "",
         )
 
@@ -66,6 +71,13 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         limit = key_rotation.checked_limit(request.limit)
         async with writing(self._engine) as db:
             rotated, remaining = await key_rotation.rotate(db, self._ring, SEALED_COLUMNS, limit)
+            await manual_actions.note(
+                db,
+                owner="",
+                caller=current_caller.get().name,
+                method="RotateEncryptionKeys",
+                resource="keys",
+            )
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=self._ring.first
         )

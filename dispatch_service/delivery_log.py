@@ -4,7 +4,7 @@ Reading the log: deliveries, attempts and bodies, newest first, in keyset pages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -31,6 +31,13 @@ class Page:
 
     rows: Sequence[Any]
     last: Key | None
+    key_of: Callable[[Any], Key]
+
+    def last_of(self, shown: int) -> Key | None:
+        """
+        Return that key where only the first *shown* rows fit into the page.
+        """
+        return self.last if shown == len(self.rows) else self.key_of(self.rows[shown - 1])
 
 
 def _with_body() -> sa.Select[Any]:
@@ -145,6 +152,6 @@ def _instant(micros: int | str) -> sa.BindParameter[datetime]:
     return sa.literal(from_microseconds(int(micros)), deliveries.c.create_time.type)
 
 
-def _page(rows: Sequence[Any], size: int, key: Any) -> Page:
+def _page(rows: Sequence[Any], size: int, key_of: Callable[[Any], Key]) -> Page:
     shown = rows[:size]
-    return Page(shown, key(shown[-1]) if len(rows) > size else None)
+    return Page(shown, key_of(shown[-1]) if len(rows) > size else None, key_of)

@@ -24,6 +24,7 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.rpc import names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
 from shipedge.webhooks.runtime.database import reading, writing
@@ -86,9 +87,10 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
+        shown = fitting([delivery_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
         return delivery_service_pb2.ListDeliveriesResponse(
-            deliveries=map(delivery_message, page.rows),
-            next_page_token=self._tokens.make(page.last, request) if page.last else "",
+            deliveries=shown, next_page_token=self._tokens.make(last, request) if last else ""
         )
 
     async def GetDeliveryBody(
@@ -141,9 +143,10 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
+        shown = fitting([attempt_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
         return delivery_service_pb2.ListAttemptsResponse(
-            attempts=map(attempt_message, page.rows),
-            next_page_token=self._tokens.make(page.last, request) if page.last else "",
+            attempts=shown, next_page_token=self._tokens.make(last, request) if last else ""
         )
 
     async def ResendDelivery(

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from dispatch_service import manual_actions
 from dispatch_service.convert import delivery_name
 from dispatch_service.deliveries import State, Trigger
 from dispatch_service.errors import (
@@ -21,8 +21,7 @@ from dispatch_service.errors import (
     SubscriptionDeleted,
     SubscriptionInactive,
 )
-from dispatch_service.ids import new_id
-from dispatch_service.schema import audit_entries, deliveries, request_ids
+from dispatch_service.schema import deliveries, request_ids
 from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.runtime.database import after, database_now
 
@@ -97,7 +96,14 @@ async def resend(
         )
         .values(changes)
     )
-    await _audit(db, request, row.state)
+    await manual_actions.note(
+        db,
+        owner=request.owner,
+        caller=request.requested_by,
+        method=METHOD,
+        resource=request.name,
+        changes=[{"field": "state", "before": row.state, "after": "due now"}],
+    )
 
 
 async def remember(db: AsyncConnection, request: ResendRequest) -> bool:
@@ -118,17 +124,3 @@ async def remember(db: AsyncConnection, request: ResendRequest) -> bool:
     row |= {"resource": request.name}
     await db.execute(sa.insert(request_ids).values(**row, create_time=database_now()))
     return True
-
-
-async def _audit(db: AsyncConnection, request: ResendRequest, state: str) -> None:
-    change = [{"field": "state", "before": state, "after": "due now"}]
-    row = {
-        "owner": request.owner,
-        "audit_entry_id": new_id(),
-        "caller": request.requested_by,
-        "method": METHOD,
-        "resource": request.name,
-        "changes": msgspec.json.encode(change).decode(),
-        "create_time": database_now(),
-    }
-    await db.execute(sa.insert(audit_entries).values(row))

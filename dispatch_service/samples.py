@@ -4,10 +4,11 @@ Sending a sample to one subscription, through the same queue as everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from dispatch_service import manual_actions
 from dispatch_service.convert import delivery_name
 from dispatch_service.errors import RequestIdReused, SubscriptionInactive, SubscriptionNotFound
 from dispatch_service.event_store import deliveries_of
@@ -15,6 +16,8 @@ from dispatch_service.ids import new_id
 from dispatch_service.intake import Intake
 from dispatch_service.sample_events import sample_event
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.database import writing
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -50,13 +53,23 @@ class Samples:
         subscription = self._wanted(name)
         test_id = request_id.replace("-", "").lower() or new_id()
         event = sample_event(subscription, test_id, self._clock())
-        await self._intake.accept_test(event, subscription, requested_by)
-        made = await deliveries_of(
-            self._engine, [subscription.owner], event.account_id, event.event_id
-        )
+        made = await self._made(subscription, event)
+        if name not in made:
+            async with writing(self._engine) as db:
+                owner = subscription.owner
+                await manual_actions.note(
+                    db, owner=owner, caller=requested_by, method=METHOD, resource=name
+                )
+            await self._intake.accept_test(event, subscription, requested_by)
+            made = await self._made(subscription, event)
         if name not in made:
             raise RequestIdReused(METHOD)
         return delivery_name(subscription.owner, made[name])
+
+    async def _made(self, subscription: Subscription, event: event_pb2.Event) -> Mapping[str, str]:
+        return await deliveries_of(
+            self._engine, [subscription.owner], event.account_id, event.event_id
+        )
 
     def _wanted(self, name: str) -> Subscription:
         subscription = self._subscriptions.by_name.get(name)

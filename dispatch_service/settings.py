@@ -6,6 +6,7 @@ table in `docs/operations.md` is made from here.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from pydantic import Field
 
 from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
 from shipedge.webhooks.runtime.settings import ServiceSettings
+
+_PROXY = re.compile(r"http://[A-Za-z0-9.\-\[\]:]+")
 
 
 class Settings(ServiceSettings):
@@ -106,6 +109,8 @@ class Settings(ServiceSettings):
         Find what is wrong with these settings together.
         """
         problems = []
+        if self.egress_proxy and not _PROXY.fullmatch(self.egress_proxy):
+            problems.append("SHIPEDGE_DISPATCH_EGRESS_PROXY must be http://host:port")
         if self.lease < self.deadline * 2 + timedelta(seconds=10):
             problems.append(
                 "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"

@@ -15,7 +15,12 @@ import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_body, example_event
 from shipedge.webhooks.config.v1 import config_service_pb2, event_type_pb2
-from shipedge.webhooks.dispatch.v1 import delivery_pb2, payload_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    delivery_pb2,
+    payload_service_pb2_grpc,
+)
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
 from shipedge.webhooks.rpc.status import read_error
 from tests.e2e.pair import DISPATCH, Pair, Subscription, eventually
@@ -183,6 +188,11 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
     assert [it.trigger for it in logged] == [type(logged[0]).TRIGGER_TEST]
     (delivery,) = await pair.log_of(owner)
     assert (delivery.name, delivery.test) == (sent.delivery, True)
+    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
+    audited = await admin.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest(parent=owner))
+    assert [(it.method, it.resource) for it in audited.audit_entries] == [
+        ("SendTestEvent", made.name)
+    ]
 
 
 async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Receiver) -> None:

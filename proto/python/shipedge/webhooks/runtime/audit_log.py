@@ -63,7 +63,7 @@ async def list_rows(
         compared = _OPERATORS[comparison.operator](columns[comparison.field], comparison.value)
         query = query.where(compared)
     rows = (await db.execute(query)).all()
-    return rows[:size], [_id_of(rows[size - 1])] if len(rows) > size else None
+    return rows[:size], [id_of(rows[size - 1])] if len(rows) > size else None
 
 
 def _belongs(column: sa.ColumnElement[str], owners: Collection[str]) -> sa.ColumnElement[bool]:
@@ -77,7 +77,7 @@ def message_of(row: Any) -> AuditEntry:
     Show an entry.
     """
     message = AuditEntry(
-        name=f"auditEntries/{_id_of(row)}",
+        name=f"auditEntries/{id_of(row)}",
         caller=row.caller,
         method=row.method,
         resource=row.resource,
@@ -89,5 +89,8 @@ def message_of(row: Any) -> AuditEntry:
     return message
 
 
-def _id_of(row: Any) -> str:
+def id_of(row: Any) -> str:
+    """
+    Return the id of an entry.
+    """
     return str(row.audit_entry_id).replace("-", "")
