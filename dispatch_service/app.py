@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -14,42 +13,24 @@ import grpc
 import structlog
 
 from dispatch_service.admin_servicer import AdminServicer
-from dispatch_service.claimer import Claimer
-from dispatch_service.committer import GroupCommitter
-from dispatch_service.courier import Courier
 from dispatch_service.delivery_servicer import DeliveryServicer
-from dispatch_service.dialler import Dialler, Opener
-from dispatch_service.egress_proxy import EgressProxy
-from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
-from dispatch_service.feed_client import FeedClient
-from dispatch_service.intake import Intake
-from dispatch_service.lanes import Lanes
+from dispatch_service.engine import Engine, Parts, build_engine
 from dispatch_service.log_filters import url_hash
-from dispatch_service.matcher import Matcher
-from dispatch_service.oauth_tokens import OAuthTokens
 from dispatch_service.payload_servicer import PayloadServicer
 from dispatch_service.publisher_servicer import PublisherServicer
-from dispatch_service.queue import Lease, Queue, Release
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.resolver import Resolver
+from dispatch_service.queue import Release
 from dispatch_service.samples import Samples
 from dispatch_service.sealed_columns import SEALED_COLUMNS
 from dispatch_service.sealing import DayKeys
-from dispatch_service.sender import Sender
 from dispatch_service.settings import Settings
-from dispatch_service.settler import Settler
 from dispatch_service.subscriptions import SubscriptionIndex
-from dispatch_service.transport import GuardedTransport
-from dispatch_service.trust import TlsContexts
-from dispatch_service.worker import Worker
 from shipedge.webhooks.dispatch.v1 import (
     admin_service_pb2_grpc,
     delivery_service_pb2_grpc,
     payload_service_pb2_grpc,
     publisher_service_pb2_grpc,
 )
-from shipedge.webhooks.rpc import channel, reflection, server, tls
+from shipedge.webhooks.rpc import reflection, server, tls
 from shipedge.webhooks.rpc.caller_directory import CallerDirectory
 from shipedge.webhooks.rpc.callers import Identify, development_caller
 from shipedge.webhooks.rpc.health import Health
@@ -63,13 +44,12 @@ from shipedge.webhooks.runtime.database import (
     sqlite_file,
 )
 from shipedge.webhooks.runtime.key_rotation import check_keys
-from shipedge.webhooks.runtime.keyring import KeyRing
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.operators import operators_listeners
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    pass
 
 SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
@@ -88,22 +68,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one place where the clock is read
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """
-    The parts of a running dispatch service that have to be started and stopped.
-    """
-
-    queue: Queue
-    lanes: Lanes
-    settler: Settler
-    committer: GroupCommitter
-    claimer: Claimer
-    feed: FeedClient
-    matcher: Matcher
-    intake: Intake
-
-
 async def run(settings: Settings) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish what was begun.
@@ -120,7 +84,11 @@ async def run(settings: Settings) -> None:
         subscriptions = SubscriptionIndex()
         callers = settings.callers()
         directory = CallerDirectory() if callers is None else callers
-        engine = await _engine(settings, store, ring, keys, subscriptions, directory, stack)
+        engine = await build_engine(
+            settings,
+            Parts(store, ring, keys, subscriptions, directory, utc_now),
+            stack,
+        )
         await engine.feed.load()
         await engine.matcher.drain()
         hashed = url_hash(ring)
@@ -158,75 +126,6 @@ async def run(settings: Settings) -> None:
         await _serve(settings, engine, grpc_server, health)
 
 
-async def _engine(
-    settings: Settings,
-    store: AsyncEngine,
-    ring: KeyRing,
-    keys: DayKeys,
-    subscriptions: SubscriptionIndex,
-    callers: CallerDirectory,
-    stack: AsyncExitStack,
-) -> Engine:
-    lease = Lease(settings.replica_name(), settings.lease)
-    queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
-    settler = Settler(queue)
-    transport = _transport(settings, stack)
-    courier = Courier(
-        subscriptions,
-        Sender(transport, clock=utc_now, report=_report),
-        OAuthTokens(transport),
-        deadline=settings.deadline.total_seconds(),
-    )
-    worker = Worker(
-        subscriptions,
-        courier,
-        settler,
-        keys,
-        clock=utc_now,
-        deadline=settings.deadline.total_seconds(),
-    )
-    lanes = Lanes(
-        worker.deliver,
-        concurrency=settings.endpoint_concurrency,
-        most_running=settings.total_concurrency,
-        most_waiting=settings.most_waiting,
-    )
-    committer = GroupCommitter(queue, lanes, lease, most_waiting=settings.most_waiting)
-    intake = Intake(store, subscriptions, keys, lanes, committer)
-    config = channel.connect(settings.config_address, _client_credentials(settings))
-    stack.push_async_callback(config.close)
-    poll_seconds = settings.poll_interval.total_seconds()
-    return Engine(
-        queue=queue,
-        lanes=lanes,
-        settler=settler,
-        committer=committer,
-        claimer=Claimer(queue, lanes, keys, lease, poll_seconds=poll_seconds),
-        feed=FeedClient(
-            store,
-            ring,
-            config,
-            subscriptions,
-            callers,
-            rules=settings.url_rules(),
-            dispatcher=lease.owner,
-        ),
-        matcher=Matcher(store, queue, intake, keys, subscriptions, lease),
-        intake=intake,
-    )
-
-
-def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
-    authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
-    contexts = TlsContexts(authorities)
-    opener: Opener = Dialler(Resolver(), contexts, settings.allow_list())
-    if settings.egress_proxy:
-        opener = EgressProxy(settings.egress_proxy, contexts)
-    transport = GuardedTransport(opener, rules=settings.url_rules())
-    stack.push_async_callback(transport.aclose)
-    return transport
-
-
 def _offer_gauges(engine: Engine) -> None:
     metrics.gauge(
         "webhooks_events_waiting", "Events that wait for their commit.", engine.committer.waiting
@@ -236,26 +135,6 @@ def _offer_gauges(engine: Engine) -> None:
         "Deliveries that wait in memory or are being attempted.",
         engine.lanes.held,
     )
-
-
-def _report(request: OutboundRequest, error: Exception) -> None:
-    """
-    Tell operators of a blocked destination and of faults of ours.
-    """
-    if isinstance(error, ExchangeFailedError):
-        log.warning(
-            "delivery.blocked" if error.kind == "blocked_address" else "delivery.fault",
-            owner=request.owner,
-            endpoint=request.url.endpoint,
-            detail=error.detail,
-        )
-    else:
-        log.error("delivery.fault", owner=request.owner, exc_info=error)
-
-
-def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    files = settings.tls_files()
-    return None if files is None else tls.channel_credentials(*files)
 
 
 def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.Server:

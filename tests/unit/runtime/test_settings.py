@@ -139,3 +139,26 @@ def test_bad_egress_range() -> None:
     """
     with pytest.raises(SettingsInvalidError, match="'here' is not a CIDR block"):
         read_settings(ConfigSettings, {"SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28, here"})
+
+
+@pytest.mark.parametrize(
+    ("listen", "fits"),
+    [
+        ("127.0.0.1:50051", True),
+        ("[::1]:50051", True),
+        ("localhost:50051", True),
+        ("0.0.0.0:50051", False),
+        ("10.0.0.5:50051", False),
+        ("example.com:50051", False),
+    ],
+)
+def test_plain_text_stays_on_loopback(listen: str, fits: bool) -> None:
+    """
+    Without TLS nobody listens where others may hear.
+    """
+    environment = {"SHIPEDGE_CONFIG_LISTEN": listen}
+    if fits:
+        assert read_settings(ConfigSettings, environment).listen == listen
+        return
+    with pytest.raises(SettingsInvalidError, match="SHIPEDGE_CONFIG_LISTEN must be a loopback"):
+        read_settings(ConfigSettings, environment)

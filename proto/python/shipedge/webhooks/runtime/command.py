@@ -24,9 +24,9 @@ from shipedge.webhooks.runtime.process import SecondProcessError
 from shipedge.webhooks.runtime.settings import (
     ServiceSettings,
     SettingsInvalidError,
-    describe,
     read_settings,
 )
+from shipedge.webhooks.runtime.settings_table import describe
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 PROBE_SECONDS = 3.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -205,6 +206,17 @@ class ServiceSettings(CommonSettings):
     listen: Listen
     database_url: str
 
+    def common_problems(self) -> Sequence[str]:
+        """
+        Find what is wrong with the settings that both services have.
+        """
+        problems = [*super().common_problems()]
+        if self.tls_files() is None and not _is_loopback(self.listen):
+            problems.append(
+                f"{type(self).model_fields['listen'].alias} must be a loopback address without TLS"
+            )
+        return problems
+
     def database(self) -> str:
         """
         Return the URL of the database: without a setting a file in the data directory.
@@ -216,6 +228,14 @@ class ServiceSettings(CommonSettings):
         Name the SQLite file.
         """
         raise NotImplementedError
+
+
+def _is_loopback(listen: str) -> bool:
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _key_problems(keys: SecretStr, hash_key: SecretStr) -> list[str]:
@@ -271,24 +291,6 @@ def unknown_names(kind: type[CommonSettings], environment: Mapping[str, str]) ->
         if name.startswith(COMMON_PREFIX) and not name.startswith(others) and name not in known
     ]
     return [f"{name} is not a setting{_suggestion(name, known)}" for name in unknown]
-
-
-def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
-    """
-    List (name, default, meaning) of the settings of a service.
-    """
-    return [
-        (str(field.alias), _shown_default(field.get_default()), str(field.description))
-        for field in kind.model_fields.values()
-    ]
-
-
-def _shown_default(default: Any) -> str:
-    if isinstance(default, timedelta):
-        return f"{default.total_seconds():g}s"
-    if isinstance(default, tuple):
-        return ",".join(map(str, default))
-    return "" if default is None or isinstance(default, SecretStr) else str(default)
 
 
 def _suggestion(name: str, known: Sequence[str]) -> str:

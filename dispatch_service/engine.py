@@ -1,0 +1,160 @@
+"""
+The delivery engine, put together: everything between an accepted event and the
+attempt that delivers it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+
+from dispatch_service.claimer import Claimer
+from dispatch_service.committer import GroupCommitter
+from dispatch_service.courier import Courier
+from dispatch_service.dialler import Dialler, Opener
+from dispatch_service.egress_proxy import EgressProxy
+from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
+from dispatch_service.feed_client import FeedClient
+from dispatch_service.intake import Intake
+from dispatch_service.lanes import Lanes
+from dispatch_service.matcher import Matcher
+from dispatch_service.oauth_tokens import OAuthTokens
+from dispatch_service.queue import Lease, Queue
+from dispatch_service.queue_postgresql import PostgresQueue
+from dispatch_service.queue_sqlite import SqliteQueue
+from dispatch_service.resolver import Resolver
+from dispatch_service.sealing import DayKeys
+from dispatch_service.sender import Sender
+from dispatch_service.settings import Settings
+from dispatch_service.settler import Settler
+from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.transport import GuardedTransport
+from dispatch_service.trust import TlsContexts
+from dispatch_service.worker import Worker
+from shipedge.webhooks.rpc import channel, tls
+from shipedge.webhooks.rpc.caller_directory import CallerDirectory
+from shipedge.webhooks.runtime.keyring import KeyRing
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """
+    What the engine shares with the services around it.
+    """
+
+    store: AsyncEngine
+    ring: KeyRing
+    keys: DayKeys
+    subscriptions: SubscriptionIndex
+    callers: CallerDirectory
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """
+    The parts of a running dispatch service that have to be started and stopped.
+    """
+
+    queue: Queue
+    lanes: Lanes
+    settler: Settler
+    committer: GroupCommitter
+    claimer: Claimer
+    feed: FeedClient
+    matcher: Matcher
+    intake: Intake
+
+
+async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Engine:
+    """
+    Put the engine together; *stack* closes what has to be closed.
+    """
+    store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
+    lease = Lease(settings.replica_name(), settings.lease)
+    queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    settler = Settler(queue)
+    worker = _worker(settings, parts, settler, _transport(settings, stack))
+    lanes = Lanes(
+        worker.deliver,
+        concurrency=settings.endpoint_concurrency,
+        most_running=settings.total_concurrency,
+        most_waiting=settings.most_waiting,
+    )
+    committer = GroupCommitter(queue, lanes, lease, most_waiting=settings.most_waiting)
+    intake = Intake(store, subscriptions, keys, lanes, committer)
+    config = channel.connect(settings.config_address, _client_credentials(settings))
+    stack.push_async_callback(config.close)
+    poll_seconds = settings.poll_interval.total_seconds()
+    return Engine(
+        queue=queue,
+        lanes=lanes,
+        settler=settler,
+        committer=committer,
+        claimer=Claimer(queue, lanes, keys, lease, poll_seconds=poll_seconds),
+        feed=FeedClient(
+            store,
+            parts.ring,
+            config,
+            subscriptions,
+            parts.callers,
+            rules=settings.url_rules(),
+            dispatcher=lease.owner,
+        ),
+        matcher=Matcher(store, queue, intake, keys, subscriptions, lease),
+        intake=intake,
+    )
+
+
+def _worker(
+    settings: Settings, parts: Parts, settler: Settler, transport: GuardedTransport
+) -> Worker:
+    deadline = settings.deadline.total_seconds()
+    sender = Sender(transport, clock=parts.clock, report=_report)
+    tokens = OAuthTokens(transport)
+    courier = Courier(parts.subscriptions, sender, tokens, deadline=deadline)
+    return Worker(
+        parts.subscriptions, courier, settler, parts.keys, clock=parts.clock, deadline=deadline
+    )
+
+
+def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
+    authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
+    contexts = TlsContexts(authorities)
+    opener: Opener = Dialler(Resolver(), contexts, settings.allow_list())
+    if settings.egress_proxy:
+        opener = EgressProxy(settings.egress_proxy, contexts)
+    transport = GuardedTransport(opener, rules=settings.url_rules())
+    stack.push_async_callback(transport.aclose)
+    return transport
+
+
+def _report(request: OutboundRequest, error: Exception) -> None:
+    """
+    Tell operators of a blocked destination and of faults of ours.
+    """
+    if isinstance(error, ExchangeFailedError):
+        log.warning(
+            "delivery.blocked" if error.kind == "blocked_address" else "delivery.fault",
+            owner=request.owner,
+            endpoint=request.url.endpoint,
+            detail=error.detail,
+        )
+    else:
+        log.error("delivery.fault", owner=request.owner, exc_info=error)
+
+
+def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
+    files = settings.tls_files()
+    return None if files is None else tls.channel_credentials(*files)
