@@ -67,7 +67,11 @@ async def outcome(connection: grpc.aio.Channel, path: str, request: Any) -> grpc
         call = connection.unary_unary(path, write, read)(request)
         return await call.code()  # type: ignore[no-any-return]
     if method.client_streaming:
-        call = connection.stream_stream(path, write, read)(iter([request]))
+        call = connection.stream_stream(path, write, read)()
+        # A refusal may come before the request is sent; then it is what the writing raises.
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            await call.write(request)
+            await call.done_writing()
     else:
         call = connection.unary_stream(path, write, read)(request)
     with contextlib.suppress(grpc.aio.AioRpcError):
