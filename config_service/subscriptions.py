@@ -126,6 +126,12 @@ def _event_faults(
             "EVENT_TYPE_UNKNOWN",
         )
         return
+    if event_type.system:
+        yield Fault(
+            "event_type",
+            f"{event_type.event_type!r} is not raised by this release",
+            "EVENT_TYPE_UNKNOWN",
+        )
     if owner.startswith("warehouses/") and not event_type.warehouse:
         allowed = [it.event_type for it in CATALOGUE.event_types.values() if it.warehouse]
         yield Fault(

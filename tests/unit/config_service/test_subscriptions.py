@@ -86,6 +86,12 @@ def test_accepts(over: dict[str, Any]) -> None:
 CASES = [
     ({"event_type": ""}, "event_type", "is not an event type", "EVENT_TYPE_UNKNOWN"),
     (
+        {"event_type": "webhooks/endpoint_failing", "payload_version": "v3"},
+        "event_type",
+        "is not raised by this release",
+        "EVENT_TYPE_UNKNOWN",
+    ),
+    (
         {"event_type": "orders/shiped"},
         "event_type",
         "did you mean orders/shipped?",

@@ -24,7 +24,7 @@ def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
 
 def _shown_default(default: Any) -> str:
     if isinstance(default, timedelta):
-        return f"{default.total_seconds():g}s"
+        return f"{default.total_seconds():.10g}s"
     if isinstance(default, tuple):
         return ",".join(map(str, default))
     return "" if default is None or isinstance(default, SecretStr) else str(default)
