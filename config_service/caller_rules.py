@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from config_service.credentials import display_name_faults
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.rpc import names
+from shipedge.webhooks.rpc.callers import EVERY_OWNER
 from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 
 MOST_OWNERS = 1000
-ALL_OWNERS = frozenset({"accounts/*", "warehouses/*"})
 
 _IDENTITY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,253}")
 
@@ -36,7 +36,7 @@ def _faults(caller: Caller) -> Iterator[tuple[str, str]]:
     if not 1 <= len(caller.owners) <= MOST_OWNERS:
         yield "owners", f"must be 1 to {MOST_OWNERS}"
     for index, owner in enumerate(caller.owners):
-        if owner not in ALL_OWNERS and not _is_owner(owner):
+        if owner not in EVERY_OWNER and not _is_owner(owner):
             yield (
                 f"owners[{index}]",
                 "must be accounts/{account}, warehouses/{warehouse}, accounts/* or warehouses/*",

@@ -250,14 +250,12 @@ class CredentialMethods(SubscriptionMethods):
             method=method,
             resource=name,
             owner="/".join(name.split("/")[:2]),
-            changes=differences(_configured(before), _configured(after), _SECRET),
+            changes=differences(
+                shown_fields(owned_resources.configured(before)),
+                shown_fields(owned_resources.configured(after)),
+                _SECRET,
+            ),
         )
-
-
-def _configured(message: Any) -> dict[str, str]:
-    shown = shown_fields(message)
-    servers = ("name", "subscription_count", "create_time", "update_time", "revision", "etag")
-    return {field: value for field, value in shown.items() if field not in servers}
 
 
 def _method(verb: str, kind: Kind) -> str:

@@ -13,8 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config_service import owned_resources
-from config_service.changes import next_revision
+from config_service import endpoint_reports, owned_resources
 from config_service.owned_resources import CLIENT_CERTIFICATE
 from config_service.schema import client_certificates, endpoint_events, feed_state, subscriptions
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
@@ -103,7 +102,7 @@ async def _warn(db: AsyncConnection, name: str, certificate: Any, limit: int) ->
         )
         if (await db.execute(known)).first() is None:
             event = _expiring(mark, row, certificate.now)
-            await _store(db, row.owner, event)
+            await endpoint_reports.insert(db, row.owner, event)
 
 
 def _expiring(mark: str, row: Any, now: datetime) -> EndpointEvent:
@@ -115,15 +114,3 @@ def _expiring(mark: str, row: Any, now: datetime) -> EndpointEvent:
     )
     event.occur_time.FromDatetime(now)
     return event
-
-
-async def _store(db: AsyncConnection, owner: str, event: EndpointEvent) -> None:
-    row = {
-        "endpoint_event_id": event.endpoint_event_id,
-        "owner": owner,
-        "received_revision": await next_revision(db),
-        "stale": False,
-        "report": event.SerializeToString(),
-        "create_time": database_now(),
-    }
-    await db.execute(sa.insert(endpoint_events).values(row))

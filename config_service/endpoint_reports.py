@@ -79,16 +79,25 @@ async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing
     stale = row is None or not current or event.subscription_revision < row.revision
     if row is not None and not stale:
         await _act(db, row, event, sealing)
-    stored = {
+    await insert(db, name.owner, event, stale=stale)
+    return stale
+
+
+async def insert(
+    db: AsyncConnection, owner: str, event: EndpointEvent, *, stale: bool = False
+) -> None:
+    """
+    Store what was learnt, where watchers find it.
+    """
+    row = {
         "endpoint_event_id": event.endpoint_event_id,
-        "owner": name.owner,
+        "owner": owner,
         "received_revision": await next_revision(db),
         "stale": stale,
         "report": event.SerializeToString(),
         "create_time": database_now(),
     }
-    await db.execute(sa.insert(endpoint_events).values(stored))
-    return stale
+    await db.execute(sa.insert(endpoint_events).values(row))
 
 
 async def _act(db: AsyncConnection, row: Any, event: EndpointEvent, sealing: Sealing) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
@@ -31,6 +31,8 @@ from shipedge.webhooks.rpc.errors import RpcError
 from shipedge.webhooks.rpc.paging import Key
 from shipedge.webhooks.runtime.database import database_now
 from shipedge.webhooks.runtime.keyring import KeyRing, Place
+
+MessageT = TypeVar("MessageT", bound=Message)
 
 # What the server adds to what is stored.
 _SERVERS = ("name", "subscription_count", "create_time", "update_time", "revision", "etag")
@@ -202,13 +204,21 @@ def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
     return message
 
 
+def configured(message: MessageT) -> MessageT:
+    """
+    Return a copy with what callers set, secrets included.
+    """
+    copy = type(message)()
+    copy.CopyFrom(message)
+    for field in _SERVERS:
+        copy.ClearField(field)
+    return copy
+
+
 def _columns(
     kind: Kind, owner: str, resource_id: str, message: Message, ring: KeyRing
 ) -> dict[str, Any]:
-    config = type(message)()
-    config.CopyFrom(message)
-    for field in _SERVERS:
-        config.ClearField(field)
+    config = configured(message)
     sealed = ring.seal(config.SerializeToString(), place(kind, owner, resource_id))
     return {**kind.columns(config), "sealed_config": sealed}
 

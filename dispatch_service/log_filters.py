@@ -5,11 +5,9 @@ says in SQL.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -59,15 +57,6 @@ ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
     **_COMMON,
 }
 
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
 Hash = Callable[[str], bytes]
 """
 The keyed hash that full URLs are found by.
@@ -93,7 +82,7 @@ def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.Colu
     if comparison.field == "url":
         return _url_condition(table, str(comparison.value), comparison.operator, hashed)
     column, value = _stored(comparison)
-    compared: sa.ColumnElement[bool] = _OPERATORS[comparison.operator](table.c[column], value)
+    compared: sa.ColumnElement[bool] = filters.COMPARE[comparison.operator](table.c[column], value)
     return compared
 
 

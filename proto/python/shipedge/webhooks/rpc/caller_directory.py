@@ -12,9 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shipedge.webhooks.rpc.callers import ROLES, Caller
-
-EVERYTHING = frozenset({"accounts/*", "warehouses/*"})
+from shipedge.webhooks.rpc.callers import EVERY_OWNER, ROLES, Caller
 
 _SCHEME = "bearer "
 _ALTERNATIVE_NAMES = "x509_subject_alternative_name"
@@ -117,6 +115,6 @@ def parse_fixed(entries: Iterable[str]) -> list[Entry]:
             raise ValueError(
                 f"{entry!r} must be a name in a certificate, =, and roles joined by + ({allowed})"
             )
-        caller = Caller(f"callers/{identity}", named, EVERYTHING)
+        caller = Caller(f"callers/{identity}", named, EVERY_OWNER)
         found.append(Entry(caller, certificate_identity=identity))
     return found

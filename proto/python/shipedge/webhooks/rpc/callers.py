@@ -14,6 +14,12 @@ The roles of `shipedge.webhooks.config.v1.Caller`, in lower case.
 """
 
 
+EVERY_OWNER = frozenset({"accounts/*", "warehouses/*"})
+"""
+What stands for all accounts and all warehouses.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
@@ -30,7 +36,7 @@ class Caller:
         """
         Whether all accounts and all warehouses may be touched.
         """
-        return {"accounts/*", "warehouses/*"} <= self.owners
+        return self.owners >= EVERY_OWNER
 
     def may_touch(self, owner: str) -> bool:
         """
@@ -45,7 +51,7 @@ class Caller:
         return not self.roles.isdisjoint(roles)
 
 
-DEVELOPMENT = Caller("callers/development", ROLES, frozenset({"accounts/*", "warehouses/*"}))
+DEVELOPMENT = Caller("callers/development", ROLES, EVERY_OWNER)
 """
 The one caller of a development environment.
 """

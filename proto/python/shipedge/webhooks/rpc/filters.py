@@ -4,10 +4,12 @@ The `filter` of a List: a subset of AIP-160, comparisons joined by `AND`.
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from shipedge.webhooks.rpc.errors import InvalidArgument
 
@@ -24,6 +26,18 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _ESCAPED = re.compile(r"\\(.)")
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+"""
+What the operators do with a value, or with a column and a value.
+"""
+
 _EQUALITY = ("=", "!=")
 _ORDER = (*_EQUALITY, "<", "<=", ">", ">=")
 

@@ -4,8 +4,7 @@ The audit log, read back.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditEntry
 from shipedge.webhooks.rpc import filters
+from shipedge.webhooks.rpc.callers import EVERY_OWNER
 from shipedge.webhooks.rpc.filters import Comparison
 from shipedge.webhooks.rpc.paging import Key
 
@@ -23,17 +23,6 @@ FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
     "method": filters.text(),
     "resource": filters.text(),
 }
-
-_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-
-ALL = frozenset({"accounts/*", "warehouses/*"})
 
 
 async def list_rows(
@@ -55,12 +44,12 @@ async def list_rows(
     columns = table.c
     order = (columns.create_time.desc(), columns.audit_entry_id.desc())
     query = sa.select(table).order_by(*order).limit(size + 1)
-    if not set(owners) >= ALL:
+    if not set(owners) >= EVERY_OWNER:
         query = query.where(_belongs(columns.owner, owners))
     if begin_after is not None:
         query = query.where(columns.audit_entry_id < str(begin_after[0]))
     for comparison in comparisons:
-        compared = _OPERATORS[comparison.operator](columns[comparison.field], comparison.value)
+        compared = filters.COMPARE[comparison.operator](columns[comparison.field], comparison.value)
         query = query.where(compared)
     rows = (await db.execute(query)).all()
     return rows[:size], [id_of(rows[size - 1])] if len(rows) > size else None
