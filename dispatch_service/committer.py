@@ -16,7 +16,8 @@ import structlog
 
 from dispatch_service.errors import BacklogFull, StoreUnavailable
 from dispatch_service.lanes import Lanes, Ready
-from dispatch_service.queue import Claimed, EventKey, Lease, NewEvent, Queue, Receipt
+from dispatch_service.preparation import Prepared
+from dispatch_service.queue import EventKey, Lease, NewEvent, Queue, Receipt
 from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import is_unavailable
 
@@ -37,12 +38,18 @@ log = structlog.get_logger()
 @dataclass(slots=True, eq=False)
 class Entry:
     """
-    An event on its way to the store. *handover* are its deliveries with a place in memory.
+    An event on its way to the store, and whom to tell.
     """
 
-    event: NewEvent
-    handover: Sequence[tuple[Claimed, bytes]]
+    prepared: Prepared
     answer: asyncio.Future[Receipt] = field(repr=False)
+
+    @property
+    def event(self) -> NewEvent:
+        """
+        What is stored.
+        """
+        return self.prepared.event
 
 
 class GroupCommitter:
@@ -72,9 +79,7 @@ class GroupCommitter:
         """
         return len(self._waiting)
 
-    def submit(
-        self, event: NewEvent, handover: Sequence[tuple[Claimed, bytes]]
-    ) -> asyncio.Future[Receipt]:
+    def submit(self, prepared: Prepared) -> asyncio.Future[Receipt]:
         """
         Queue an event; the future says what the store knows of it once it is committed.
 
@@ -82,7 +87,7 @@ class GroupCommitter:
         with the store's own error where it refused this event.
         """
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(Entry(event, handover, answer))
+        self._waiting.append(Entry(prepared, answer))
         self._arrived.set()
         return answer
 
@@ -158,7 +163,7 @@ class GroupCommitter:
 
     def _answer(self, entry: Entry, receipt: Receipt, lease_end: float) -> None:
         if receipt.fresh:
-            for claimed, body in entry.handover:
+            for claimed, body in entry.prepared.handover:
                 self._lanes.take_reserved(Ready(claimed, body, lease_end))
         else:
             self._give_back(entry)
@@ -166,5 +171,5 @@ class GroupCommitter:
             entry.answer.set_result(receipt)
 
     def _give_back(self, entry: Entry) -> None:
-        for claimed, _ in entry.handover:
+        for claimed, _ in entry.prepared.handover:
             self._lanes.give_back(claimed.endpoint_key)

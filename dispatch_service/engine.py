@@ -112,7 +112,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             rules=settings.url_rules(),
             dispatcher=lease.owner,
         ),
-        matcher=Matcher(store, queue, intake, keys, subscriptions, lease),
+        matcher=Matcher(store, queue, keys, subscriptions, lease),
         intake=intake,
     )
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from dispatch_service.event_store import event_place
-from dispatch_service.intake import Intake
+from dispatch_service.preparation import Preparer
 from dispatch_service.queue import Lease, Queue
 from dispatch_service.schema import events
 from dispatch_service.sealing import DayKeys
@@ -40,14 +40,13 @@ class Matcher:
         self,
         engine: AsyncEngine,
         queue: Queue,
-        intake: Intake,
         keys: DayKeys,
         subscriptions: SubscriptionIndex,
         lease: Lease,
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._intake = intake
+        self._preparer = Preparer(subscriptions)
         self._keys = keys
         self._subscriptions = subscriptions
         self._lease = lease
@@ -86,7 +85,7 @@ class Matcher:
         waiting = await self._oldest()
         if waiting:
             sealer = await self._keys.today()
-            group = [self._intake.prepare_late(event, sealer) for event in waiting]
+            group = [self._preparer.prepare(event, sealer).event for event in waiting]
             await self._queue.store_matches(group, self._lease)
         return len(waiting)
 

@@ -5,12 +5,15 @@ implementations (PostgreSQL and SQLite) both do. The statements are theirs.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from dispatch_service.deliveries import TEST_RESOURCES, State, Transition, Trigger
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 EventKey = tuple[int, str]
 """
@@ -146,6 +149,13 @@ class Claimed:
         return (self.owner, self.endpoint)
 
     @property
+    def key(self) -> tuple[str, str]:
+        """
+        What identifies it: its owner and its id.
+        """
+        return (self.owner, self.delivery_id)
+
+    @property
     def test(self) -> bool:
         """
         Whether it carries a sample that somebody asked for.
@@ -199,9 +209,15 @@ class Release:
     delay: timedelta | None
 
 
+Follow = Callable[["AsyncConnection", Sequence[Settlement]], Awaitable[None]]
+"""
+Writes what follows from settlements whose lease was still held, in their transaction.
+"""
+
+
 class Queue(Protocol):
     """
-    What both databases do. Every method is one transaction of its own.
+    What both databases do. Every method but `store_on` is one transaction of its own.
     """
 
     async def store_events(
@@ -210,6 +226,14 @@ class Queue(Protocol):
         """
         Store the events of *group* whose ids are new, each with all that follows
         from it, and say of every event what is known of its id.
+        """
+        ...
+
+    async def store_on(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Do what `store_events` does in a transaction that is open already.
         """
         ...
 
@@ -234,10 +258,14 @@ class Queue(Protocol):
         """
         ...
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Collection[tuple[str, str]]:
+    async def settle(
+        self, settlements: Sequence[Settlement], follow: Follow | None = None
+    ) -> Collection[tuple[str, str]]:
         """
         End leases and write the attempts; return (owner, delivery id) of those
         whose lease was still held. What another has taken over is left alone.
+
+        *follow* is given the settlements that counted, in the same transaction.
         """
         ...
 

@@ -15,6 +15,7 @@ from dispatch_service.queue import (
     Claimed,
     EndpointKey,
     EventKey,
+    Follow,
     Lease,
     NewEvent,
     Receipt,
@@ -71,15 +72,23 @@ class PostgresQueue:
         """
         Store the events of *group* whose ids are new; see `Queue`.
         """
+        async with self._engine.begin() as db:
+            return await self.store_on(db, group, lease)
+
+    async def store_on(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store events in an open transaction; see `Queue`.
+        """
         # Key order keeps two replicas from waiting for each other.
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT, [event_row(event) for event in ordered])
-        async with self._engine.begin() as db:
-            receipts = await _store(db, sql.STORE, rows, ordered, lease)
-            known = [event.key for event in ordered if event.key not in receipts]
-            if known:
-                found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
-                receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
+        receipts = await _store(db, sql.STORE, rows, ordered, lease)
+        known = [event.key for event in ordered if event.key not in receipts]
+        if known:
+            found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
+            receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
 
     async def store_matches(
@@ -125,7 +134,9 @@ class PostgresQueue:
         self._after = _START if reached_end else max(it.endpoint_key for it in claimed)
         return claimed
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Collection[tuple[str, str]]:
+    async def settle(
+        self, settlements: Sequence[Settlement], follow: Follow | None = None
+    ) -> Collection[tuple[str, str]]:
         """
         End leases and write the attempts; see `Queue`.
         """
@@ -136,7 +147,10 @@ class PostgresQueue:
         }
         async with self._engine.begin() as db:
             rows = await db.execute(sql.SETTLE, parameters)
-            return {(owner, delivery_hex(delivery_id)) for owner, delivery_id in rows}
+            held = {(owner, delivery_hex(delivery_id)) for owner, delivery_id in rows}
+            if follow is not None:
+                await follow(db, [it for it in settlements if it.claimed.key in held])
+        return held
 
     async def release(self, releases: Sequence[Release]) -> None:
         """

@@ -131,11 +131,11 @@ WITH RECURSIVE walk AS (
 ), cut_off AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-        requested_by, status, failure_kind, error, start_time, next_attempt_time)
+        requested_by, status, failure_kind, error, start_time, next_attempt_time, settle_time)
     SELECT owner, delivery_id, old_begun, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, old_trigger,
         old_requested_by, 'INTERRUPTED', 'interrupted', :interrupted_error,
-        old_due_time - CAST(:lease_us AS bigint) * interval '1 microsecond', now()
+        old_due_time - CAST(:lease_us AS bigint) * interval '1 microsecond', now(), now()
     FROM taken WHERE old_owner IS NOT NULL
     ON CONFLICT DO NOTHING
 )
@@ -170,12 +170,13 @@ WITH ended AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
         requested_by, status, failure_kind, response_code, error, start_time, duration_us,
-        dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange)
+        dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange,
+        settle_time)
     SELECT owner, delivery_id, a.number, e.account, e.event_id, e.subscription,
         e.event_type, e.payload_version, e.resource, a.url_shown, a.url_hash,
         a.attempt_trigger, a.requested_by, a.status, a.failure_kind, a.response_code,
         a.error, a.start_time, a.duration_us, a.dns_us, a.connect_us, a.tls_us,
-        a.first_byte_us, e.due_time, a.sealed_exchange
+        a.first_byte_us, e.due_time, a.sealed_exchange, now()
     FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id)
 )
 SELECT owner, delivery_id FROM ended

@@ -17,6 +17,7 @@ from dispatch_service.queue import (
     Claimed,
     EndpointKey,
     EventKey,
+    Follow,
     Lease,
     NewEvent,
     Receipt,
@@ -75,20 +76,26 @@ class SqliteQueue:
         """
         Store the events of *group* whose ids are new; see `Queue`.
         """
-        keys = msgspec.json.encode([event.key for event in group]).decode()
         async with writing(self._engine) as db:
-            receipts = {
-                (account, event_id): Receipt(from_microseconds(accepted), sha256, fresh=False)
-                for account, event_id, accepted, sha256 in await db.execute(
-                    sql.KNOWN, {"keys": keys}
-                )
-            }
-            now = await _now(db)
-            fresh = [event for event in group if event.key not in receipts]
-            stored = [_named(EVENT, event_row(it, to_microseconds), now=now) for it in fresh]
-            await _insert(db, sql.STORE_KEY, stored)
-            await _insert(db, sql.STORE_EVENT, stored)
-            await _insert_following(db, fresh, lease, now, {it.key: now for it in fresh})
+            return await self.store_on(db, group, lease)
+
+    async def store_on(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store events in an open transaction; see `Queue`.
+        """
+        keys = msgspec.json.encode([event.key for event in group]).decode()
+        receipts = {
+            (account, event_id): Receipt(from_microseconds(accepted), sha256, fresh=False)
+            for account, event_id, accepted, sha256 in await db.execute(sql.KNOWN, {"keys": keys})
+        }
+        now = await _now(db)
+        fresh = [event for event in group if event.key not in receipts]
+        stored = [_named(EVENT, event_row(it, to_microseconds), now=now) for it in fresh]
+        await _insert(db, sql.STORE_KEY, stored)
+        await _insert(db, sql.STORE_EVENT, stored)
+        await _insert_following(db, fresh, lease, now, {it.key: now for it in fresh})
         accept_time: datetime = from_microseconds(now)
         return receipts | {it.key: Receipt(accept_time, it.sha256, fresh=True) for it in fresh}
 
@@ -130,7 +137,9 @@ class SqliteQueue:
                 self._after = _START
         return claimed
 
-    async def settle(self, settlements: Sequence[Settlement]) -> Collection[tuple[str, str]]:
+    async def settle(
+        self, settlements: Sequence[Settlement], follow: Follow | None = None
+    ) -> Collection[tuple[str, str]]:
         """
         End leases and write the attempts; see `Queue`.
         """
@@ -141,7 +150,7 @@ class SqliteQueue:
             now = await _now(db)
             rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(leases).decode()})
             held = {(owner, delivery_id) for owner, delivery_id in rows}
-            ended = [it for it in settlements if (it.claimed.owner, it.claimed.delivery_id) in held]
+            ended = [it for it in settlements if it.claimed.key in held]
             if ended:
                 await db.execute(
                     sql.SETTLE, [_named(SETTLEMENT, settlement_row(it), now=now) for it in ended]
@@ -149,6 +158,8 @@ class SqliteQueue:
             attempted = [it for it in ended if it.attempt is not None]
             if attempted:
                 await db.execute(sql.LOG, [_logged(it, now) for it in attempted])
+            if follow is not None:
+                await follow(db, ended)
         return held
 
     async def release(self, releases: Sequence[Release]) -> None:

@@ -88,10 +88,10 @@ WHERE owner = :owner AND delivery_id = :delivery_id
 CUT_OFF = sa.text("""
 INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
     event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
-    requested_by, status, failure_kind, error, start_time, next_attempt_time)
+    requested_by, status, failure_kind, error, start_time, next_attempt_time, settle_time)
 VALUES (:owner, :delivery_id, :number, :account, :event_id, :subscription,
     :event_type, :payload_version, :resource, :url_shown, :url_hash, :attempt_trigger,
-    :requested_by, 'INTERRUPTED', 'interrupted', :error, :start_time, :now)
+    :requested_by, 'INTERRUPTED', 'interrupted', :error, :start_time, :now, :now)
 ON CONFLICT DO NOTHING
 """)
 
@@ -124,11 +124,12 @@ LOG = sa.text("""
 INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
     event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
     requested_by, status, failure_kind, response_code, error, start_time, duration_us,
-    dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange)
+    dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange,
+    settle_time)
 VALUES (:owner, :delivery_id, :number, :account, :event_id, :subscription,
     :event_type, :payload_version, :resource, :url_shown, :url_hash, :attempt_trigger,
     :requested_by, :status, :failure_kind, :response_code, :error, :start_time, :duration_us,
-    :dns_us, :connect_us, :tls_us, :first_byte_us, :now + :delay_us, :sealed_exchange)
+    :dns_us, :connect_us, :tls_us, :first_byte_us, :now + :delay_us, :sealed_exchange, :now)
 """)
 
 LET_GO = sa.text("""

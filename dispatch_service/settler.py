@@ -8,7 +8,7 @@ import asyncio
 
 import structlog
 
-from dispatch_service.queue import Queue, Release, Settlement
+from dispatch_service.queue import Follow, Queue, Release, Settlement
 
 FLUSH_SECONDS = 0.02
 """
@@ -25,10 +25,13 @@ log = structlog.get_logger()
 class Settler:
     """
     Collects settlements and releases and writes them.
+
+    *follow* writes what else follows from settlements, in their transaction.
     """
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, follow: Follow | None = None) -> None:
         self._queue = queue
+        self._follow = follow
         self._settlements: list[Settlement] = []
         self._releases: list[Release] = []
         self._arrived = asyncio.Event()
@@ -74,7 +77,7 @@ class Settler:
         """
         settlements, releases = self._settlements[:BATCH], self._releases[:BATCH]
         if settlements:
-            held = await self._queue.settle(settlements)
+            held = await self._queue.settle(settlements, self._follow)
             del self._settlements[: len(settlements)]
             if len(held) < len(settlements):
                 log.warning("delivery.settled_late", count=len(settlements) - len(held))

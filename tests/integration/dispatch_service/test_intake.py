@@ -63,7 +63,7 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     committer = GroupCommitter(queue, lanes, LEASE, most_waiting=50)
     index = SubscriptionIndex(received=True, complete=True)
     intake = Intake(store, index, keys, lanes, committer)
-    matcher = Matcher(store, queue, intake, keys, index, LEASE)
+    matcher = Matcher(store, queue, keys, index, LEASE)
     running = asyncio.create_task(committer.run())
     yield Parts(intake, committer, lanes, keys, index, matcher, handed_over)
     committer.stop()
@@ -203,7 +203,7 @@ async def test_event_that_the_store_refuses_fails_alone(parts: Parts, store: Asy
     bad = prepared[5].event
     object.__setattr__(bad, "domain_event", None)
 
-    answers = [parts.committer.submit(it.event, it.handover) for it in prepared]
+    answers = [parts.committer.submit(it) for it in prepared]
     settled = await asyncio.gather(*answers, return_exceptions=True)
 
     assert [isinstance(it, Receipt) for it in settled] == [n != 5 for n in range(8)]

@@ -1,0 +1,146 @@
+"""
+What follows from an event, worked out before it is stored: who gets it, the
+payloads, the deliveries. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from dispatch_service.bodies import Bodies, new_body, render_bodies
+from dispatch_service.deliveries import Trigger, lifetime
+from dispatch_service.event_store import handed_over, new_event
+from dispatch_service.ids import new_id
+from dispatch_service.outcomes import FailureKind
+from dispatch_service.queue import Claimed, EndpointKey, NewDelivery, NewEvent
+from dispatch_service.routing import match, read_facts
+from dispatch_service.sample_events import resource_of_test
+from dispatch_service.sealing import Sealer
+from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.events.v1 import event_pb2
+
+Reserve = Callable[[EndpointKey], bool]
+"""
+Keeps a place in memory for a delivery that is about to be stored; False if there is none.
+"""
+
+
+def nowhere(_: EndpointKey) -> bool:
+    """
+    Keep no place: the delivery waits in the table until it is claimed.
+    """
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """
+    An event with all that follows from it, ready to be committed.
+
+    *handover* are the deliveries that have a place in memory, with their bodies;
+    *suppressed* the subscriptions that would get it if they were not Inactive.
+    """
+
+    event: NewEvent
+    handover: Sequence[tuple[Claimed, bytes]] = ()
+    suppressed: Sequence[Subscription] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """
+    Why deliveries are made.
+    """
+
+    trigger: Trigger = Trigger.EVENT
+    requested_by: str | None = None
+
+
+class Preparer:
+    """
+    Prepares events for the store with the subscriptions as they are now.
+    """
+
+    def __init__(self, subscriptions: SubscriptionIndex) -> None:
+        self._subscriptions = subscriptions
+
+    def prepare(
+        self, event: event_pb2.Event, sealer: Sealer, reserve: Reserve = nowhere
+    ) -> Prepared:
+        """
+        Find, render and seal all that follows from an event that passed the checks.
+        """
+        facts = read_facts(event)
+        routed = match(facts, self._subscriptions)
+        stored = new_event(event, facts, sealer, matched=True)
+        prepared = self._follow(event, stored, routed.subscriptions, sealer, Cause(), reserve)
+        return replace(prepared, suppressed=routed.suppressed)
+
+    def prepare_test(
+        self,
+        event: event_pb2.Event,
+        subscription: Subscription,
+        requested_by: str,
+        sealer: Sealer,
+        reserve: Reserve,
+    ) -> Prepared:
+        """
+        Prepare a sample with one delivery, to *subscription*, whatever its filter says.
+        """
+        facts = replace(read_facts(event), resource=resource_of_test(event))
+        stored = new_event(event, facts, sealer, matched=True)
+        cause = Cause(Trigger.TEST, requested_by)
+        return self._follow(event, stored, [subscription], sealer, cause, reserve)
+
+    def _follow(
+        self,
+        event: event_pb2.Event,
+        stored: NewEvent,
+        subscriptions: Sequence[Subscription],
+        sealer: Sealer,
+        cause: Cause,
+        reserve: Reserve,
+    ) -> Prepared:
+        bodies = render_bodies(event, subscriptions)
+        deliveries = [self._delivery(it, bodies, cause, reserve) for it in subscriptions]
+        return Prepared(
+            replace(
+                stored,
+                bodies=[new_body(event, key, body, sealer) for key, body in bodies.stored()],
+                deliveries=deliveries,
+            ),
+            [
+                (handed_over(stored, it), bodies.of(it.event_type, it.payload_version))
+                for it in deliveries
+                if it.leased
+            ],
+        )
+
+    def _delivery(
+        self, subscription: Subscription, bodies: Bodies, cause: Cause, reserve: Reserve
+    ) -> NewDelivery:
+        endpoint = subscription.endpoint
+        failed = bodies.failed(subscription.event_type, subscription.payload_version)
+        return NewDelivery(
+            owner=subscription.owner,
+            delivery_id=new_id(),
+            subscription=subscription.subscription_id,
+            event_type=subscription.event_type,
+            payload_version=subscription.payload_version,
+            endpoint=endpoint,
+            url_shown=subscription.url_shown,
+            url_hash=subscription.url_hash,
+            lifetime=lifetime(self._subscriptions.schedule_of(subscription)),
+            leased=not failed and reserve((subscription.owner, endpoint)),
+            trigger=cause.trigger,
+            requested_by=cause.requested_by,
+            failure_kind=FailureKind.RENDER if failed else None,
+        )
+
+
+def prepare_waiting(event: event_pb2.Event, sealer: Sealer) -> Prepared:
+    """
+    Prepare an event that is matched later: there is no snapshot of the subscriptions yet.
+    """
+    return Prepared(new_event(event, read_facts(event), sealer, matched=False))
