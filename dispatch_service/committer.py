@@ -164,7 +164,10 @@ class GroupCommitter:
     def _answer(self, entry: Entry, receipt: Receipt, lease_end: float) -> None:
         if receipt.fresh:
             for claimed, body in entry.prepared.handover:
-                self._lanes.take_reserved(Ready(claimed, body, lease_end))
+                if claimed.delivery_id in receipt.held_back:
+                    self._lanes.give_back(claimed.endpoint_key)
+                else:
+                    self._lanes.take_reserved(Ready(claimed, body, lease_end))
         else:
             self._give_back(entry)
         if not entry.answer.done():

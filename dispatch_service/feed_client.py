@@ -23,7 +23,7 @@ from dispatch_service.subscriptions import (
 from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc
 from shipedge.webhooks.rpc.caller_directory import CallerDirectory
 from shipedge.webhooks.rpc.caller_messages import entry_of
-from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules
+from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.runtime.database import writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 
@@ -120,7 +120,9 @@ class FeedClient:
         moved = answer.revision > self._revision or ends_snapshot
         if answer.changes or moved:
             async with writing(self._engine) as db:
-                await snapshot_store.store_changes(db, answer.changes, self._ring)
+                await snapshot_store.store_changes(
+                    db, answer.changes, self._ring, self._endpoint_of
+                )
                 if ends_snapshot:
                     gone = await snapshot_store.drop_others(db, self._snapshot_names or ())
                 if moved:
@@ -183,6 +185,12 @@ class FeedClient:
             log.warning("feed.credential_unusable", name=credential.name)
         else:
             self._subscriptions.credentials[credential.name] = compiled
+
+    def _endpoint_of(self, url: str) -> str:
+        try:
+            return parse_url(url, self._rules).endpoint
+        except UrlRefusedError:
+            return ""
 
     def _hashed(self, url: str) -> bytes:
         return self._ring.keyed_hash("url", url)

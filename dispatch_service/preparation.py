@@ -133,6 +133,7 @@ class Preparer:
             url_hash=subscription.url_hash,
             lifetime=lifetime(self._subscriptions.schedule_of(subscription)),
             leased=not failed and reserve((subscription.owner, endpoint)),
+            ordered=subscription.ordered and cause.trigger is Trigger.EVENT,
             trigger=cause.trigger,
             requested_by=cause.requested_by,
             failure_kind=FailureKind.RENDER if failed else None,

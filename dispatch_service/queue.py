@@ -45,7 +45,9 @@ class NewDelivery:
     """
     A delivery to be stored. One that is *leased* counts its first attempt as begun.
 
-    A *failure_kind* stores it as failed at once: its payload could not be rendered.
+    An *ordered* one that has an unfinished one of the same resource before it is
+    not leased, whatever *leased* says. A *failure_kind* stores it as failed at
+    once: its payload could not be rendered.
     """
 
     owner: str
@@ -58,6 +60,7 @@ class NewDelivery:
     url_hash: bytes
     lifetime: timedelta
     leased: bool
+    ordered: bool = False
     trigger: Trigger = Trigger.EVENT
     requested_by: str | None = None
     failure_kind: str | None = None
@@ -93,11 +96,15 @@ class NewEvent:
 class Receipt:
     """
     What the store knows of an event id: *fresh* where it was stored just now.
+
+    *held_back* are the ids of its deliveries that were not leased because an
+    earlier one of their resource is unfinished.
     """
 
     accept_time: datetime
     sha256: bytes
     fresh: bool
+    held_back: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +124,8 @@ class Claimed:
 
     *number* is that of the attempt that has begun; *token* is what settling
     it needs. *sealed_body* is None where the payload is gone. *expired* says
-    that its time was up when it was claimed.
+    that its time was up when it was claimed, *cancelled* that somebody gave it up
+    while an attempt was being made.
     """
 
     owner: str
@@ -139,6 +147,7 @@ class Claimed:
     sequence: int
     occurred_at: datetime
     expired: bool
+    cancelled: bool = False
     sealed_body: bytes | None = field(repr=False)
 
     @property
@@ -202,11 +211,23 @@ class Settlement:
 @dataclass(frozen=True, slots=True)
 class Release:
     """
-    A lease that is let go without an attempt; due again after *delay*, never for None.
+    A lease that is let go without an attempt; due again after *delay*, or for None
+    when its time is up: it is parked.
     """
 
     claimed: Claimed
     delay: timedelta | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """
+    What came of ending leases: the keys of the deliveries whose lease was still
+    held, and how many others became due because they waited behind those.
+    """
+
+    held: frozenset[tuple[str, str]]
+    freed: int = 0
 
 
 Follow = Callable[["AsyncConnection", Sequence[Settlement]], Awaitable[None]]
@@ -260,16 +281,16 @@ class Queue(Protocol):
 
     async def settle(
         self, settlements: Sequence[Settlement], follow: Follow | None = None
-    ) -> Collection[tuple[str, str]]:
+    ) -> Ended:
         """
-        End leases and write the attempts; return (owner, delivery id) of those
-        whose lease was still held. What another has taken over is left alone.
+        End leases and write the attempts. What another process has taken over is
+        left alone, but for a note of the late outcome at the attempt that was cut off.
 
         *follow* is given the settlements that counted, in the same transaction.
         """
         ...
 
-    async def release(self, releases: Sequence[Release]) -> None:
+    async def release(self, releases: Sequence[Release]) -> Ended:
         """
         Let leases go as if the attempts had never begun.
         """

@@ -6,13 +6,17 @@ its cost is shared by everything in the group.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from dispatch_service import order_lanes
 from dispatch_service import queue_postgresql_sql as sql
+from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
     Claimed,
+    Ended,
     EndpointKey,
     EventKey,
     Follow,
@@ -22,22 +26,28 @@ from dispatch_service.queue import (
     Release,
     Settlement,
 )
-from dispatch_service.queue_rows import (
+from dispatch_service.queue_columns import (
     ATTEMPT,
     BODY,
     DELIVERY,
     ENDPOINT_KEY,
     EVENT,
     EVENT_KEY,
-    INTERRUPTED_ERROR,
+    LANE_COUNT,
+    LATE,
     RELEASE,
     SETTLEMENT,
+)
+from dispatch_service.queue_rows import (
+    INTERRUPTED_ERROR,
     attempt_row,
     body_rows,
     claimed_from,
     delivery_hex,
     delivery_rows,
     event_row,
+    fresh_receipt,
+    late_row,
     micros,
     release_row,
     settlement_row,
@@ -84,7 +94,7 @@ class PostgresQueue:
         # Key order keeps two replicas from waiting for each other.
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT, [event_row(event) for event in ordered])
-        receipts = await _store(db, sql.STORE, rows, ordered, lease)
+        receipts = await _store(db, (sql.STORE, sql.ONLY_KEYS), rows, group, lease)
         known = [event.key for event in ordered if event.key not in receipts]
         if known:
             found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
@@ -100,7 +110,7 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            return await _store(db, sql.STORE_MATCHES, rows, ordered, lease)
+            return await _store(db, (sql.STORE_MATCHES, sql.ONLY_MATCHES), rows, group, lease)
 
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
@@ -136,7 +146,7 @@ class PostgresQueue:
 
     async def settle(
         self, settlements: Sequence[Settlement], follow: Follow | None = None
-    ) -> Collection[tuple[str, str]]:
+    ) -> Ended:
         """
         End leases and write the attempts; see `Queue`.
         """
@@ -146,38 +156,89 @@ class PostgresQueue:
             **_arrays("a", ATTEMPT, [attempt_row(it) for it in attempted]),
         }
         async with self._engine.begin() as db:
-            rows = await db.execute(sql.SETTLE, parameters)
-            held = {(owner, delivery_hex(delivery_id)) for owner, delivery_id in rows}
+            ended = await _end(db, sql.SETTLE, parameters)
+            if late := [late_row(it) for it in attempted if it.claimed.key not in ended.held]:
+                noted = {**_arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
+                await db.execute(sql.NOTE_LATE, noted)
             if follow is not None:
-                await follow(db, [it for it in settlements if it.claimed.key in held])
-        return held
+                await follow(db, [it for it in settlements if it.claimed.key in ended.held])
+        return ended
 
-    async def release(self, releases: Sequence[Release]) -> None:
+    async def release(self, releases: Sequence[Release]) -> Ended:
         """
         Let leases go; see `Queue`.
         """
+        parameters = _arrays("r", RELEASE, [release_row(it) for it in releases])
         async with self._engine.begin() as db:
-            await db.execute(
-                sql.LET_GO, _arrays("r", RELEASE, [release_row(it) for it in releases])
-            )
+            return await _end(db, sql.LET_GO, parameters)
+
+
+async def _end(
+    db: AsyncConnection, statement: sa.TextClause, parameters: Mapping[str, Any]
+) -> Ended:
+    """
+    Run a statement that ends leases, and let what waited behind them be due.
+    """
+    rows = (await db.execute(statement, parameters)).all()
+    lanes = [
+        (it.owner, it.subscription, it.resource)
+        for it in rows
+        if it.ended and it.lane_number is not None
+    ]
+    freed = await order_lanes.advance(db, lanes) if lanes else 0
+    return Ended(frozenset((it.owner, delivery_hex(it.delivery_id)) for it in rows), freed)
 
 
 async def _store(
     db: AsyncConnection,
-    statement: sa.TextClause,
+    statements: tuple[sa.TextClause, sa.TextClause],
     rows: Mapping[str, Any],
     events: Sequence[NewEvent],
     lease: Lease,
 ) -> dict[EventKey, Receipt]:
-    parameters = {
-        **rows,
-        "lease_owner": lease.owner,
-        "lease_us": micros(lease.duration),
-        **_arrays("b", BODY, [row for event in events for row in body_rows(event)]),
-        **_arrays("d", DELIVERY, [row for event in events for row in delivery_rows(event)]),
-    }
-    hashes = {event.key: event.sha256 for event in events}
+    """
+    Store events with one of two *statements*: the first with all that follows from
+    them, the second without, where some of their deliveries are ordered.
+    """
+    at_once, only_events = statements
+    leased = {"lease_owner": lease.owner, "lease_us": micros(lease.duration)}
+    if not order_lanes.wanted(events):
+        stored = await db.execute(at_once, {**rows, **leased, **_following(events, {})})
+        return _receipts(events, {(r[0], r[1]): r[2] for r in stored}, {})
+    accept_times = {(r[0], r[1]): r[2] for r in await db.execute(only_events, rows)}
+    fresh = [event for event in events if event.key in accept_times]
+    places = await _take_places(db, fresh)
+    keys = [(*event.key, accept_times[event.key]) for event in fresh]
+    following = {**_arrays("f", sql.FRESH, keys), **leased, **_following(fresh, places)}
+    await db.execute(sql.STORE_FOLLOWING, following)
+    return _receipts(fresh, accept_times, places)
+
+
+def _following(events: Sequence[NewEvent], places: Mapping[str, Place]) -> dict[str, Any]:
+    bodies = [row for event in events for row in body_rows(event)]
+    deliveries = [row for event in events for row in delivery_rows(event, places)]
+    return {**_arrays("b", BODY, bodies), **_arrays("d", DELIVERY, deliveries)}
+
+
+async def _take_places(db: AsyncConnection, events: Sequence[NewEvent]) -> dict[str, Place]:
+    wanted = order_lanes.wanted(events)
+    if not wanted:
+        return {}
+    rows = _arrays("l", LANE_COUNT, [(*key, count) for key, count in wanted.items()])
+    heads = {}
+    for owner, subscription, resource, following, head in await db.execute(sql.TAKE_NUMBERS, rows):
+        key = (owner, subscription, resource)
+        heads[key] = (following - wanted[key], head)
+    return order_lanes.places(events, heads)
+
+
+def _receipts(
+    events: Sequence[NewEvent],
+    accept_times: Mapping[EventKey, datetime],
+    places: Mapping[str, Place],
+) -> dict[EventKey, Receipt]:
     return {
-        (account, event_id): Receipt(accept_time, hashes[account, event_id], fresh=True)
-        for account, event_id, accept_time in await db.execute(statement, parameters)
+        event.key: fresh_receipt(event, accept_times[event.key], places)
+        for event in events
+        if event.key in accept_times
     }

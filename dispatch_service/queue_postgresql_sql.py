@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 import sqlalchemy as sa
 
-from dispatch_service.queue_rows import (
+from dispatch_service.queue_columns import (
     ATTEMPT,
     BODY,
     DELIVERY,
     EVENT,
     EVENT_KEY,
+    LANE_COUNT,
+    LATE,
     RELEASE,
     SETTLEMENT,
 )
@@ -21,6 +23,8 @@ def _unnest(alias: str, spec: Mapping[str, str]) -> str:
     arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in spec.items())
     return f"unnest({arrays}) AS {alias}({', '.join(spec)})"
 
+
+FRESH = {**EVENT_KEY, "accept_time": "timestamptz"}
 
 # What decides which events are new; all else joins what it returns.
 NEW_KEYS = f"""
@@ -59,13 +63,13 @@ stored_bodies AS (
     INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
         payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
         create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-        begun, step, interrupted, next_trigger, requested_by, failure_kind)
+        begun, step, interrupted, next_trigger, requested_by, lane_number, failure_kind)
     SELECT d.owner, d.delivery_id, account, event_id, d.subscription, d.event_type,
         d.payload_version, d.endpoint, d.url_shown, d.url_hash, d.resource, d.sequence,
         d.occurred_at, accept_time,
         CASE WHEN d.failure_kind IS NOT NULL THEN 'FAILED'
              WHEN d.leased THEN 'DELIVERING' ELSE 'PENDING' END,
-        CASE WHEN d.failure_kind IS NULL THEN
+        CASE WHEN d.failure_kind IS NULL AND NOT d.behind THEN
              now() + CASE WHEN d.leased THEN CAST(:lease_us AS bigint) ELSE 0 END
                      * interval '1 microsecond' END,
         accept_time + d.lifetime_us * interval '1 microsecond',
@@ -73,7 +77,7 @@ stored_bodies AS (
         CASE WHEN d.leased THEN CAST(:lease_owner AS text) END,
         CASE WHEN d.leased THEN 1 ELSE 0 END,
         CASE WHEN d.leased THEN 1 ELSE 0 END, 0, 0,
-        d.next_trigger, d.requested_by, d.failure_kind
+        d.next_trigger, d.requested_by, d.lane_number, d.failure_kind
     FROM {_unnest("d", DELIVERY)} JOIN fresh USING (account, event_id)
 )
 SELECT account, event_id, accept_time FROM fresh
@@ -82,6 +86,23 @@ SELECT account, event_id, accept_time FROM fresh
 STORE = sa.text(f"WITH {NEW_KEYS}, {FOLLOWING}")
 
 STORE_MATCHES = sa.text(f"WITH {UNMATCHED}, {FOLLOWING}")
+
+# In steps, for groups with ordered deliveries: which events are new, the numbers, what follows.
+ONLY_KEYS = sa.text(f"WITH {NEW_KEYS} SELECT account, event_id, accept_time FROM fresh")
+
+ONLY_MATCHES = sa.text(f"WITH {UNMATCHED} SELECT account, event_id, accept_time FROM fresh")
+
+TAKE_NUMBERS = sa.text(f"""
+INSERT INTO order_lanes AS known (owner, subscription, resource, next_number, head_number)
+SELECT owner, subscription, resource, 1 + wanted, 1 FROM {_unnest("l", LANE_COUNT)}
+ON CONFLICT (owner, subscription, resource)
+    DO UPDATE SET next_number = known.next_number + EXCLUDED.next_number - 1
+RETURNING owner, subscription, resource, next_number, head_number
+""")
+
+STORE_FOLLOWING = sa.text(f"""
+WITH fresh AS (SELECT * FROM {_unnest("f", FRESH)}), {FOLLOWING}
+""")
 
 KNOWN = sa.text(f"""
 SELECT account, event_id, known.accept_time, known.sha256
@@ -142,7 +163,7 @@ WITH RECURSIVE walk AS (
 SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.state,
     t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
     t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
-    t.end_time IS NULL AND t.expire_time <= now() AS expired, b.sealed_body
+    t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, b.sealed_body
 FROM taken t
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 """)
@@ -151,9 +172,12 @@ LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 SETTLE = sa.text(f"""
 WITH ended AS (
     UPDATE deliveries d SET
-        state = s.state,
-        due_time = now() + s.delay_us * interval '1 microsecond',
-        end_time = CASE WHEN s.delay_us IS NULL THEN coalesce(d.end_time, now()) END,
+        state = CASE WHEN s.delay_us IS NOT NULL AND d.cancelled_by IS NOT NULL
+                     THEN 'CANCELLED' ELSE s.state END,
+        due_time = CASE WHEN d.cancelled_by IS NULL
+                        THEN now() + s.delay_us * interval '1 microsecond' END,
+        end_time = CASE WHEN s.delay_us IS NULL OR d.cancelled_by IS NOT NULL
+                        THEN coalesce(d.end_time, now()) END,
         lease_owner = NULL,
         step = s.step,
         interrupted = CASE WHEN s.attempted THEN 0 ELSE d.interrupted END,
@@ -165,7 +189,7 @@ WITH ended AS (
     WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
       AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
     RETURNING d.owner, d.delivery_id, d.account, d.event_id, d.subscription, d.event_type,
-              d.payload_version, d.resource, d.due_time
+              d.payload_version, d.resource, d.due_time, d.end_time, d.lane_number
 ), logged AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
@@ -179,16 +203,31 @@ WITH ended AS (
         a.first_byte_us, e.due_time, a.sealed_exchange, now()
     FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id)
 )
-SELECT owner, delivery_id FROM ended
+SELECT owner, delivery_id, subscription, resource, end_time IS NOT NULL AS ended, lane_number
+FROM ended
+""")
+
+# The result of an attempt whose lease was lost is noted where the log says that it was cut off.
+NOTE_LATE = sa.text(f"""
+UPDATE attempts a SET error = a.error || l.note, response_code = l.response_code
+FROM {_unnest("l", LATE)}
+WHERE a.owner = l.owner AND a.delivery_id = l.delivery_id AND a.number = l.number
+  AND a.status = 'INTERRUPTED' AND a.duration_us IS NULL AND a.error = :interrupted_error
 """)
 
 LET_GO = sa.text(f"""
 UPDATE deliveries d SET
-    state = CASE WHEN d.end_time IS NULL THEN 'PENDING' ELSE d.state END,
-    due_time = now() + r.delay_us * interval '1 microsecond',
+    state = CASE WHEN d.end_time IS NOT NULL THEN d.state
+                 WHEN d.cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
+    due_time = CASE WHEN d.cancelled_by IS NULL THEN
+                    coalesce(now() + r.delay_us * interval '1 microsecond', d.expire_time) END,
+    end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
+                    ELSE coalesce(d.end_time, now()) END,
     lease_owner = NULL,
     begun = d.begun - 1
 FROM {_unnest("r", RELEASE)}
 WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
   AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
+RETURNING d.owner, d.delivery_id, d.subscription, d.resource, d.end_time IS NOT NULL AS ended,
+          d.lane_number
 """)

@@ -1,101 +1,18 @@
 """
-The rows that go into the queue's statements: the columns of each, in one
-order for both databases, with their PostgreSQL types.
+The rows that go into the queue's statements, each in the order of its columns.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from dispatch_service.deliveries import State, Trigger
-from dispatch_service.queue import Claimed, NewEvent, Release, Settlement
+from dispatch_service.order_lanes import NO_PLACE, Place
+from dispatch_service.queue import Claimed, NewEvent, Receipt, Release, Settlement
 
 INTERRUPTED_ERROR = "The service was cut off: whether the request arrived is not known."
-
-EVENT_KEY = {"account": "bigint", "event_id": "text"}
-
-ENDPOINT_KEY = {"owner": "text", "endpoint": "text"}
-
-EVENT = {
-    "account": "bigint",
-    "event_id": "text",
-    "sha256": "bytea",
-    "domain_event": "text",
-    "resource": "text",
-    "sequence": "bigint",
-    "occurred_at": "timestamptz",
-    "match_state": "text",
-    "sealed_payload": "bytea",
-}
-
-BODY = {
-    "account": "bigint",
-    "event_id": "text",
-    "owner": "text",
-    "event_type": "text",
-    "payload_version": "text",
-    "sealed_body": "bytea",
-    "sha256": "bytea",
-    "body_bytes": "integer",
-}
-
-DELIVERY = {
-    "account": "bigint",
-    "event_id": "text",
-    "resource": "text",
-    "sequence": "bigint",
-    "occurred_at": "timestamptz",
-    "owner": "text",
-    "delivery_id": "uuid",
-    "subscription": "text",
-    "event_type": "text",
-    "payload_version": "text",
-    "endpoint": "text",
-    "url_shown": "text",
-    "url_hash": "bytea",
-    "lifetime_us": "bigint",
-    "leased": "boolean",
-    "next_trigger": "text",
-    "requested_by": "text",
-    "failure_kind": "text",
-}
-
-SETTLEMENT = {
-    "owner": "text",
-    "delivery_id": "uuid",
-    "lease_token": "bigint",
-    "state": "text",
-    "delay_us": "bigint",
-    "step": "integer",
-    "attempted": "boolean",
-    "failure_kind": "text",
-    "response_code": "integer",
-}
-
-ATTEMPT = {
-    "owner": "text",
-    "delivery_id": "uuid",
-    "number": "integer",
-    "attempt_trigger": "text",
-    "requested_by": "text",
-    "status": "text",
-    "failure_kind": "text",
-    "response_code": "integer",
-    "error": "text",
-    "url_shown": "text",
-    "url_hash": "bytea",
-    "start_time": "timestamptz",
-    "duration_us": "bigint",
-    "dns_us": "bigint",
-    "connect_us": "bigint",
-    "tls_us": "bigint",
-    "first_byte_us": "bigint",
-    "sealed_exchange": "bytea",
-}
-
-RELEASE = {"owner": "text", "delivery_id": "uuid", "lease_token": "bigint", "delay_us": "bigint"}
 
 AsStored = Callable[[datetime], Any]
 """
@@ -158,12 +75,17 @@ def body_rows(event: NewEvent) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def delivery_rows(event: NewEvent, as_stored: AsStored = as_it_is) -> Iterator[tuple[Any, ...]]:
+def delivery_rows(
+    event: NewEvent, places: Mapping[str, Place], as_stored: AsStored = as_it_is
+) -> Iterator[tuple[Any, ...]]:
     """
     Lay the deliveries of an event out in the order of `DELIVERY`.
+
+    *places* are those of the ordered ones in their lanes, by id.
     """
     occurred_at = as_stored(event.occurred_at)
     for it in event.deliveries:
+        place = places.get(it.delivery_id, NO_PLACE)
         yield (
             event.account,
             event.event_id,
@@ -179,11 +101,25 @@ def delivery_rows(event: NewEvent, as_stored: AsStored = as_it_is) -> Iterator[t
             it.url_shown,
             it.url_hash,
             micros(it.lifetime),
-            it.leased,
+            it.leased and not place.behind,
+            place.number,
+            place.behind,
             it.trigger.value,
             it.requested_by,
             it.failure_kind,
         )
+
+
+def fresh_receipt(event: NewEvent, accept_time: datetime, places: Mapping[str, Place]) -> Receipt:
+    """
+    Say that an event was stored, and which of its deliveries have to wait for others.
+    """
+    held_back = [
+        it.delivery_id
+        for it in event.deliveries
+        if it.leased and places.get(it.delivery_id, NO_PLACE).behind
+    ]
+    return Receipt(accept_time, event.sha256, fresh=True, held_back=frozenset(held_back))
 
 
 def settlement_row(settlement: Settlement) -> tuple[Any, ...]:
@@ -233,6 +169,18 @@ def attempt_row(settlement: Settlement, as_stored: AsStored = as_it_is) -> tuple
     )
 
 
+def late_row(settlement: Settlement) -> tuple[Any, ...]:
+    """
+    Lay the outcome of an attempt whose lease was lost out in the order of `LATE`.
+    """
+    claimed, it = settlement.claimed, settlement.attempt
+    if it is None:
+        raise ValueError("a settlement without an attempt has no outcome")
+    seconds = (it.duration_us or 0) / 1_000_000
+    note = f" Late outcome after {seconds:.1f} s: {it.error or f'HTTP {it.response_code}'}."
+    return (claimed.owner, claimed.delivery_id, it.number, it.response_code, note)
+
+
 def release_row(release: Release) -> tuple[Any, ...]:
     """
     Lay a release out in the order of `RELEASE`.
@@ -266,5 +214,6 @@ def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) ->
         sequence=row.sequence,
         occurred_at=from_stored(row.occurred_at),
         expired=bool(row.expired),
+        cancelled=row.cancelled_by is not None,
         sealed_body=row.sealed_body,
     )

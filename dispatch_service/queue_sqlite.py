@@ -5,16 +5,18 @@ one process that has the file. Instants are integer microseconds.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
 
+from dispatch_service import order_lanes
 from dispatch_service import queue_sqlite_sql as sql
+from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
     Claimed,
+    Ended,
     EndpointKey,
     EventKey,
     Follow,
@@ -24,23 +26,29 @@ from dispatch_service.queue import (
     Release,
     Settlement,
 )
-from dispatch_service.queue_rows import (
+from dispatch_service.queue_columns import (
     ATTEMPT,
     BODY,
     DELIVERY,
     EVENT,
-    INTERRUPTED_ERROR,
+    LANE_COUNT,
+    LATE,
     RELEASE,
     SETTLEMENT,
+)
+from dispatch_service.queue_rows import (
+    INTERRUPTED_ERROR,
     attempt_row,
     body_rows,
-    claimed_from,
     delivery_rows,
     event_row,
+    fresh_receipt,
+    late_row,
     micros,
     release_row,
     settlement_row,
 )
+from dispatch_service.queue_sqlite_claims import START, once_around, take
 from shipedge.webhooks.runtime.database import (
     from_microseconds,
     to_microseconds,
@@ -49,8 +57,6 @@ from shipedge.webhooks.runtime.database import (
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-_START: EndpointKey = ("", "")
 
 
 async def _now(db: AsyncConnection) -> int:
@@ -68,7 +74,7 @@ class SqliteQueue:
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._after: EndpointKey = _START
+        self._after: EndpointKey = START
 
     async def store_events(
         self, group: Sequence[NewEvent], lease: Lease
@@ -95,9 +101,8 @@ class SqliteQueue:
         stored = [_named(EVENT, event_row(it, to_microseconds), now=now) for it in fresh]
         await _insert(db, sql.STORE_KEY, stored)
         await _insert(db, sql.STORE_EVENT, stored)
-        await _insert_following(db, fresh, lease, now, {it.key: now for it in fresh})
-        accept_time: datetime = from_microseconds(now)
-        return receipts | {it.key: Receipt(accept_time, it.sha256, fresh=True) for it in fresh}
+        accepted = {it.key: now for it in fresh}
+        return receipts | await _store_following(db, fresh, lease, now, accepted)
 
     async def store_matches(
         self, group: Sequence[NewEvent], lease: Lease
@@ -111,11 +116,7 @@ class SqliteQueue:
             rows = await db.execute(sql.UNMATCHED, {"keys": keys})
             accept_times = {(account, event_id): accepted for account, event_id, accepted in rows}
             fresh = [event for event in group if event.key in accept_times]
-            await _insert_following(db, fresh, lease, now, accept_times)
-        return {
-            it.key: Receipt(from_microseconds(accept_times[it.key]), it.sha256, fresh=True)
-            for it in fresh
-        }
+            return await _store_following(db, fresh, lease, now, accept_times)
 
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
@@ -126,51 +127,69 @@ class SqliteQueue:
         claimed: list[Claimed] = []
         async with writing(self._engine) as db:
             now = await _now(db)
-            async for endpoint in _once_around(db, self._after):
+            async for endpoint in once_around(db, self._after):
                 self._after = endpoint
                 if endpoint not in full:
                     room = min(per_endpoint, limit - len(claimed))
-                    claimed += await _take(db, endpoint, lease, now, room)
+                    claimed += await take(db, endpoint, lease, now, room)
                 if len(claimed) >= limit:
                     break
             else:
-                self._after = _START
+                self._after = START
         return claimed
 
     async def settle(
         self, settlements: Sequence[Settlement], follow: Follow | None = None
-    ) -> Collection[tuple[str, str]]:
+    ) -> Ended:
         """
         End leases and write the attempts; see `Queue`.
         """
-        leases = [
-            (it.claimed.owner, it.claimed.delivery_id, it.claimed.token) for it in settlements
-        ]
         async with writing(self._engine) as db:
             now = await _now(db)
-            rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(leases).decode()})
-            held = {(owner, delivery_id) for owner, delivery_id in rows}
-            ended = [it for it in settlements if it.claimed.key in held]
-            if ended:
-                await db.execute(
-                    sql.SETTLE, [_named(SETTLEMENT, settlement_row(it), now=now) for it in ended]
-                )
-            attempted = [it for it in ended if it.attempt is not None]
-            if attempted:
-                await db.execute(sql.LOG, [_logged(it, now) for it in attempted])
+            held = await _held(db, [it.claimed for it in settlements])
+            counted = [it for it in settlements if it.claimed.key in held]
+            rows = [_named(SETTLEMENT, settlement_row(it), now=now) for it in counted]
+            await _insert(db, sql.SETTLE, rows)
+            attempted = [it for it in settlements if it.attempt is not None]
+            logged = [_logged(it, now) for it in attempted if it.claimed.key in held]
+            await _insert(db, sql.LOG, logged)
+            late = [_late(it) for it in attempted if it.claimed.key not in held]
+            await _insert(db, sql.NOTE_LATE, late)
+            ended = [it.claimed for it in counted if it.transition.delay is None]
+            ended += [it.claimed for it in counted if held[it.claimed.key].cancelled_by]
+            freed = await _free(db, [held[it.key] for it in ended])
             if follow is not None:
-                await follow(db, ended)
-        return held
+                await follow(db, counted)
+        return Ended(frozenset(held), freed)
 
-    async def release(self, releases: Sequence[Release]) -> None:
+    async def release(self, releases: Sequence[Release]) -> Ended:
         """
         Let leases go; see `Queue`.
         """
         async with writing(self._engine) as db:
             now = await _now(db)
-            await db.execute(
-                sql.LET_GO, [_named(RELEASE, release_row(it), now=now) for it in releases]
-            )
+            held = await _held(db, [it.claimed for it in releases])
+            rows = [_named(RELEASE, release_row(it), now=now) for it in releases]
+            await _insert(db, sql.LET_GO, rows)
+            freed = await _free(db, [it for it in held.values() if it.cancelled_by])
+        return Ended(frozenset(held), freed)
+
+
+async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[tuple[str, str], Any]:
+    """
+    Find the deliveries whose lease is still held.
+    """
+    tokens = [(it.owner, it.delivery_id, it.token) for it in leases]
+    rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(tokens).decode()})
+    return {(row.owner, row.delivery_id): row for row in rows}
+
+
+async def _free(db: AsyncConnection, ended: Sequence[Any]) -> int:
+    """
+    Let what waited behind deliveries that have ended be due.
+    """
+    lanes = [(it.owner, it.subscription, it.resource) for it in ended if it.lane_number is not None]
+    return await order_lanes.advance(db, lanes) if lanes else 0
 
 
 async def _insert(
@@ -180,16 +199,17 @@ async def _insert(
         await db.execute(statement, rows)
 
 
-async def _insert_following(
+async def _store_following(
     db: AsyncConnection,
     events: Sequence[NewEvent],
     lease: Lease,
     now: int,
     accept_times: Mapping[EventKey, int],
-) -> None:
+) -> dict[EventKey, Receipt]:
     """
     Insert the bodies and deliveries of *events*.
     """
+    places = await _take_places(db, events)
     leased = {"now": now, "lease_owner": lease.owner, "lease_us": micros(lease.duration)}
     bodies = [
         _named(BODY, row, accept_time=accept_times[event.key])
@@ -199,89 +219,22 @@ async def _insert_following(
     deliveries = [
         _named(DELIVERY, row, accept_time=accept_times[event.key], **leased)
         for event in events
-        for row in delivery_rows(event, to_microseconds)
+        for row in delivery_rows(event, places, to_microseconds)
     ]
     await _insert(db, sql.STORE_BODY, bodies)
     await _insert(db, sql.STORE_DELIVERY, deliveries)
-
-
-async def _once_around(db: AsyncConnection, after: EndpointKey) -> AsyncIterator[EndpointKey]:
-    """
-    Walk over the endpoints with leased or waiting rows, beginning behind *after*.
-    """
-    at, wrapped = after, after == _START
-    while True:
-        found = await _next_endpoint(db, at)
-        if found is None and not wrapped:
-            at, wrapped = _START, True
-        elif found is None or (wrapped and _START != after < found):
-            return
-        else:
-            at = found
-            yield found
-
-
-async def _next_endpoint(db: AsyncConnection, after: EndpointKey) -> EndpointKey | None:
-    row = (
-        await db.execute(sql.NEXT_ENDPOINT, {"owner": after[0], "endpoint": after[1]})
-    ).one_or_none()
-    return None if row is None else (row.owner, row.endpoint)
-
-
-async def _take(
-    db: AsyncConnection, endpoint: EndpointKey, lease: Lease, now: int, limit: int
-) -> list[Claimed]:
-    place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now, "per_endpoint": limit}
-    rows = (await db.execute(sql.PICK, place)).mappings().all()
-    if not rows:
-        return []
-    cut_off = [_interrupted(row, lease, now) for row in rows if row["lease_owner"] is not None]
-    if cut_off:
-        await db.execute(sql.CUT_OFF, cut_off)
-    taken = [_taken(row, lease, now) for row in rows]
-    await db.execute(sql.TAKE, taken)
-    return [_claimed(row, update) for row, update in zip(rows, taken, strict=True)]
-
-
-def _interrupted(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
     return {
-        **row,
-        "number": row["begun"],
-        "attempt_trigger": row["next_trigger"],
-        "error": INTERRUPTED_ERROR,
-        "start_time": row["due_time"] - micros(lease.duration),
-        "now": now,
+        it.key: fresh_receipt(it, from_microseconds(accept_times[it.key]), places) for it in events
     }
 
 
-def _taken(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
-    over = row["lease_owner"] is not None
-    return {
-        "owner": row["owner"],
-        "delivery_id": row["delivery_id"],
-        "lease_owner": lease.owner,
-        "lease_token": row["lease_token"] + 1,
-        "lease_us": micros(lease.duration),
-        "now": now,
-        "begun": row["begun"] + 1,
-        "interrupted": row["interrupted"] + (1 if over else 0),
-        "next_trigger": "RETRY" if over else row["next_trigger"],
-    }
-
-
-def _claimed(row: Mapping[Any, Any], update: Mapping[str, Any]) -> Claimed:
-    state = row["state"] if row["end_time"] is not None else "DELIVERING"
-    after = {**row, **update, "state": state}
-    return claimed_from(_Row(after), from_microseconds)
-
-
-class _Row:
-    """
-    A mapping that is read by attributes, as rows of the database are.
-    """
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self.__dict__.update(values)
+async def _take_places(db: AsyncConnection, events: Sequence[NewEvent]) -> dict[str, Place]:
+    heads = {}
+    for key, wanted in order_lanes.wanted(events).items():
+        row = _named(LANE_COUNT, (*key, wanted))
+        first, head = (await db.execute(sql.TAKE_NUMBERS, row)).one()
+        heads[key] = (first, head)
+    return order_lanes.places(events, heads)
 
 
 def _logged(settlement: Settlement, now: int) -> dict[str, Any]:
@@ -298,3 +251,7 @@ def _logged(settlement: Settlement, now: int) -> dict[str, Any]:
             "resource",
         )
     }
+
+
+def _late(settlement: Settlement) -> dict[str, Any]:
+    return _named(LATE, late_row(settlement), interrupted_error=INTERRUPTED_ERROR)

@@ -46,20 +46,27 @@ STORE_DELIVERY = sa.text("""
 INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
     payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
     create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-    begun, step, interrupted, next_trigger, requested_by, failure_kind)
+    begun, step, interrupted, next_trigger, requested_by, lane_number, failure_kind)
 VALUES (:owner, :delivery_id, :account, :event_id, :subscription, :event_type,
     :payload_version, :endpoint, :url_shown, :url_hash, :resource, :sequence, :occurred_at,
     :accept_time,
     CASE WHEN :failure_kind IS NOT NULL THEN 'FAILED'
          WHEN :leased THEN 'DELIVERING' ELSE 'PENDING' END,
-    CASE WHEN :failure_kind IS NULL THEN
+    CASE WHEN :failure_kind IS NULL AND NOT :behind THEN
          :now + CASE WHEN :leased THEN :lease_us ELSE 0 END END,
     :accept_time + :lifetime_us,
     CASE WHEN :failure_kind IS NOT NULL THEN :now END,
     CASE WHEN :leased THEN :lease_owner END,
     CASE WHEN :leased THEN 1 ELSE 0 END,
     CASE WHEN :leased THEN 1 ELSE 0 END, 0, 0,
-    :next_trigger, :requested_by, :failure_kind)
+    :next_trigger, :requested_by, :lane_number, :failure_kind)
+""")
+
+TAKE_NUMBERS = sa.text("""
+INSERT INTO order_lanes (owner, subscription, resource, next_number, head_number)
+VALUES (:owner, :subscription, :resource, 1 + :wanted, 1)
+ON CONFLICT (owner, subscription, resource) DO UPDATE SET next_number = next_number + :wanted
+RETURNING next_number - :wanted, head_number
 """)
 
 # A loose index scan, as on PostgreSQL; the rows are picked endpoint by endpoint.
@@ -97,9 +104,11 @@ ON CONFLICT DO NOTHING
 
 SETTLE = sa.text("""
 UPDATE deliveries SET
-    state = :state,
-    due_time = :now + :delay_us,
-    end_time = CASE WHEN :delay_us IS NULL THEN coalesce(end_time, :now) END,
+    state = CASE WHEN :delay_us IS NOT NULL AND cancelled_by IS NOT NULL
+                 THEN 'CANCELLED' ELSE :state END,
+    due_time = CASE WHEN cancelled_by IS NULL THEN :now + :delay_us END,
+    end_time = CASE WHEN :delay_us IS NULL OR cancelled_by IS NOT NULL
+                    THEN coalesce(end_time, :now) END,
     lease_owner = NULL,
     step = :step,
     interrupted = CASE WHEN :attempted THEN 0 ELSE interrupted END,
@@ -112,7 +121,7 @@ WHERE owner = :owner AND delivery_id = :delivery_id
 """)
 
 HELD = sa.text("""
-SELECT d.owner, d.delivery_id
+SELECT d.owner, d.delivery_id, d.subscription, d.resource, d.lane_number, d.cancelled_by
 FROM json_each(:leases) j
 JOIN deliveries d ON d.owner = json_extract(j.value, '$[0]')
                  AND d.delivery_id = json_extract(j.value, '$[1]')
@@ -132,10 +141,18 @@ VALUES (:owner, :delivery_id, :number, :account, :event_id, :subscription,
     :dns_us, :connect_us, :tls_us, :first_byte_us, :now + :delay_us, :sealed_exchange, :now)
 """)
 
+NOTE_LATE = sa.text("""
+UPDATE attempts SET error = error || :note, response_code = :response_code
+WHERE owner = :owner AND delivery_id = :delivery_id AND number = :number
+  AND status = 'INTERRUPTED' AND duration_us IS NULL AND error = :interrupted_error
+""")
+
 LET_GO = sa.text("""
 UPDATE deliveries SET
-    state = CASE WHEN end_time IS NULL THEN 'PENDING' ELSE state END,
-    due_time = :now + :delay_us,
+    state = CASE WHEN end_time IS NOT NULL THEN state
+                 WHEN cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
+    due_time = CASE WHEN cancelled_by IS NULL THEN coalesce(:now + :delay_us, expire_time) END,
+    end_time = CASE WHEN cancelled_by IS NULL THEN end_time ELSE coalesce(end_time, :now) END,
     lease_owner = NULL,
     begun = begun - 1
 WHERE owner = :owner AND delivery_id = :delivery_id

@@ -5,10 +5,11 @@ The ends of attempts, written in batches: nothing waits for its own commit.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import structlog
 
-from dispatch_service.queue import Follow, Queue, Release, Settlement
+from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement
 
 FLUSH_SECONDS = 0.02
 """
@@ -22,16 +23,24 @@ RETRY_SECONDS = 0.5
 log = structlog.get_logger()
 
 
+def _nobody() -> None:
+    """
+    Tell nobody.
+    """
+
+
 class Settler:
     """
     Collects settlements and releases and writes them.
 
     *follow* writes what else follows from settlements, in their transaction.
+    `freed` is called when deliveries became due that waited behind others.
     """
 
     def __init__(self, queue: Queue, follow: Follow | None = None) -> None:
         self._queue = queue
         self._follow = follow
+        self.freed: Callable[[], None] = _nobody
         self._settlements: list[Settlement] = []
         self._releases: list[Release] = []
         self._arrived = asyncio.Event()
@@ -77,14 +86,19 @@ class Settler:
         """
         settlements, releases = self._settlements[:BATCH], self._releases[:BATCH]
         if settlements:
-            held = await self._queue.settle(settlements, self._follow)
+            ended = await self._queue.settle(settlements, self._follow)
             del self._settlements[: len(settlements)]
-            if len(held) < len(settlements):
-                log.warning("delivery.settled_late", count=len(settlements) - len(held))
+            if len(ended.held) < len(settlements):
+                log.warning("delivery.settled_late", count=len(settlements) - len(ended.held))
+            self._tell(ended)
         if releases:
-            await self._queue.release(releases)
+            self._tell(await self._queue.release(releases))
             del self._releases[: len(releases)]
         return len(settlements) + len(releases)
+
+    def _tell(self, ended: Ended) -> None:
+        if ended.freed:
+            self.freed()
 
     @property
     def _waiting(self) -> int:

@@ -5,11 +5,12 @@ with our own key ring; and what a change means for deliveries that are waiting.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from dispatch_service import order_lanes
 from dispatch_service.deliveries import State
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.schema import deliveries, feed_resources, feed_state
@@ -20,7 +21,10 @@ from shipedge.webhooks.runtime.keyring import KeyRing, Place
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+EndpointOf = Callable[[str], str]
+
 _BATCH = 500
+_SUBSCRIPTIONS = "/subscriptions/"
 
 
 def change_name(change: feed_service_pb2.FeedChange) -> str:
@@ -59,10 +63,15 @@ async def load(
 
 
 async def store_changes(
-    db: AsyncConnection, changes: Sequence[feed_service_pb2.FeedChange], ring: KeyRing
+    db: AsyncConnection,
+    changes: Sequence[feed_service_pb2.FeedChange],
+    ring: KeyRing,
+    endpoint_of: EndpointOf,
 ) -> None:
     """
     Store changes of the feed and do to waiting deliveries what follows from them.
+
+    *endpoint_of* gives the endpoint of an URL, empty for one that cannot be used.
     """
     newest = {change_name(change): change for change in changes}
     rows = [
@@ -81,8 +90,8 @@ async def store_changes(
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
-    for name, change in newest.items():
-        await _follow(db, name, change)
+    for name in await _with_unfinished(db, names):
+        await _follow(db, name, newest[name], endpoint_of)
 
 
 async def store_revision(db: AsyncConnection, revision: int) -> None:
@@ -100,33 +109,87 @@ async def drop_others(db: AsyncConnection, names: Collection[str]) -> list[str]:
     """
     stored = (await db.execute(sa.select(feed_resources.c.name))).scalars().all()
     gone = [name for name in stored if name not in names]
-    for name in gone:
-        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name == name))
-        await _follow(db, name, feed_service_pb2.FeedChange(deleted_name=name))
+    for start in range(0, len(gone), _BATCH):
+        part = gone[start : start + _BATCH]
+        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
+    for name in await _with_unfinished(db, gone):
+        await cancel_waiting(db, *_split(name))
     return gone
 
 
-async def _follow(db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange) -> None:
+def _split(name: str) -> tuple[str, str]:
+    owner, _, subscription_id = name.partition(_SUBSCRIPTIONS)
+    return owner, subscription_id
+
+
+async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[str]:
     """
-    Cancel what waits for a deleted subscription, park what waits for an Inactive one,
-    make due again what was parked for one that is Active.
+    Find the subscriptions among *names* that have unfinished deliveries.
     """
-    owner, found, subscription_id = name.partition("/subscriptions/")
-    if not found:
+    keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
+    key = sa.tuple_(deliveries.c.owner, deliveries.c.subscription)
+    found: list[Any] = []
+    for start in range(0, len(keys), _BATCH):
+        part = key.in_(keys[start : start + _BATCH])
+        unfinished = deliveries.c.end_time.is_(None)
+        query = sa.select(deliveries.c.owner, deliveries.c.subscription).where(part, unfinished)
+        found += (await db.execute(query.distinct())).all()
+    return [f"{owner}{_SUBSCRIPTIONS}{subscription_id}" for owner, subscription_id in found]
+
+
+async def _follow(
+    db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange, endpoint_of: EndpointOf
+) -> None:
+    """
+    Do to the deliveries that wait for a subscription what follows from its change.
+    """
+    owner, subscription_id = _split(name)
+    subscription = change.subscription
+    if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
+        await cancel_waiting(db, owner, subscription_id)
         return
-    waiting = sa.and_(
+    if not subscription.ordered:
+        await order_lanes.dissolve(db, owner, subscription_id)
+    endpoint = endpoint_of(subscription.url)
+    moved = _waiting(owner, subscription_id).where(deliveries.c.endpoint != endpoint)
+    await db.execute(moved.values(endpoint=endpoint))
+    if subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE:
+        await resume_waiting(db, owner, subscription_id)
+    else:
+        await park_waiting(db, owner, subscription_id)
+
+
+def _waiting(owner: str, subscription_id: str) -> sa.Update:
+    return sa.update(deliveries).where(
         deliveries.c.owner == owner,
         deliveries.c.subscription == subscription_id,
         deliveries.c.end_time.is_(None),
         deliveries.c.state == State.PENDING,
     )
-    update = sa.update(deliveries).where(waiting)
-    subscription = change.subscription
-    if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
-        ended = {"state": State.CANCELLED, "end_time": database_now(), "due_time": None}
-        await db.execute(update.values(**ended, failure_kind=FailureKind.INACTIVE))
-    elif subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE:
-        parked = deliveries.c.due_time.is_(None)
-        await db.execute(update.where(parked).values(due_time=database_now()))
-    else:
-        await db.execute(update.values(due_time=None))
+
+
+async def cancel_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
+    """
+    Cancel what waits for a subscription that is deleted.
+    """
+    ended = {"state": State.CANCELLED, "end_time": database_now(), "due_time": None}
+    update = _waiting(owner, subscription_id)
+    await db.execute(update.values(**ended, failure_kind=FailureKind.INACTIVE))
+    await order_lanes.dissolve(db, owner, subscription_id)
+
+
+async def park_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
+    """
+    Let what waits for an Inactive subscription be due only when its time is up.
+    """
+    update = _waiting(owner, subscription_id).where(order_lanes.is_head())
+    await db.execute(update.values(due_time=deliveries.c.expire_time))
+
+
+async def resume_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
+    """
+    Make due again what was parked: its subscription is Active again.
+    """
+    parked = deliveries.c.due_time == deliveries.c.expire_time
+    update = _waiting(owner, subscription_id).where(order_lanes.is_head(), parked)
+    await db.execute(update.values(due_time=database_now()))

@@ -53,7 +53,7 @@ def plan(
     Inactive or too little of the lease is left.
     """
     claimed = ready.claimed
-    if subscription is None or subscription.deleted:
+    if claimed.cancelled or subscription is None or subscription.deleted:
         return deliveries.cancel(claimed.step)
     if claimed.expired:
         return deliveries.fail(claimed.step, FailureKind.EXPIRED)

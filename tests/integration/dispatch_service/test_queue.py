@@ -104,9 +104,9 @@ async def test_success_ends_a_delivery_and_logs_the_attempt(
     await queue.store_events([event], LEASE)
     claimed = claimed_of(event)
 
-    held = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
+    ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
 
-    assert held == {(claimed.owner, claimed.delivery_id)}
+    assert ended.held == {(claimed.owner, claimed.delivery_id)}
     (row,) = await rows(store, deliveries)
     assert (row.state, row.due_time, row.lease_owner) == ("SUCCEEDED", None, None)
     assert row.end_time is not None
@@ -142,12 +142,14 @@ async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) ->
     stale = claimed_of(event)
     (fresh,) = await claim(queue)
 
-    held = await queue.settle([Settlement(stale, succeed(0), attempt(stale), 200)])
+    ended = await queue.settle([Settlement(stale, succeed(0), attempt(stale), 200)])
 
-    assert held == set()
+    assert ended.held == frozenset()
     (row,) = await rows(store, deliveries)
     assert (row.state, row.lease_token) == ("DELIVERING", fresh.token)
-    assert [it.status for it in await rows(store, attempts)] == ["INTERRUPTED"]
+    (cut_off,) = await rows(store, attempts)
+    assert (cut_off.status, cut_off.response_code) == ("INTERRUPTED", 200)
+    assert cut_off.error.endswith("Late outcome after 0.0 s: HTTP 200.")
 
 
 async def test_release_takes_the_attempt_back(queue: Queue) -> None:
@@ -165,7 +167,7 @@ async def test_release_takes_the_attempt_back(queue: Queue) -> None:
 
 async def test_parked_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) -> None:
     """
-    A release without a delay parks the delivery.
+    A release without a delay parks the delivery until its time is up.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
@@ -174,7 +176,7 @@ async def test_parked_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) 
 
     assert await claim(queue) == []
     (row,) = await rows(store, deliveries)
-    assert (row.state, row.due_time) == ("PENDING", None)
+    assert (row.state, row.due_time) == ("PENDING", row.expire_time)
 
 
 async def test_claim_takes_turns_between_endpoints(queue: Queue) -> None:

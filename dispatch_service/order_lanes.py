@@ -1,0 +1,192 @@
+"""
+The lanes of ordered subscriptions: the unfinished deliveries about one resource
+go out one after the other, in the order of their numbers.
+
+Numbers are taken in the transaction that stores a delivery, under the lock of
+the lane's row: their order is that of the commits, across processes. Only the
+head of a lane is ever due; the others have no due time until it is their turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from dispatch_service.deliveries import State
+from dispatch_service.queue import NewDelivery, NewEvent
+from dispatch_service.schema import deliveries, order_lanes
+from shipedge.webhooks.runtime.database import database_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+LaneKey = tuple[str, str, str]
+"""
+An owner, a subscription of it and a resource.
+"""
+
+_BATCH = 200
+_KEY = ("owner", "subscription", "resource")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """
+    The place of a delivery in its lane; one that is not *behind* another is the head.
+    """
+
+    number: int | None
+    behind: bool
+
+
+NO_PLACE = Place(None, behind=False)
+"""
+That of a delivery that waits for no other.
+"""
+
+
+def ordered(event: NewEvent) -> Iterable[tuple[LaneKey, NewDelivery]]:
+    """
+    Yield the deliveries of an event that need a place, with their lanes.
+    """
+    for it in event.deliveries:
+        if it.ordered and it.failure_kind is None:
+            yield (it.owner, it.subscription, event.resource), it
+
+
+def wanted(events: Sequence[NewEvent]) -> Mapping[LaneKey, int]:
+    """
+    Count the places that *events* need in each lane, in the order of the lanes.
+    """
+    counts = Counter(key for event in events for key, _ in ordered(event))
+    return dict(sorted(counts.items()))
+
+
+def places(
+    events: Sequence[NewEvent], heads: Mapping[LaneKey, tuple[int, int]]
+) -> dict[str, Place]:
+    """
+    Give the ordered deliveries of *events* their places, in the order of *events*.
+
+    *heads* says of each lane the first number that was taken and the head's.
+    """
+    given: Counter[LaneKey] = Counter()
+    result = {}
+    for event in events:
+        for key, it in ordered(event):
+            first, head = heads[key]
+            number = first + given[key]
+            given[key] += 1
+            result[it.delivery_id] = Place(number, behind=number > head)
+    return result
+
+
+async def advance(db: AsyncConnection, lanes: Collection[LaneKey]) -> int:
+    """
+    Let the next delivery of each lane be due where the head has ended; return how
+    many became due. To be called in the transaction that ended deliveries.
+    """
+    keys = sorted(set(lanes))
+    freed = 0
+    for start in range(0, len(keys), _BATCH):
+        freed += await _advance(db, keys[start : start + _BATCH])
+    return freed
+
+
+async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
+    # The lock comes first: who stores a delivery at this moment is then seen by the next statement.
+    locked = (
+        sa.select(order_lanes)
+        .where(_in(order_lanes, keys))
+        .order_by(*(order_lanes.c[name] for name in _KEY))
+        .with_for_update()
+    )
+    rows = (await db.execute(locked)).all()
+    heads = await _first_unfinished(db, keys)
+    freed = 0
+    for row in rows:
+        key = (row.owner, row.subscription, row.resource)
+        head = heads.get(key)
+        if head is None:
+            await db.execute(sa.delete(order_lanes).where(_is(order_lanes, key)))
+        elif head != row.head_number:
+            await db.execute(
+                sa.update(order_lanes).where(_is(order_lanes, key)).values(head_number=head)
+            )
+            freed += await _make_due(db, key, head)
+    return freed
+
+
+async def _first_unfinished(db: AsyncConnection, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
+    columns = [deliveries.c[name] for name in _KEY]
+    query = (
+        sa.select(*columns, sa.func.min(deliveries.c.lane_number))
+        .where(
+            _in(deliveries, keys),
+            deliveries.c.lane_number.is_not(None),
+            deliveries.c.end_time.is_(None),
+        )
+        .group_by(*columns)
+    )
+    return {(row[0], row[1], row[2]): row[3] for row in await db.execute(query)}
+
+
+async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
+    result = await db.execute(
+        sa.update(deliveries)
+        .where(
+            _is(deliveries, key),
+            deliveries.c.lane_number == number,
+            deliveries.c.end_time.is_(None),
+            deliveries.c.state == State.PENDING,
+            deliveries.c.due_time.is_(None),
+        )
+        .values(due_time=database_now())
+    )
+    return int(result.rowcount)
+
+
+async def dissolve(db: AsyncConnection, owner: str, subscription: str) -> None:
+    """
+    Let nothing of a subscription wait for anything else: it is ordered no longer.
+    """
+    unfinished = (
+        sa.update(deliveries)
+        .where(
+            deliveries.c.owner == owner,
+            deliveries.c.subscription == subscription,
+            deliveries.c.lane_number.is_not(None),
+            deliveries.c.end_time.is_(None),
+        )
+        .values(lane_number=None, due_time=sa.func.coalesce(deliveries.c.due_time, database_now()))
+    )
+    await db.execute(unfinished)
+    await db.execute(
+        sa.delete(order_lanes).where(
+            order_lanes.c.owner == owner, order_lanes.c.subscription == subscription
+        )
+    )
+
+
+def is_head() -> sa.ColumnElement[bool]:
+    """
+    Say of a row of deliveries that it waits for no other.
+    """
+    head = (
+        sa.select(order_lanes.c.head_number)
+        .where(*(order_lanes.c[name] == deliveries.c[name] for name in _KEY))
+        .scalar_subquery()
+    )
+    return sa.or_(deliveries.c.lane_number.is_(None), deliveries.c.lane_number == head)
+
+
+def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:
+    return sa.and_(*(table.c[name] == value for name, value in zip(_KEY, key, strict=True)))
+
+
+def _in(table: sa.Table, keys: Sequence[LaneKey]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(*(table.c[name] for name in _KEY)).in_(keys)

@@ -1,0 +1,101 @@
+"""
+The columns of the rows that go into the queue's statements, in one order for
+both databases, with their PostgreSQL types.
+"""
+
+from __future__ import annotations
+
+EVENT_KEY = {"account": "bigint", "event_id": "text"}
+
+ENDPOINT_KEY = {"owner": "text", "endpoint": "text"}
+
+EVENT = {
+    "account": "bigint",
+    "event_id": "text",
+    "sha256": "bytea",
+    "domain_event": "text",
+    "resource": "text",
+    "sequence": "bigint",
+    "occurred_at": "timestamptz",
+    "match_state": "text",
+    "sealed_payload": "bytea",
+}
+
+BODY = {
+    "account": "bigint",
+    "event_id": "text",
+    "owner": "text",
+    "event_type": "text",
+    "payload_version": "text",
+    "sealed_body": "bytea",
+    "sha256": "bytea",
+    "body_bytes": "integer",
+}
+
+DELIVERY = {
+    "account": "bigint",
+    "event_id": "text",
+    "resource": "text",
+    "sequence": "bigint",
+    "occurred_at": "timestamptz",
+    "owner": "text",
+    "delivery_id": "uuid",
+    "subscription": "text",
+    "event_type": "text",
+    "payload_version": "text",
+    "endpoint": "text",
+    "url_shown": "text",
+    "url_hash": "bytea",
+    "lifetime_us": "bigint",
+    "leased": "boolean",
+    "lane_number": "bigint",
+    "behind": "boolean",
+    "next_trigger": "text",
+    "requested_by": "text",
+    "failure_kind": "text",
+}
+
+SETTLEMENT = {
+    "owner": "text",
+    "delivery_id": "uuid",
+    "lease_token": "bigint",
+    "state": "text",
+    "delay_us": "bigint",
+    "step": "integer",
+    "attempted": "boolean",
+    "failure_kind": "text",
+    "response_code": "integer",
+}
+
+ATTEMPT = {
+    "owner": "text",
+    "delivery_id": "uuid",
+    "number": "integer",
+    "attempt_trigger": "text",
+    "requested_by": "text",
+    "status": "text",
+    "failure_kind": "text",
+    "response_code": "integer",
+    "error": "text",
+    "url_shown": "text",
+    "url_hash": "bytea",
+    "start_time": "timestamptz",
+    "duration_us": "bigint",
+    "dns_us": "bigint",
+    "connect_us": "bigint",
+    "tls_us": "bigint",
+    "first_byte_us": "bigint",
+    "sealed_exchange": "bytea",
+}
+
+LATE = {
+    "owner": "text",
+    "delivery_id": "uuid",
+    "number": "integer",
+    "response_code": "integer",
+    "note": "text",
+}
+
+LANE_COUNT = {"owner": "text", "subscription": "text", "resource": "text", "wanted": "bigint"}
+
+RELEASE = {"owner": "text", "delivery_id": "uuid", "lease_token": "bigint", "delay_us": "bigint"}

@@ -1,0 +1,100 @@
+"""
+Claiming on SQLite: from endpoint to endpoint, some rows of each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service import queue_sqlite_sql as sql
+from dispatch_service.queue import Claimed, EndpointKey, Lease
+from dispatch_service.queue_rows import INTERRUPTED_ERROR, claimed_from, micros
+from shipedge.webhooks.runtime.database import from_microseconds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+START: EndpointKey = ("", "")
+"""
+Before all endpoints.
+"""
+
+
+async def once_around(db: AsyncConnection, after: EndpointKey) -> AsyncIterator[EndpointKey]:
+    """
+    Walk over the endpoints with leased or waiting rows, beginning behind *after*.
+    """
+    at, wrapped = after, after == START
+    while True:
+        found = await _next_endpoint(db, at)
+        if found is None and not wrapped:
+            at, wrapped = START, True
+        elif found is None or (wrapped and START != after < found):
+            return
+        else:
+            at = found
+            yield found
+
+
+async def _next_endpoint(db: AsyncConnection, after: EndpointKey) -> EndpointKey | None:
+    row = (
+        await db.execute(sql.NEXT_ENDPOINT, {"owner": after[0], "endpoint": after[1]})
+    ).one_or_none()
+    return None if row is None else (row.owner, row.endpoint)
+
+
+async def take(
+    db: AsyncConnection, endpoint: EndpointKey, lease: Lease, now: int, limit: int
+) -> list[Claimed]:
+    place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now, "per_endpoint": limit}
+    rows = (await db.execute(sql.PICK, place)).mappings().all()
+    if not rows:
+        return []
+    cut_off = [_interrupted(row, lease, now) for row in rows if row["lease_owner"] is not None]
+    if cut_off:
+        await db.execute(sql.CUT_OFF, cut_off)
+    taken = [_taken(row, lease, now) for row in rows]
+    await db.execute(sql.TAKE, taken)
+    return [_claimed(row, update) for row, update in zip(rows, taken, strict=True)]
+
+
+def _interrupted(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
+    return {
+        **row,
+        "number": row["begun"],
+        "attempt_trigger": row["next_trigger"],
+        "error": INTERRUPTED_ERROR,
+        "start_time": row["due_time"] - micros(lease.duration),
+        "now": now,
+    }
+
+
+def _taken(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
+    over = row["lease_owner"] is not None
+    return {
+        "owner": row["owner"],
+        "delivery_id": row["delivery_id"],
+        "lease_owner": lease.owner,
+        "lease_token": row["lease_token"] + 1,
+        "lease_us": micros(lease.duration),
+        "now": now,
+        "begun": row["begun"] + 1,
+        "interrupted": row["interrupted"] + (1 if over else 0),
+        "next_trigger": "RETRY" if over else row["next_trigger"],
+    }
+
+
+def _claimed(row: Mapping[Any, Any], update: Mapping[str, Any]) -> Claimed:
+    state = row["state"] if row["end_time"] is not None else "DELIVERING"
+    after = {**row, **update, "state": state}
+    return claimed_from(_Row(after), from_microseconds)
+
+
+class _Row:
+    """
+    A mapping that is read by attributes, as rows of the database are.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values)
