@@ -24,6 +24,8 @@ LONGEST_SCHEDULE = timedelta(days=30)
 MOST_DELAYS = 20
 MOST_FILTER_VALUES = 1000
 MOST_DESCRIPTION = 500
+MOST_CONCURRENCY = 100
+MOST_RATE = 10_000
 MOST_RESOURCE_ID = 2**53 - 1
 
 FEATURE_NAMES: Mapping[int, str] = {
@@ -40,12 +42,7 @@ _FILTERS: Mapping[int, str] = {
 }
 
 # In the contract, but without effect in this release: refused rather than ignored.
-_NOT_OFFERED = (
-    "ordered",
-    "deactivate_after",
-    "max_concurrency",
-    "rate_limit",
-)
+_NOT_OFFERED = ("deactivate_after",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +225,10 @@ def _limit_faults(subscription: Subscription) -> Iterator[Fault]:
     if "\0" in subscription.description:
         yield Fault("description", "must not hold NUL")
     present = {field.name for field, _ in subscription.ListFields()}
+    if not 0 <= subscription.max_concurrency <= MOST_CONCURRENCY:
+        yield Fault("max_concurrency", f"must be 1 to {MOST_CONCURRENCY}, or 0 for no limit")
+    if not 0 <= subscription.rate_limit <= MOST_RATE:
+        yield Fault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
     for field in _NOT_OFFERED:
         if field in present:
             yield Fault(field, "is not offered by this release")

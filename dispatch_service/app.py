@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
@@ -18,7 +18,6 @@ from dispatch_service.engine import Engine, Parts, build_engine
 from dispatch_service.log_filters import url_hash
 from dispatch_service.payload_servicer import PayloadServicer
 from dispatch_service.publisher_servicer import PublisherServicer
-from dispatch_service.queue import Release
 from dispatch_service.samples import Samples
 from dispatch_service.sealed_columns import SEALED_COLUMNS
 from dispatch_service.sealing import DayKeys
@@ -91,6 +90,7 @@ async def run(settings: Settings) -> None:
         )
         await engine.feed.load()
         await engine.matcher.drain()
+        await engine.replicas.sync()
         hashed = url_hash(ring)
         tokens = PageTokens(ring.keyed_hash("page tokens", "dispatch"))
         delivery_servicer = DeliveryServicer(  # type: ignore[abstract] # the rest: UNIMPLEMENTED
@@ -135,6 +135,11 @@ def _offer_gauges(engine: Engine) -> None:
         "Deliveries that wait in memory or are being attempted.",
         engine.lanes.held,
     )
+    metrics.gauge(
+        "webhooks_endpoints_troubled",
+        "Endpoints that get fewer requests, or none, because they are in trouble.",
+        engine.endpoints.troubled,
+    )
 
 
 def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.Server:
@@ -169,6 +174,7 @@ async def _serve(
         asyncio.create_task(engine.feed.run()),
         asyncio.create_task(engine.matcher.run()),
         asyncio.create_task(engine.claimer.run()),
+        asyncio.create_task(engine.replicas.run()),
         asyncio.create_task(health.run()),
     ]
     await grpc_server.start()
@@ -180,8 +186,8 @@ async def _serve(
     await server.stop(grpc_server, settings.grace.total_seconds())
     engine.committer.stop()
     await flowing[0]
-    for ready in await engine.lanes.drain():
-        engine.settler.release(Release(ready.claimed, timedelta()))
+    await engine.lanes.drain()
     engine.settler.stop()
     await flowing[1]
+    await engine.replicas.leave()
     log.info("service.stopped", service="dispatch")

@@ -46,11 +46,12 @@ class Bodies:
             raise LookupError(f"{event_type} {payload_version} could not be rendered")
         return body
 
-    def failed(self, event_type: str, payload_version: str) -> bool:
+    def size(self, event_type: str, payload_version: str) -> int | None:
         """
-        Tell whether a body could not be rendered.
+        Return the bytes of a body, None where it could not be rendered.
         """
-        return self.rendered[event_type, payload_version] is None
+        body = self.rendered[event_type, payload_version]
+        return None if body is None else len(body)
 
     def stored(self) -> Iterator[tuple[tuple[str, str, str], bytes]]:
         """

@@ -11,7 +11,9 @@ import time
 import structlog
 
 from dispatch_service.bodies import body_place
-from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.endpoints import Endpoints
+from dispatch_service.lane import Ready
+from dispatch_service.lanes import Lanes
 from dispatch_service.queue import Claimed, Lease, Queue
 from dispatch_service.sealing import DayKeys
 from shipedge.webhooks.runtime.keyring import SealBrokenError, UnknownKeyError
@@ -31,10 +33,18 @@ class Claimer:
     """
 
     def __init__(
-        self, queue: Queue, lanes: Lanes, keys: DayKeys, lease: Lease, *, poll_seconds: float
+        self,
+        queue: Queue,
+        lanes: Lanes,
+        endpoints: Endpoints,
+        keys: DayKeys,
+        lease: Lease,
+        *,
+        poll_seconds: float,
     ) -> None:
         self._queue = queue
         self._lanes = lanes
+        self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
         self._poll_seconds = poll_seconds
@@ -68,8 +78,9 @@ class Claimer:
         if room == 0:
             return 0
         lease_end = time.monotonic() + self._lease.duration.total_seconds()
+        full = {*self._lanes.full(), *self._endpoints.parked()}
         claimed = await self._queue.claim(
-            self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=self._lanes.full()
+            self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=full
         )
         for it in claimed:
             self._lanes.offer(Ready(it, await self._body(it), lease_end))

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import structlog
 
 from dispatch_service.errors import BacklogFull, StoreUnavailable
-from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.lane import Ready
+from dispatch_service.lanes import Lanes
 from dispatch_service.preparation import Prepared
 from dispatch_service.queue import EventKey, Lease, NewEvent, Queue, Receipt
 from shipedge.webhooks.runtime import metrics
@@ -165,7 +166,7 @@ class GroupCommitter:
         if receipt.fresh:
             for claimed, body in entry.prepared.handover:
                 if claimed.delivery_id in receipt.held_back:
-                    self._lanes.give_back(claimed.endpoint_key)
+                    self._lanes.give_back(claimed, len(body))
                 else:
                     self._lanes.take_reserved(Ready(claimed, body, lease_end))
         else:
@@ -174,5 +175,5 @@ class GroupCommitter:
             entry.answer.set_result(receipt)
 
     def _give_back(self, entry: Entry) -> None:
-        for claimed, _ in entry.prepared.handover:
-            self._lanes.give_back(claimed.endpoint_key)
+        for claimed, body in entry.prepared.handover:
+            self._lanes.give_back(claimed, len(body))

@@ -19,15 +19,17 @@ from dispatch_service.committer import GroupCommitter
 from dispatch_service.courier import Courier
 from dispatch_service.dialler import Dialler, Opener
 from dispatch_service.egress_proxy import EgressProxy
+from dispatch_service.endpoints import Endpoints
 from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
 from dispatch_service.feed_client import FeedClient
 from dispatch_service.intake import Intake
-from dispatch_service.lanes import Lanes
+from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.matcher import Matcher
 from dispatch_service.oauth_tokens import OAuthTokens
 from dispatch_service.queue import Lease, Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
+from dispatch_service.replicas import Limits, Replicas
 from dispatch_service.resolver import Resolver
 from dispatch_service.sealing import DayKeys
 from dispatch_service.sender import Sender
@@ -69,6 +71,8 @@ class Engine:
 
     queue: Queue
     lanes: Lanes
+    endpoints: Endpoints
+    replicas: Replicas
     settler: Settler
     committer: GroupCommitter
     claimer: Claimer
@@ -85,24 +89,31 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     lease = Lease(settings.replica_name(), settings.lease)
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
     settler = Settler(queue)
-    worker = _worker(settings, parts, settler, _transport(settings, stack))
+    endpoints = Endpoints(settings.endpoint_concurrency)
+    replicas = Replicas(store, endpoints, lease.owner)
+    worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))
     lanes = Lanes(
         worker.deliver,
-        concurrency=settings.endpoint_concurrency,
-        most_running=settings.total_concurrency,
-        most_waiting=settings.most_waiting,
+        settler.release,
+        endpoints,
+        Bounds(settings.total_concurrency, settings.most_waiting),
+        Limits(subscriptions, replicas).of,
     )
     committer = GroupCommitter(queue, lanes, lease, most_waiting=settings.most_waiting)
     intake = Intake(store, subscriptions, keys, lanes, committer)
     config = channel.connect(settings.config_address, _client_credentials(settings))
     stack.push_async_callback(config.close)
     poll_seconds = settings.poll_interval.total_seconds()
+    claimer = Claimer(queue, lanes, endpoints, keys, lease, poll_seconds=poll_seconds)
+    settler.freed = claimer.claim_soon
     return Engine(
         queue=queue,
         lanes=lanes,
+        endpoints=endpoints,
+        replicas=replicas,
         settler=settler,
         committer=committer,
-        claimer=Claimer(queue, lanes, keys, lease, poll_seconds=poll_seconds),
+        claimer=claimer,
         feed=FeedClient(
             store,
             parts.ring,
@@ -111,6 +122,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             parts.callers,
             rules=settings.url_rules(),
             dispatcher=lease.owner,
+            resumed=endpoints.slow_start,
         ),
         matcher=Matcher(store, queue, keys, subscriptions, lease),
         intake=intake,
@@ -118,14 +130,24 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
 
 
 def _worker(
-    settings: Settings, parts: Parts, settler: Settler, transport: GuardedTransport
+    settings: Settings,
+    parts: Parts,
+    settler: Settler,
+    endpoints: Endpoints,
+    transport: GuardedTransport,
 ) -> Worker:
     deadline = settings.deadline.total_seconds()
     sender = Sender(transport, clock=parts.clock, report=_report)
     tokens = OAuthTokens(transport)
     courier = Courier(parts.subscriptions, sender, tokens, deadline=deadline)
     return Worker(
-        parts.subscriptions, courier, settler, parts.keys, clock=parts.clock, deadline=deadline
+        parts.subscriptions,
+        courier,
+        settler,
+        endpoints,
+        parts.keys,
+        clock=parts.clock,
+        deadline=deadline,
     )
 
 

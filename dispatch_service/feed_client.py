@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,7 +15,9 @@ import structlog
 
 from dispatch_service import snapshot_store
 from dispatch_service.credentials import compile_credential, compile_identity
+from dispatch_service.queue import EndpointKey
 from dispatch_service.subscriptions import (
+    Subscription,
     SubscriptionIndex,
     compile_settings,
     compile_subscription,
@@ -39,6 +41,8 @@ log = structlog.get_logger()
 class FeedClient:
     """
     Keeps a `SubscriptionIndex`, and the callers, as the config service has them.
+
+    *resumed* is told the endpoint of a subscription that is Active again.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class FeedClient:
         *,
         rules: UrlRules,
         dispatcher: str,
+        resumed: Callable[[EndpointKey], None],
     ) -> None:
         self._engine = engine
         self._ring = ring
@@ -59,6 +64,7 @@ class FeedClient:
         self._callers = callers
         self._rules = rules
         self._dispatcher = dispatcher
+        self._resumed = resumed
         self._revision = 0
         self._snapshot_names: set[str] | None = None
 
@@ -155,8 +161,9 @@ class FeedClient:
         """
         match change.WhichOneof("change"):
             case "subscription":
-                compiled = compile_subscription(change.subscription, self._rules, self._hashed)
-                self._subscriptions.put(compiled)
+                self._remember_subscription(
+                    compile_subscription(change.subscription, self._rules, self._hashed)
+                )
             case "account_settings":
                 owner = change.account_settings.name.removesuffix("/settings")
                 self._subscriptions.put_settings(owner, compile_settings(change.account_settings))
@@ -171,6 +178,13 @@ class FeedClient:
                 self._forget(change.deleted_name)
             case _:
                 pass
+
+    def _remember_subscription(self, subscription: Subscription) -> None:
+        before = self._subscriptions.by_name.get(subscription.name)
+        if before is not None and subscription.active and not before.active:
+            # Much may have gathered while it was Inactive.
+            self._resumed((subscription.owner, subscription.endpoint))
+        self._subscriptions.put(subscription)
 
     def _forget(self, name: str) -> None:
         self._subscriptions.remove(name)

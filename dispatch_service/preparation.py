@@ -13,20 +13,21 @@ from dispatch_service.deliveries import Trigger, lifetime
 from dispatch_service.event_store import handed_over, new_event
 from dispatch_service.ids import new_id
 from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, EndpointKey, NewDelivery, NewEvent
+from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.routing import match, read_facts
 from dispatch_service.sample_events import resource_of_test
 from dispatch_service.sealing import Sealer
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 from shipedge.webhooks.events.v1 import event_pb2
 
-Reserve = Callable[[EndpointKey], bool]
+Reserve = Callable[[str, str, str, int], bool]
 """
-Keeps a place in memory for a delivery that is about to be stored; False if there is none.
+Keeps a place in memory for a delivery that is about to be stored, by its owner,
+subscription, endpoint and the size of its payload; False if there is none.
 """
 
 
-def nowhere(_: EndpointKey) -> bool:
+def nowhere(_owner: str, _subscription: str, _endpoint: str, _size: int) -> bool:
     """
     Keep no place: the delivery waits in the table until it is claimed.
     """
@@ -120,23 +121,27 @@ class Preparer:
     def _delivery(
         self, subscription: Subscription, bodies: Bodies, cause: Cause, reserve: Reserve
     ) -> NewDelivery:
-        endpoint = subscription.endpoint
-        failed = bodies.failed(subscription.event_type, subscription.payload_version)
+        owner, name, endpoint = (
+            subscription.owner,
+            subscription.subscription_id,
+            subscription.endpoint,
+        )
+        size = bodies.size(subscription.event_type, subscription.payload_version)
         return NewDelivery(
-            owner=subscription.owner,
+            owner=owner,
             delivery_id=new_id(),
-            subscription=subscription.subscription_id,
+            subscription=name,
             event_type=subscription.event_type,
             payload_version=subscription.payload_version,
             endpoint=endpoint,
             url_shown=subscription.url_shown,
             url_hash=subscription.url_hash,
             lifetime=lifetime(self._subscriptions.schedule_of(subscription)),
-            leased=not failed and reserve((subscription.owner, endpoint)),
+            leased=size is not None and reserve(owner, name, endpoint, size),
             ordered=subscription.ordered and cause.trigger is Trigger.EVENT,
             trigger=cause.trigger,
             requested_by=cause.requested_by,
-            failure_kind=FailureKind.RENDER if failed else None,
+            failure_kind=FailureKind.RENDER if size is None else None,
         )
 
 

@@ -111,6 +111,8 @@ FROM {_unnest("k", EVENT_KEY)} JOIN event_keys known USING (account, event_id)
 
 # A loose index scan walks from endpoint to endpoint, so that the backlog of one
 # costs the others nothing; the walk begins after the endpoint where the last ended.
+# A parked endpoint is passed by; after its pause one delivery goes out, as a probe.
+# Its state is looked up row by row: a hashed join would lose the order of the walk.
 CLAIM = sa.text("""
 WITH RECURSIVE walk AS (
     (SELECT owner, endpoint FROM deliveries
@@ -125,16 +127,23 @@ WITH RECURSIVE walk AS (
         ORDER BY owner, endpoint LIMIT 1
     ) n
 ), picked AS (
-    SELECT p.* FROM walk w CROSS JOIN LATERAL (
-        SELECT owner, delivery_id, lease_owner AS old_owner, begun AS old_begun,
+    SELECT p.* FROM walk w
+    LEFT JOIN LATERAL (
+        SELECT trips, parked_until FROM endpoint_states
+        WHERE owner = w.owner AND endpoint = w.endpoint LIMIT 1
+    ) s ON true
+    CROSS JOIN LATERAL (
+        SELECT owner, endpoint, delivery_id, lease_owner AS old_owner, begun AS old_begun,
                next_trigger AS old_trigger, requested_by AS old_requested_by,
                due_time AS old_due_time
         FROM deliveries
         WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
-        ORDER BY due_time LIMIT :per_endpoint
+        ORDER BY due_time
+        LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END
         FOR UPDATE SKIP LOCKED
     ) p
-    WHERE (w.owner, w.endpoint) NOT IN (
+    WHERE (s.parked_until IS NULL OR s.parked_until <= now())
+      AND (w.owner, w.endpoint) NOT IN (
         SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
     LIMIT :claim_limit
 ), taken AS (
@@ -149,6 +158,11 @@ WITH RECURSIVE walk AS (
     FROM picked p
     WHERE d.owner = p.owner AND d.delivery_id = p.delivery_id
     RETURNING d.*, p.old_owner, p.old_begun, p.old_trigger, p.old_requested_by, p.old_due_time
+), probing AS (
+    UPDATE endpoint_states s
+    SET parked_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond'
+    FROM (SELECT DISTINCT owner, endpoint FROM picked) p
+    WHERE s.owner = p.owner AND s.endpoint = p.endpoint
 ), cut_off AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,

@@ -47,10 +47,17 @@ async def _next_endpoint(db: AsyncConnection, after: EndpointKey) -> EndpointKey
 async def take(
     db: AsyncConnection, endpoint: EndpointKey, lease: Lease, now: int, limit: int
 ) -> list[Claimed]:
-    place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now, "per_endpoint": limit}
-    rows = (await db.execute(sql.PICK, place)).mappings().all()
+    place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now}
+    parked_until = (await db.execute(sql.PARKED, place)).scalar_one_or_none()
+    if parked_until is not None and parked_until > now:
+        return []
+    # After a pause one delivery goes out, as a probe.
+    most = limit if parked_until is None else 1
+    rows = (await db.execute(sql.PICK, {**place, "per_endpoint": most})).mappings().all()
     if not rows:
         return []
+    if parked_until is not None:
+        await db.execute(sql.PROBE, {**place, "lease_us": micros(lease.duration)})
     cut_off = [_interrupted(row, lease, now) for row in rows if row["lease_owner"] is not None]
     if cut_off:
         await db.execute(sql.CUT_OFF, cut_off)

@@ -76,6 +76,15 @@ WHERE due_time IS NOT NULL AND (owner, endpoint) > (:owner, :endpoint)
 ORDER BY owner, endpoint LIMIT 1
 """)
 
+PARKED = sa.text("""
+SELECT parked_until FROM endpoint_states WHERE owner = :owner AND endpoint = :endpoint
+""")
+
+PROBE = sa.text("""
+UPDATE endpoint_states SET parked_until = :now + :lease_us
+WHERE owner = :owner AND endpoint = :endpoint
+""")
+
 PICK = sa.text("""
 SELECT d.*, b.sealed_body, d.end_time IS NULL AND d.expire_time <= :now AS expired
 FROM deliveries d

@@ -16,7 +16,8 @@ from dispatch_service import deliveries, outbound
 from dispatch_service.attempt_log import attempt_record, seal_exchange
 from dispatch_service.courier import Courier
 from dispatch_service.deliveries import Transition
-from dispatch_service.lanes import Ready
+from dispatch_service.endpoints import Endpoints
+from dispatch_service.lane import Ready
 from dispatch_service.outcomes import FailureKind, Outcome
 from dispatch_service.queue import Claimed, Release, Settlement
 from dispatch_service.sealing import DayKeys
@@ -78,6 +79,7 @@ class Worker:
         subscriptions: SubscriptionIndex,
         courier: Courier,
         settler: Settler,
+        endpoints: Endpoints,
         keys: DayKeys,
         *,
         clock: Callable[[], datetime],
@@ -86,6 +88,7 @@ class Worker:
         self._subscriptions = subscriptions
         self._courier = courier
         self._settler = settler
+        self._endpoints = endpoints
         self._keys = keys
         self._clock = clock
         self._deadline = deadline
@@ -122,6 +125,7 @@ class Worker:
         start_time = self._clock()
         sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
         outcome = sent.outcome
+        self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.ATTEMPTS.labels(outcome.failure_kind or "success").inc()
         transition = self._decide(claimed, subscription, outcome)
         sealer = await self._keys.today()

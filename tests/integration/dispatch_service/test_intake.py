@@ -16,12 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.bodies import body_place
 from dispatch_service.committer import GroupCommitter
+from dispatch_service.endpoints import Endpoints
 from dispatch_service.errors import BacklogFull, EventIdReused, EventInvalid
 from dispatch_service.intake import Intake
-from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.lane import Ready
+from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.matcher import Matcher
 from dispatch_service.payloads import example_event
-from dispatch_service.queue import Queue, Receipt
+from dispatch_service.queue import Queue, Receipt, Release
 from dispatch_service.schema import bodies, deliveries, events, metadata
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import SubscriptionIndex
@@ -59,7 +61,8 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
 
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
-    lanes = Lanes(note, concurrency=8, most_running=100, most_waiting=1000)
+    let_go: list[Release] = []
+    lanes = Lanes(note, let_go.append, Endpoints(8), Bounds(100, 1000))
     committer = GroupCommitter(queue, lanes, LEASE, most_waiting=50)
     index = SubscriptionIndex(received=True, complete=True)
     intake = Intake(store, index, keys, lanes, committer)

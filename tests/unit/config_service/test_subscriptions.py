@@ -192,8 +192,10 @@ CASES = [
         "30 days in all",
         "FIELD_INVALID",
     ),
-    ({"ordered": True}, "ordered", "not offered", "FIELD_INVALID"),
-    ({"rate_limit": 5}, "rate_limit", "not offered", "FIELD_INVALID"),
+    ({"max_concurrency": 101}, "max_concurrency", "1 to 100", "FIELD_INVALID"),
+    ({"max_concurrency": -1}, "max_concurrency", "1 to 100", "FIELD_INVALID"),
+    ({"rate_limit": -1}, "rate_limit", "1 to 10,000", "FIELD_INVALID"),
+    ({"rate_limit": 10_001}, "rate_limit", "1 to 10,000", "FIELD_INVALID"),
 ]
 
 

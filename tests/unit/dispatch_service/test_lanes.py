@@ -9,7 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatch_service.lanes import Lanes, Ready
+from dispatch_service.deliveries import Trigger
+from dispatch_service.endpoints import Endpoints
+from dispatch_service.lane import NO_LIMIT, Limit, Ready
+from dispatch_service.lanes import Bounds, Lanes
+from dispatch_service.outcomes import FailureKind, failed
+from dispatch_service.queue import Release
 from tests.dispatch_factories import claimed
 
 pytestmark = pytest.mark.anyio
@@ -22,6 +27,7 @@ class Gate:
 
     def __init__(self) -> None:
         self.begun: list[Ready] = []
+        self.let_go: list[Release] = []
         self.opened = asyncio.Event()
 
     async def deliver(self, ready: Ready) -> None:
@@ -30,6 +36,9 @@ class Gate:
         """
         self.begun.append(ready)
         await self.opened.wait()
+
+
+WIDE = Bounds(100, 100)
 
 
 @pytest.fixture
@@ -42,18 +51,35 @@ async def gate() -> AsyncIterator[Gate]:
     it.opened.set()
 
 
-def lanes_of(gate: Gate, *, concurrency: int = 2, running: int = 100, waiting: int = 100) -> Lanes:
+def lanes_of(
+    gate: Gate,
+    *,
+    concurrency: int = 2,
+    bounds: Bounds = WIDE,
+    limit: Limit = NO_LIMIT,
+    endpoints: Endpoints | None = None,
+) -> Lanes:
     """
     Make lanes over a gate.
     """
-    return Lanes(gate.deliver, concurrency=concurrency, most_running=running, most_waiting=waiting)
+    known = endpoints or Endpoints(concurrency)
+    return Lanes(gate.deliver, gate.let_go.append, known, bounds, lambda _, __: limit)
 
 
-def ready(endpoint: str = "https://a:443") -> Ready:
+def ready(
+    endpoint: str = "https://a:443", trigger: Trigger = Trigger.EVENT, body: bytes = b"{}"
+) -> Ready:
     """
     Make a delivery for an endpoint.
     """
-    return Ready(claimed(endpoint=endpoint), b"{}", 0.0)
+    return Ready(claimed(endpoint=endpoint, trigger=trigger), body, 0.0)
+
+
+def reserve(lanes: Lanes, size: int = 2) -> bool:
+    """
+    Ask for a place for a delivery to the usual endpoint.
+    """
+    return lanes.reserve("accounts/100", "shipped", "https://a:443", size)
 
 
 async def breathe() -> None:
@@ -98,7 +124,7 @@ async def test_total_is_bounded_and_slots_go_round(gate: Gate) -> None:
     """
     With all slots taken, one that becomes free goes to the lane that waited.
     """
-    lanes = lanes_of(gate, running=2)
+    lanes = lanes_of(gate, bounds=Bounds(2, 100))
     for _ in range(4):
         lanes.offer(ready("https://busy:443"))
     lanes.offer(ready("https://late:443"))
@@ -116,42 +142,50 @@ async def test_reserved_places_count(gate: Gate) -> None:
     """
     A place that is kept is not given twice, and can be given back.
     """
-    lanes = lanes_of(gate, waiting=1)
-    key = ready().claimed.endpoint_key
+    lanes = lanes_of(gate, bounds=Bounds(100, 1))
 
-    assert lanes.reserve(key)
-    assert not lanes.reserve(key)
-    lanes.give_back(key)
-    assert lanes.reserve(key)
+    assert reserve(lanes)
+    assert not reserve(lanes)
+    lanes.give_back(ready().claimed, 2)
+    assert reserve(lanes)
     lanes.take_reserved(ready())
     await breathe()
     assert len(gate.begun) == 1
 
 
-async def test_slow_lane_has_little_room() -> None:
+async def test_memory_is_bounded_by_bytes(gate: Gate) -> None:
+    """
+    A few large payloads fill the room as well as many small ones.
+    """
+    lanes = lanes_of(gate, bounds=Bounds(100, 100, waiting_bytes=1000))
+
+    assert reserve(lanes, 600)
+    assert not reserve(lanes, 600)
+    assert reserve(lanes, 400)
+    assert lanes.room == 0
+    lanes.give_back(ready().claimed, 600)
+    lanes.give_back(ready().claimed, 400)
+    assert lanes.room == 75
+
+
+async def test_slow_lane_has_little_room(gate: Gate) -> None:
     """
     A lane takes only what it can begin soon, going by how long its attempts take.
     """
-    release = asyncio.Event()
-
-    async def slow(_ready: Ready) -> None:
-        await release.wait()
-
-    lanes = Lanes(slow, concurrency=1, most_running=10, most_waiting=10_000)
-    key = ready().claimed.endpoint_key
-    lane_room = 0
-    while lanes.reserve(key):
-        lane_room += 1
-    assert lane_room == 128
-    for _ in range(lane_room):
-        lanes.give_back(key)
+    lanes = lanes_of(gate, concurrency=1, bounds=Bounds(10, 10_000))
+    room = 0
+    while reserve(lanes):
+        room += 1
+    assert room == 128
+    for _ in range(room):
+        lanes.give_back(ready().claimed, 2)
     assert list(lanes.full()) == []
-    release.set()
+    assert lanes.held() == 0
 
 
-async def test_drain_ends_what_is_under_way_and_returns_the_rest(gate: Gate) -> None:
+async def test_drain_ends_what_is_under_way_and_lets_the_rest_go(gate: Gate) -> None:
     """
-    Stopping begins nothing more, finishes what was begun and hands back what waited.
+    Stopping begins nothing more, finishes what was begun and gives up the leases of the rest.
     """
     lanes = lanes_of(gate)
     for _ in range(5):
@@ -162,9 +196,122 @@ async def test_drain_ends_what_is_under_way_and_returns_the_rest(gate: Gate) -> 
     await breathe()
     assert not draining.done()
     gate.opened.set()
-    left = await draining
+    await draining
 
-    assert len(left) == 3
+    assert len(gate.let_go) == 3
     assert len(gate.begun) == 2
     assert lanes.running == 0
     assert lanes.room == 0
+
+
+async def test_retries_leave_slots_to_first_attempts(gate: Gate) -> None:
+    """
+    However many retries wait, some slots of a lane and of the process are for first attempts.
+    """
+    lanes = lanes_of(gate, concurrency=8, bounds=Bounds(16, 1000))
+    for endpoint in ("https://a:443", "https://b:443", "https://c:443"):
+        for _ in range(20):
+            lanes.offer(ready(endpoint, Trigger.RETRY))
+    await breathe()
+    assert len(gate.begun) == 12
+
+    lanes.offer(ready("https://a:443"))
+    lanes.offer(ready("https://d:443"))
+    await breathe()
+
+    assert {it.claimed.endpoint for it in gate.begun[12:]} == {"https://a:443", "https://d:443"}
+    gate.opened.set()
+    for _ in range(20):
+        await breathe()
+    assert len(gate.begun) == 62
+    assert lanes.held() == 0
+
+
+async def test_open_breaker_lets_go_of_what_waits_and_takes_no_more(gate: Gate) -> None:
+    """
+    When an endpoint is parked its deliveries go back unsent, those on their way too.
+    """
+    endpoints = Endpoints(2)
+    lanes = lanes_of(gate, endpoints=endpoints)
+    assert reserve(lanes)
+    for _ in range(5):
+        lanes.offer(ready())
+    await breathe()
+
+    for _ in range(5):
+        endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
+
+    assert len(gate.let_go) == 3
+    lanes.take_reserved(ready())
+    assert len(gate.let_go) == 4
+    assert not reserve(lanes)
+    assert list(endpoints.parked()) == [("accounts/100", "https://a:443")]
+    gate.opened.set()
+    await breathe()
+    assert lanes.held() == 0
+
+
+async def test_claimed_probe_begins_while_the_breaker_is_open(gate: Gate) -> None:
+    """
+    What the table hands out for an endpoint that is open is the probe, and goes out.
+    """
+    endpoints = Endpoints(2)
+    lanes = lanes_of(gate, endpoints=endpoints)
+    for _ in range(5):
+        endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
+
+    lanes.offer(ready())
+    lanes.offer(ready())
+    await breathe()
+
+    assert len(gate.begun) == 1
+
+
+async def test_subscription_with_a_concurrency_of_its_own(gate: Gate) -> None:
+    """
+    A subscription's limit holds within its endpoint's.
+    """
+    lanes = lanes_of(gate, concurrency=8, limit=Limit(concurrency=2))
+    for _ in range(5):
+        lanes.offer(ready())
+    await breathe()
+
+    assert len(gate.begun) == 2
+    gate.opened.set()
+    await breathe()
+    assert len(gate.begun) == 5
+
+
+async def test_subscription_over_its_rate_is_let_go_until_its_turn(gate: Gate) -> None:
+    """
+    What a rate does not let begin within the horizon goes back with its time, spread out.
+    """
+    gate.opened.set()
+    lanes = lanes_of(gate, concurrency=8, limit=Limit(rate=1.0))
+    for _ in range(30):
+        lanes.offer(ready())
+    await breathe()
+
+    assert len(gate.begun) == 1
+    assert len(gate.let_go) == 14
+    delays = [it.delay.total_seconds() for it in gate.let_go if it.delay is not None]
+    assert delays == sorted(delays)
+    assert delays[-1] - delays[0] == pytest.approx(13, abs=0.5)
+    lanes.let_wait(("accounts/100", "https://a:443"))
+
+
+async def test_rate_holds_from_one_attempt_to_the_next(gate: Gate) -> None:
+    """
+    A limited lane begins again by itself when its time has come, and remembers it while idle.
+    """
+    gate.opened.set()
+    lanes = lanes_of(gate, limit=Limit(rate=20.0))
+    lanes.offer(ready())
+    await breathe()
+    lanes.offer(ready())
+    await breathe()
+    assert len(gate.begun) == 1
+
+    async with asyncio.timeout(5):
+        while len(gate.begun) < 2:
+            await asyncio.sleep(0.01)

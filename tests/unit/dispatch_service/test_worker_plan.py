@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from dispatch_service.deliveries import State, Transition
-from dispatch_service.lanes import Ready
+from dispatch_service.lane import Ready
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, Release
 from dispatch_service.subscriptions import Subscription

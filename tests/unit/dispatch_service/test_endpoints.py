@@ -1,0 +1,111 @@
+"""
+What this process knows of endpoints, and what it shares with others.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+
+from dispatch_service.endpoints import Endpoints, Parked
+from dispatch_service.outcomes import Exchange, FailureKind, failed, from_response
+from dispatch_service.queue import EndpointKey
+
+KEY: EndpointKey = ("accounts/100", "https://a:443")
+REFUSED = failed(FailureKind.CONNECT, "refused")
+WELL = from_response(Exchange(status_code=200), datetime(2024, 1, 15, tzinfo=UTC))
+
+
+def opened() -> Endpoints:
+    """
+    Make endpoints of which one has been parked, and stored as such.
+    """
+    endpoints = Endpoints(8)
+    for _ in range(5):
+        endpoints.note(KEY, REFUSED)
+    return endpoints
+
+
+def test_trouble_parks_an_endpoint_for_all_processes() -> None:
+    """
+    A breaker that opens is to be stored once, with its pause.
+    """
+    endpoints = opened()
+
+    changes = endpoints.take_changes()
+
+    assert list(changes) == [KEY]
+    parked = changes[KEY]
+    assert parked is not None
+    assert timedelta(seconds=4) <= parked.pause <= timedelta(seconds=6)
+    assert endpoints.take_changes() == {}
+
+
+def test_results_of_before_do_not_count_twice() -> None:
+    """
+    Attempts that were under way when the breaker opened make its pause no longer.
+    """
+    endpoints = opened()
+    endpoints.take_changes()
+
+    endpoints.note(KEY, REFUSED)
+
+    assert endpoints.take_changes() == {}
+
+
+def test_success_closes_and_starts_slowly() -> None:
+    """
+    One success closes the breaker; what an endpoint gets then grows by one for each.
+    """
+    endpoints = opened()
+    endpoints.take_changes()
+
+    endpoints.note(KEY, WELL)
+
+    assert endpoints.take_changes() == {KEY: None}
+    assert (endpoints.is_open(KEY), endpoints.limit(KEY)) == (False, 1)
+    for expected in (2, 3, 4, 5, 6, 7, 8):
+        endpoints.note(KEY, WELL)
+        assert endpoints.limit(KEY) == expected
+    assert endpoints.troubled() == 0
+
+
+def test_what_others_stored_counts_here() -> None:
+    """
+    An endpoint that another process parked is parked here, until that one says otherwise.
+    """
+    endpoints = Endpoints(8)
+
+    endpoints.learn({KEY: Parked(timedelta(seconds=30), 2)}, time.monotonic())
+
+    assert list(endpoints.parked()) == [KEY]
+    endpoints.learn({}, time.monotonic())
+    assert list(endpoints.parked()) == []
+    assert (endpoints.is_open(KEY), endpoints.limit(KEY)) == (False, 1)
+
+
+def test_newer_news_of_our_own_stands() -> None:
+    """
+    What the table said before our own change does not undo it.
+    """
+    endpoints = Endpoints(8)
+    asked_at = time.monotonic()
+    for _ in range(5):
+        endpoints.note(KEY, REFUSED)
+
+    endpoints.learn({}, asked_at)
+
+    assert endpoints.is_open(KEY)
+
+
+def test_changes_that_could_not_be_stored_are_kept() -> None:
+    """
+    A store that is away loses nothing, and newer changes stand.
+    """
+    endpoints = opened()
+    changes = endpoints.take_changes()
+    endpoints.note(KEY, WELL)
+
+    endpoints.put_back(changes)
+
+    assert endpoints.take_changes() == {KEY: None}
