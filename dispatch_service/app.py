@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -46,9 +45,6 @@ from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.operators import operators_listeners
 from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
-
-if TYPE_CHECKING:
-    pass
 
 SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
@@ -136,6 +132,16 @@ def _offer_gauges(engine: Engine) -> None:
         engine.lanes.held,
     )
     metrics.gauge(
+        "webhooks_deliveries_unfinished",
+        "Deliveries that have not ended, as of the last count.",
+        lambda: engine.backlog.unfinished,
+    )
+    metrics.gauge(
+        "webhooks_oldest_due_seconds",
+        "How long the delivery that waits longest has been due, as of the last count.",
+        lambda: engine.backlog.late_seconds,
+    )
+    metrics.gauge(
         "webhooks_endpoints_troubled",
         "Endpoints that get fewer requests, or none, because they are in trouble.",
         engine.endpoints.troubled,
@@ -175,6 +181,7 @@ async def _serve(
         asyncio.create_task(engine.matcher.run()),
         asyncio.create_task(engine.claimer.run()),
         asyncio.create_task(engine.replicas.run()),
+        asyncio.create_task(engine.backlog.run()),
         asyncio.create_task(health.run()),
     ]
     await grpc_server.start()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from dispatch_service.backlog import Backlog
 from dispatch_service.errors import BacklogFull, StoreUnavailable
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
@@ -25,6 +26,11 @@ from shipedge.webhooks.runtime.database import is_unavailable
 GROUP_EVENTS = 500
 """
 At most this many events share a transaction: past it nothing is gained.
+"""
+
+MOST_WAITING_BYTES = 256 * 1024 * 1024
+"""
+So many bytes of payloads may wait for their commit.
 """
 
 LINGER_SECONDS = 0.002
@@ -52,27 +58,43 @@ class Entry:
         """
         return self.prepared.event
 
+    @property
+    def size(self) -> int:
+        """
+        Return the bytes of payload that it holds.
+        """
+        return len(self.event.sealed_payload) + sum(it.body_bytes for it in self.event.bodies)
+
 
 class GroupCommitter:
     """
     Commits events in groups, one group at a time, in the order in which they came.
     """
 
-    def __init__(self, queue: Queue, lanes: Lanes, lease: Lease, *, most_waiting: int) -> None:
+    def __init__(
+        self, queue: Queue, lanes: Lanes, lease: Lease, backlog: Backlog, *, most_waiting: int
+    ) -> None:
         self._queue = queue
         self._lanes = lanes
         self._lease = lease
+        self._backlog = backlog
         self._most_waiting = most_waiting
+        self._waiting_bytes = 0
         self._waiting: deque[Entry] = deque()
         self._arrived = asyncio.Event()
         self._stopping = False
 
     def check_room(self, count: int) -> None:
         """
-        Refuse *count* more events if too many wait already. Raises `BacklogFull`.
+        Refuse *count* more events if too many wait already, or too much is owed.
+
+        Raises `BacklogFull`.
         """
         if len(self._waiting) + count > self._most_waiting:
-            raise BacklogFull(len(self._waiting))
+            raise BacklogFull("events wait to be committed", len(self._waiting))
+        if self._waiting_bytes > MOST_WAITING_BYTES:
+            raise BacklogFull("bytes of payloads wait to be committed", self._waiting_bytes)
+        self._backlog.check()
 
     def waiting(self) -> int:
         """
@@ -88,7 +110,9 @@ class GroupCommitter:
         with the store's own error where it refused this event.
         """
         answer = asyncio.get_running_loop().create_future()
-        self._waiting.append(Entry(prepared, answer))
+        entry = Entry(prepared, answer)
+        self._waiting.append(entry)
+        self._waiting_bytes += entry.size
         self._arrived.set()
         return answer
 
@@ -132,6 +156,7 @@ class GroupCommitter:
                 held_back.append(entry)
             else:
                 group[entry.event.key] = entry
+                self._waiting_bytes -= entry.size
         self._waiting.extendleft(reversed(held_back))
         return list(group.values())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from dispatch_service.backlog import Backlog
 from dispatch_service.claimer import Claimer
 from dispatch_service.committer import GroupCommitter
 from dispatch_service.courier import Courier
@@ -74,6 +75,7 @@ class Engine:
     endpoints: Endpoints
     replicas: Replicas
     settler: Settler
+    backlog: Backlog
     committer: GroupCommitter
     claimer: Claimer
     feed: FeedClient
@@ -99,7 +101,8 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         Bounds(settings.total_concurrency, settings.most_waiting),
         Limits(subscriptions, replicas).of,
     )
-    committer = GroupCommitter(queue, lanes, lease, most_waiting=settings.most_waiting)
+    backlog = Backlog(store, settings.tolerance())
+    committer = GroupCommitter(queue, lanes, lease, backlog, most_waiting=settings.most_waiting)
     intake = Intake(store, subscriptions, keys, lanes, committer)
     config = channel.connect(settings.config_address, _client_credentials(settings))
     stack.push_async_callback(config.close)
@@ -112,6 +115,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         endpoints=endpoints,
         replicas=replicas,
         settler=settler,
+        backlog=backlog,
         committer=committer,
         claimer=claimer,
         feed=FeedClient(

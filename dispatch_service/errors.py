@@ -136,16 +136,16 @@ class EventIdReused(AlreadyExists):
 
 class BacklogFull(ResourceExhausted):
     """
-    Too much waits already.
+    Too much waits already: *count* of *what*.
     """
 
     reason = "BACKLOG_FULL"
 
-    def __init__(self, waiting: int) -> None:
+    def __init__(self, what: str, count: int, retry_after: timedelta = RETRY_AFTER) -> None:
         super().__init__(
-            f"{waiting} events wait to be committed; try again in a second.",
-            retry_after=RETRY_AFTER,
-            waiting=str(waiting),
+            f"{count} {what}; try again in {retry_after.total_seconds():g} s.",
+            retry_after=retry_after,
+            waiting=str(count),
         )
 
 

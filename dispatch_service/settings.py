@@ -15,6 +15,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from dispatch_service.backlog import Tolerance
+from shipedge.webhooks.runtime.database import sqlite_file
 from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
 from shipedge.webhooks.runtime.settings import ServiceSettings
 
@@ -104,6 +106,20 @@ class Settings(ServiceSettings):
         description="how many events may wait for their commit, and deliveries in memory",
     )
 
+    most_backlog: int = Field(
+        default=20_000_000,
+        ge=1000,
+        alias="SHIPEDGE_DISPATCH_MOST_BACKLOG",
+        description="how many unfinished deliveries may be stored before publishers have to wait",
+    )
+    least_disk_mb: int = Field(
+        default=512,
+        ge=0,
+        alias="SHIPEDGE_DISPATCH_LEAST_DISK_MB",
+        description="with less free disk than this, in MiB, beside a SQLite file, publishers have"
+        " to wait",
+    )
+
     def problems(self) -> Sequence[str]:
         """
         Find what is wrong with these settings together.
@@ -116,6 +132,14 @@ class Settings(ServiceSettings):
                 "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"
             )
         return problems
+
+    def tolerance(self) -> Tolerance:
+        """
+        Return how much may be owed.
+        """
+        return Tolerance(
+            self.most_backlog, self.least_disk_mb * 1024 * 1024, sqlite_file(self.database())
+        )
 
     def database_name(self) -> str:
         """

@@ -7,15 +7,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service.backlog import Backlog, Tolerance
 from dispatch_service.bodies import body_place
 from dispatch_service.committer import GroupCommitter
+from dispatch_service.deliveries import succeed
 from dispatch_service.endpoints import Endpoints
 from dispatch_service.errors import BacklogFull, EventIdReused, EventInvalid
 from dispatch_service.intake import Intake
@@ -23,13 +26,14 @@ from dispatch_service.lane import Ready
 from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.matcher import Matcher
 from dispatch_service.payloads import example_event
-from dispatch_service.queue import Queue, Receipt, Release
+from dispatch_service.queue import Queue, Receipt, Release, Settlement
 from dispatch_service.schema import bodies, deliveries, events, metadata
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.runtime.database import after, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
-from tests.dispatch_factories import LEASE, subscription
+from tests.dispatch_factories import LEASE, attempt, new_delivery, new_event, subscription
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +50,7 @@ class Parts:
     keys: DayKeys
     subscriptions: SubscriptionIndex
     matcher: Matcher
+    backlog: Backlog
     handed_over: list[Ready]
 
 
@@ -63,12 +68,13 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
     let_go: list[Release] = []
     lanes = Lanes(note, let_go.append, Endpoints(8), Bounds(100, 1000))
-    committer = GroupCommitter(queue, lanes, LEASE, most_waiting=50)
+    backlog = Backlog(store, Tolerance(most_deliveries=3, least_disk=0))
+    committer = GroupCommitter(queue, lanes, LEASE, backlog, most_waiting=50)
     index = SubscriptionIndex(received=True, complete=True)
     intake = Intake(store, index, keys, lanes, committer)
     matcher = Matcher(store, queue, keys, index, LEASE)
     running = asyncio.create_task(committer.run())
-    yield Parts(intake, committer, lanes, keys, index, matcher, handed_over)
+    yield Parts(intake, committer, lanes, keys, index, matcher, backlog, handed_over)
     committer.stop()
     await running
 
@@ -176,6 +182,56 @@ async def test_too_much_waiting_is_refused_before_anything_is_done(
 
     assert raised.value.retry_after is not None
     assert await count(store, events) == 0
+
+
+async def test_too_much_owed_is_refused_until_it_is_less(parts: Parts, queue: Queue) -> None:
+    """
+    With as many unfinished deliveries as are borne no event is taken, and the
+    publisher is told when to come again; when they have ended events are taken.
+    """
+    stored = [new_event(new_delivery()) for _ in range(3)]
+    await queue.store_events(stored, LEASE)
+    await parts.backlog.count()
+
+    with pytest.raises(BacklogFull) as raised:
+        await parts.intake.accept([shipped("e1")])
+
+    assert raised.value.retry_after == timedelta(seconds=30)
+    for claimed in await queue.claim(LEASE, limit=10, per_endpoint=10, full=()):
+        await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
+    await parts.backlog.count()
+    (receipt,) = await parts.intake.accept([shipped("e1")])
+    assert isinstance(receipt, Receipt)
+    assert receipt.fresh
+
+
+async def test_little_disk_is_too_much_owed(store: AsyncEngine, tmp_path: Path) -> None:
+    """
+    Where the database is a file, publishers wait before its disk is full.
+    """
+    backlog = Backlog(store, Tolerance(10, least_disk=2**62, file=tmp_path / "dispatch.db"))
+    backlog.check()
+
+    await backlog.count()
+
+    with pytest.raises(BacklogFull):
+        backlog.check()
+
+
+async def test_backlog_tells_how_late_the_oldest_is(store: AsyncEngine, queue: Queue) -> None:
+    """
+    What waits in the table is counted, with the time since the oldest became due.
+    """
+    backlog = Backlog(store, Tolerance(10, 0))
+    await queue.store_events([new_event(new_delivery())], LEASE)
+    async with writing(store) as db:
+        due = {"due_time": after(timedelta(minutes=-1))}
+        await db.execute(sa.update(deliveries).values(due))
+
+    await backlog.count()
+
+    assert backlog.unfinished == 1
+    assert 60 <= backlog.late_seconds < 120
 
 
 async def test_concurrent_publishes_share_transactions(parts: Parts, store: AsyncEngine) -> None:
