@@ -17,6 +17,7 @@ from dispatch_service.engine import Engine, Parts, build_engine
 from dispatch_service.log_filters import url_hash
 from dispatch_service.payload_servicer import PayloadServicer
 from dispatch_service.publisher_servicer import PublisherServicer
+from dispatch_service.resend_runner import ResendRunner
 from dispatch_service.samples import Samples
 from dispatch_service.sealed_columns import SEALED_COLUMNS
 from dispatch_service.sealing import DayKeys
@@ -89,13 +90,15 @@ async def run(settings: Settings) -> None:
         await engine.replicas.sync()
         hashed = url_hash(ring)
         tokens = PageTokens(ring.keyed_hash("page tokens", "dispatch"))
-        delivery_servicer = DeliveryServicer(  # type: ignore[abstract] # the rest: UNIMPLEMENTED
+        runner = ResendRunner(store, subscriptions, hashed, engine.claimer.claim_soon)
+        delivery_servicer = DeliveryServicer(
             store,
             keys,
             tokens,
             subscriptions,
             hashed=hashed,
             claim_soon=engine.claimer.claim_soon,
+            run_soon=runner.run_soon,
         )
         samples = Samples(store, subscriptions, engine.intake, utc_now)
         payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
@@ -119,7 +122,7 @@ async def run(settings: Settings) -> None:
             AdminServicer(store, ring, tokens),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
             grpc_server,
         )
-        await _serve(settings, engine, grpc_server, health)
+        await _serve(settings, engine, grpc_server, health, runner)
 
 
 def _offer_gauges(engine: Engine) -> None:
@@ -166,7 +169,11 @@ def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.
 
 
 async def _serve(
-    settings: Settings, engine: Engine, grpc_server: grpc.aio.Server, health: Health
+    settings: Settings,
+    engine: Engine,
+    grpc_server: grpc.aio.Server,
+    health: Health,
+    runner: ResendRunner,
 ) -> None:
     """
     Run everything until a signal, then stop in the order in which work flows.
@@ -182,6 +189,7 @@ async def _serve(
         asyncio.create_task(engine.claimer.run()),
         asyncio.create_task(engine.replicas.run()),
         asyncio.create_task(engine.backlog.run()),
+        asyncio.create_task(runner.run()),
         asyncio.create_task(health.run()),
     ]
     await grpc_server.start()

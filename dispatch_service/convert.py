@@ -11,8 +11,8 @@ from google.protobuf import duration_pb2
 
 from dispatch_service.attempt_log import KeptExchange
 from dispatch_service.deliveries import TEST_RESOURCES
-from dispatch_service.ids import DELIVERY_PREFIX
-from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2
+from dispatch_service.ids import DELIVERY_PREFIX, JOB_PREFIX
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
 _DELIVERY_TIMES = ("create_time", "expire_time", "end_time", "occurred_at")
@@ -53,6 +53,32 @@ def delivery_message(row: Any) -> delivery_pb2.Delivery:
         _set_time(getattr(message, name), getattr(row, name))
     if row.lease_owner is None:
         _set_time(message.due_time, row.due_time)
+    return message
+
+
+def job_name(owner: str, job_id: str) -> str:
+    """
+    Name a resend job.
+    """
+    return f"{owner}/resendJobs/{JOB_PREFIX}{_hex(job_id)}"
+
+
+def job_message(row: Any) -> resend_job_pb2.ResendJob:
+    """
+    Show a resend job.
+    """
+    message = resend_job_pb2.ResendJob(
+        name=job_name(row.owner, row.resend_job_id),
+        state=resend_job_pb2.ResendJob.State.Value(f"STATE_{row.state}"),
+        filter=row.filter,
+        total_count=row.total_count,
+        resent_count=row.resent_count,
+        skipped_count=row.skipped_count,
+        rate_limit=row.rate_limit,
+        requested_by=row.requested_by,
+    )
+    _set_time(message.create_time, row.create_time)
+    _set_time(message.end_time, row.end_time)
     return message
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.bodies import body_place
-from dispatch_service.log_filters import Hash, conditions
+from dispatch_service.log_filters import Hash, conditions, unbounded
 from dispatch_service.schema import attempts, bodies, deliveries
 from dispatch_service.sealing import DayKeys
 from shipedge.webhooks.rpc.filters import Comparison
@@ -83,7 +83,26 @@ async def list_deliveries(
         bound = sa.tuple_(_instant(at), sa.literal(str(delivery_id), deliveries.c.delivery_id.type))
         query = query.where(sa.tuple_(*keys) < bound)
     rows = (await db.execute(query)).all()
-    return _page(rows, size, lambda row: [to_microseconds(row.create_time), row.delivery_id])
+    return page(rows, size, lambda row: [to_microseconds(row.create_time), row.delivery_id])
+
+
+async def list_chosen(
+    db: AsyncConnection,
+    chosen: Sequence[sa.ColumnElement[bool]],
+    size: int,
+    begin_after: tuple[datetime, str] | None,
+) -> Sequence[Any]:
+    """
+    List deliveries that are *chosen*, oldest first.
+    """
+    keys = (deliveries.c.create_time, deliveries.c.delivery_id)
+    query = _with_body().where(*chosen).order_by(*keys).limit(size)
+    if begin_after is not None:
+        at, delivery_id = begin_after
+        bound = sa.tuple_(sa.literal(at, keys[0].type), sa.literal(delivery_id, keys[1].type))
+        query = query.where(sa.tuple_(*keys) > bound)
+    found: Sequence[Any] = (await db.execute(query)).all()
+    return found
 
 
 async def get_attempt(db: AsyncConnection, owner: str, delivery_id: str, number: int) -> Any | None:
@@ -114,10 +133,11 @@ async def list_attempts(
     keys = (attempts.c.start_time, attempts.c.delivery_id, attempts.c.number)
     columns = [column for column in attempts.c if column.name != "sealed_exchange"]
     query = sa.select(*columns).where(attempts.c.owner == owner)
-    found = conditions(attempts, comparisons, "start_time", hashed)
     if delivery_id:
-        bounded = len(found) == len(comparisons)
-        found = [attempts.c.delivery_id == delivery_id, *(found if bounded else found[:-1])]
+        found = unbounded(attempts, comparisons, hashed)
+        found.append(attempts.c.delivery_id == delivery_id)
+    else:
+        found = conditions(attempts, comparisons, "start_time", hashed)
     query = query.where(*found).order_by(*(key.desc() for key in keys)).limit(size + 1)
     if begin_after is not None:
         at, last_delivery, number = begin_after
@@ -128,7 +148,7 @@ async def list_attempts(
         )
         query = query.where(sa.tuple_(*keys) < bound)
     rows = (await db.execute(query)).all()
-    return _page(
+    return page(
         rows, size, lambda row: [to_microseconds(row.start_time), row.delivery_id, row.number]
     )
 
@@ -152,6 +172,9 @@ def _instant(micros: int | str) -> sa.BindParameter[datetime]:
     return sa.literal(from_microseconds(int(micros)), deliveries.c.create_time.type)
 
 
-def _page(rows: Sequence[Any], size: int, key_of: Callable[[Any], Key]) -> Page:
+def page(rows: Sequence[Any], size: int, key_of: Callable[[Any], Key]) -> Page:
+    """
+    Make a page of *size* of rows, one more of which was asked for.
+    """
     shown = rows[:size]
     return Page(shown, key_of(shown[-1]) if len(rows) > size else None, key_of)

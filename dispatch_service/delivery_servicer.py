@@ -4,18 +4,23 @@ The log over the wire, and what people do about it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import time
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-from dispatch_service import delivery_log, resends
+from dispatch_service import attempt_watch, delivery_log
 from dispatch_service.attempt_log import exchange_place, read_exchange
+from dispatch_service.attempt_watch import Mark
 from dispatch_service.convert import attempt_message, delivery_message
-from dispatch_service.deliveries import lifetime
-from dispatch_service.errors import AttemptNotFound, BodyErased, DeliveryNotFound
+from dispatch_service.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.ids import DELIVERY_PREFIX
-from dispatch_service.log_filters import parse_attempt_filter, parse_delivery_filter
-from dispatch_service.sealing import DayKeys
-from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.log_filters import (
+    parse_attempt_filter,
+    parse_delivery_filter,
+    parse_watch_filter,
+)
+from dispatch_service.resend_methods import ResendMethods, found_delivery
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
     delivery_pb2,
@@ -24,43 +29,33 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.rpc import names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.errors import InvalidArgument
 from shipedge.webhooks.rpc.page_bytes import fitting
-from shipedge.webhooks.rpc.paging import PageTokens, page_size
-from shipedge.webhooks.rpc.request_ids import check_request_id
-from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.rpc.paging import page_size
+from shipedge.webhooks.rpc.uncut import uncut
+from shipedge.webhooks.runtime.database import reading
 
 if TYPE_CHECKING:
     import grpc
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from shipedge.webhooks.rpc.filters import Comparison
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 CONTENT_TYPE = "application/json; charset=utf-8"
 
 
-class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
-    """
-    Serves `DeliveryService`. *claim_soon* is called when something became due.
+POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 5.0
+"""
+How often a watch looks for attempts, and gives a sign of life.
+"""
 
-    Methods that are not here are not in this release: `UNIMPLEMENTED`.
-    """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        keys: DayKeys,
-        tokens: PageTokens,
-        subscriptions: SubscriptionIndex,
-        *,
-        hashed: Callable[[str], bytes],
-        claim_soon: Callable[[], None],
-    ) -> None:
-        self._engine = engine
-        self._keys = keys
-        self._tokens = tokens
-        self._subscriptions = subscriptions
-        self._hashed = hashed
-        self._claim_soon = claim_soon
+class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer):
+    """
+    Serves `DeliveryService`.
+    """
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
@@ -69,7 +64,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         Return a delivery.
         """
         async with reading(self._engine) as db:
-            return delivery_message(await _found(db, request.name))
+            return delivery_message(await found_delivery(db, request.name))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
@@ -100,7 +95,7 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
         Return the payload of a delivery.
         """
         async with reading(self._engine) as db:
-            row = await _found(db, request.name)
+            row = await found_delivery(db, request.name)
             body = await delivery_log.read_body(db, self._keys, row)
         if body is None:
             raise BodyErased(request.name)
@@ -149,36 +144,41 @@ class DeliveryServicer(delivery_service_pb2_grpc.DeliveryServiceServicer):
             attempts=shown, next_page_token=self._tokens.make(last, request) if last else ""
         )
 
-    async def ResendDelivery(
-        self, request: delivery_service_pb2.ResendDeliveryRequest, context: Context
-    ) -> delivery_pb2.Delivery:
+    async def WatchAttempts(
+        self, request: delivery_service_pb2.WatchAttemptsRequest, context: Context
+    ) -> AsyncIterator[delivery_service_pb2.WatchAttemptsResponse]:
         """
-        Send a delivery again.
+        Stream the attempts of an owner as they end.
         """
-        check_request_id(request.request_id)
-        async with writing(self._engine) as db:
-            row = await _found(db, request.name)
-            wish = resends.ResendRequest(
-                row.owner,
-                row.delivery_id,
-                request.force,
-                current_caller.get().name,
-                request.request_id,
-            )
-            if await resends.remember(db, wish):
-                name = f"{row.owner}/subscriptions/{row.subscription}"
-                subscription = resends.checked(wish, row, self._subscriptions.by_name.get(name))
-                schedule = self._subscriptions.schedule_of(subscription)
-                await resends.resend(db, wish, row, lifetime(schedule))
-            after = await _found(db, request.name)
-        self._claim_soon()
-        return delivery_message(after)
+        owner = names.parse_parent(request.parent)
+        comparisons = parse_watch_filter(request.filter)
+        begin = self._mark(request)
+        mark = await uncut(self._present()) if begin is None else begin
+        spoke = time.monotonic() - HEARTBEAT_SECONDS
+        while True:
+            rows, mark = await uncut(self._settled_after(owner, comparisons, mark))
+            if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+                yield delivery_service_pb2.WatchAttemptsResponse(
+                    attempts=[attempt_message(row) for row in rows],
+                    cursor=self._tokens.make(mark.key(), request),
+                )
+                spoke = time.monotonic()
+            if len(rows) < attempt_watch.BATCH:
+                await asyncio.sleep(POLL_SECONDS)
 
+    def _mark(self, request: delivery_service_pb2.WatchAttemptsRequest) -> Mark | None:
+        try:
+            key = self._tokens.read(request.cursor, request)
+        except InvalidArgument:
+            raise CursorInvalid from None
+        return None if key is None else attempt_watch.mark_of(key)
 
-async def _found(db: AsyncConnection, name: str) -> Any:
-    parsed = names.parse("delivery", name)
-    delivery_id = parsed.id.removeprefix(DELIVERY_PREFIX)
-    row = await delivery_log.get_delivery(db, parsed.owner, delivery_id)
-    if row is None:
-        raise DeliveryNotFound(name)
-    return row
+    async def _present(self) -> Mark:
+        async with reading(self._engine) as db:
+            return Mark(await attempt_watch.horizon(db))
+
+    async def _settled_after(
+        self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark
+    ) -> tuple[Any, Mark]:
+        async with reading(self._engine) as db:
+            return await attempt_watch.read(db, owner, comparisons, self._hashed, mark)

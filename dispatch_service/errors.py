@@ -116,7 +116,8 @@ class BatchInvalid(InvalidArgument):
 
     def __init__(self, events: int, limit: int) -> None:
         super().__init__(
-            f"A batch must hold 1 to {limit} events, not {events}.",
+            "The batch is not valid.",
+            faults=[FieldFault("events", f"must be 1 to {limit}, not {events}")],
             events=str(events),
             limit=str(limit),
         )
@@ -224,6 +225,53 @@ class BodyErased(FailedPrecondition):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"The payload of {name} was erased or is past its retention.", name=name)
+
+
+class DeliveryEnded(FailedPrecondition):
+    """
+    What has ended cannot be given up.
+    """
+
+    reason = "DELIVERY_ENDED"
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(f"{name} has ended: it is {state}.", name=name, state=state)
+
+
+class ResendJobNotFound(NotFound):
+    """
+    There is no such job.
+    """
+
+    reason = "RESEND_JOB_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no resend job {name}.", name=name)
+
+
+class ResendJobEnded(FailedPrecondition):
+    """
+    What has ended cannot be stopped.
+    """
+
+    reason = "RESEND_JOB_ENDED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has ended.", name=name)
+
+
+class CursorInvalid(InvalidArgument):
+    """
+    A cursor is not one of this stream.
+    """
+
+    reason = "CURSOR_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cursor is not one of this stream.",
+            faults=[FieldFault("cursor", "must be that of an answer to the same request")],
+        )
 
 
 class RequestIdReused(AlreadyExists):

@@ -18,6 +18,12 @@ What delivery ids begin with on the wire; `webhook-id` is the wire form.
 """
 
 
+JOB_PREFIX = "rsj_"
+"""
+What the ids of resend jobs begin with on the wire.
+"""
+
+
 def new_id() -> str:
     """
     Make a UUIDv7 as 32 hexadecimal digits; its 12 middle bits say where in the millisecond.

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dispatch_service.deliveries import State, Trigger
 from dispatch_service.outcomes import FailureKind
 from shipedge.webhooks.rpc import filters
+from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rpc.filters import Comparison, FieldKind
 from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
@@ -30,12 +31,22 @@ _ANY_URL = UrlRules(
     allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
 )
 
-_KINDS = filters.one_of(*(kind.name for kind in FailureKind))
+_KINDS = filters.one_of(*(kind.name for kind in FailureKind), prefix="FAILURE_KIND_")
+
+_EVENT_TYPES = filters.text_that(
+    "an event type of ListEventTypes, for example orders/shipped",
+    lambda value: value in CATALOGUE.event_types,
+)
+
+_URLS = filters.text_that(
+    "a full URL, or the beginning of one and *, with http:// or https://",
+    lambda value: value.lower().startswith(("http://", "https://")),
+)
 
 _COMMON: Mapping[str, FieldKind] = {
-    "event_type": filters.text(),
+    "event_type": _EVENT_TYPES,
     "payload_version": filters.text(),
-    "url": filters.text(),
+    "url": _URLS,
     "subscription": filters.text(),
     "event": filters.text(),
     "resource": filters.text(),
@@ -45,16 +56,20 @@ _COMMON: Mapping[str, FieldKind] = {
 
 DELIVERY_FIELDS: Mapping[str, FieldKind] = {
     "create_time": filters.instant(),
-    "state": filters.one_of(*State),
+    "state": filters.one_of(*State, prefix="STATE_"),
     **_COMMON,
 }
 
 ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
     "start_time": filters.instant(),
-    "status": filters.one_of("SUCCESS", "FAILURE", "INTERRUPTED"),
-    "trigger": filters.one_of(*Trigger),
+    "status": filters.one_of("SUCCESS", "FAILURE", "INTERRUPTED", prefix="STATUS_"),
+    "trigger": filters.one_of(*Trigger, prefix="TRIGGER_"),
     "duration_ms": filters.number(),
     **_COMMON,
+}
+
+WATCH_FIELDS: Mapping[str, FieldKind] = {
+    name: kind for name, kind in ATTEMPT_FIELDS.items() if name != "start_time"
 }
 
 Hash = Callable[[str], bytes]
@@ -68,14 +83,21 @@ def conditions(
 ) -> list[sa.ColumnElement[bool]]:
     """
     Say a filter in SQL; without a lower bound on *time_column* the last 7 days.
-
-    Raises `InvalidArgument` for a URL that is compared by anything but equality.
     """
-    found = [_condition(table, comparison, hashed) for comparison in comparisons]
+    found = unbounded(table, comparisons, hashed)
     bounded = any(it.field == time_column and it.operator in {">", ">=", "="} for it in comparisons)
     if not bounded:
         found.append(table.c[time_column] >= after(-DEFAULT_RANGE))
     return found
+
+
+def unbounded(
+    table: sa.Table, comparisons: Sequence[Comparison], hashed: Hash
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Say a filter in SQL, as it is.
+    """
+    return [_condition(table, comparison, hashed) for comparison in comparisons]
 
 
 def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.ColumnElement[bool]:
@@ -128,6 +150,13 @@ def parse_attempt_filter(source: str) -> tuple[Comparison, ...]:
     Parse the filter of `ListAttempts`. Raises `InvalidArgument`.
     """
     return filters.parse(source, ATTEMPT_FIELDS)
+
+
+def parse_watch_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `WatchAttempts`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, WATCH_FIELDS)
 
 
 def url_hash(ring: KeyRing) -> Hash:

@@ -1,15 +1,15 @@
 """
-Sending a delivery again: what its state allows, and the rows that say so.
+Sending deliveries again: what their state allows, and the rows that say so.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service import manual_actions
 from dispatch_service.convert import delivery_name
@@ -17,15 +17,19 @@ from dispatch_service.deliveries import State, Trigger
 from dispatch_service.errors import (
     BodyErased,
     DeliverySucceeded,
-    RequestIdReused,
     SubscriptionDeleted,
     SubscriptionInactive,
 )
-from dispatch_service.schema import deliveries, request_ids
+from dispatch_service.schema import deliveries
 from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.runtime.database import after, database_now
 
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
 METHOD = "ResendDelivery"
+
+_GIVEN_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,7 @@ class ResendRequest:
 
     owner: str
     delivery_id: str
-    force: bool
     requested_by: str
-    request_id: str = ""
 
     @property
     def name(self) -> str:
@@ -48,7 +50,7 @@ class ResendRequest:
         return delivery_name(self.owner, self.delivery_id)
 
 
-def checked(request: ResendRequest, row: Any, subscription: Subscription | None) -> Subscription:
+def checked(name: str, row: Any, subscription: Subscription | None, *, force: bool) -> Subscription:
     """
     Return the subscription that a delivery may be sent to again, or raise why not.
     """
@@ -58,9 +60,9 @@ def checked(request: ResendRequest, row: Any, subscription: Subscription | None)
     if not subscription.active:
         raise SubscriptionInactive(subscription_name)
     if row.sha256 is None:
-        raise BodyErased(request.name)
-    if row.state == State.SUCCEEDED and not request.force:
-        raise DeliverySucceeded(request.name)
+        raise BodyErased(name)
+    if row.state == State.SUCCEEDED and not force:
+        raise DeliverySucceeded(name)
     return subscription
 
 
@@ -69,33 +71,8 @@ async def resend(
 ) -> None:
     """
     Make a delivery due now, in one transaction with who asked for it.
-
-    One that failed or was cancelled gets a fresh schedule and *lifetime*; one
-    that is being attempted stays as it is.
     """
-    changes: dict[str, Any] = {
-        "due_time": database_now(),
-        "next_trigger": Trigger.RESEND.value,
-        "requested_by": request.requested_by,
-    }
-    if row.state in {State.FAILED, State.CANCELLED}:
-        changes |= {
-            "state": State.PENDING.value,
-            "end_time": None,
-            "failure_kind": None,
-            "step": 0,
-            "interrupted": 0,
-            "expire_time": after(lifetime),
-        }
-    await db.execute(
-        sa.update(deliveries)
-        .where(
-            deliveries.c.owner == request.owner,
-            deliveries.c.delivery_id == request.delivery_id,
-            deliveries.c.lease_owner.is_(None),
-        )
-        .values(changes)
-    )
+    await make_due(db, request.owner, [request.delivery_id], request.requested_by, lifetime)
     await manual_actions.note(
         db,
         owner=request.owner,
@@ -106,21 +83,40 @@ async def resend(
     )
 
 
-async def remember(db: AsyncConnection, request: ResendRequest) -> bool:
+async def make_due(
+    db: AsyncConnection,
+    owner: str,
+    delivery_ids: Sequence[str],
+    requested_by: str,
+    lifetime: timedelta,
+) -> int:
     """
-    Note the request's id; False where it was noted before. Raises `RequestIdReused`.
+    Make deliveries due now; return how many that were.
+
+    Those that failed or were cancelled get a fresh schedule and *lifetime*, and no
+    place in their order lane; one that is being attempted stays as it is. One
+    that was pending gets back the delay that it was waiting out.
     """
-    if not request.request_id:
-        return True
-    same_id = sa.select(request_ids.c.method, request_ids.c.resource).where(
-        request_ids.c.owner == request.owner, request_ids.c.request_id == request.request_id
+    update = sa.update(deliveries).where(
+        deliveries.c.owner == owner,
+        deliveries.c.delivery_id.in_(delivery_ids),
+        deliveries.c.lease_owner.is_(None),
     )
-    known = (await db.execute(same_id)).one_or_none()
-    if known is not None:
-        if tuple(known) != (METHOD, request.name):
-            raise RequestIdReused(METHOD)
-        return False
-    row = {"owner": request.owner, "request_id": request.request_id, "method": METHOD}
-    row |= {"resource": request.name}
-    await db.execute(sa.insert(request_ids).values(**row, create_time=database_now()))
-    return True
+    result = await db.execute(update.values(_changes(requested_by, lifetime)))
+    return int(result.rowcount)
+
+
+def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
+    columns = deliveries.c
+    given_up = columns.state.in_(_GIVEN_UP)
+    cleared = ("end_time", "failure_kind", "response_code", "cancelled_by", "lane_number")
+    return {
+        "due_time": database_now(),
+        "next_trigger": Trigger.RESEND.value,
+        "requested_by": requested_by,
+        "state": sa.case((given_up, State.PENDING.value), else_=columns.state),
+        "step": sa.case((given_up, 0), (columns.step > 0, columns.step - 1), else_=0),
+        "interrupted": sa.case((given_up, 0), else_=columns.interrupted),
+        "expire_time": sa.case((given_up, after(lifetime)), else_=columns.expire_time),
+        **{name: sa.case((given_up, sa.null()), else_=columns[name]) for name in cleared},
+    }

@@ -7,13 +7,12 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-import grpc
 import pytest
 
 from dispatch_service.payloads import example_event
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.status import read_error, read_status
+from shipedge.webhooks.rpc.status import read_status
 from tests.e2e.pair import (
     CONFIG,
     DISPATCH,
@@ -300,18 +299,3 @@ async def test_pending_deliveries_survive_a_kill(tmp_path: Path) -> None:
 
             (delivery,) = await settled(pair, Delivery.STATE_SUCCEEDED)
             assert delivery.attempt_count == 2
-
-
-async def test_methods_of_later_releases_say_so(pair: Pair) -> None:
-    """
-    What the contract has and this release has not answers UNIMPLEMENTED.
-    """
-    request = delivery_service_pb2.CancelDeliveryRequest(
-        name=f"accounts/100/deliveries/dlv_{'0' * 32}"
-    )
-
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await pair.deliveries.CancelDelivery(request)
-
-    detail = read_error(raised.value)
-    assert (detail.code, detail.reason) == ("UNIMPLEMENTED", "METHOD_UNIMPLEMENTED")

@@ -29,6 +29,8 @@ class Modelled:
     due: str = NOW
     parked: bool = False
     expired: bool = False
+    resent: bool = False
+    cancelled: bool = False
     held: Claimed | None = None
     attempts: list[str] = field(default_factory=list)
 
@@ -62,7 +64,7 @@ class Modelled:
         """
         Note that its lease ended.
         """
-        self.held = None
+        self.held, self.cancelled = None, False
         self.state, self.due = state, due
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import delivery_log, resends
+from dispatch_service import delivery_log, known_requests, resends
 from dispatch_service.convert import attempt_message, delivery_message
 from dispatch_service.deliveries import fail, retry, succeed
 from dispatch_service.errors import (
@@ -26,6 +26,7 @@ from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import NewEvent, Queue, Settlement
 from dispatch_service.resends import ResendRequest
 from dispatch_service.schema import audit_entries, bodies, deliveries
+from shipedge.webhooks.rpc.errors import InvalidArgument
 from shipedge.webhooks.runtime.database import reading, writing
 from tests.dispatch_factories import (
     LEASE,
@@ -70,7 +71,7 @@ async def attempts_of(store: AsyncEngine, where: str = ALL_TIME, **over: Any) ->
             OWNER,
             asked.pop("delivery_id"),
             parse_attempt_filter(where),
-            hashed=str.encode,
+            hashed=lambda url: url.removeprefix("https://").encode(),
             **asked,
         )
 
@@ -130,11 +131,33 @@ async def test_filters_of_the_webhook_log(queue: Queue, store: AsyncEngine) -> N
     assert await found(ALL_TIME) == {"good", "bad"}
     assert await found(f"{ALL_TIME} AND status = FAILURE") == {"bad"}
     assert await found(f'{ALL_TIME} AND event_type = "orders/shipped"') == {"good"}
-    assert await found(f'{ALL_TIME} AND url = "hash of the url"') == {"good", "bad"}
+    assert await found(f'{ALL_TIME} AND url = "https://hash of the url"') == {"good", "bad"}
     assert await found(f'{ALL_TIME} AND url = "https://example.com/*"') == {"good", "bad"}
     assert await found(f'{ALL_TIME} AND url = "https://example.org/"') == set()
+    assert await found(f"{ALL_TIME} AND status = STATUS_FAILURE") == {"bad"}
+    assert await found(f"{ALL_TIME} AND failure_kind = FAILURE_KIND_TIMEOUT") == {"bad"}
     assert await found('start_time > "2024-01-15T10:30:00Z"') == set()
     assert await found("") == set()  # the attempts of the factories are years old
+
+
+@pytest.mark.parametrize(
+    ("where", "problem"),
+    [
+        ('event_type = "orders/shiped"', "event_type must be an event type of ListEventTypes"),
+        ('url = "example.com/hooks"', "url must be a full URL"),
+        ("status = BROKEN", "status must be one of SUCCESS, FAILURE, INTERRUPTED"),
+    ],
+)
+def test_filter_that_can_find_nothing_is_refused(where: str, problem: str) -> None:
+    """
+    What no row can ever have is an error that names the filter, not an empty list.
+    """
+    with pytest.raises(InvalidArgument) as raised:
+        parse_attempt_filter(where)
+
+    (fault,) = raised.value.faults
+    assert fault.field == "filter"
+    assert problem in fault.description
 
 
 async def test_other_owners_see_nothing(queue: Queue, store: AsyncEngine) -> None:
@@ -180,12 +203,11 @@ async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:
     Resend an event's first delivery.
     """
     row = await row_of(store, event)
-    wish = ResendRequest(
-        OWNER, event.deliveries[0].delivery_id, over.pop("force", False), "callers/ann", **over
-    )
+    wish = ResendRequest(OWNER, event.deliveries[0].delivery_id, "callers/ann")
     async with writing(store) as db:
-        if await resends.remember(db, wish):
-            resends.checked(wish, row, subscription())
+        request_id = over.get("request_id", "")
+        if not await known_requests.seen(db, OWNER, request_id, resends.METHOD, wish.name):
+            resends.checked(wish.name, row, subscription(), force=over.get("force", False))
             await resends.resend(db, wish, row, timedelta(days=4))
     return await row_of(store, event)
 
@@ -226,7 +248,8 @@ async def test_forced_resend_of_a_success(queue: Queue, store: AsyncEngine) -> N
 
 async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine) -> None:
     """
-    A delivery that waits for its next attempt does not wait any more.
+    A delivery that waits for its next attempt does not wait any more, and a failure
+    of that attempt uses up no further delay of the schedule.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
@@ -237,7 +260,7 @@ async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine
     await resent(store, event)
 
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
-    assert (claimed.number, claimed.step) == (2, 1)
+    assert (claimed.number, claimed.step) == (2, 0)
 
 
 async def test_request_id_makes_it_idempotent(queue: Queue, store: AsyncEngine) -> None:
@@ -256,6 +279,21 @@ async def test_request_id_makes_it_idempotent(queue: Queue, store: AsyncEngine) 
         await resent(store, other, request_id="one")
 
 
+async def test_resend_of_what_was_given_up_forgets_its_end(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    What a delivery ended with is not shown while it goes out again, nor does it
+    stand in its order lane any more.
+    """
+    event = await settled(queue, new_event(new_delivery(leased=True, ordered=True)), failed=True)
+
+    row = await resent(store, event)
+
+    assert (row.failure_kind, row.response_code, row.end_time) == (None, None, None)
+    assert (row.cancelled_by, row.lane_number) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("wanted", "error"),
     [
@@ -272,10 +310,9 @@ async def test_resend_needs_an_active_subscription(
     """
     event = await settled(queue, new_event(new_delivery(leased=True)), failed=True)
     row = await row_of(store, event)
-    wish = ResendRequest(OWNER, event.deliveries[0].delivery_id, False, "callers/ann")
 
     with pytest.raises(error):
-        resends.checked(wish, row, wanted)
+        resends.checked("the delivery", row, wanted, force=False)
 
 
 async def test_resend_needs_its_payload(queue: Queue, store: AsyncEngine) -> None:
@@ -286,10 +323,9 @@ async def test_resend_needs_its_payload(queue: Queue, store: AsyncEngine) -> Non
     async with writing(store) as db:
         await db.execute(sa.delete(bodies))
     row = await row_of(store, event)
-    wish = ResendRequest(OWNER, event.deliveries[0].delivery_id, False, "callers/ann")
 
     with pytest.raises(BodyErased):
-        resends.checked(wish, row, subscription())
+        resends.checked("the delivery", row, subscription(), force=False)
 
 
 async def test_state_machine_is_guarded_by_the_database(queue: Queue, store: AsyncEngine) -> None:

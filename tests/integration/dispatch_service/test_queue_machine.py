@@ -21,8 +21,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dispatch_service import snapshot_store
+from dispatch_service import cancellations, delivery_log, resends, snapshot_store
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
+from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
 from dispatch_service.queue_postgresql import PostgresQueue
@@ -152,7 +153,8 @@ class StoreMachine(RuleBasedStateMachine):
             self.model.stale.append(lost)
         assert claimed.number == len(delivery.attempts) + 1
         assert claimed.state == delivery.state
-        assert claimed.expired == delivery.expired
+        assert claimed.expired == (delivery.expired and not delivery.ended)
+        assert claimed.cancelled == delivery.cancelled
 
     @precondition(lambda self: self.model.leased())
     @rule(outcome=st.sampled_from(sorted(TRANSITIONS)), at=st.integers(min_value=0))
@@ -162,12 +164,16 @@ class StoreMachine(RuleBasedStateMachine):
         """
         held = self.model.leased()
         delivery = held[at % len(held)]
-        transition, due = TRANSITIONS[outcome]
+        transition, due = TRANSITIONS["succeed" if delivery.ended else outcome]
         settlement = settled(delivery, transition)
         ended = self.run(self.queue.settle([settlement]))
         assert ended.held == {settlement.claimed.key}
-        delivery.attempts.append("SUCCESS" if outcome == "succeed" else "FAILURE")
-        delivery.let_go(transition.state, due)
+        succeeded = transition.state is State.SUCCEEDED
+        delivery.attempts.append("SUCCESS" if succeeded else "FAILURE")
+        if delivery.cancelled and transition.delay is not None:
+            delivery.let_go(State.CANCELLED, NEVER)
+        else:
+            delivery.let_go(transition.state if not delivery.ended else delivery.state, due)
         self.model.advance()
 
     @precondition(lambda self: self.model.stale)
@@ -191,8 +197,56 @@ class StoreMachine(RuleBasedStateMachine):
         assert delivery.held is not None
         delay = None if park else timedelta()
         self.run(self.queue.release([Release(delivery.held, delay)]))
-        delivery.let_go(State.PENDING, LATER if park and not delivery.expired else NOW)
-        delivery.parked = park
+        if delivery.ended:
+            delivery.let_go(delivery.state, LATER if park and not delivery.expired else NOW)
+        elif delivery.cancelled:
+            delivery.let_go(State.CANCELLED, NEVER)
+            self.model.advance()
+        else:
+            delivery.let_go(State.PENDING, LATER if park and not delivery.expired else NOW)
+            delivery.parked = park
+
+    @precondition(lambda self: self.model.deliveries)
+    @rule(at=st.integers(min_value=0))
+    def resend(self, at: int) -> None:
+        """
+        Send a delivery again: at once, unless an attempt is being made.
+        """
+        delivery = list(self.model.deliveries.values())[at % len(self.model.deliveries)]
+        ids = [delivery.delivery_id]
+        made = self.run(self.changed(resends.make_due, OWNER, ids, "ann", timedelta(days=4)))
+        assert made == (delivery.held is None)
+        if not made:
+            return
+        delivery.resent, delivery.due, delivery.parked = True, NOW, False
+        if delivery.state in {State.FAILED, State.CANCELLED}:
+            delivery.state, delivery.lane, delivery.expired = State.PENDING, False, False
+
+    @precondition(lambda self: self.model.deliveries)
+    @rule(at=st.integers(min_value=0))
+    def cancel(self, at: int) -> None:
+        """
+        Give a delivery up: at once, or when the attempt that is being made has ended.
+        """
+        delivery = list(self.model.deliveries.values())[at % len(self.model.deliveries)]
+        row = self.run(self.row_of(delivery))
+        if delivery.ended:
+            with pytest.raises(DeliveryEnded):
+                self.run(self.changed(cancellations.cancel, row, "ann"))
+            return
+        self.run(self.changed(cancellations.cancel, row, "ann"))
+        if delivery.held is not None:
+            delivery.cancelled = True
+        else:
+            delivery.state, delivery.due, delivery.parked = State.CANCELLED, NEVER, False
+        self.model.advance()
+
+    async def row_of(self, delivery: Modelled) -> Any:
+        """
+        Read the row of a delivery.
+        """
+        async with self.store.connect() as db:
+            return await delivery_log.get_delivery(db, OWNER, delivery.delivery_id)
 
     # What time does.
 
@@ -240,7 +294,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Inactive: what waits for it is parked.
         """
-        self.run(self.follow(snapshot_store.park_waiting, name))
+        self.run(self.changed(snapshot_store.park_waiting, OWNER, name))
         for it in self.model.waiting(name):
             if it.due != NEVER:
                 it.due, it.parked = (NOW, False) if it.expired else (LATER, True)
@@ -250,7 +304,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Active: what was parked is due.
         """
-        self.run(self.follow(snapshot_store.resume_waiting, name))
+        self.run(self.changed(snapshot_store.resume_waiting, OWNER, name))
         for it in self.model.waiting(name):
             if it.parked:
                 it.due, it.parked = NOW, False
@@ -260,18 +314,18 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Delete a subscription: what waits for it is cancelled.
         """
-        self.run(self.follow(snapshot_store.cancel_waiting, name))
+        self.run(self.changed(snapshot_store.cancel_waiting, OWNER, name))
         for it in self.model.waiting(name):
             it.state, it.due, it.parked = State.CANCELLED, NEVER, False
         for it in self.model.where(subscription=name):
             it.lane = False
 
-    async def follow(self, change: Any, name: str) -> None:
+    async def changed(self, change: Any, *values: Any) -> Any:
         """
-        Apply a change of a subscription.
+        Change something in a transaction.
         """
         async with writing(self.store) as db:
-            await change(db, OWNER, name)
+            return await change(db, *values)
 
     # What holds at any time.
 
@@ -292,7 +346,8 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Of an ordered subscription's deliveries about one resource one may go out at a time.
         """
-        out = [it.line for it in self.model.where(lane=True, ended=False) if it.due != NEVER]
+        lanes = self.model.where(lane=True, ended=False, resent=False)
+        out = [it.line for it in lanes if it.due != NEVER]
         assert len(out) == len(set(out))
 
     async def read(self) -> tuple[dict[str, Any], dict[str, list[str]], set[str], set[Any]]:

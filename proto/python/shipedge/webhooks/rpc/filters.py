@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from shipedge.webhooks.rpc.errors import InvalidArgument
+from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 
 Value = str | int | datetime
 
@@ -85,17 +85,32 @@ def instant() -> FieldKind:
     return FieldKind('an instant such as "2026-01-31T00:00:00Z"', _ORDER, _instant)
 
 
-def one_of(*names: str) -> FieldKind:
+def one_of(*names: str, prefix: str = "") -> FieldKind:
     """
-    A field whose values have names; case does not matter.
+    A field whose values have names; case does not matter, nor whether the name
+    has the *prefix* that it has in the contract.
     """
 
     def read(value: str) -> Value:
-        if value.upper() not in names:
+        name = value.upper().removeprefix(prefix)
+        if name not in names:
             raise ValueError(value)
-        return value.upper()
+        return name
 
     return FieldKind(f"one of {', '.join(names)}", _EQUALITY, read)
+
+
+def text_that(expects: str, holds: Callable[[str], bool]) -> FieldKind:
+    """
+    A field that is compared as text of a certain kind.
+    """
+
+    def read(value: str) -> Value:
+        if not holds(value):
+            raise ValueError(value)
+        return value
+
+    return FieldKind(expects, _EQUALITY, read)
 
 
 def parse(source: str, fields: Mapping[str, FieldKind]) -> tuple[Comparison, ...]:
@@ -172,5 +187,8 @@ def _instant(value: str) -> datetime:
 
 def _syntax(problem: str, at: int) -> InvalidArgument:
     return InvalidArgument(
-        f"filter: {problem} (at character {at + 1}).", reason="FILTER_SYNTAX", position=str(at + 1)
+        "The filter is not valid.",
+        reason="FILTER_SYNTAX",
+        faults=[FieldFault("filter", f"{problem} (at character {at + 1})")],
+        position=str(at + 1),
     )

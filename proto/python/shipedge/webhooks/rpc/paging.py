@@ -19,6 +19,7 @@ from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 1000
 _NONCE_BYTES = 12
+_UNBOUND = frozenset({"page_size", "page_token", "cursor"})
 
 Key = list[int | str]
 """
@@ -45,7 +46,7 @@ class PageTokens:
     Makes and reads page tokens under *key*, 32 bytes.
 
     A token is bound to its method and to all of the request but the page's
-    size and the token itself. It grants nothing.
+    size and the token itself. It grants nothing. Cursors of streams are made the same way.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -76,6 +77,7 @@ class PageTokens:
             raise InvalidArgument(
                 "The page token is not one of this list.",
                 reason="PAGE_TOKEN_INVALID",
+                faults=[FieldFault("page_token", "must be the next_page_token of the same list")],
                 method=request.DESCRIPTOR.name.removesuffix("Request"),
             ) from None
         return msgspec.json.decode(opened, type=Key)
@@ -87,7 +89,7 @@ def _bound_to(request: Message) -> bytes:
     """
     rest = type(request)()
     rest.CopyFrom(request)
-    for field in ("page_size", "page_token"):
+    for field in _UNBOUND.intersection(rest.DESCRIPTOR.fields_by_name):
         rest.ClearField(field)
     content = request.DESCRIPTOR.full_name.encode() + b"\0"
     return hashlib.sha256(content + rest.SerializeToString(deterministic=True)).digest()

@@ -1,0 +1,206 @@
+"""
+What people do about deliveries, over the wire: send them again, give them up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service import cancellations, delivery_log, known_requests, resend_jobs, resends
+from dispatch_service.convert import delivery_message, delivery_name, job_message, job_name
+from dispatch_service.deliveries import lifetime
+from dispatch_service.errors import DeliveryNotFound, RequestIdReused
+from dispatch_service.ids import DELIVERY_PREFIX
+from dispatch_service.log_filters import Hash
+from dispatch_service.resend_jobs import Choice
+from dispatch_service.sealing import DayKeys
+from dispatch_service.subscriptions import SubscriptionIndex
+from shipedge.webhooks.dispatch.v1 import delivery_pb2, resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+from shipedge.webhooks.rpc import names
+from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.page_bytes import fitting
+from shipedge.webhooks.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.rpc.request_ids import check_request_id
+from shipedge.webhooks.runtime.database import database_now, reading, writing
+
+if TYPE_CHECKING:
+    import grpc
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ResendMethods:
+    """
+    The methods of `DeliveryService` that change something.
+
+    *claim_soon* is called when something became due, *run_soon* when there is a job.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DayKeys,
+        tokens: PageTokens,
+        subscriptions: SubscriptionIndex,
+        *,
+        hashed: Hash,
+        claim_soon: Callable[[], None],
+        run_soon: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._tokens = tokens
+        self._subscriptions = subscriptions
+        self._hashed = hashed
+        self._claim_soon = claim_soon
+        self._run_soon = run_soon
+
+    async def ResendDelivery(
+        self, request: pb.ResendDeliveryRequest, context: Context
+    ) -> delivery_pb2.Delivery:
+        """
+        Send a delivery again.
+        """
+        check_request_id(request.request_id)
+        async with writing(self._engine) as db:
+            row = await found_delivery(db, request.name)
+            name = delivery_name(row.owner, row.delivery_id)
+            if not await known_requests.seen(
+                db, row.owner, request.request_id, resends.METHOD, name
+            ):
+                await self._resend(db, row, name, force=request.force)
+            after = await found_delivery(db, request.name)
+        self._claim_soon()
+        return delivery_message(after)
+
+    async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
+        subscription = resends.checked(
+            name,
+            row,
+            self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}"),
+            force=force,
+        )
+        schedule = self._subscriptions.schedule_of(subscription)
+        wish = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
+        await resends.resend(db, wish, row, lifetime(schedule))
+
+    async def CancelDelivery(
+        self, request: pb.CancelDeliveryRequest, context: Context
+    ) -> delivery_pb2.Delivery:
+        """
+        Give a delivery up.
+        """
+        async with writing(self._engine) as db:
+            row = await found_delivery(db, request.name)
+            await cancellations.cancel(db, row, current_caller.get().name)
+            after = await found_delivery(db, request.name)
+        self._claim_soon()
+        return delivery_message(after)
+
+    async def ResendDeliveries(
+        self, request: pb.ResendDeliveriesRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Make a job that sends many deliveries again, or only count them.
+        """
+        check_request_id(request.request_id)
+        owner = names.parse_parent(request.parent)
+        resend_jobs.checked_rate(request.rate_limit)
+        async with writing(self._engine) as db:
+            now = (await db.execute(sa.select(database_now()))).scalar_one()
+            choice = resend_jobs.choose(
+                owner, request.filter, request.names, force=request.force, now=now
+            )
+            if request.validate_only:
+                total = await resend_jobs.count(db, choice, self._hashed)
+                return resend_job_pb2.ResendJob(
+                    filter=choice.filter, total_count=total, rate_limit=request.rate_limit
+                )
+            row = await resend_jobs.get(db, await self._job(db, request, choice))
+        self._run_soon()
+        return job_message(row)
+
+    async def _job(
+        self, db: AsyncConnection, request: pb.ResendDeliveriesRequest, choice: Choice
+    ) -> str:
+        """
+        Return the name of the job of a request: a new one, unless it was made before.
+        """
+        owner, wanted = choice.owner, _digest(request)
+        known = await known_requests.find(db, owner, request.request_id, resend_jobs.METHOD)
+        if known is not None:
+            name, _, digest = known.partition("?")
+            if digest != wanted:
+                raise RequestIdReused(resend_jobs.METHOD)
+            return name
+        job_id = await resend_jobs.create(
+            db,
+            choice,
+            await resend_jobs.count(db, choice, self._hashed),
+            force=request.force,
+            rate=request.rate_limit,
+            requested_by=current_caller.get().name,
+        )
+        name = job_name(owner, job_id)
+        await known_requests.remember(
+            db, owner, request.request_id, resend_jobs.METHOD, f"{name}?{wanted}"
+        )
+        return name
+
+    async def GetResendJob(
+        self, request: pb.GetResendJobRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Return a job.
+        """
+        async with reading(self._engine) as db:
+            return job_message(await resend_jobs.get(db, request.name))
+
+    async def ListResendJobs(
+        self, request: pb.ListResendJobsRequest, context: Context
+    ) -> pb.ListResendJobsResponse:
+        """
+        List the jobs of an owner.
+        """
+        owner = names.parse_parent(request.parent)
+        begin_after = self._tokens.read(request.page_token, request)
+        async with reading(self._engine) as db:
+            page = await resend_jobs.list_jobs(db, owner, page_size(request.page_size), begin_after)
+        shown = fitting([job_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
+        return pb.ListResendJobsResponse(
+            resend_jobs=shown, next_page_token=self._tokens.make(last, request) if last else ""
+        )
+
+    async def CancelResendJob(
+        self, request: pb.CancelResendJobRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Stop a job.
+        """
+        async with writing(self._engine) as db:
+            row = await resend_jobs.get(db, request.name)
+            await resend_jobs.cancel(db, row, current_caller.get().name)
+            return job_message(await resend_jobs.get(db, request.name))
+
+
+async def found_delivery(db: AsyncConnection, name: str) -> Any:
+    """
+    Return the row of a delivery. Raises `DeliveryNotFound`.
+    """
+    parsed = names.parse("delivery", name)
+    delivery_id = parsed.id.removeprefix(DELIVERY_PREFIX)
+    row = await delivery_log.get_delivery(db, parsed.owner, delivery_id)
+    if row is None:
+        raise DeliveryNotFound(name)
+    return row
+
+
+def _digest(request: pb.ResendDeliveriesRequest) -> str:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

@@ -1,0 +1,185 @@
+"""
+What people do about deliveries: send again, give up, watch, over the public API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+from dispatch_service.payloads import example_event
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.status import read_error
+from tests.e2e.pair import Pair, environment_of, running_pair
+from tests.integration.receivers import Received, Receiver, https_receiver
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "accounts/100"
+Delivery = delivery_pb2.Delivery
+ResendJob = resend_job_pb2.ResendJob
+
+
+class Switch:
+    """
+    A receiver's script that answers with whatever status is set.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def __call__(self, received: Received) -> None:
+        await received.answer(self.status)
+
+
+@pytest.fixture
+def switch() -> Switch:
+    """
+    Return a script that says that the endpoint is gone, until it is set otherwise.
+    """
+    return Switch(410)
+
+
+@pytest.fixture
+async def refusing(switch: Switch) -> AsyncIterator[Receiver]:
+    """
+    Yield a receiver that does what the switch says.
+    """
+    async with https_receiver(switch, host="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, refusing: Receiver) -> AsyncIterator[Pair]:
+    """
+    Yield both services with a subscription to that receiver.
+    """
+    async with running_pair(environment_of(tmp_path, refusing)) as running:
+        await running.subscribe(refusing.url, "orders/shipped", "v2")
+        await asyncio.sleep(1)
+        yield running
+
+
+def shipped(event_id: str) -> event_pb2.Event:
+    """
+    Make the documented shipped order under another id.
+    """
+    event = example_event("orders/shipped")
+    event.event_id = event_id
+    return event
+
+
+async def in_state(pair: Pair, state: Delivery.State.ValueType, count: int) -> list[Delivery]:
+    """
+    Wait until so many deliveries are in a state.
+    """
+    async with asyncio.timeout(30):
+        while True:
+            found = [it for it in await pair.log_of() if it.state == state]
+            if len(found) == count:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def ended(pair: Pair, job: ResendJob) -> ResendJob:
+    """
+    Wait until a job has ended.
+    """
+    async with asyncio.timeout(30):
+        while True:
+            found = await pair.deliveries.GetResendJob(pb.GetResendJobRequest(name=job.name))
+            if found.state != ResendJob.STATE_RUNNING:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_job_counts_first_and_then_sends_all_again(pair: Pair, switch: Switch) -> None:
+    """
+    What failed is counted, then sent again by a job that says how far it is; the
+    same request id gives the same job.
+    """
+    await pair.publish(*(shipped(f"e{n}") for n in range(5)))
+    await in_state(pair, Delivery.STATE_FAILED, 5)
+    request = pb.ResendDeliveriesRequest(parent=OWNER, validate_only=True)
+    counted = await pair.deliveries.ResendDeliveries(request)
+    assert (counted.total_count, counted.name) == (5, "")
+    switch.status = 200
+
+    request = pb.ResendDeliveriesRequest(
+        parent=OWNER, request_id="0190f3a0-0000-7000-8000-000000000000"
+    )
+    job = await pair.deliveries.ResendDeliveries(request)
+    again = await pair.deliveries.ResendDeliveries(request)
+
+    assert again.name == job.name
+    done = await ended(pair, job)
+    assert (done.state, done.resent_count, done.skipped_count) == (ResendJob.STATE_SUCCEEDED, 5, 0)
+    await in_state(pair, Delivery.STATE_SUCCEEDED, 5)
+    listed = await pair.deliveries.ListResendJobs(pb.ListResendJobsRequest(parent=OWNER))
+    assert [it.name for it in listed.resend_jobs] == [job.name]
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await pair.deliveries.CancelResendJob(pb.CancelResendJobRequest(name=job.name))
+    assert read_error(raised.value).reason == "RESEND_JOB_ENDED"
+
+
+async def test_delivery_is_given_up(pair: Pair, switch: Switch) -> None:
+    """
+    A delivery that waits for its next attempt is given up, and can be sent again.
+    """
+    switch.status = 500
+    await pair.publish(shipped("given-up"))
+    (delivery,) = await in_state(pair, Delivery.STATE_PENDING, 1)
+
+    await pair.deliveries.CancelDelivery(pb.CancelDeliveryRequest(name=delivery.name))
+
+    (cancelled,) = await in_state(pair, Delivery.STATE_CANCELLED, 1)
+    assert cancelled.HasField("end_time")
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await pair.deliveries.CancelDelivery(pb.CancelDeliveryRequest(name=delivery.name))
+    assert read_error(raised.value).reason == "DELIVERY_ENDED"
+    switch.status = 200
+    await pair.deliveries.ResendDelivery(pb.ResendDeliveryRequest(name=delivery.name))
+    await in_state(pair, Delivery.STATE_SUCCEEDED, 1)
+
+
+async def watched(
+    pair: Pair, count: int, cursor: str = "", where: str = ""
+) -> tuple[list[attempt_pb2.Attempt], str]:
+    """
+    Watch until so many attempts came.
+    """
+    found: list[attempt_pb2.Attempt] = []
+    request = pb.WatchAttemptsRequest(parent=OWNER, cursor=cursor, filter=where)
+    async with asyncio.timeout(30):
+        call = pair.deliveries.WatchAttempts(request)
+        async for answer in call:
+            found += answer.attempts
+            cursor = answer.cursor
+            if len(found) >= count:
+                call.cancel()
+                return found, cursor
+    raise AssertionError("the stream ended")
+
+
+async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
+    """
+    A stream brings attempts as they end; its cursor leads on without gap or repetition.
+    """
+    _, cursor = await watched(pair, 0)
+    await pair.publish(shipped("first"), shipped("second"))
+    found, cursor = await watched(pair, 2, cursor)
+    assert {it.event for it in found} == {f"{OWNER}/events/first", f"{OWNER}/events/second"}
+
+    await pair.publish(shipped("third"))
+
+    found, _ = await watched(pair, 1, cursor)
+    assert [it.event for it in found] == [f"{OWNER}/events/third"]
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await watched(pair, 1, cursor, "status = FAILURE")
+    assert read_error(raised.value).reason == "CURSOR_INVALID"
