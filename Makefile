@@ -3,10 +3,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
-MINUTES ?= 1
+MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test unit integration contract e2e check fmt lint types layers \
+.PHONY: help install run demo test unit integration contract e2e crash-test check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -37,6 +37,9 @@ integration: $(STAMP) ## Run the tests against databases, servers and receivers.
 
 e2e: $(STAMP) ## Run the tests that start both services.
 	@$(BIN)/python -m pytest tests/e2e
+
+crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothing may be lost.
+	@$(BIN)/python -m tests.crash.loop $(MINUTES)
 
 ##@ Measure
 

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import grpc
 import structlog
 
+from dispatch_service import failpoints, leases
 from dispatch_service.admin_servicer import AdminServicer
 from dispatch_service.delivery_servicer import DeliveryServicer
 from dispatch_service.engine import Engine, Parts, build_engine
@@ -68,6 +69,7 @@ async def run(settings: Settings) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish what was begun.
     """
+    failpoints.arm(settings.failpoint)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
         await migrate(settings.database(), "dispatch_service")
@@ -85,6 +87,8 @@ async def run(settings: Settings) -> None:
             Parts(store, ring, keys, subscriptions, directory, utc_now),
             stack,
         )
+        if sqlite_file(settings.database()) is not None:
+            await leases.end_all(store)
         await engine.feed.load()
         await engine.matcher.drain()
         await engine.replicas.sync()

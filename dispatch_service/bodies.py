@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from dispatch_service.failpoints import reach
 from dispatch_service.payloads import render
 from dispatch_service.queue import NewBody
 from dispatch_service.sealing import Sealer
@@ -78,6 +79,7 @@ def render_bodies(
 
 def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> bytes | None:
     try:
+        reach("render.fail")
         return renderer(event, *contract)
     except Exception:
         log.exception("payload.render_failed", event_type=contract[0], payload_version=contract[1])

@@ -12,6 +12,7 @@ import structlog
 
 from dispatch_service.bodies import body_place
 from dispatch_service.endpoints import Endpoints
+from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.queue import Claimed, Lease, Queue
@@ -82,6 +83,8 @@ class Claimer:
         claimed = await self._queue.claim(
             self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=full
         )
+        if claimed:
+            reach("attempt.after_claim")
         for it in claimed:
             self._lanes.offer(Ready(it, await self._body(it), lease_end))
         return len(claimed)

@@ -16,6 +16,7 @@ import structlog
 
 from dispatch_service.backlog import Backlog
 from dispatch_service.errors import BacklogFull, StoreUnavailable
+from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.preparation import Prepared
@@ -167,6 +168,7 @@ class GroupCommitter:
         except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
             await self._answer_failure(group, error)
             return
+        reach("publish.after_commit")
         metrics.EVENTS.inc(sum(it.fresh for it in receipts.values()))
         lease_end = begun + self._lease.duration.total_seconds()
         for entry in group:

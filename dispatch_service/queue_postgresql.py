@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from dispatch_service import order_lanes
 from dispatch_service import queue_postgresql_sql as sql
+from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
     Claimed,
@@ -83,7 +84,9 @@ class PostgresQueue:
         Store the events of *group* whose ids are new; see `Queue`.
         """
         async with self._engine.begin() as db:
-            return await self.store_on(db, group, lease)
+            receipts = await self.store_on(db, group, lease)
+            reach("publish.before_commit")
+        return receipts
 
     async def store_on(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
@@ -110,7 +113,9 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            return await _store(db, (sql.STORE_MATCHES, sql.ONLY_MATCHES), rows, group, lease)
+            receipts = await _store(db, (sql.STORE_MATCHES, sql.ONLY_MATCHES), rows, group, lease)
+            reach("match.mid_fanout")
+        return receipts
 
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
@@ -162,6 +167,7 @@ class PostgresQueue:
                 await db.execute(sql.NOTE_LATE, noted)
             if follow is not None:
                 await follow(db, [it for it in settlements if it.claimed.key in ended.held])
+            reach("settle.before_commit")
         return ended
 
     async def release(self, releases: Sequence[Release]) -> Ended:

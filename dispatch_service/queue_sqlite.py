@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from dispatch_service import order_lanes
 from dispatch_service import queue_sqlite_sql as sql
+from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
     Claimed,
@@ -83,7 +84,9 @@ class SqliteQueue:
         Store the events of *group* whose ids are new; see `Queue`.
         """
         async with writing(self._engine) as db:
-            return await self.store_on(db, group, lease)
+            receipts = await self.store_on(db, group, lease)
+            reach("publish.before_commit")
+        return receipts
 
     async def store_on(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
@@ -116,7 +119,9 @@ class SqliteQueue:
             rows = await db.execute(sql.UNMATCHED, {"keys": keys})
             accept_times = {(account, event_id): accepted for account, event_id, accepted in rows}
             fresh = [event for event in group if event.key in accept_times]
-            return await _store_following(db, fresh, lease, now, accept_times)
+            receipts = await _store_following(db, fresh, lease, now, accept_times)
+            reach("match.mid_fanout")
+        return receipts
 
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
@@ -160,6 +165,7 @@ class SqliteQueue:
             freed = await _free(db, [held[it.key] for it in ended])
             if follow is not None:
                 await follow(db, counted)
+            reach("settle.before_commit")
         return Ended(frozenset(held), freed)
 
     async def release(self, releases: Sequence[Release]) -> Ended:

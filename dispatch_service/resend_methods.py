@@ -14,6 +14,7 @@ from dispatch_service import cancellations, delivery_log, known_requests, resend
 from dispatch_service.convert import delivery_message, delivery_name, job_message, job_name
 from dispatch_service.deliveries import lifetime
 from dispatch_service.errors import DeliveryNotFound, RequestIdReused
+from dispatch_service.failpoints import reach
 from dispatch_service.ids import DELIVERY_PREFIX
 from dispatch_service.log_filters import Hash
 from dispatch_service.resend_jobs import Choice
@@ -76,6 +77,7 @@ class ResendMethods:
             ):
                 await self._resend(db, row, name, force=request.force)
             after = await found_delivery(db, request.name)
+        reach("resend.after_commit")
         self._claim_soon()
         return delivery_message(after)
 

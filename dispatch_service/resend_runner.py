@@ -18,6 +18,7 @@ import structlog
 from dispatch_service import delivery_log, resend_jobs, resends
 from dispatch_service.convert import delivery_name
 from dispatch_service.deliveries import lifetime
+from dispatch_service.failpoints import reach
 from dispatch_service.log_filters import Hash
 from dispatch_service.schema import resend_jobs as jobs_table
 from dispatch_service.subscriptions import SubscriptionIndex
@@ -103,6 +104,7 @@ class ResendRunner:
         values = _progress(job, rows, batch, done=len(rows) < size)
         same = (jobs_table.c.owner == job.owner) & (jobs_table.c.resend_job_id == job.resend_job_id)
         await db.execute(sa.update(jobs_table).where(same).values(values))
+        reach("job.mid_batch")
         return batch
 
     async def _resend(self, db: AsyncConnection, job: Any, rows: Sequence[Any]) -> int:

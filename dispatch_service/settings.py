@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from dispatch_service import failpoints
 from dispatch_service.backlog import Tolerance
 from shipedge.webhooks.runtime.database import sqlite_file
 from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
@@ -120,6 +121,12 @@ class Settings(ServiceSettings):
         " to wait",
     )
 
+    failpoint: str = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_FAILPOINT",
+        description="name:action, where a crash test makes the service die; never in production",
+    )
+
     def problems(self) -> Sequence[str]:
         """
         Find what is wrong with these settings together.
@@ -131,7 +138,18 @@ class Settings(ServiceSettings):
             problems.append(
                 "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"
             )
-        return problems
+        return [*problems, *self._failpoint_problems()]
+
+    def _failpoint_problems(self) -> Sequence[str]:
+        if not self.failpoint:
+            return []
+        if self.production:
+            return ["SHIPEDGE_DISPATCH_FAILPOINT must be empty in production"]
+        try:
+            failpoints.parse(self.failpoint)
+        except ValueError as problem:
+            return [f"SHIPEDGE_DISPATCH_FAILPOINT {problem}"]
+        return []
 
     def tolerance(self) -> Tolerance:
         """

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import structlog
 
+from dispatch_service.failpoints import reach
 from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement
 
 FLUSH_SECONDS = 0.02
@@ -87,6 +88,7 @@ class Settler:
         settlements, releases = self._settlements[:BATCH], self._releases[:BATCH]
         if settlements:
             ended = await self._queue.settle(settlements, self._follow)
+            reach("settle.after_commit")
             del self._settlements[: len(settlements)]
             if len(ended.held) < len(settlements):
                 log.warning("delivery.settled_late", count=len(settlements) - len(ended.held))

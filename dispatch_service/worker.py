@@ -17,6 +17,7 @@ from dispatch_service.attempt_log import attempt_record, seal_exchange
 from dispatch_service.courier import Courier
 from dispatch_service.deliveries import Transition
 from dispatch_service.endpoints import Endpoints
+from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.outcomes import FailureKind, Outcome
 from dispatch_service.queue import Claimed, Release, Settlement
@@ -122,8 +123,10 @@ class Worker:
 
     async def _attempt(self, claimed: Claimed, attempt: Attempt) -> None:
         subscription = attempt.subscription
+        reach("attempt.before_send")
         start_time = self._clock()
         sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
+        reach("attempt.after_response")
         outcome = sent.outcome
         self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.ATTEMPTS.labels(outcome.failure_kind or "success").inc()

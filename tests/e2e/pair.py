@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf import field_mask_pb2
@@ -102,17 +103,27 @@ class Pair:
         return delivery_service_pb2_grpc.DeliveryServiceStub(self.channels[DISPATCH])
 
     async def subscribe(
-        self, url: str, event_type: str, version: str, owner: str = "accounts/100"
+        self,
+        url: str,
+        event_type: str,
+        version: str,
+        owner: str = "accounts/100",
+        *,
+        retry_seconds: Sequence[int] = (),
+        **more: Any,
     ) -> Subscription:
         """
-        Create an Active subscription.
+        Create an Active subscription; *more* are further fields of it.
         """
         wanted = Subscription(
             event_type=event_type,
             payload_version=version,
             url=url,
             status=Subscription.STATUS_ACTIVE,
+            **more,
         )
+        for seconds in retry_seconds:
+            wanted.retry_schedule.delays.add(seconds=seconds)
         return await self.config.CreateSubscription(
             config_service_pb2.CreateSubscriptionRequest(parent=owner, subscription=wanted)
         )

@@ -1,0 +1,90 @@
+"""
+Places where the service can be made to die, stop or fail, for the crash tests.
+
+`SHIPEDGE_DISPATCH_FAILPOINT` names one as `name:action` or `name:action:n`, for
+the n-th time that it is reached; production refuses the setting.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass
+
+NAMES = (
+    "publish.before_commit",
+    "publish.after_commit",
+    "match.mid_fanout",
+    "render.fail",
+    "attempt.after_claim",
+    "attempt.before_send",
+    "attempt.after_response",
+    "settle.before_commit",
+    "settle.after_commit",
+    "resend.after_commit",
+    "job.mid_batch",
+    "erase.inflight",
+)
+
+_SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+ACTIONS = (*_SIGNALS, "raise")
+
+
+class FailpointError(Exception):
+    """
+    A failpoint was told to raise.
+    """
+
+
+@dataclass(slots=True)
+class Failpoint:
+    """
+    A place, what happens there, and how often it is reached before that.
+    """
+
+    name: str
+    action: str
+    left: int
+
+
+_armed: Failpoint | None = None
+
+
+def parse(text: str) -> Failpoint:
+    """
+    Read `name:action` or `name:action:n`. Raises `ValueError` that says what is allowed.
+    """
+    name, _, rest = text.partition(":")
+    action, _, count = rest.partition(":")
+    if name not in NAMES:
+        raise ValueError(f"must begin with one of {', '.join(NAMES)}")
+    if action not in ACTIONS:
+        raise ValueError(f"must name one of {', '.join(ACTIONS)} after the place")
+    if count and not (count.isdecimal() and int(count) > 0):
+        raise ValueError("must end with how many times it is reached, 1 or more")
+    return Failpoint(name, action, int(count or 1))
+
+
+def arm(text: str) -> None:
+    """
+    Set the failpoint of this process; an empty text sets none. Raises `ValueError`.
+    """
+    global _armed  # noqa: PLW0603 - one for the process, as its death would be
+    _armed = parse(text) if text else None
+
+
+def reach(name: str) -> None:
+    """
+    Do what was set for this place, if it is this one's turn.
+    """
+    if _armed is not None and _armed.name == name:
+        _hit(_armed)
+
+
+def _hit(point: Failpoint) -> None:
+    point.left -= 1
+    if point.left != 0:
+        return
+    if point.action == "raise":
+        raise FailpointError(point.name)
+    os.kill(os.getpid(), _SIGNALS[point.action])

@@ -1,0 +1,182 @@
+"""
+The judge's own test: services with a fault must be found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service import queue_postgresql_sql as sql
+from dispatch_service.deliveries import Transition, retry, succeed
+from dispatch_service.outcomes import FailureKind
+from dispatch_service.queue import Claimed, Lease, NewEvent, Settlement
+from dispatch_service.queue_postgresql import PostgresQueue
+from dispatch_service.schema import deliveries
+from shipedge.webhooks.runtime.database import after, create_engine, writing
+from shipedge.webhooks.runtime.migrations import migrate
+from tests.crash.conftest import Stage
+from tests.crash.ledger import Ledger, Request, judge
+from tests.crash.stage import Publisher, all_delivered, read_log, shipped
+from tests.databases import fresh_database
+from tests.dispatch_factories import attempt, new_delivery, new_event
+
+pytestmark = pytest.mark.anyio
+
+FIRST, SECOND = (Lease(name, timedelta(seconds=45)) for name in ("first", "second"))
+
+
+async def test_acknowledging_before_the_commit_loses_events(stage: Stage, tmp_path: Path) -> None:
+    """
+    A service that answers first and dies before its commit has lost what it answered.
+    """
+    url = f"sqlite:///{tmp_path}/hasty.db"
+    replica = stage.replica(url)
+    replica.module = "tests.crash.unsafe_acknowledge"
+    await stage.config.subscribe(stage.receiver.url, "orders/shipped", "v2")
+    publisher = Publisher([replica.address])
+    await replica.start("publish.before_commit:kill")
+
+    publishing = asyncio.create_task(publisher.publish([shipped("lost", 100)]))
+    await replica.died()
+    await replica.start()
+    await publishing
+
+    await all_delivered(url, 30)
+    ledger = Ledger(publisher.acknowledged, list(stage.memory.requests))
+    await read_log(url, ledger)
+    assert judge(ledger).lost == {"lost"}
+
+
+@dataclass
+class Trial:
+    """
+    A delivery that two processes deliver, the first of which stood still past its lease.
+    """
+
+    engine: AsyncEngine
+    queue: PostgresQueue
+    event: NewEvent
+    requests: list[Request]
+
+    async def claim(self, lease: Lease) -> Claimed:
+        """
+        Take the delivery.
+        """
+        (claimed,) = await self.queue.claim(lease, limit=1, per_endpoint=1, full=())
+        return claimed
+
+    def confirmed(self, claimed: Claimed) -> None:
+        """
+        Have the receiver confirm an attempt.
+        """
+        key = f"dlv_{claimed.delivery_id}"
+        self.requests.append(Request(claimed.event_id, key, claimed.number, confirmed=True))
+
+    async def settle(self, claimed: Claimed, transition: Transition, **over: Any) -> None:
+        """
+        Write what a process believes.
+        """
+        await self.queue.settle([Settlement(claimed, transition, attempt(claimed, **over))])
+
+    async def lease_runs_out(self) -> None:
+        """
+        Let time pass.
+        """
+        async with writing(self.engine) as db:
+            past = {"due_time": after(timedelta(seconds=-1))}
+            await db.execute(sa.update(deliveries).values(past))
+
+    async def play(self) -> None:
+        """
+        Let the late process write between the other's attempt and its settling, which
+        is the barrier; then deliver what is due.
+        """
+        late = await self.claim(FIRST)
+        self.confirmed(late)
+        await self.lease_runs_out()
+        present = await self.claim(SECOND)
+        self.confirmed(present)
+        failed = {"status": "FAILURE", "failure_kind": "timeout", "response_code": None}
+        await self.settle(late, retry(1, timedelta(), FailureKind.TIMEOUT), **failed)
+        due = await self.queue.claim(FIRST, limit=1, per_endpoint=1, full=())
+        for again in due:
+            self.confirmed(again)
+        for claimed in (present, *due):
+            await self.settle(claimed, succeed(0))
+
+
+@pytest.fixture(scope="module")
+def empty_url(postgres_url: str) -> Any:
+    """
+    Yield the URL of an empty database.
+    """
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+@pytest.fixture
+async def trial(empty_url: str) -> AsyncIterator[Trial]:
+    """
+    Yield a trial on PostgreSQL with one delivery that is due.
+    """
+    await migrate(empty_url, "dispatch_service")
+    engine = create_engine(empty_url, application_name="tests")
+    async with writing(engine) as db:
+        for table in reversed(deliveries.metadata.sorted_tables):
+            await db.execute(sa.delete(table))
+    event = new_event(new_delivery())
+    queue = PostgresQueue(engine)
+    await queue.store_events([event], FIRST)
+    yield Trial(engine, queue, event, [])
+    await engine.dispose()
+
+
+async def judged(trial: Trial, url: str) -> Any:
+    """
+    Judge a trial.
+    """
+    ledger = Ledger({trial.event.event_id}, trial.requests)
+    await read_log(url, ledger)
+    return judge(ledger)
+
+
+async def test_token_keeps_a_late_process_out(trial: Trial, empty_url: str) -> None:
+    """
+    With the token the late result changes nothing: one duplicate, which is explained.
+    """
+    await trial.play()
+
+    verdict = await judged(trial, empty_url)
+
+    assert verdict.good
+    assert (verdict.duplicates, verdict.bound) == (1, 1)
+
+
+async def test_settling_without_the_token_is_found_out(
+    trial: Trial, empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Without the token the late result takes the delivery from its holder, and it goes
+    out once more than any crash explains.
+    """
+    whole = str(sql.SETTLE)
+    faulty = whole.replace("AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL", "")
+    logged = "JOIN ended e USING (owner, delivery_id)"
+    faulty = faulty.replace(logged, f"{logged} ON CONFLICT DO NOTHING")
+    assert faulty != whole
+    monkeypatch.setattr(sql, "SETTLE", sa.text(faulty))
+
+    await trial.play()
+
+    verdict = await judged(trial, empty_url)
+    assert not verdict.good
+    assert verdict.duplicates > verdict.bound

@@ -1,0 +1,30 @@
+"""
+A dispatch service with a fault: it acknowledges events before they are committed.
+The crash tests must notice.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from dispatch_service.app import run
+from dispatch_service.committer import Entry, GroupCommitter
+from dispatch_service.queue import Receipt
+from dispatch_service.settings import Settings
+from shipedge.webhooks.runtime.command import main
+
+
+class HastyCommitter(GroupCommitter):
+    """
+    Answers first.
+    """
+
+    async def _commit(self, group: Sequence[Entry]) -> None:
+        for entry in group:
+            now = datetime.now(UTC)  # noqa: TID251 - a fault of its own
+            entry.answer.set_result(Receipt(now, entry.event.sha256, fresh=True))
+        await super()._commit(group)
+
+
+if __name__ == "__main__":
+    GroupCommitter._commit = HastyCommitter._commit  # type: ignore[assignment,method-assign]
+    main("dispatch_service", Settings, run)
