@@ -6,13 +6,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dispatch_service import manual_actions
-from dispatch_service.schema import audit_entries
+import sqlalchemy as sa
+
+from dispatch_service import erasure, manual_actions
+from dispatch_service.erasure import Erased
+from dispatch_service.erasure_subjects import email_hash
+from dispatch_service.schema import audit_entries, events
 from dispatch_service.sealed_columns import SEALED_COLUMNS
+from dispatch_service.sealing import KeyedHash
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
 from shipedge.webhooks.rpc import filters, names
 from shipedge.webhooks.rpc.callers import current_caller
+from shipedge.webhooks.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.runtime import audit_log, key_rotation
@@ -28,13 +34,71 @@ if TYPE_CHECKING:
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """
-    Serves `AdminService`. Methods that are not here are not in this release.
+    Serves `AdminService`. *hashed* is the keyed hash that customers are found by.
     """
 
-    def __init__(self, engine: AsyncEngine, ring: KeyRing, tokens: PageTokens) -> None:
+    def __init__(
+        self, engine: AsyncEngine, ring: KeyRing, hashed: KeyedHash, tokens: PageTokens
+    ) -> None:
         self._engine = engine
         self._ring = ring
+        self._hashed = hashed
         self._tokens = tokens
+
+    async def EraseCustomerData(
+        self, request: pb.EraseCustomerDataRequest, context: Context
+    ) -> pb.EraseCustomerDataResponse:
+        """
+        Erase what is kept of one customer.
+        """
+        owner = names.parse_owner(request.parent)
+        account = names.account_number(owner)
+        if not account:
+            raise _fault("parent", "must be accounts/{account}")
+        condition = self._condition(request)
+        async with writing(self._engine) as db:
+            await manual_actions.note(
+                db,
+                owner=owner,
+                caller=current_caller.get().name,
+                method="EraseCustomerData",
+                resource=owner,
+                changes=[{"field": request.WhichOneof("subject") or "", "before": "", "after": ""}],
+            )
+        found = await self._erase(account, condition)
+        return pb.EraseCustomerDataResponse(
+            erased_event_count=found.events,
+            cancelled_delivery_count=found.cancelled,
+            sent_delivery_count=found.sent,
+            waiting_event_count=found.waiting,
+        )
+
+    def _condition(self, request: pb.EraseCustomerDataRequest) -> sa.ColumnElement[bool]:
+        match request.WhichOneof("subject"):
+            case "event_id" if request.event_id:
+                return events.c.event_id == request.event_id
+            case "order_id" if request.order_id > 0:
+                return events.c.order_id == request.order_id
+            case "customer_email" if request.customer_email.strip():
+                return events.c.email_hash == email_hash(self._hashed, request.customer_email)
+            case None:
+                raise _fault("subject", "must be event_id, order_id or customer_email")
+            case field:
+                raise _fault(field, "must not be empty")
+
+    async def _erase(self, account: int, condition: sa.ColumnElement[bool]) -> Erased:
+        """
+        Erase batch by batch, so that no delivery waits for a large erasure.
+        """
+        total, last, caller = Erased(), "", current_caller.get().name
+        while True:
+            async with writing(self._engine) as db:
+                found = await erasure.find(db, account, condition, last)
+                for event in found:
+                    total += await erasure.erase(db, event, caller)
+            if len(found) < erasure.BATCH:
+                return total
+            last = found[-1].event_id
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: Context
@@ -81,3 +145,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=self._ring.first
         )
+
+
+def _fault(field: str, description: str) -> InvalidArgument:
+    return InvalidArgument("The request is not valid.", faults=[FieldFault(field, description)])

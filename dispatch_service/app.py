@@ -123,7 +123,7 @@ async def run(settings: Settings) -> None:
         )
         payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(payload_servicer, grpc_server)
         admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-            AdminServicer(store, ring, tokens),  # type: ignore[abstract] # the rest: UNIMPLEMENTED
+            AdminServicer(store, ring, keys.hashed, tokens),
             grpc_server,
         )
         await _serve(settings, engine, grpc_server, health, runner)
@@ -193,6 +193,7 @@ async def _serve(
         asyncio.create_task(engine.claimer.run()),
         asyncio.create_task(engine.replicas.run()),
         asyncio.create_task(engine.backlog.run()),
+        asyncio.create_task(engine.maintenance.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(health.run()),
     ]

@@ -25,6 +25,7 @@ from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
 from dispatch_service.feed_client import FeedClient
 from dispatch_service.intake import Intake
 from dispatch_service.lanes import Bounds, Lanes
+from dispatch_service.maintenance import Maintenance
 from dispatch_service.matcher import Matcher
 from dispatch_service.oauth_tokens import OAuthTokens
 from dispatch_service.queue import Lease, Queue
@@ -76,6 +77,7 @@ class Engine:
     replicas: Replicas
     settler: Settler
     backlog: Backlog
+    maintenance: Maintenance
     committer: GroupCommitter
     claimer: Claimer
     feed: FeedClient
@@ -116,6 +118,12 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         replicas=replicas,
         settler=settler,
         backlog=backlog,
+        maintenance=Maintenance(
+            store,
+            subscriptions,
+            settings.retention(),
+            interval_seconds=settings.maintenance_interval.total_seconds(),
+        ),
         committer=committer,
         claimer=claimer,
         feed=FeedClient(

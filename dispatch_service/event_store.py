@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from dispatch_service.deliveries import State
+from dispatch_service.erasure_subjects import email_hash, subject_of
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.routing import Facts
 from dispatch_service.schema import deliveries, events
@@ -51,6 +52,7 @@ def new_event(event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: 
     Seal an event that passed the checks for its row, without deliveries yet.
     """
     content = event.SerializeToString(deterministic=True)
+    subject = subject_of(event)
     return NewEvent(
         account=event.account_id,
         event_id=event.event_id,
@@ -60,6 +62,9 @@ def new_event(event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: 
         sequence=event.sequence,
         occurred_at=occurred_at(event),
         matched=matched,
+        warehouses=tuple(dict.fromkeys(event.warehouses)),
+        order_id=subject.order_id,
+        email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
         sealed_payload=sealer.seal(content, event_place(event.account_id, event.event_id)),
     )
 

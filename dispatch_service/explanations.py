@@ -10,8 +10,9 @@ from datetime import datetime
 from enum import Enum
 
 from dispatch_service.convert import delivery_name
+from dispatch_service.owner_settings import OwnerSettings
 from dispatch_service.routing import Facts, may_subscribe, why_filtered
-from dispatch_service.subscriptions import OwnerSettings, Subscription
+from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 
 

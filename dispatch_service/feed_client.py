@@ -15,11 +15,11 @@ import structlog
 
 from dispatch_service import snapshot_store
 from dispatch_service.credentials import compile_credential, compile_identity
+from dispatch_service.owner_settings import compile_settings
 from dispatch_service.queue import EndpointKey
 from dispatch_service.subscriptions import (
     Subscription,
     SubscriptionIndex,
-    compile_settings,
     compile_subscription,
 )
 from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc

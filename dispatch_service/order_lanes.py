@@ -172,18 +172,6 @@ async def dissolve(db: AsyncConnection, owner: str, subscription: str) -> None:
     )
 
 
-def is_head() -> sa.ColumnElement[bool]:
-    """
-    Say of a row of deliveries that it waits for no other.
-    """
-    head = (
-        sa.select(order_lanes.c.head_number)
-        .where(*(order_lanes.c[name] == deliveries.c[name] for name in _KEY))
-        .scalar_subquery()
-    )
-    return sa.or_(deliveries.c.lane_number.is_(None), deliveries.c.lane_number == head)
-
-
 def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:
     return sa.and_(*(table.c[name] == value for name, value in zip(_KEY, key, strict=True)))
 

@@ -81,6 +81,9 @@ class NewEvent:
     occurred_at: datetime
     matched: bool
     sealed_payload: bytes = field(repr=False)
+    warehouses: Sequence[str] = ()
+    order_id: int | None = None
+    email_hash: bytes | None = None
     bodies: Sequence[NewBody] = ()
     deliveries: Sequence[NewDelivery] = ()
 

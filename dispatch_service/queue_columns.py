@@ -18,6 +18,9 @@ EVENT = {
     "sequence": "bigint",
     "occurred_at": "timestamptz",
     "match_state": "text",
+    "warehouses": "text",
+    "order_id": "bigint",
+    "email_hash": "bytea",
     "sealed_payload": "bytea",
 }
 

@@ -35,9 +35,10 @@ fresh AS (
     RETURNING account, event_id, accept_time
 ), stored_events AS (
     INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
-                        accept_time, match_state, sealed_payload)
+                        accept_time, match_state, warehouses, order_id, email_hash,
+                        sealed_payload)
     SELECT account, event_id, e.domain_event, e.resource, e.sequence, e.occurred_at,
-           accept_time, e.match_state, e.sealed_payload
+           accept_time, e.match_state, e.warehouses, e.order_id, e.email_hash, e.sealed_payload
     FROM {_unnest("e", EVENT)} JOIN fresh USING (account, event_id)
 )
 """

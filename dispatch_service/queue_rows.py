@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+
 from dispatch_service.deliveries import State, Trigger
 from dispatch_service.order_lanes import NO_PLACE, Place
 from dispatch_service.queue import Claimed, NewEvent, Receipt, Release, Settlement
@@ -54,6 +56,9 @@ def event_row(event: NewEvent, as_stored: AsStored = as_it_is) -> tuple[Any, ...
         event.sequence,
         as_stored(event.occurred_at),
         "MATCHED" if event.matched else "PENDING_MATCH",
+        msgspec.json.encode(event.warehouses).decode() if event.warehouses else None,
+        event.order_id,
+        event.email_hash,
         event.sealed_payload,
     )
 

@@ -30,9 +30,9 @@ VALUES (:account, :event_id, :sha256, :now)
 
 STORE_EVENT = sa.text("""
 INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
-                    accept_time, match_state, sealed_payload)
+                    accept_time, match_state, warehouses, order_id, email_hash, sealed_payload)
 VALUES (:account, :event_id, :domain_event, :resource, :sequence, :occurred_at,
-        :now, :match_state, :sealed_payload)
+        :now, :match_state, :warehouses, :order_id, :email_hash, :sealed_payload)
 """)
 
 STORE_BODY = sa.text("""

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dispatch_service.owner_settings import OwnerSettings
 from dispatch_service.payloads.orders import first_shipment, shown_shipping_method
 from dispatch_service.payloads.states import ORDER_STATUSES, shown
-from dispatch_service.subscriptions import OwnerSettings, Subscription, folded
+from dispatch_service.subscriptions import Subscription, folded
 from shipedge.webhooks.events.v1 import event_pb2, order_pb2
 from shipedge.webhooks.events.v1.catalogue_pb2 import (
     ACCOUNT_FEATURE_UNSPECIFIED,

@@ -30,6 +30,12 @@ def day_number(instant: datetime) -> int:
     return (instant.astimezone(UTC).date() - _EPOCH).days
 
 
+KeyedHash = Callable[[str, str], bytes]
+"""
+Hashes a value for a purpose, so that rows can be found by it and nobody can guess it.
+"""
+
+
 class DayKeys:
     """
     The data keys of the days, opened as they are needed and kept in memory.
@@ -50,7 +56,7 @@ class DayKeys:
         """
         day = day_number(self._clock())
         key = self._keys.get(day) or await self._made(day)
-        return Sealer(day, key)
+        return Sealer(day, key, self.hashed)
 
     async def open(self, sealed: bytes, place: Place) -> bytes:
         """
@@ -59,6 +65,12 @@ class DayKeys:
         day = int.from_bytes(sealed[:_DAY_BYTES], "big")
         key = self._keys.get(day) or await self._stored(day)
         return key.open(sealed[_DAY_BYTES:], place)
+
+    def hashed(self, purpose: str, value: str) -> bytes:
+        """
+        Hash a value that rows are found by; see `KeyRing.keyed_hash`.
+        """
+        return self._ring.keyed_hash(purpose, value)
 
     async def _made(self, day: int) -> DataKey:
         """
@@ -81,14 +93,15 @@ class DayKeys:
 
 class Sealer:
     """
-    Seals values under the key of one day.
+    Seals values under the key of one day. *hashed* is the ring's keyed hash.
     """
 
-    __slots__ = ("_key", "_prefix")
+    __slots__ = ("_key", "_prefix", "hashed")
 
-    def __init__(self, day: int, key: DataKey) -> None:
+    def __init__(self, day: int, key: DataKey, hashed: KeyedHash) -> None:
         self._prefix = day.to_bytes(_DAY_BYTES, "big")
         self._key = key
+        self.hashed = hashed
 
     def seal(self, plaintext: bytes, place: Place) -> bytes:
         """

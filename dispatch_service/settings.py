@@ -17,6 +17,7 @@ from pydantic import Field
 
 from dispatch_service import failpoints
 from dispatch_service.backlog import Tolerance
+from dispatch_service.retention import Retention
 from shipedge.webhooks.runtime.database import sqlite_file
 from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
 from shipedge.webhooks.runtime.settings import ServiceSettings
@@ -121,6 +122,28 @@ class Settings(ServiceSettings):
         " to wait",
     )
 
+    payload_retention: Span = Field(
+        default=timedelta(days=30),
+        alias="SHIPEDGE_DISPATCH_PAYLOAD_RETENTION",
+        description="how long events and payloads are kept, where an owner has not set it",
+    )
+    log_retention: Span = Field(
+        default=timedelta(days=90),
+        alias="SHIPEDGE_DISPATCH_LOG_RETENTION",
+        description="how long deliveries and attempts are kept, where an owner has not set it",
+    )
+    event_key_retention: Span = Field(
+        default=timedelta(days=35),
+        alias="SHIPEDGE_DISPATCH_EVENT_KEY_RETENTION",
+        description="how long the ids of events are remembered at least, so that a repeated one"
+        " is known",
+    )
+    maintenance_interval: Span = Field(
+        default=timedelta(seconds=30),
+        alias="SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL",
+        description="how often erasures that had to wait are finished; what is old is looked for"
+        " once an hour",
+    )
     failpoint: str = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_FAILPOINT",
@@ -150,6 +173,12 @@ class Settings(ServiceSettings):
         except ValueError as problem:
             return [f"SHIPEDGE_DISPATCH_FAILPOINT {problem}"]
         return []
+
+    def retention(self) -> Retention:
+        """
+        Return how long what is kept.
+        """
+        return Retention(self.payload_retention, self.log_retention, self.event_key_retention)
 
     def tolerance(self) -> Tolerance:
         """

@@ -182,7 +182,8 @@ async def park_waiting(db: AsyncConnection, owner: str, subscription_id: str) ->
     """
     Let what waits for an Inactive subscription be due only when its time is up.
     """
-    update = _waiting(owner, subscription_id).where(order_lanes.is_head())
+    # What waits behind another of its order lane is not due at all.
+    update = _waiting(owner, subscription_id).where(deliveries.c.due_time.is_not(None))
     await db.execute(update.values(due_time=deliveries.c.expire_time))
 
 
@@ -191,5 +192,5 @@ async def resume_waiting(db: AsyncConnection, owner: str, subscription_id: str) 
     Make due again what was parked: its subscription is Active again.
     """
     parked = deliveries.c.due_time == deliveries.c.expire_time
-    update = _waiting(owner, subscription_id).where(order_lanes.is_head(), parked)
+    update = _waiting(owner, subscription_id).where(parked)
     await db.execute(update.values(due_time=database_now()))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -17,12 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dispatch_service.credentials import CompiledCredential
 from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.exchanges import ClientIdentity
-from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
+from dispatch_service.owner_settings import DEFAULT_SETTINGS, OwnerSettings, read_schedule
+from shipedge.webhooks.config.v1 import subscription_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
 
 if TYPE_CHECKING:
-    from google.protobuf import duration_pb2
+    pass
 
 PRIVATE_PREFIX = "whsk_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
@@ -108,19 +109,6 @@ class Subscription:
         return self.url.shown if self.url is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
-class OwnerSettings:
-    """
-    What holds for all of an owner.
-    """
-
-    features: frozenset[int] = frozenset()
-    schedule: tuple[timedelta, ...] = ()
-
-
-_DEFAULT_SETTINGS = OwnerSettings()
-
-
 def compile_subscription(
     message: subscription_pb2.Subscription, rules: UrlRules, hashed: Callable[[str], bytes]
 ) -> Subscription:
@@ -147,21 +135,13 @@ def compile_subscription(
         keys=tuple(_signing_key(secret) for secret in message.signing_secrets),
         credential=message.credential,
         client_certificate=message.client_certificate,
-        schedule=_schedule(message.retry_schedule.delays),
+        schedule=read_schedule(message.retry_schedule.delays),
         ordered=message.ordered,
         max_concurrency=message.max_concurrency,
         rate_limit=message.rate_limit,
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
         update_time=message.update_time.ToDatetime(tzinfo=UTC),
     )
-
-
-def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSettings:
-    """
-    Read the settings of an owner.
-    """
-    schedule = _schedule(message.default_retry_schedule.delays)
-    return OwnerSettings(frozenset(message.features), schedule)
 
 
 def folded(text: str) -> str:
@@ -210,10 +190,6 @@ def secret_bytes(secret: str) -> bytes:
         raise ValueError("a signing secret is not base64") from None
 
 
-def _schedule(delays: Iterable[duration_pb2.Duration]) -> tuple[timedelta, ...]:
-    return tuple(delay.ToTimedelta() for delay in delays)
-
-
 @dataclass(slots=True)
 class SubscriptionIndex:
     """
@@ -249,7 +225,7 @@ class SubscriptionIndex:
         """
         Return what holds for all of *owner*.
         """
-        return self._settings.get(owner, _DEFAULT_SETTINGS)
+        return self._settings.get(owner, DEFAULT_SETTINGS)
 
     def put(self, subscription: Subscription) -> None:
         """

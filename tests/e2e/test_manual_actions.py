@@ -12,11 +12,17 @@ import grpc
 import pytest
 
 from dispatch_service.payloads import example_event
-from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    attempt_pb2,
+    delivery_pb2,
+    resend_job_pb2,
+)
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.events.v1 import event_pb2
 from shipedge.webhooks.rpc.status import read_error
-from tests.e2e.pair import Pair, environment_of, running_pair
+from tests.e2e.pair import DISPATCH, Pair, environment_of, running_pair
 from tests.integration.receivers import Received, Receiver, https_receiver
 
 pytestmark = pytest.mark.anyio
@@ -183,3 +189,34 @@ async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await watched(pair, 1, cursor, "status = FAILURE")
     assert read_error(raised.value).reason == "CURSOR_INVALID"
+
+
+async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
+    """
+    A customer's payloads are gone after erasing by e-mail, and cannot be sent again;
+    the log still shows that something was sent.
+    """
+    event = shipped("personal")
+    event.order_status_changed.order.customer.email = "Ann@Example.com"
+    await pair.publish(event, shipped("other"))
+    found = await in_state(pair, Delivery.STATE_FAILED, 2)
+    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
+
+    answer = await admin.EraseCustomerData(
+        admin_service_pb2.EraseCustomerDataRequest(parent=OWNER, customer_email=" ann@example.com")
+    )
+
+    assert answer.erased_event_count == 1
+    erased = {it.event: it.body_erased for it in await pair.log_of()}
+    assert erased == {f"{OWNER}/events/personal": True, f"{OWNER}/events/other": False}
+    (personal,) = [it for it in found if it.event.endswith("personal")]
+    for call in (
+        pair.deliveries.ResendDelivery(pb.ResendDeliveryRequest(name=personal.name)),
+        pair.deliveries.GetDeliveryBody(pb.GetDeliveryBodyRequest(name=personal.name)),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert read_error(raised.value).reason == "BODY_ERASED"
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await admin.EraseCustomerData(admin_service_pb2.EraseCustomerDataRequest(parent=OWNER))
+    assert read_error(raised.value).faults[0].field == "subject"

@@ -76,6 +76,7 @@ class Model:
     def __init__(self) -> None:
         self.deliveries: dict[str, Modelled] = {}
         self.stale: list[Claimed] = []
+        self.erased: set[str] = set()
 
     def store(self, event: NewEvent) -> None:
         """

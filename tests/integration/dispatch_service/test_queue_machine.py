@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -21,7 +21,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dispatch_service import cancellations, delivery_log, resends, snapshot_store
+from dispatch_service import cancellations, delivery_log, erasure, resends, snapshot_store
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
@@ -29,7 +29,7 @@ from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_rows import delivery_hex
 from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.schema import attempts, deliveries, event_keys, metadata, order_lanes
+from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata, order_lanes
 from shipedge.webhooks.runtime.database import after, create_engine, writing
 from shipedge.webhooks.runtime.migrations import migrate
 from tests.dispatch_factories import attempt, new_delivery, new_event
@@ -197,11 +197,11 @@ class StoreMachine(RuleBasedStateMachine):
         assert delivery.held is not None
         delay = None if park else timedelta()
         self.run(self.queue.release([Release(delivery.held, delay)]))
-        if delivery.ended:
-            delivery.let_go(delivery.state, LATER if park and not delivery.expired else NOW)
-        elif delivery.cancelled:
-            delivery.let_go(State.CANCELLED, NEVER)
+        if delivery.cancelled:
+            delivery.let_go(delivery.state if delivery.ended else State.CANCELLED, NEVER)
             self.model.advance()
+        elif delivery.ended:
+            delivery.let_go(delivery.state, LATER if park and not delivery.expired else NOW)
         else:
             delivery.let_go(State.PENDING, LATER if park and not delivery.expired else NOW)
             delivery.parked = park
@@ -213,6 +213,8 @@ class StoreMachine(RuleBasedStateMachine):
         Send a delivery again: at once, unless an attempt is being made.
         """
         delivery = list(self.model.deliveries.values())[at % len(self.model.deliveries)]
+        if delivery.event.event_id in self.model.erased:
+            return  # refused: its payload is gone
         ids = [delivery.delivery_id]
         made = self.run(self.changed(resends.make_due, OWNER, ids, "ann", timedelta(days=4)))
         assert made == (delivery.held is None)
@@ -240,6 +242,34 @@ class StoreMachine(RuleBasedStateMachine):
         else:
             delivery.state, delivery.due, delivery.parked = State.CANCELLED, NEVER, False
         self.model.advance()
+
+    @precondition(lambda self: self.published)
+    @rule(at=st.integers(min_value=0))
+    def erase(self, at: int) -> None:
+        """
+        Erase an event: what waits is given up, what is being attempted when that has ended.
+        """
+        event = self.published[at % len(self.published)]
+        self.run(self.erased(event))
+        mine = [it for it in self.model.deliveries.values() if it.event is event]
+        if not any(it.held for it in mine):
+            self.model.erased.add(event.event_id)
+        for it in mine:
+            if it.held is not None:
+                it.cancelled = True
+            elif it.ended:
+                it.due = NEVER
+            else:
+                it.state, it.due, it.parked = State.CANCELLED, NEVER, False
+        self.model.advance()
+
+    async def erased(self, event: NewEvent) -> None:
+        """
+        Erase an event, whether it was erased before or not.
+        """
+        async with writing(self.store) as db:
+            for found in await erasure.find(db, 100, events.c.event_id == event.event_id, ""):
+                await erasure.erase(db, found, "ann")
 
     async def row_of(self, delivery: Modelled) -> Any:
         """
@@ -408,6 +438,8 @@ def test_store_does_what_the_model_does(database_url: str) -> None:
             stateful_step_count=40,
             deadline=None,
             database=None,
+            # A failure is shown as it was found: to shrink it takes minutes.
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )

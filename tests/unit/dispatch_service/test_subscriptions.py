@@ -7,11 +7,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
+from dispatch_service.owner_settings import OwnerSettings, compile_settings
 from dispatch_service.subscriptions import (
     Filter,
-    OwnerSettings,
     SubscriptionIndex,
-    compile_settings,
     compile_subscription,
 )
 from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2

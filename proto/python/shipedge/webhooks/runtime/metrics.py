@@ -33,6 +33,12 @@ ATTEMPTS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+PRUNED = Counter(
+    "webhooks_rows_pruned",
+    "Rows that were taken away because they were past their retention, by kind.",
+    ["kind"],
+    registry=REGISTRY,
+)
 CERTIFICATE_DAYS = Gauge(
     "webhooks_client_certificate_days",
     "Days until the first client certificate expires.",

@@ -1,0 +1,47 @@
+"""
+What holds for all of an owner, as the feed brings it. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from google.protobuf import duration_pb2
+
+from shipedge.webhooks.config.v1 import account_settings_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerSettings:
+    """
+    What holds for all of an owner. None stands for what the service is set to.
+    """
+
+    features: frozenset[int] = frozenset()
+    schedule: tuple[timedelta, ...] = ()
+    payload_retention: timedelta | None = None
+    log_retention: timedelta | None = None
+
+
+DEFAULT_SETTINGS = OwnerSettings()
+
+
+def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSettings:
+    """
+    Read the settings of an owner.
+    """
+    return OwnerSettings(
+        frozenset(message.features),
+        read_schedule(message.default_retry_schedule.delays),
+        message.payload_retention.ToTimedelta() or None,
+        message.log_retention.ToTimedelta() or None,
+    )
+
+
+def read_schedule(delays: Iterable[duration_pb2.Duration]) -> tuple[timedelta, ...]:
+    """
+    Read the delays of a retry schedule.
+    """
+    return tuple(delay.ToTimedelta() for delay in delays)

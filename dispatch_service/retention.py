@@ -1,0 +1,184 @@
+"""
+What is kept for how long, and taking away what is older: in small batches, each a
+transaction of its own, so that no delivery waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.schema import (
+    attempts,
+    bodies,
+    deliveries,
+    event_keys,
+    events,
+    request_ids,
+    resend_jobs,
+)
+from shipedge.webhooks.runtime.database import after
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+BATCH = 500
+REQUEST_IDS_FOR = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """
+    How long events and payloads, the log, and the ids of events are kept.
+    """
+
+    payloads: timedelta = timedelta(days=30)
+    log: timedelta = timedelta(days=90)
+    event_keys: timedelta = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    How old something may become. What is older than *swept* was looked at before.
+    """
+
+    age: timedelta
+    swept: timedelta | None = None
+
+
+async def next_of(db: AsyncConnection, column: sa.Column[Any], last: Any | None) -> Any | None:
+    """
+    Return the next owner, or account, in a table that is indexed by it.
+    """
+    query = sa.select(column).order_by(column).limit(1)
+    if last is not None:
+        query = query.where(column > last)
+    return (await db.execute(query)).scalar_one_or_none()
+
+
+async def prune_bodies(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old payloads of an owner that no unfinished delivery needs.
+    """
+    same = ("owner", "account", "event_id", "event_type", "payload_version")
+    old = _older(bodies, bodies.c.owner == owner, bodies.c.create_time, keep.age)
+    needed = sa.exists().where(
+        *(deliveries.c[name] == bodies.c[name] for name in same),
+        sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None)),
+    )
+    return await _delete(db, bodies, old.where(~needed))
+
+
+async def prune_payloads(db: AsyncConnection, account: int, keep: Kept) -> int:
+    """
+    Take away the content of an account's old events that were matched.
+    """
+    kept = sa.and_(events.c.account == account, events.c.sealed_payload.is_not(None))
+    if keep.swept is not None:
+        kept = sa.and_(kept, events.c.accept_time > after(-keep.swept))
+    old = _older(events, kept, events.c.accept_time, keep.age)
+    keys = (await db.execute(old.where(events.c.match_state == "MATCHED"))).all()
+    gone = {"sealed_payload": None, "email_hash": None}
+    await db.execute(sa.update(events).where(_among(events, keys)).values(gone))
+    return len(keys)
+
+
+async def prune_events(db: AsyncConnection, account: int, keep: Kept) -> int:
+    """
+    Take away an account's old events.
+    """
+    mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
+    return await _delete(db, events, _older(events, mine, events.c.accept_time, keep.age))
+
+
+async def prune_attempts(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old attempts of an owner's finished deliveries.
+    """
+    old = _older(attempts, attempts.c.owner == owner, attempts.c.start_time, keep.age)
+    unfinished = sa.exists().where(
+        deliveries.c.owner == attempts.c.owner,
+        deliveries.c.delivery_id == attempts.c.delivery_id,
+        _unfinished(),
+    )
+    return await _delete(db, attempts, old.where(~unfinished))
+
+
+async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old finished deliveries of an owner, with what is left of their attempts.
+    """
+    mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
+    old = _older(deliveries, mine, deliveries.c.create_time, keep.age)
+    keys = (await db.execute(old)).all()
+    rows = [tuple(row) for row in keys]
+    logged = sa.tuple_(attempts.c.owner, attempts.c.delivery_id).in_(rows)
+    await db.execute(sa.delete(attempts).where(logged))
+    await db.execute(sa.delete(deliveries).where(_among(deliveries, keys)))
+    return len(keys)
+
+
+async def prune_event_keys(db: AsyncConnection, keep: timedelta) -> int:
+    """
+    Forget the ids of old events that are not shown any more.
+    """
+    shown = sa.exists().where(
+        events.c.account == event_keys.c.account, events.c.event_id == event_keys.c.event_id
+    )
+    old = _older(event_keys, ~shown, event_keys.c.accept_time, keep)
+    return await _delete(db, event_keys, old)
+
+
+async def prune_request_ids(db: AsyncConnection) -> int:
+    """
+    Forget the request ids of yesterday.
+    """
+    old = _older(request_ids, sa.true(), request_ids.c.create_time, REQUEST_IDS_FOR)
+    return await _delete(db, request_ids, old)
+
+
+async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
+    """
+    Take away old resend jobs that have ended.
+    """
+    ended = resend_jobs.c.end_time.is_not(None)
+    return await _delete(
+        db, resend_jobs, _older(resend_jobs, ended, resend_jobs.c.create_time, keep)
+    )
+
+
+def _unfinished() -> sa.ColumnElement[bool]:
+    # A forced resend is due although the delivery has ended.
+    return sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None))
+
+
+def _older(
+    table: sa.Table,
+    condition: sa.ColumnElement[bool],
+    time: sa.Column[Any],
+    keep: timedelta,
+) -> sa.Select[Any]:
+    """
+    Select the keys of a batch of old rows; what another process is taking away is left to it.
+    """
+    return (
+        sa.select(*table.primary_key.columns)
+        .where(condition, time < after(-keep))
+        .limit(BATCH)
+        .with_for_update(skip_locked=True, of=table)
+    )
+
+
+async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> int:
+    keys = (await db.execute(old)).all()
+    await db.execute(sa.delete(table).where(_among(table, keys)))
+    return len(keys)
+
+
+def _among(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
+    return sa.tuple_(*table.primary_key.columns).in_([tuple(row) for row in keys])

@@ -1,0 +1,56 @@
+"""
+Whom an event is about, for erasing.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from dispatch_service.erasure_subjects import Subject, email_hash, subject_of
+from dispatch_service.payloads import example_event
+from shipedge.webhooks.events.v1 import event_pb2
+
+
+def with_customer(event_type: str) -> event_pb2.Event:
+    """
+    Make the documented event of an order with a customer of known address.
+    """
+    event = example_event(event_type)
+    payload = getattr(event, event.WhichOneof("payload") or "")
+    if hasattr(payload, "order"):
+        payload.order.id, payload.order.customer.email = 77, "Ann@Example.com"
+    else:
+        payload.return_order.original_order.id = 77
+        payload.return_order.customer.email = "Ann@Example.com"
+    return event
+
+
+@pytest.mark.parametrize(
+    "event_type",
+    ["orders/shipped", "orders/updated_by_oms", "orders/refund", "returns/simple_initiated"],
+)
+def test_orders_and_returns_have_a_subject(event_type: str) -> None:
+    """
+    What is about an order is found by its id and by its customer's address.
+    """
+    assert subject_of(with_customer(event_type)) == Subject(77, "Ann@Example.com")
+
+
+@pytest.mark.parametrize("event_type", ["inventory/corrections", "replenishments/initiated"])
+def test_other_events_are_about_nobody(event_type: str) -> None:
+    """
+    Stock has no customer.
+    """
+    assert subject_of(example_event(event_type)) == Subject()
+
+
+def test_address_is_compared_without_case_and_space() -> None:
+    """
+    However an address is written, it is the same person's.
+    """
+
+    def hashed(purpose: str, value: str) -> bytes:
+        return f"{purpose}:{value}".encode()
+
+    assert email_hash(hashed, " Ann@Example.com ") == email_hash(hashed, "ann@example.COM")
+    assert email_hash(hashed, "ann@example.com") != email_hash(hashed, "bob@example.com")
