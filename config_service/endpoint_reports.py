@@ -76,11 +76,17 @@ async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
     current = row is not None and row.delete_time is None
-    stale = row is None or not current or event.subscription_revision < row.revision
+    stale = row is None or not current or _is_outdated(event, row)
     if row is not None and not stale:
         await _act(db, row, event, sealing)
     await insert(db, name.owner, event, stale=stale)
     return stale
+
+
+def _is_outdated(event: EndpointEvent, row: Any) -> bool:
+    # What was not sent stays so, whatever the subscription became since.
+    counted = event.kind == EndpointEvent.KIND_SUPPRESSED
+    return not counted and event.subscription_revision < row.revision
 
 
 async def insert(

@@ -21,6 +21,7 @@ from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 
 SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(days=7)
 LONGEST_SCHEDULE = timedelta(days=30)
+SHORTEST_FAILING, LONGEST_FAILING = timedelta(hours=1), timedelta(days=90)
 MOST_DELAYS = 20
 MOST_FILTER_VALUES = 1000
 MOST_DESCRIPTION = 500
@@ -40,9 +41,6 @@ _FILTERS: Mapping[int, str] = {
     catalogue_pb2.FILTER_KIND_ORDER_TYPES: "order_types",
     catalogue_pb2.FILTER_KIND_SKUS: "skus",
 }
-
-# In the contract, but without effect in this release: refused rather than ignored.
-_NOT_OFFERED = ("deactivate_after",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +121,6 @@ def _event_faults(
             "EVENT_TYPE_UNKNOWN",
         )
         return
-    if event_type.system:
-        yield Fault(
-            "event_type",
-            f"{event_type.event_type!r} is not raised by this release",
-            "EVENT_TYPE_UNKNOWN",
-        )
     if owner.startswith("warehouses/") and not event_type.warehouse:
         allowed = [it.event_type for it in CATALOGUE.event_types.values() if it.warehouse]
         yield Fault(
@@ -229,9 +221,10 @@ def _limit_faults(subscription: Subscription) -> Iterator[Fault]:
         yield Fault("max_concurrency", f"must be 1 to {MOST_CONCURRENCY}, or 0 for no limit")
     if not 0 <= subscription.rate_limit <= MOST_RATE:
         yield Fault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
-    for field in _NOT_OFFERED:
-        if field in present:
-            yield Fault(field, "is not offered by this release")
+    if "deactivate_after" in present:
+        after = subscription.deactivate_after.ToTimedelta()
+        if not SHORTEST_FAILING <= after <= LONGEST_FAILING:
+            yield Fault("deactivate_after", "must be 1 hour to 90 days")
     if "retry_schedule" in present:
         yield from schedule_faults(subscription.retry_schedule.delays, "retry_schedule.delays")
 

@@ -90,6 +90,7 @@ async def run(settings: Settings) -> None:
         if sqlite_file(settings.database()) is not None:
             await leases.end_all(store)
         await engine.feed.load()
+        await engine.health_log.load(store)
         await engine.matcher.drain()
         await engine.replicas.sync()
         hashed = url_hash(ring)
@@ -193,6 +194,7 @@ async def _serve(
         asyncio.create_task(engine.claimer.run()),
         asyncio.create_task(engine.replicas.run()),
         asyncio.create_task(engine.backlog.run()),
+        asyncio.create_task(engine.reporter.run()),
         asyncio.create_task(engine.maintenance.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(health.run()),
@@ -209,5 +211,6 @@ async def _serve(
     await engine.lanes.drain()
     engine.settler.stop()
     await flowing[1]
+    await engine.reporter.flush()
     await engine.replicas.leave()
     log.info("service.stopped", service="dispatch")

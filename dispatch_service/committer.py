@@ -21,6 +21,7 @@ from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.preparation import Prepared
 from dispatch_service.queue import EventKey, Lease, NewEvent, Queue, Receipt
+from dispatch_service.suppressions import Suppressions
 from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import is_unavailable
 
@@ -73,12 +74,20 @@ class GroupCommitter:
     """
 
     def __init__(
-        self, queue: Queue, lanes: Lanes, lease: Lease, backlog: Backlog, *, most_waiting: int
+        self,
+        queue: Queue,
+        lanes: Lanes,
+        lease: Lease,
+        backlog: Backlog,
+        suppressions: Suppressions,
+        *,
+        most_waiting: int,
     ) -> None:
         self._queue = queue
         self._lanes = lanes
         self._lease = lease
         self._backlog = backlog
+        self._suppressions = suppressions
         self._most_waiting = most_waiting
         self._waiting_bytes = 0
         self._waiting: deque[Entry] = deque()
@@ -191,6 +200,7 @@ class GroupCommitter:
 
     def _answer(self, entry: Entry, receipt: Receipt, lease_end: float) -> None:
         if receipt.fresh:
+            self._suppressions.count(entry.prepared.suppressed)
             for claimed, body in entry.prepared.handover:
                 if claimed.delivery_id in receipt.held_back:
                     self._lanes.give_back(claimed, len(body))

@@ -23,6 +23,7 @@ from dispatch_service.egress_proxy import EgressProxy
 from dispatch_service.endpoints import Endpoints
 from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
 from dispatch_service.feed_client import FeedClient
+from dispatch_service.health_log import HealthLog
 from dispatch_service.intake import Intake
 from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.maintenance import Maintenance
@@ -32,12 +33,14 @@ from dispatch_service.queue import Lease, Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.replicas import Limits, Replicas
+from dispatch_service.reporter import Reporter
 from dispatch_service.resolver import Resolver
 from dispatch_service.sealing import DayKeys
 from dispatch_service.sender import Sender
 from dispatch_service.settings import Settings
 from dispatch_service.settler import Settler
 from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.suppressions import Suppressions
 from dispatch_service.transport import GuardedTransport
 from dispatch_service.trust import TlsContexts
 from dispatch_service.worker import Worker
@@ -77,6 +80,8 @@ class Engine:
     replicas: Replicas
     settler: Settler
     backlog: Backlog
+    health_log: HealthLog
+    reporter: Reporter
     maintenance: Maintenance
     committer: GroupCommitter
     claimer: Claimer
@@ -92,7 +97,8 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
     lease = Lease(settings.replica_name(), settings.lease)
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
-    settler = Settler(queue)
+    health_log = HealthLog(queue, subscriptions, keys, lease, report_after=settings.failing_after)
+    settler = Settler(queue, health_log.follow)
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(store, endpoints, lease.owner)
     worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))
@@ -104,7 +110,10 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         Limits(subscriptions, replicas).of,
     )
     backlog = Backlog(store, settings.tolerance())
-    committer = GroupCommitter(queue, lanes, lease, backlog, most_waiting=settings.most_waiting)
+    suppressions = Suppressions()
+    committer = GroupCommitter(
+        queue, lanes, lease, backlog, suppressions, most_waiting=settings.most_waiting
+    )
     intake = Intake(store, subscriptions, keys, lanes, committer)
     config = channel.connect(settings.config_address, _client_credentials(settings))
     stack.push_async_callback(config.close)
@@ -118,6 +127,8 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         replicas=replicas,
         settler=settler,
         backlog=backlog,
+        health_log=health_log,
+        reporter=Reporter(store, config, health_log, suppressions, dispatcher=lease.owner),
         maintenance=Maintenance(
             store,
             subscriptions,

@@ -23,7 +23,7 @@ from shipedge.webhooks.runtime.database import reading
 from shipedge.webhooks.runtime.keyring import Place
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 def content_hash(event: event_pb2.Event) -> bytes:
@@ -126,6 +126,21 @@ async def find(
         opened = await keys.open(row.sealed_payload, event_place(account, event_id))
         content = event_pb2.Event.FromString(opened)
     return StoredEvent(row.accept_time, row.match_state == "MATCHED", content)
+
+
+async def read(
+    db: AsyncConnection, keys: DayKeys, account: int, event_id: str
+) -> event_pb2.Event | None:
+    """
+    Read the content of an event, None where it is gone.
+    """
+    query = sa.select(events.c.sealed_payload).where(
+        events.c.account == account, events.c.event_id == event_id
+    )
+    sealed = (await db.execute(query)).scalar_one_or_none()
+    if sealed is None:
+        return None
+    return event_pb2.Event.FromString(await keys.open(sealed, event_place(account, event_id)))
 
 
 async def deliveries_of(

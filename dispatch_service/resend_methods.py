@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import cancellations, delivery_log, known_requests, resend_jobs, resends
+from dispatch_service import (
+    cancellations,
+    delivery_log,
+    known_requests,
+    late_bodies,
+    resend_jobs,
+    resends,
+)
 from dispatch_service.convert import delivery_message, delivery_name, job_message, job_name
 from dispatch_service.deliveries import lifetime
 from dispatch_service.errors import DeliveryNotFound, RequestIdReused
@@ -69,6 +76,7 @@ class ResendMethods:
         Send a delivery again.
         """
         check_request_id(request.request_id)
+        await self._keys.today()
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)
             name = delivery_name(row.owner, row.delivery_id)
@@ -82,12 +90,11 @@ class ResendMethods:
         return delivery_message(after)
 
     async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
-        subscription = resends.checked(
-            name,
-            row,
-            self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}"),
-            force=force,
-        )
+        known = self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}")
+        if known is not None and late_bodies.is_missing(row):
+            await late_bodies.render(db, self._keys, self._keys.newest(), row, known)
+            row = await found_delivery(db, name)
+        subscription = resends.checked(name, row, known, force=force)
         schedule = self._subscriptions.schedule_of(subscription)
         wish = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
         await resends.resend(db, wish, row, lifetime(schedule))

@@ -108,6 +108,12 @@ class Settings(ServiceSettings):
         description="how many events may wait for their commit, and deliveries in memory",
     )
 
+    failing_after: Span = Field(
+        default=timedelta(minutes=1),
+        alias="SHIPEDGE_DISPATCH_FAILING_AFTER",
+        description="how long nothing but failures, three at least, are borne before an endpoint"
+        " counts as failing",
+    )
     most_backlog: int = Field(
         default=20_000_000,
         ge=1000,

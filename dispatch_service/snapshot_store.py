@@ -5,12 +5,12 @@ with our own key ring; and what a change means for deliveries that are waiting.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import order_lanes
+from dispatch_service import health_store, order_lanes
 from dispatch_service.deliveries import State
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.schema import deliveries, feed_resources, feed_state
@@ -90,8 +90,22 @@ async def store_changes(
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
+    overridden = await _lift(db, newest)
     for name in await _with_unfinished(db, names):
-        await _follow(db, name, newest[name], endpoint_of)
+        await _follow(db, name, newest[name], endpoint_of, overridden=name in overridden)
+
+
+async def _lift(db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]) -> set[str]:
+    """
+    Lift the overrides that newer revisions end; return whose stand.
+    """
+    overrides = await health_store.overrides(db)
+    ended = {
+        name for name in overrides.keys() & newest.keys() if newest[name].revision > overrides[name]
+    }
+    for name in ended:
+        await health_store.lift(db, *_split(name))
+    return overrides.keys() - ended
 
 
 async def store_revision(db: AsyncConnection, revision: int) -> None:
@@ -138,7 +152,12 @@ async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[st
 
 
 async def _follow(
-    db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange, endpoint_of: EndpointOf
+    db: AsyncConnection,
+    name: str,
+    change: feed_service_pb2.FeedChange,
+    endpoint_of: EndpointOf,
+    *,
+    overridden: bool,
 ) -> None:
     """
     Do to the deliveries that wait for a subscription what follows from its change.
@@ -153,7 +172,8 @@ async def _follow(
     endpoint = endpoint_of(subscription.url)
     moved = _waiting(owner, subscription_id).where(deliveries.c.endpoint != endpoint)
     await db.execute(moved.values(endpoint=endpoint))
-    if subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE:
+    active = subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE
+    if active and not overridden:
         await resume_waiting(db, owner, subscription_id)
     else:
         await park_waiting(db, owner, subscription_id)

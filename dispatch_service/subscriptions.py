@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -84,6 +84,7 @@ class Subscription:
     ordered: bool
     max_concurrency: int
     rate_limit: int
+    deactivate_after: timedelta | None
     create_time: datetime
     update_time: datetime
 
@@ -139,6 +140,7 @@ def compile_subscription(
         ordered=message.ordered,
         max_concurrency=message.max_concurrency,
         rate_limit=message.rate_limit,
+        deactivate_after=message.deactivate_after.ToTimedelta() or None,
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
         update_time=message.update_time.ToDatetime(tzinfo=UTC),
     )
@@ -206,6 +208,7 @@ class SubscriptionIndex:
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
     _live: dict[tuple[str, str], dict[str, Subscription]] = field(default_factory=dict)
+    _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
 
     def wanting(self, owner: str, event_type: str) -> Sequence[Subscription]:
@@ -232,6 +235,8 @@ class SubscriptionIndex:
         Add *subscription*, or replace what it was.
         """
         self.remove(subscription.name)
+        if self._overrides.get(subscription.name, -1) >= subscription.revision:
+            subscription = replace(subscription, active=False)
         self.by_name[subscription.name] = subscription
         if not subscription.deleted:
             key = (subscription.owner, subscription.event_type)
@@ -251,6 +256,17 @@ class SubscriptionIndex:
         live.pop(name, None)
         if not live:
             self._live.pop(key, None)
+
+    def override(self, revisions: Mapping[str, int]) -> None:
+        """
+        Let subscriptions count as Inactive until one newer than a revision comes.
+        """
+        for name, revision in revisions.items():
+            if self._overrides.get(name) != revision:
+                self._overrides[name] = revision
+                known = self.by_name.get(name)
+                if known is not None:
+                    self.put(known)
 
     def put_settings(self, owner: str, settings: OwnerSettings) -> None:
         """

@@ -137,6 +137,7 @@ def subscription(**over: Any) -> Subscription:
         "ordered": False,
         "max_concurrency": 0,
         "rate_limit": 0,
+        "deactivate_after": None,
         "create_time": NOW,
         "update_time": NOW,
     }

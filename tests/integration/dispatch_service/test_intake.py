@@ -5,6 +5,7 @@ From published events to committed rows, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service import bodies as bodies_module
+from dispatch_service import delivery_log, failpoints, late_bodies, resends
 from dispatch_service.backlog import Backlog, Tolerance
 from dispatch_service.bodies import body_place
 from dispatch_service.committer import GroupCommitter
@@ -25,17 +28,27 @@ from dispatch_service.intake import Intake
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.matcher import Matcher
-from dispatch_service.payloads import example_event
+from dispatch_service.payloads import example_event, render
 from dispatch_service.queue import Queue, Receipt, Release, Settlement
 from dispatch_service.schema import bodies, deliveries, events, metadata
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.suppressions import Suppressions
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.runtime.database import after, writing
+from shipedge.webhooks.runtime.database import after, database_now, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, attempt, new_delivery, new_event, subscription
 
 pytestmark = pytest.mark.anyio
+
+
+FAILED = {
+    "state": "FAILED",
+    "end_time": database_now(),
+    "due_time": None,
+    "lease_owner": None,
+    "failure_kind": "timeout",
+}
 
 
 @dataclass
@@ -69,7 +82,7 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     let_go: list[Release] = []
     lanes = Lanes(note, let_go.append, Endpoints(8), Bounds(100, 1000))
     backlog = Backlog(store, Tolerance(most_deliveries=3, least_disk=0))
-    committer = GroupCommitter(queue, lanes, LEASE, backlog, most_waiting=50)
+    committer = GroupCommitter(queue, lanes, LEASE, backlog, Suppressions(), most_waiting=50)
     index = SubscriptionIndex(received=True, complete=True)
     intake = Intake(store, index, keys, lanes, committer)
     matcher = Matcher(store, queue, keys, index, LEASE)
@@ -303,3 +316,48 @@ async def test_nothing_personal_lies_in_plain_text(parts: Parts, store: AsyncEng
     assert len(stored) > 3
     for secret in ("customer@example.com", "John Doe", "123 Main St", "token=secret"):
         assert secret not in "".join(stored)
+
+
+async def test_resend_renders_what_could_not_be_rendered(parts: Parts, store: AsyncEngine) -> None:
+    """
+    A delivery that failed for its renderer gets its payload when it is sent again.
+    """
+    wanted = subscription()
+    parts.subscriptions.put(wanted)
+    failpoints.arm("render.fail:raise")
+    await parts.intake.accept([shipped("unrendered")])
+    async with writing(store) as db:
+        (found,) = (await db.execute(sa.select(deliveries.c.owner, deliveries.c.delivery_id))).all()
+        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
+        assert late_bodies.is_missing(row)
+        sealer = await parts.keys.today()
+        assert await late_bodies.render(db, parts.keys, sealer, row, wanted)
+        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
+        body = await delivery_log.read_body(db, parts.keys, row)
+
+    assert body == render(shipped("unrendered"), "orders/shipped", "v2")
+    assert row is not None
+    assert row.sha256 == hashlib.sha256(body or b"").digest()
+
+
+async def test_renderer_that_changes_leaves_stored_bytes_alone(
+    parts: Parts, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What was rendered at accept is what a resend sends, whatever the renderer does now.
+    """
+    parts.subscriptions.put(subscription())
+    await parts.intake.accept([shipped("kept")])
+    monkeypatch.setattr(bodies_module, "render", lambda *_: b'{"changed":true}')
+
+    async with writing(store) as db:
+        (found,) = (await db.execute(sa.select(deliveries.c.owner, deliveries.c.delivery_id))).all()
+        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
+        await db.execute(sa.update(deliveries).values(FAILED))
+        ids = [found.delivery_id]
+        await resends.make_due(db, found.owner, ids, "ann", timedelta(days=4))
+        sent = await delivery_log.read_body(db, parts.keys, row)
+
+    assert row is not None
+    assert hashlib.sha256(sent or b"").digest() == row.sha256
+    assert sent == render(shipped("kept"), "orders/shipped", "v2")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from google.protobuf import duration_pb2
 from google.protobuf.duration_pb2 import Duration
 
 from config_service.errors import FeatureMissing
@@ -58,10 +59,20 @@ def header(name: str, value: str = "x") -> list[CustomHeader]:
     return [CustomHeader(name=name, value=value)]
 
 
+def minutes(count: int) -> duration_pb2.Duration:
+    """
+    Make a span.
+    """
+    return duration_pb2.Duration(seconds=count * 60)
+
+
 @pytest.mark.parametrize(
     "over",
     [
         {},
+        {"ordered": True, "max_concurrency": 100, "rate_limit": 10_000},
+        {"deactivate_after": minutes(60)},
+        {"event_type": "webhooks/endpoint_failing", "payload_version": "v3"},
         {"payload_version": "v1"},
         {"status": Subscription.STATUS_INACTIVE},
         {"format": Subscription.PAYLOAD_FORMAT_JSON},
@@ -85,11 +96,12 @@ def test_accepts(over: dict[str, Any]) -> None:
 
 CASES = [
     ({"event_type": ""}, "event_type", "is not an event type", "EVENT_TYPE_UNKNOWN"),
+    ({"deactivate_after": minutes(59)}, "deactivate_after", "1 hour to 90 days", "FIELD_INVALID"),
     (
-        {"event_type": "webhooks/endpoint_failing", "payload_version": "v3"},
-        "event_type",
-        "is not raised by this release",
-        "EVENT_TYPE_UNKNOWN",
+        {"deactivate_after": minutes(90 * 24 * 60 + 1)},
+        "deactivate_after",
+        "1 hour to 90 days",
+        "FIELD_INVALID",
     ),
     (
         {"event_type": "orders/shiped"},

@@ -1,0 +1,161 @@
+"""
+Follows the settling of attempts: notes which endpoints fail, and in the same
+transaction all that follows from a change.
+
+A group of successes of endpoints that are well costs nothing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+import structlog
+
+from dispatch_service import health, health_store, snapshot_store
+from dispatch_service.endpoint_changes import EndpointChange, event_of, report_of
+from dispatch_service.health import Change, Health, Patience
+from dispatch_service.health_store import SubscriptionKey
+from dispatch_service.ids import new_id
+from dispatch_service.outcomes import FailureKind
+from dispatch_service.preparation import Preparer
+from dispatch_service.queue import Lease, Queue, Settlement
+from dispatch_service.sealing import DayKeys
+from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.runtime.database import database_now, reading
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+_ENDS = {Change.GONE: "GONE", Change.DEACTIVATED: "FAILING"}
+
+# These say nothing of the receiver.
+_OURS = frozenset({FailureKind.INTERNAL, FailureKind.RENDER, FailureKind.INTERRUPTED})
+
+log = structlog.get_logger()
+
+
+class HealthLog:
+    """
+    Knows which endpoints fail. `follow` belongs into the transaction that settles.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        subscriptions: SubscriptionIndex,
+        keys: DayKeys,
+        lease: Lease,
+        *,
+        report_after: timedelta,
+    ) -> None:
+        self._queue = queue
+        self._subscriptions = subscriptions
+        self._preparer = Preparer(subscriptions)
+        self._keys = keys
+        self._lease = lease
+        self._report_after = report_after
+        self._failing: set[SubscriptionKey] = set()
+
+    async def load(self, engine: AsyncEngine) -> None:
+        """
+        Learn what the tables say: what other processes found out, too.
+        """
+        async with reading(engine) as db:
+            self._failing |= await health_store.failing(db)
+            self._subscriptions.override(await health_store.overrides(db))
+
+    async def follow(self, db: AsyncConnection, held: Sequence[Settlement]) -> None:
+        """
+        Note what attempts say of their endpoints.
+        """
+        telling = [it for it in held if self._tells(it)]
+        if telling:
+            await self._follow(db, telling)
+
+    def _tells(self, settlement: Settlement) -> bool:
+        attempt, claimed = settlement.attempt, settlement.claimed
+        if attempt is None or claimed.test or attempt.failure_kind in _OURS:
+            return False
+        return attempt.failure_kind is not None or _key(settlement) in self._failing
+
+    async def _follow(self, db: AsyncConnection, telling: Sequence[Settlement]) -> None:
+        now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()
+        known: dict[SubscriptionKey, Health | None] = {_key(it): None for it in telling}
+        known |= await health_store.read(db, known)
+        revisions = dict.fromkeys(known, 0)
+        changes = []
+        for settlement in telling:
+            key = _key(settlement)
+            subscription = self._subscriptions.by_name.get(f"{key[0]}/subscriptions/{key[1]}")
+            if subscription is not None:
+                revisions[key] = subscription.revision
+                before = known[key]
+                known[key], change = self._judge(settlement, subscription, before, now)
+                if change is not None:
+                    changes.append(
+                        _told(settlement, subscription, change, now, known[key] or before)
+                    )
+        await health_store.write(db, known, revisions)
+        for told in changes:
+            await self._change(db, told)
+        self._failing |= {key for key, it in known.items() if it is not None}
+        self._failing -= {key for key, it in known.items() if it is None}
+
+    def _judge(
+        self,
+        settlement: Settlement,
+        subscription: Subscription,
+        before: Health | None,
+        now: datetime,
+    ) -> tuple[Health | None, Change | None]:
+        if settlement.attempt is not None and settlement.attempt.failure_kind is None:
+            return None, health.succeeded(before)
+        patience = Patience(self._report_after, subscription.deactivate_after)
+        after, change = health.failed(before, now, patience, gone=settlement.transition.gone)
+        if change in _ENDS and not subscription.active:
+            return after, None  # it was ended before
+        return after, change
+
+    async def _change(self, db: AsyncConnection, told: EndpointChange) -> None:
+        """
+        Write all that follows from a change: the report, the webhooks, the end.
+        """
+        subscription = told.subscription
+        await health_store.put_reports(db, [(subscription.owner, report_of(told))])
+        if told.raises_webhooks:
+            sealer = self._keys.newest()
+            prepared = self._preparer.prepare(event_of(told), sealer)
+            await self._queue.store_on(db, [prepared.event], self._lease)
+        reason = _ENDS.get(told.change)
+        if reason is not None:
+            await health_store.override(db, subscription, reason)
+            await snapshot_store.park_waiting(db, subscription.owner, subscription.subscription_id)
+            # Were the transaction to fail, the next answer of the feed would put it right.
+            self._subscriptions.override({subscription.name: subscription.revision})
+        log.warning("endpoint.changed", subscription=subscription.name, kind=told.change.value)
+
+
+def _key(settlement: Settlement) -> SubscriptionKey:
+    return (settlement.claimed.owner, settlement.claimed.subscription)
+
+
+def _told(
+    settlement: Settlement,
+    subscription: Subscription,
+    change: Change,
+    now: datetime,
+    known: Health | None,
+) -> EndpointChange:
+    attempt = settlement.attempt
+    return EndpointChange(
+        new_id(),
+        subscription,
+        change,
+        now,
+        known,
+        (attempt.failure_kind if attempt else None) or "",
+        (attempt.response_code if attempt else None) or 0,
+    )

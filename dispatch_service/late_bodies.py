@@ -1,0 +1,46 @@
+"""
+Payloads that could not be rendered when their event was accepted: a resend renders
+them once, by the renderer of today.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service import event_store
+from dispatch_service.bodies import new_body, render_bodies
+from dispatch_service.outcomes import FailureKind
+from dispatch_service.schema import bodies
+from dispatch_service.sealing import DayKeys, Sealer
+from dispatch_service.subscriptions import Subscription
+from shipedge.webhooks.runtime.database import database_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+def is_missing(row: Any) -> bool:
+    """
+    Tell whether a delivery failed because it could not be rendered.
+    """
+    return row.sha256 is None and row.failure_kind == FailureKind.RENDER
+
+
+async def render(
+    db: AsyncConnection, keys: DayKeys, sealer: Sealer, row: Any, subscription: Subscription
+) -> bool:
+    """
+    Render and store the payload of a delivery; False where that still cannot be done.
+    """
+    event = await event_store.read(db, keys, row.account, row.event_id)
+    if event is None:
+        return False
+    rendered = render_bodies(event, [subscription])
+    for key, body in rendered.stored():
+        made = new_body(event, key, body, sealer)
+        values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
+        values |= {name: getattr(made, name) for name in made.__slots__}
+        await db.execute(sa.insert(bodies).values(values))
+    return rendered.size(row.event_type, row.payload_version) is not None

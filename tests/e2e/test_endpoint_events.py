@@ -1,0 +1,166 @@
+"""
+What owners learn of their endpoints, over the public API.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from dispatch_service.payloads import example_event
+from shipedge.webhooks.config.v1 import config_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.events.v1 import event_pb2
+from tests.e2e.pair import Pair, Subscription, environment_of, eventually, running_pair
+from tests.integration.receivers import Received, Receiver, https_receiver
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "accounts/100"
+Health = subscription_pb2.EndpointHealth
+
+
+class Endpoint:
+    """
+    A receiver that answers real events with a status, and takes everything else.
+    """
+
+    def __init__(self) -> None:
+        self.status = 500
+        self.told: list[bytes] = []
+
+    async def __call__(self, received: Received) -> None:
+        """
+        Answer a request.
+        """
+        if b'"event":"webhooks/' in received.body:
+            self.told.append(received.body)
+            await received.answer(200)
+        else:
+            await received.answer(self.status)
+
+
+@pytest.fixture
+def endpoint() -> Endpoint:
+    """
+    Return what the receiver does.
+    """
+    return Endpoint()
+
+
+@pytest.fixture
+async def receiver(endpoint: Endpoint) -> AsyncIterator[Receiver]:
+    """
+    Yield the receiver.
+    """
+    async with https_receiver(endpoint, host="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Pair]:
+    """
+    Yield both services, with little patience.
+    """
+    environment = environment_of(tmp_path, receiver, SHIPEDGE_DISPATCH_FAILING_AFTER="500ms")
+    async with running_pair(environment) as running:
+        for name in ("failing", "recovered", "deactivated"):
+            await running.subscribe(receiver.url, f"webhooks/endpoint_{name}", "v3")
+        yield running
+
+
+def shipped(event_id: str) -> event_pb2.Event:
+    """
+    Make the documented shipped order under another id.
+    """
+    event = example_event("orders/shipped")
+    event.event_id = event_id
+    return event
+
+
+async def shows(pair: Pair, name: str, state: Health.State.ValueType) -> Subscription:
+    """
+    Wait until a subscription shows a state of its endpoint.
+    """
+    request = config_service_pb2.GetSubscriptionRequest(name=name)
+    async with asyncio.timeout(30):
+        while True:
+            found = await pair.config.GetSubscription(request)
+            if found.endpoint_health.state == state:
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def watched(pair: Pair, count: int) -> list[str]:
+    """
+    Return the first kinds that a watch from the beginning brings.
+    """
+    request = config_service_pb2.WatchEndpointEventsRequest(parent=OWNER, cursor="r0")
+    found: list[str] = []
+    async with asyncio.timeout(30):
+        call = pair.config.WatchEndpointEvents(request)
+        async for answer in call:
+            found += [EndpointEvent.Kind.Name(it.kind) for it in answer.endpoint_events]
+            if len(found) >= count:
+                call.cancel()
+                break
+    return found
+
+
+async def test_failing_and_recovered_are_shown_streamed_and_delivered(
+    pair: Pair, receiver: Receiver, endpoint: Endpoint
+) -> None:
+    """
+    An endpoint that fails and recovers is seen on its subscription, in the stream and
+    as webhooks.
+    """
+    made = await pair.subscribe(
+        receiver.url, "orders/shipped", "v2", retry_seconds=[1, 1, 1, 1, 1, 1, 1, 1]
+    )
+    await asyncio.sleep(1)
+    await pair.publish(shipped("first"))
+
+    failing = await shows(pair, made.name, Health.STATE_FAILING)
+    assert failing.endpoint_health.HasField("failing_since")
+    assert failing.endpoint_health.response_code == 500
+    await eventually(lambda: any(b"endpoint_failing" in it for it in endpoint.told))
+    endpoint.status = 200
+
+    await shows(pair, made.name, Health.STATE_HEALTHY)
+    await eventually(lambda: any(b"endpoint_recovered" in it for it in endpoint.told))
+    assert made.name.encode() in endpoint.told[0]
+    assert await watched(pair, 2) == ["KIND_FAILING", "KIND_RECOVERED"]
+
+
+async def test_gone_sets_it_inactive_until_its_owner_sets_it_active(
+    pair: Pair, receiver: Receiver, endpoint: Endpoint
+) -> None:
+    """
+    410 sets the subscription Inactive with the reason; what is not sent meanwhile is
+    counted; Active again, it gets events.
+    """
+    endpoint.status = 410
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+    await asyncio.sleep(1)
+    await pair.publish(shipped("gone"))
+
+    gone = await shows(pair, made.name, Health.STATE_GONE)
+    assert gone.status == Subscription.STATUS_INACTIVE
+    await eventually(lambda: any(b"endpoint_deactivated" in it for it in endpoint.told))
+    await pair.publish(shipped("missed"))
+    request = config_service_pb2.GetSubscriptionRequest(name=made.name)
+    async with asyncio.timeout(30):
+        while (await pair.config.GetSubscription(request)).suppressed_event_count != 1:
+            await asyncio.sleep(0.1)
+
+    endpoint.status = 200
+    await pair.set_status(made.name, Subscription.STATUS_ACTIVE)
+    await asyncio.sleep(1)
+    await pair.publish(shipped("back"))
+    await eventually(
+        lambda: any(it.headers["x-shipedge-event-id"] == "back" for it in receiver.requests)
+    )
+    await shows(pair, made.name, Health.STATE_HEALTHY)
