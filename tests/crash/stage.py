@@ -154,20 +154,21 @@ class Publisher:
 
 class Memory:
     """
-    A receiver's script that remembers, and confirms; *refusals* are answered first,
-    once each, by event.
+    A receiver's script that remembers, and confirms; *refusals* are answered
+    before, by event.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
-        self.refusals: dict[str, int] = {}
+        self.refusals: dict[str, list[int]] = {}
 
     async def __call__(self, received: Received) -> None:
         """
         Answer a request.
         """
         headers = received.headers
-        status = self.refusals.pop(headers["x-shipedge-event-id"], None) or self.status()
+        refusals = self.refusals.get(headers["x-shipedge-event-id"])
+        status = refusals.pop() if refusals else self.status()
         self.requests.append(
             Request(
                 headers["x-shipedge-event-id"],

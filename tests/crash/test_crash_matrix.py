@@ -119,16 +119,16 @@ async def after_failures(play: Play, failpoint: str) -> None:
     """
     Die when the retries of failed attempts have been claimed.
     """
-    play.stage.memory.refusals.update({it.event_id: 500 for it in play.events})
+    play.stage.memory.refusals.update({it.event_id: [500] for it in play.events})
     await play.die_while(failpoint, play.publish)
     await play.end()
 
 
 async def refused(play: Play) -> list[delivery_pb2.Delivery]:
     """
-    Publish to a receiver that says that it is gone, and wait until all have failed.
+    Publish to a receiver that refuses everything, and wait until all have failed.
     """
-    play.stage.memory.refusals.update({it.event_id: 410 for it in play.events})
+    play.stage.memory.refusals.update({it.event_id: [500, 500] for it in play.events})
     await play.replica.start()
     await play.publish()
     async with asyncio.timeout(30), play.deliveries() as connection:
@@ -227,7 +227,9 @@ async def plays(stage: Stage, databases: list[str]) -> AsyncIterator[list[Play]]
     made = [Play(stage, 100 + at, url) for at, url in enumerate(databases)]
     for play in made:
         owner = f"accounts/{play.account}"
-        await stage.config.subscribe(stage.receiver.url, "orders/shipped", "v2", owner)
+        await stage.config.subscribe(
+            stage.receiver.url, "orders/shipped", "v2", owner, retry_seconds=(1,)
+        )
     yield made
     for replica in stage.replicas:
         await replica.kill()

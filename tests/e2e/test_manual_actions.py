@@ -47,9 +47,9 @@ class Switch:
 @pytest.fixture
 def switch() -> Switch:
     """
-    Return a script that says that the endpoint is gone, until it is set otherwise.
+    Return a script that refuses everything, until it is set otherwise.
     """
-    return Switch(410)
+    return Switch(500)
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def pair(tmp_path: Path, refusing: Receiver) -> AsyncIterator[Pair]:
     Yield both services with a subscription to that receiver.
     """
     async with running_pair(environment_of(tmp_path, refusing)) as running:
-        await running.subscribe(refusing.url, "orders/shipped", "v2")
+        await running.subscribe(refusing.url, "orders/shipped", "v2", retry_seconds=[1])
         await asyncio.sleep(1)
         yield running
 
@@ -138,7 +138,6 @@ async def test_delivery_is_given_up(pair: Pair, switch: Switch) -> None:
     """
     A delivery that waits for its next attempt is given up, and can be sent again.
     """
-    switch.status = 500
     await pair.publish(shipped("given-up"))
     (delivery,) = await in_state(pair, Delivery.STATE_PENDING, 1)
 
@@ -179,7 +178,7 @@ async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
     """
     _, cursor = await watched(pair, 0)
     await pair.publish(shipped("first"), shipped("second"))
-    found, cursor = await watched(pair, 2, cursor)
+    found, cursor = await watched(pair, 4, cursor)
     assert {it.event for it in found} == {f"{OWNER}/events/first", f"{OWNER}/events/second"}
 
     await pair.publish(shipped("third"))

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
+import standardwebhooks.webhooks
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
@@ -16,8 +17,29 @@ from dispatch_service.outbound import MASK, build, shown_headers, sign
 from dispatch_service.subscriptions import SigningKey
 from tests.dispatch_factories import claimed, subscription
 
-NOW = datetime.now(UTC)  # noqa: TID251 - the official library refuses signatures of the past
+NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 BODY = '{"event":"orders/shipped_v2","name":"Zoë"}'.encode()
+
+
+@pytest.fixture(autouse=True)
+def receivers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let the official library, which refuses signatures of the past, live at the same time.
+    """
+
+    class Clock(datetime):
+        """
+        A clock that stands still.
+        """
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            """
+            Return the time of these tests.
+            """
+            return NOW.astimezone(tz)
+
+    monkeypatch.setattr(standardwebhooks.webhooks, "datetime", Clock)
 
 
 def headers(**over: object) -> dict[str, str]:
