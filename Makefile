@@ -6,7 +6,8 @@ STAMP := .venv/.installed
 MINUTES ?= 5
 
 .DEFAULT_GOAL := help
-.PHONY: help install run demo test unit integration contract e2e crash-test check fmt lint types layers \
+
+.PHONY: bench bench-quick help install run demo test unit integration contract e2e crash-test check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -42,6 +43,12 @@ crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothin
 	@$(BIN)/python -m tests.crash.loop $(MINUTES)
 
 ##@ Measure
+
+bench: $(STAMP) ## Measure the whole product, in three rounds; figures in build/bench.json.
+	@$(BIN)/python -m tests.bench
+
+bench-quick: $(STAMP) ## Measure the most important figures, in about a minute.
+	@$(BIN)/python -m tests.bench --quick
 
 bench-rendering: $(STAMP) ## Measure what rendering costs, for every payload version.
 	@$(BIN)/python -m tests.bench.rendering build/bench_rendering.json

@@ -17,6 +17,7 @@ import structlog
 from dispatch_service.backlog import Backlog
 from dispatch_service.claimer import Claimer
 from dispatch_service.committer import GroupCommitter
+from dispatch_service.connection_pool import ConnectionPool
 from dispatch_service.courier import Courier
 from dispatch_service.dialler import Dialler, Opener
 from dispatch_service.egress_proxy import EgressProxy
@@ -180,7 +181,11 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     opener: Opener = Dialler(Resolver(), contexts, settings.allow_list())
     if settings.egress_proxy:
         opener = EgressProxy(settings.egress_proxy, contexts)
-    transport = GuardedTransport(opener, rules=settings.url_rules())
+    # One that is closed after a burst costs a handshake at the next: as much as fifty requests.
+    pool = ConnectionPool(
+        max_idle=settings.total_concurrency, max_idle_per_key=settings.endpoint_concurrency
+    )
+    transport = GuardedTransport(opener, pool, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
     return transport
 

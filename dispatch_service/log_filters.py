@@ -5,14 +5,19 @@ says in SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from dispatch_service.deliveries import State, Trigger
 from dispatch_service.outcomes import FailureKind
+from dispatch_service.schema import attempts, deliveries
 from shipedge.webhooks.rpc import filters
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rpc.filters import Comparison, FieldKind
@@ -20,6 +25,11 @@ from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.runtime.database import after
 from shipedge.webhooks.runtime.keyring import KeyRing
+
+SLOW_US = 1_000_000
+"""
+An attempt that takes as long, in microseconds, is slow: such ones have an index.
+"""
 
 DEFAULT_RANGE = timedelta(days=7)
 """
@@ -105,7 +115,73 @@ def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.Colu
         return _url_condition(table, str(comparison.value), comparison.operator, hashed)
     column, value = _stored(comparison)
     compared: sa.ColumnElement[bool] = filters.COMPARE[comparison.operator](table.c[column], value)
-    return compared
+    return sa.and_(compared, *_narrowed(table, comparison, column, value))
+
+
+def _narrowed(
+    table: sa.Table, comparison: Comparison, column: str, value: object
+) -> Iterator[sa.ColumnElement[bool]]:
+    """
+    Say what a comparison implies, so that an index made for such questions can answer it.
+    """
+    if comparison.operator == "=" and column in {"event_id", "resource"}:
+        yield _of_its_deliveries(table, comparison, column, value)
+    if table is not attempts:
+        return
+    if comparison.operator == "=" and (column == "failure_kind" or _is_no_success(column, value)):
+        yield sa.literal_column("attempts.status <> 'SUCCESS'", sa.Boolean())
+    if column == "duration_us" and comparison.operator in {"=", ">", ">="} and _is_slow(value):
+        yield sa.literal_column(f"attempts.duration_us >= {SLOW_US}", sa.Boolean())
+
+
+def _of_its_deliveries(
+    table: sa.Table, comparison: Comparison, column: str, value: object
+) -> sa.ColumnElement[bool]:
+    """
+    Look an event or a resource up among the deliveries, of which there are not many.
+    """
+    account = str(comparison.value).removeprefix("accounts/").partition("/events/")[0]
+    named = [deliveries.c[column] == value]
+    if column == "event_id" and account.isdecimal():
+        named.append(deliveries.c.account == int(account))
+    if table is deliveries:
+        return sa.and_(*named)
+    found = deliveries.alias("named")
+    same = [found.c.owner == table.c.owner, found.c[column] == value]
+    same += [found.c.account == int(account)] if len(named) > 1 else []
+    query = sa.select(found.c.delivery_id).where(*same)
+    return _Among(table.c.delivery_id, query.scalar_subquery())
+
+
+class _Among(FunctionElement[bool]):
+    """
+    Whether a column is among what a query finds, which is looked up first.
+
+    Joined as `IN` says it, PostgreSQL may walk the whole log in the order of the page.
+    """
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(_Among)
+def _in(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, query = (compiler.process(it, **kw) for it in element.clauses)
+    return f"{column} IN {query}"
+
+
+@compiles(_Among, "postgresql")
+def _any(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, query = (compiler.process(it, **kw) for it in element.clauses)
+    return f"{column} = ANY (ARRAY {query})"
+
+
+def _is_no_success(column: str, value: object) -> bool:
+    return column == "response_code" and isinstance(value, int) and value not in range(200, 300)
+
+
+def _is_slow(value: object) -> bool:
+    return isinstance(value, int) and value >= SLOW_US
 
 
 def _stored(comparison: Comparison) -> tuple[str, object]:

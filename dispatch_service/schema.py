@@ -176,6 +176,7 @@ deliveries = sa.Table(
         where="lane_number IS NOT NULL AND end_time IS NULL",
     ),
     sa.Index(None, "owner", "create_time"),
+    sa.Index("ix_deliveries_resource", "owner", "resource", "create_time"),
     comment=(
         "Events owed to subscriptions: the log and the queue in one. due_time is when the row"
         " may be claimed: the next attempt, or for a leased row the end of its lease."
@@ -219,6 +220,7 @@ attempts = sa.Table(
     sa.Index(None, "owner", "subscription", "start_time"),
     sa.Index(None, "owner", "url_hash", "start_time"),
     _partial("ix_attempts_failures", "owner", "start_time", where="status <> 'SUCCESS'"),
+    _partial("ix_attempts_slow", "owner", "start_time", where="duration_us >= 1000000"),
     # Rows come in the order of this time, so that a few bytes for each block of them are enough.
     sa.Index("ix_attempts_settled", "settle_time", postgresql_using="brin"),
     comment="One row for each HTTP request, written with its result.",

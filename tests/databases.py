@@ -58,6 +58,13 @@ class Postgres:
         """
         return f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
 
+    @property
+    def pid(self) -> int:
+        """
+        The id of its first process.
+        """
+        return int((self._place() / "postmaster.pid").read_text().splitlines()[0])
+
     def start(self) -> None:
         """
         Start the server and wait until it answers.

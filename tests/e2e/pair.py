@@ -57,11 +57,12 @@ class Pair:
         """
         return processes.address_of(package, self.environment)
 
-    async def start(self, package: str) -> None:
+    async def start(self, package: str, module: str = "") -> None:
         """
-        Start a service and wait until it serves.
+        Start a service, or *module* in its place, and wait until it serves.
         """
-        self.children[package] = child = await processes.start(package, self.environment)
+        child = await processes.start(module or package, self.environment)
+        self.children[package] = child
         await processes.wait_serving(self.address(package), child, package)
         self.channels[package] = channel.connect(self.address(package))
 

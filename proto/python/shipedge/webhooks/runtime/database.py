@@ -22,6 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from shipedge.webhooks.runtime import metrics
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -157,7 +159,14 @@ def create_engine(url: str, *, application_name: str) -> AsyncEngine:
     if backend not in _DRIVERS:
         raise ValueError("must begin with sqlite:/// or postgresql://")
     parsed = parsed.set(drivername=_DRIVERS[backend])
-    return _sqlite(parsed) if backend == "sqlite" else _postgresql(parsed, application_name)
+    engine = _sqlite(parsed) if backend == "sqlite" else _postgresql(parsed, application_name)
+    for happening in ("before_cursor_execute", "begin", "commit", "rollback"):
+        sa.event.listen(engine.sync_engine, happening, _count_round_trip)
+    return engine
+
+
+def _count_round_trip(*_about: object) -> None:
+    metrics.SQL_ROUND_TRIPS.inc()
 
 
 def _sqlite(url: URL) -> AsyncEngine:

@@ -33,6 +33,11 @@ ATTEMPTS = Counter(
     ["result"],
     registry=REGISTRY,
 )
+SQL_ROUND_TRIPS = Counter(
+    "webhooks_sql_round_trips",
+    "Statements, and beginnings and ends of transactions, that the database was asked for.",
+    registry=REGISTRY,
+)
 PRUNED = Counter(
     "webhooks_rows_pruned",
     "Rows that were taken away because they were past their retention, by kind.",

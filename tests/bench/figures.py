@@ -1,0 +1,94 @@
+"""
+Figures of the benchmark: medians of several runs, and how they are shown. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Samples = Mapping[str, Sequence[float]]
+"""
+What several runs measured, by the figure's name.
+"""
+
+FLOORS: Mapping[str, tuple[str, float]] = {
+    "deliveries_per_second_postgres": (">=", 4000),
+    "ratio_to_naive": (">=", 15),
+    "dispatcher_cpu_us_per_delivery": ("<=", 200),
+    "ratio_to_wrk_cpu": ("<=", 18),
+    "postgres_cpu_us_per_delivery": ("<=", 130),
+    "ratio_sqlite_to_postgres": (">=", 0.6),
+    "latency_ms_200_unary_p50": ("<=", 6),
+    "latency_ms_200_unary_p99": ("<=", 20),
+    "latency_ms_1000_unary_p50": ("<=", 8),
+    "latency_ms_1000_unary_p99": ("<=", 25),
+    "latency_ms_1000_batches_of_10_p50": ("<=", 8),
+    "latency_ms_1000_batches_of_10_p99": ("<=", 25),
+    "publish_ack_ms_200_unary_p99": ("<=", 15),
+    "slow_receiver_deliveries_per_second": (">=", 2000),
+    "slow_receiver_memory_mb": ("<=", 300),
+    "origins_2000_over_10": ("<=", 2.2),
+    "neighbour_p99_ratio": ("<=", 2),
+    "sql_statements_per_1000_deliveries": ("<=", 40),
+    "new_connections_per_1000_deliveries_warm": ("<=", 0),
+    "log_1m_rows_throughput_ratio": (">=", 0.7),
+    "memory_growth_mb_100k_deliveries": ("<=", 10),
+    "subscriptions_100k_match_ratio": ("<=", 1.5),
+    "fanout_3_cpu_ratio": ("<=", 0.8),
+    "workers_2_cpu_ratio": ("<=", 1.15),
+}
+"""
+What each figure must reach on a quiet machine of two cores.
+"""
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float | None:
+    """
+    Return the value that *percent* of sorted values do not exceed; None of nothing.
+    """
+    if not ordered:
+        return None
+    return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
+
+
+def summary(samples: Samples) -> dict[str, dict[str, float]]:
+    """
+    Reduce the samples of each figure to median, minimum and maximum.
+    """
+    return {
+        name: {"median": median(values), "min": min(values), "max": max(values)}
+        for name, values in samples.items()
+        if values
+    }
+
+
+def reaches(name: str, value: float) -> bool | None:
+    """
+    Tell whether a figure reaches its floor; None where it has none.
+    """
+    if name not in FLOORS:
+        return None
+    how, floor = FLOORS[name]
+    return value >= floor if how == ">=" else value <= floor
+
+
+def table(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """
+    Yield the lines of a table of figures, in Markdown.
+    """
+    yield "| figure | median | min | max | floor |  |"
+    yield "|---|---:|---:|---:|---|---|"
+    for name, it in figures.items():
+        if it.get("median") is None:
+            yield f"| `{name}` | - | - | - | | {it.get('reason', '')} |"
+            continue
+        floor = " ".join(map(str, FLOORS[name])) if name in FLOORS else ""
+        verdict = {None: "", True: "yes", False: "NO"}[reaches(name, it["median"])]
+        shown = " | ".join(_shown(it[which]) for which in ("median", "min", "max"))
+        yield f"| `{name}` | {shown} | {floor} | {verdict} |"
+
+
+def _shown(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

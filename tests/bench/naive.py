@@ -1,0 +1,139 @@
+"""
+What the benchmark compares with: the same contract served in the straightforward way.
+
+Unary calls, a statement and a commit for each row, `MessageToDict`, httpx with its own
+transport, 32 deliveries under way. It keeps no promise beyond a row for each event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import ssl
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import grpc
+import httpx
+import sqlalchemy as sa
+from google.protobuf.json_format import MessageToDict
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.health import Health
+from shipedge.webhooks.runtime import metrics
+from shipedge.webhooks.runtime.database import check_alive, create_engine
+from shipedge.webhooks.runtime.process import first_ended, stop_signal
+
+UNDER_WAY = 32
+TABLES = (
+    "CREATE TABLE naive_events (id text PRIMARY KEY, account bigint, body text)",
+    "CREATE TABLE naive_deliveries (id uuid PRIMARY KEY, event text, url text, state text)",
+    "CREATE TABLE naive_attempts (id uuid PRIMARY KEY, delivery uuid, code int, at timestamptz)",
+)
+
+
+class Publisher(publisher_service_pb2_grpc.PublisherServiceServicer):
+    """
+    Takes events and delivers them from a queue in memory.
+    """
+
+    def __init__(self, store: AsyncEngine, client: httpx.AsyncClient, url: str) -> None:
+        self._store = store
+        self._client = client
+        self._url = url
+        self._queue: asyncio.Queue[tuple[str, event_pb2.Event]] = asyncio.Queue()
+
+    async def PublishEvents(
+        self,
+        request: publisher_service_pb2.PublishEventsRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> publisher_service_pb2.PublishEventsResponse:
+        """
+        Write each event and its delivery, one by one.
+        """
+        answer = publisher_service_pb2.PublishEventsResponse()
+        for event in request.events:
+            delivery = str(uuid4())
+            body = json.dumps(MessageToDict(event))
+            await self._run(
+                "INSERT INTO naive_events VALUES (:id, :account, :body)",
+                id=event.event_id,
+                account=event.account_id,
+                body=body,
+            )
+            await self._run(
+                "INSERT INTO naive_deliveries VALUES (CAST(:id AS uuid), :event, :url, 'PENDING')",
+                id=delivery,
+                event=event.event_id,
+                url=self._url,
+            )
+            self._queue.put_nowait((delivery, event))
+            answer.results.add().accepted.name = event.event_id
+        return answer
+
+    def StreamEvents(
+        self,
+        request_iterator: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
+        """
+        Refuse: the straightforward way has no streams.
+        """
+        raise NotImplementedError
+
+    async def deliver(self) -> None:
+        """
+        Deliver what is queued, for ever.
+        """
+        while True:
+            delivery, event = await self._queue.get()
+            body = json.dumps(MessageToDict(event)).encode()
+            signature = hmac.new(b"secret", body, "sha256").hexdigest()
+            headers = {"X-Shipedge-Event-Id": event.event_id, "webhook-signature": signature}
+            answer = await self._client.post(self._url, content=body, headers=headers)
+            await self._run(
+                "UPDATE naive_deliveries SET state = 'SUCCEEDED' WHERE id = CAST(:id AS uuid)",
+                id=delivery,
+            )
+            await self._run(
+                "INSERT INTO naive_attempts VALUES (gen_random_uuid(), CAST(:id AS uuid), :code,"
+                " now())",
+                id=delivery,
+                code=answer.status_code,
+            )
+
+    async def _run(self, statement: str, **parameters: Any) -> None:
+        async with self._store.begin() as db:
+            await db.execute(sa.text(statement), parameters)
+
+
+async def serve() -> None:
+    """
+    Serve until a signal comes.
+    """
+    store = create_engine(os.environ["SHIPEDGE_DISPATCH_DATABASE_URL"], application_name="naive")
+    async with store.begin() as db:
+        for table in TABLES:
+            await db.execute(sa.text(table))
+    context = ssl.create_default_context(cafile=os.environ["SHIPEDGE_DISPATCH_RECEIVER_CA_FILE"])
+    client = httpx.AsyncClient(verify=context, timeout=30)
+    publisher = Publisher(store, client, os.environ["BENCH_RECEIVER_URL"])
+    server = grpc.aio.server()
+    server.add_insecure_port(os.environ["SHIPEDGE_DISPATCH_LISTEN"])
+    publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(publisher, server)
+    health = Health((), lambda: check_alive(store))
+    health.add_to(server)
+    metrics.serve(os.environ["SHIPEDGE_DISPATCH_METRICS_LISTEN"])
+    await server.start()
+    tasks = [asyncio.create_task(publisher.deliver()) for _ in range(UNDER_WAY)]
+    await first_ended(stop_signal(), asyncio.create_task(health.run()), *tasks)
+    await server.stop(0)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

@@ -1,0 +1,142 @@
+"""
+The benchmark's publisher: a process of its own.
+
+    python -m tests.bench.publisher '{"address": "127.0.0.1:50052", "total": 20000}'
+
+It prints one line of JSON when all is acknowledged. Without a rate it keeps
+*parallel* batches under way; with one it publishes on time whatever the answers do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import grpc
+import msgspec
+import uvloop
+
+from dispatch_service.payloads import example_event
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.rpc import channel
+from tests.bench.figures import percentile
+
+AGAIN_SECONDS = 0.05
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What to publish: *total* events, over *accounts* accounts from 100 on. *rate* is in
+    events per second, 0 for as fast as the answers come.
+    """
+
+    address: str
+    total: int
+    batch: int = 100
+    parallel: int = 8
+    rate: float = 0.0
+    first_account: int = 100
+    accounts: int = 1
+
+
+class Publisher:
+    """
+    Publishes a load and measures the acknowledgements.
+    """
+
+    def __init__(self, load: Load, stub: publisher_service_pb2_grpc.PublisherServiceAsyncStub):
+        self._load = load
+        self._stub = stub
+        self._example = example_event("orders/shipped")
+        self._number = count()
+        self._acks_ms: list[float] = []
+        self._refused = 0
+
+    async def run(self) -> dict[str, Any]:
+        """
+        Publish everything; report.
+        """
+        begun = time.monotonic_ns()
+        if self._load.rate:
+            await self._on_time()
+        else:
+            batches = iter(self._sizes())
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._load.parallel):
+                    group.create_task(self._one_by_one(batches))
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        ordered = sorted(self._acks_ms)
+        return {
+            "begun_ns": begun,
+            "ended_ns": time.monotonic_ns(),
+            "ack_p50_ms": percentile(ordered, 50),
+            "ack_p99_ms": percentile(ordered, 99),
+            "refused": self._refused,
+            "cpu_s": used.ru_utime + used.ru_stime,
+        }
+
+    def _sizes(self) -> Iterator[int]:
+        load = self._load
+        for done in range(0, load.total, load.batch):
+            yield min(load.batch, load.total - done)
+
+    async def _one_by_one(self, batches: Iterator[int]) -> None:
+        for size in batches:
+            await self._publish(size)
+
+    async def _on_time(self) -> None:
+        begun = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for at, size in enumerate(self._sizes()):
+                due = begun + at * self._load.batch / self._load.rate
+                if (wait := due - time.monotonic()) > 0:
+                    await asyncio.sleep(wait)
+                group.create_task(self._publish(size))
+
+    async def _publish(self, size: int) -> None:
+        begun = time.monotonic_ns()
+        request = publisher_service_pb2.PublishEventsRequest()
+        for _ in range(size):
+            number = next(self._number)
+            event = request.events.add()
+            event.CopyFrom(self._example)
+            event.event_id = f"t{begun}-{number}"
+            event.account_id = self._load.first_account + number % self._load.accounts
+            event.order_status_changed.order.id = number + 1
+        while not await self._accepted(request):
+            self._refused += size
+            await asyncio.sleep(AGAIN_SECONDS)
+        self._acks_ms.append((time.monotonic_ns() - begun) / 1e6)
+
+    async def _accepted(self, request: publisher_service_pb2.PublishEventsRequest) -> bool:
+        try:
+            answer = await self._stub.PublishEvents(request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+                return False
+            raise
+        bad = [it for it in answer.results if it.HasField("error")]
+        if bad:
+            raise RuntimeError(f"not accepted: {bad[0]}")
+        return True
+
+
+async def main(source: str) -> None:
+    """
+    Publish the load that *source* describes.
+    """
+    load = msgspec.json.decode(source, type=Load)
+    async with channel.connect(load.address) as connection:
+        stub = publisher_service_pb2_grpc.PublisherServiceStub(connection)
+        await connection.channel_ready()
+        print(json.dumps(await Publisher(load, stub).run()))
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1]))

@@ -1,0 +1,43 @@
+"""
+The figures of the benchmark.
+"""
+
+from __future__ import annotations
+
+from tests.bench.figures import percentile, reaches, summary, table
+
+
+def test_percentiles_of_sorted_values() -> None:
+    """
+    A percentile is one of the values; of nothing there is none.
+    """
+    values = [float(it) for it in range(1, 101)]
+
+    assert (percentile(values, 50), percentile(values, 99)) == (51.0, 100.0)
+    assert percentile([7.0], 99) == 7.0
+    assert percentile([], 50) is None
+
+
+def test_samples_become_median_minimum_and_maximum() -> None:
+    """
+    A figure of several rounds shows its spread.
+    """
+    assert summary({"a": [3.0, 1.0, 2.0], "b": []}) == {"a": {"median": 2.0, "min": 1.0, "max": 3.0}}
+
+
+def test_floors_point_in_their_direction() -> None:
+    """
+    Throughput has to be high, costs have to be low, and other figures have no floor.
+    """
+    assert reaches("deliveries_per_second_postgres", 4000) is True
+    assert reaches("dispatcher_cpu_us_per_delivery", 201) is False
+    assert reaches("memory_mb", 1) is None
+
+
+def test_table_says_why_a_figure_is_missing() -> None:
+    """
+    Nothing is left out silently.
+    """
+    rows = list(table({"ratio_to_wrk_cpu": {"median": None, "reason": "wrk is not installed"}}))
+
+    assert "wrk is not installed" in rows[-1]
