@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 
-.PHONY: bench bench-quick help install run demo test unit integration contract e2e crash-test check fmt lint types layers \
+.PHONY: help bench bench-quick install run demo test unit integration contract e2e crash-test check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.

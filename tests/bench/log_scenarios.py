@@ -76,7 +76,7 @@ async def _fill(db: asyncpg.Connection, table: str, rows: int) -> str:
         "settle_time": at,
         "event_type": f"CASE WHEN {rare} THEN 'orders/canceled' ELSE t.event_type END",
         "subscription": f"CASE WHEN {rare} THEN 'rare' ELSE t.subscription END",
-        "url_hash": f"CASE WHEN {rare} THEN '\\x00'::bytea ELSE t.url_hash END",
+        "url_hash": f"CASE WHEN {rare} THEN 'rare'::bytea ELSE t.url_hash END",
         "url_shown": f"CASE WHEN {rare} THEN 'https://127.0.0.1/rare' ELSE t.url_shown END",
         "duration_us": f"CASE WHEN {rare} THEN 6000000 ELSE t.duration_us END",
     }

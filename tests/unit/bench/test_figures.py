@@ -22,7 +22,9 @@ def test_samples_become_median_minimum_and_maximum() -> None:
     """
     A figure of several rounds shows its spread.
     """
-    assert summary({"a": [3.0, 1.0, 2.0], "b": []}) == {"a": {"median": 2.0, "min": 1.0, "max": 3.0}}
+    figures = summary({"a": [3.0, 1.0, 2.0], "b": []})
+
+    assert figures == {"a": {"median": 2.0, "min": 1.0, "max": 3.0}}
 
 
 def test_floors_point_in_their_direction() -> None:
