@@ -109,9 +109,11 @@ async def make_due(
 def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
     columns = deliveries.c
     given_up = columns.state.in_(_GIVEN_UP)
-    cleared = ("end_time", "failure_kind", "response_code", "cancelled_by", "lane_number")
+    cleared = ("end_time", "failure_kind", "response_code", "lane_number")
     return {
         "due_time": database_now(),
+        # A wish to cancel an attempt that succeeded nevertheless does not hold for this one.
+        "cancelled_by": sa.null(),
         "next_trigger": Trigger.RESEND.value,
         "requested_by": requested_by,
         "state": sa.case((given_up, State.PENDING.value), else_=columns.state),

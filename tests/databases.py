@@ -16,8 +16,9 @@ import socket
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ import asyncpg
 from sqlalchemy.engine import make_url
 
 _FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_STARTS = 3
 
 
 def free_port() -> int:
@@ -67,8 +69,17 @@ class Postgres:
 
     def start(self) -> None:
         """
-        Start the server and wait until it answers.
+        Start the server and wait until it answers, trying again as an operator would.
         """
+        for _ in range(_STARTS - 1):
+            with suppress(subprocess.CalledProcessError):
+                self._start()
+            if self._runs():
+                return
+            time.sleep(1)
+        self._start()
+
+    def _start(self) -> None:
         options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
         options += ["-c", "max_connections=200", *(() if self._durable else _FAST)]
         self._control("start", "-w", "-o", " ".join(options), "-l", str(self._directory / "log"))
@@ -78,6 +89,13 @@ class Postgres:
         Stop the server; *mode* `immediate` is as a crash.
         """
         self._control("stop", "-w", "-m", mode)
+
+    def _runs(self) -> bool:
+        try:
+            self._control("status")
+        except subprocess.CalledProcessError:
+            return False
+        return True
 
     def _place(self) -> Path:
         return self._directory / "data"
@@ -166,7 +184,8 @@ def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
         try:
             yield server
         finally:
-            server.stop("immediate")
+            with suppress(subprocess.CalledProcessError):
+                server.stop("immediate")
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import cancellations, delivery_log
+from dispatch_service import cancellations, delivery_log, resends
 from dispatch_service.deliveries import retry, succeed
 from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
@@ -99,3 +99,21 @@ async def test_next_of_its_resource_goes_on(queue: Queue, store: AsyncEngine) ->
 
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
     assert claimed.event_id == second.event_id
+
+
+async def test_resend_of_one_that_succeeded_goes_out(queue: Queue, store: AsyncEngine) -> None:
+    """
+    The wish to cancel an attempt that succeeded nevertheless does not stop a later resend.
+    """
+    event = new_event(new_delivery(leased=True))
+    await queue.store_events([event], LEASE)
+    await cancel(store, event)
+    claimed = claimed_of(event)
+    await queue.settle([Settlement(claimed, succeed(0), attempt(claimed))])
+
+    async with writing(store) as db:
+        ids = [claimed.delivery_id]
+        await resends.make_due(db, claimed.owner, ids, "callers/ann", timedelta(days=4))
+
+    (again,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
+    assert not again.cancelled
