@@ -74,7 +74,7 @@ async def list_deliveries(
     query = (
         _with_body()
         .where(deliveries.c.owner == owner)
-        .where(*conditions(deliveries, comparisons, "create_time", hashed))
+        .where(*conditions(deliveries, owner, comparisons, "create_time", hashed))
         .order_by(*(key.desc() for key in keys))
         .limit(size + 1)
     )
@@ -137,7 +137,7 @@ async def list_attempts(
         found = unbounded(attempts, comparisons, hashed)
         found.append(attempts.c.delivery_id == delivery_id)
     else:
-        found = conditions(attempts, comparisons, "start_time", hashed)
+        found = conditions(attempts, owner, comparisons, "start_time", hashed)
     query = query.where(*found).order_by(*(key.desc() for key in keys)).limit(size + 1)
     if begin_after is not None:
         at, last_delivery, number = begin_after

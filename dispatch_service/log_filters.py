@@ -89,12 +89,14 @@ The keyed hash that full URLs are found by.
 
 
 def conditions(
-    table: sa.Table, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
+    table: sa.Table, owner: str, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
 ) -> list[sa.ColumnElement[bool]]:
     """
     Say a filter in SQL; without a lower bound on *time_column* the last 7 days.
     """
     found = unbounded(table, comparisons, hashed)
+    if table is attempts:
+        found += [_of_its_deliveries(owner, it) for it in comparisons if _is_of_few(it)]
     bounded = any(it.field == time_column and it.operator in {">", ">=", "="} for it in comparisons)
     if not bounded:
         found.append(table.c[time_column] >= after(-DEFAULT_RANGE))
@@ -124,8 +126,8 @@ def _narrowed(
     """
     Say what a comparison implies, so that an index made for such questions can answer it.
     """
-    if comparison.operator == "=" and column in {"event_id", "resource"}:
-        yield _of_its_deliveries(table, comparison, column, value)
+    if column == "event_id" and comparison.operator == "=":
+        yield from _of_account(table, comparison)
     if table is not attempts:
         return
     if comparison.operator == "=" and (column == "failure_kind" or _is_no_success(column, value)):
@@ -134,30 +136,34 @@ def _narrowed(
         yield sa.literal_column(f"attempts.duration_us >= {SLOW_US}", sa.Boolean())
 
 
-def _of_its_deliveries(
-    table: sa.Table, comparison: Comparison, column: str, value: object
-) -> sa.ColumnElement[bool]:
-    """
-    Look an event or a resource up among the deliveries, of which there are not many.
-    """
+def _of_account(table: sa.Table, comparison: Comparison) -> Iterator[sa.ColumnElement[bool]]:
     account = str(comparison.value).removeprefix("accounts/").partition("/events/")[0]
-    named = [deliveries.c[column] == value]
-    if column == "event_id" and account.isdecimal():
-        named.append(deliveries.c.account == int(account))
-    if table is deliveries:
-        return sa.and_(*named)
+    if account.isdecimal():
+        yield table.c.account == int(account)
+
+
+def _is_of_few(comparison: Comparison) -> bool:
+    return comparison.operator == "=" and comparison.field in {"event", "resource"}
+
+
+def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[bool]:
+    """
+    Look the attempts of an event or a resource up by its few deliveries.
+    """
     found = deliveries.alias("named")
-    same = [found.c.owner == table.c.owner, found.c[column] == value]
-    same += [found.c.account == int(account)] if len(named) > 1 else []
-    query = sa.select(found.c.delivery_id).where(*same)
-    return _Among(table.c.delivery_id, query.scalar_subquery())
+    column, value = _stored(comparison)
+    same = [found.c.owner == owner, found.c[column] == value]
+    same += _of_account(found, comparison) if column == "event_id" else ()
+    ids = sa.select(found.c.delivery_id).where(*same)
+    return _Among(attempts.c.delivery_id, ids.scalar_subquery())
 
 
 class _Among(FunctionElement[bool]):
     """
     Whether a column is among what a query finds, which is looked up first.
 
-    Joined as `IN` says it, PostgreSQL may walk the whole log in the order of the page.
+    Joined as `IN` says it, PostgreSQL may walk the whole log in the order of the page; so
+    it does where the query depends on the rows of the log.
     """
 
     type = sa.Boolean()

@@ -112,6 +112,7 @@ async def test_each_filter_of_attempts_is_answered_by_an_index(large: AsyncEngin
             plans = await recorded.plans()
         assert page.rows, name
         assert all(ATTEMPTS.get(name, "ndex") in plan for plan in plans), f"{name}: {plans}"
+        assert not any("Seq Scan" in plan or "SubPlan" in plan for plan in plans), plans
 
 
 async def test_each_filter_of_deliveries_is_answered_by_an_index(large: AsyncEngine) -> None:

@@ -18,12 +18,14 @@ from dispatch_service.schema import attempts, deliveries
 from shipedge.webhooks.rpc.errors import InvalidArgument
 from shipedge.webhooks.runtime.keyring import KeyRing
 
+OWNER = "accounts/100"
+
 
 def said(source: str) -> str:
     """
     Say a filter of attempts in SQL.
     """
-    found = conditions(attempts, parse_attempt_filter(source), "start_time", str.encode)
+    found = conditions(attempts, OWNER, parse_attempt_filter(source), "start_time", str.encode)
     return " AND ".join(str(sa.and_(it).compile(dialect=sqlite.dialect())) for it in found)
 
 
@@ -75,7 +77,7 @@ def test_deliveries_have_states() -> None:
     The states of deliveries can be listed by name.
     """
     (found, _) = conditions(
-        deliveries, parse_delivery_filter("state = FAILED"), "create_time", str.encode
+        deliveries, OWNER, parse_delivery_filter("state = FAILED"), "create_time", str.encode
     )
 
     assert "deliveries.state" in str(found.compile(dialect=sqlite.dialect()))

@@ -188,7 +188,12 @@ def _postgresql(url: URL, application_name: str) -> AsyncEngine:
         pool_timeout=10,
         connect_args={
             "timeout": 10,
-            "server_settings": {"application_name": application_name, "timezone": "UTC"},
+            "server_settings": {
+                "application_name": application_name,
+                "timezone": "UTC",
+                # To compile a query takes longer than any of ours may run.
+                "jit": "off",
+            },
         },
     )
 
