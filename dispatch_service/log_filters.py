@@ -136,7 +136,7 @@ def _narrowed(
         yield sa.literal_column(f"attempts.duration_us >= {SLOW_US}", sa.Boolean())
 
 
-def _of_account(table: sa.Table, comparison: Comparison) -> Iterator[sa.ColumnElement[bool]]:
+def _of_account(table: sa.FromClause, comparison: Comparison) -> Iterator[sa.ColumnElement[bool]]:
     account = str(comparison.value).removeprefix("accounts/").partition("/events/")[0]
     if account.isdecimal():
         yield table.c.account == int(account)
