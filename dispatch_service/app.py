@@ -46,7 +46,12 @@ from shipedge.webhooks.runtime.database import (
 from shipedge.webhooks.runtime.key_rotation import check_keys
 from shipedge.webhooks.runtime.migrations import migrate
 from shipedge.webhooks.runtime.operators import operators_listeners
-from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
+from shipedge.webhooks.runtime.process import (
+    first_ended,
+    only_process,
+    spare_the_collector,
+    stop_signal,
+)
 
 SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
@@ -199,6 +204,7 @@ async def _serve(
         asyncio.create_task(runner.run()),
         asyncio.create_task(health.run()),
     ]
+    spare_the_collector()
     await grpc_server.start()
     await first_ended(stopped, *flowing, *serving)
     await health.drain()

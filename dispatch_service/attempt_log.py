@@ -8,6 +8,7 @@ from datetime import datetime
 
 import msgspec
 
+from dispatch_service.credentials import Header
 from dispatch_service.outcomes import Outcome
 from dispatch_service.queue import AttemptRecord, Claimed
 from dispatch_service.sealing import Sealer
@@ -22,7 +23,7 @@ class KeptExchange(msgspec.Struct, frozen=True, array_like=True):
     Secrets in the request's headers are masked before they come here.
     """
 
-    request_headers: tuple[tuple[str, str], ...]
+    request_headers: tuple[Header, ...]
     response_headers: tuple[tuple[str, str], ...]
     response_body: bytes
     body_truncated: bool
@@ -40,7 +41,7 @@ def exchange_place(owner: str, delivery_id: str, number: int) -> Place:
 
 
 def seal_exchange(
-    claimed: Claimed, request_headers: tuple[tuple[str, str], ...], outcome: Outcome, sealer: Sealer
+    claimed: Claimed, request_headers: tuple[Header, ...], outcome: Outcome, sealer: Sealer
 ) -> bytes:
     """
     Seal what is kept of the request and the response of an attempt.

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 import structlog
 
+from dispatch_service.confidential import Confidential
 from dispatch_service.failpoints import reach
 from dispatch_service.payloads import render
 from dispatch_service.queue import NewBody
@@ -29,13 +29,12 @@ An event type and a payload version.
 Render = Callable[[event_pb2.Event, str, str], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Bodies:
+class Bodies(Confidential, frozen=True, gc=False):
     """
     What was rendered of an event, and which owners want which of it.
     """
 
-    rendered: dict[Contract, bytes | None] = field(repr=False)
+    rendered: dict[Contract, bytes | None]
     wanted: frozenset[tuple[str, str, str]]
 
     def of(self, event_type: str, payload_version: str) -> bytes:
@@ -72,9 +71,14 @@ def render_bodies(
 
     A renderer that raises fails its own deliveries only, never the publish.
     """
-    wanted = frozenset((it.owner, it.event_type, it.payload_version) for it in subscriptions)
-    contracts = {(event_type, version) for _, event_type, version in wanted}
-    return Bodies({it: _rendered(event, it, renderer) for it in contracts}, wanted)
+    rendered: dict[Contract, bytes | None] = {}
+    wanted = set()
+    for it in subscriptions:
+        contract = (it.event_type, it.payload_version)
+        wanted.add((it.owner, *contract))
+        if contract not in rendered:
+            rendered[contract] = _rendered(event, contract, renderer)
+    return Bodies(rendered, frozenset(wanted))
 
 
 def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> bytes | None:

@@ -124,8 +124,8 @@ def failure_kind(kind: str | None) -> delivery_pb2.FailureKind.ValueType:
 
 
 def _show_exchange(message: attempt_pb2.Attempt, kept: KeptExchange) -> None:
-    for name, value in kept.request_headers:
-        message.request.headers.add(name=name, value=value)
+    for sent, sent_value in kept.request_headers:
+        message.request.headers.add(name=sent.decode(), value=sent_value.decode())
     for name, value in kept.response_headers:
         message.response.headers.add(name=name, value=value)
     message.response.body = kept.response_body

@@ -6,10 +6,12 @@ certificate, and a second try with a fresh token where the first was refused.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from dispatch_service import outbound, outcomes
+from dispatch_service.confidential import Confidential
 from dispatch_service.credentials import (
     ClientCredentials,
     CompiledCredential,
@@ -27,18 +29,16 @@ from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 UNAUTHORIZED = 401
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """
     What became of a request, and its headers as the log may show them.
     """
 
     outcome: Outcome
-    shown_headers: tuple[tuple[str, str], ...] = ()
+    shown_headers: tuple[Header, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Parcel:
+class _Parcel(Confidential, frozen=True, gc=False):
     """
     What is sent to whom by when; *end* is on the monotonic clock.
     """

@@ -5,9 +5,11 @@ no clock: delays are returned, the database adds them to its own now.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
+
+import msgspec
 
 from dispatch_service.outcomes import FailureKind, Outcome
 
@@ -79,8 +81,7 @@ waits for no real event of the same resource.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Transition:
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """
     What a settled delivery becomes. Built only by the functions below.
 
@@ -154,6 +155,7 @@ def jittered(delay: timedelta, chance: float) -> timedelta:
     return delay * (1 + JITTER * (2 * chance - 1))
 
 
+@lru_cache(maxsize=4096)
 def lifetime(schedule: tuple[timedelta, ...]) -> timedelta:
     """
     Return how long after its acceptance a delivery is given up at the latest.

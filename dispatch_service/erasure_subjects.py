@@ -5,9 +5,10 @@ Whom an event is about, as far as erasing has to find it. No I/O, no clock.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from shipedge.webhooks.events.v1 import event_pb2, order_pb2, return_order_pb2
+import msgspec
+
+from shipedge.webhooks.events.v1 import event_pb2
 
 PURPOSE = "customer e-mail"
 """
@@ -15,8 +16,7 @@ What the hash of an e-mail address is keyed for: no other hash equals it.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """
     The order that an event is about and the customer's e-mail address, where it has them.
     """
@@ -30,12 +30,12 @@ def subject_of(event: event_pb2.Event) -> Subject:
     Find whom an event is about. A return is about the order that it comes from.
     """
     payload = getattr(event, event.WhichOneof("payload") or "", None)
-    found = getattr(payload, "order", None) or getattr(payload, "return_order", None)
-    match found:
-        case order_pb2.Order():
-            return Subject(found.id, found.customer.email)
-        case return_order_pb2.ReturnOrder():
-            return Subject(found.original_order.id or None, found.customer.email)
+    order = getattr(payload, "order", None)
+    if order is not None:
+        return Subject(order.id, order.customer.email)
+    returned = getattr(payload, "return_order", None)
+    if returned is not None:
+        return Subject(returned.original_order.id or None, returned.customer.email)
     return Subject()
 
 

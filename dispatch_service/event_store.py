@@ -7,14 +7,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from dispatch_service.deliveries import State
 from dispatch_service.erasure_subjects import email_hash, subject_of
-from dispatch_service.queue import Claimed, NewDelivery, NewEvent
+from dispatch_service.queue import Claimed, NewBody, NewDelivery, NewEvent
 from dispatch_service.routing import Facts
 from dispatch_service.schema import deliveries, events
 from dispatch_service.sealing import DayKeys, Sealer
@@ -24,6 +24,9 @@ from shipedge.webhooks.runtime.keyring import Place
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def content_hash(event: event_pb2.Event) -> bytes:
@@ -37,7 +40,8 @@ def occurred_at(event: event_pb2.Event) -> datetime:
     """
     Return when an event happened, to the microsecond.
     """
-    return event.occurred_at.ToDatetime(tzinfo=UTC)
+    at = event.occurred_at
+    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
 
 
 def event_place(account: int, event_id: str) -> Place:
@@ -47,9 +51,17 @@ def event_place(account: int, event_id: str) -> Place:
     return Place("events", (str(account), event_id), "sealed_payload")
 
 
-def new_event(event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: bool) -> NewEvent:
+def new_event(
+    event: event_pb2.Event,
+    facts: Facts,
+    sealer: Sealer,
+    *,
+    matched: bool,
+    bodies: Sequence[NewBody] = (),
+    deliveries: Sequence[NewDelivery] = (),
+) -> NewEvent:
     """
-    Seal an event that passed the checks for its row, without deliveries yet.
+    Seal an event that passed the checks for its row, with what follows from it.
     """
     content = event.SerializeToString(deterministic=True)
     subject = subject_of(event)
@@ -63,6 +75,8 @@ def new_event(event: event_pb2.Event, facts: Facts, sealer: Sealer, *, matched: 
         occurred_at=occurred_at(event),
         matched=matched,
         warehouses=tuple(dict.fromkeys(event.warehouses)),
+        bodies=bodies,
+        deliveries=deliveries,
         order_id=subject.order_id,
         email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
         sealed_payload=sealer.seal(content, event_place(event.account_id, event.event_id)),

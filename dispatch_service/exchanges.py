@@ -4,20 +4,29 @@ A request to a customer's endpoint, as a value and as bytes, and its failure. No
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 
+from dispatch_service.confidential import Confidential
 from dispatch_service.outcomes import NO_TIMINGS, FailureKind, Timings
 from shipedge.webhooks.rules.urls import Url
 
 DEADLINE_SECONDS = 10.0
 
-_HEAD = re.compile(
-    rb"[A-Z]+ /[\x21-\x7e]* HTTP/1\.1\r\n"
-    rb"Host: [\x21-\x7e]+\r\n"
-    rb"Content-Length: [0-9]+\r\n"
-    rb"(?:(?!(?i:host|content-length|transfer-encoding|connection|upgrade|expect|te|trailer):)"
-    rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+: [\t\x20-\x7e]*\r\n)*"
-    rb"\r\n"
+_START = re.compile(r"[A-Z]+ /[\x21-\x7e]* HTTP/1\.1\r\nHost: [\x21-\x7e]+\r\n")
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_FRAMING = frozenset(
+    {
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"upgrade",
+        b"expect",
+        b"te",
+        b"trailer",
+    }
 )
+_TEXT = bytes([0x09, *range(0x20, 0x7F)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +42,7 @@ class ClientIdentity:
     key_pem: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutboundRequest:
+class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     """
     A request that is ready to leave. `Host` and the framing headers are set by the transport.
 
@@ -43,8 +51,8 @@ class OutboundRequest:
 
     owner: str
     url: Url
-    headers: tuple[tuple[bytes, bytes], ...] = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    body: bytes = b""
     method: str = "POST"
     identity: ClientIdentity | None = None
     deadline_seconds: float = DEADLINE_SECONDS
@@ -74,11 +82,18 @@ def wire_form(request: OutboundRequest) -> bytes:
     frames the message. The rules on URLs and headers leave no such request; this is the second
     lock on that door.
     """
-    url = request.url
-    lines = b"".join([b"%b: %b\r\n" % pair for pair in request.headers])
-    start = f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n".encode()
-    head = b"%bContent-Length: %d\r\n%b\r\n" % (start, len(request.body), lines)
-    # The count tells a header that smuggles in a well-formed line of its own.
-    if head.count(b"\r\n") != len(request.headers) + 4 or not _HEAD.fullmatch(head):
+    url, headers = request.url, request.headers
+    start = f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n"
+    lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
+    head = b"%bContent-Length: %d\r\n%b\r\n" % (start.encode(), len(request.body), lines)
+    ends = len(headers) + 4
+    # What is no text must be the ends of the lines, and of those as many as were written.
+    whole = head.count(b"\r\n") == ends and len(head.translate(None, _TEXT)) == 2 * ends
+    if not (whole and _START.fullmatch(start) and all(_may_be_set(name) for name, _ in headers)):
         raise ExchangeFailedError(FailureKind.INTERNAL, "the request cannot be written")
     return head + request.body
+
+
+@lru_cache(maxsize=4096)
+def _may_be_set(name: bytes) -> bool:
+    return _NAME.fullmatch(name) is not None and name.lower() not in _FRAMING

@@ -4,7 +4,7 @@ Ids that are made here: UUIDv7, so that rows made together lie together.
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 
 _VERSION = 0x7 << 76
@@ -30,7 +30,8 @@ def new_id() -> str:
     """
     millis, nanos = divmod(time.time_ns(), _NANOS_PER_MILLI)
     fraction = (nanos << 12) // _NANOS_PER_MILLI
-    return f"{_uuid7(millis, fraction, secrets.randbits(_RANDOM_BITS)):032x}"
+    noise = random.getrandbits(_RANDOM_BITS)  # reseeded in a forked process; ids are no secrets
+    return f"{_uuid7(millis, fraction, noise):032x}"
 
 
 def _uuid7(millis: int, fraction: int, noise: int) -> int:

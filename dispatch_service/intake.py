@@ -19,6 +19,7 @@ from dispatch_service.queue import Receipt
 from dispatch_service.sealing import DayKeys, Sealer
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.uncut import uncut
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -96,7 +97,7 @@ class Intake:
         try:
             receipt = await answer
             if not receipt.fresh and receipt.sha256 != content_hash(event):
-                await self._compare(event)
+                await uncut(self._compare(event))
         except Exception as error:  # noqa: BLE001 - each event is answered by itself
             return error
         return receipt

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from dispatch_service.confidential import Confidential
 from dispatch_service.deliveries import Trigger
 from dispatch_service.queue import Claimed
 
@@ -43,8 +44,7 @@ _SMOOTHING = 0.2
 _FIRST = frozenset({Trigger.EVENT, Trigger.TEST})
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(Confidential, frozen=True, gc=False):
     """
     A leased delivery with its payload. *lease_end* is on the monotonic clock.
 
@@ -52,7 +52,7 @@ class Ready:
     """
 
     claimed: Claimed
-    body: bytes | None = field(repr=False)
+    body: bytes | None
     lease_end: float
 
     @property

@@ -41,6 +41,6 @@ async def render(
     for key, body in rendered.stored():
         made = new_body(event, key, body, sealer)
         values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
-        values |= {name: getattr(made, name) for name in made.__slots__}
+        values |= {name: getattr(made, name) for name in made.__struct_fields__}
         await db.execute(sa.insert(bodies).values(values))
     return rendered.size(row.event_type, row.payload_version) is not None

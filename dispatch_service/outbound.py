@@ -5,10 +5,11 @@ bytes. No I/O; `now` is passed in for the signature.
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hmac
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 
 from dispatch_service.credentials import Header
 from dispatch_service.exchanges import ClientIdentity, OutboundRequest
@@ -17,7 +18,7 @@ from dispatch_service.queue import Claimed
 from dispatch_service.subscriptions import SigningKey, Subscription
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
-MASK = "***"
+MASK = b"***"
 """
 What the log shows of the value of a custom header.
 """
@@ -27,6 +28,8 @@ _CONSTANT = (
     (b"User-Agent", b"ShipEdge-Webhooks/1.0"),
     (b"Accept-Encoding", b"identity"),
 )
+
+_SECONDS = len("2024-01-15T10:30:00")
 
 
 def webhook_id(claimed: Claimed) -> str:
@@ -56,7 +59,8 @@ def build(
     if subscription.url is None:
         raise ValueError(subscription.url_problem)
     timestamp = int(now.timestamp())
-    signature = sign(subscription.keys, webhook_id(claimed), timestamp, body, now)
+    message_id = webhook_id(claimed).encode()
+    signature = sign(subscription.keys, message_id, timestamp, body, now)
     return OutboundRequest(
         owner=claimed.owner,
         url=subscription.url,
@@ -64,8 +68,8 @@ def build(
             *_custom(subscription, authentication),
             *authentication,
             *_CONSTANT,
-            *_described(claimed),
-            (b"webhook-id", webhook_id(claimed).encode()),
+            *_described(claimed, message_id),
+            (b"webhook-id", message_id),
             (b"webhook-timestamp", b"%d" % timestamp),
             (b"webhook-signature", signature),
         ),
@@ -76,7 +80,7 @@ def build(
 
 
 def sign(
-    keys: Iterable[SigningKey], message_id: str, timestamp: int, body: bytes, now: datetime
+    keys: Sequence[SigningKey], message_id: bytes, timestamp: int, body: bytes, now: datetime
 ) -> bytes:
     """
     Sign `id.timestamp.body` with every key that is live at *now*.
@@ -85,53 +89,60 @@ def sign(
     key, separated by spaces; behind them `v1a,` and the base64 of ed25519 for
     those that have such a key.
     """
-    signed = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    signed = b"%b.%d.%b" % (message_id, timestamp, body)
     live = [it for it in keys if it.expire_time is None or now < it.expire_time]
-    return b" ".join(
-        (
-            *(b"v1," + base64.b64encode(hmac.digest(it.key, signed, "sha256")) for it in live),
-            *(
-                b"v1a," + base64.b64encode(it.private_key.sign(signed))
-                for it in live
-                if it.private_key is not None
-            ),
-        )
-    )
+    signatures = [b"v1," + _base64(hmac.digest(it.key, signed, "sha256")) for it in live]
+    signatures += [
+        b"v1a," + _base64(it.private_key.sign(signed)) for it in live if it.private_key is not None
+    ]
+    return b" ".join(signatures)
+
+
+def _base64(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False)
 
 
 def shown_headers(
     request: OutboundRequest, subscription: Subscription, authentication: Sequence[Header] = ()
-) -> tuple[tuple[str, str], ...]:
+) -> tuple[Header, ...]:
     """
     Return the headers of a request as the log may show them: what was configured is masked.
     """
-    secret = {name.lower() for name, _ in subscription.headers} | _lowered(authentication)
+    if not subscription.headers and not authentication:
+        return request.headers
+    secret = {name.lower().encode() for name, _ in subscription.headers} | _lowered(authentication)
     return tuple(
-        (name.decode(), MASK if name.decode().lower() in secret else value.decode())
-        for name, value in request.headers
+        (name, MASK if name.lower() in secret else value) for name, value in request.headers
     )
 
 
-def _custom(subscription: Subscription, authentication: Sequence[Header]) -> Iterable[Header]:
+def _custom(subscription: Subscription, authentication: Sequence[Header]) -> Sequence[Header]:
+    if not subscription.headers:
+        return ()
     taken = _lowered(authentication)
     return tuple(
         (name.encode(), value.encode())
         for name, value in subscription.headers
-        if name.lower() not in taken
+        if name.lower().encode() not in taken
     )
 
 
-def _lowered(headers: Sequence[Header]) -> set[str]:
-    return {name.decode().lower() for name, _ in headers}
+def _lowered(headers: Sequence[Header]) -> set[bytes]:
+    return {name.lower() for name, _ in headers}
 
 
-def _described(claimed: Claimed) -> tuple[tuple[bytes, bytes], ...]:
-    topic = CATALOGUE.wire_name(claimed.event_type, claimed.payload_version)
-    occurred_at = claimed.occurred_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+@lru_cache(maxsize=1024)
+def _topic(event_type: str, payload_version: str) -> bytes:
+    return CATALOGUE.wire_name(event_type, payload_version).encode()
+
+
+def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
+    # The instants of deliveries are in UTC, so their offset is the same six characters.
+    occurred_at = claimed.occurred_at.isoformat(timespec="seconds")[:_SECONDS] + "Z"
     described = (
-        (b"X-Shipedge-Topic", topic.encode()),
+        (b"X-Shipedge-Topic", _topic(claimed.event_type, claimed.payload_version)),
         (b"X-Shipedge-Event-Id", claimed.event_id.encode()),
-        (b"X-Shipedge-Delivery-Id", webhook_id(claimed).encode()),
+        (b"X-Shipedge-Delivery-Id", message_id),
         (b"X-Shipedge-Attempt", b"%d" % claimed.number),
         (b"X-Shipedge-Account-Id", b"%d" % claimed.account),
         (b"X-Shipedge-Occurred-At", occurred_at.encode()),

@@ -6,10 +6,11 @@ Nothing here names an internal address, a secret or an exception: an outcome is 
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+
+import msgspec
 
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_KEPT_HEADERS = 50
@@ -46,8 +47,7 @@ class FailureKind(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timings:
+class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     How long the steps of an attempt took, in microseconds; None for a step that did not happen.
 
@@ -65,8 +65,7 @@ class Timings:
 NO_TIMINGS = Timings()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Exchange:
+class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What a receiver answered, unjudged: its status, and as much else as came and was wanted.
 
@@ -81,8 +80,7 @@ class Exchange:
     remote_address: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What one attempt came to. Built only by the functions below.
     """

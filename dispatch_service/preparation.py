@@ -6,7 +6,9 @@ payloads, the deliveries. No I/O, no clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from dispatch_service.bodies import Bodies, new_body, render_bodies
 from dispatch_service.deliveries import Trigger, lifetime
@@ -14,7 +16,7 @@ from dispatch_service.event_store import handed_over, new_event
 from dispatch_service.ids import new_id
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent
-from dispatch_service.routing import match, read_facts
+from dispatch_service.routing import Facts, Routed, match, read_facts
 from dispatch_service.sample_events import resource_of_test
 from dispatch_service.sealing import Sealer
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
@@ -34,8 +36,7 @@ def nowhere(_owner: str, _subscription: str, _endpoint: str, _size: int) -> bool
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """
     An event with all that follows from it, ready to be committed.
 
@@ -48,8 +49,7 @@ class Prepared:
     suppressed: Sequence[Subscription] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """
     Why deliveries are made.
     """
@@ -74,9 +74,7 @@ class Preparer:
         """
         facts = read_facts(event)
         routed = match(facts, self._subscriptions)
-        stored = new_event(event, facts, sealer, matched=True)
-        prepared = self._follow(event, stored, routed.subscriptions, sealer, Cause(), reserve)
-        return replace(prepared, suppressed=routed.suppressed)
+        return self._follow(event, facts, routed, sealer, Cause(), reserve)
 
     def prepare_test(
         self,
@@ -90,33 +88,33 @@ class Preparer:
         Prepare a sample with one delivery, to *subscription*, whatever its filter says.
         """
         facts = replace(read_facts(event), resource=resource_of_test(event))
-        stored = new_event(event, facts, sealer, matched=True)
         cause = Cause(Trigger.TEST, requested_by)
-        return self._follow(event, stored, [subscription], sealer, cause, reserve)
+        return self._follow(event, facts, Routed((subscription,)), sealer, cause, reserve)
 
     def _follow(
         self,
         event: event_pb2.Event,
-        stored: NewEvent,
-        subscriptions: Sequence[Subscription],
+        facts: Facts,
+        routed: Routed,
         sealer: Sealer,
         cause: Cause,
         reserve: Reserve,
     ) -> Prepared:
-        bodies = render_bodies(event, subscriptions)
-        deliveries = [self._delivery(it, bodies, cause, reserve) for it in subscriptions]
-        return Prepared(
-            replace(
-                stored,
-                bodies=[new_body(event, key, body, sealer) for key, body in bodies.stored()],
-                deliveries=deliveries,
-            ),
-            [
-                (handed_over(stored, it), bodies.of(it.event_type, it.payload_version))
-                for it in deliveries
-                if it.leased
-            ],
+        bodies = render_bodies(event, routed.subscriptions)
+        stored = new_event(
+            event,
+            facts,
+            sealer,
+            matched=True,
+            bodies=[new_body(event, key, body, sealer) for key, body in bodies.stored()],
+            deliveries=[self._delivery(it, bodies, cause, reserve) for it in routed.subscriptions],
         )
+        handover = [
+            (handed_over(stored, it), bodies.of(it.event_type, it.payload_version))
+            for it in stored.deliveries
+            if it.leased
+        ]
+        return Prepared(stored, handover, routed.suppressed)
 
     def _delivery(
         self, subscription: Subscription, bodies: Bodies, cause: Cause, reserve: Reserve

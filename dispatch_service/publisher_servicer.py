@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.errors import BatchInvalid, StoreUnavailable
@@ -31,6 +32,8 @@ MOST_BATCHES = 16
 How many batches of one stream may be under way; the stream is read no faster.
 """
 
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _Answer = publisher_service_pb2.StreamEventsResponse | Exception | None
 
@@ -132,5 +135,8 @@ def _result(
         return publisher_service_pb2.PublishResult(error=status_of(outcome))
     result = publisher_service_pb2.PublishResult()
     result.accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
-    result.accepted.accept_time.FromDatetime(outcome.accept_time)
+    since = outcome.accept_time - _EPOCH
+    accepted_at = result.accepted.accept_time
+    accepted_at.seconds = since.days * 86_400 + since.seconds
+    accepted_at.nanos = since.microseconds * 1000
     return result

@@ -6,9 +6,11 @@ implementations (PostgreSQL and SQLite) both do. The statements are theirs.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from dispatch_service.deliveries import TEST_RESOURCES, State, Transition, Trigger
 
@@ -26,8 +28,7 @@ An owner and an endpoint of it, `https://example.com:443`.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewBody:
+class NewBody(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A payload to be stored: *sealed_body* is what lies in the database.
     """
@@ -35,13 +36,12 @@ class NewBody:
     owner: str
     event_type: str
     payload_version: str
-    sealed_body: bytes = field(repr=False)
+    sealed_body: bytes
     sha256: bytes
     body_bytes: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewDelivery:
+class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A delivery to be stored. One that is *leased* counts its first attempt as begun.
 
@@ -66,8 +66,7 @@ class NewDelivery:
     failure_kind: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewEvent:
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     An event to be stored with all that follows from it.
     """
@@ -80,7 +79,7 @@ class NewEvent:
     sequence: int
     occurred_at: datetime
     matched: bool
-    sealed_payload: bytes = field(repr=False)
+    sealed_payload: bytes
     warehouses: Sequence[str] = ()
     order_id: int | None = None
     email_hash: bytes | None = None
@@ -95,8 +94,7 @@ class NewEvent:
         return (self.account, self.event_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """
     What the store knows of an event id: *fresh* where it was stored just now.
 
@@ -120,8 +118,7 @@ class Lease:
     duration: timedelta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A delivery that this process alone may attempt until its lease ends.
 
@@ -151,7 +148,7 @@ class Claimed:
     occurred_at: datetime
     expired: bool
     cancelled: bool = False
-    sealed_body: bytes | None = field(repr=False)
+    sealed_body: bytes | None
 
     @property
     def endpoint_key(self) -> EndpointKey:
@@ -175,8 +172,7 @@ class Claimed:
         return self.resource.startswith(TEST_RESOURCES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AttemptRecord:
+class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What the log keeps of an attempt; times of phases in microseconds.
     """
@@ -196,11 +192,10 @@ class AttemptRecord:
     connect_us: int | None
     tls_us: int | None
     first_byte_us: int | None
-    sealed_exchange: bytes | None = field(repr=False)
+    sealed_exchange: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """
     The end of a lease: what the delivery becomes, and the attempt, if one was made.
     """
@@ -211,8 +206,7 @@ class Settlement:
     response_code: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(msgspec.Struct, frozen=True, gc=False):
     """
     A lease that is let go without an attempt; due again after *delay*, or for None
     when its time is up: it is parked.

@@ -6,9 +6,11 @@ contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Protocol
+
+import msgspec
 
 from dispatch_service.owner_settings import OwnerSettings
 from dispatch_service.payloads.orders import first_shipment, shown_shipping_method
@@ -23,13 +25,13 @@ from shipedge.webhooks.events.v1.catalogue_pb2 import (
     FILTER_KIND_STATUSES,
     FILTER_KIND_STORE_IDS,
 )
-from shipedge.webhooks.rpc.catalogue import CATALOGUE, Conditions, EventType
+from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What routing needs to know of an event.
+    What routing needs to know of an event. What only filters compare is read off the
+    *payload* when one does.
 
     *owners* are the account and then the warehouses that it happened in.
     """
@@ -38,11 +40,54 @@ class Facts:
     owners: tuple[str, ...]
     resource: str
     event_types: tuple[EventType, ...]
-    status: str
-    shipping_method: str
-    store_id: int
-    order_type: str
-    skus: frozenset[str]
+    payload: Any
+
+    @property
+    def status(self) -> str:
+        """
+        The status that an order changed to.
+        """
+        status, label = getattr(self.payload, "to_status", 0), getattr(self.payload, "to_label", "")
+        return folded(shown(ORDER_STATUSES, status, label) or "")
+
+    @property
+    def shipping_method(self) -> str:
+        """
+        The shipping method of the order.
+        """
+        order = self._order
+        if order is None:
+            return ""
+        return folded(shown_shipping_method(order, first_shipment(order)) or "")
+
+    @property
+    def store_id(self) -> int:
+        """
+        The number of the order's store, 0 without one.
+        """
+        return 0 if self._order is None else self._order.store.id
+
+    @property
+    def order_type(self) -> str:
+        """
+        The type of the order.
+        """
+        return "" if self._order is None else folded(self._order.type)
+
+    @property
+    def skus(self) -> frozenset[str]:
+        """
+        What the event is about, of an order all that was ordered.
+        """
+        if self.domain_event == "order_status_changed":
+            return frozenset(item.sku for item in self.payload.order.items)
+        if self.domain_event == "order_items_status_changed":
+            return frozenset(item.sku for item in self.payload.items)
+        return frozenset()
+
+    @property
+    def _order(self) -> order_pb2.Order | None:
+        return getattr(self.payload, "order", None)
 
 
 class Subscriptions(Protocol):
@@ -59,27 +104,17 @@ def read_facts(event: event_pb2.Event) -> Facts:
     """
     Gather what routing needs of an event that has passed the checks.
     """
-    field = event.WhichOneof("payload") or ""
-    payload = getattr(event, field)
-    order = getattr(payload, "order", None)
+    name = event.WhichOneof("payload") or ""
+    payload = getattr(event, name)
     return Facts(
-        domain_event=field,
+        domain_event=name,
         owners=(
             f"accounts/{event.account_id}",
             *(f"warehouses/{warehouse}" for warehouse in dict.fromkeys(event.warehouses)),
         ),
-        resource=resource_of(field, payload),
-        event_types=tuple(_raised(field, event, payload)),
-        status=folded(
-            shown(
-                ORDER_STATUSES, getattr(payload, "to_status", 0), getattr(payload, "to_label", "")
-            )
-            or ""
-        ),
-        shipping_method=_shipping_method(order),
-        store_id=order.store.id if order is not None else 0,
-        order_type=folded(order.type) if order is not None else "",
-        skus=_skus(field, payload),
+        resource=resource_of(name, payload),
+        event_types=_raised(name, event, payload),
+        payload=payload,
     )
 
 
@@ -116,20 +151,28 @@ _RESOURCES: Mapping[str, Callable[[Any], str]] = {
 }
 
 
-def _raised(field: str, event: event_pb2.Event, payload: Any) -> Iterator[EventType]:
-    if field == "order_status_changed" and _status_stays(payload):
-        return
-    for event_type, conditions in CATALOGUE.raised_by(field):
-        if _holds(conditions, event, payload):
-            yield event_type
+def _raised(name: str, event: event_pb2.Event, payload: Any) -> tuple[EventType, ...]:
+    if name == "order_status_changed" and _status_stays(payload):
+        return ()
+    asked = _ASKED[name]
+    return _raised_by(name, tuple(_CONDITIONS[it](event, payload) for it in asked))
+
+
+@lru_cache(maxsize=4096)
+def _raised_by(name: str, values: tuple[int, ...]) -> tuple[EventType, ...]:
+    """
+    Choose the event types by the values that their conditions ask for, of which there are few.
+    """
+    known = dict(zip(_ASKED[name], values, strict=True))
+    return tuple(
+        event_type
+        for event_type, conditions in CATALOGUE.raised_by(name)
+        if all(known[it] == value for it, value in conditions)
+    )
 
 
 def _status_stays(payload: Any) -> bool:
-    return (payload.from_status, payload.from_label) == (payload.to_status, payload.to_label)
-
-
-def _holds(conditions: Conditions, event: event_pb2.Event, payload: Any) -> bool:
-    return all(_CONDITIONS[name](event, payload) == value for name, value in conditions)
+    return bool(payload.from_status == payload.to_status and payload.from_label == payload.to_label)
 
 
 _CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
@@ -143,28 +186,26 @@ _CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
 }
 
 
-def _shipping_method(order: order_pb2.Order | None) -> str:
-    if order is None:
-        return ""
-    return folded(shown_shipping_method(order, first_shipment(order)) or "")
+_ASKED: Mapping[str, tuple[str, ...]] = {
+    field.name: tuple(
+        dict.fromkeys(
+            name for _, conditions in CATALOGUE.raised_by(field.name) for name, _ in conditions
+        )
+    )
+    for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+}
+"""
+What the conditions of the event types ask for, by the field of `Event.payload`.
+"""
 
 
-def _skus(field: str, payload: Any) -> frozenset[str]:
-    if field == "order_status_changed":
-        return frozenset(item.sku for item in payload.order.items)
-    if field == "order_items_status_changed":
-        return frozenset(item.sku for item in payload.items)
-    return frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True, gc=False):
     """
     The subscriptions that get an event, and the Inactive ones that would.
     """
 
     subscriptions: tuple[Subscription, ...]
-    suppressed: tuple[Subscription, ...]
+    suppressed: tuple[Subscription, ...] = ()
 
 
 def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
@@ -178,12 +219,12 @@ def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
         subscription
         for owner in facts.owners
         for event_type in facts.event_types
-        if may_subscribe(owner, event_type, subscriptions.settings(owner))
         for subscription in subscriptions.wanting(owner, event_type.event_type)
-        if why_filtered(subscription, event_type, facts) is None
+        if may_subscribe(owner, event_type, subscriptions.settings(owner))
+        and why_filtered(subscription, event_type, facts) is None
     ]
     return Routed(
-        tuple(it for it in wanting if it.active), tuple(it for it in wanting if not it.active)
+        tuple([it for it in wanting if it.active]), tuple([it for it in wanting if not it.active])
     )
 
 

@@ -6,13 +6,14 @@ day, which the key ring wraps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.schema import day_keys
+from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import reading, writing
 from shipedge.webhooks.runtime.keyring import DataKey, KeyRing, Place
 
@@ -49,14 +50,24 @@ class DayKeys:
         self._ring = ring
         self._clock = clock
         self._keys: dict[int, DataKey] = {}
+        # Today's, and when it is no longer.
+        self._sealer: Sealer | None = None
+        self._until = datetime.max.replace(tzinfo=UTC)
 
     async def today(self) -> Sealer:
         """
         Return what seals values today. One database round trip a day.
         """
-        day = day_number(self._clock())
-        key = self._keys.get(day) or await self._made(day)
-        return Sealer(day, key, self.hashed)
+        now = self._clock()
+        if now < self._until and self._sealer is not None:
+            return self._sealer
+        day = day_number(now)
+        key = self._keys.get(day)
+        if key is None:
+            key = await uncut(self._made(day))
+        self._sealer = Sealer(day, key, self.hashed)
+        self._until = datetime.combine(_EPOCH, time.min, UTC) + timedelta(days=day + 1)
+        return self._sealer
 
     def newest(self) -> Sealer:
         """

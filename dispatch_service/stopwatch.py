@@ -58,18 +58,20 @@ class Stopwatch:
         Sum the attempt up, as it is ending now.
         """
         now = time.monotonic()
-        took = self._took
-        if self._phase is not None:
-            took = {**took, self._phase: _micros(now - self._entered_at)}
+        first_byte_us, total_us = self._since_start(first_byte_at), self._since_start(now)
+        if self._phase is None:
+            return Timings(first_byte_us=first_byte_us, total_us=total_us)
+        took = {**self._took, self._phase: _micros(now - self._entered_at)}
         return Timings(
             dns_us=took.get(Phase.DNS),
             connect_us=took.get(Phase.CONNECT),
             tls_us=took.get(Phase.TLS),
-            first_byte_us=None
-            if first_byte_at is None
-            else _micros(first_byte_at - self._started_at),
-            total_us=_micros(now - self._started_at),
+            first_byte_us=first_byte_us,
+            total_us=total_us,
         )
+
+    def _since_start(self, instant: float | None) -> int | None:
+        return None if instant is None else _micros(instant - self._started_at)
 
 
 def _micros(seconds: float) -> int:

@@ -215,7 +215,8 @@ class SubscriptionIndex:
         """
         Return the subscriptions of *owner* for *event_type*, Inactive ones too.
         """
-        return tuple(self._live.get((owner, event_type), {}).values())
+        live = self._live.get((owner, event_type))
+        return tuple(live.values()) if live else ()
 
     def of_owner(self, owner: str) -> Iterator[Subscription]:
         """

@@ -7,13 +7,13 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
 
 from dispatch_service import deliveries, outbound
 from dispatch_service.attempt_log import attempt_record, seal_exchange
+from dispatch_service.confidential import Confidential
 from dispatch_service.courier import Courier
 from dispatch_service.deliveries import Transition
 from dispatch_service.endpoints import Endpoints
@@ -34,8 +34,7 @@ What must be left of a lease beside the deadline when a request leaves.
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Confidential, frozen=True, gc=False):
     """
     The decision to send.
     """
@@ -129,7 +128,7 @@ class Worker:
         reach("attempt.after_response")
         outcome = sent.outcome
         self._endpoints.note(claimed.endpoint_key, outcome)
-        metrics.ATTEMPTS.labels(outcome.failure_kind or "success").inc()
+        metrics.count_attempt(outcome.failure_kind)
         transition = self._decide(claimed, subscription, outcome)
         sealer = await self._keys.today()
         record = attempt_record(

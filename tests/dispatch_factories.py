@@ -5,9 +5,10 @@ everything that a test does not care about.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+from msgspec.structs import replace
 
 from dispatch_service.event_store import handed_over
 from dispatch_service.ids import new_id

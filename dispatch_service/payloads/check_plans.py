@@ -5,13 +5,12 @@ A new field is checked by its type from its first day; the tables hold what
 the types do not say. Built once, at import.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeAlias
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
-from google.type.money_pb2 import Money
 
 from . import rules
 from .rules import Rule
@@ -113,7 +112,7 @@ def checks_of(message: Descriptor) -> Sequence[Check]:
             continue
         if field.message_type is not None:
             check = _list_check if field.is_repeated else _message_check
-            checks.append(check(field, field.message_type, required=field.name in required))
+            checks += check(field, field.message_type, required=field.name in required)
         elif field.is_repeated:
             continue
         elif field.enum_type is not None:
@@ -159,38 +158,33 @@ def _enum_check(field: FieldDescriptor, enum: EnumDescriptor, *, required: bool)
     return check
 
 
-def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Check:
-    name = field.name
-    inner = _value_check(field, kind)
-
-    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
-        if message.HasField(name):
-            return inner(getattr(message, name), currencies)
-        return [(name, "is required")] if required else _NONE
-
-    return check
-
-
-def _value_check(field: FieldDescriptor, kind: Descriptor) -> Check:
+def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Iterator[Check]:
     """
-    Make the check of the message in *field*; its paths begin with the field.
+    Make the check of a message in *field*, and of its absence; none where anything goes.
     """
-    name = field.name
+    absent = [(field.name, "is required")] if required else _NONE
     if kind.full_name == "google.type.Money":
-        return _money_check(name, _special(field) or rules.money)
-    if rule := _special(field) or _LEAVES.get(kind.full_name):
-        return lambda value, _: _NONE if (wrong := rule(value)) is None else [(name, wrong)]
-    checks = checks_of(kind)
+        yield _money_check(field.name, _special(field) or rules.money, absent)
+    elif rule := _special(field) or _LEAVES.get(kind.full_name):
+        yield _leaf_check(field.name, rule, absent)
+    elif (checks := checks_of(kind)) or required:
+        yield _part_check(field.name, checks, absent)
 
-    def check(value: Message, currencies: set[str]) -> Iterable[Fault]:
-        found = faults(value, checks, currencies)
-        return under(name, found) if found else _NONE
+
+def _leaf_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
+    def check(message: Message, _: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        return _NONE if (wrong := rule(getattr(message, name))) is None else [(name, wrong)]
 
     return check
 
 
-def _money_check(name: str, rule: Rule) -> Check:
-    def check(value: Money, currencies: set[str]) -> Iterable[Fault]:
+def _money_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
+    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        value = getattr(message, name)
         if (wrong := rule(value)) is not None:
             return [(name, wrong)]
         currencies.add(value.currency_code)
@@ -199,9 +193,23 @@ def _money_check(name: str, rule: Rule) -> Check:
     return check
 
 
-def _list_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Check:
+def _part_check(name: str, checks: Sequence[Check], absent: Sequence[Fault]) -> Check:
+    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        value = getattr(message, name)
+        # Not by way of `faults`: a call for each message of every event would be felt.
+        wrong = [fault for each in checks for fault in each(value, currencies)]
+        return under(name, wrong) if wrong else _NONE
+
+    return check
+
+
+def _list_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Iterator[Check]:
     name = field.name
     checks = checks_of(kind)
+    if not checks and not required:
+        return
 
     def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
         found: list[Fault] = []
@@ -211,4 +219,4 @@ def _list_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> 
                 found += under(f"{name}[{index}]", wrong)
         return found if values or not required else [(name, "is required")]
 
-    return check
+    yield check

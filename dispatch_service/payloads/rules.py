@@ -6,6 +6,7 @@ what is wrong with a value, or nothing.
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -98,29 +99,54 @@ def decimal(value: Decimal) -> str | None:
     Demand a finite decimal number; an empty one is not known.
     """
     text = value.value
-    return None if not text or _DECIMAL.fullmatch(text) else "must be a finite decimal number"
+    return None if not text or _is_decimal(text) else "must be a finite decimal number"
+
+
+@lru_cache(maxsize=4096)
+def _is_decimal(text: str) -> bool:
+    """
+    Judge a text; weights and measures repeat.
+    """
+    return _DECIMAL.fullmatch(text) is not None
 
 
 def signed_money(value: Money) -> str | None:
     """
     Demand an exact amount in a currency, which may be negative.
     """
-    units, nanos, currency = value.units, value.nanos, value.currency_code
-    if not _CURRENCY.fullmatch(currency):
-        return "currency_code must be three letters A-Z"
-    if not -_NANOS_PER_SECOND < nanos < _NANOS_PER_SECOND:
-        return "nanos must be within +-999,999,999"
-    if (units < 0 < nanos) or (nanos < 0 < units):
-        return "units and nanos must have the same sign"
-    if nanos and abs(nanos) % 10 ** (9 - minor_units(currency)):
-        return f"must not have more digits than {currency} has: {minor_units(currency)}"
-    return None
+    return _exact(value.units, value.nanos, value.currency_code)
 
 
 def money(value: Money) -> str | None:
     """
     Demand an exact amount in a currency, not a negative one.
     """
-    if value.units < 0 or value.nanos < 0:
+    units, nanos = value.units, value.nanos
+    if units < 0 or nanos < 0:
         return "must not be negative"
-    return signed_money(value)
+    return _exact(units, nanos, value.currency_code)
+
+
+def _exact(units: int, nanos: int, currency: str) -> str | None:
+    step = _smallest_nanos(currency)
+    if step is None:
+        return "currency_code must be three letters A-Z"
+    if not nanos:
+        return None
+    if not -_NANOS_PER_SECOND < nanos < _NANOS_PER_SECOND:
+        return "nanos must be within +-999,999,999"
+    if (units < 0 < nanos) or (nanos < 0 < units):
+        return "units and nanos must have the same sign"
+    if abs(nanos) % step:
+        return f"must not have more digits than {currency} has: {minor_units(currency)}"
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _smallest_nanos(currency: str) -> int | None:
+    """
+    Return the nanos of the smallest amount of *currency*, None for what cannot be one.
+    """
+    if not _CURRENCY.fullmatch(currency):
+        return None
+    return int(10 ** (9 - minor_units(currency)))

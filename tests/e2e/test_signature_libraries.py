@@ -43,7 +43,7 @@ def test_javascript(modules: Path, key: bytes) -> None:
     headers = {
         "webhook-id": "dlv_1",
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": sign(keys, "dlv_1", timestamp, BODY.encode(), now).decode(),
+        "webhook-signature": sign(keys, b"dlv_1", timestamp, BODY.encode(), now).decode(),
     }
     secret = f"whsec_{base64.b64encode(key).decode()}"
     done = subprocess.run(

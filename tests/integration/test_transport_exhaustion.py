@@ -3,11 +3,11 @@ Receivers that wear connections out: nothing is left behind, and nothing is mixe
 """
 
 import asyncio
-import dataclasses
 import socket
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dispatch_service.exchanges import ExchangeFailedError
 from dispatch_service.outcomes import FailureKind
@@ -82,7 +82,7 @@ async def test_answer_before_the_request_is_written() -> None:
         await asyncio.Event().wait()
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
-        large = dataclasses.replace(outbound(receiver), body=bytes(32 << 20))
+        large = replace(outbound(receiver), body=bytes(32 << 20))
         answer = await transport.exchange(large)
         assert transport.pool.idle_count == 0
 

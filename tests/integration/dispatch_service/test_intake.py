@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service import bodies as bodies_module
@@ -272,8 +273,8 @@ async def test_event_that_the_store_refuses_fails_alone(parts: Parts, store: Asy
     """
     sealer = await parts.keys.today()
     prepared = [parts.intake.prepare(shipped(f"e{n}"), sealer) for n in range(8)]
-    bad = prepared[5].event
-    object.__setattr__(bad, "domain_event", None)
+    bad = replace(prepared[5].event, domain_event=cast(str, None))
+    prepared[5] = replace(prepared[5], event=bad)
 
     answers = [parts.committer.submit(it) for it in prepared]
     settled = await asyncio.gather(*answers, return_exceptions=True)

@@ -189,7 +189,7 @@ def test_authentication_takes_the_place_of_a_configured_header() -> None:
     sent = [pair for pair in request.headers if pair[0].lower() in {b"x-api-key", b"x-other"}]
     assert sent == [(b"X-Other", b"kept"), (b"X-Api-Key", b"new")]
     shown = dict(shown_headers(request, configured, ((b"X-Api-Key", b"new"),)))
-    assert (shown["X-Api-Key"], shown["X-Other"]) == (MASK, MASK)
+    assert (shown[b"X-Api-Key"], shown[b"X-Other"]) == (MASK, MASK)
 
 
 def test_identity_changes_with_its_revision() -> None:

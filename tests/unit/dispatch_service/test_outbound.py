@@ -5,12 +5,12 @@ The request of an attempt.
 from __future__ import annotations
 
 import base64
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 import standardwebhooks.webhooks
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
 from standardwebhooks import Webhook
 
 from dispatch_service.outbound import MASK, build, shown_headers, sign
@@ -57,7 +57,8 @@ def test_signature_is_that_of_the_specification() -> None:
     key = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     body = b'{"test": 2432232314}'
 
-    signature = sign([SigningKey(key, None)], "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, NOW)
+    keys = [SigningKey(key, None)]
+    signature = sign(keys, b"msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, body, NOW)
 
     assert signature == b"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
@@ -150,8 +151,8 @@ def test_log_masks_what_was_configured() -> None:
 
     shown = dict(shown_headers(request, custom))
 
-    assert shown["Authorization"] == MASK
-    assert shown["X-Shipedge-Topic"] == "orders/shipped_v2"
+    assert shown[b"Authorization"] == MASK
+    assert shown[b"X-Shipedge-Topic"] == b"orders/shipped_v2"
     assert "secret" not in str(shown)
 
 

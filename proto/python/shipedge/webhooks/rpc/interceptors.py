@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from types import TracebackType
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -28,7 +28,15 @@ For unary calls that come without a deadline.
 
 _QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
+_BUSY = ("/shipedge.webhooks.dispatch.v1.PublisherService/",)
+"""
+Methods that are called for every event: what went well is logged for debugging only. They
+wait for the group commit and hold no connection of a database, so they may be cut off.
+"""
+
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 
 class CallTimedOut(RpcError):
@@ -79,6 +87,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._identify = identify
         self._authorise = authorise
         self._deadline_seconds = deadline_seconds
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     async def intercept_service(
         self,
@@ -90,17 +99,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """
         Wrap the handler of a method in one of the same kind.
         """
-        handler = await continuation(handler_call_details)
         method = handler_call_details.method
+        known = self._wrapped.get(method)
+        if known is not None:
+            return known
+        handler = await continuation(handler_call_details)
         if handler is None or method.startswith(_QUIET):
             return handler
-        metadata = {str(key): value for key, value in handler_call_details.invocation_metadata}
-        if handler.response_streaming:
-            return self._streaming(handler, method, metadata)
-        return self._unary(handler, method, metadata)
+        wrap = self._streaming if handler.response_streaming else self._unary
+        self._wrapped[method] = wrapped = wrap(handler, method)
+        return wrapped
 
     def _unary(
-        self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, Any]
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str
     ) -> grpc.RpcMethodHandler[Any, Any]:
         behaviour: Any = handler.stream_unary or handler.unary_unary
         build = (
@@ -109,19 +120,21 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             else grpc.unary_unary_rpc_method_handler
         )
 
+        whole = _as_it_is if method.startswith(_BUSY) else uncut
+
         async def serve(request: Any, context: Context) -> Any:
-            async with self._around(method, metadata, context):
+            async with _Call(self._identify, self._measure, method, context):
                 if not handler.request_streaming:
                     self._authorise(current_caller.get(), method, request)
                 if context.time_remaining() is not None:
-                    return await uncut(behaviour(request, context))
+                    return await whole(behaviour(request, context))
                 async with asyncio.timeout(self._deadline_seconds):
-                    return await uncut(behaviour(request, context))
+                    return await whole(behaviour(request, context))
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
 
     def _streaming(
-        self, handler: grpc.RpcMethodHandler[Any, Any], method: str, metadata: dict[str, Any]
+        self, handler: grpc.RpcMethodHandler[Any, Any], method: str
     ) -> grpc.RpcMethodHandler[Any, Any]:
         behaviour: Any = handler.stream_stream or handler.unary_stream
         build = (
@@ -131,7 +144,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with self._around(method, metadata, context):
+            async with _Call(self._identify, self._measure, method, context):
                 if handler.request_streaming:
                     request = self._each_authorised(method, request)
                 else:
@@ -149,36 +162,67 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._authorise(caller, method, request)
             yield request
 
-    @asynccontextmanager
-    async def _around(
-        self, method: str, metadata: dict[str, Any], context: Context
-    ) -> AsyncIterator[None]:
-        begun = time.monotonic()
-        caller = self._identify(metadata, context.auth_context())
-        code, reason = "OK", ""
+
+class _Call:
+    """
+    What happens before and after the work of a call.
+    """
+
+    __slots__ = ("_begun", "_caller", "_context", "_identify", "_measure", "_method")
+
+    def __init__(self, identify: Identify, measure: Measure, method: str, context: Context) -> None:
+        self._identify = identify
+        self._measure = measure
+        self._method = method
+        self._context = context
+        self._begun = time.monotonic()
+        self._caller: Caller | None = None
+
+    async def __aenter__(self) -> None:
+        context = self._context
         try:
-            current_caller.set(_known(caller))
-            yield
-        except asyncio.CancelledError:
-            code = "CANCELLED"
-            raise
-        except grpc.aio.AbortError:
-            code = "ABORTED_BY_HANDLER"
-            raise
+            metadata = {str(key): value for key, value in context.invocation_metadata() or ()}
+            self._caller = self._identify(metadata, context.auth_context())
+            current_caller.set(_known(self._caller))
         except Exception as error:  # noqa: BLE001 - every error becomes a status here
-            public = _as_rpc_error(error, method)
-            code, reason = public.code, public.reason
-            await context.abort_with_status(rpc_status.to_status(to_status(public)))
-        finally:
-            self._measure(method, code, time.monotonic() - begun)
-            log.info(
-                "rpc.served",
-                method=method,
-                code=code,
-                reason=reason,
-                caller=caller.name if caller else "",
-                duration_ms=round((time.monotonic() - begun) * 1000, 2),
-            )
+            await self._refuse(error)
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        if error is None:
+            self._note("OK")
+        elif isinstance(error, asyncio.CancelledError):
+            self._note("CANCELLED")
+        elif isinstance(error, grpc.aio.AbortError):
+            self._note("ABORTED_BY_HANDLER")
+        elif isinstance(error, Exception):
+            await self._refuse(error)
+
+    async def _refuse(self, error: Exception) -> None:
+        public = _as_rpc_error(error, self._method)
+        self._note(public.code, public.reason)
+        await self._context.abort_with_status(rpc_status.to_status(to_status(public)))
+
+    def _note(self, code: str, reason: str = "") -> None:
+        seconds = time.monotonic() - self._begun
+        self._measure(self._method, code, seconds)
+        told = log.debug if code == "OK" and self._method.startswith(_BUSY) else log.info
+        told(
+            "rpc.served",
+            method=self._method,
+            code=code,
+            reason=reason,
+            caller=self._caller.name if self._caller else "",
+            duration_ms=round(seconds * 1000, 2),
+        )
+
+
+async def _as_it_is(work: Coroutine[Any, Any, T]) -> T:
+    return await work
 
 
 def _known(caller: Caller | None) -> Caller:

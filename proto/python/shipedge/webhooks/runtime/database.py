@@ -160,13 +160,19 @@ def create_engine(url: str, *, application_name: str) -> AsyncEngine:
         raise ValueError("must begin with sqlite:/// or postgresql://")
     parsed = parsed.set(drivername=_DRIVERS[backend])
     engine = _sqlite(parsed) if backend == "sqlite" else _postgresql(parsed, application_name)
-    for happening in ("before_cursor_execute", "begin", "commit", "rollback"):
-        sa.event.listen(engine.sync_engine, happening, _count_round_trip)
+    sa.event.listen(engine.sync_engine, "before_cursor_execute", _count_round_trip)
+    for happening in ("begin", "commit", "rollback"):
+        sa.event.listen(engine.sync_engine, happening, _count_transaction)
     return engine
 
 
 def _count_round_trip(*_about: object) -> None:
     metrics.SQL_ROUND_TRIPS.inc()
+
+
+def _count_transaction(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        metrics.SQL_ROUND_TRIPS.inc()
 
 
 def _sqlite(url: URL) -> AsyncEngine:

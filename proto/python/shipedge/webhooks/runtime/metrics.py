@@ -6,6 +6,7 @@ here names a customer, a URL or anything secret.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
@@ -51,12 +52,30 @@ CERTIFICATE_DAYS = Gauge(
 )
 
 
+@cache
+def _attempts(result: str) -> Counter:
+    return ATTEMPTS.labels(result)
+
+
+def count_attempt(failure_kind: str | None) -> None:
+    """
+    Count an attempt by what it came to.
+    """
+    _attempts(failure_kind or "success").inc()
+
+
 def measure_call(method: str, code: str, seconds: float) -> None:
     """
     Count a call; the methods are those of the contract, so there are not many.
     """
-    CALLS.labels(method, code).inc()
-    CALL_SECONDS.labels(method).observe(seconds)
+    calls, call_seconds = _calls(method, code)
+    calls.inc()
+    call_seconds.observe(seconds)
+
+
+@cache
+def _calls(method: str, code: str) -> tuple[Counter, Histogram]:
+    return CALLS.labels(method, code), CALL_SECONDS.labels(method)
 
 
 def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:

@@ -6,11 +6,18 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+COLLECT_AFTER = (50_000, 20, 100)
+"""
+How many objects more than before have the cycle collector look at the youngest, and how
+many such looks have it go on to the older ones.
+"""
 
 
 class SecondProcessError(Exception):
@@ -53,6 +60,18 @@ def stop_signal() -> asyncio.Task[None]:
 
 async def _wait(asked: asyncio.Event) -> None:
     await asked.wait()
+
+
+def spare_the_collector() -> None:
+    """
+    Keep the cycle collector away from what lives as long as the process, and call it rarely.
+
+    To be called when all that stays is in memory. What a delivery makes has no cycles and is
+    freed at once; with the interpreter's own thresholds the collector takes a tenth of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECT_AFTER)
 
 
 async def first_ended(*tasks: asyncio.Task[Any]) -> None:

@@ -1,0 +1,127 @@
+"""
+What each step of a delivery costs the dispatch service, without network and database:
+`python -m tests.bench.stages`. The figures are CPU microseconds per delivery.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from statistics import median
+
+from dispatch_service import outbound
+from dispatch_service.attempt_log import attempt_record, seal_exchange
+from dispatch_service.bodies import new_body
+from dispatch_service.deliveries import decide, succeed
+from dispatch_service.event_store import handed_over, new_event
+from dispatch_service.exchanges import wire_form
+from dispatch_service.outcomes import Exchange, Timings, from_response
+from dispatch_service.payloads import check, example_event, render
+from dispatch_service.preparation import Preparer
+from dispatch_service.publisher_servicer import _result
+from dispatch_service.queue import Receipt, Settlement
+from dispatch_service.queue_rows import (
+    attempt_row,
+    body_rows,
+    delivery_rows,
+    event_row,
+    settlement_row,
+)
+from dispatch_service.routing import match, read_facts
+from dispatch_service.sealing import Sealer
+from dispatch_service.subscriptions import SubscriptionIndex
+from shipedge.webhooks.runtime.keyring import DataKey, KeyRing
+from tests.dispatch_factories import subscription
+
+EVENT_TYPE, VERSION = "orders/shipped", "v2"
+ROUNDS = 7
+CALLS = 2000
+
+ANSWER = Exchange(
+    status_code=200,
+    headers=((b"content-length", b"2"), (b"content-type", b"text/plain")),
+    body=b"ok",
+    timings=Timings(first_byte_us=900, total_us=1000),
+    remote_address="127.0.0.1",
+)
+
+
+def stages() -> Mapping[str, Callable[[], object]]:
+    """
+    Return the steps of one event with one delivery that succeeds at once.
+    """
+    ring = KeyRing({"a": b"k" * 32}, b"h" * 32)
+    sealer = Sealer(20_000, DataKey.generate(), ring.keyed_hash)
+    now = datetime.now(UTC)  # noqa: TID251 - nothing here depends on the time
+    wanted = subscription()
+    index = SubscriptionIndex(received=True, complete=True)
+    index.put(wanted)
+    event = example_event(EVENT_TYPE)
+    content = event.SerializeToString()
+    facts = read_facts(event)
+    body = render(event, EVENT_TYPE, VERSION)
+    preparer = Preparer(index)
+    prepared = preparer.prepare(event, sealer)
+    stored = prepared.event
+    claimed = handed_over(stored, stored.deliveries[0])
+    request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
+    shown = outbound.shown_headers(request, wanted)
+    outcome = from_response(ANSWER, now)
+    record = attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed")
+    settlement = Settlement(claimed, succeed(0), record, 200)
+    receipt = Receipt(now, stored.sha256, fresh=True)
+    key = (wanted.owner, EVENT_TYPE, VERSION)
+    return {
+        "parse": lambda: type(event).FromString(content),
+        "check": lambda: check(event),
+        "facts": lambda: read_facts(event),
+        "match": lambda: match(facts, index),
+        "render": lambda: render(event, EVENT_TYPE, VERSION),
+        "seal_event": lambda: new_event(event, facts, sealer, matched=True),
+        "seal_body": lambda: new_body(event, key, body, sealer),
+        "prepare_in_all": lambda: preparer.prepare(event, sealer),
+        "hand_over": lambda: handed_over(stored, stored.deliveries[0]),
+        "rows_to_store": lambda: (
+            event_row(stored),
+            list(body_rows(stored)),
+            list(delivery_rows(stored, {})),
+        ),
+        "result": lambda: _result(event, receipt),
+        "build_and_sign": lambda: outbound.build(claimed, wanted, body, now=now, deadline=10.0),
+        "shown_headers": lambda: outbound.shown_headers(request, wanted),
+        "wire_form": lambda: wire_form(request),
+        "judge": lambda: decide(
+            from_response(ANSWER, now), state=claimed.state, step=0, schedule=(), chance=0.5
+        ),
+        "seal_exchange": lambda: seal_exchange(claimed, shown, outcome, sealer),
+        "attempt_record": lambda: Settlement(
+            claimed,
+            succeed(0),
+            attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed"),
+            200,
+        ),
+        "rows_to_settle": lambda: (settlement_row(settlement), attempt_row(settlement)),
+    }
+
+
+def measured() -> dict[str, float]:
+    """
+    Return the cost of each step, the median of several rounds.
+    """
+    return {name: _cost_us(stage) for name, stage in stages().items()}
+
+
+def _cost_us(stage: Callable[[], object]) -> float:
+    rounds = []
+    for _ in range(ROUNDS):
+        begun = time.process_time()
+        for _ in range(CALLS):
+            stage()
+        rounds.append((time.process_time() - begun) / CALLS * 1e6)
+    return median(rounds)
+
+
+if __name__ == "__main__":
+    print(json.dumps({name: round(cost, 1) for name, cost in measured().items()}, indent=1))
