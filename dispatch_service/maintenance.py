@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
 import structlog
 
 from dispatch_service import erasure, retention
-from dispatch_service.retention import Kept, Retention
+from dispatch_service.retention import Ages, Kept, Retention
 from dispatch_service.schema import attempts, bodies, deliveries, events
 from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.runtime import metrics
@@ -27,6 +26,11 @@ if TYPE_CHECKING:
 BREATH_SECONDS = 0.05
 """
 How long deliveries have the database to themselves between two batches.
+"""
+
+REST = 3
+"""
+So many times as long as the work for an owner took is rested after it.
 """
 
 PRUNE_SECONDS = 3600.0
@@ -49,17 +53,22 @@ class Rule:
     """
 
     kind: str
-    column: sa.Column[Any]
+    ages: Ages
     prune: Callable[[AsyncConnection, Any, Kept], Awaitable[int]]
     payloads: bool
 
 
+_BODIES = (bodies.c.owner, bodies.c.create_time)
+_EVENTS = (events.c.account, events.c.accept_time)
+_ATTEMPTS = (attempts.c.owner, attempts.c.start_time)
+_DELIVERIES = (deliveries.c.owner, deliveries.c.create_time)
+
 RULES = (
-    Rule("body", bodies.c.owner, retention.prune_bodies, payloads=True),
-    Rule("payload", events.c.account, retention.prune_payloads, payloads=True),
-    Rule("attempt", attempts.c.owner, retention.prune_attempts, payloads=False),
-    Rule("delivery", deliveries.c.owner, retention.prune_deliveries, payloads=False),
-    Rule("event", events.c.account, retention.prune_events, payloads=False),
+    Rule("body", _BODIES, retention.prune_bodies, payloads=True),
+    Rule("payload", _EVENTS, retention.prune_payloads, payloads=True),
+    Rule("attempt", _ATTEMPTS, retention.prune_attempts, payloads=False),
+    Rule("delivery", _DELIVERIES, retention.prune_deliveries, payloads=False),
+    Rule("event", _EVENTS, retention.prune_events, payloads=False),
 )
 
 
@@ -127,15 +136,17 @@ class Maintenance:
 
     async def _prune_each(self, rule: Rule) -> int:
         """
-        Go through the owners of a table, one after the other.
+        Go through the owners of a table that have something old, one after the other.
         """
         count, owner = 0, None
         while True:
             async with reading(self._engine) as db:
-                owner = await retention.next_of(db, rule.column, owner)
-            if owner is None:
+                found = await retention.oldest_of(db, rule.ages, owner)
+            for owner, oldest, now in found:
+                if now - oldest > self._keep_of(owner, payloads=rule.payloads):
+                    count += await self._prune_one(rule, owner)
+            if len(found) < retention.OWNERS:
                 return count
-            count += await self._prune_one(rule, owner)
 
     async def _prune_one(self, rule: Rule, owner: Any) -> int:
         begun = time.monotonic()
@@ -144,6 +155,7 @@ class Maintenance:
         swept = None if last is None else age + timedelta(seconds=begun - last) + MARGIN
         count = await self._repeat(lambda db: rule.prune(db, owner, Kept(age, swept)))
         self._swept[rule.kind, owner] = begun
+        await asyncio.sleep((time.monotonic() - begun) * REST)
         return count
 
     def _keep_of(self, owner: str | int, *, payloads: bool) -> timedelta:

@@ -21,13 +21,25 @@ from dispatch_service.schema import (
     request_ids,
     resend_jobs,
 )
-from shipedge.webhooks.runtime.database import after
+from shipedge.webhooks.runtime.database import after, database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 BATCH = 500
+
+OWNERS = 1000
+"""
+How many owners are looked at in one round trip.
+"""
+
 REQUEST_IDS_FOR = timedelta(days=1)
+
+
+Ages = tuple[sa.Column[Any], sa.Column[Any]]
+"""
+The columns of an index that say whose a row is, by owner or account, and of when.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +63,22 @@ class Kept:
     swept: timedelta | None = None
 
 
-async def next_of(db: AsyncConnection, column: sa.Column[Any], last: Any | None) -> Any | None:
+async def oldest_of(db: AsyncConnection, ages: Ages, last: Any | None) -> Sequence[Any]:
     """
-    Return the next owner, or account, in a table that is indexed by it.
+    Return the next owners of a table with the time of their oldest row and the database's
+    now: at most `OWNERS` of them, those that come after *last*.
     """
-    query = sa.select(column).order_by(column).limit(1)
+    owner, time = ages
+    first = sa.select(sa.func.min(owner).label("owner"), sa.literal(1).label("turn"))
     if last is not None:
-        query = query.where(column > last)
-    return (await db.execute(query)).scalar_one_or_none()
+        first = first.where(owner > last)
+    walk = first.cte("walk", recursive=True)
+    following = sa.select(sa.func.min(owner)).where(owner > walk.c.owner).scalar_subquery()
+    goes_on = sa.and_(walk.c.owner.is_not(None), walk.c.turn < OWNERS)
+    walk = walk.union_all(sa.select(following, walk.c.turn + 1).where(goes_on))
+    oldest = sa.select(sa.func.min(time)).where(owner == walk.c.owner).scalar_subquery()
+    query = sa.select(walk.c.owner, oldest, database_now()).where(walk.c.owner.is_not(None))
+    return (await db.execute(query)).all()
 
 
 async def prune_bodies(db: AsyncConnection, owner: str, keep: Kept) -> int:
@@ -84,7 +104,8 @@ async def prune_payloads(db: AsyncConnection, account: int, keep: Kept) -> int:
     old = _older(events, kept, events.c.accept_time, keep.age)
     keys = (await db.execute(old.where(events.c.match_state == "MATCHED"))).all()
     gone = {"sealed_payload": None, "email_hash": None}
-    await db.execute(sa.update(events).where(_among(events, keys)).values(gone))
+    if keys:
+        await db.execute(sa.update(events).where(_among(events, keys)).values(gone))
     return len(keys)
 
 
@@ -116,6 +137,8 @@ async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
     mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
     old = _older(deliveries, mine, deliveries.c.create_time, keep.age)
     keys = (await db.execute(old)).all()
+    if not keys:
+        return 0
     rows = [tuple(row) for row in keys]
     logged = sa.tuple_(attempts.c.owner, attempts.c.delivery_id).in_(rows)
     await db.execute(sa.delete(attempts).where(logged))
@@ -176,7 +199,8 @@ def _older(
 
 async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> int:
     keys = (await db.execute(old)).all()
-    await db.execute(sa.delete(table).where(_among(table, keys)))
+    if keys:
+        await db.execute(sa.delete(table).where(_among(table, keys)))
     return len(keys)
 
 

@@ -145,6 +145,42 @@ async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine
     assert (owners, bodies_left) == (["accounts/200"], ["accounts/200"])
 
 
+async def test_owners_without_anything_old_cost_no_trips(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A sweep asks the database for the owners in groups, and goes only to those that need it.
+    """
+    monkeypatch.setattr(retention, "OWNERS", 7)
+    owners = [f"accounts/{100 + number}" for number in range(20)]
+    made = [
+        new_event(new_delivery(leased=True, owner=owner), account=100 + number)
+        for number, owner in enumerate(owners)
+    ]
+    await settle(queue, *made)
+    await grow_older(store, timedelta(hours=1))
+    keep = keeper(store, log_retention=timedelta(days=2))
+    async with writing(store) as db:
+        times = [(bodies, "create_time"), (deliveries, "create_time"), (attempts, "start_time")]
+        for table, name in times:
+            older = sa.update(table).where(table.c.owner.in_(owners[:2]))
+            await db.execute(older.values({name: after(-timedelta(days=3))}))
+
+    visited = []
+    original = keep._prune_one
+
+    async def noted(rule: Any, owner: Any) -> int:
+        visited.append((rule.kind, owner))
+        return await original(rule, owner)
+
+    monkeypatch.setattr(keep, "_prune_one", noted)
+    await keep.prune()
+
+    assert visited == [("attempt", "accounts/100"), ("delivery", "accounts/100")]
+    left = await counts(store)
+    assert (left["deliveries"], left["attempts"], left["bodies"]) == (19, 19, 20)
+
+
 async def test_batches_are_small(queue: Queue, store: AsyncEngine) -> None:
     """
     One transaction takes away a batch and no more.

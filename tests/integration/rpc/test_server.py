@@ -5,6 +5,7 @@ What every call of both services gets: callers, deadlines, errors, health.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -124,6 +125,22 @@ async def test_typed_error_reaches_the_client() -> None:
         detail = await refused(unary(connection))
     assert (detail.code, detail.reason) == ("NOT_FOUND", "SUBSCRIPTION_NOT_FOUND")
     assert "accounts/1/subscriptions/x" in detail.message
+
+
+async def test_calls_that_pile_up_are_answered() -> None:
+    """
+    Calls that nobody could look at for a while are served or refused, none is cut off.
+    """
+    behaviour = Behaviour()
+    async with serving(behaviour) as connection:
+        await unary(connection)
+        calls = [asyncio.ensure_future(unary(connection).code()) for _ in range(4000)]
+        await asyncio.sleep(0)
+        time.sleep(0.5)  # noqa: ASYNC251 - that the loop stands still is what is tested
+        codes = set(await asyncio.gather(*calls))
+
+    assert grpc.StatusCode.OK in codes
+    assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 
 async def test_typed_error_in_a_stream() -> None:
