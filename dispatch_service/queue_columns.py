@@ -7,8 +7,6 @@ from __future__ import annotations
 
 EVENT_KEY = {"account": "bigint", "event_id": "text"}
 
-ENDPOINT_KEY = {"owner": "text", "endpoint": "text"}
-
 EVENT = {
     "account": "bigint",
     "event_id": "text",

@@ -31,7 +31,6 @@ from dispatch_service.queue_columns import (
     ATTEMPT,
     BODY,
     DELIVERY,
-    ENDPOINT_KEY,
     EVENT,
     EVENT_KEY,
     LANE_COUNT,
@@ -58,11 +57,17 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-def _arrays(
-    alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]
-) -> dict[str, list[Any]]:
+def _arrays(alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """
+    Lay rows out as an array for each column; see `queue_postgresql_sql`.
+    """
     columns = zip(*rows, strict=True) if rows else ((),) * len(spec)
-    return {f"{alias}_{name}": list(values) for name, values in zip(spec, columns, strict=True)}
+    arrays: dict[str, Any] = {f"{alias}_rows": len(rows)}
+    for name, values in zip(spec, columns, strict=True):
+        # To encode a value costs more than to compare it.
+        all_same = len(values) > 1 and values.count(values[0]) == len(values)
+        arrays[f"{alias}_{name}"] = values[:1] if all_same else values
+    return arrays
 
 
 _START: EndpointKey = ("", "")
@@ -134,7 +139,8 @@ class PostgresQueue:
             "lease_us": micros(lease.duration),
             "per_endpoint": per_endpoint,
             "interrupted_error": INTERRUPTED_ERROR,
-            **_arrays("full", ENDPOINT_KEY, list(full)),
+            "full_owner": [owner for owner, _ in full],
+            "full_endpoint": [endpoint for _, endpoint in full],
         }
         begun_midway = self._after != _START
         claimed = await self._claim_on(parameters, limit)

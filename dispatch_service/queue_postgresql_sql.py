@@ -20,8 +20,15 @@ from dispatch_service.queue_columns import (
 
 
 def _unnest(alias: str, spec: Mapping[str, str]) -> str:
-    arrays = ", ".join(f"CAST(:{alias}_{name} AS {kind}[])" for name, kind in spec.items())
+    arrays = ", ".join(_filled(alias, name, kind) for name, kind in spec.items())
     return f"unnest({arrays}) AS {alias}({', '.join(spec)})"
+
+
+def _filled(alias: str, name: str, kind: str) -> str:
+    # A column with the same value in every row comes as that one value.
+    array = f"CAST(:{alias}_{name} AS {kind}[])"
+    repeated = f"array_fill(({array})[1], ARRAY[CAST(:{alias}_rows AS integer)])"
+    return f"CASE cardinality({array}) WHEN 1 THEN {repeated} ELSE {array} END"
 
 
 FRESH = {**EVENT_KEY, "accept_time": "timestamptz"}
