@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 EndpointOf = Callable[[str], str]
 
 _BATCH = 500
+
+# Any number, as long as nothing else in the database takes the same lock.
+_LOCK = 0x5E1B_FEED
 _SUBSCRIPTIONS = "/subscriptions/"
 
 
@@ -73,6 +76,7 @@ async def store_changes(
 
     *endpoint_of* gives the endpoint of an URL, empty for one that cannot be used.
     """
+    await _take_turns(db)
     newest = {change_name(change): change for change in changes}
     rows = [
         {
@@ -93,6 +97,14 @@ async def store_changes(
     overridden = await _lift(db, newest)
     for name in await _with_unfinished(db, names):
         await _follow(db, name, newest[name], endpoint_of, overridden=name in overridden)
+
+
+async def _take_turns(db: AsyncConnection) -> None:
+    """
+    Wait until no other process stores changes: all of them get the same ones at once.
+    """
+    if db.dialect.name == "postgresql":
+        await db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
 async def _lift(db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]) -> set[str]:

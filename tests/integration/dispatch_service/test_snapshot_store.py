@@ -1,0 +1,73 @@
+"""
+The stored snapshot, which every process of a database writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service import snapshot_store
+from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.keyring import KeyRing
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 30.0
+RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
+
+
+def change(revision: int) -> feed_service_pb2.FeedChange:
+    """
+    Make a change of an account's settings.
+    """
+    made = feed_service_pb2.FeedChange(revision=revision)
+    made.account_settings.name = "accounts/100/settings"
+    return made
+
+
+async def apply(store: AsyncEngine, revision: int) -> None:
+    """
+    Store a change, as the feed client does.
+    """
+    async with writing(store) as db:
+        await snapshot_store.store_changes(db, [change(revision)], RING, lambda _: "")
+        await snapshot_store.store_revision(db, revision)
+
+
+async def waits(store: AsyncEngine) -> None:
+    """
+    Wait until a session waits for another's lock.
+    """
+    if store.dialect.name == "sqlite":
+        return  # There the processes' one lock is in memory.
+    query = sa.text(
+        "SELECT count(*) FROM pg_locks WHERE NOT granted AND (database IS NULL OR database ="
+        " (SELECT oid FROM pg_database WHERE datname = current_database()))"
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            async with reading(store) as db:
+                if (await db.execute(query)).scalar_one():
+                    return
+            await asyncio.sleep(0.02)
+
+
+async def test_processes_store_the_same_change_in_turn(store: AsyncEngine) -> None:
+    """
+    All get a change at once; the one that comes second waits, and neither fails.
+    """
+    async with writing(store) as db:
+        await snapshot_store.store_changes(db, [change(1)], RING, lambda _: "")
+        await snapshot_store.store_revision(db, 1)
+        second = asyncio.create_task(apply(store, 1))
+        await waits(store)
+    await second
+
+    revision, resources = await snapshot_store.load(store, RING)
+    assert revision == 1
+    assert [it.account_settings.name for it in resources] == ["accounts/100/settings"]
