@@ -1,10 +1,11 @@
 """
-`python -m dispatch_service [serve|migrate|probe|settings]`.
+`python -m dispatch_service [serve|migrate|probe|settings] [--workers N]`.
 """
 
 from dispatch_service.app import run
 from dispatch_service.settings import Settings
-from shipedge.webhooks.runtime.command import main
+from dispatch_service.supervisor import serve
+from shipedge.webhooks.runtime.command import WorkerOption, main
 
 if __name__ == "__main__":
-    main("dispatch_service", Settings, run)
+    main("dispatch_service", Settings, serve, WorkerOption("SHIPEDGE_DISPATCH_WORKERS", run))

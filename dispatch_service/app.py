@@ -52,6 +52,7 @@ from shipedge.webhooks.runtime.process import (
     spare_the_collector,
     stop_signal,
 )
+from shipedge.webhooks.runtime.worker_reports import Post
 
 SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
@@ -70,19 +71,34 @@ def utc_now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the one place where the clock is read
 
 
-async def run(settings: Settings) -> None:
+async def prepare(settings: Settings) -> None:
+    """
+    Bring the database up to date. Raises `KeysMissingError` where the keys do not open it.
+    """
+    await migrate(settings.database(), "dispatch_service")
+    store = create_engine(settings.database(), application_name="dispatch_service")
+    try:
+        async with reading(store) as db:
+            await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
+    finally:
+        await store.dispose()
+
+
+async def run(settings: Settings, post: Post | None = None) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish what was begun.
+
+    At the *post* of a worker it serves beside others, on the same port, until its
+    supervisor is gone too; what has to be done once that one does.
     """
     failpoints.arm(settings.failpoint)
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
-        await migrate(settings.database(), "dispatch_service")
+        if post is None:
+            await prepare(settings)
         store = create_engine(settings.database(), application_name="dispatch_service")
         stack.push_async_callback(store.dispose)
         ring = settings.key_ring()
-        async with reading(store) as db:
-            await check_keys(db, ring, SEALED_COLUMNS)
         keys = DayKeys(store, ring, utc_now)
         subscriptions = SubscriptionIndex()
         callers = settings.callers()
@@ -114,13 +130,14 @@ async def run(settings: Settings) -> None:
         payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
         health = Health(SERVICES, lambda: check_alive(store))
         identify = development_caller if callers is None else callers.identify
-        grpc_server = _server(settings, health, identify)
+        grpc_server = _server(settings, health, identify, reuse_port=post is not None)
         _offer_gauges(engine)
-        await stack.enter_async_context(
-            operators_listeners(
-                settings.operators_listen, settings.metrics_listen, health, SERVICES
+        if post is None:
+            await stack.enter_async_context(
+                operators_listeners(
+                    settings.operators_listen, settings.metrics_listen, health, SERVICES
+                )
             )
-        )
         publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
             PublisherServicer(engine.intake), grpc_server
         )
@@ -132,7 +149,7 @@ async def run(settings: Settings) -> None:
             AdminServicer(store, ring, keys.hashed, tokens),
             grpc_server,
         )
-        await _serve(settings, engine, grpc_server, health, runner)
+        await _serve(settings, engine, grpc_server, health, runner, post)
 
 
 def _offer_gauges(engine: Engine) -> None:
@@ -148,20 +165,25 @@ def _offer_gauges(engine: Engine) -> None:
         "webhooks_deliveries_unfinished",
         "Deliveries that have not ended, as of the last count.",
         lambda: engine.backlog.unfinished,
+        how="max",
     )
     metrics.gauge(
         "webhooks_oldest_due_seconds",
         "How long the delivery that waits longest has been due, as of the last count.",
         lambda: engine.backlog.late_seconds,
+        how="max",
     )
     metrics.gauge(
         "webhooks_endpoints_troubled",
         "Endpoints that get fewer requests, or none, because they are in trouble.",
         engine.endpoints.troubled,
+        how="max",
     )
 
 
-def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.Server:
+def _server(
+    settings: Settings, health: Health, identify: Identify, *, reuse_port: bool
+) -> grpc.aio.Server:
     """
     Make the server with what does not depend on the engine.
     """
@@ -170,6 +192,7 @@ def _server(settings: Settings, health: Health, identify: Identify) -> grpc.aio.
         settings.listen,
         interceptors=[CallInterceptor(identify, measure=metrics.measure_call)],
         credentials=None if files is None else tls.server_credentials(*files),
+        reuse_port=reuse_port,
     )
     health.add_to(grpc_server)
     if not settings.production:
@@ -184,11 +207,14 @@ async def _serve(
     grpc_server: grpc.aio.Server,
     health: Health,
     runner: ResendRunner,
+    post: Post | None,
 ) -> None:
     """
     Run everything until a signal, then stop in the order in which work flows.
     """
-    stopped = stop_signal()
+    stopped = [stop_signal()]
+    if post is not None:
+        stopped.append(asyncio.create_task(post.answer(lambda: health.serving)))
     flowing = [
         asyncio.create_task(engine.committer.run()),
         asyncio.create_task(engine.settler.run()),
@@ -206,7 +232,7 @@ async def _serve(
     ]
     spare_the_collector()
     await grpc_server.start()
-    await first_ended(stopped, *flowing, *serving)
+    await first_ended(*stopped, *flowing, *serving)
     await health.drain()
     for task in serving:
         task.cancel()

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import socket
+import sys
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -50,6 +51,13 @@ class Settings(ServiceSettings):
         default="",
         alias="SHIPEDGE_DISPATCH_DATABASE_URL",
         description="sqlite:///path or postgresql://…; empty: dispatch.db in the data directory",
+    )
+    workers: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        alias="SHIPEDGE_DISPATCH_WORKERS",
+        description="how many processes share the port; more than one need PostgreSQL",
     )
     config_address: Listen = Field(
         default="127.0.0.1:50051",
@@ -167,7 +175,24 @@ class Settings(ServiceSettings):
             problems.append(
                 "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"
             )
-        return [*problems, *self._failpoint_problems()]
+        return [*problems, *self._worker_problems(), *self._failpoint_problems()]
+
+    def _worker_problems(self) -> Sequence[str]:
+        if self.workers == 1:
+            return []
+        problems = []
+        if sqlite_file(self.database()) is not None:
+            problems.append(
+                "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite: several need PostgreSQL in"
+                " SHIPEDGE_DISPATCH_DATABASE_URL"
+            )
+        if self.listen.endswith(":0"):
+            problems.append(
+                "SHIPEDGE_DISPATCH_LISTEN must name a port with SHIPEDGE_DISPATCH_WORKERS above 1"
+            )
+        if sys.platform != "linux":
+            problems.append("SHIPEDGE_DISPATCH_WORKERS must be 1: only Linux spreads connections")
+        return problems
 
     def _failpoint_problems(self) -> Sequence[str]:
         if not self.failpoint:

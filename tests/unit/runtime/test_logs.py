@@ -4,7 +4,12 @@ What may be logged.
 
 from __future__ import annotations
 
-from shipedge.webhooks.runtime.logs import only_allowed
+import json
+
+import pytest
+import structlog
+
+from shipedge.webhooks.runtime.logs import configure, only_allowed
 
 
 def test_fields_that_are_not_on_the_list_are_dropped() -> None:
@@ -25,3 +30,14 @@ def test_long_texts_are_cut() -> None:
     logged = only_allowed(None, "info", {"event": "x", "problem": "y" * 1000})
 
     assert len(logged["problem"]) == 501
+
+
+def test_lines_of_a_worker_say_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Several processes write to one stream.
+    """
+    configure(level="info", console=False, worker=2)
+    structlog.get_logger().info("service.listening", port=1)
+    structlog.reset_defaults()
+
+    assert json.loads(capsys.readouterr().err)["worker"] == 2

@@ -162,3 +162,18 @@ def test_plain_text_stays_on_loopback(listen: str, fits: bool) -> None:
         return
     with pytest.raises(SettingsInvalidError, match="SHIPEDGE_CONFIG_LISTEN must be a loopback"):
         read_settings(ConfigSettings, environment)
+
+
+def test_several_workers_need_postgresql_and_a_port() -> None:
+    """
+    What workers cannot share is refused at start, by the names of the settings.
+    """
+    environment = {"SHIPEDGE_DISPATCH_WORKERS": "2", "SHIPEDGE_DISPATCH_LISTEN": "127.0.0.1:0"}
+    found = problems(**environment)
+
+    assert "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite" in found
+    assert "SHIPEDGE_DISPATCH_DATABASE_URL" in found
+    assert "SHIPEDGE_DISPATCH_LISTEN must name a port" in found
+    assert "SHIPEDGE_DISPATCH_WORKERS" in problems(SHIPEDGE_DISPATCH_WORKERS="0")
+    database = {"SHIPEDGE_DISPATCH_DATABASE_URL": "postgresql://localhost/webhooks"}
+    assert read_settings(Settings, {**database, "SHIPEDGE_DISPATCH_WORKERS": "2"}).workers == 2

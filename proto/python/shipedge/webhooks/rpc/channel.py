@@ -42,10 +42,18 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
-def connect(address: str, credentials: grpc.ChannelCredentials | None = None) -> grpc.aio.Channel:
+def connect(
+    address: str,
+    credentials: grpc.ChannelCredentials | None = None,
+    *,
+    own_connection: bool = False,
+) -> grpc.aio.Channel:
     """
     Open a channel to *address*, `host:port`; without *credentials* in plain text.
+
+    Channels of a process share their connection unless they ask for their own.
     """
+    options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(own_connection))]
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options=_OPTIONS)
-    return grpc.aio.secure_channel(address, credentials, options=_OPTIONS)
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, credentials, options=options)

@@ -39,6 +39,13 @@ class Health:
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
+    @property
+    def serving(self) -> bool:
+        """
+        Whether it says that it serves.
+        """
+        return bool(self._status == SERVING)
+
     async def check_once(self) -> bool:
         """
         Check and say what came of it.

@@ -38,6 +38,13 @@ class PortTakenError(Exception):
     """
 
 
+def taken(listen: str) -> str:
+    """
+    Say that *listen* cannot be listened on.
+    """
+    return f"cannot listen on {listen}: is another process there?"
+
+
 def build(
     listen: str,
     *,
@@ -49,7 +56,9 @@ def build(
     """
     Make a server that will listen on *listen*, `host:port`, and return it with its port.
 
-    Without *credentials* it speaks plain text. Raises `PortTakenError`.
+    Without *credentials* it speaks plain text. With *reuse_port* others that ask for the
+    same share the port; the kernel gives each connection to one of them. Raises
+    `PortTakenError`.
     """
     server = grpc.aio.server(
         interceptors=list(interceptors),
@@ -63,7 +72,7 @@ def build(
             else server.add_secure_port(listen, credentials)
         )
     except RuntimeError as refused:
-        raise PortTakenError(f"cannot listen on {listen}: is another process there?") from refused
+        raise PortTakenError(taken(listen)) from refused
     return server, port
 
 

@@ -8,8 +8,9 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import grpc
 import uvloop
@@ -27,17 +28,59 @@ from shipedge.webhooks.runtime.settings import (
     read_settings,
 )
 from shipedge.webhooks.runtime.settings_table import describe
+from shipedge.webhooks.runtime.worker_reports import Post
+from shipedge.webhooks.runtime.workers import WorkerFailedError
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 PROBE_SECONDS = 3.0
 
 
+@dataclass(frozen=True, slots=True)
+class WorkerOption(Generic[SettingsT]):
+    """
+    That a service may have several workers: the *setting* that says how many, for which
+    `--workers` stands too, and how one of them serves.
+    """
+
+    setting: str
+    serve: Callable[[SettingsT, Post], Awaitable[None]]
+
+
 def main(
-    package: str, kind: type[SettingsT], serve: Callable[[SettingsT], Awaitable[None]]
+    package: str,
+    kind: type[SettingsT],
+    serve: Callable[[SettingsT], Awaitable[None]],
+    workers: WorkerOption[SettingsT] | None = None,
 ) -> None:
     """
     Run a service, or one of the commands beside it; exit with 0 if all went well.
     """
+    asked = _parser(package, workers).parse_args()
+    if asked.command == "settings":
+        print_settings(kind)
+        return
+    try:
+        settings = read_settings(kind, _environment(asked, workers))
+    except SettingsInvalidError as refused:
+        sys.exit(f"{package}: these settings cannot be used:\n{refused}")
+    post = Post(*asked.post) if asked.post else None
+    logs.configure(
+        level=settings.log_level,
+        console=settings.console_log,
+        worker=0 if post is None else post.number,
+    )
+    if asked.command == "probe":
+        sys.exit(0 if asyncio.run(probe(settings)) else 1)
+    if asked.command == "migrate":
+        work: Awaitable[None] = migrate(settings.database(), package)
+    elif post is not None and workers is not None:
+        work = workers.serve(settings, post)
+    else:
+        work = serve(settings)
+    _run(package, work)
+
+
+def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {package}")
     parser.add_argument(
         "command",
@@ -47,23 +90,31 @@ def main(
         help="serve (the default); bring the database up to date; ask a running service"
         " whether it serves; list the settings",
     )
-    command = parser.parse_args().command
-    if command == "settings":
-        print_settings(kind)
-        return
+    parser.set_defaults(workers=None, post=None)
+    if workers is not None:
+        parser.add_argument(
+            "--workers", metavar="N", help=f"serve with so many processes, as {workers.setting}"
+        )
+        # What the supervisor gives a worker: its number and the descriptor of its socket.
+        parser.add_argument("--post", nargs=2, type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _environment(asked: argparse.Namespace, workers: WorkerOption[Any] | None) -> Mapping[str, str]:
+    if workers is None or asked.workers is None:
+        return os.environ
+    return {**os.environ, workers.setting: asked.workers}
+
+
+def _run(package: str, work: Awaitable[None]) -> None:
     try:
-        settings = read_settings(kind, os.environ)
-    except SettingsInvalidError as refused:
-        sys.exit(f"{package}: these settings cannot be used:\n{refused}")
-    logs.configure(level=settings.log_level, console=settings.console_log)
-    if command == "probe":
-        sys.exit(0 if asyncio.run(probe(settings)) else 1)
-    try:
-        work = migrate(settings.database(), package) if command == "migrate" else serve(settings)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(work))
     except (PortTakenError, SecondProcessError, KeysMissingError, PermissionError) as refused:
         sys.exit(f"{package}: {refused}")
+    except WorkerFailedError as failed:
+        print(f"{package}: {failed}", file=sys.stderr)  # noqa: T201 - as the others' messages
+        sys.exit(failed.code)
 
 
 async def _awaited(work: Awaitable[None]) -> None:

@@ -19,20 +19,22 @@ ALLOWED = _ALWAYS | {
     "config_address", "count", "delivery", "detail", "domain_event", "duration_ms", "endpoint",
     "environment", "error", "error_id", "error_type", "event_type", "events", "failure_kind",
     "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version", "port",
-    "problem", "reason", "requested_by", "resource", "response_code", "revision", "seconds",
-    "service", "signal", "state", "store", "subscription", "subscriptions", "trigger", "url",
-    "version", "waiting",
+    "problem", "process", "reason", "requested_by", "resource", "response_code", "revision",
+    "seconds", "service", "signal", "state", "store", "subscription", "subscriptions", "trigger",
+    "url", "version", "waiting", "worker",
 }  # fmt: skip
 """
 The fields that may be logged; others are replaced by their names, so that nothing secret slips in.
 """
 
 
-def configure(*, level: str, console: bool) -> None:
+def configure(*, level: str, console: bool, worker: int = 0) -> None:
     """
-    Send all logs to standard error: for people or one JSON object a line.
+    Send all logs to standard error: for people or one JSON object a line. *worker* is
+    the number of this process among several, which each line then says.
     """
     shared: list[Any] = [
+        *([_naming(worker)] if worker else []),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -48,10 +50,21 @@ def configure(*, level: str, console: bool) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # A line is one write, so that those of several processes do not mix.
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+
+
+def _naming(worker: int) -> Any:
+    def named(
+        _logger: object, _method: str, fields: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        fields["worker"] = worker
+        return fields
+
+    return named
 
 
 def only_allowed(

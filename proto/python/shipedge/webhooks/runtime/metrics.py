@@ -5,10 +5,14 @@ here names a customer, a URL or anything secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from shipedge.webhooks.runtime.merged_metrics import Family, How, Sample
 
 Stop = Callable[[], None]
 """
@@ -51,6 +55,8 @@ CERTIFICATE_DAYS = Gauge(
     registry=REGISTRY,
 )
 
+_HOW: dict[str, How] = {"webhooks_client_certificate_days": "min"}
+
 
 @cache
 def _attempts(result: str) -> Counter:
@@ -78,22 +84,59 @@ def _calls(method: str, code: str) -> tuple[Counter, Histogram]:
     return CALLS.labels(method, code), CALL_SECONDS.labels(method)
 
 
-def gauge(name: str, meaning: str, read: Callable[[], float]) -> None:
+def gauge(name: str, meaning: str, read: Callable[[], float], how: How = "sum") -> None:
     """
-    Offer a number that is read whenever somebody asks; once for each name.
+    Offer a number that is read whenever somebody asks; once for each name. *how* says what
+    those of several workers come to.
     """
+    _HOW[name] = how
     if name not in REGISTRY._names_to_collectors:  # noqa: SLF001 - there is no public way to ask
         Gauge(name, meaning, registry=REGISTRY).set_function(read)
 
 
-def serve(listen: str) -> Stop:
+def families() -> list[Family]:
+    """
+    Return the figures of this process, to be merged with those of others.
+    """
+    return [
+        Family(
+            it.name,
+            it.documentation,
+            it.type,
+            _HOW.get(it.name, "sum"),
+            [Sample(sample.name, sample.labels, sample.value) for sample in it.samples],
+        )
+        for it in REGISTRY.collect()
+    ]
+
+
+class FamiliesCollector(Collector):
+    """
+    Offers figures that *read* returns, from a thread of the listener.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[Family]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Yield the figures in the library's own form.
+        """
+        for family in self._read():
+            metric = Metric(family.name, family.meaning, family.kind)
+            for sample in family.samples:
+                metric.add_sample(sample.name, sample.labels, sample.value)
+            yield metric
+
+
+def serve(listen: str, registry: CollectorRegistry = REGISTRY) -> Stop:
     """
     Serve the figures over HTTP on *listen*, `host:port`; return what stops it.
 
     Raises `OSError` where somebody else listens there.
     """
     host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), registry=REGISTRY)
+    server, thread = start_http_server(int(port), host.strip("[]"), registry=registry)
 
     def stop() -> None:
         server.shutdown()

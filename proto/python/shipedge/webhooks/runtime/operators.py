@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
+from prometheus_client import CollectorRegistry
 
 from shipedge.webhooks.rpc import reflection, server
 from shipedge.webhooks.rpc.health import Health
@@ -19,7 +20,11 @@ log = structlog.get_logger()
 
 @asynccontextmanager
 async def operators_listeners(
-    listen: str, metrics_listen: str, health: Health, services: Sequence[str]
+    listen: str,
+    metrics_listen: str,
+    health: Health,
+    services: Sequence[str],
+    registry: CollectorRegistry = metrics.REGISTRY,
 ) -> AsyncIterator[None]:
     """
     Listen while the block lasts; an empty address is none.
@@ -33,7 +38,7 @@ async def operators_listeners(
         reflection.enable(grpc_server, services)
         await grpc_server.start()
         log.info("operators.listening", listen=listen)
-    stop_metrics = _serve_metrics(metrics_listen) if metrics_listen else None
+    stop_metrics = _serve_metrics(metrics_listen, registry) if metrics_listen else None
     try:
         yield
     finally:
@@ -43,8 +48,8 @@ async def operators_listeners(
             await server.stop(grpc_server, 0)
 
 
-def _serve_metrics(listen: str) -> metrics.Stop:
+def _serve_metrics(listen: str, registry: CollectorRegistry) -> metrics.Stop:
     try:
-        return metrics.serve(listen)
+        return metrics.serve(listen, registry)
     except OSError as refused:
         raise server.PortTakenError(f"cannot serve metrics on {listen}") from refused

@@ -5,13 +5,17 @@ A service as a process: the one that has its SQLite file, the signals that end i
 from __future__ import annotations
 
 import asyncio
+import errno
 import fcntl
 import gc
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from shipedge.webhooks.rpc.server import PortTakenError, taken
 
 COLLECT_AFTER = (50_000, 20, 100)
 """
@@ -45,6 +49,46 @@ def only_process(database: Path | None, what: str) -> Iterator[None]:
                 f"another {what} has {database}; several need PostgreSQL"
             ) from None
         yield
+
+
+@contextmanager
+def only_listener(listen: str) -> Iterator[None]:
+    """
+    Be the only supervisor whose workers listen on *listen*, `host:port`, and find it free.
+
+    Raises `PortTakenError`. Workers share their port with whoever asks to, so only a look
+    with sharing off tells whether somebody is there, and only a lock that nobody comes
+    between the look and the workers.
+    """
+    with socket.socket(socket.AF_UNIX) as lock:
+        try:
+            # A name without a file, of a hundred characters at most: it goes with the process.
+            lock.bind(f"\0webhooks {listen[-80:]}")
+            _look(listen)
+        except OSError as refused:
+            raise PortTakenError(taken(listen)) from refused
+        yield
+
+
+def _look(listen: str) -> None:
+    host, _, port = listen.rpartition(":")
+    found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    for family, kind, protocol, _, address in found:
+        with _absent_ignored(), socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            # Only listening rules out that another listens too.
+            probe.listen()
+
+
+@contextmanager
+def _absent_ignored() -> Iterator[None]:
+    try:
+        yield
+    except OSError as refused:
+        # A name such as localhost may stand for an address that this machine does not have.
+        if refused.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+            raise
 
 
 def stop_signal() -> asyncio.Task[None]:

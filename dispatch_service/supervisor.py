@@ -1,0 +1,98 @@
+"""
+The dispatch service as several worker processes on one port.
+
+This one takes no calls of publishers: it keeps the workers running, and shows operators
+one health and one set of figures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from dispatch_service.app import SERVICES, prepare, run
+from dispatch_service.settings import Settings
+from shipedge.webhooks.rpc.health import Health
+from shipedge.webhooks.runtime.merged_metrics import Family
+from shipedge.webhooks.runtime.metrics import FamiliesCollector
+from shipedge.webhooks.runtime.operators import operators_listeners
+from shipedge.webhooks.runtime.process import only_listener, stop_signal
+from shipedge.webhooks.runtime.worker_reports import Post
+from shipedge.webhooks.runtime.workers import Workers
+
+STOP_MARGIN = timedelta(seconds=10)
+FIGURES_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+async def serve(settings: Settings) -> None:
+    """
+    Serve with as many processes as the settings say: one serves by itself.
+    """
+    await (run(settings) if settings.workers == 1 else supervise(settings))
+
+
+async def supervise(settings: Settings) -> None:
+    """
+    Keep workers running until SIGTERM or SIGINT, then stop them.
+
+    Raises `PortTakenError`, and `WorkerFailedError` where a worker cannot be started or
+    does not end well.
+    """
+    with only_listener(settings.listen):
+        await prepare(settings)
+        workers = Workers(settings.workers, command, stop_seconds=_stop_seconds(settings))
+        health = Health(SERVICES, workers.check)
+        log.info("supervisor.started", service="dispatch", listen=settings.listen)
+        async with operators_listeners(
+            settings.operators_listen, settings.metrics_listen, health, SERVICES, _registry(workers)
+        ):
+            await _serve(workers, health)
+    log.info("supervisor.stopped", service="dispatch")
+
+
+async def _serve(workers: Workers, health: Health) -> None:
+    asking = asyncio.create_task(health.run())
+    try:
+        await workers.run(asyncio.create_task(_drained(stop_signal(), health)))
+    finally:
+        asking.cancel()
+
+
+async def _drained(stopped: asyncio.Task[None], health: Health) -> None:
+    await stopped
+    await health.drain()
+
+
+def command(post: Post) -> Sequence[str]:
+    """
+    Return the command line of a worker.
+    """
+    worker = ("--post", str(post.number), str(post.descriptor))
+    return (sys.executable, "-m", "dispatch_service", "serve", *worker)
+
+
+def _stop_seconds(settings: Settings) -> float:
+    """
+    Calls have the grace, then attempts under way their deadline.
+    """
+    return (settings.grace + settings.deadline + STOP_MARGIN).total_seconds()
+
+
+def _registry(workers: Workers) -> CollectorRegistry:
+    loop = asyncio.get_running_loop()
+
+    def read() -> list[Family]:
+        # The listener's threads ask; only the loop may talk to the workers.
+        asked = asyncio.run_coroutine_threadsafe(workers.families(), loop)
+        return asked.result(FIGURES_SECONDS)
+
+    registry = CollectorRegistry()
+    registry.register(FamiliesCollector(read))
+    return registry

@@ -1,0 +1,201 @@
+"""
+Several worker processes on one port, over PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from dispatch_service.deliveries import State
+from shipedge.webhooks.rpc import channel
+from shipedge.webhooks.runtime import pair as processes
+from tests.databases import fresh_database
+from tests.e2e.pair import DISPATCH, eventually
+from tests.e2e.test_pair import shipped
+from tests.e2e.worker_stage import (
+    DISPATCHERS,
+    PATIENCE_SECONDS,
+    STATES,
+    UNFINISHED,
+    connected,
+    lives,
+    publish,
+    running_stage,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+
+QUICK = {"SHIPEDGE_DISPATCH_DEADLINE": "1s", "SHIPEDGE_DISPATCH_LEASE": "12s"}
+PATIENT = {
+    "SHIPEDGE_DISPATCH_DEADLINE": "90s",
+    "SHIPEDGE_DISPATCH_LEASE": "200s",
+    "SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "1000",
+}
+"""
+Attempts outlast the time that the receiver's gate is shut, however many there are.
+"""
+
+
+@pytest.fixture
+def database(postgres_url: str) -> Iterator[str]:
+    """
+    Yield the URL of an empty PostgreSQL database.
+    """
+    with fresh_database(postgres_url) as url:
+        yield url
+
+
+async def test_two_workers_share_port_load_and_figures(tmp_path: Path, database: str) -> None:
+    """
+    Connections are spread; each event is delivered once; the figures are those of both.
+    """
+    async with running_stage(tmp_path, database, PATIENT) as stage:
+        published = await stage.published_through_both()
+
+        assert await stage.metric("webhooks_events_accepted_total") == len(published)
+        assert await stage.metric("webhooks_deliveries_in_memory") == len(published)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # Both count all; the sum of that would be twice as much.
+            while await stage.metric("webhooks_deliveries_unfinished") != len(published):
+                await asyncio.sleep(0.1)
+        stage.gate.opened.set()
+        await stage.holds(UNFINISHED, lambda them: them == [0])
+
+        assert sorted(stage.received()) == sorted(published)
+        assert await stage.asked(DISPATCHERS) == [2]
+
+
+async def test_killed_worker_is_started_again_and_nothing_is_lost(
+    tmp_path: Path, database: str
+) -> None:
+    """
+    Publishers go on, counters do not fall, and another worker delivers what the dead one had.
+    """
+    async with running_stage(tmp_path, database, QUICK, is_open=True) as stage:
+        async with AsyncExitStack() as stack:
+            address = stage.pair.address(DISPATCH)
+            stubs = [await connected(stack, address) for _ in range(8)]
+            before = stage.workers()
+            async with asyncio.TaskGroup() as group:
+                for n in range(80):
+                    batch = [shipped(f"e{n}-{at}") for at in range(5)]
+                    group.create_task(publish(stubs[n % 8], batch))
+                await eventually(lambda: len(stage.receiver.requests) >= 20)
+                counted = await stage.metric("webhooks_events_accepted_total")
+                os.kill(before[0], signal.SIGKILL)
+        await stage.holds(UNFINISHED, lambda them: them == [0])
+        await eventually(lambda: len(stage.workers()) == 2)
+
+        assert set(stage.received()) == {f"e{n}-{at}" for n in range(80) for at in range(5)}
+        assert set(await stage.asked(STATES)) == {State.SUCCEEDED}
+        assert before[0] not in stage.workers()
+        assert before[1] in stage.workers()
+        assert await stage.metric("webhooks_events_accepted_total") >= counted
+
+
+async def test_sigterm_drains_all_workers(tmp_path: Path, database: str) -> None:
+    """
+    Health says that nothing more should come; what is under way is finished and written.
+    """
+    async with running_stage(tmp_path, database, PATIENT) as stage:
+        published = await stage.published_through_both()
+        await eventually(lambda: len(stage.receiver.requests) == len(published))
+        workers, child = stage.workers(), stage.pair.children[DISPATCH]
+        operators = stage.pair.environment["SHIPEDGE_DISPATCH_OPERATORS_LISTEN"]
+        async with channel.connect(operators) as connection:
+            stub = health_pb2_grpc.HealthStub(connection)
+            answers = stub.Watch(health_pb2.HealthCheckRequest())
+            while (await answers.read()).status != health_pb2.HealthCheckResponse.SERVING:
+                pass  # It asks the workers once a second.
+            child.terminate()
+            assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        stage.gate.opened.set()
+
+        assert await stage.pair.stop(DISPATCH) == 0
+        assert not any(map(lives, workers))
+        assert await stage.asked(STATES) == [State.SUCCEEDED] * len(published)
+        assert await stage.asked(DISPATCHERS) == [0]
+
+
+async def test_workers_end_with_their_supervisor(tmp_path: Path, database: str) -> None:
+    """
+    Whatever ends the supervisor, its workers finish what is under way and leave the port.
+    """
+    async with running_stage(tmp_path, database, PATIENT) as stage:
+        published = await stage.published_through_both()
+        await eventually(lambda: len(stage.receiver.requests) == len(published))
+        workers = stage.workers()
+        await stage.pair.kill(DISPATCH)
+        stage.gate.opened.set()
+        await eventually(lambda: not any(map(lives, workers)))
+
+        assert await stage.asked(STATES) == [State.SUCCEEDED] * len(published)
+        assert await stage.asked(DISPATCHERS) == [0]
+        await stage.pair.start(DISPATCH)
+        assert len(stage.workers()) == 2
+
+
+def refused(environment: dict[str, str], *arguments: str) -> str:
+    """
+    Run a dispatch service that does not start; return what it says.
+    """
+    command = [sys.executable, "-m", DISPATCH, "serve", *arguments]
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ended.returncode == 1
+    return ended.stderr
+
+
+def test_several_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
+    """
+    The flag wins over the setting, and the message names what to set.
+    """
+    environment = {**os.environ, "SHIPEDGE_DATA_DIR": str(tmp_path)}
+
+    said = refused({**environment, "SHIPEDGE_DISPATCH_WORKERS": "1"}, "--workers", "2")
+    assert "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite" in said
+    assert "SHIPEDGE_DISPATCH_WORKERS" in refused(environment, "--workers", "many")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_port_of_another_is_refused(tmp_path: Path, database: str) -> None:
+    """
+    Workers do not share their port with a stranger, even with one that would.
+    """
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        listen = f"127.0.0.1:{stranger.getsockname()[1]}"
+        environment = {
+            **os.environ,
+            "SHIPEDGE_DATA_DIR": str(tmp_path),
+            "SHIPEDGE_DISPATCH_LISTEN": listen,
+            "SHIPEDGE_DISPATCH_DATABASE_URL": database,
+        }
+
+        assert f"cannot listen on {listen}" in refused(environment, "--workers", "2")
+
+
+async def test_probe_asks_the_workers(tmp_path: Path, database: str) -> None:
+    """
+    Operators ask as they do with one process.
+    """
+    async with running_stage(tmp_path, database, PATIENT) as stage:
+        child = await asyncio.create_subprocess_exec(
+            *processes.command(DISPATCH), "probe", env=stage.pair.environment
+        )
+
+        assert await child.wait() == 0
