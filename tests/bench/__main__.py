@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.bench import log_scenarios, scenarios
+from tests.bench import log_scenarios, scenarios, worker_scenarios
 from tests.bench.figures import summary, table
 from tests.bench.scenarios import Scale, Scenario
 from tests.databases import running_postgres
@@ -41,6 +41,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "origins": scenarios.origins,
     "large_log": log_scenarios.large_log,
     "memory_growth": scenarios.memory_growth,
+    "workers": worker_scenarios.workers,
 }
 
 QUICK = ("throughput", "throughput_sqlite", "naive", "matching")

@@ -38,6 +38,7 @@ FLOORS: Mapping[str, tuple[str, float]] = {
     "subscriptions_100k_match_ratio": ("<=", 1.5),
     "fanout_3_cpu_ratio": ("<=", 0.8),
     "workers_2_cpu_ratio": ("<=", 1.15),
+    "workers_2_throughput_ratio": (">=", 1),
 }
 """
 What each figure must reach on a quiet machine of two cores.

@@ -14,8 +14,9 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from itertools import count
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from itertools import count, cycle
 from typing import Any
 
 import grpc
@@ -33,7 +34,8 @@ AGAIN_SECONDS = 0.05
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """
     What to publish: *total* events, over *accounts* accounts from 100 on. *rate* is in
-    events per second, 0 for as fast as the answers come.
+    events per second, 0 for as fast as the answers come. Batches go over *connections*
+    connections in turn.
     """
 
     address: str
@@ -43,6 +45,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
     rate: float = 0.0
     first_account: int = 100
     accounts: int = 1
+    connections: int = 1
 
 
 class Publisher:
@@ -50,9 +53,11 @@ class Publisher:
     Publishes a load and measures the acknowledgements.
     """
 
-    def __init__(self, load: Load, stub: publisher_service_pb2_grpc.PublisherServiceAsyncStub):
+    def __init__(
+        self, load: Load, stubs: Sequence[publisher_service_pb2_grpc.PublisherServiceAsyncStub]
+    ):
         self._load = load
-        self._stub = stub
+        self._stubs = cycle(stubs)
         self._example = example_event("orders/shipped")
         self._number = count()
         self._acks_ms: list[float] = []
@@ -116,7 +121,7 @@ class Publisher:
 
     async def _accepted(self, request: publisher_service_pb2.PublishEventsRequest) -> bool:
         try:
-            answer = await self._stub.PublishEvents(request)
+            answer = await next(self._stubs).PublishEvents(request)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
                 return False
@@ -132,10 +137,14 @@ async def main(source: str) -> None:
     Publish the load that *source* describes.
     """
     load = msgspec.json.decode(source, type=Load)
-    async with channel.connect(load.address) as connection:
-        stub = publisher_service_pb2_grpc.PublisherServiceStub(connection)
-        await connection.channel_ready()
-        print(json.dumps(await Publisher(load, stub).run()))
+    async with AsyncExitStack() as stack:
+        stubs = []
+        for _ in range(load.connections):
+            opened = channel.connect(load.address, own_connection=True)
+            await stack.enter_async_context(opened)
+            await opened.channel_ready()
+            stubs.append(publisher_service_pb2_grpc.PublisherServiceStub(opened))
+        print(json.dumps(await Publisher(load, stubs).run()))
 
 
 if __name__ == "__main__":
