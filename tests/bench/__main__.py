@@ -14,23 +14,29 @@ import asyncio
 import json
 import os
 import platform
-import shutil
 import sys
 import sysconfig
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench import log_scenarios, scenarios, worker_scenarios
-from tests.bench.figures import summary, table
-from tests.bench.scenarios import Scale, Scenario
+from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenarios, wrk
+from tests.bench.figures import judged, summary, table
+from tests.bench.scenarios import Figures, Scale, Scenario
 from tests.databases import running_postgres
 
 RESULT = Path("build/bench.json")
+PATIENCE_SECONDS = 420.0
+"""
+A scenario that takes longer counts as failed.
+"""
 
 SCENARIOS: Mapping[str, Scenario] = {
     "throughput": scenarios.throughput,
+    "wrk": scenarios.wrk_baseline,
     "throughput_sqlite": scenarios.throughput_sqlite,
     "naive": scenarios.naive,
     "latency": scenarios.latency,
@@ -42,17 +48,40 @@ SCENARIOS: Mapping[str, Scenario] = {
     "large_log": log_scenarios.large_log,
     "memory_growth": scenarios.memory_growth,
     "workers": worker_scenarios.workers,
+    "large_scale": scale_scenarios.large_scale,
 }
 
-QUICK = ("throughput", "throughput_sqlite", "naive", "matching")
+QUICK = ("throughput", "wrk", "throughput_sqlite", "naive", "matching")
 """
 What fits into a minute.
 """
 
+ONCE = frozenset({"large_scale"})
+"""
+What is too slow to be run in every round.
+"""
 
-def main(arguments: Sequence[str]) -> None:
+
+@dataclass
+class Measurements:
     """
-    Run what the arguments ask for.
+    What each figure came to in every round, and what went wrong, by scenario.
+    """
+
+    samples: dict[str, list[float]] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+
+    def note(self, figures: Mapping[str, float]) -> None:
+        """
+        Add the figures of a round.
+        """
+        for name, value in figures.items():
+            self.samples.setdefault(name, []).append(value)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run what the arguments ask for; return 1 where something went wrong, whatever is reached.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="small loads, about a minute")
@@ -61,30 +90,42 @@ def main(arguments: Sequence[str]) -> None:
     asked = parser.parse_args(arguments)
     chosen = asked.only or (QUICK if asked.quick else tuple(SCENARIOS))
     runs = 1 if asked.quick else asked.runs
-    samples = asyncio.run(measure(chosen, runs, 0.25 if asked.quick else 1.0))
-    figures: dict[str, Any] = {**summary(samples), **_without_wrk()}
+    found = asyncio.run(measure(chosen, runs, 0.25 if asked.quick else 1.0))
+    figures = judged({**summary(found.samples), **without_wrk(chosen)})
     print("\n".join(table(figures)))
     RESULT.parent.mkdir(exist_ok=True)
-    result = {"machine": machine(), "runs": runs, "figures": figures}
+    result = {"machine": machine(), "runs": runs, "errors": found.errors, "figures": figures}
     RESULT.write_text(json.dumps(result, indent=1))
+    return 1 if found.errors else 0
 
 
-async def measure(chosen: Sequence[str], runs: int, part: float) -> dict[str, list[float]]:
+async def measure(chosen: Sequence[str], runs: int, part: float) -> Measurements:
     """
-    Run scenarios in rounds; return what each figure came to in every round.
+    Run scenarios in rounds; one that fails does not take the others with it.
     """
-    samples: dict[str, list[float]] = {}
+    found = Measurements()
     with running_postgres(durable=True) as postgres:
-        for _ in range(runs):
+        for number in range(runs):
             figures: dict[str, float] = {}
             for name in chosen:
-                begun = time.monotonic()
-                figures |= await SCENARIOS[name](Scale(postgres, part))
-                took = time.monotonic() - begun
-                print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
-            for name, value in {**figures, **scenarios.ratios(figures)}.items():
-                samples.setdefault(name, []).append(value)
-    return samples
+                if number == 0 or name not in ONCE:
+                    figures |= await _figures_of(name, Scale(postgres, part), found.errors)
+            found.note({**figures, **scenarios.ratios(figures)})
+    return found
+
+
+async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figures:
+    begun = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            return await SCENARIOS[name](scale)
+    except Exception as error:  # noqa: BLE001 - it is told at the end
+        traceback.print_exc()
+        errors[name] = f"{type(error).__name__}: {error}"
+        return {}
+    finally:
+        took = time.monotonic() - begun
+        print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
 
 
 def machine() -> dict[str, Any]:
@@ -95,16 +136,22 @@ def machine() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "optimised_build": "--enable-optimizations" in flags,
+        "build": " ".join(platform.python_build()),
+        "compiler": platform.python_compiler(),
         "cores": os.cpu_count(),
         "durability": "PostgreSQL fsync and synchronous_commit on; SQLite WAL, synchronous FULL",
         "transport": "HTTPS, kept alive",
     }
 
 
-def _without_wrk() -> dict[str, Any]:
-    reason = "wrk is installed but not used yet" if shutil.which("wrk") else "wrk is not installed"
-    return {"ratio_to_wrk_cpu": {"median": None, "reason": reason}}
+def without_wrk(chosen: Sequence[str]) -> dict[str, Any]:
+    """
+    Say of the figures that need `wrk` why they are missing, where they are.
+    """
+    reason = wrk.missing() if "wrk" in chosen else None
+    names = ("wrk_cpu_us_per_request", "wrk_requests_per_second", "ratio_to_wrk_cpu")
+    return {name: {"median": None, "reason": reason} for name in names if reason}
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
@@ -23,7 +24,7 @@ def memory_mb(pid: int) -> float:
     """
     Return the resident memory of a process and its children, in MiB.
     """
-    pages = sum(int(Path(f"/proc/{it}/statm").read_text().split()[1]) for it in tree(pid))
+    pages = sum(_pages(it) for it in tree(pid))
     return pages * _PAGE_BYTES / 1024 / 1024
 
 
@@ -32,14 +33,29 @@ def tree(pid: int) -> Iterator[int]:
     Yield a process and all that descend from it.
     """
     yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from tree(int(child))
+    for child in _children(pid):
+        yield from tree(child)
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    # What has ended meanwhile has no children.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _pages(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
 
 
 def _ticks(pid: int) -> int:
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0
     return sum(map(int, fields[11:15]))

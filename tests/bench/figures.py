@@ -39,6 +39,7 @@ FLOORS: Mapping[str, tuple[str, float]] = {
     "fanout_3_cpu_ratio": ("<=", 0.8),
     "workers_2_cpu_ratio": ("<=", 1.15),
     "workers_2_throughput_ratio": (">=", 1),
+    "start_up_100k_change_visible_ms": ("<=", 1000),
 }
 """
 What each figure must reach on a quiet machine of two cores.
@@ -54,15 +55,34 @@ def percentile(ordered: Sequence[float], percent: float) -> float | None:
     return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
-def summary(samples: Samples) -> dict[str, dict[str, float]]:
+def summary(samples: Samples) -> dict[str, dict[str, Any]]:
     """
-    Reduce the samples of each figure to median, minimum and maximum.
+    Reduce the samples of each figure to median, minimum and maximum; *rounds* says of how many.
     """
     return {
-        name: {"median": median(values), "min": min(values), "max": max(values)}
+        name: {
+            "median": median(values),
+            "min": min(values),
+            "max": max(values),
+            "rounds": len(values),
+        }
         for name, values in samples.items()
         if values
     }
+
+
+def judged(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """
+    Add to each figure that has one its floor, and whether its median reaches it.
+    """
+    return {name: {**it, **_verdict(name, it.get("median"))} for name, it in figures.items()}
+
+
+def _verdict(name: str, value: float | None) -> dict[str, Any]:
+    if name not in FLOORS:
+        return {}
+    reached = None if value is None else reaches(name, value)
+    return {"floor": " ".join(map(str, FLOORS[name])), "reached": reached}
 
 
 def reaches(name: str, value: float) -> bool | None:
@@ -85,11 +105,14 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         if it.get("median") is None:
             yield f"| `{name}` | - | - | - | | {it.get('reason', '')} |"
             continue
-        floor = " ".join(map(str, FLOORS[name])) if name in FLOORS else ""
-        verdict = {None: "", True: "yes", False: "NO"}[reaches(name, it["median"])]
-        shown = " | ".join(_shown(it[which]) for which in ("median", "min", "max"))
-        yield f"| `{name}` | {shown} | {floor} | {verdict} |"
+        found = _verdict(name, it["median"])
+        verdict = {None: "", True: "yes", False: "NO"}[found.get("reached")]
+        numbers = " | ".join(shown(it[which]) for which in ("median", "min", "max"))
+        yield f"| `{name}` | {numbers} | {found.get('floor', '')} | {verdict} |"
 
 
-def _shown(value: float) -> str:
+def shown(value: float) -> str:
+    """
+    Write a figure with three digits that count.
+    """
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -104,7 +104,7 @@ async def large_log(scale: Scale) -> Figures:
         await stage.subscribe()
         await stage.measure(total=scale.of(8000))
         empty = await stage.measure(total=scale.of(12_000))
-        await fill_log(stage.pair.environment["SHIPEDGE_DISPATCH_DATABASE_URL"], rows)
+        await fill_log(stage.database, rows)
         await stage.measure(total=scale.of(4000))
         full = await stage.measure(total=scale.of(12_000))
         figures = {

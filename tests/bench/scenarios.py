@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.bench import wrk
 from tests.bench.stage import Measured, Stage, running_stage
 from tests.databases import Postgres
 
@@ -54,8 +55,22 @@ async def throughput(scale: Scale) -> Figures:
         "postgres_cpu_us_per_delivery": it.cpu_us("postgres"),
         "publisher_cpu_us_per_delivery": it.cpu_us("publisher"),
         "receiver_cpu_us_per_delivery": it.cpu_us("receiver"),
+        "config_service_cpu_us_per_delivery": it.cpu_us("config_service"),
         "sql_statements_per_1000_deliveries": it.round_trips / it.deliveries * 1000,
         "new_connections_per_1000_deliveries_warm": _connections(it),
+    }
+
+
+async def wrk_baseline(_scale: Scale) -> Figures:
+    """
+    The same requests from a load generator in C; nothing where it is not installed.
+    """
+    if wrk.missing():
+        return {}
+    short, long = await wrk.baseline()
+    return {
+        "wrk_cpu_us_per_request": wrk.cpu_us_per_request(short, long),
+        "wrk_requests_per_second": long.requests / long.seconds,
     }
 
 
@@ -217,6 +232,7 @@ def ratios(figures: Mapping[str, float]) -> Figures:
     """
     pairs = {
         "ratio_to_naive": ("deliveries_per_second_postgres", "naive_deliveries_per_second"),
+        "ratio_to_wrk_cpu": ("dispatcher_cpu_us_per_delivery", "wrk_cpu_us_per_request"),
         "ratio_sqlite_to_postgres": (
             "deliveries_per_second_sqlite",
             "deliveries_per_second_postgres",

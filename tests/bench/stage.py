@@ -10,59 +10,36 @@ import json
 import os
 import sys
 import tempfile
+import time
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import trustme
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipedge.webhooks.runtime import pair as processes
+from dispatch_service.schema import feed_state
+from dispatch_service.settings import Settings
+from shipedge.webhooks.runtime.database import create_engine, reading
+from shipedge.webhooks.runtime.settings import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
+from tests.bench.receiver_process import PATIENCE_SECONDS, Receiver, running_receiver
 from tests.databases import Postgres, free_port, fresh_database
 from tests.e2e.pair import CONFIG, DISPATCH, Pair, Subscription
 
-PATIENCE_SECONDS = 60.0
 SETTLE_SECONDS = 0.5
+SUBSCRIBING = 16
+"""
+How many subscriptions are created at a time.
+"""
 
-
-@dataclass
-class Receiver:
-    """
-    The receiver's process.
-    """
-
-    child: asyncio.subprocess.Process
-    port: int
-
-    def url(self, path: str = "/ok") -> str:
-        """
-        Return the URL of a hook.
-        """
-        return f"https://127.0.0.1:{self.port}{path}"
-
-    async def ask(self, command: str = "report") -> dict[str, Any]:
-        """
-        Give it a command; return what it has seen.
-        """
-        assert self.child.stdin is not None
-        assert self.child.stdout is not None
-        self.child.stdin.write(f"{command}\n".encode())
-        answer: dict[str, Any] = json.loads(await self.child.stdout.readline())
-        return answer
-
-    async def wait(self, path: str, requests: int) -> dict[str, Any]:
-        """
-        Wait until so many requests have come for a path.
-        """
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                report = await self.ask()
-                if report["paths"].get(path, {}).get("requests", 0) >= requests:
-                    return report
-                await asyncio.sleep(0.05)
+Before = Callable[[Mapping[str, str]], Awaitable[None]]
+"""
+Prepares what the services find when they start, going by their environment.
+"""
 
 
 @dataclass(frozen=True)
@@ -94,6 +71,22 @@ class Stage:
     pair: Pair
     receiver: Receiver
     postgres: Postgres | None
+    started_at: float = 0.0
+
+    async def start_dispatch(self, module: str = DISPATCH) -> float:
+        """
+        Start the dispatch service; return the seconds until it serves.
+        """
+        self.started_at = time.monotonic()
+        await self.pair.start(DISPATCH, module)
+        return time.monotonic() - self.started_at
+
+    @property
+    def database(self) -> str:
+        """
+        The URL of the dispatch service's database on PostgreSQL.
+        """
+        return self.pair.environment["SHIPEDGE_DISPATCH_DATABASE_URL"]
 
     async def subscribe(
         self,
@@ -105,15 +98,35 @@ class Stage:
         """
         Subscribe accounts to shipped orders and wait until that counts.
         """
-        made = [
-            await self.pair.subscribe(
-                self.receiver.url(path), "orders/shipped", version, f"accounts/{account}", **more
-            )
-            for account in accounts
-            for version in versions
-        ]
-        await asyncio.sleep(1.5)
+        places = asyncio.Semaphore(SUBSCRIBING)
+
+        async def one(account: int, version: str) -> Subscription:
+            async with places:
+                return await self.pair.subscribe(
+                    *(self.receiver.url(path), "orders/shipped", version),
+                    f"accounts/{account}",
+                    **more,
+                )
+
+        wanted = [(account, version) for account in accounts for version in versions]
+        made = await asyncio.gather(*(one(*it) for it in wanted))
+        await self.wait_applied(max(it.revision for it in made))
         return made
+
+    async def wait_applied(self, revision: int) -> float:
+        """
+        Wait until the dispatch service has applied a revision of the feed; return the
+        seconds since it was started.
+        """
+        url = read_settings(Settings, self.pair.environment).database()
+        engine = create_engine(url, application_name="benchmark")
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                while await _applied(engine) < revision:
+                    await asyncio.sleep(0.05)
+        finally:
+            await engine.dispose()
+        return time.monotonic() - self.started_at
 
     async def publish(self, **load: Any) -> dict[str, Any]:
         """
@@ -155,6 +168,7 @@ class Stage:
     def _cpu(self, receiver: dict[str, Any]) -> dict[str, float]:
         used = {
             "dispatcher": cpu_seconds(self.pair.children[DISPATCH].pid),
+            "config_service": cpu_seconds(self.pair.children[CONFIG].pid),
             "receiver": float(receiver["cpu_s"]),
         }
         if self.postgres is not None:
@@ -186,24 +200,38 @@ class Stage:
 
 @asynccontextmanager
 async def running_stage(
-    postgres: Postgres | None, *, module: str = DISPATCH, **settings: str
+    postgres: Postgres | None,
+    *,
+    module: str = DISPATCH,
+    before: Before | None = None,
+    **settings: str,
 ) -> AsyncIterator[Stage]:
     """
     Run the pair with a receiver over a fresh database: *postgres*, or without it SQLite.
+
+    *module* stands in for the dispatch service; *before* runs before the services start.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhooks-bench-")))
-        receiver = await _receiver(directory, stack)
-        environment = _environment(directory)
+        receiver = await stack.enter_async_context(running_receiver(directory))
+        environment = _environment(directory, receiver)
         if postgres is not None:
             environment["SHIPEDGE_DISPATCH_DATABASE_URL"] = await _database(postgres, stack)
         config = environment["SHIPEDGE_CONFIG_LISTEN"]
         pair = Pair({"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment, **settings})
         stack.push_async_callback(_stop, pair)
-        pair.environment["BENCH_RECEIVER_URL"] = receiver.url()
+        if before is not None:
+            await before(pair.environment)
         await pair.start(CONFIG)
-        await pair.start(DISPATCH, module)
-        yield Stage(pair, receiver, postgres)
+        stage = Stage(pair, receiver, postgres)
+        await stage.start_dispatch(module)
+        yield stage
+
+
+async def _applied(engine: AsyncEngine) -> int:
+    async with reading(engine) as db:
+        found = await db.execute(sa.select(feed_state.c.revision))
+        return int(found.scalar_one_or_none() or 0)
 
 
 async def _database(postgres: Postgres, stack: AsyncExitStack) -> str:
@@ -214,26 +242,7 @@ async def _database(postgres: Postgres, stack: AsyncExitStack) -> str:
     return url
 
 
-async def _receiver(directory: Path, stack: AsyncExitStack) -> Receiver:
-    authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    file = directory / "receiver.pem"
-    certificate.private_key_and_cert_chain_pem.write_to_path(str(file))
-    (directory / "authority.pem").write_bytes(authority.cert_pem.bytes())
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "tests.bench.receiver",
-        str(file),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    stack.push_async_callback(processes.stop, child)
-    assert child.stdout is not None
-    return Receiver(child, int(await child.stdout.readline()))
-
-
-def _environment(directory: Path) -> dict[str, str]:
+def _environment(directory: Path, receiver: Receiver) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHIPEDGE_")}
     return {
         **inherited,
@@ -242,7 +251,8 @@ def _environment(directory: Path) -> dict[str, str]:
         "SHIPEDGE_CONFIG_LISTEN": f"127.0.0.1:{free_port()}",
         "SHIPEDGE_DISPATCH_LISTEN": f"127.0.0.1:{free_port()}",
         "SHIPEDGE_DISPATCH_METRICS_LISTEN": f"127.0.0.1:{free_port()}",
-        "SHIPEDGE_DISPATCH_RECEIVER_CA_FILE": str(directory / "authority.pem"),
+        "SHIPEDGE_DISPATCH_RECEIVER_CA_FILE": str(receiver.authority),
+        "BENCH_RECEIVER_URL": receiver.url(),
     }
 
 

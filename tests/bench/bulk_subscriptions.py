@@ -1,0 +1,111 @@
+"""
+Many subscriptions at once: rows as the config service writes and seals them, put
+into its database before it starts, because a call for each would take minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from config_service import subscription_store
+from config_service.schema import feed_items, feed_state, signing_secrets, subscriptions
+from config_service.settings import Settings
+from config_service.signing_keys import new_secret, new_signing_key
+from config_service.subscription_rows import config_columns, sealed_keys
+from config_service.subscription_store import Sealing
+from config_service.subscriptions import normalised
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.runtime.database import create_engine, from_microseconds, writing
+from shipedge.webhooks.runtime.migrations import migrate
+from shipedge.webhooks.runtime.settings import read_settings
+from tests.bench.stage import Before
+
+BATCH = 2000
+
+Rows = dict[str, Any]
+
+
+def filled_with(accounts: Iterable[int], each: int = 1) -> Before:
+    """
+    Return what gives each account *each* subscriptions to shipped orders, all of the
+    benchmark's receiver, before the services start.
+    """
+
+    async def fill(environment: Mapping[str, str]) -> None:
+        names = ((f"accounts/{it}", f"sub-{n}") for it in accounts for n in range(each))
+        await _fill(environment, names)
+
+    return fill
+
+
+async def _fill(environment: Mapping[str, str], names: Iterator[tuple[str, str]]) -> None:
+    settings = read_settings(Settings, environment)
+    await migrate(settings.database(), "config_service")
+    engine = create_engine(settings.database(), application_name="benchmark")
+    sealing = Sealing(settings.key_ring(), settings.url_rules())
+    wanted = normalised(_subscription(environment["BENCH_RECEIVER_URL"]))
+    revision = 0
+    try:
+        while batch := list(islice(names, BATCH)):
+            rows = [_rows(wanted, it, revision + n, sealing) for n, it in enumerate(batch, 1)]
+            revision += len(batch)
+            await _insert(engine, rows, revision)
+    finally:
+        await engine.dispose()
+
+
+def _subscription(url: str) -> Subscription:
+    return Subscription(
+        event_type="orders/shipped",
+        payload_version="v2",
+        url=url,
+        status=Subscription.STATUS_ACTIVE,
+    )
+
+
+def _rows(
+    wanted: Subscription, name: tuple[str, str], revision: int, sealing: Sealing
+) -> tuple[Rows, Rows, Rows]:
+    """
+    Lay out the rows of a subscription, of its signing secret and of its place in the feed.
+    """
+    owner, subscription_id = name
+    now = from_microseconds(time.time_ns() // 1000)
+    key = {"owner": owner, "subscription_id": subscription_id}
+    subscription = {
+        **key,
+        "created_revision": revision,
+        "revision": revision,
+        "status_reason": "SET",
+        "endpoint_health": b"",
+        "suppressed_event_count": 0,
+        "create_time": now,
+        "update_time": now,
+        **config_columns(wanted, owner, subscription_id, sealing.ring, sealing.rules),
+    }
+    keys = sealed_keys(new_secret(), new_signing_key(), *name, "sec_1", sealing.ring)
+    secret = {**key, "secret_id": "sec_1", **keys, "create_time": now}
+    item = {
+        "name": f"{owner}/subscriptions/{subscription_id}",
+        "kind": subscription_store.KIND,
+        "revision": revision,
+        "deleted": False,
+        "change_time": now,
+    }
+    return subscription, secret, item
+
+
+async def _insert(
+    engine: AsyncEngine, rows: Sequence[tuple[Rows, Rows, Rows]], revision: int
+) -> None:
+    async with writing(engine) as db:
+        tables = (subscriptions, signing_secrets, feed_items)
+        for table, of_table in zip(tables, zip(*rows, strict=True), strict=True):
+            await db.execute(sa.insert(table), list(of_table))
+        await db.execute(sa.update(feed_state).values(revision=revision))

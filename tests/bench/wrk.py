@@ -1,0 +1,151 @@
+"""
+The baseline in C: `wrk` posts what a real delivery posts to the benchmark's receiver.
+
+It renders, signs and stores nothing, so its CPU time is the least that anything
+could need to send these bytes over kept-alive TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dispatch_service import outbound
+from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.payloads import example_event, render
+from tests.bench.receiver_process import running_receiver
+from tests.dispatch_factories import NOW, claimed, subscription
+
+CONNECTIONS = 128
+SHORT_SECONDS, LONG_SECONDS = 1, 5
+GRACE_SECONDS = 10.0
+POLL_SECONDS = 0.02
+
+_DONE = """
+function done(summary, latency, requests)
+  local bad = summary.errors
+  io.write(string.format('\\n{"requests": %d, "duration_us": %d, "errors": %d}\\n',
+    summary.requests, summary.duration,
+    bad.connect + bad.read + bad.write + bad.status + bad.timeout))
+end
+"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    What one run came to: requests, and seconds of CPU and of the clock.
+    """
+
+    requests: int
+    seconds: float
+    cpu_s: float
+
+
+def missing() -> str | None:
+    """
+    Say why there is no baseline; None where `wrk` is installed.
+    """
+    return None if shutil.which("wrk") else "wrk is not installed"
+
+
+def script(request: OutboundRequest) -> str:
+    """
+    Write the Lua script that posts *request*: one that is the same each time, so that
+    no Lua runs for a request. `wrk` adds Host and Content-Length itself.
+    """
+    lines = ['wrk.method = "POST"', f"wrk.body = {lua_string(request.body)}"]
+    lines += [
+        f"wrk.headers[{lua_string(name)}] = {lua_string(value)}" for name, value in request.headers
+    ]
+    return "\n".join(lines) + _DONE
+
+
+def lua_string(raw: bytes) -> str:
+    """
+    Quote bytes for Lua, whatever they are.
+    """
+    return (
+        '"'
+        + "".join(chr(it) if chr(it).isalnum() and it < 128 else f"\\{it:03d}" for it in raw)
+        + '"'
+    )
+
+
+def outcome(printed: str, cpu_s: float) -> Run:
+    """
+    Read what a run printed last. Raises `RuntimeError` where requests have failed.
+    """
+    last = json.loads(printed.strip().rpartition("\n")[2])
+    if last["errors"] or not last["requests"]:
+        raise RuntimeError(f"wrk: {last['errors']} of {last['requests']} requests failed")
+    return Run(last["requests"], last["duration_us"] / 1e6, cpu_s)
+
+
+def cpu_us_per_request(short: Run, long: Run) -> float:
+    """
+    Return what a request more costs: without the start and the handshakes, which both had.
+    """
+    return (long.cpu_s - short.cpu_s) / (long.requests - short.requests) * 1e6
+
+
+def example_request() -> OutboundRequest:
+    """
+    Build the request of a delivery as the product would.
+    """
+    body = render(example_event("orders/shipped"), "orders/shipped", "v2")
+    it = claimed(event_id=f"t{time.monotonic_ns()}-10000")
+    return outbound.build(it, subscription(), body, now=NOW, deadline=10.0)
+
+
+async def baseline() -> tuple[Run, Run]:
+    """
+    Run `wrk` against a receiver of its own, for a short and for a longer time.
+    """
+    with tempfile.TemporaryDirectory(prefix="webhooks-wrk-") as name:
+        async with running_receiver(Path(name)) as receiver:
+            short = await asyncio.to_thread(run, receiver.url(), SHORT_SECONDS)
+            return short, await asyncio.to_thread(run, receiver.url(), LONG_SECONDS)
+
+
+def run(url: str, seconds: int) -> Run:
+    """
+    Let `wrk` post to a receiver of this machine for so many seconds.
+    """
+    with tempfile.NamedTemporaryFile("w+") as lua, tempfile.TemporaryFile("w+") as out:
+        lua.write(script(example_request()))
+        lua.flush()
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "-s", lua.name, url]
+        cpu_s = _cpu_seconds_of(command, out.fileno(), seconds + GRACE_SECONDS)
+        out.seek(0)
+        return outcome(out.read(), cpu_s)
+
+
+def _cpu_seconds_of(command: Sequence[str], out: int, patience: float) -> float:
+    """
+    Run a program and return its own CPU time. Raises `TimeoutError` and ends it after *patience*.
+    """
+    child = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    give_up = time.monotonic() + patience
+    while True:
+        # The child is reaped here and not by Popen: only this way its own usage is told.
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            break
+        if time.monotonic() > give_up:
+            child.kill()
+            child.wait()
+            raise TimeoutError(f"{command[0]} did not end in time")
+        time.sleep(POLL_SECONDS)
+    if child.returncode:
+        raise RuntimeError(f"{command[0]} ended with {child.returncode}")
+    return used.ru_utime + used.ru_stime
