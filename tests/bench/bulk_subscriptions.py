@@ -38,10 +38,17 @@ def filled_with(accounts: Iterable[int], each: int = 1) -> Before:
     """
 
     async def fill(environment: Mapping[str, str]) -> None:
-        names = ((f"accounts/{it}", f"sub-{n}") for it in accounts for n in range(each))
+        names = ((f"accounts/{it}", subscription_id(n)) for it in accounts for n in range(each))
         await _fill(environment, names)
 
     return fill
+
+
+def subscription_id(number: int) -> str:
+    """
+    Return the id of an account's subscription, counted from 0.
+    """
+    return f"sub-{number}"
 
 
 async def _fill(environment: Mapping[str, str], names: Iterator[tuple[str, str]]) -> None:
@@ -75,9 +82,9 @@ def _rows(
     """
     Lay out the rows of a subscription, of its signing secret and of its place in the feed.
     """
-    owner, subscription_id = name
+    owner, own_id = name
     now = from_microseconds(time.time_ns() // 1000)
-    key = {"owner": owner, "subscription_id": subscription_id}
+    key = {"owner": owner, "subscription_id": own_id}
     subscription = {
         **key,
         "created_revision": revision,
@@ -87,12 +94,12 @@ def _rows(
         "suppressed_event_count": 0,
         "create_time": now,
         "update_time": now,
-        **config_columns(wanted, owner, subscription_id, sealing.ring, sealing.rules),
+        **config_columns(wanted, owner, own_id, sealing.ring, sealing.rules),
     }
     keys = sealed_keys(new_secret(), new_signing_key(), *name, "sec_1", sealing.ring)
     secret = {**key, "secret_id": "sec_1", **keys, "create_time": now}
     item = {
-        "name": f"{owner}/subscriptions/{subscription_id}",
+        "name": f"{owner}/subscriptions/{own_id}",
         "kind": subscription_store.KIND,
         "revision": revision,
         "deleted": False,

@@ -41,21 +41,21 @@ What is asked for: each is rare, but for the first three.
 """
 
 
-async def fill_log(url: str, rows: int) -> None:
+async def fill_log(url: str, rows: int, first: int = 1) -> None:
     """
-    Multiply a delivery and an attempt into the log of six days: of a hundred attempts
-    one fails, of a thousand one is of each rare kind.
+    Multiply a delivery and an attempt into the log of six days, as numbers *first* to
+    *rows*: of a hundred attempts one fails, of a thousand one is of each rare kind.
     """
     db = await asyncpg.connect(url, timeout=10)
     try:
         for table in ("deliveries", "attempts"):
-            await db.execute(await _fill(db, table, rows), timeout=300)
+            await db.execute(await _fill(db, table, rows, first), timeout=300)
         await db.execute("ANALYZE", timeout=300)
     finally:
         await db.close()
 
 
-async def _fill(db: asyncpg.Connection, table: str, rows: int) -> str:
+async def _fill(db: asyncpg.Connection, table: str, rows: int, first: int) -> str:
     """
     Write the statement that copies a row of *table* with what differs from row to row.
     """
@@ -91,7 +91,7 @@ async def _fill(db: asyncpg.Connection, table: str, rows: int) -> str:
     values = ", ".join(different.get(name, f"t.{name}") for name in names)
     return (
         f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}"  # noqa: S608 - names of ours
-        f" FROM (SELECT * FROM {table} LIMIT 1) t, generate_series(1, {rows}) n"
+        f" FROM (SELECT * FROM {table} LIMIT 1) t, generate_series({first}, {rows}) n"
     )
 
 
@@ -142,7 +142,7 @@ async def matching(_scale: Scale) -> Figures:
     """
     Match events of the same hundred owners among a hundred subscriptions and 100,000.
     """
-    cost = {count: _match_us(count) for count in (100, 100_000)}
+    cost = {count: match_us(count) for count in (100, 100_000)}
     return {
         "subscriptions_100_match_us": cost[100],
         "subscriptions_100k_match_us": cost[100_000],
@@ -150,7 +150,10 @@ async def matching(_scale: Scale) -> Figures:
     }
 
 
-def _match_us(count: int) -> float:
+def match_us(count: int) -> float:
+    """
+    Return what matching an event costs among *count* subscriptions, in microseconds of CPU.
+    """
     index = SubscriptionIndex()
     model = subscription()
     for number in range(count):

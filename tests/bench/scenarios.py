@@ -11,12 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench import wrk
+from tests.bench.bulk_subscriptions import filled_with
 from tests.bench.stage import Measured, Stage, running_stage
 from tests.databases import Postgres
 
 Figures = dict[str, float]
 
 WIDE = {"SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "128"}
+NO_SWEEP = {"SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL": "1h"}
+"""
+Keeps the hourly look for old rows, whose cost grows with the owners, out of a short load.
+"""
+
 HEALTHY = range(100, 150)
 HANGING = 200
 BACKLOG = 20_000
@@ -132,14 +138,7 @@ async def slow_receiver(scale: Scale) -> Figures:
     """
     Ten endpoints that answer after a second, 3,000 requests open.
     """
-    settings = {"SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "300"}
-    accounts = range(100, 110)
-    async with running_stage(scale.postgres, **settings) as stage:
-        await stage.subscribe(accounts, "/slow/1000")
-        load: dict[str, Any] = {"path": "/slow/1000", "accounts": len(accounts)}
-        await stage.measure(total=9000, **load)
-        it = await stage.measure(total=18_000, **load)
-        memory = stage.memory_mb()
+    it, memory = await slow_answers(scale, 1000, 18_000)
     return {
         "slow_receiver_deliveries_per_second": it.per_second,
         "slow_receiver_open_connections": it.received["most_open"],
@@ -148,24 +147,49 @@ async def slow_receiver(scale: Scale) -> Figures:
     }
 
 
+async def slow_answers(scale: Scale, wait_ms: int, total: int) -> tuple[Measured, float]:
+    """
+    Deliver to ten endpoints that answer after a while; return the cost, and the
+    dispatcher's memory then.
+    """
+    settings = {"SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "300"}
+    accounts = range(100, 110)
+    path = f"/slow/{wait_ms}"
+    async with running_stage(scale.postgres, **settings) as stage:
+        await stage.subscribe(accounts, path)
+        load: dict[str, Any] = {"path": path, "accounts": len(accounts)}
+        await stage.measure(total=9000, **load)
+        it = await stage.measure(total=total, **load)
+        return it, stage.memory_mb()
+
+
 async def origins(scale: Scale) -> Figures:
     """
     The same load over 10 endpoints and over 2,000, all with warm connections.
     """
     cpu = {}
     for count in (10, 2000):
-        accounts = range(100, 100 + count)
-        async with running_stage(scale.postgres) as stage:
-            await stage.subscribe(accounts)
-            # A load on time, so that neither has more in memory than the other.
-            load: dict[str, Any] = {"accounts": count, "rate": 1000, "batch": 50}
-            await stage.measure(total=4000, **load)
-            it = await stage.measure(total=6000, **load)
-            cpu[count] = it.cpu_us("dispatcher")
+        it = await over_endpoints(scale, count)
+        cpu[count] = it.cpu_us("dispatcher")
     return {
         "origins_2000_over_10": cpu[2000] / cpu[10],
+        "origins_10_cpu_us_per_delivery": cpu[10],
         "origins_2000_cpu_us_per_delivery": cpu[2000],
+        "origins_2000_new_connections": float(it.received["connections"]),
     }
+
+
+async def over_endpoints(scale: Scale, count: int) -> Measured:
+    """
+    Deliver to as many endpoints, each an account of its own, over connections that are there.
+    """
+    before = filled_with(range(100, 100 + count))
+    async with running_stage(scale.postgres, before, **NO_SWEEP) as stage:
+        await stage.wait_applied(count)
+        # A load on time, so that neither has more in memory than the other.
+        load: dict[str, Any] = {"accounts": count, "rate": 1000, "batch": 50}
+        await stage.measure(total=4000, **load)
+        return await stage.measure(total=6000, **load)
 
 
 async def neighbour(scale: Scale) -> Figures:

@@ -175,11 +175,11 @@ class Stage:
             used["postgres"] = cpu_seconds(self.postgres.pid)
         return used
 
-    def memory_mb(self) -> float:
+    def memory_mb(self, package: str = DISPATCH) -> float:
         """
-        Return the dispatcher's resident memory.
+        Return the resident memory of the dispatcher, or of another service.
         """
-        return memory_mb(self.pair.children[DISPATCH].pid)
+        return memory_mb(self.pair.children[package].pid)
 
     def round_trips(self) -> float:
         """
@@ -201,9 +201,10 @@ class Stage:
 @asynccontextmanager
 async def running_stage(
     postgres: Postgres | None,
+    before: Before | None = None,
+    /,
     *,
     module: str = DISPATCH,
-    before: Before | None = None,
     **settings: str,
 ) -> AsyncIterator[Stage]:
     """

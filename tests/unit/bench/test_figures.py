@@ -4,7 +4,7 @@ The figures of the benchmark.
 
 from __future__ import annotations
 
-from tests.bench.figures import percentile, reaches, summary, table
+from tests.bench.figures import judged, percentile, reaches, summary, table
 
 
 def test_percentiles_of_sorted_values() -> None:
@@ -24,7 +24,7 @@ def test_samples_become_median_minimum_and_maximum() -> None:
     """
     figures = summary({"a": [3.0, 1.0, 2.0], "b": []})
 
-    assert figures == {"a": {"median": 2.0, "min": 1.0, "max": 3.0}}
+    assert figures == {"a": {"median": 2.0, "min": 1.0, "max": 3.0, "rounds": 3}}
 
 
 def test_floors_point_in_their_direction() -> None:
@@ -43,3 +43,20 @@ def test_table_says_why_a_figure_is_missing() -> None:
     rows = list(table({"ratio_to_wrk_cpu": {"median": None, "reason": "wrk is not installed"}}))
 
     assert "wrk is not installed" in rows[-1]
+
+
+def test_figures_carry_their_floor_and_whether_it_is_reached() -> None:
+    """
+    The result says what was asked for; of what could not be measured it says neither yes nor no.
+    """
+    figures = judged(
+        {
+            "ratio_to_naive": {"median": 14.0},
+            "ratio_to_wrk_cpu": {"median": None, "reason": "wrk is not installed"},
+            "memory_mb": {"median": 80.0},
+        }
+    )
+
+    assert figures["ratio_to_naive"] == {"median": 14.0, "floor": ">= 15", "reached": False}
+    assert figures["ratio_to_wrk_cpu"]["reached"] is None
+    assert figures["memory_mb"] == {"median": 80.0}

@@ -1,0 +1,102 @@
+"""
+A backlog as an outage of all receivers would leave it: events, sealed payloads and
+due deliveries, stored by the product's own code and then multiplied in SQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from itertools import islice
+
+import asyncpg
+
+from dispatch_service.app import utc_now
+from dispatch_service.payloads import example_event
+from dispatch_service.preparation import Preparer
+from dispatch_service.queue import Lease, NewEvent
+from dispatch_service.queue_postgresql import PostgresQueue
+from dispatch_service.sealing import DayKeys, Sealer
+from dispatch_service.settings import Settings
+from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from shipedge.webhooks.rules.urls import parse_url
+from shipedge.webhooks.runtime.database import create_engine
+from shipedge.webhooks.runtime.settings import read_settings
+from tests.bench.bulk_subscriptions import subscription_id
+from tests.dispatch_factories import subscription
+
+EVENTS_EACH = 10
+GROUP = 500
+NOBODY = Lease("nobody", timedelta(seconds=1))
+
+
+async def fill_backlog(
+    environment: Mapping[str, str], accounts: Sequence[int], subscriptions: int
+) -> None:
+    """
+    Let ten events of each account be due for each of its subscriptions. PostgreSQL only.
+
+    An event's payload is stored once and shared by its deliveries, as always.
+    """
+    settings = read_settings(Settings, environment)
+    engine = create_engine(settings.database(), application_name="benchmark")
+    ring = settings.key_ring()
+    url = environment["BENCH_RECEIVER_URL"]
+    wanted = replace(
+        subscription(),
+        url=parse_url(url, settings.url_rules()),
+        url_hash=ring.keyed_hash("url", url),
+    )
+    try:
+        sealer = await DayKeys(engine, ring, utc_now).today()
+        queue = PostgresQueue(engine)
+        events = _events(accounts, wanted, sealer)
+        while group := await asyncio.to_thread(_next, events):
+            await queue.store_events(group, NOBODY)
+    finally:
+        await engine.dispose()
+    await _multiply(settings.database(), subscriptions)
+
+
+def _next(events: Iterator[NewEvent]) -> list[NewEvent]:
+    return list(islice(events, GROUP))
+
+
+def _events(accounts: Sequence[int], wanted: Subscription, sealer: Sealer) -> Iterator[NewEvent]:
+    """
+    Prepare the events with one delivery each, which has no place in memory.
+    """
+    event = example_event("orders/shipped")
+    for account in accounts:
+        index = SubscriptionIndex()
+        index.put(replace(wanted, owner=f"accounts/{account}", subscription_id=subscription_id(0)))
+        preparer = Preparer(index)
+        event.account_id = account
+        for number in range(EVENTS_EACH):
+            event.event_id = f"old-{number}"
+            event.order_status_changed.order.id = number + 1
+            yield preparer.prepare(event, sealer).event
+
+
+async def _multiply(url: str, subscriptions: int) -> None:
+    """
+    Copy each unfinished delivery for the other subscriptions of its owner.
+    """
+    db = await asyncpg.connect(url, timeout=10)
+    try:
+        names = await db.fetchval(
+            "SELECT string_agg(column_name, ', ') FROM information_schema.columns"
+            " WHERE table_name = 'deliveries'"
+            " AND column_name NOT IN ('delivery_id', 'subscription')"
+        )
+        await db.execute(
+            f"INSERT INTO deliveries (delivery_id, subscription, {names})"  # noqa: S608 - names of ours
+            f" SELECT gen_random_uuid(), 'sub-' || n, {names}"
+            f" FROM deliveries, generate_series(1, {subscriptions - 1}) n WHERE end_time IS NULL",
+            timeout=300,
+        )
+        await db.execute("ANALYZE deliveries", timeout=300)
+    finally:
+        await db.close()
