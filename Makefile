@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick install run demo test unit integration contract e2e crash-test check fmt lint types layers \
+.PHONY: help bench bench-quick bench-growth install run demo test unit integration contract e2e crash-test check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -49,6 +49,9 @@ bench: $(STAMP) ## Measure the whole product, in three rounds; figures in build/
 
 bench-quick: $(STAMP) ## Measure the most important figures, in about a minute.
 	@$(BIN)/python -m tests.bench --quick
+
+bench-growth: $(STAMP) ## Measure how cost grows, in ten minutes; plots in docs/performance.md.
+	@$(BIN)/python -m tests.bench.growth
 
 bench-rendering: $(STAMP) ## Measure what rendering costs, for every payload version.
 	@$(BIN)/python -m tests.bench.rendering build/bench_rendering.json

@@ -22,6 +22,7 @@ from pathlib import Path
 from tests.bench.bulk_subscriptions import filled_with
 from tests.bench.log_scenarios import fill_log, match_us
 from tests.bench.plots import Curve, Point, replaced, section
+from tests.bench.scale_scenarios import SNAPSHOT_PATIENCE_SECONDS
 from tests.bench.scenarios import NO_SWEEP, WIDE, Figures, Scale, over_endpoints, slow_answers
 from tests.bench.stage import Measured, Stage, running_stage
 from tests.databases import running_postgres
@@ -70,7 +71,7 @@ async def subscriptions(scale: Scale) -> Sequence[Point]:
 async def _among(scale: Scale, count: int) -> Point:
     before = filled_with(range(100, 100 + count))
     async with running_stage(scale.postgres, before, **NO_SWEEP) as stage:
-        await stage.wait_applied(count)
+        await stage.wait_applied(count, SNAPSHOT_PATIENCE_SECONDS)
         await stage.measure(total=4000, accounts=100)
         it = await stage.measure(total=10_000, accounts=100)
         memory = stage.memory_mb()

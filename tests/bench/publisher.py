@@ -29,6 +29,11 @@ from shipedge.webhooks.rpc import channel
 from tests.bench.figures import percentile
 
 AGAIN_SECONDS = 0.05
+AGAIN = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
+"""
+After these a batch is sent again: the service asked for time, or gRPC gave a call up
+that the service had not begun within half a minute.
+"""
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +128,7 @@ class Publisher:
         try:
             answer = await next(self._stubs).PublishEvents(request)
         except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED:
+            if error.code() in AGAIN:
                 return False
             raise
         bad = [it for it in answer.results if it.HasField("error")]

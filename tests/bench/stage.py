@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.schema import feed_state
 from dispatch_service.settings import Settings
+from shipedge.webhooks.runtime import pair as processes
 from shipedge.webhooks.runtime.database import create_engine, reading
 from shipedge.webhooks.runtime.settings import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
@@ -113,7 +114,7 @@ class Stage:
         await self.wait_applied(max(it.revision for it in made))
         return made
 
-    async def wait_applied(self, revision: int) -> float:
+    async def wait_applied(self, revision: int, patience: float = PATIENCE_SECONDS) -> float:
         """
         Wait until the dispatch service has applied a revision of the feed; return the
         seconds since it was started.
@@ -121,7 +122,7 @@ class Stage:
         url = read_settings(Settings, self.pair.environment).database()
         engine = create_engine(url, application_name="benchmark")
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(patience):
                 while await _applied(engine) < revision:
                     await asyncio.sleep(0.05)
         finally:
@@ -136,7 +137,10 @@ class Stage:
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.bench.publisher", source, stdout=asyncio.subprocess.PIPE
         )
-        out, _ = await child.communicate()
+        try:
+            out, _ = await child.communicate()
+        finally:
+            await processes.stop(child)
         if child.returncode:
             raise RuntimeError("the publisher failed")
         answer: dict[str, Any] = json.loads(out)
@@ -167,13 +171,19 @@ class Stage:
 
     def _cpu(self, receiver: dict[str, Any]) -> dict[str, float]:
         used = {
-            "dispatcher": cpu_seconds(self.pair.children[DISPATCH].pid),
-            "config_service": cpu_seconds(self.pair.children[CONFIG].pid),
+            "dispatcher": self.cpu_seconds(),
+            "config_service": self.cpu_seconds(CONFIG),
             "receiver": float(receiver["cpu_s"]),
         }
         if self.postgres is not None:
             used["postgres"] = cpu_seconds(self.postgres.pid)
         return used
+
+    def cpu_seconds(self, package: str = DISPATCH) -> float:
+        """
+        Return the CPU time of the dispatcher, or of another service, so far.
+        """
+        return cpu_seconds(self.pair.children[package].pid)
 
     def memory_mb(self, package: str = DISPATCH) -> float:
         """
