@@ -56,18 +56,21 @@ async def _fill(environment: Mapping[str, str], names: Iterator[tuple[str, str]]
     await migrate(settings.database(), "config_service")
     engine = create_engine(settings.database(), application_name="benchmark")
     sealing = Sealing(settings.key_ring(), settings.url_rules())
-    wanted = normalised(_subscription(environment["BENCH_RECEIVER_URL"]))
+    wanted = normalised(subscription_to(environment["BENCH_RECEIVER_URL"]))
     revision = 0
     try:
         while batch := list(islice(names, BATCH)):
-            rows = [_rows(wanted, it, revision + n, sealing) for n, it in enumerate(batch, 1)]
+            rows = [rows_of(wanted, it, revision + n, sealing) for n, it in enumerate(batch, 1)]
             revision += len(batch)
             await _insert(engine, rows, revision)
     finally:
         await engine.dispose()
 
 
-def _subscription(url: str) -> Subscription:
+def subscription_to(url: str) -> Subscription:
+    """
+    Return what each of them is set to.
+    """
     return Subscription(
         event_type="orders/shipped",
         payload_version="v2",
@@ -76,7 +79,7 @@ def _subscription(url: str) -> Subscription:
     )
 
 
-def _rows(
+def rows_of(
     wanted: Subscription, name: tuple[str, str], revision: int, sealing: Sealing
 ) -> tuple[Rows, Rows, Rows]:
     """

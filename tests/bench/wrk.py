@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -29,6 +31,7 @@ SHORT_SECONDS, LONG_SECONDS = 1, 5
 GRACE_SECONDS = 10.0
 POLL_SECONDS = 0.02
 
+_UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _DONE = """
 function done(summary, latency, requests)
   local bad = summary.errors
@@ -73,11 +76,8 @@ def lua_string(raw: bytes) -> str:
     """
     Quote bytes for Lua, whatever they are.
     """
-    return (
-        '"'
-        + "".join(chr(it) if chr(it).isalnum() and it < 128 else f"\\{it:03d}" for it in raw)
-        + '"'
-    )
+    quoted = _UNSAFE.sub(lambda it: b"\\%03d" % it[0][0], raw)
+    return f'"{quoted.decode()}"'
 
 
 def outcome(printed: str, cpu_s: float) -> Run:
@@ -133,19 +133,25 @@ def _cpu_seconds_of(command: Sequence[str], out: int, patience: float) -> float:
     """
     Run a program and return its own CPU time. Raises `TimeoutError` and ends it after *patience*.
     """
-    child = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-    give_up = time.monotonic() + patience
-    while True:
-        # The child is reaped here and not by Popen: only this way its own usage is told.
-        pid, status, used = os.wait4(child.pid, os.WNOHANG)
-        if pid:
-            child.returncode = os.waitstatus_to_exitcode(status)
-            break
-        if time.monotonic() > give_up:
+    with subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as child:
+        try:
+            used = _waited_for(child, time.monotonic() + patience)
+        except BaseException:
             child.kill()
-            child.wait()
-            raise TimeoutError(f"{command[0]} did not end in time")
-        time.sleep(POLL_SECONDS)
+            raise
     if child.returncode:
         raise RuntimeError(f"{command[0]} ended with {child.returncode}")
     return used.ru_utime + used.ru_stime
+
+
+def _waited_for(child: subprocess.Popen[bytes], give_up: float) -> resource.struct_rusage:
+    """
+    Wait for a child and return what it used, which Popen would not tell.
+    """
+    while time.monotonic() < give_up:
+        pid, status, used = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return used
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError("it did not end in time")

@@ -1,0 +1,47 @@
+"""
+The rows of many subscriptions.
+"""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+
+from config_service.schema import feed_items, signing_secrets, subscriptions
+from config_service.subscription_rows import config_place, secret_place
+from config_service.subscription_store import Sealing
+from config_service.subscriptions import normalised
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.rules.urls import UrlRules
+from shipedge.webhooks.runtime.keyring import KeyRing
+from tests.bench.bulk_subscriptions import rows_of, subscription_to
+
+RING = KeyRing({"a": b"k" * 32}, b"h" * 32)
+WANTED = normalised(subscription_to("https://example.com/hooks"))
+ROWS = rows_of(WANTED, ("accounts/100", "sub-0"), 1, Sealing(RING, UrlRules()))
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    list(zip((subscriptions, signing_secrets, feed_items), ROWS, strict=True)),
+)
+def test_rows_hold_all_that_must_be_there(table: sa.Table, row: dict[str, object]) -> None:
+    """
+    Every column that must not be NULL has a value, and every value a column.
+    """
+    assert {it.name for it in table.columns if not it.nullable} <= set(row)
+    assert set(row) <= set(table.columns.keys())
+
+
+def test_rows_open_where_the_config_service_looks() -> None:
+    """
+    They are sealed for their places, as the service itself would have done it.
+    """
+    subscription, secret, _ = ROWS
+    config = RING.open(
+        subscription["sealed_config"], config_place("accounts/100", subscription["subscription_id"])
+    )
+    place = secret_place("accounts/100", "sub-0", secret["secret_id"])
+
+    assert Subscription.FromString(config) == WANTED
+    assert RING.open(secret["sealed_secret"], place).startswith(b"whsec_")
