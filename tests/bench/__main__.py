@@ -12,10 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
-import platform
 import sys
-import sysconfig
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -25,6 +22,7 @@ from typing import Any
 
 from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenarios, wrk
 from tests.bench.figures import judged, summary, table
+from tests.bench.machine import machine
 from tests.bench.scenarios import Figures, Scale, Scenario
 from tests.databases import running_postgres
 
@@ -126,22 +124,6 @@ async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figure
     finally:
         took = time.monotonic() - begun
         print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
-
-
-def machine() -> dict[str, Any]:
-    """
-    Describe what the figures depend on.
-    """
-    flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    return {
-        "python": platform.python_version(),
-        "optimised_build": "--enable-optimizations" in flags,
-        "build": " ".join(platform.python_build()),
-        "compiler": platform.python_compiler(),
-        "cores": os.cpu_count(),
-        "durability": "PostgreSQL fsync and synchronous_commit on; SQLite WAL, synchronous FULL",
-        "transport": "HTTPS, kept alive",
-    }
 
 
 def without_wrk(chosen: Sequence[str]) -> dict[str, Any]:

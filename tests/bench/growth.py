@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tests.bench.bulk_subscriptions import filled_with
 from tests.bench.log_scenarios import fill_log, match_us
+from tests.bench.machine import machine
 from tests.bench.plots import Curve, Point, replaced, section
 from tests.bench.scale_scenarios import SNAPSHOT_PATIENCE_SECONDS
 from tests.bench.scenarios import NO_SWEEP, WIDE, Figures, Scale, over_endpoints, slow_answers
@@ -139,7 +140,8 @@ def main(arguments: Sequence[str]) -> None:
     text = "\n".join(line for it in curves.values() for line in section(it))
     print(text)
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps({name: asdict(it) for name, it in curves.items()}, indent=1))
+    result = {"machine": machine(), "curves": {name: asdict(it) for name, it in curves.items()}}
+    RESULT.write_text(json.dumps(result, indent=1))
     if not asked.only:
         DOCUMENT.write_text(replaced(DOCUMENT.read_text(), text))
 
