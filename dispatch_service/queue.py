@@ -23,6 +23,7 @@ An account's number and the id of an event of it.
 """
 
 EndpointKey = tuple[str, str]
+LeaseKey = tuple[str, str, int]
 """
 An owner and an endpoint of it, `https://example.com:443`.
 """
@@ -158,11 +159,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return (self.owner, self.endpoint)
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> LeaseKey:
         """
-        What identifies it: its owner and its id.
+        What identifies this lease of it: one that was lost may stand beside the next.
         """
-        return (self.owner, self.delivery_id)
+        return (self.owner, self.delivery_id, self.token)
 
     @property
     def test(self) -> bool:
@@ -219,11 +220,11 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 @dataclass(frozen=True, slots=True)
 class Ended:
     """
-    What came of ending leases: the keys of the deliveries whose lease was still
-    held, and how many others became due because they waited behind those.
+    What came of ending leases: the keys of those that were still held, and how many
+    other deliveries became due because they waited behind these.
     """
 
-    held: frozenset[tuple[str, str]]
+    held: frozenset[LeaseKey]
     freed: int = 0
 
 

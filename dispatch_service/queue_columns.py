@@ -71,6 +71,7 @@ SETTLEMENT = {
 ATTEMPT = {
     "owner": "text",
     "delivery_id": "uuid",
+    "lease_token": "bigint",
     "number": "integer",
     "attempt_trigger": "text",
     "requested_by": "text",

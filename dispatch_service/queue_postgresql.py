@@ -204,7 +204,8 @@ async def _end(
         if it.ended and it.lane_number is not None
     ]
     freed = await order_lanes.advance(db, lanes) if lanes else 0
-    return Ended(frozenset((it.owner, delivery_hex(it.delivery_id)) for it in rows), freed)
+    held = frozenset((it.owner, delivery_hex(it.delivery_id), it.lease_token) for it in rows)
+    return Ended(held, freed)
 
 
 async def _store(

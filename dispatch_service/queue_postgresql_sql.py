@@ -210,8 +210,8 @@ WITH ended AS (
     FROM {_unnest("s", SETTLEMENT)}
     WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
       AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
-    RETURNING d.owner, d.delivery_id, d.account, d.event_id, d.subscription, d.event_type,
-              d.payload_version, d.resource, d.due_time, d.end_time, d.lane_number
+    RETURNING d.owner, d.delivery_id, d.lease_token, d.account, d.event_id, d.subscription,
+              d.event_type, d.payload_version, d.resource, d.due_time, d.end_time, d.lane_number
 ), logged AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
@@ -223,9 +223,10 @@ WITH ended AS (
         a.attempt_trigger, a.requested_by, a.status, a.failure_kind, a.response_code,
         a.error, a.start_time, a.duration_us, a.dns_us, a.connect_us, a.tls_us,
         a.first_byte_us, e.due_time, a.sealed_exchange, now()
-    FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id)
+    FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id, lease_token)
 )
-SELECT owner, delivery_id, subscription, resource, end_time IS NOT NULL AS ended, lane_number
+SELECT owner, delivery_id, lease_token, subscription, resource, end_time IS NOT NULL AS ended,
+       lane_number
 FROM ended
 """)
 
@@ -250,6 +251,6 @@ UPDATE deliveries d SET
 FROM {_unnest("r", RELEASE)}
 WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
   AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
-RETURNING d.owner, d.delivery_id, d.subscription, d.resource, d.end_time IS NOT NULL AS ended,
-          d.lane_number
+RETURNING d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource,
+          d.end_time IS NOT NULL AS ended, d.lane_number
 """)

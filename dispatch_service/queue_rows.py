@@ -155,6 +155,7 @@ def attempt_row(settlement: Settlement, as_stored: AsStored = as_it_is) -> tuple
     return (
         claimed.owner,
         claimed.delivery_id,
+        claimed.token,
         it.number,
         it.trigger.value,
         it.requested_by,

@@ -22,6 +22,7 @@ from dispatch_service.queue import (
     EventKey,
     Follow,
     Lease,
+    LeaseKey,
     NewEvent,
     Receipt,
     Release,
@@ -181,13 +182,13 @@ class SqliteQueue:
         return Ended(frozenset(held), freed)
 
 
-async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[tuple[str, str], Any]:
+async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[LeaseKey, Any]:
     """
     Find the deliveries whose lease is still held.
     """
-    tokens = [(it.owner, it.delivery_id, it.token) for it in leases]
-    rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(tokens).decode()})
-    return {(row.owner, row.delivery_id): row for row in rows}
+    keys = [it.key for it in leases]
+    rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(keys).decode()})
+    return {(row.owner, row.delivery_id, row.lease_token): row for row in rows}
 
 
 async def _free(db: AsyncConnection, ended: Sequence[Any]) -> int:

@@ -130,7 +130,8 @@ WHERE owner = :owner AND delivery_id = :delivery_id
 """)
 
 HELD = sa.text("""
-SELECT d.owner, d.delivery_id, d.subscription, d.resource, d.lane_number, d.cancelled_by
+SELECT d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.lane_number,
+       d.cancelled_by
 FROM json_each(:leases) j
 JOIN deliveries d ON d.owner = json_extract(j.value, '$[0]')
                  AND d.delivery_id = json_extract(j.value, '$[1]')

@@ -106,7 +106,7 @@ async def test_success_ends_a_delivery_and_logs_the_attempt(
 
     ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
 
-    assert ended.held == {(claimed.owner, claimed.delivery_id)}
+    assert ended.held == {claimed.key}
     (row,) = await rows(store, deliveries)
     assert (row.state, row.due_time, row.lease_owner) == ("SUCCEEDED", None, None)
     assert row.end_time is not None
@@ -131,6 +131,27 @@ async def test_retry_becomes_due_after_its_delay(queue: Queue, store: AsyncEngin
     (logged,) = await rows(store, attempts)
     assert logged.next_attempt_time == row.due_time
     assert await claim(queue) == []
+
+
+async def test_two_results_of_one_delivery_in_one_batch(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Where a process lost its lease and took the delivery up again, each result finds its own.
+    """
+    event, other = new_event(new_delivery(leased=True)), new_event(new_delivery(leased=True))
+    await queue.store_events([event], EXPIRED)
+    stale = claimed_of(event)
+    (fresh,) = await claim(queue)
+    await queue.store_events([other], LEASE)
+    innocent = claimed_of(other)
+
+    made = [Settlement(it, succeed(0), attempt(it), 200) for it in (stale, fresh, innocent)]
+    ended = await queue.settle(made)
+
+    assert ended.held == {fresh.key, innocent.key}
+    states = {row.delivery_id: row.state for row in await rows(store, deliveries)}
+    assert set(states.values()) == {"SUCCEEDED"}
+    logged = sorted((it.number, it.status) for it in await rows(store, attempts))
+    assert logged == [(1, "INTERRUPTED"), (1, "SUCCESS"), (2, "SUCCESS")]
 
 
 async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) -> None:
