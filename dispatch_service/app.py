@@ -61,6 +61,11 @@ SERVICES = (
     "shipedge.webhooks.dispatch.v1.AdminService",
 )
 
+LAST_WORDS_SECONDS = 5.0
+"""
+How long a service that stops tries to write its last results, and then that it is gone.
+"""
+
 log = structlog.get_logger()
 
 
@@ -237,12 +242,25 @@ async def _serve(
     for task in serving:
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
-    await server.stop(grpc_server, settings.grace.total_seconds())
+    grace = settings.grace.total_seconds()
+    await asyncio.gather(server.stop(grpc_server, grace), engine.lanes.drain(grace))
     engine.committer.stop()
-    await flowing[0]
-    await engine.lanes.drain()
-    engine.settler.stop()
-    await flowing[1]
-    await engine.reporter.flush()
-    await engine.replicas.leave()
+    await asyncio.wait([flowing[0]], timeout=LAST_WORDS_SECONDS)
+    # What was accepted in the last moments may have found a place before there was none.
+    engine.lanes.stop()
+    engine.settler.stop(LAST_WORDS_SECONDS)
+    await asyncio.wait([flowing[1]], timeout=2 * LAST_WORDS_SECONDS)
+    await _leave(engine)
     log.info("service.stopped", service="dispatch")
+
+
+async def _leave(engine: Engine) -> None:
+    """
+    Write what can be written; what a store that is away does not take is not worth waiting for.
+    """
+    try:
+        async with asyncio.timeout(LAST_WORDS_SECONDS):
+            await engine.reporter.flush()
+            await engine.replicas.leave()
+    except Exception as error:  # noqa: BLE001 - the service ends, whatever the store says
+        log.warning("service.left_in_silence", error_type=type(error).__name__)

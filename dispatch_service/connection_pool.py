@@ -90,11 +90,17 @@ class ConnectionPool:
         if (
             not connection.reusable
             or now - connection.opened_at > self._max_age_seconds
-            or len(self._by_age) >= self._max_idle
+            or not self._max_idle
             or (bucket is not None and len(bucket) >= self._max_idle_per_key)
         ):
             connection.abort()
             return
+        if len(self._by_age) >= self._max_idle:
+            # The one that was used longest ago: its endpoint is the least likely to be next.
+            oldest = next(iter(self._by_age))
+            self._remove_idle(oldest)
+            oldest.abort()
+            bucket = self._by_key.get(connection.key)
         connection.forget_answer()
         connection.idle_since = now
         if bucket is None:

@@ -176,15 +176,21 @@ class Lanes:
                 self._count_waiting(-1, -ready.size)
                 self._let_go(Release(ready.claimed, timedelta()))
 
-    async def drain(self) -> None:
+    def stop(self) -> None:
         """
-        Begin nothing more, let go of what waits, and wait for what is under way.
+        Begin nothing more, and let go of what waits.
         """
         self._stopping = True
         for key in self._lanes:
             self.let_wait(key)
+
+    async def drain(self, seconds: float) -> None:
+        """
+        Begin nothing more, and wait so long for what is under way.
+        """
+        self.stop()
         if self._runners:
-            await asyncio.wait(self._runners)
+            await asyncio.wait(self._runners, timeout=seconds)
 
     def _is_full(self, size: int) -> bool:
         return (

@@ -5,12 +5,15 @@ The ends of attempts, written in batches: nothing waits for its own commit.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import structlog
 
 from dispatch_service.failpoints import reach
+from dispatch_service.lot import Lot
 from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement
+from shipedge.webhooks.runtime.database import is_unavailable
 
 FLUSH_SECONDS = 0.02
 """
@@ -18,8 +21,8 @@ A result waits at most this long for company; until it is committed its
 attempt counts as in flight.
 """
 
-BATCH = 500
 RETRY_SECONDS = 0.5
+REFUSED_SECONDS = 0.05
 
 log = structlog.get_logger()
 
@@ -42,78 +45,92 @@ class Settler:
         self._queue = queue
         self._follow = follow
         self.freed: Callable[[], None] = _nobody
-        self._settlements: list[Settlement] = []
-        self._releases: list[Release] = []
+        self._settlements: Lot[Settlement] = Lot()
+        self._releases: Lot[Release] = Lot()
         self._arrived = asyncio.Event()
-        self._stopping = False
+        self._ends_at: float | None = None
 
     def settle(self, settlement: Settlement) -> None:
         """
         Have the end of a lease written soon.
         """
-        self._settlements.append(settlement)
+        self._settlements.add(settlement)
         self._arrived.set()
 
     def release(self, release: Release) -> None:
         """
         Have a lease let go soon.
         """
-        self._releases.append(release)
+        self._releases.add(release)
         self._arrived.set()
 
     async def run(self) -> None:
         """
-        Write what comes until `stop` was called and all is written.
+        Write what comes until `stop` was called and all is written, or its patience is over.
         """
-        while not (self._stopping and not self._waiting):
+        while self._ends_at is None or self.waiting:
             await self._arrived.wait()
-            if not self._stopping:
+            if self._ends_at is None:
                 await asyncio.sleep(FLUSH_SECONDS)
-            while self._waiting:
-                await self._flush_patiently()
-            if not self._stopping:
+            while self.waiting:
+                if not await self._flush_patiently() and self._is_over():
+                    log.error("delivery.results_left", waiting=self.waiting)
+                    return
+            if self._ends_at is None:
                 self._arrived.clear()
 
-    def stop(self) -> None:
+    def stop(self, patience_seconds: float) -> None:
         """
-        Let `run` end when all is written.
+        Let `run` end when all is written. What the store does not take within the patience
+        is left: the leases run out, and the log shows those attempts as interrupted.
         """
-        self._stopping = True
+        self._ends_at = time.monotonic() + patience_seconds
         self._arrived.set()
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many ends are not written yet.
+        """
+        return len(self._settlements) + len(self._releases)
 
     async def flush_once(self) -> int:
         """
         Write one batch of each kind; return how many rows that were.
         """
-        settlements, releases = self._settlements[:BATCH], self._releases[:BATCH]
+        settlements, releases = self._settlements.batch(), self._releases.batch()
         if settlements:
-            ended = await self._queue.settle(settlements, self._follow)
+            with self._settlements.writing(settlements):
+                ended = await self._queue.settle(settlements, self._follow)
             reach("settle.after_commit")
-            del self._settlements[: len(settlements)]
             if len(ended.held) < len(settlements):
                 log.warning("delivery.settled_late", count=len(settlements) - len(ended.held))
             self._tell(ended)
         if releases:
-            self._tell(await self._queue.release(releases))
-            del self._releases[: len(releases)]
+            with self._releases.writing(releases):
+                ended = await self._queue.release(releases)
+            self._tell(ended)
         return len(settlements) + len(releases)
 
     def _tell(self, ended: Ended) -> None:
         if ended.freed:
             self.freed()
 
-    @property
-    def _waiting(self) -> int:
-        return len(self._settlements) + len(self._releases)
+    def _is_over(self) -> bool:
+        return self._ends_at is not None and time.monotonic() >= self._ends_at
 
-    async def _flush_patiently(self) -> None:
+    async def _flush_patiently(self) -> bool:
         """
-        Keep what could not be written: while the store is away the leases still protect it.
+        Write a batch of each kind; False where the store did not take it, which keeps it:
+        while the store is away the leases still protect what became of them.
         """
         try:
             await self.flush_once()
         except Exception as error:  # noqa: BLE001 - results must outlive every failure of the store
             log.error(
-                "delivery.settle_failed", waiting=self._waiting, error_type=type(error).__name__
+                "delivery.settle_failed", waiting=self.waiting, error_type=type(error).__name__
             )
-            await asyncio.sleep(RETRY_SECONDS)
+            away = is_unavailable(error)
+            await asyncio.sleep(RETRY_SECONDS if away else REFUSED_SECONDS)
+            return False
+        return True

@@ -17,6 +17,7 @@ from dispatch_service.exchanges import (
     wire_form,
 )
 from dispatch_service.outcomes import Exchange, FailureKind
+from dispatch_service.pacer import Pacer
 from dispatch_service.stopwatch import Stopwatch
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 
@@ -95,6 +96,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._opener = opener
         self._rules = rules
         self._opening: set[asyncio.Task[Connection]] = set()
+        self._pacer = Pacer()
         self._closed = False
         self.pool = ConnectionPool() if pool is None else pool
 
@@ -208,8 +210,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         if self._closed:
             raise _closing()
-        opening = self._opener.open(request, key, stopwatch, self.pool.lost)
-        task = asyncio.get_running_loop().create_task(opening)
+        task = asyncio.get_running_loop().create_task(self._paced(request, key, stopwatch))
         self._opening.add(task)
         deadline.cut = task.cancel
         try:
@@ -228,6 +229,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             raise _too_late(stopwatch)
         self.pool.opened(connection)
         return connection
+
+    async def _paced(self, request: OutboundRequest, key: Key, stopwatch: Stopwatch) -> Connection:
+        # A handshake costs as much as fifty requests: many at once would hold publishers up.
+        await self._pacer.turn()
+        return await self._opener.open(request, key, stopwatch, self.pool.lost)
 
     async def _from_httpx(self, request: httpx.Request) -> OutboundRequest:
         """

@@ -78,14 +78,20 @@ async def test_last_used_is_taken_first() -> None:
 
 async def test_caps_on_idle_connections() -> None:
     """
-    Past the cap per endpoint, and past the cap in all, a connection is closed instead of kept.
+    Past the cap per endpoint a connection is closed instead of kept; past the cap in all the
+    one that was idle for longest makes room.
     """
     pool = ConnectionPool(max_idle=3, max_idle_per_key=2)
-    for endpoint in ("x", "x", "x", "y", "z"):
-        idle(pool, endpoint)
+    _, second, _ = (idle(pool, "x") for _ in range(3))
+    assert pool.idle_count == 2
+
+    y, z = idle(pool, "y"), idle(pool, "z")
 
     assert pool.idle_count == 3
-    assert pool.take(("accounts/100", "z", None)) is None
+    assert pool.take(("accounts/100", "x", None)) is second
+    assert pool.take(("accounts/100", "y", None)) is y
+    assert pool.take(("accounts/100", "z", None)) is z
+    assert pool.take(("accounts/100", "x", None)) is None
     pool.close()
 
 

@@ -192,7 +192,7 @@ async def test_drain_ends_what_is_under_way_and_lets_the_rest_go(gate: Gate) -> 
         lanes.offer(ready())
     await breathe()
 
-    draining = asyncio.create_task(lanes.drain())
+    draining = asyncio.create_task(lanes.drain(60))
     await breathe()
     assert not draining.done()
     gate.opened.set()
@@ -202,6 +202,24 @@ async def test_drain_ends_what_is_under_way_and_lets_the_rest_go(gate: Gate) -> 
     assert len(gate.begun) == 2
     assert lanes.running == 0
     assert lanes.room == 0
+
+
+async def test_drain_waits_no_longer_than_it_may(gate: Gate) -> None:
+    """
+    What is under way for longer than the grace is left; what comes late is let go.
+    """
+    lanes = lanes_of(gate)
+    lanes.offer(ready())
+    await breathe()
+
+    await lanes.drain(0.01)
+    lanes.offer(ready())
+    lanes.stop()
+
+    assert lanes.running == 1
+    assert len(gate.let_go) == 1
+    gate.opened.set()
+    await lanes.drain(60)
 
 
 async def test_retries_leave_slots_to_first_attempts(gate: Gate) -> None:

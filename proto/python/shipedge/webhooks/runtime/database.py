@@ -147,19 +147,31 @@ def after(delay: timedelta | None) -> sa.ColumnElement[datetime]:
     return after_now(sa.literal(micros, sa.BigInteger))
 
 
-def create_engine(url: str, *, application_name: str) -> AsyncEngine:
+COMMAND_SECONDS = 30.0
+"""
+What takes longer than this on PostgreSQL counts as a database that does not answer: well
+below a lease, and far above what any statement of the services takes.
+"""
+
+
+def create_engine(
+    url: str, *, application_name: str, command_seconds: float | None = COMMAND_SECONDS
+) -> AsyncEngine:
     """
     Make the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
 
-    Raises `ValueError` for anything else. The folder of a SQLite file is made,
-    readable by its owner alone.
+    On PostgreSQL no command takes longer than *command_seconds*. Raises `ValueError` for an
+    URL of anything else. The folder of a SQLite file is made, readable by its owner alone.
     """
     parsed = make_url(url)
     backend = parsed.get_backend_name()
     if backend not in _DRIVERS:
         raise ValueError("must begin with sqlite:/// or postgresql://")
     parsed = parsed.set(drivername=_DRIVERS[backend])
-    engine = _sqlite(parsed) if backend == "sqlite" else _postgresql(parsed, application_name)
+    if backend == "sqlite":
+        engine = _sqlite(parsed)
+    else:
+        engine = _postgresql(parsed, application_name, command_seconds)
     sa.event.listen(engine.sync_engine, "before_cursor_execute", _count_round_trip)
     for happening in ("begin", "commit", "rollback"):
         sa.event.listen(engine.sync_engine, happening, _count_transaction)
@@ -186,7 +198,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     return engine
 
 
-def _postgresql(url: URL, application_name: str) -> AsyncEngine:
+def _postgresql(url: URL, application_name: str, command_seconds: float | None) -> AsyncEngine:
     return create_async_engine(
         url,
         pool_size=_POOL_SIZE,
@@ -194,6 +206,7 @@ def _postgresql(url: URL, application_name: str) -> AsyncEngine:
         pool_timeout=10,
         connect_args={
             "timeout": 10,
+            "command_timeout": command_seconds,
             "server_settings": {
                 "application_name": application_name,
                 "timezone": "UTC",

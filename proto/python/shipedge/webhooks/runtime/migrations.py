@@ -33,7 +33,7 @@ async def migrate(url: str, package: str) -> None:
 
     Processes that start at once wait for each other.
     """
-    engine = create_engine(url, application_name=f"{package} migrations")
+    engine = create_engine(url, application_name=f"{package} migrations", command_seconds=None)
     try:
         path = sqlite_file(url)
         if path is None:

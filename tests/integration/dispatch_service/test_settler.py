@@ -1,0 +1,121 @@
+"""
+Results on their way to the store, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import cast
+
+import pytest
+import sqlalchemy as sa
+from msgspec.structs import replace
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.deliveries import succeed
+from dispatch_service.queue import Ended, Follow, NewEvent, Queue, Settlement
+from dispatch_service.schema import deliveries
+from dispatch_service.settler import Settler
+from shipedge.webhooks.runtime.database import reading
+from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+
+pytestmark = pytest.mark.anyio
+
+
+def result_of(event: NewEvent) -> Settlement:
+    """
+    Make the result of a success.
+    """
+    claimed = claimed_of(event)
+    return Settlement(claimed, succeed(0), attempt(claimed), 200)
+
+
+async def states(store: AsyncEngine) -> list[str]:
+    """
+    Return the states of all deliveries, in the order of their ids.
+    """
+    query = sa.select(deliveries.c.state).order_by(deliveries.c.delivery_id)
+    async with reading(store) as db:
+        return list((await db.execute(query)).scalars())
+
+
+async def test_result_that_the_store_refuses_holds_nobody_up(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    One that cannot be written is put aside, and its lease runs out; all others are written.
+    """
+    events = [new_event(new_delivery(leased=True)) for _ in range(9)]
+    await queue.store_events(events, LEASE)
+    results = [result_of(event) for event in events]
+    record = results[4].attempt
+    assert record is not None
+    bad = replace(record, status=cast(str, None))
+    results[4] = replace(results[4], attempt=bad)
+    settler = Settler(queue)
+    for result in results:
+        settler.settle(result)
+
+    settler.stop(60)
+    async with asyncio.timeout(60):
+        await settler.run()
+
+    expected = ["SUCCEEDED"] * 9
+    expected[4] = "DELIVERING"
+    assert await states(store) == expected
+
+
+class AwayFor:
+    """
+    A queue whose store is away for some calls.
+    """
+
+    def __init__(self, queue: Queue, calls: int) -> None:
+        self.calls = calls
+        self._queue = queue
+
+    async def settle(
+        self, settlements: Sequence[Settlement], follow: Follow | None = None
+    ) -> Ended:
+        """
+        Fail as a store does that is not there, later not any more.
+        """
+        self.calls -= 1
+        if self.calls >= 0:
+            raise sa.exc.OperationalError("SETTLE", {}, ConnectionRefusedError())
+        return await self._queue.settle(settlements, follow)
+
+
+async def test_results_outlive_a_store_that_is_away(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What could not be written is kept and written when the store is back.
+    """
+    events = [new_event(new_delivery(leased=True)) for _ in range(3)]
+    await queue.store_events(events, LEASE)
+    settler = Settler(cast(Queue, AwayFor(queue, 2)))
+    for event in events:
+        settler.settle(result_of(event))
+
+    settler.stop(60)
+    async with asyncio.timeout(60):
+        await settler.run()
+
+    assert await states(store) == ["SUCCEEDED"] * 3
+
+
+async def test_stopping_does_not_wait_for_ever(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A store that stays away ends the patience; the leases take care of the rest.
+    """
+    event = new_event(new_delivery(leased=True))
+    await queue.store_events([event], LEASE)
+    settler = Settler(cast(Queue, AwayFor(queue, 1_000_000)))
+    settler.settle(result_of(event))
+
+    settler.stop(0)
+    async with asyncio.timeout(60):
+        await settler.run()
+
+    assert settler.waiting == 1
+    assert await states(store) == ["DELIVERING"]
