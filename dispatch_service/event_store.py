@@ -107,6 +107,7 @@ def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
         sequence=event.sequence,
         occurred_at=event.occurred_at,
         expired=False,
+        handed_over=True,
         sealed_body=None,
     )
 

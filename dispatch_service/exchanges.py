@@ -47,6 +47,7 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     A request that is ready to leave. `Host` and the framing headers are set by the transport.
 
     `deadline_seconds` bounds the whole attempt, from the name's resolution to the body's end.
+    One that is `urgent` goes before others where connections have to wait for each other.
     """
 
     owner: str
@@ -55,6 +56,7 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     body: bytes = b""
     method: str = "POST"
     identity: ClientIdentity | None = None
+    urgent: bool = False
     deadline_seconds: float = DEADLINE_SECONDS
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from dispatch_service.confidential import Confidential
-from dispatch_service.deliveries import Trigger
 from dispatch_service.queue import Claimed
 
 HORIZON_SECONDS = 15.0
@@ -41,7 +40,6 @@ How far a rate limit may be caught up with after the clock was late.
 """
 
 _SMOOTHING = 0.2
-_FIRST = frozenset({Trigger.EVENT, Trigger.TEST})
 
 
 class Ready(Confidential, frozen=True, gc=False):
@@ -58,9 +56,10 @@ class Ready(Confidential, frozen=True, gc=False):
     @property
     def first(self) -> bool:
         """
-        Whether nobody has tried it before, nor asked for it again.
+        Whether it comes from its publisher at once: what waited in the table, for its first
+        attempt or for another, has waited already.
         """
-        return self.claimed.trigger in _FIRST
+        return self.claimed.handed_over
 
     @property
     def size(self) -> int:

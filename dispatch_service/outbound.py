@@ -75,6 +75,7 @@ def build(
         ),
         body=body,
         identity=identity,
+        urgent=claimed.handed_over,
         deadline_seconds=deadline,
     )
 

@@ -8,6 +8,10 @@ import asyncio
 from collections import deque
 
 PER_TURN = 4
+URGENT_PER_TURN = 3
+"""
+So many begin in a turn of the loop, and so many of them are urgent ones while others wait too.
+"""
 
 
 class Pacer:
@@ -18,23 +22,23 @@ class Pacer:
     holds nobody up.
     """
 
-    def __init__(self, per_turn: int = PER_TURN) -> None:
-        self._per_turn = per_turn
-        self._left = per_turn
-        self._waiting: deque[asyncio.Future[None]] = deque()
+    def __init__(self) -> None:
+        self._left = PER_TURN
+        self._urgent: deque[asyncio.Future[None]] = deque()
+        self._others: deque[asyncio.Future[None]] = deque()
         self._armed = False
 
-    async def turn(self) -> None:
+    async def turn(self, *, urgent: bool = False) -> None:
         """
         Wait for one's turn.
         """
         loop = asyncio.get_running_loop()
         self._arm(loop)
-        if self._left and not self._waiting:
+        if self._left and not (self._urgent or self._others):
             self._left -= 1
             return
         waiter = loop.create_future()
-        self._waiting.append(waiter)
+        (self._urgent if urgent else self._others).append(waiter)
         await waiter
 
     def _arm(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -44,11 +48,17 @@ class Pacer:
 
     def _next(self, loop: asyncio.AbstractEventLoop) -> None:
         self._armed = False
-        self._left = self._per_turn
-        while self._waiting and self._left:
-            waiter = self._waiting.popleft()
+        self._left = PER_TURN
+        self._let_in(self._urgent, URGENT_PER_TURN)
+        self._let_in(self._others, self._left)
+        self._let_in(self._urgent, self._left)
+        if self._left < PER_TURN:
+            self._arm(loop)
+
+    def _let_in(self, waiting: deque[asyncio.Future[None]], most: int) -> None:
+        while waiting and most:
+            waiter = waiting.popleft()
             if not waiter.done():
                 waiter.set_result(None)
                 self._left -= 1
-        if self._waiting or self._left < self._per_turn:
-            self._arm(loop)
+                most -= 1

@@ -232,7 +232,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def _paced(self, request: OutboundRequest, key: Key, stopwatch: Stopwatch) -> Connection:
         # A handshake costs as much as fifty requests: many at once would hold publishers up.
-        await self._pacer.turn()
+        await self._pacer.turn(urgent=request.urgent)
         return await self._opener.open(request, key, stopwatch, self.pool.lost)
 
     async def _from_httpx(self, request: httpx.Request) -> OutboundRequest:

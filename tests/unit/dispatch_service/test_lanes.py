@@ -72,7 +72,8 @@ def ready(
     """
     Make a delivery for an endpoint.
     """
-    return Ready(claimed(endpoint=endpoint, trigger=trigger), body, 0.0)
+    first = trigger is Trigger.EVENT
+    return Ready(claimed(endpoint=endpoint, trigger=trigger, handed_over=first), body, 0.0)
 
 
 def reserve(lanes: Lanes, size: int = 2) -> bool:
