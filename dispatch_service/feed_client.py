@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
 
 import grpc
@@ -66,7 +66,7 @@ class FeedClient:
         self._dispatcher = dispatcher
         self._resumed = resumed
         self._revision = 0
-        self._snapshot_names: set[str] | None = None
+        self._not_named: set[str] | None = None
 
     async def load(self) -> None:
         """
@@ -109,7 +109,10 @@ class FeedClient:
         request = feed_service_pb2.WatchSubscriptionsRequest(
             after_revision=self._revision, dispatcher=self._dispatcher
         )
-        self._snapshot_names = set() if self._revision == 0 else None
+        # What another process stores from now on may be newer than the snapshot, which then does
+        # not name it: only what was there before can be gone.
+        at_start = self._revision == 0
+        self._not_named = await snapshot_store.stored_names(self._engine) if at_start else None
         async for answer in self._stub.WatchSubscriptions(request):
             await self.apply(answer)
             yield self._revision
@@ -118,11 +121,10 @@ class FeedClient:
         """
         Apply one answer: to the database in one transaction, then to memory.
         """
-        gone: Sequence[str] = ()
-        names = {snapshot_store.change_name(change) for change in answer.changes}
-        if self._snapshot_names is not None:
-            self._snapshot_names |= names
-        ends_snapshot = answer.snapshot_complete and self._snapshot_names is not None
+        gone: Collection[str] = ()
+        if self._not_named is not None:
+            self._not_named -= {snapshot_store.change_name(change) for change in answer.changes}
+        ends_snapshot = answer.snapshot_complete and self._not_named is not None
         moved = answer.revision > self._revision or ends_snapshot
         if answer.changes or moved:
             async with writing(self._engine) as db:
@@ -130,7 +132,8 @@ class FeedClient:
                     db, answer.changes, self._ring, self._endpoint_of
                 )
                 if ends_snapshot:
-                    gone = await snapshot_store.drop_others(db, self._snapshot_names or ())
+                    gone = self._not_named or ()
+                    await snapshot_store.drop(db, gone)
                 if moved:
                     await snapshot_store.store_revision(db, answer.revision)
         for change in answer.changes:
@@ -147,7 +150,7 @@ class FeedClient:
         ends_snapshot: bool,
     ) -> None:
         if ends_snapshot:
-            self._snapshot_names = None
+            self._not_named = None
             self._subscriptions.received = True
             log.info("feed.snapshot_applied", revision=answer.revision)
         if moved:

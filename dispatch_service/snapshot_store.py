@@ -129,18 +129,25 @@ async def store_revision(db: AsyncConnection, revision: int) -> None:
     await db.execute(sa.insert(feed_state).values(row))
 
 
-async def drop_others(db: AsyncConnection, names: Collection[str]) -> list[str]:
+async def stored_names(engine: AsyncEngine) -> set[str]:
     """
-    Drop the resources that a snapshot did not name; return their names.
+    Return the names of all resources that are stored.
     """
-    stored = (await db.execute(sa.select(feed_resources.c.name))).scalars().all()
-    gone = [name for name in stored if name not in names]
+    async with reading(engine) as db:
+        return set((await db.execute(sa.select(feed_resources.c.name))).scalars())
+
+
+async def drop(db: AsyncConnection, names: Collection[str]) -> None:
+    """
+    Drop resources that are there no more.
+    """
+    await _take_turns(db)
+    gone = list(names)
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     for name in await _with_unfinished(db, gone):
         await cancel_waiting(db, *_split(name))
-    return gone
 
 
 def _split(name: str) -> tuple[str, str]:
