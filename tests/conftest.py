@@ -6,13 +6,25 @@ the loopback addresses.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.databases import fresh_database, postgres_server
+
+# What is generated is the same in each run, and time decides nothing: a slow machine is
+# no fault. `make test-long` searches further, at random.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile(
+    "long", settings.get_profile("steady"), derandomize=False, max_examples=2000, print_blob=True
+)
+settings.load_profile(os.environ.get("TEST_PROFILE", "steady"))
 
 
 @pytest.fixture

@@ -17,7 +17,14 @@ from standardwebhooks import Webhook
 
 from dispatch_service.payloads import example_event
 from shipedge.webhooks.dispatch.v1 import attempt_pb2
-from tests.e2e.pair import Pair, Subscription, environment_of, eventually, running_pair
+from tests.e2e.pair import (
+    PATIENCE_SECONDS,
+    Pair,
+    Subscription,
+    environment_of,
+    eventually,
+    running_pair,
+)
 from tests.integration.receivers import Received, Receiver, answering, https_receiver
 
 EVENT_TYPES = ("orders/shipped", "inventory/corrections")
@@ -47,7 +54,7 @@ async def show(pair: Pair, receiver: Receiver) -> int:
         for version in VERSIONS
     ]
     print(f"Created {len(subscriptions)} subscriptions: {', '.join(VERSIONS)} of each event type.")
-    await asyncio.sleep(1)  # a subscription counts from a second after it was saved
+    await pair.known(*(it.name for it in subscriptions))
     results = await pair.publish(*map(example_event, EVENT_TYPES))
     for result in results:
         print(f"Accepted {result.accepted.name}.")
@@ -63,7 +70,7 @@ async def settled_log(pair: Pair, wanted: int) -> list[attempt_pb2.Attempt]:
     Wait until all attempts are in the log.
     """
     attempts: list[attempt_pb2.Attempt] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(attempts) < wanted:
             attempts = await pair.attempts()
             await asyncio.sleep(0.05)

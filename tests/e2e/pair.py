@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 from google.protobuf import field_mask_pb2
 
+from dispatch_service.payloads import example_event
 from shipedge.webhooks.config.v1 import (
     config_service_pb2,
     config_service_pb2_grpc,
@@ -26,6 +27,8 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_pb2,
     delivery_service_pb2,
     delivery_service_pb2_grpc,
+    payload_service_pb2,
+    payload_service_pb2_grpc,
     publisher_service_pb2,
     publisher_service_pb2_grpc,
 )
@@ -36,7 +39,7 @@ from tests.databases import free_port
 from tests.integration.receivers import Receiver
 
 CONFIG, DISPATCH = "config_service", "dispatch_service"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 Subscription = subscription_pb2.Subscription
 
@@ -129,6 +132,13 @@ class Pair:
             config_service_pb2.CreateSubscriptionRequest(parent=owner, subscription=wanted)
         )
 
+    async def known(self, *names: str) -> None:
+        """
+        Wait until the dispatch service knows subscriptions.
+        """
+        for name in names:
+            await knows(self.channels[DISPATCH], name)
+
     async def set_status(self, name: str, status: Subscription.Status.ValueType) -> None:
         """
         Set a subscription Active or Inactive.
@@ -213,10 +223,41 @@ async def running_pair(environment: dict[str, str]) -> AsyncIterator[Pair]:
                 await pair.stop(package)
 
 
-async def eventually(holds: Callable[[], bool]) -> None:
+async def knows(dispatch: grpc.aio.Channel, name: str) -> None:
     """
-    Wait until a condition holds. Raises `TimeoutError` after half a minute.
+    Wait until a dispatch service knows a subscription; nothing is sent to it.
     """
+    owner = name.partition("/subscriptions/")[0]
+    event = _unwanted(owner)
+    publisher = publisher_service_pb2_grpc.PublisherServiceStub(dispatch)
+    await publisher.PublishEvents(publisher_service_pb2.PublishEventsRequest(events=[event]))
+    request = payload_service_pb2.ExplainEventRequest(
+        name=f"accounts/{event.account_id}/events/{event.event_id}", subscription=name
+    )
+    stub = payload_service_pb2_grpc.PayloadServiceStub(dispatch)
     async with asyncio.timeout(PATIENCE_SECONDS):
+        while not (await stub.ExplainEvent(request)).explanations:
+            await asyncio.sleep(0.02)
+
+
+def _unwanted(owner: str) -> event_pb2.Event:
+    """
+    Make an event of an owner that nothing is sent of: no test subscribes to its type.
+    """
+    event = example_event("returns/unexpected_received")
+    kind, _, number = owner.partition("/")
+    if kind == "accounts":
+        event.account_id = int(number)
+    else:
+        event.warehouses[:] = [number]
+    event.event_id = f"unwanted-{number}"
+    return event
+
+
+async def eventually(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    """
+    Wait until a condition holds. Raises `TimeoutError` after a minute, or after *seconds*.
+    """
+    async with asyncio.timeout(seconds):
         while not holds():
             await asyncio.sleep(0.02)

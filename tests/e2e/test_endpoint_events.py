@@ -14,7 +14,15 @@ from dispatch_service.payloads import example_event
 from shipedge.webhooks.config.v1 import config_service_pb2, subscription_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.pair import Pair, Subscription, environment_of, eventually, running_pair
+from tests.e2e.pair import (
+    PATIENCE_SECONDS,
+    Pair,
+    Subscription,
+    environment_of,
+    eventually,
+    running_pair,
+)
+from tests.e2e.test_pair import Verdict, decided
 from tests.integration.receivers import Received, Receiver, https_receiver
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +94,7 @@ async def shows(pair: Pair, name: str, state: Health.State.ValueType) -> Subscri
     Wait until a subscription shows a state of its endpoint.
     """
     request = config_service_pb2.GetSubscriptionRequest(name=name)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await pair.config.GetSubscription(request)
             if found.endpoint_health.state == state:
@@ -100,7 +108,7 @@ async def watched(pair: Pair, count: int) -> list[str]:
     """
     request = config_service_pb2.WatchEndpointEventsRequest(parent=OWNER, cursor="r0")
     found: list[str] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         call = pair.config.WatchEndpointEvents(request)
         async for answer in call:
             found += [EndpointEvent.Kind.Name(it.kind) for it in answer.endpoint_events]
@@ -120,7 +128,7 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     made = await pair.subscribe(
         receiver.url, "orders/shipped", "v2", retry_seconds=[1, 1, 1, 1, 1, 1, 1, 1]
     )
-    await asyncio.sleep(1)
+    await pair.known(made.name)
     await pair.publish(shipped("first"))
 
     failing = await shows(pair, made.name, Health.STATE_FAILING)
@@ -144,7 +152,7 @@ async def test_gone_sets_it_inactive_until_its_owner_sets_it_active(
     """
     endpoint.status = 410
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
-    await asyncio.sleep(1)
+    await pair.known(made.name)
     await pair.publish(shipped("gone"))
 
     gone = await shows(pair, made.name, Health.STATE_GONE)
@@ -152,13 +160,13 @@ async def test_gone_sets_it_inactive_until_its_owner_sets_it_active(
     await eventually(lambda: any(b"endpoint_deactivated" in it for it in endpoint.told))
     await pair.publish(shipped("missed"))
     request = config_service_pb2.GetSubscriptionRequest(name=made.name)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await pair.config.GetSubscription(request)).suppressed_event_count != 1:
             await asyncio.sleep(0.1)
 
     endpoint.status = 200
     await pair.set_status(made.name, Subscription.STATUS_ACTIVE)
-    await asyncio.sleep(1)
+    await decided(pair, made.name, Verdict.VERDICT_SENT)
     await pair.publish(shipped("back"))
     await eventually(
         lambda: any(it.headers["x-shipedge-event-id"] == "back" for it in receiver.requests)

@@ -22,7 +22,7 @@ from shipedge.webhooks.dispatch.v1 import (
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.events.v1 import event_pb2
 from shipedge.webhooks.rpc.status import read_error
-from tests.e2e.pair import DISPATCH, Pair, environment_of, running_pair
+from tests.e2e.pair import DISPATCH, PATIENCE_SECONDS, Pair, environment_of, running_pair
 from tests.integration.receivers import Received, Receiver, https_receiver
 
 pytestmark = pytest.mark.anyio
@@ -67,8 +67,8 @@ async def pair(tmp_path: Path, refusing: Receiver) -> AsyncIterator[Pair]:
     Yield both services with a subscription to that receiver.
     """
     async with running_pair(environment_of(tmp_path, refusing)) as running:
-        await running.subscribe(refusing.url, "orders/shipped", "v2", retry_seconds=[1])
-        await asyncio.sleep(1)
+        made = await running.subscribe(refusing.url, "orders/shipped", "v2", retry_seconds=[1])
+        await running.known(made.name)
         yield running
 
 
@@ -85,7 +85,7 @@ async def in_state(pair: Pair, state: Delivery.State.ValueType, count: int) -> l
     """
     Wait until so many deliveries are in a state.
     """
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = [it for it in await pair.log_of() if it.state == state]
             if len(found) == count:
@@ -97,7 +97,7 @@ async def ended(pair: Pair, job: ResendJob) -> ResendJob:
     """
     Wait until a job has ended.
     """
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = await pair.deliveries.GetResendJob(pb.GetResendJobRequest(name=job.name))
             if found.state != ResendJob.STATE_RUNNING:
@@ -161,7 +161,7 @@ async def watched(
     """
     found: list[attempt_pb2.Attempt] = []
     request = pb.WatchAttemptsRequest(parent=OWNER, cursor=cursor, filter=where)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         call = pair.deliveries.WatchAttempts(request)
         async for answer in call:
             found += answer.attempts

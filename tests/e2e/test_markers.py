@@ -50,7 +50,7 @@ METHODS: tuple[dict[str, Any], ...] = (
 )
 
 
-async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> None:
+async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> list[str]:
     """
     Put a marker into every secret field; one subscription for each credential and receiver.
     """
@@ -65,6 +65,7 @@ async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> None:
             ),
         )
     )
+    names = []
     for method in METHODS:
         credential = await pair.config.CreateCredential(
             pb.CreateCredentialRequest(
@@ -83,9 +84,11 @@ async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> None:
                 asymmetric_signature=True,
             )
             wanted.retry_schedule.delays.add(seconds=1)
-            await pair.config.CreateSubscription(
+            made = await pair.config.CreateSubscription(
                 pb.CreateSubscriptionRequest(parent=OWNER, subscription=wanted)
             )
+            names.append(made.name)
+    return names
 
 
 async def shown(pair: Pair) -> str:
@@ -126,8 +129,8 @@ async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
         )
         with logs.open("wb") as file, _told_to(file):
             async with running_pair(environment) as pair:
-                await configure(pair, receiver, failing)
-                await asyncio.sleep(1)
+                names = await configure(pair, receiver, failing)
+                await pair.known(*names)
                 event = shipped("marked")
                 event.order_status_changed.order.number = BODY
                 await pair.publish(event)

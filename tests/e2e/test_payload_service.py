@@ -23,8 +23,8 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
 from shipedge.webhooks.rpc.status import read_error
-from tests.e2e.pair import DISPATCH, Pair, Subscription, eventually
-from tests.e2e.test_pair import settled, shipped
+from tests.e2e.pair import DISPATCH, PATIENCE_SECONDS, Pair, Subscription, eventually
+from tests.e2e.test_pair import decided, settled, shipped
 from tests.integration.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +101,7 @@ async def subscribed(pair: Pair, receiver: Receiver, event_type: str, version: s
     Create a subscription and wait until the dispatch service knows it.
     """
     made = await pair.subscribe(receiver.url, event_type, version)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 await payloads(pair).SendTestEvent(pb.SendTestEventRequest(subscription=made.name))
@@ -167,7 +167,7 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2", owner=owner)
     await pair.subscribe(receiver.url, "orders/shipped", "v1", owner=owner)
     request = pb.SendTestEventRequest(subscription=made.name, request_id=str(uuid.uuid4()))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             try:
                 sent = await payloads(pair).SendTestEvent(request)
@@ -182,7 +182,7 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
     (received,) = receiver.requests
     assert received.headers["x-shipedge-test"] == "true"
     assert json.loads(received.body)["event"] == "orders/shipped_v2"
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (logged := await pair.attempts(owner)):
             await asyncio.sleep(0.05)
     assert [it.trigger for it in logged] == [type(logged[0]).TRIGGER_TEST]
@@ -202,7 +202,7 @@ async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Rec
     made = await subscribed(pair, receiver, "orders/shipped", "v2")
     await pair.set_status(made.name, Subscription.STATUS_INACTIVE)
     request = pb.SendTestEventRequest(subscription=made.name)
-    await asyncio.sleep(1)
+    await decided(pair, made.name, Verdict.VERDICT_INACTIVE)
     assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_INACTIVE"
     request.subscription = "accounts/100/subscriptions/nobody"
     assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_NOT_FOUND"
@@ -216,7 +216,7 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     other = await subscribed(pair, receiver, "orders/canceled", "v2")
     inactive = await subscribed(pair, receiver, "orders/shipped", "v1")
     await pair.set_status(inactive.name, Subscription.STATUS_INACTIVE)
-    await asyncio.sleep(1)
+    await decided(pair, inactive.name, Verdict.VERDICT_INACTIVE)
     await pair.publish(shipped("to-explain"))
     await settled(pair, delivery_pb2.Delivery.STATE_SUCCEEDED)
     later = await subscribed(pair, receiver, "orders/shipped", "v3")

@@ -19,7 +19,7 @@ from shipedge.webhooks.rpc.status import read_error
 from shipedge.webhooks.runtime import pair as processes
 from shipedge.webhooks.runtime.bootstrap import bootstrap
 from tests.databases import free_port
-from tests.e2e.pair import Subscription, environment_of, eventually
+from tests.e2e.pair import PATIENCE_SECONDS, Subscription, environment_of, eventually, knows
 from tests.integration.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
@@ -54,7 +54,7 @@ async def probed(package: str, environment: dict[str, str]) -> None:
     """
     Wait until a service says of itself that it serves.
     """
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             child = await asyncio.create_subprocess_exec(
                 *processes.command(package), "probe", env=environment
@@ -106,8 +106,8 @@ async def _use(config: grpc.aio.Channel, dispatch: grpc.aio.Channel, receiver: R
     assert "https" in detail.faults[0].description
 
     request.subscription.url = receiver.url
-    await stub.CreateSubscription(request)
-    await asyncio.sleep(1)
+    made = await stub.CreateSubscription(request)
+    await knows(dispatch, made.name)
     publisher = publisher_service_pb2_grpc.PublisherServiceStub(dispatch)
     event = example_event("orders/shipped")
     await publisher.PublishEvents(publisher_service_pb2.PublishEventsRequest(events=[event]))

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from dispatch_service.payloads import CONTRACTS
@@ -24,7 +25,7 @@ from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, payload_ser
 from shipedge.webhooks.events.v1 import catalogue_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 from tests.databases import free_port
-from tests.e2e.pair import Pair, Subscription
+from tests.e2e.pair import PATIENCE_SECONDS, Pair, Subscription
 from tests.e2e.test_payload_service import payloads
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +85,7 @@ async def running(port: int, *command: str, **environment: str) -> AsyncIterator
     lines: list[str] = []
     reader = asyncio.create_task(_read(child, lines))
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not _listens(port):
                 await asyncio.sleep(0.05)
         yield lines
@@ -117,7 +118,7 @@ def _wanted(event_type: EventType, version: str, url: str) -> Subscription:
 
 async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> Iterator[str]:
     """
-    Subscribe to payload versions; return the names when the dispatch service knows them.
+    Subscribe to payload versions; return the names.
     """
     await pair.config.UpdateAccountSettings(
         config_service_pb2.UpdateAccountSettingsRequest(
@@ -136,7 +137,6 @@ async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> Itera
         )
         for event_type, version in keys
     ]
-    await asyncio.sleep(1)
     return iter([it.name for it in made])
 
 
@@ -145,10 +145,9 @@ async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> N
     Send the sample of every payload version and see each answered with 200.
     """
     for name in await _subscribe(pair, url, keys):
-        request = payload_service_pb2.SendTestEventRequest(subscription=name)
-        await payloads(pair).SendTestEvent(request)
+        await _send_sample(pair, name)
     attempts: list[attempt_pb2.Attempt] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(attempts) < len(keys):
             await asyncio.sleep(0.1)
             attempts = await pair.all_attempts(OWNER)
@@ -157,6 +156,23 @@ async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> N
     assert {(it.event_type, it.payload_version) for it in attempts} == set(keys)
     states = {it.state for it in await pair.log_of(OWNER)}
     assert states == {delivery_pb2.Delivery.STATE_SUCCEEDED}
+
+
+async def _send_sample(pair: Pair, name: str) -> None:
+    """
+    Have the sample sent to a subscription, as soon as the dispatch service knows it.
+    """
+    request = payload_service_pb2.SendTestEventRequest(subscription=name)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                await payloads(pair).SendTestEvent(request)
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
+                    raise
+                await asyncio.sleep(0.02)
+            else:
+                return
 
 
 async def test_php_sample_confirms_everything(pair: Pair) -> None:

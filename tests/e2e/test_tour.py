@@ -19,7 +19,9 @@ from typing import Any
 
 import pytest
 
+from shipedge.webhooks.dispatch.v1 import delivery_pb2
 from tests.e2e.pair import CONFIG, DISPATCH, Pair, eventually
+from tests.e2e.test_pair import settled
 from tests.integration.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
@@ -93,11 +95,12 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
 
     assert "shipedge.webhooks.config.v1.ConfigService" in await run(ready(services))
     assert "orders/shipped_v3" in await run(ready(types))
-    assert "whsec_" in fields(json.loads(await run(ready(create))))["signing_secret"]
-    await asyncio.sleep(1)  # as long as a person needs to read on
+    created = fields(json.loads(await run(ready(create))))
+    assert "whsec_" in created["signing_secret"]
+    await pair.known(created["name"])
     accepted = json.loads(await run(ready(publish)))["results"][0]["accepted"]
     await eventually(lambda: len(receiver.requests) == 1)
-    await asyncio.sleep(0.2)  # until the log has it
+    await settled(pair, delivery_pb2.Delivery.STATE_SUCCEEDED)
     (attempt,) = json.loads(await run(ready(log)))["attempts"]
     assert attempt["event"] == accepted["name"]
     delivery = attempt["name"].partition("/attempts/")[0]
@@ -117,7 +120,7 @@ async def test_documented_body(pair: Pair, receiver: Receiver) -> None:
     golden = ROOT / "tests/unit/dispatch_service/payloads/golden/orders_shipped_v2.json"
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
     assert made.wire_name == "orders/shipped_v2"
-    await asyncio.sleep(1)
+    await pair.known(made.name)
     publish = commands()[3].replace("127.0.0.1:50052", pair.address(DISPATCH))
 
     await run(publish)

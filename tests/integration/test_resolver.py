@@ -49,7 +49,7 @@ async def test_slow_name_ends_with_the_deadline() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await resolver.resolve("accounts/100", "good.com")
-        good = await asyncio.wait_for(resolver.resolve("accounts/200", "good.com"), 1)
+        good = await asyncio.wait_for(resolver.resolve("accounts/200", "good.com"), 20)
     finally:
         hang.set()
     answers = await asyncio.gather(*slow)

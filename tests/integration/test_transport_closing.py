@@ -69,7 +69,7 @@ async def test_idle_connections_expire() -> None:
         await transport.exchange(outbound(receiver))
         assert pool.idle_count == 1
 
-        await until(lambda: pool.open_count == 0, 0.6)
+        await until(lambda: pool.open_count == 0)
 
 
 async def test_old_connections_are_not_kept() -> None:

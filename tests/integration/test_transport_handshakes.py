@@ -17,7 +17,7 @@ from tests.integration.receivers import (
     reset,
     server_certificate,
 )
-from tests.integration.transports import LOOPS, ended
+from tests.integration.transports import LOOPS, ended, failed_as
 
 pytestmark = pytest.mark.anyio
 
@@ -113,7 +113,7 @@ async def test_handshakes(script: Raw, kind: FailureKind) -> None:
     Whatever happens instead of a TLS handshake is a failure in time.
     """
     async with raw_receiver(script) as receiver:
-        came = await ended(receiver)
+        came = await ended(receiver, failed_as(kind))
 
     assert isinstance(came, ExchangeFailedError)
     assert came.kind is kind

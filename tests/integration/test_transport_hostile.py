@@ -16,7 +16,16 @@ from tests.integration.receivers import (
     raw_receiver,
     reset,
 )
-from tests.integration.transports import LOOPS, ended, guarded_transport, outbound, settled
+from tests.integration.transports import (
+    LOOPS,
+    answered,
+    answered_with,
+    ended,
+    failed_as,
+    guarded_transport,
+    outbound,
+    settled,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -123,7 +132,7 @@ async def test_no_answer(script: Raw, kind: FailureKind) -> None:
     A receiver that never completes its headers is a failure in time.
     """
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver)
+        came = await ended(receiver, failed_as(kind))
 
     assert isinstance(came, ExchangeFailedError)
     assert came.kind is kind
@@ -161,7 +170,7 @@ async def test_status_decides(script: Raw, body: bytes) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver)
+        came = await ended(receiver, answered_with(body))
 
     assert isinstance(came, Exchange)
     assert (came.status_code, came.body_truncated) == (200, True)
@@ -175,16 +184,19 @@ async def test_reset_in_the_body() -> None:
     A reset after the headers does not take the status back.
     """
     # Not with the others: a reset may overtake bytes that are not read yet, then no status came.
-    arrived = asyncio.Event()
+    sent, arrived = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(SHORT)
+        sent.set()
         await arrived.wait()
         reset(writer)
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
         task = asyncio.create_task(transport.exchange(outbound(receiver)))
+        await sent.wait()
+        # Sender and reader share this event loop: it has read when it has gone round.
         await asyncio.sleep(0.1)
         arrived.set()
         answer = await task
@@ -199,7 +211,7 @@ async def test_many_small_headers() -> None:
     script = after_request(OK + b"X: y\r\n" * 9000 + b"Content-Length: 0\r\n\r\n")
 
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver)
+        came = await ended(receiver, lambda it: answered(it) or failed_as(FailureKind.PROTOCOL)(it))
 
     assert isinstance(came, Exchange) or came.kind is FailureKind.PROTOCOL
     assert isinstance(came, ExchangeFailedError) or len(came.headers) <= MAX_HEADERS

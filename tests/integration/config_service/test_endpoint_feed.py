@@ -32,7 +32,7 @@ async def answer_with_events(stream: Any) -> pb.WatchEndpointEventsResponse:
     """
     Read on to an answer that says something.
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async for answer in stream:
             if answer.endpoint_events:
                 found: pb.WatchEndpointEventsResponse = answer

@@ -54,7 +54,7 @@ async def seen(
     Watch until so many attempts came; none comes twice.
     """
     found: list[str] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(found) < wanted:
             async with reading(store) as db:
                 rows, mark = await attempt_watch.read(
@@ -86,7 +86,7 @@ async def after_settling(store: AsyncEngine) -> Mark:
     """
     Return a mark behind all that has been settled.
     """
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             mark = await present(store)
             async with reading(store) as db:

@@ -42,14 +42,20 @@ class Behaviour:
     """
 
     error: Exception | None = None
-    seconds: float = 0.0
+    holds: bool = False
     ended: list[str] = field(default_factory=list)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def unary(self, _request: Empty, _context: Any) -> Empty:
+    async def unary(self, _request: Empty, context: Any) -> Empty:
         """
-        Take its time, then answer or fail.
+        Wait for `go_on` if it *holds*, then answer or fail.
         """
-        await asyncio.sleep(self.seconds)
+        context.add_done_callback(lambda _: self.hung_up.set())
+        self.begun.set()
+        if self.holds:
+            await self.go_on.wait()
         self.ended.append(current_caller.get().name)
         if self.error:
             raise self.error
@@ -174,8 +180,10 @@ async def test_call_without_deadline_gets_one() -> None:
     """
     A forgotten deadline does not bind a call for ever.
     """
-    async with serving(Behaviour(seconds=0.5), deadline_seconds=0.05) as connection:
+    behaviour = Behaviour(holds=True)
+    async with serving(behaviour, deadline_seconds=0.05) as connection:
         detail = await refused(unary(connection))
+        behaviour.go_on.set()
     assert (detail.code, detail.reason) == ("DEADLINE_EXCEEDED", "CALL_TIMED_OUT")
 
 
@@ -183,10 +191,15 @@ async def test_cancelled_call_ends_whole() -> None:
     """
     A client that hangs up does not cut the work in two.
     """
-    behaviour = Behaviour(seconds=0.2)
-    async with serving(behaviour) as connection:
-        with pytest.raises(grpc.aio.AioRpcError):
-            await unary(connection, timeout=0.05)
+    behaviour = Behaviour(holds=True)
+    async with serving(behaviour) as connection, asyncio.timeout(20):
+        call = unary(connection)
+        await behaviour.begun.wait()
+        call.cancel()
+        await behaviour.hung_up.wait()
+        behaviour.go_on.set()
+        while not behaviour.ended:
+            await asyncio.sleep(0.01)
     assert behaviour.ended == ["callers/development"]
 
 

@@ -126,7 +126,7 @@ async def test_reader_does_not_wait_for_a_writer(engine: AsyncEngine) -> None:
     """
     async with writing(engine) as db:
         await db.execute(sa.insert(THINGS).values(thing_id=1))
-        async with asyncio.timeout(5), reading(engine) as other:
+        async with asyncio.timeout(20), reading(engine) as other:
             assert (await other.execute(sa.select(THINGS))).all() == []
 
 

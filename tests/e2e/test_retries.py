@@ -1,0 +1,150 @@
+"""
+What becomes of deliveries that do not succeed at once, from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, delivery_service_pb2
+from tests.e2e.pair import (
+    DISPATCH,
+    PATIENCE_SECONDS,
+    Pair,
+    environment_of,
+    eventually,
+    running_pair,
+)
+from tests.e2e.test_pair import settled, shipped
+from tests.integration.receivers import Received, Script, answering, https_receiver
+
+pytestmark = pytest.mark.anyio
+
+Delivery = delivery_pb2.Delivery
+
+
+def failing_first(times: int) -> Script:
+    """
+    Make a script that answers 500 a number of times, then 200.
+    """
+    seen = [0]
+
+    async def script(received: Received) -> None:
+        seen[0] += 1
+        await received.answer(500 if seen[0] <= times else 200, b"answer")
+
+    return script
+
+
+async def test_failed_attempt_is_repeated_with_the_same_bytes(tmp_path: Path) -> None:
+    """
+    A retry has the id and the bytes of the first attempt; the log shows both.
+    """
+    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:
+        async with running_pair(environment_of(tmp_path, receiver)) as pair:
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v3")
+            await pair.known(made.name)
+            await pair.publish(shipped("retried"))
+            await settled(pair, Delivery.STATE_SUCCEEDED)
+
+            first, second = receiver.requests
+            assert first.body == second.body
+            assert first.headers["webhook-id"] == second.headers["webhook-id"]
+            assert [it.headers["x-shipedge-attempt"] for it in receiver.requests] == ["1", "2"]
+            log = await pair.attempts()
+            assert [it.response_code for it in log] == [200, 500]
+            where = (
+                'start_time >= "2026-01-01T00:00:00Z" AND event_type = "orders/shipped"'
+                f' AND status = FAILURE AND url = "{receiver.url}"'
+            )
+            (failure,) = await pair.attempts(where=where)
+            assert failure.number == 1
+            assert failure.subscription == made.name
+            assert await pair.attempts(where='url = "https://127.0.0.1/other"') == []
+
+
+async def test_resend_after_a_restart_sends_the_stored_bytes(tmp_path: Path) -> None:
+    """
+    A delivery that failed for good can be sent again, also by another process.
+    """
+    async with https_receiver(answering(500), host="127.0.0.1") as gone:
+        environment = environment_of(tmp_path, gone)
+        async with running_pair(environment) as pair:
+            made = await pair.subscribe(gone.url, "orders/shipped", "v2", retry_seconds=[1])
+            await pair.known(made.name)
+            await pair.publish(shipped("resent"))
+            (failed,) = await settled(pair, Delivery.STATE_FAILED)
+            await pair.kill(DISPATCH)
+            await pair.start(DISPATCH)
+
+            request = delivery_service_pb2.ResendDeliveryRequest(name=failed.name)
+            again = await pair.deliveries.ResendDelivery(request)
+            assert again.state == Delivery.STATE_PENDING
+            await eventually(lambda: len(gone.requests) == 3)
+
+            first, _, third = gone.requests
+            assert first.body == third.body
+            assert first.headers["webhook-id"] == third.headers["webhook-id"]
+            (delivery,) = await settled(pair, Delivery.STATE_FAILED)
+            assert delivery.attempt_count >= 3
+
+
+async def test_receiver_that_hangs_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    """
+    An attempt ends at its deadline as a timeout.
+    """
+
+    async def silent(_received: Received) -> None:
+        await asyncio.sleep(60)
+
+    async with https_receiver(silent, host="127.0.0.1") as receiver:
+        environment = environment_of(tmp_path, receiver, SHIPEDGE_DISPATCH_DEADLINE="1s")
+        async with running_pair(environment) as pair:
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+            await pair.known(made.name)
+            await pair.publish(shipped("hanging"))
+            first = await attempted(pair, 1)
+            if not in_time(first):
+                # A machine that stood still is no fault of the service; a fault comes again.
+                await pair.publish(shipped("hanging-again"))
+            log = await attempted(pair, 1 if in_time(first) else 2)
+
+            assert {it.failure_kind for it in log} == {delivery_pb2.FAILURE_KIND_TIMEOUT}
+            assert in_time(log)
+
+
+async def attempted(pair: Pair, count: int) -> list[attempt_pb2.Attempt]:
+    """
+    Wait until so many attempts are in the log.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(log := await pair.attempts()) < count:
+            await asyncio.sleep(0.1)
+    return log
+
+
+def in_time(log: list[attempt_pb2.Attempt]) -> bool:
+    """
+    Tell whether an attempt ended within its deadline of a second and half a second more.
+    """
+    return any(it.duration.ToTimedelta().total_seconds() < 1.5 for it in log)
+
+
+async def test_pending_deliveries_survive_a_kill(tmp_path: Path) -> None:
+    """
+    What was accepted is delivered although the process that accepted it was killed.
+    """
+    async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:
+        async with running_pair(environment_of(tmp_path, receiver)) as pair:
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+            await pair.known(made.name)
+            await pair.publish(shipped("killed"))
+            await settled(pair, Delivery.STATE_PENDING)
+            await pair.kill(DISPATCH)
+            await pair.start(DISPATCH)
+
+            (delivery,) = await settled(pair, Delivery.STATE_SUCCEEDED)
+            assert delivery.attempt_count == 2
