@@ -152,6 +152,37 @@ async def test_crash_between_batches_loses_and_repeats_nothing(
     assert {it.number for it in claimed} == {2}
 
 
+async def test_batches_neither_repeat_nor_skip(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What a job has resent may still be what it chooses; it goes on behind it all the same,
+    in each batch in another process, also where many were accepted at the same instant.
+    """
+    for count in (150, 1, 130):
+        await store_succeeded(queue, count)
+    job = await made_job(store, "state = SUCCEEDED", force=True)
+
+    batches = 0
+    while await ResendRunner(store, index_of(subscription()), hashed, lambda: None).run_once():
+        batches += 1
+        assert batches <= 3
+
+    after_it = await job_of(store, job)
+    assert (after_it.state, after_it.resent_count, after_it.skipped_count) == ("SUCCEEDED", 281, 0)
+    claimed = await queue.claim(LEASE, limit=500, per_endpoint=500, full=())
+    assert len({it.delivery_id for it in claimed}) == 281
+    assert {it.number for it in claimed} == {2}
+
+
+async def store_succeeded(queue: Queue, count: int) -> None:
+    """
+    Store events, accepted at one instant, whose deliveries succeeded.
+    """
+    made = [new_event(new_delivery(leased=True)) for _ in range(count)]
+    await queue.store_events(made, LEASE)
+    held = [claimed_of(it) for it in made]
+    await queue.settle([Settlement(it, succeed(0), attempt(it)) for it in held])
+
+
 async def test_what_cannot_be_sent_is_counted(queue: Queue, store: AsyncEngine) -> None:
     """
     Deliveries of a subscription that is Inactive or gone are skipped, and said to be.

@@ -1,0 +1,110 @@
+"""
+What a service does with its work when it is told to end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from dispatch_service.schema import attempts, deliveries
+from shipedge.webhooks.runtime.database import create_engine, reading
+from tests.e2e.pair import (
+    DISPATCH,
+    PATIENCE_SECONDS,
+    Pair,
+    environment_of,
+    eventually,
+    running_pair,
+)
+from tests.e2e.test_pair import shipped
+from tests.integration.receivers import Received, https_receiver
+
+pytestmark = pytest.mark.anyio
+
+UNDER_WAY = 2
+PUBLISHED = 6
+
+
+async def closed(pair: Pair) -> None:
+    """
+    Wait until the dispatch service takes no calls any more.
+    """
+    host, port = pair.address(DISPATCH).split(":")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection(host, int(port))
+            except OSError:
+                return
+            writer.close()
+            await asyncio.sleep(0.05)
+
+
+async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
+    """
+    Return of each delivery: its state, whether it is leased, how many attempts have begun,
+    and what the log says of them.
+    """
+    engine = create_engine(f"sqlite:///{directory}/data/dispatch.db", application_name="tests")
+    columns = deliveries.c
+    try:
+        async with reading(engine) as db:
+            logged = (await db.execute(sa.select(attempts.c.delivery_id, attempts.c.status))).all()
+            found = await db.execute(
+                sa.select(columns.delivery_id, columns.state, columns.lease_owner, columns.begun)
+            )
+            return sorted(
+                (
+                    it.state,
+                    it.lease_owner is not None,
+                    it.begun,
+                    [status for delivery_id, status in logged if delivery_id == it.delivery_id],
+                )
+                for it in found
+            )
+    finally:
+        await engine.dispose()
+
+
+async def test_sigterm_ends_what_is_under_way_and_lets_go_of_the_rest(tmp_path: Path) -> None:
+    """
+    Told to end, the dispatch service waits for the attempts that are being made, writes
+    their results, releases what has not begun, and ends well.
+    """
+    opened = asyncio.Event()
+
+    async def script(received: Received) -> None:
+        await opened.wait()
+        await received.answer(200)
+
+    async with https_receiver(script, host="127.0.0.1") as receiver:
+        environment = environment_of(
+            tmp_path,
+            receiver,
+            SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY=str(UNDER_WAY),
+            SHIPEDGE_DISPATCH_DEADLINE="60s",
+            SHIPEDGE_DISPATCH_LEASE="130s",
+        )
+        async with running_pair(environment) as pair:
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+            await pair.known(made.name)
+            await pair.publish(*(shipped(f"e{n}") for n in range(PUBLISHED)))
+            await eventually(lambda: len(receiver.requests) == UNDER_WAY)
+            child = pair.children[DISPATCH]
+
+            child.terminate()
+            await closed(pair)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(child.wait(), 1)
+            opened.set()
+
+            assert await pair.stop(DISPATCH) == 0
+
+    assert len(receiver.requests) == UNDER_WAY
+    *released, one, other = await left(tmp_path)
+    assert released == [("PENDING", False, 0, [])] * (PUBLISHED - UNDER_WAY)
+    assert one == other == ("SUCCEEDED", False, 1, ["SUCCESS"])
