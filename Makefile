@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo test unit integration contract e2e crash-test check fmt lint types layers \
+.PHONY: help bench bench-quick bench-growth install run demo test unit integration contract e2e crash-test test-long check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -41,6 +41,10 @@ e2e: $(STAMP) ## Run the tests that start both services.
 
 crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothing may be lost.
 	@$(BIN)/python -m tests.crash.loop $(MINUTES)
+
+test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
+	@TEST_PROFILE=long $(BIN)/python -m pytest -o timeout=3600 tests/unit tests/integration/dispatch_service/test_queue_machine.py
+	@$(MAKE) --no-print-directory crash-test
 
 ##@ Measure
 

@@ -48,6 +48,8 @@ TRANSITIONS: dict[str, tuple[Transition, str]] = {
     "fail": (fail(1, FailureKind.TIMEOUT), NEVER),
 }
 
+LONG = settings.get_current_profile_name() == "long"
+
 T = TypeVar("T")
 
 
@@ -424,7 +426,7 @@ def check(delivery: Modelled, row: Any, logged: list[str]) -> None:
         assert row.lease_token == delivery.held.token
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(7200 if LONG else 300)
 def test_store_does_what_the_model_does(database_url: str) -> None:
     """
     Whatever happens in whatever order, the tables say what the rules say.
@@ -434,9 +436,8 @@ def test_store_does_what_the_model_does(database_url: str) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=30,
-            stateful_step_count=40,
-            deadline=None,
+            max_examples=300 if LONG else 30,
+            stateful_step_count=100 if LONG else 40,
             database=None,
             # A failure is shown as it was found: to shrink it takes minutes.
             phases=[Phase.generate],
