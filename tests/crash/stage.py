@@ -155,29 +155,37 @@ class Publisher:
 class Memory:
     """
     A receiver's script that remembers, and confirms; *refusals* are answered
-    before, by event.
+    before, by event. *holds* are the events whose first request is never
+    answered; each is told when that came.
     """
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
         self.refusals: dict[str, list[int]] = {}
+        self.holds: dict[str, asyncio.Event] = {}
 
     async def __call__(self, received: Received) -> None:
         """
         Answer a request.
         """
-        headers = received.headers
-        refusals = self.refusals.get(headers["x-shipedge-event-id"])
+        event_id = received.headers["x-shipedge-event-id"]
+        if (arrived := self.holds.pop(event_id, None)) is not None:
+            self._note(received, confirmed=False)
+            arrived.set()
+            await asyncio.Event().wait()
+        refusals = self.refusals.get(event_id)
         status = refusals.pop() if refusals else self.status()
+        self._note(received, confirmed=status < 300)
+        await received.answer(status)
+
+    def _note(self, received: Received, *, confirmed: bool) -> None:
+        headers = received.headers
+        number = int(headers["x-shipedge-attempt"])
         self.requests.append(
             Request(
-                headers["x-shipedge-event-id"],
-                headers["webhook-id"],
-                int(headers["x-shipedge-attempt"]),
-                confirmed=status < 300,
+                headers["x-shipedge-event-id"], headers["webhook-id"], number, confirmed=confirmed
             )
         )
-        await received.answer(status)
 
     def status(self) -> int:
         """
@@ -188,13 +196,14 @@ class Memory:
 
 async def unfinished(database_url: str) -> int:
     """
-    Count the deliveries that have not succeeded.
+    Count the deliveries that have not succeeded and were not given up.
     """
-    query = sa.select(sa.func.count()).select_from(deliveries)
+    waits = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
+    query = sa.select(sa.func.count()).select_from(deliveries).where(waits)
     engine = create_engine(database_url, application_name="tests")
     try:
         async with reading(engine) as db:
-            found = await db.execute(query.where(deliveries.c.state != "SUCCEEDED"))
+            found = await db.execute(query)
             return int(found.scalar_one())
     finally:
         await engine.dispose()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -23,14 +24,40 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
 from shipedge.webhooks.rpc.status import read_error
-from tests.e2e.pair import DISPATCH, PATIENCE_SECONDS, Pair, Subscription, eventually
+from tests.e2e.pair import (
+    DISPATCH,
+    PATIENCE_SECONDS,
+    Pair,
+    Subscription,
+    environment_of,
+    eventually,
+    running_pair,
+)
 from tests.e2e.test_pair import decided, settled, shipped
-from tests.integration.receivers import Receiver
+from tests.integration.receivers import Receiver, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 
 Verdict = pb.Explanation.Verdict
 Kind = pb.FieldDifference.Kind
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    """
+    Run all tests of this module on one event loop, for the pair that they share.
+    """
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
+    """
+    Yield a pair for the tests that only ask, and change nothing.
+    """
+    async with https_receiver(answering(200), host="127.0.0.1") as receiver:
+        async with running_pair(environment_of(tmp_path_factory.mktemp("pair"), receiver)) as pair:
+            yield pair
 
 
 def payloads(pair: Pair) -> Any:
@@ -58,16 +85,16 @@ async def explained(pair: Pair, event_id: str, **more: Any) -> dict[str, pb.Expl
     return {it.subscription.rpartition("/")[2]: it for it in answer.explanations}
 
 
-async def test_event_types_come_with_schema_and_example(pair: Pair) -> None:
+async def test_event_types_come_with_schema_and_example(shared: Pair) -> None:
     """
     What is published of every payload version is what is rendered.
     """
-    listed = await pair.config.ListEventTypes(
+    listed = await shared.config.ListEventTypes(
         config_service_pb2.ListEventTypesRequest(page_size=1000)
     )
     seen = 0
     for it in listed.event_types:
-        got: event_type_pb2.EventType = await pair.config.GetEventType(
+        got: event_type_pb2.EventType = await shared.config.GetEventType(
             config_service_pb2.GetEventTypeRequest(name=it.name)
         )
         for version in got.payload_versions:
@@ -111,13 +138,13 @@ async def subscribed(pair: Pair, receiver: Receiver, event_type: str, version: s
                 return made
 
 
-async def test_preview_says_what_is_wrong(pair: Pair) -> None:
+async def test_preview_says_what_is_wrong(shared: Pair) -> None:
     """
     A bad event, an unknown type or version, an event that does not raise the
     type: each is refused with what is allowed.
     """
     event = shipped("refused")
-    preview = payloads(pair).PreviewPayload
+    preview = payloads(shared).PreviewPayload
 
     def asked(event_type: str, version: str) -> pb.PreviewPayloadRequest:
         return pb.PreviewPayloadRequest(event=event, event_type=event_type, payload_version=version)
@@ -138,7 +165,7 @@ async def test_preview_says_what_is_wrong(pair: Pair) -> None:
     )
 
 
-async def test_versions_are_compared_on_the_customers_event(pair: Pair) -> None:
+async def test_versions_are_compared_on_the_customers_event(shared: Pair) -> None:
     """
     The difference between versions shows the values of the event that was given.
     """
@@ -147,7 +174,7 @@ async def test_versions_are_compared_on_the_customers_event(pair: Pair) -> None:
     request = pb.DiffPayloadVersionsRequest(
         event=event, event_type="orders/shipped", from_version="v2", to_version="v3"
     )
-    answer = await payloads(pair).DiffPayloadVersions(request)
+    answer = await payloads(shared).DiffPayloadVersions(request)
     number = next(it for it in answer.differences if it.from_path == "order_number")
     assert number.kind == Kind.KIND_RENAMED
     assert number.to_path == "data.order.number"
@@ -155,7 +182,7 @@ async def test_versions_are_compared_on_the_customers_event(pair: Pair) -> None:
     assert json.loads(answer.from_text)["order_number"] == "ORD-777"
 
     request.ClearField("event")
-    example = await payloads(pair).DiffPayloadVersions(request)
+    example = await payloads(shared).DiffPayloadVersions(request)
     assert example.from_text.encode() == example_body("orders/shipped", "v2")
 
 
@@ -245,22 +272,22 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     assert "orders/shipped" in first.event_types
 
 
-async def test_unknown_event_is_not_found(pair: Pair) -> None:
+async def test_unknown_event_is_not_found(shared: Pair) -> None:
     """
     There is nothing to explain of an event that was never accepted.
     """
     request = pb.ExplainEventRequest(name="accounts/100/events/nothing")
-    assert (await refused(payloads(pair).ExplainEvent(request))).reason == "EVENT_NOT_FOUND"
+    assert (await refused(payloads(shared).ExplainEvent(request))).reason == "EVENT_NOT_FOUND"
 
 
-async def test_every_example_raises_its_event_type(pair: Pair) -> None:
+async def test_every_example_raises_its_event_type(shared: Pair) -> None:
     """
     The example of each event type can be previewed in each of its versions.
     """
     for event_type, version in CONTRACTS:
         if event_type.startswith("webhooks/"):
             continue
-        await payloads(pair).PreviewPayload(
+        await payloads(shared).PreviewPayload(
             pb.PreviewPayloadRequest(
                 event=example_event(event_type), event_type=event_type, payload_version=version
             )

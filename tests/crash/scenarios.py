@@ -1,0 +1,261 @@
+"""
+The scenarios of the crash matrix: where the service dies, and while it does what.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import grpc
+import sqlalchemy as sa
+
+from dispatch_service.schema import bodies, deliveries, erasures
+from shipedge.webhooks.dispatch.v1 import (
+    admin_service_pb2,
+    admin_service_pb2_grpc,
+    delivery_pb2,
+    delivery_service_pb2_grpc,
+)
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+from shipedge.webhooks.rpc import channel
+from shipedge.webhooks.runtime.database import create_engine, reading
+from tests.crash.conftest import Stage
+from tests.crash.ledger import Ledger, judge
+from tests.crash.stage import Publisher, all_delivered, read_log, shipped
+from tests.databases import free_port
+
+EVENTS = 8
+BATCH = 4
+REQUEST_ID = "0190f3a0-0000-7000-8000-000000000001"
+
+
+class Play:
+    """
+    One scenario: an account with a subscription, and a replica of its own.
+    """
+
+    def __init__(self, stage: Stage, account: int, database_url: str) -> None:
+        self.stage = stage
+        self.account = account
+        self.database_url = database_url
+        self.replica = stage.replica(database_url)
+        self.publisher = Publisher([self.replica.address])
+        self.events = [shipped(f"{account}-{n}", account) for n in range(EVENTS)]
+
+    async def publish(self) -> None:
+        """
+        Publish all events in batches.
+        """
+        for at in range(0, EVENTS, BATCH):
+            await self.publisher.publish(self.events[at : at + BATCH])
+
+    async def die_while(self, failpoint: str, work: Callable[[], Awaitable[None]]) -> None:
+        """
+        Let the service die at a failpoint while *work* is done, and start it again.
+        """
+        await self.replica.start(failpoint)
+        doing = asyncio.ensure_future(work())
+        await self.replica.died()
+        await self.replica.start()
+        await doing
+
+    async def end(self, erased: frozenset[str] = frozenset()) -> None:
+        """
+        Wait until all is delivered and judge; what was *erased* need not be.
+        """
+        await all_delivered(self.database_url, 60)
+        mine = {it.event_id for it in self.events}
+        ledger = Ledger(self.publisher.acknowledged - erased)
+        ledger.requests = [it for it in self.stage.memory.requests if it.event_id in mine]
+        await read_log(self.database_url, ledger)
+        verdict = judge(ledger)
+        assert verdict.good, verdict
+        assert verdict.acknowledged == EVENTS - len(erased)
+
+    def deliveries(self) -> grpc.aio.Channel:
+        """
+        Connect to the log.
+        """
+        return channel.connect(self.replica.address)
+
+
+async def while_publishing(play: Play, failpoint: str) -> None:
+    """
+    Die at a step between a publish and the end of its deliveries.
+    """
+    await play.die_while(failpoint, play.publish)
+    await play.end()
+
+
+async def in_the_matcher(play: Play, failpoint: str) -> None:
+    """
+    Die while events are matched that came before any snapshot.
+    """
+    nobody = f"127.0.0.1:{free_port()}"
+    known = play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"]
+    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = nobody
+    await play.replica.start()
+    await play.publish()
+    await play.replica.kill()
+    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = known
+    await play.die_while(failpoint, lambda: asyncio.sleep(0))
+    await play.end()
+
+
+async def after_failures(play: Play, failpoint: str) -> None:
+    """
+    Die when the retries of failed attempts have been claimed.
+    """
+    play.stage.memory.refusals.update({it.event_id: [500] for it in play.events})
+    await play.die_while(failpoint, play.publish)
+    await play.end()
+
+
+async def refused(play: Play) -> list[delivery_pb2.Delivery]:
+    """
+    Publish to a receiver that refuses everything, and wait until all have failed.
+    """
+    play.stage.memory.refusals.update({it.event_id: [500, 500] for it in play.events})
+    await play.replica.start()
+    await play.publish()
+    async with asyncio.timeout(60), play.deliveries() as connection:
+        stub = delivery_service_pb2_grpc.DeliveryServiceStub(connection)
+        while True:
+            request = pb.ListDeliveriesRequest(
+                parent=f"accounts/{play.account}", filter="state = FAILED"
+            )
+            found = list((await stub.ListDeliveries(request)).deliveries)
+            if len(found) == EVENTS:
+                await play.replica.kill()
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def insist(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> None:
+    """
+    Repeat a call until it is answered.
+    """
+    while True:
+        async with play.deliveries() as connection:
+            try:
+                await call(connection)
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+                await asyncio.sleep(0.2)
+            else:
+                return
+
+
+async def on_a_resend(play: Play, failpoint: str) -> None:
+    """
+    Die after a resend was committed and before it was answered; the call is repeated.
+    """
+    failed = await refused(play)
+    for at, delivery in enumerate(failed):
+        request = pb.ResendDeliveryRequest(
+            name=delivery.name, request_id=f"{REQUEST_ID[:-2]}{at:02}"
+        )
+
+        async def resend(wanted: pb.ResendDeliveryRequest = request) -> None:
+            await insist(
+                play,
+                lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
+                    connection
+                ).ResendDelivery(wanted),
+            )
+
+        if at == 0:
+            await play.die_while(failpoint, resend)
+        else:
+            await resend()
+    await play.end()
+
+
+async def in_a_job(play: Play, failpoint: str) -> None:
+    """
+    Die in the middle of a batch of a resend job, which then goes on by itself.
+    """
+    await refused(play)
+    request = pb.ResendDeliveriesRequest(
+        parent=f"accounts/{play.account}", request_id=REQUEST_ID, rate_limit=3
+    )
+    await play.die_while(
+        failpoint,
+        lambda: insist(
+            play,
+            lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
+                connection
+            ).ResendDeliveries(request),
+        ),
+    )
+    await play.end()
+
+
+async def while_erasing(play: Play, failpoint: str) -> None:
+    """
+    Die when an erasure has noted that it waits for an attempt; the call is repeated.
+    """
+    held = play.events[0].event_id
+    arrived = play.stage.memory.holds[held] = asyncio.Event()
+    # So long that the attempt is still under way when it is erased.
+    play.replica.environment |= {
+        "SHIPEDGE_DISPATCH_DEADLINE": "6s",
+        "SHIPEDGE_DISPATCH_LEASE": "22s",
+        "SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL": "1s",
+    }
+    request = admin_service_pb2.EraseCustomerDataRequest(
+        parent=f"accounts/{play.account}", event_id=held
+    )
+
+    async def erase() -> None:
+        await play.publish()
+        await arrived.wait()
+        await insist(
+            play,
+            lambda connection: admin_service_pb2_grpc.AdminServiceStub(
+                connection
+            ).EraseCustomerData(request),
+        )
+
+    await play.die_while(failpoint, erase)
+    await play.end(await erased(play, held))
+
+
+async def erased(play: Play, event_id: str) -> frozenset[str]:
+    """
+    Wait until nothing is kept of an event; return it if it was given up, not delivered.
+    """
+    left = sa.select(
+        sa.select(sa.func.count()).select_from(erasures).scalar_subquery()
+        + sa.select(sa.func.count()).where(bodies.c.event_id == event_id).scalar_subquery()
+    )
+    state = sa.select(deliveries.c.state).where(deliveries.c.event_id == event_id)
+    engine = create_engine(play.database_url, application_name="tests")
+    try:
+        async with asyncio.timeout(90):
+            while True:
+                async with reading(engine) as db:
+                    if (await db.execute(left)).scalar_one() == 0:
+                        given_up = (await db.execute(state)).scalar_one() == "CANCELLED"
+                        return frozenset({event_id} if given_up else ())
+                await asyncio.sleep(0.2)
+    finally:
+        await engine.dispose()
+
+
+SCENARIOS: list[tuple[str, Callable[[Play, str], Awaitable[None]]]] = [
+    # First, since its lease is the longest to wait for.
+    ("erase.inflight:kill", while_erasing),
+    ("publish.before_commit:kill", while_publishing),
+    ("publish.after_commit:kill:2", while_publishing),
+    ("match.mid_fanout:kill", in_the_matcher),
+    ("attempt.after_claim:kill", after_failures),
+    ("attempt.before_send:kill:3", while_publishing),
+    ("attempt.after_response:kill:3", while_publishing),
+    ("settle.before_commit:kill", while_publishing),
+    ("settle.after_commit:kill", while_publishing),
+    ("resend.after_commit:kill", on_a_resend),
+    ("job.mid_batch:kill:2", in_a_job),
+]
