@@ -15,6 +15,7 @@ import shutil
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -104,15 +105,13 @@ class Postgres:
         self._run("pg_ctl", "-D", str(self._place()), *arguments)
 
     def _run(self, program: str, *arguments: str) -> None:
-        user = None
+        command = [str(self._binaries / program), *arguments]
         if self._account is not None:
-            user = self._account.pw_uid
             _give_away(self._directory, self._account)
+            command = _as_account(self._account, command)
         subprocess.run(
-            [str(self._binaries / program), *arguments],
+            command,
             check=True,
-            user=user,
-            group=None if self._account is None else self._account.pw_gid,
             cwd=self._directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
@@ -152,6 +151,16 @@ def _unprivileged_account() -> pwd.struct_passwd | None:
         except KeyError:
             continue
     raise RuntimeError("PostgreSQL does not run as root, and there is no other account")
+
+
+def _as_account(account: pwd.struct_passwd, command: list[str]) -> list[str]:
+    """
+    Make a command that runs another one as an account.
+
+    `subprocess` would have to fork for that; what gRPC does in a fork may crash it.
+    """
+    become = f"import os, sys; os.setgid({account.pw_gid}); os.setuid({account.pw_uid})"
+    return [sys.executable, "-ISc", f"{become}; os.execv(sys.argv[1], sys.argv[1:])", *command]
 
 
 def _give_away(directory: Path, account: pwd.struct_passwd) -> None:
