@@ -5,8 +5,7 @@ Results on their way to the store, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.deliveries import succeed
-from dispatch_service.queue import Ended, Follow, NewEvent, Queue, Settlement
+from dispatch_service.queue import NewEvent, Queue, Release, Settlement
 from dispatch_service.schema import deliveries
 from dispatch_service.settler import Settler
 from shipedge.webhooks.runtime.database import reading
@@ -66,42 +65,46 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     assert await states(store) == expected
 
 
-class AwayFor:
+class Away:
     """
-    A queue whose store is away for some calls.
+    A queue whose store is away for the first *times* of each kind of writing.
     """
 
-    def __init__(self, queue: Queue, calls: int) -> None:
-        self.calls = calls
+    def __init__(self, queue: Queue, times: int) -> None:
         self._queue = queue
+        self._left = {"settle": times, "release": times}
 
-    async def settle(
-        self, settlements: Sequence[Settlement], follow: Follow | None = None
-    ) -> Ended:
-        """
-        Fail as a store does that is not there, later not any more.
-        """
-        self.calls -= 1
-        if self.calls >= 0:
-            raise sa.exc.OperationalError("SETTLE", {}, ConnectionRefusedError())
-        return await self._queue.settle(settlements, follow)
+    def __getattr__(self, name: str) -> Any:
+        if self._left.get(name, 0) > 0:
+            self._left[name] -= 1
+            return self._refuse
+        return getattr(self._queue, name)
+
+    async def _refuse(self, *_: Any) -> None:
+        raise ConnectionRefusedError(111, "the database is away")
 
 
-async def test_results_outlive_a_store_that_is_away(queue: Queue, store: AsyncEngine) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+async def test_results_outlive_a_store_that_is_away(
+    queue: Queue, store: AsyncEngine, times: int
+) -> None:
     """
-    What could not be written is kept and written when the store is back.
+    What could not be written is kept and written when the store is back, also when the
+    service ends meanwhile.
     """
-    events = [new_event(new_delivery(leased=True)) for _ in range(3)]
+    events = [new_event(new_delivery(leased=True)) for _ in range(5)]
     await queue.store_events(events, LEASE)
-    settler = Settler(cast(Queue, AwayFor(queue, 2)))
-    for event in events:
+    settler = Settler(cast(Queue, Away(queue, times)))
+    for event in events[:3]:
         settler.settle(result_of(event))
+    for event in events[3:]:
+        settler.release(Release(claimed_of(event), None))
 
     settler.stop(60)
     async with asyncio.timeout(60):
         await settler.run()
 
-    assert await states(store) == ["SUCCEEDED"] * 3
+    assert await states(store) == ["SUCCEEDED"] * 3 + ["PENDING"] * 2
 
 
 async def test_stopping_does_not_wait_for_ever(queue: Queue, store: AsyncEngine) -> None:
@@ -110,7 +113,7 @@ async def test_stopping_does_not_wait_for_ever(queue: Queue, store: AsyncEngine)
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
-    settler = Settler(cast(Queue, AwayFor(queue, 1_000_000)))
+    settler = Settler(cast(Queue, Away(queue, 1_000_000)))
     settler.settle(result_of(event))
 
     settler.stop(0)
