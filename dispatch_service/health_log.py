@@ -71,9 +71,11 @@ class HealthLog:
         """
         Note what attempts say of their endpoints.
         """
-        telling = [it for it in held if self._tells(it)]
-        if telling:
-            await self._follow(db, telling)
+        by_name = self._subscriptions.by_name
+        telling = [(it, by_name.get(_name(it))) for it in held if self._tells(it)]
+        known = [(it, subscription) for it, subscription in telling if subscription is not None]
+        if known:
+            await self._follow(db, known)
 
     def _tells(self, settlement: Settlement) -> bool:
         attempt, claimed = settlement.attempt, settlement.claimed
@@ -81,24 +83,20 @@ class HealthLog:
             return False
         return attempt.failure_kind is not None or _key(settlement) in self._failing
 
-    async def _follow(self, db: AsyncConnection, telling: Sequence[Settlement]) -> None:
+    async def _follow(
+        self, db: AsyncConnection, telling: Sequence[tuple[Settlement, Subscription]]
+    ) -> None:
         now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()
-        known: dict[SubscriptionKey, Health | None] = {_key(it): None for it in telling}
-        known |= await health_store.read(db, known)
-        revisions = dict.fromkeys(known, 0)
+        known: dict[SubscriptionKey, Health | None] = {}
+        known |= await health_store.lock(db, {_key(it) for it, _ in telling})
         changes = []
-        for settlement in telling:
+        for settlement, subscription in telling:
             key = _key(settlement)
-            subscription = self._subscriptions.by_name.get(f"{key[0]}/subscriptions/{key[1]}")
-            if subscription is not None:
-                revisions[key] = subscription.revision
-                before = known[key]
-                known[key], change = self._judge(settlement, subscription, before, now)
-                if change is not None:
-                    changes.append(
-                        _told(settlement, subscription, change, now, known[key] or before)
-                    )
-        await health_store.write(db, known, revisions)
+            before = known[key]
+            known[key], change = self._judge(settlement, subscription, before, now)
+            if change is not None:
+                changes.append(_told(settlement, subscription, change, now, known[key] or before))
+        await health_store.write(db, known, {_key(it): them.revision for it, them in telling})
         for told in changes:
             await self._change(db, told)
         self._failing |= {key for key, it in known.items() if it is not None}
@@ -140,6 +138,10 @@ class HealthLog:
 
 def _key(settlement: Settlement) -> SubscriptionKey:
     return (settlement.claimed.owner, settlement.claimed.subscription)
+
+
+def _name(settlement: Settlement) -> str:
+    return f"{settlement.claimed.owner}/subscriptions/{settlement.claimed.subscription}"
 
 
 def _told(

@@ -6,9 +6,11 @@ what the config service has yet to be told.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.health import Health
 from dispatch_service.schema import endpoint_reports, subscription_health, subscription_overrides
@@ -34,22 +36,39 @@ async def failing(db: AsyncConnection) -> set[SubscriptionKey]:
     return {(owner, subscription) for owner, subscription in rows}
 
 
-async def read(
+async def lock(
     db: AsyncConnection, keys: Collection[SubscriptionKey]
 ) -> dict[SubscriptionKey, Health]:
     """
-    Read and lock what is known of subscriptions.
+    Read and lock what is known of subscriptions; of one that was well, no failure yet.
+
+    The rows that are not there are made: who waits for another process then finds its
+    row, and since all lock in the order of the keys, no two wait for each other.
     """
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     columns = subscription_health.c
-    query = (
-        sa.select(subscription_health)
-        .where(sa.tuple_(columns.owner, columns.subscription).in_(sorted(keys)))
-        .order_by(columns.owner, columns.subscription)
-        .with_for_update()
+    statement = insert(subscription_health).values([_first_row(*key) for key in sorted(keys)])
+    rows = await db.execute(
+        statement.on_conflict_do_update(
+            index_elements=[columns.owner, columns.subscription],
+            set_={"update_time": statement.excluded.update_time},
+        ).returning(*columns)
     )
     return {
         (row.owner, row.subscription): Health(row.failing_since, row.failed_attempts, row.reported)
-        for row in await db.execute(query)
+        for row in rows
+    }
+
+
+def _first_row(owner: str, subscription: str) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "subscription": subscription,
+        "revision": 0,
+        "failing_since": database_now(),
+        "failed_attempts": 0,
+        "reported": False,
+        "update_time": database_now(),
     }
 
 
@@ -59,26 +78,25 @@ async def write(
     revisions: Mapping[SubscriptionKey, int],
 ) -> None:
     """
-    Replace what is known of subscriptions; None for one that is well.
+    Write what is known of subscriptions that are locked; None for one that is well.
     """
     columns = subscription_health.c
-    replaced = sa.tuple_(columns.owner, columns.subscription).in_(sorted(known))
-    await db.execute(sa.delete(subscription_health).where(replaced))
-    rows: list[dict[str, Any]] = [
-        {
-            "owner": key[0],
-            "subscription": key[1],
-            "revision": revisions[key],
-            "failing_since": health.failing_since,
-            "failed_attempts": health.failed_attempts,
-            "reported": health.reported,
-        }
-        for key, health in sorted(known.items())
+    mine = sa.tuple_(columns.owner, columns.subscription)
+    well = [key for key, health in known.items() if health is None]
+    if well:
+        await db.execute(sa.delete(subscription_health).where(mine.in_(well)))
+    update = sa.update(subscription_health).where(
+        columns.owner == sa.bindparam("its_owner"),
+        columns.subscription == sa.bindparam("its_subscription"),
+    )
+    failing = [
+        {"its_owner": key[0], "its_subscription": key[1], "revision": revisions[key]}
+        | asdict(health)
+        for key, health in known.items()
         if health is not None
     ]
-    for row in rows:
-        insert = sa.insert(subscription_health).values(**row, update_time=database_now())
-        await db.execute(insert)
+    if failing:
+        await db.execute(update, failing)
 
 
 async def override(db: AsyncConnection, subscription: Subscription, reason: str) -> None:
