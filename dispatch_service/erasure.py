@@ -49,13 +49,15 @@ async def find(
     db: AsyncConnection, account: int, condition: sa.ColumnElement[bool], after: str
 ) -> Sequence[Any]:
     """
-    Find the next events of *account* that a condition holds for and that still hold something.
+    Find the next events of *account* that a condition holds for.
+
+    Whether they still have their payload does not matter: bodies, requests and responses
+    may be kept for longer.
     """
     columns = events.c
-    kept = sa.or_(columns.sealed_payload.is_not(None), columns.email_hash.is_not(None))
     query = (
         sa.select(columns.account, columns.event_id, columns.warehouses)
-        .where(columns.account == account, condition, kept, columns.event_id > after)
+        .where(columns.account == account, condition, columns.event_id > after)
         .order_by(columns.event_id)
         .limit(BATCH)
     )

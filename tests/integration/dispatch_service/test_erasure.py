@@ -11,16 +11,16 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import erasure
+from dispatch_service import erasure, retention
 from dispatch_service.deliveries import retry, succeed
 from dispatch_service.erasure import Erased
 from dispatch_service.maintenance import Maintenance
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.retention import Retention
+from dispatch_service.retention import Kept, Retention
 from dispatch_service.schema import attempts, bodies, deliveries, erasures, events
 from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.database import after, reading, writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +116,42 @@ async def test_copies_of_a_warehouse_are_erased_too(queue: Queue, store: AsyncEn
     erased = await erase(store, events.c.order_id == 7)
 
     assert erased.cancelled == 2
+    assert await kept(store) == []
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        pytest.param(events.c.event_id == "evt_1", id="event"),
+        pytest.param(events.c.order_id == 7, id="order"),
+        pytest.param(events.c.email_hash == b"hash of ann", id="e-mail"),
+    ],
+)
+async def test_what_outlives_the_payload_is_erased_too(
+    queue: Queue, store: AsyncEngine, condition: sa.ColumnElement[bool]
+) -> None:
+    """
+    When the payload of an event is past its retention, bodies of unfinished deliveries,
+    those of a warehouse, requests and responses are still there and are found.
+    """
+    made = [
+        new_delivery(leased=True),
+        new_delivery(subscription="waiting"),
+        new_delivery(owner="warehouses/wh1", subscription="theirs"),
+    ]
+    about_ann = {"warehouses": ["wh1"], "order_id": 7, "email_hash": b"hash of ann"}
+    event = new_event(*made, event_id="evt_1", **about_ann)
+    await queue.store_events([event], LEASE)
+    done = claimed_of(event)
+    await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
+    async with writing(store) as db:
+        await db.execute(sa.update(events).values(accept_time=after(-timedelta(days=2))))
+        assert await retention.prune_payloads(db, 100, Kept(timedelta(days=1))) == 1
+
+    erased = await erase(store, condition)
+
+    assert erased == Erased(events=1, cancelled=2, sent=1, waiting=0)
+    assert await states(store) == ["CANCELLED", "CANCELLED", "SUCCEEDED"]
     assert await kept(store) == []
 
 
