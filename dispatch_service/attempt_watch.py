@@ -4,6 +4,7 @@ The attempts of an owner as they end, in the order of their settling.
 A row's `settle_time` is when its transaction began, so rows may appear behind
 later ones. Nothing is shown before every transaction that began earlier has
 ended; then the order is final and a cursor needs to be no more than a place in it.
+On SQLite that is whenever nobody writes; PostgreSQL tells of its transactions.
 """
 
 from __future__ import annotations
@@ -21,17 +22,20 @@ from shipedge.webhooks.rpc.filters import Comparison
 from shipedge.webhooks.rpc.paging import Key
 from shipedge.webhooks.runtime.database import (
     after,
+    database_now,
     from_microseconds,
+    reading,
     to_microseconds,
+    writing,
 )
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 BATCH = 500
 
-# Two transactions may begin in the same microsecond; a moment later both are seen.
-_MOMENT = timedelta(milliseconds=20)
+# On a busy machine a session shows its transaction some time after the instant of its beginning.
+_MOMENT = timedelta(milliseconds=100)
 
 _FIRST_ID = "0" * 32
 
@@ -67,24 +71,28 @@ def mark_of(key: Key) -> Mark:
     return Mark(from_microseconds(int(at)), str(delivery_id), int(number))
 
 
-async def horizon(db: AsyncConnection) -> datetime:
+async def horizon(engine: AsyncEngine) -> datetime:
     """
-    Return an instant before which no attempt will settle any more.
+    Return an instant before which no attempt will settle any more. What is read in a
+    transaction that begins afterwards holds all that settled before it.
     """
-    settled = (await db.execute(sa.select(after(-_MOMENT)))).scalar_one()
-    if db.dialect.name == "sqlite":
-        return settled
-    oldest: datetime | None = (await db.execute(_OLDEST_TRANSACTION)).scalar_one()
+    if engine.dialect.name == "sqlite":
+        # Who has the lock of writers knows that no transaction is open.
+        async with writing(engine) as db:
+            return (await db.execute(sa.select(database_now()))).scalar_one()
+    async with reading(engine) as db:
+        settled = (await db.execute(sa.select(after(-_MOMENT)))).scalar_one()
+        oldest: datetime | None = (await db.execute(_OLDEST_TRANSACTION)).scalar_one()
     return settled if oldest is None else min(settled, oldest)
 
 
 async def read(
-    db: AsyncConnection, owner: str, comparisons: Sequence[Comparison], hashed: Hash, mark: Mark
+    engine: AsyncEngine, owner: str, comparisons: Sequence[Comparison], hashed: Hash, mark: Mark
 ) -> tuple[Sequence[Any], Mark]:
     """
     Return the attempts of *owner* after *mark*, at most a batch, and where to go on.
     """
-    before = await horizon(db)
+    before = await horizon(engine)
     columns = [column for column in attempts.c if column.name != "sealed_exchange"]
     keys = (attempts.c.settle_time, attempts.c.delivery_id, attempts.c.number)
     query = (
@@ -95,7 +103,8 @@ async def read(
         .order_by(*keys)
         .limit(BATCH)
     )
-    rows = (await db.execute(query)).all()
+    async with reading(engine) as db:
+        rows = (await db.execute(query)).all()
     if len(rows) == BATCH:
         last = rows[-1]
         return rows, Mark(last.settle_time, last.delivery_id, last.number)

@@ -174,11 +174,9 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         return None if key is None else attempt_watch.mark_of(key)
 
     async def _present(self) -> Mark:
-        async with reading(self._engine) as db:
-            return Mark(await attempt_watch.horizon(db))
+        return Mark(await attempt_watch.horizon(self._engine))
 
     async def _settled_after(
         self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark
     ) -> tuple[Any, Mark]:
-        async with reading(self._engine) as db:
-            return await attempt_watch.read(db, owner, comparisons, self._hashed, mark)
+        return await attempt_watch.read(self._engine, owner, comparisons, self._hashed, mark)

@@ -5,6 +5,7 @@ The attempts of an owner as they end, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from dispatch_service.deliveries import succeed
 from dispatch_service.log_filters import parse_watch_filter
 from dispatch_service.queue import NewEvent, Queue, Settlement
 from dispatch_service.schema import attempts
-from shipedge.webhooks.runtime.database import reading
+from shipedge.webhooks.runtime.database import database_now, reading
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -43,8 +44,7 @@ async def present(store: AsyncEngine) -> Mark:
     """
     Return where a watch begins.
     """
-    async with reading(store) as db:
-        return Mark(await attempt_watch.horizon(db))
+    return Mark(await attempt_watch.horizon(store))
 
 
 async def seen(
@@ -56,10 +56,9 @@ async def seen(
     found: list[str] = []
     async with asyncio.timeout(30):
         while len(found) < wanted:
-            async with reading(store) as db:
-                rows, mark = await attempt_watch.read(
-                    db, OWNER, parse_watch_filter(where), str.encode, mark
-                )
+            rows, mark = await attempt_watch.read(
+                store, OWNER, parse_watch_filter(where), str.encode, mark
+            )
             found += [str(row.delivery_id).replace("-", "") for row in rows]
             await asyncio.sleep(0.005)
     assert len(found) == len(set(found))
@@ -120,10 +119,8 @@ async def test_filter_chooses(queue: Queue, store: AsyncEngine) -> None:
     await settle(queue, 2)
 
     await seen(store, mark, 2, "status = SUCCESS")
-    async with reading(store) as db:
-        rows, _ = await attempt_watch.read(
-            db, OWNER, parse_watch_filter("status = FAILURE"), str.encode, mark
-        )
+    failures = parse_watch_filter("status = FAILURE")
+    rows, _ = await attempt_watch.read(store, OWNER, failures, str.encode, mark)
     assert rows == []
 
 
@@ -136,21 +133,67 @@ async def test_late_commit_is_not_missed(queue: Queue, store: AsyncEngine) -> No
     mark = await present(store)
     late, early = (new_event(new_delivery(leased=True)) for _ in range(2))
     await queue.store_events([late, early], LEASE)
-    begun, go_on = asyncio.Event(), asyncio.Event()
-
-    async def slow_follow(_db: object, _held: object) -> None:
-        begun.set()
-        await go_on.wait()
-
-    slow = asyncio.create_task(queue.settle([_succeeded(late)], slow_follow))
-    await begun.wait()
+    slow = SlowFollow()
+    settling = asyncio.create_task(queue.settle([_succeeded(late)], slow))
+    await slow.begun.wait()
     await queue.settle([_succeeded(early)])
-    async with reading(store) as db:
-        rows, mark = await attempt_watch.read(db, OWNER, (), str.encode, mark)
+    rows, mark = await attempt_watch.read(store, OWNER, (), str.encode, mark)
     assert rows == []
 
-    go_on.set()
-    await slow
+    slow.go_on.set()
+    await settling
 
     found, _ = await seen(store, mark, 2)
     assert found == {it.deliveries[0].delivery_id for it in (late, early)}
+
+
+async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: AsyncEngine) -> None:
+    """
+    However long a transaction takes, a watch that looks meanwhile shows its attempts later.
+    """
+    mark = await present(store)
+    event = new_event(new_delivery(leased=True))
+    await queue.store_events([event], LEASE)
+    slow = SlowFollow()
+    settling = asyncio.create_task(queue.settle([_succeeded(event)], slow))
+    await slow.begun.wait()
+    await passes(store, timedelta(milliseconds=100))
+    looking = asyncio.create_task(attempt_watch.read(store, OWNER, (), str.encode, mark))
+    await asyncio.wait([looking], timeout=0.2)  # where it waits for the writer, it does not end
+
+    slow.go_on.set()
+    await settling
+
+    rows, mark = await looking
+    if not rows:
+        await seen(store, mark, 1)
+
+
+async def passes(store: AsyncEngine, span: timedelta) -> None:
+    """
+    Wait until so much time has passed on the database's clock.
+    """
+    begun = await _now(store)
+    while await _now(store) < begun + span:
+        await asyncio.sleep(0.005)
+
+
+async def _now(store: AsyncEngine) -> datetime:
+    async with reading(store) as db:
+        return (await db.execute(sa.select(database_now()))).scalar_one()
+
+
+class SlowFollow:
+    """
+    What follows from settlements and takes until it is told to go on.
+    """
+
+    def __init__(self) -> None:
+        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, _db: object, _held: object) -> None:
+        """
+        Hold the transaction open.
+        """
+        self.begun.set()
+        await self.go_on.wait()
