@@ -40,6 +40,7 @@ from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import (
     check_alive,
     create_engine,
+    is_unavailable,
     reading,
     sqlite_file,
 )
@@ -195,7 +196,9 @@ def _server(
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[CallInterceptor(identify, measure=metrics.measure_call)],
+        interceptors=[
+            CallInterceptor(identify, measure=metrics.measure_call, store_is_away=is_unavailable)
+        ],
         credentials=None if files is None else tls.server_credentials(*files),
         reuse_port=reuse_port,
     )

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from dispatch_service.backlog import Backlog
-from dispatch_service.errors import BacklogFull, StoreUnavailable
+from dispatch_service.errors import BacklogFull
 from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.preparation import Prepared
 from dispatch_service.queue import EventKey, Lease, NewEvent, Queue, Receipt
 from dispatch_service.suppressions import Suppressions
+from shipedge.webhooks.rpc.errors import StoreUnavailable
 from shipedge.webhooks.runtime import metrics
 from shipedge.webhooks.runtime.database import is_unavailable
 

@@ -15,7 +15,6 @@ from shipedge.webhooks.rpc.errors import (
     InvalidArgument,
     NotFound,
     ResourceExhausted,
-    Unavailable,
 )
 
 RETRY_AFTER = timedelta(seconds=1)
@@ -148,17 +147,6 @@ class BacklogFull(ResourceExhausted):
             retry_after=retry_after,
             waiting=str(count),
         )
-
-
-class StoreUnavailable(Unavailable):
-    """
-    The database does not answer.
-    """
-
-    reason = "STORE_UNAVAILABLE"
-
-    def __init__(self) -> None:
-        super().__init__("The store does not answer; try again.", retry_after=RETRY_AFTER)
 
 
 class DeliveryNotFound(NotFound):

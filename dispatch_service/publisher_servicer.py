@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from dispatch_service.errors import BatchInvalid, StoreUnavailable
+from dispatch_service.errors import BatchInvalid
 from dispatch_service.intake import Intake
 from dispatch_service.queue import Receipt
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.errors import RpcError
+from shipedge.webhooks.rpc.errors import RpcError, StoreUnavailable
 from shipedge.webhooks.rpc.status import status_of
 
 if TYPE_CHECKING:

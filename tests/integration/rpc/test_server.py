@@ -22,6 +22,7 @@ from shipedge.webhooks.rpc.errors import NotFound
 from shipedge.webhooks.rpc.health import Health
 from shipedge.webhooks.rpc.interceptors import CallInterceptor
 from shipedge.webhooks.rpc.status import read_error
+from shipedge.webhooks.runtime.database import is_unavailable
 from tests.databases import free_port
 
 pytestmark = pytest.mark.anyio
@@ -185,6 +186,35 @@ async def test_call_without_deadline_gets_one() -> None:
         detail = await refused(unary(connection))
         behaviour.go_on.set()
     assert (detail.code, detail.reason) == ("DEADLINE_EXCEEDED", "CALL_TIMED_OUT")
+
+
+async def test_database_that_does_not_answer_is_unavailable() -> None:
+    """
+    What says so is no fault of ours: a later call may do, unary or streaming.
+    """
+    behaviour = Behaviour(ConnectionRefusedError())
+    options = {"store_is_away": is_unavailable}
+    async with serving(behaviour, **options) as connection:
+        detail = await refused(unary(connection))
+        stream = connection.unary_stream(
+            "/test.Service/Stream", Empty.SerializeToString, Empty.FromString
+        )(Empty())
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            _ = [it async for it in stream]
+
+    assert (detail.code, detail.reason) == ("UNAVAILABLE", "STORE_UNAVAILABLE")
+    assert read_error(raised.value).reason == "STORE_UNAVAILABLE"
+
+
+async def test_deadline_of_the_call_is_no_timeout_of_the_database() -> None:
+    """
+    Both are the same error inside; to callers they are not.
+    """
+    options = {"store_is_away": is_unavailable}
+    async with serving(Behaviour(seconds=0.5), deadline_seconds=0.05, **options) as connection:
+        assert (await refused(unary(connection))).reason == "CALL_TIMED_OUT"
+    async with serving(Behaviour(TimeoutError()), **options) as connection:
+        assert (await refused(unary(connection))).reason == "STORE_UNAVAILABLE"
 
 
 async def test_cancelled_call_ends_whole() -> None:

@@ -16,6 +16,12 @@ The domain of all reasons, as AIP-193 asks for.
 """
 
 
+STORE_RETRY_AFTER = timedelta(seconds=1)
+"""
+When a call is tried again that found no database.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFault:
     """
@@ -145,6 +151,17 @@ class Unavailable(RpcError):
 
     code = "UNAVAILABLE"
     reason = "STORE_UNAVAILABLE"
+
+
+class StoreUnavailable(Unavailable):
+    """
+    The database does not answer.
+    """
+
+    reason = "STORE_UNAVAILABLE"
+
+    def __init__(self) -> None:
+        super().__init__("The store does not answer; try again.", retry_after=STORE_RETRY_AFTER)
 
 
 class Unimplemented(RpcError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -17,7 +18,12 @@ from grpc_status import rpc_status
 
 from shipedge.webhooks.rpc import access
 from shipedge.webhooks.rpc.callers import Caller, Identify, current_caller
-from shipedge.webhooks.rpc.errors import RpcError, Unauthenticated, not_offered
+from shipedge.webhooks.rpc.errors import (
+    RpcError,
+    StoreUnavailable,
+    Unauthenticated,
+    not_offered,
+)
 from shipedge.webhooks.rpc.status import public_error, to_status
 from shipedge.webhooks.rpc.uncut import uncut
 
@@ -66,13 +72,23 @@ def _measure_nothing(_method: str, _code: str, _seconds: float) -> None:
     pass
 
 
+StoreIsAway = Callable[[Exception], bool]
+"""
+Tells whether an error says that the database does not answer.
+"""
+
+
+def _never_away(_error: Exception) -> bool:
+    return False
+
+
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """
     The outermost interceptor, for calls of all four kinds.
 
     *identify* names the caller, or nobody: health checks and reflection are for all.
     *authorise* raises where a caller may not make a call; *measure* is told of
-    method, code and seconds of each.
+    method, code and seconds of each. What *store_is_away* says of becomes `UNAVAILABLE`.
     """
 
     def __init__(
@@ -81,9 +97,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         *,
         authorise: Authorise = access.authorise,
         measure: Measure = _measure_nothing,
+        store_is_away: StoreIsAway = _never_away,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
         self._measure = measure
+        self._store_is_away = store_is_away
         self._identify = identify
         self._authorise = authorise
         self._deadline_seconds = deadline_seconds
@@ -123,12 +141,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         whole = _as_it_is if method.startswith(_BUSY) else uncut
 
         async def serve(request: Any, context: Context) -> Any:
-            async with _Call(self._identify, self._measure, method, context):
+            async with self._call(method, context):
                 if not handler.request_streaming:
                     self._authorise(current_caller.get(), method, request)
                 if context.time_remaining() is not None:
                     return await whole(behaviour(request, context))
-                async with asyncio.timeout(self._deadline_seconds):
+                async with _deadline(self._deadline_seconds):
                     return await whole(behaviour(request, context))
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
@@ -144,7 +162,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
         async def serve(request: Any, context: Context) -> AsyncIterator[Any]:
-            async with _Call(self._identify, self._measure, method, context):
+            async with self._call(method, context):
                 if handler.request_streaming:
                     request = self._each_authorised(method, request)
                 else:
@@ -153,6 +171,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     yield answer
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
+
+    def _call(self, method: str, context: Context) -> _Call:
+        return _Call(self._identify, self._measure, self._store_is_away, method, context)
 
     async def _each_authorised(
         self, method: str, requests: AsyncIterator[Any]
@@ -168,11 +189,27 @@ class _Call:
     What happens before and after the work of a call.
     """
 
-    __slots__ = ("_begun", "_caller", "_context", "_identify", "_measure", "_method")
+    __slots__ = (
+        "_begun",
+        "_caller",
+        "_context",
+        "_identify",
+        "_measure",
+        "_method",
+        "_store_is_away",
+    )
 
-    def __init__(self, identify: Identify, measure: Measure, method: str, context: Context) -> None:
+    def __init__(
+        self,
+        identify: Identify,
+        measure: Measure,
+        store_is_away: StoreIsAway,
+        method: str,
+        context: Context,
+    ) -> None:
         self._identify = identify
         self._measure = measure
+        self._store_is_away = store_is_away
         self._method = method
         self._context = context
         self._begun = time.monotonic()
@@ -203,9 +240,16 @@ class _Call:
             await self._refuse(error)
 
     async def _refuse(self, error: Exception) -> None:
-        public = _as_rpc_error(error, self._method)
+        public = self._public(error)
         self._note(public.code, public.reason)
         await self._context.abort_with_status(rpc_status.to_status(to_status(public)))
+
+    def _public(self, error: Exception) -> RpcError:
+        if self._store_is_away(error):
+            kind = type(error).__name__
+            log.error("rpc.store_unavailable", method=self._method, error_type=kind)
+            return StoreUnavailable()
+        return _as_rpc_error(error, self._method)
 
     def _note(self, code: str, reason: str = "") -> None:
         seconds = time.monotonic() - self._begun
@@ -231,12 +275,22 @@ def _known(caller: Caller | None) -> Caller:
     return caller
 
 
+@asynccontextmanager
+async def _deadline(seconds: float) -> AsyncIterator[None]:
+    """
+    Bound a call. Raises `CallTimedOut`; a timeout of something within stays what it is.
+    """
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        text = f"The call took longer than {seconds:.0f} seconds."
+        raise CallTimedOut(text, seconds=f"{seconds:.0f}") from error
+
+
 def _as_rpc_error(error: Exception, method: str) -> RpcError:
     if isinstance(error, NotImplementedError):
         return not_offered(method.rpartition("/")[2])
-    if isinstance(error, TimeoutError):
-        return CallTimedOut(
-            f"The call took longer than {DEFAULT_DEADLINE_SECONDS:.0f} seconds.",
-            seconds=f"{DEFAULT_DEADLINE_SECONDS:.0f}",
-        )
     return public_error(error)
