@@ -5,6 +5,8 @@ go out one after the other, in the order of their numbers.
 Numbers are taken in the transaction that stores a delivery, under the lock of
 the lane's row: their order is that of the commits, across processes. Only the
 head of a lane is ever due; the others have no due time until it is their turn.
+
+Who changes deliveries of a lane has locked the lane before; see `lock_order`.
 """
 
 from __future__ import annotations
@@ -12,11 +14,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from dispatch_service.deliveries import State
+from dispatch_service.lock_order import by_key, update_locked
 from dispatch_service.queue import NewDelivery, NewEvent
 from dispatch_service.schema import deliveries, order_lanes
 from shipedge.webhooks.runtime.database import database_now
@@ -97,15 +100,34 @@ async def advance(db: AsyncConnection, lanes: Collection[LaneKey]) -> int:
     return freed
 
 
+async def lock(db: AsyncConnection, lanes: Collection[LaneKey]) -> list[sa.Row[Any]]:
+    """
+    Lock lanes and return their rows. Who stores a delivery in one at this moment
+    is waited for, and seen by the next statement.
+    """
+    keys = sorted(set(lanes))
+    rows: list[sa.Row[Any]] = []
+    for start in range(0, len(keys), _BATCH):
+        rows += await _locked(db, _in(order_lanes, keys[start : start + _BATCH]))
+    return rows
+
+
+async def lock_all(db: AsyncConnection, owner: str, subscription: str) -> list[LaneKey]:
+    """
+    Lock the lanes of a subscription and return them. One that is made at this moment
+    is not among them.
+    """
+    mine = sa.and_(order_lanes.c.owner == owner, order_lanes.c.subscription == subscription)
+    return [(row.owner, row.subscription, row.resource) for row in await _locked(db, mine)]
+
+
+async def _locked(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
+    query = sa.select(order_lanes).where(condition).order_by(*by_key(order_lanes))
+    return (await db.execute(query.with_for_update())).all()
+
+
 async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
-    # The lock comes first: who stores a delivery at this moment is then seen by the next statement.
-    locked = (
-        sa.select(order_lanes)
-        .where(_in(order_lanes, keys))
-        .order_by(*(order_lanes.c[name] for name in _KEY))
-        .with_for_update()
-    )
-    rows = (await db.execute(locked)).all()
+    rows = await lock(db, keys)
     heads = await _first_unfinished(db, keys)
     freed = 0
     for row in rows:
@@ -114,9 +136,8 @@ async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
         if head is None:
             await db.execute(sa.delete(order_lanes).where(_is(order_lanes, key)))
         elif head != row.head_number:
-            await db.execute(
-                sa.update(order_lanes).where(_is(order_lanes, key)).values(head_number=head)
-            )
+            numbers = {"head_number": head, "next_number": max(row.next_number, head + 1)}
+            await db.execute(sa.update(order_lanes).where(_is(order_lanes, key)).values(numbers))
             freed += await _make_due(db, key, head)
     return freed
 
@@ -125,11 +146,7 @@ async def _first_unfinished(db: AsyncConnection, keys: Sequence[LaneKey]) -> dic
     columns = [deliveries.c[name] for name in _KEY]
     query = (
         sa.select(*columns, sa.func.min(deliveries.c.lane_number))
-        .where(
-            _in(deliveries, keys),
-            deliveries.c.lane_number.is_not(None),
-            deliveries.c.end_time.is_(None),
-        )
+        .where(_in(deliveries, keys), _in_lane())
         .group_by(*columns)
     )
     return {(row[0], row[1], row[2]): row[3] for row in await db.execute(query)}
@@ -153,23 +170,27 @@ async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
 async def dissolve(db: AsyncConnection, owner: str, subscription: str) -> None:
     """
     Let nothing of a subscription wait for anything else: it is ordered no longer.
+
+    A lane that is made at this moment stays: what is in it goes out in order.
     """
-    unfinished = (
-        sa.update(deliveries)
-        .where(
-            deliveries.c.owner == owner,
-            deliveries.c.subscription == subscription,
-            deliveries.c.lane_number.is_not(None),
-            deliveries.c.end_time.is_(None),
-        )
-        .values(lane_number=None, due_time=sa.func.coalesce(deliveries.c.due_time, database_now()))
-    )
-    await db.execute(unfinished)
-    await db.execute(
-        sa.delete(order_lanes).where(
-            order_lanes.c.owner == owner, order_lanes.c.subscription == subscription
-        )
-    )
+    await end(db, await lock_all(db, owner, subscription))
+
+
+async def end(db: AsyncConnection, lanes: Sequence[LaneKey]) -> None:
+    """
+    End lanes that are locked; what waits in them is due.
+    """
+    due = {"due_time": sa.func.coalesce(deliveries.c.due_time, database_now())}
+    for start in range(0, len(lanes), _BATCH):
+        keys = lanes[start : start + _BATCH]
+        unfinished = sa.and_(_in(deliveries, keys), _in_lane())
+        await db.execute(update_locked(unfinished).values(**due, lane_number=None))
+        await db.execute(sa.delete(order_lanes).where(_in(order_lanes, keys)))
+
+
+def _in_lane() -> sa.ColumnElement[bool]:
+    # In the words of the index.
+    return sa.and_(deliveries.c.lane_number.is_not(None), deliveries.c.end_time.is_(None))
 
 
 def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from dispatch_service import health_store, order_lanes
 from dispatch_service.deliveries import State
+from dispatch_service.lock_order import update_locked
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.schema import deliveries, feed_resources, feed_state
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
@@ -189,7 +190,7 @@ async def _follow(
     if not subscription.ordered:
         await order_lanes.dissolve(db, owner, subscription_id)
     endpoint = endpoint_of(subscription.url)
-    moved = _waiting(owner, subscription_id).where(deliveries.c.endpoint != endpoint)
+    moved = _update_waiting(owner, subscription_id, deliveries.c.endpoint != endpoint)
     await db.execute(moved.values(endpoint=endpoint))
     active = subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE
     if active and not overridden:
@@ -198,13 +199,15 @@ async def _follow(
         await park_waiting(db, owner, subscription_id)
 
 
-def _waiting(owner: str, subscription_id: str) -> sa.Update:
-    return sa.update(deliveries).where(
+def _update_waiting(owner: str, subscription_id: str, *more: sa.ColumnElement[bool]) -> sa.Update:
+    waiting = sa.and_(
         deliveries.c.owner == owner,
         deliveries.c.subscription == subscription_id,
         deliveries.c.end_time.is_(None),
         deliveries.c.state == State.PENDING,
+        *more,
     )
+    return update_locked(waiting)
 
 
 async def cancel_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
@@ -212,9 +215,10 @@ async def cancel_waiting(db: AsyncConnection, owner: str, subscription_id: str) 
     Cancel what waits for a subscription that is deleted.
     """
     ended = {"state": State.CANCELLED, "end_time": database_now(), "due_time": None}
-    update = _waiting(owner, subscription_id)
+    lanes = await order_lanes.lock_all(db, owner, subscription_id)
+    update = _update_waiting(owner, subscription_id)
     await db.execute(update.values(**ended, failure_kind=FailureKind.INACTIVE))
-    await order_lanes.dissolve(db, owner, subscription_id)
+    await order_lanes.end(db, lanes)
 
 
 async def park_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
@@ -222,7 +226,7 @@ async def park_waiting(db: AsyncConnection, owner: str, subscription_id: str) ->
     Let what waits for an Inactive subscription be due only when its time is up.
     """
     # What waits behind another of its order lane is not due at all.
-    update = _waiting(owner, subscription_id).where(deliveries.c.due_time.is_not(None))
+    update = _update_waiting(owner, subscription_id, deliveries.c.due_time.is_not(None))
     await db.execute(update.values(due_time=deliveries.c.expire_time))
 
 
@@ -231,5 +235,5 @@ async def resume_waiting(db: AsyncConnection, owner: str, subscription_id: str) 
     Make due again what was parked: its subscription is Active again.
     """
     parked = deliveries.c.due_time == deliveries.c.expire_time
-    update = _waiting(owner, subscription_id).where(parked)
+    update = _update_waiting(owner, subscription_id, parked)
     await db.execute(update.values(due_time=database_now()))

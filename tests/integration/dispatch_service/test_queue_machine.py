@@ -21,7 +21,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dispatch_service import cancellations, delivery_log, erasure, resends, snapshot_store
+from dispatch_service import (
+    cancellations,
+    delivery_log,
+    erasure,
+    order_lanes,
+    resends,
+    snapshot_store,
+)
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
@@ -29,7 +36,8 @@ from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_rows import delivery_hex
 from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata, order_lanes
+from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata
+from dispatch_service.schema import order_lanes as lanes_table
 from shipedge.webhooks.runtime.database import after, create_engine, writing
 from shipedge.webhooks.runtime.migrations import migrate
 from tests.dispatch_factories import attempt, new_delivery, new_event
@@ -352,6 +360,17 @@ class StoreMachine(RuleBasedStateMachine):
         for it in self.model.where(subscription=name):
             it.lane = False
 
+    @rule(name=SUBSCRIPTIONS)
+    def dissolve(self, name: str) -> None:
+        """
+        Let a subscription be ordered no longer: what waits for its turn is due.
+        """
+        self.run(self.changed(order_lanes.dissolve, OWNER, name))
+        for it in self.model.where(subscription=name, lane=True, ended=False):
+            it.lane = False
+            if it.due == NEVER:
+                it.due = NOW
+
     async def changed(self, change: Any, *values: Any) -> Any:
         """
         Change something in a transaction.
@@ -395,7 +414,7 @@ class StoreMachine(RuleBasedStateMachine):
                 statuses.append(row.status)
                 assert row.number == len(statuses)
             keys = (await db.execute(sa.select(event_keys.c.event_id))).scalars()
-            columns = order_lanes.c
+            columns = lanes_table.c
             lanes = await db.execute(sa.select(columns.subscription, columns.resource))
             by_id = {delivery_hex(row.delivery_id): row for row in rows}
             return by_id, logged, set(keys), {tuple(row) for row in lanes}

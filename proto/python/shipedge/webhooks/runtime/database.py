@@ -118,6 +118,25 @@ class after_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function 
     inherit_cache = True
 
 
+class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in statements
+    """
+    A text to sort by as Python sorts strings, whatever the database's collation is.
+    """
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(byte_order, "sqlite")
+def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    return compiler.process(element.clauses, **kw)
+
+
+@compiles(byte_order, "postgresql")
+def _postgresql_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
+
+
 @compiles(database_now, "sqlite")
 def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:
     return SQLITE_NOW

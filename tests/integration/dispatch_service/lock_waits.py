@@ -1,0 +1,49 @@
+"""
+Transactions that meet: the tests hold what another transaction needs until it waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from shipedge.webhooks.runtime.database import writing
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_WAITING = sa.text("""
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+""")
+
+
+async def changed(
+    store: AsyncEngine, change: Callable[..., Awaitable[Any]], *values: object
+) -> Any:
+    """
+    Change something in a transaction of its own.
+    """
+    async with writing(store) as db:
+        return await change(db, *values)
+
+
+async def settle_down(store: AsyncEngine, *tasks: asyncio.Task[Any]) -> None:
+    """
+    Wait until each of *tasks* has ended or waits for a lock; on SQLite all of them
+    wait for the one writer, who is the caller.
+    """
+    if store.dialect.name == "sqlite":
+        await asyncio.sleep(0)
+        return
+    async with asyncio.timeout(30):
+        while await _waiting(store) < sum(not it.done() for it in tasks):
+            await asyncio.sleep(0.01)
+
+
+async def _waiting(store: AsyncEngine) -> int:
+    async with store.connect() as db:
+        return int((await db.execute(_WAITING)).scalar_one())

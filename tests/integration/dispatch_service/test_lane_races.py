@@ -1,0 +1,122 @@
+"""
+Order lanes while several transactions touch them at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service import order_lanes, snapshot_store
+from dispatch_service.deliveries import succeed
+from dispatch_service.queue import Claimed, NewEvent, Queue, Settlement
+from dispatch_service.schema import deliveries
+from dispatch_service.schema import order_lanes as lanes_table
+from shipedge.webhooks.runtime.database import writing
+from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+from tests.integration.dispatch_service.lock_waits import changed, settle_down
+
+pytestmark = pytest.mark.anyio
+
+SUBSCRIPTION = ("accounts/100", "shipped")
+
+
+def event(*, leased: bool = False) -> NewEvent:
+    """
+    Make an event of one resource with one ordered delivery.
+    """
+    return new_event(new_delivery(ordered=True, leased=leased), resource="orders/1")
+
+
+async def claim(queue: Queue) -> list[Claimed]:
+    """
+    Claim all that is due.
+    """
+    return list(await queue.claim(LEASE, limit=100, per_endpoint=100, full=()))
+
+
+async def succeeded(queue: Queue, claimed: Claimed) -> None:
+    """
+    Settle a delivery as confirmed.
+    """
+    await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
+
+
+async def delivered(queue: Queue) -> list[str]:
+    """
+    Deliver all that can be; return the ids of the events in their order.
+    """
+    seen = []
+    while found := await claim(queue):
+        for claimed in found:
+            await succeeded(queue, claimed)
+            seen.append(claimed.event_id)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("change", "state"),
+    [(order_lanes.dissolve, "SUCCEEDED"), (snapshot_store.cancel_waiting, "CANCELLED")],
+)
+async def test_publish_that_meets_the_end_of_order_is_not_lost(
+    queue: Queue, store: AsyncEngine, change: Any, state: str
+) -> None:
+    """
+    A delivery that is committed while the lanes of its subscription end is sent as any
+    other, or cancelled as any other where the subscription is deleted.
+    """
+    first, late = event(leased=True), event()
+    await queue.store_events([first], LEASE)
+
+    async with writing(store) as db:
+        await queue.store_on(db, [late], LEASE)
+        ending = asyncio.create_task(changed(store, change, *SUBSCRIPTION))
+        await settle_down(store, ending)
+    await ending
+
+    await succeeded(queue, claimed_of(first))
+    await delivered(queue)
+    async with store.connect() as db:
+        mine = deliveries.c.event_id == late.event_id
+        assert (await db.execute(sa.select(deliveries.c.state).where(mine))).scalar_one() == state
+
+
+async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A process that has not heard yet that a subscription is unordered goes on in order.
+    """
+    first, second = event(leased=True), event()
+
+    async with writing(store) as db:
+        await queue.store_on(db, [first], LEASE)
+        ending = asyncio.create_task(changed(store, order_lanes.dissolve, *SUBSCRIPTION))
+        await settle_down(store, ending)
+    await ending
+    await queue.store_events([second], LEASE)
+
+    await succeeded(queue, claimed_of(first))
+    assert await delivered(queue) == [second.event_id]
+
+
+async def test_leftover_with_a_higher_number_joins_the_lane(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    What was left without its lane does not keep the next lane from being settled.
+    """
+    left = [event() for _ in range(3)]
+    await queue.store_events(left, LEASE)
+    (head,) = await claim(queue)
+    async with writing(store) as db:
+        await db.execute(sa.delete(lanes_table))
+    await succeeded(queue, head)
+    following = event()
+    await queue.store_events([following], LEASE)
+
+    assert sorted(await delivered(queue)) == sorted(
+        [following.event_id, *(it.event_id for it in left[1:])]
+    )
