@@ -1,5 +1,5 @@
 """
-Keeps house in the background: finishes erasures and takes away what is old.
+Keeps house in the background: finishes erasures, sets lanes right, takes away what is old.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dispatch_service import erasure, retention
+from dispatch_service import erasure, lane_mending, retention
+from dispatch_service.order_lanes import LaneKey
 from dispatch_service.retention import Ages, Kept, Retention
 from dispatch_service.schema import attempts, bodies, deliveries, events
 from dispatch_service.subscriptions import SubscriptionIndex
@@ -102,6 +103,7 @@ class Maintenance:
                 await self.finish_erasures()
                 if time.monotonic() >= next_prune:
                     next_prune = time.monotonic() + PRUNE_SECONDS
+                    await self.mend_lanes()
                     await self.prune()
             except Exception as error:  # noqa: BLE001 - it is tried again
                 log.error("maintenance.failed", error_type=type(error).__name__)
@@ -117,6 +119,22 @@ class Maintenance:
             async with writing(self._engine) as db:
                 done += (await erasure.erase(db, event, event.requested_by)).events
         return done
+
+    async def mend_lanes(self) -> int:
+        """
+        Make due what waits in order lanes for nothing; return how many deliveries that were.
+        """
+        due = 0
+        last: LaneKey | None = None
+        while True:
+            last, count = await lane_mending.mend_batch(self._engine, last)
+            due += count
+            if last is None:
+                break
+            await asyncio.sleep(BREATH_SECONDS)
+        if due:
+            log.warning("maintenance.lanes_mended", deliveries=due)
+        return due
 
     async def prune(self) -> None:
         """

@@ -126,6 +126,33 @@ async def _locked(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> Seq
     return (await db.execute(query.with_for_update())).all()
 
 
+async def mend(db: AsyncConnection, key: LaneKey) -> int:
+    """
+    Make the first delivery of a lane due where it waits for nothing, and the lane
+    where it is gone; return how many became due.
+    """
+    if not await lock(db, [key]):
+        await _make_again(db, key)
+    freed = await advance(db, [key])
+    head = (await _first_unfinished(db, [key])).get(key)
+    return freed or (0 if head is None else await _make_due(db, key, head))
+
+
+async def _make_again(db: AsyncConnection, key: LaneKey) -> None:
+    last = sa.select(sa.func.max(deliveries.c.lane_number)).where(_is(deliveries, key), in_lane())
+    number = (await db.execute(last)).scalar_one()
+    if number is not None:
+        row = dict(zip(_KEY, key, strict=True)) | {"head_number": 0, "next_number": number + 1}
+        await db.execute(sa.insert(order_lanes).values(row))
+
+
+def in_lane() -> sa.ColumnElement[bool]:
+    """
+    Say which deliveries are in a lane, in the words of their index.
+    """
+    return sa.and_(deliveries.c.lane_number.is_not(None), deliveries.c.end_time.is_(None))
+
+
 async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
     rows = await lock(db, keys)
     heads = await _first_unfinished(db, keys)
@@ -146,7 +173,7 @@ async def _first_unfinished(db: AsyncConnection, keys: Sequence[LaneKey]) -> dic
     columns = [deliveries.c[name] for name in _KEY]
     query = (
         sa.select(*columns, sa.func.min(deliveries.c.lane_number))
-        .where(_in(deliveries, keys), _in_lane())
+        .where(_in(deliveries, keys), in_lane())
         .group_by(*columns)
     )
     return {(row[0], row[1], row[2]): row[3] for row in await db.execute(query)}
@@ -183,14 +210,9 @@ async def end(db: AsyncConnection, lanes: Sequence[LaneKey]) -> None:
     due = {"due_time": sa.func.coalesce(deliveries.c.due_time, database_now())}
     for start in range(0, len(lanes), _BATCH):
         keys = lanes[start : start + _BATCH]
-        unfinished = sa.and_(_in(deliveries, keys), _in_lane())
+        unfinished = sa.and_(_in(deliveries, keys), in_lane())
         await db.execute(update_locked(unfinished).values(**due, lane_number=None))
         await db.execute(sa.delete(order_lanes).where(_in(order_lanes, keys)))
-
-
-def _in_lane() -> sa.ColumnElement[bool]:
-    # In the words of the index.
-    return sa.and_(deliveries.c.lane_number.is_not(None), deliveries.c.end_time.is_(None))
 
 
 def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:

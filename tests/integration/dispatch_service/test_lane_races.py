@@ -11,11 +11,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import order_lanes, snapshot_store
+from dispatch_service import lane_mending, order_lanes, snapshot_store
 from dispatch_service.deliveries import succeed
+from dispatch_service.maintenance import Maintenance
 from dispatch_service.queue import Claimed, NewEvent, Queue, Settlement
+from dispatch_service.retention import Retention
 from dispatch_service.schema import deliveries
 from dispatch_service.schema import order_lanes as lanes_table
+from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.runtime.database import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import changed, settle_down
@@ -25,11 +28,11 @@ pytestmark = pytest.mark.anyio
 SUBSCRIPTION = ("accounts/100", "shipped")
 
 
-def event(*, leased: bool = False) -> NewEvent:
+def event(resource: str = "orders/1", *, leased: bool = False) -> NewEvent:
     """
-    Make an event of one resource with one ordered delivery.
+    Make an event with one ordered delivery.
     """
-    return new_event(new_delivery(ordered=True, leased=leased), resource="orders/1")
+    return new_event(new_delivery(ordered=True, leased=leased), resource=resource)
 
 
 async def claim(queue: Queue) -> list[Claimed]:
@@ -120,3 +123,49 @@ async def test_leftover_with_a_higher_number_joins_the_lane(
     assert sorted(await delivered(queue)) == sorted(
         [following.event_id, *(it.event_id for it in left[1:])]
     )
+
+
+async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Maintenance sets lanes right that are gone or whose head has ended, in their order,
+    and leaves alone what waits for its turn.
+    """
+    gone, ended, good = [event() for _ in range(3)], event("orders/2"), event("orders/3")
+    behind = event("orders/2")
+    await queue.store_events([*gone, ended, behind, good, event("orders/3")], LEASE)
+    claimed = {it.event_id: it for it in await claim(queue)}
+    async with writing(store) as db:
+        await db.execute(sa.delete(lanes_table).where(lanes_table.c.resource != "orders/3"))
+    await succeeded(queue, claimed[gone[0].event_id])
+    await succeeded(queue, claimed[ended.event_id])
+    async with writing(store) as db:
+        row = dict(zip(("owner", "subscription"), SUBSCRIPTION, strict=True))
+        numbers = {"resource": "orders/2", "head_number": 1, "next_number": 2}
+        await db.execute(sa.insert(lanes_table).values(**row, **numbers))
+
+    keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
+    assert await keeper.mend_lanes() == 2
+
+    sent = await delivered(queue)
+    assert [it for it in sent if it != behind.event_id] == [it.event_id for it in gone[1:]]
+    assert behind.event_id in sent
+    assert await keeper.mend_lanes() == 0
+
+
+async def test_search_passes_deep_lanes_by(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The search goes on behind a lane with more deliveries than it reads at a time.
+    """
+    monkeypatch.setattr(lane_mending, "BATCH", 2)
+    stray = event("orders/9")
+    await queue.store_events([*(event() for _ in range(5)), event("orders/5"), stray], LEASE)
+    last = deliveries.c.resource == "orders/9"
+    async with writing(store) as db:
+        await db.execute(sa.update(deliveries).where(last).values(due_time=None))
+
+    keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
+    assert await keeper.mend_lanes() == 1
+
+    assert stray.event_id in [it.event_id for it in await claim(queue)]
