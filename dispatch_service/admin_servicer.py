@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service import erasure, manual_actions
-from dispatch_service.erasure import Erased
 from dispatch_service.erasure_subjects import email_hash
 from dispatch_service.schema import audit_entries, events
 from dispatch_service.sealed_columns import SEALED_COLUMNS
@@ -65,7 +64,8 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 resource=owner,
                 changes=[{"field": request.WhichOneof("subject") or "", "before": "", "after": ""}],
             )
-        found = await self._erase(account, condition)
+        caller = current_caller.get().name
+        found = await erasure.erase_all(self._engine, account, condition, caller)
         return pb.EraseCustomerDataResponse(
             erased_event_count=found.events,
             cancelled_delivery_count=found.cancelled,
@@ -85,20 +85,6 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
                 raise _fault("subject", "must be event_id, order_id or customer_email")
             case field:
                 raise _fault(field, "must not be empty")
-
-    async def _erase(self, account: int, condition: sa.ColumnElement[bool]) -> Erased:
-        """
-        Erase batch by batch, so that no delivery waits for a large erasure.
-        """
-        total, last, caller = Erased(), "", current_caller.get().name
-        while True:
-            async with writing(self._engine) as db:
-                found = await erasure.find(db, account, condition, last)
-                for event in found:
-                    total += await erasure.erase(db, event, caller)
-            if len(found) < erasure.BATCH:
-                return total
-            last = found[-1].event_id
 
     async def ListAuditEntries(
         self, request: pb.ListAuditEntriesRequest, context: Context

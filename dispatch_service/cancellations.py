@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 METHOD = "CancelDelivery"
 
+# What waits ends at once; an attempt that is being made is not cut off.
+_CHANGES: dict[str, dict[str, Any]] = {
+    State.PENDING: {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None},
+    State.DELIVERING: {},
+}
+
 
 async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
     """
@@ -29,36 +35,31 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
     Raises `DeliveryEnded`.
     """
     name = delivery_name(row.owner, row.delivery_id)
-    if not (await _end_waiting(db, row, cancelled_by) or await _mark_leased(db, row, cancelled_by)):
-        raise DeliveryEnded(name, row.state)
+    lane = (row.owner, row.subscription, row.resource)
+    in_lane = row.lane_number is not None
+    if in_lane:
+        await order_lanes.lock(db, [lane])
+    # A result that is being written is waited for: only then is it clear what there is to do.
+    state = str((await db.execute(_state(row))).scalar_one_or_none() or row.state)
+    if state not in _CHANGES:
+        raise DeliveryEnded(name, state)
+    update = sa.update(deliveries).where(_is(row))
+    await db.execute(update.values(**_CHANGES[state], cancelled_by=cancelled_by))
+    if in_lane:
+        await order_lanes.advance(db, [lane])
     await manual_actions.note(
         db,
         owner=row.owner,
         caller=cancelled_by,
         method=METHOD,
         resource=name,
-        changes=[{"field": "state", "before": row.state, "after": State.CANCELLED.value}],
+        changes=[{"field": "state", "before": state, "after": State.CANCELLED.value}],
     )
 
 
-async def _end_waiting(db: AsyncConnection, row: Any, cancelled_by: str) -> bool:
-    ended = {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None}
-    result = await db.execute(
-        _in_state(row, State.PENDING).values(**ended, cancelled_by=cancelled_by)
-    )
-    if result.rowcount and row.lane_number is not None:
-        await order_lanes.advance(db, [(row.owner, row.subscription, row.resource)])
-    return bool(result.rowcount)
+def _state(row: Any) -> sa.Select[tuple[str]]:
+    return sa.select(deliveries.c.state).where(_is(row)).with_for_update()
 
 
-async def _mark_leased(db: AsyncConnection, row: Any, cancelled_by: str) -> bool:
-    result = await db.execute(_in_state(row, State.DELIVERING).values(cancelled_by=cancelled_by))
-    return bool(result.rowcount)
-
-
-def _in_state(row: Any, state: State) -> sa.Update:
-    return sa.update(deliveries).where(
-        deliveries.c.owner == row.owner,
-        deliveries.c.delivery_id == row.delivery_id,
-        deliveries.c.state == state.value,
-    )
+def _is(row: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(deliveries.c.owner == row.owner, deliveries.c.delivery_id == row.delivery_id)

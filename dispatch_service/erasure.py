@@ -15,11 +15,13 @@ import sqlalchemy as sa
 from dispatch_service import order_lanes
 from dispatch_service.deliveries import State
 from dispatch_service.failpoints import reach
+from dispatch_service.lock_order import locked
 from dispatch_service.schema import attempts, bodies, deliveries, erasures, events
-from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.conflicts import again
+from shipedge.webhooks.runtime.database import database_now, reading, writing
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 BATCH = 50
 
@@ -78,12 +80,41 @@ async def waiting(db: AsyncConnection) -> Sequence[Any]:
     return (await db.execute(query)).all()
 
 
+async def erase_all(
+    engine: AsyncEngine, account: int, condition: sa.ColumnElement[bool], requested_by: str
+) -> Erased:
+    """
+    Erase all events of *account* that a condition holds for, each in a transaction of its
+    own, so that no delivery waits for a large erasure.
+    """
+    total, last = Erased(), ""
+    while True:
+        async with reading(engine) as db:
+            found = await find(db, account, condition, last)
+        for event in found:
+            total += await erase_one(engine, event, requested_by)
+        if len(found) < BATCH:
+            return total
+        last = found[-1].event_id
+
+
+@again
+async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erased:
+    """
+    Erase an event in a transaction of its own; see `erase`.
+    """
+    async with writing(engine) as db:
+        return await erase(db, event, requested_by)
+
+
 async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
     """
     Erase an event and all that was made of it, or note that it has to wait.
     """
     mine = _made_of(event)
+    lanes = await _lock(db, event, mine)
     cancelled = await _give_up(db, mine, requested_by)
+    await order_lanes.advance(db, lanes)
     states = await _states(db, mine)
     if any(leased for _, leased in states):
         await _remember(db, event, requested_by)
@@ -95,17 +126,34 @@ async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
 
 
 def _made_of(event: Any) -> sa.ColumnElement[bool]:
-    columns = deliveries.c
-    return sa.and_(
-        columns.owner.in_(_owners(event)),
-        columns.account == event.account,
-        columns.event_id == event.event_id,
-    )
+    return sa.and_(deliveries.c.owner.in_(_owners(event)), _same(deliveries, event))
 
 
 def _owners(event: Any) -> list[str]:
     warehouses = msgspec.json.decode(event.warehouses) if event.warehouses else ()
     return [f"accounts/{event.account}", *(f"warehouses/{it}" for it in warehouses)]
+
+
+async def _lock(
+    db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]
+) -> list[order_lanes.LaneKey]:
+    """
+    Lock an event and what was made of it; return the lanes in which something waits.
+
+    A result that is being written, or what is being matched, is waited for.
+    """
+    await db.execute(sa.select(events.c.event_id).where(_same(events, event)).with_for_update())
+    columns = deliveries.c
+    lane = sa.select(columns.owner, columns.subscription, columns.resource)
+    rows = await db.execute(lane.where(mine, order_lanes.in_lane()))
+    lanes = [(row[0], row[1], row[2]) for row in rows]
+    await order_lanes.lock(db, lanes)
+    await db.execute(locked(mine))
+    return lanes
+
+
+def _same(table: sa.Table, event: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.account == event.account, table.c.event_id == event.event_id)
 
 
 async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_by: str) -> int:
@@ -114,10 +162,6 @@ async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_
     """
     columns = deliveries.c
     pending = sa.and_(mine, columns.state == State.PENDING.value)
-    lane = sa.select(columns.owner, columns.subscription, columns.resource).where(
-        pending, columns.lane_number.is_not(None)
-    )
-    lanes = [tuple(row) for row in await db.execute(lane)]
     ended = {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None}
     update = sa.update(deliveries)
     found = await db.execute(update.where(pending).values(**ended, cancelled_by=requested_by))
@@ -125,7 +169,6 @@ async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_
     await db.execute(update.where(leased).values(cancelled_by=requested_by))
     forced = sa.and_(mine, columns.end_time.is_not(None), columns.lease_owner.is_(None))
     await db.execute(update.where(forced, columns.due_time.is_not(None)).values(due_time=None))
-    await order_lanes.advance(db, [(it[0], it[1], it[2]) for it in lanes])
     return int(found.rowcount)
 
 
@@ -135,8 +178,7 @@ async def _states(db: AsyncConnection, mine: sa.ColumnElement[bool]) -> Sequence
 
 
 async def _remember(db: AsyncConnection, event: Any, requested_by: str) -> None:
-    same = sa.and_(erasures.c.account == event.account, erasures.c.event_id == event.event_id)
-    await db.execute(sa.delete(erasures).where(same))
+    await db.execute(sa.delete(erasures).where(_same(erasures, event)))
     row = {"account": event.account, "event_id": event.event_id, "requested_by": requested_by}
     await db.execute(sa.insert(erasures).values(**row, create_time=database_now()))
 
@@ -150,14 +192,8 @@ async def _forget(db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool])
     await db.execute(sa.update(attempts).where(logged).values(sealed_exchange=None, error=None))
     columns = bodies.c
     await db.execute(
-        sa.delete(bodies).where(
-            columns.owner.in_(_owners(event)),
-            columns.account == event.account,
-            columns.event_id == event.event_id,
-        )
+        sa.delete(bodies).where(columns.owner.in_(_owners(event)), _same(bodies, event))
     )
     gone = {"sealed_payload": None, "email_hash": None, "match_state": "MATCHED"}
-    same = sa.and_(events.c.account == event.account, events.c.event_id == event.event_id)
-    await db.execute(sa.update(events).where(same).values(gone))
-    done = sa.and_(erasures.c.account == event.account, erasures.c.event_id == event.event_id)
-    await db.execute(sa.delete(erasures).where(done))
+    await db.execute(sa.update(events).where(_same(events, event)).values(gone))
+    await db.execute(sa.delete(erasures).where(_same(erasures, event)))

@@ -108,6 +108,7 @@ def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
         occurred_at=event.occurred_at,
         expired=False,
         handed_over=True,
+        in_lane=delivery.ordered,
         sealed_body=None,
     )
 

@@ -26,6 +26,7 @@ from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_s
 from shipedge.webhooks.rpc.caller_directory import CallerDirectory
 from shipedge.webhooks.rpc.caller_messages import entry_of
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
+from shipedge.webhooks.runtime.conflicts import again
 from shipedge.webhooks.runtime.database import writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 
@@ -127,20 +128,32 @@ class FeedClient:
         ends_snapshot = answer.snapshot_complete and self._not_named is not None
         moved = answer.revision > self._revision or ends_snapshot
         if answer.changes or moved:
-            async with writing(self._engine) as db:
-                await snapshot_store.store_changes(
-                    db, answer.changes, self._ring, self._endpoint_of
-                )
-                if ends_snapshot:
-                    gone = self._not_named or ()
-                    await snapshot_store.drop(db, gone)
-                if moved:
-                    await snapshot_store.store_revision(db, answer.revision)
+            gone = await self._store(answer, moved=moved, ends_snapshot=ends_snapshot)
         for change in answer.changes:
             self._remember(change)
         for name in gone:
             self._forget(name)
         self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
+
+    @again
+    async def _store(
+        self,
+        answer: feed_service_pb2.WatchSubscriptionsResponse,
+        *,
+        moved: bool,
+        ends_snapshot: bool,
+    ) -> Collection[str]:
+        """
+        Store an answer; return the names of what a snapshot did not name any more.
+        """
+        gone = (self._not_named or ()) if ends_snapshot else ()
+        async with writing(self._engine) as db:
+            await snapshot_store.store_changes(db, answer.changes, self._ring, self._endpoint_of)
+            if ends_snapshot:
+                await snapshot_store.drop(db, gone)
+            if moved:
+                await snapshot_store.store_revision(db, answer.revision)
+        return gone
 
     def _end_answer(
         self,

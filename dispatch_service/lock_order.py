@@ -2,8 +2,8 @@
 The order in which a transaction locks rows that others lock too, so that no two wait
 for each other: the events' rows, then order lanes, then deliveries, each by key.
 
-What cannot keep to it may end as the victim of a deadlock; `again` of the database's
-module runs it anew.
+A change of several subscriptions, and a result that raises webhooks, cannot keep to it:
+who becomes the victim of a deadlock is run again, by `conflicts.again`.
 """
 
 from __future__ import annotations

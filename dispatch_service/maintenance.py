@@ -116,8 +116,7 @@ class Maintenance:
             events_waiting = await erasure.waiting(db)
         done = 0
         for event in events_waiting:
-            async with writing(self._engine) as db:
-                done += (await erasure.erase(db, event, event.requested_by)).events
+            done += (await erasure.erase_one(self._engine, event, event.requested_by)).events
         return done
 
     async def mend_lanes(self) -> int:

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from dispatch_service.deliveries import State
 from dispatch_service.lock_order import by_key, update_locked
-from dispatch_service.queue import NewDelivery, NewEvent
+from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.schema import deliveries, order_lanes
 from shipedge.webhooks.runtime.database import database_now
 
@@ -67,6 +67,13 @@ def wanted(events: Sequence[NewEvent]) -> Mapping[LaneKey, int]:
     """
     counts = Counter(key for event in events for key, _ in ordered(event))
     return dict(sorted(counts.items()))
+
+
+def of(leases: Iterable[Claimed]) -> list[LaneKey]:
+    """
+    Find the lanes of what is leased.
+    """
+    return [(it.owner, it.subscription, it.resource) for it in leases if it.in_lane]
 
 
 def places(

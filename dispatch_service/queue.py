@@ -126,7 +126,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     *number* is that of the attempt that has begun; *token* is what settling
     it needs. *sealed_body* is None where the payload is gone. *expired* says
     that its time was up when it was claimed, *cancelled* that somebody gave it up
-    while an attempt was being made, *handed_over* that it never waited in the table.
+    while an attempt was being made, *handed_over* that it never waited in the table,
+    *in_lane* that it has a place in an order lane.
     """
 
     owner: str
@@ -150,6 +151,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     expired: bool
     cancelled: bool = False
     handed_over: bool = False
+    in_lane: bool = False
     sealed_body: bytes | None
 
     @property

@@ -5,8 +5,9 @@ its cost is shared by everything in the group.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -52,6 +53,7 @@ from dispatch_service.queue_rows import (
     release_row,
     settlement_row,
 )
+from shipedge.webhooks.runtime.conflicts import again
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -83,6 +85,7 @@ class PostgresQueue:
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._after: EndpointKey = _START
 
+    @again
     async def store_events(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
@@ -115,6 +118,7 @@ class PostgresQueue:
             receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
 
+    @again
     async def store_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
@@ -161,6 +165,7 @@ class PostgresQueue:
         self._after = _START if reached_end else max(it.endpoint_key for it in claimed)
         return claimed
 
+    @again
     async def settle(
         self, settlements: Sequence[Settlement], follow: Follow | None = None
     ) -> Ended:
@@ -169,10 +174,11 @@ class PostgresQueue:
         """
         attempted = [it for it in settlements if it.attempt is not None]
         parameters = {
-            **_arrays("s", SETTLEMENT, [settlement_row(it) for it in settlements]),
+            **_arrays("s", SETTLEMENT, _in_order(map(settlement_row, settlements))),
             **_arrays("a", ATTEMPT, [attempt_row(it) for it in attempted]),
         }
         async with self._engine.begin() as db:
+            await order_lanes.lock(db, order_lanes.of(it.claimed for it in settlements))
             ended = await _end(db, sql.SETTLE, parameters)
             if late := [late_row(it) for it in attempted if it.claimed.key not in ended.held]:
                 noted = {**_arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
@@ -182,13 +188,20 @@ class PostgresQueue:
             reach("settle.before_commit")
         return ended
 
+    @again
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
         Let leases go; see `Queue`.
         """
-        parameters = _arrays("r", RELEASE, [release_row(it) for it in releases])
+        parameters = _arrays("r", RELEASE, _in_order(map(release_row, releases)))
         async with self._engine.begin() as db:
+            await order_lanes.lock(db, order_lanes.of(it.claimed for it in releases))
             return await _end(db, sql.LET_GO, parameters)
+
+
+def _in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    # The rows are found, and so locked, in the order of the array.
+    return sorted(rows, key=itemgetter(0, 1))
 
 
 async def _end(

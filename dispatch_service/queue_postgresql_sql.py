@@ -185,7 +185,8 @@ WITH RECURSIVE walk AS (
 SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.state,
     t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
     t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
-    t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, b.sealed_body
+    t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, t.lane_number,
+    b.sealed_body
 FROM taken t
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 """)

@@ -221,5 +221,6 @@ def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) ->
         occurred_at=from_stored(row.occurred_at),
         expired=bool(row.expired),
         cancelled=row.cancelled_by is not None,
+        in_lane=row.lane_number is not None,
         sealed_body=row.sealed_body,
     )

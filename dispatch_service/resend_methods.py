@@ -34,6 +34,7 @@ from shipedge.webhooks.rpc.callers import current_caller
 from shipedge.webhooks.rpc.page_bytes import fitting
 from shipedge.webhooks.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.rpc.request_ids import check_request_id
+from shipedge.webhooks.runtime.conflicts import again
 from shipedge.webhooks.runtime.database import database_now, reading, writing
 
 if TYPE_CHECKING:
@@ -77,6 +78,13 @@ class ResendMethods:
         """
         check_request_id(request.request_id)
         await self._keys.today()
+        after = await self._resent(request)
+        reach("resend.after_commit")
+        self._claim_soon()
+        return delivery_message(after)
+
+    @again
+    async def _resent(self, request: pb.ResendDeliveryRequest) -> Any:
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)
             name = delivery_name(row.owner, row.delivery_id)
@@ -84,10 +92,7 @@ class ResendMethods:
                 db, row.owner, request.request_id, resends.METHOD, name
             ):
                 await self._resend(db, row, name, force=request.force)
-            after = await found_delivery(db, request.name)
-        reach("resend.after_commit")
-        self._claim_soon()
-        return delivery_message(after)
+            return await found_delivery(db, request.name)
 
     async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
         known = self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}")
@@ -105,12 +110,16 @@ class ResendMethods:
         """
         Give a delivery up.
         """
+        after = await self._cancelled(request)
+        self._claim_soon()
+        return delivery_message(after)
+
+    @again
+    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> Any:
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)
             await cancellations.cancel(db, row, current_caller.get().name)
-            after = await found_delivery(db, request.name)
-        self._claim_soon()
-        return delivery_message(after)
+            return await found_delivery(db, request.name)
 
     async def ResendDeliveries(
         self, request: pb.ResendDeliveriesRequest, context: Context

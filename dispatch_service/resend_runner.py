@@ -23,6 +23,7 @@ from dispatch_service.log_filters import Hash
 from dispatch_service.schema import resend_jobs as jobs_table
 from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.rpc.errors import FailedPrecondition
+from shipedge.webhooks.runtime.conflicts import again
 from shipedge.webhooks.runtime.database import after, database_now, writing
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class ResendRunner:
             if not worked:
                 await self._pause()
 
+    @again
     async def run_once(self) -> bool:
         """
         Do one batch of the job that is due; False where none is.

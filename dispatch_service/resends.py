@@ -20,6 +20,7 @@ from dispatch_service.errors import (
     SubscriptionDeleted,
     SubscriptionInactive,
 )
+from dispatch_service.lock_order import update_locked
 from dispatch_service.schema import deliveries
 from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.runtime.database import after, database_now
@@ -97,12 +98,12 @@ async def make_due(
     place in their order lane; one that is being attempted stays as it is. One
     that was pending gets back the delay that it was waiting out.
     """
-    update = sa.update(deliveries).where(
+    wanted = sa.and_(
         deliveries.c.owner == owner,
         deliveries.c.delivery_id.in_(delivery_ids),
         deliveries.c.lease_owner.is_(None),
     )
-    result = await db.execute(update.values(_changes(requested_by, lifetime)))
+    result = await db.execute(update_locked(wanted).values(_changes(requested_by, lifetime)))
     return int(result.rowcount)
 
 

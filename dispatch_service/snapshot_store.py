@@ -168,7 +168,8 @@ async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[st
         unfinished = deliveries.c.end_time.is_(None)
         query = sa.select(deliveries.c.owner, deliveries.c.subscription).where(part, unfinished)
         found += (await db.execute(query.distinct())).all()
-    return [f"{owner}{_SUBSCRIPTIONS}{subscription_id}" for owner, subscription_id in found]
+    # In one order for all processes: each locks what waits for one after the other.
+    return sorted(f"{owner}{_SUBSCRIPTIONS}{subscription_id}" for owner, subscription_id in found)
 
 
 async def _follow(
