@@ -211,8 +211,10 @@ async def test_deadline_of_the_call_is_no_timeout_of_the_database() -> None:
     Both are the same error inside; to callers they are not.
     """
     options = {"store_is_away": is_unavailable}
-    async with serving(Behaviour(seconds=0.5), deadline_seconds=0.05, **options) as connection:
+    slow = Behaviour(holds=True)
+    async with serving(slow, deadline_seconds=0.05, **options) as connection:
         assert (await refused(unary(connection))).reason == "CALL_TIMED_OUT"
+        slow.go_on.set()
     async with serving(Behaviour(TimeoutError()), **options) as connection:
         assert (await refused(unary(connection))).reason == "STORE_UNAVAILABLE"
 
