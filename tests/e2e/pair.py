@@ -73,7 +73,8 @@ class Pair:
         """
         Stop a service as an operator would; return its exit code.
         """
-        await self.channels.pop(package).close()
+        if package in self.channels:
+            await self.channels.pop(package).close()
         return await processes.stop(self.children.pop(package))
 
     async def kill(self, package: str) -> None:
@@ -214,8 +215,8 @@ async def running_pair(environment: dict[str, str]) -> AsyncIterator[Pair]:
     config = environment["SHIPEDGE_CONFIG_LISTEN"]
     pair = Pair({"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment})
     try:
-        await pair.start(CONFIG)
-        await pair.start(DISPATCH)
+        # The dispatch service waits for the other one by itself.
+        await asyncio.gather(pair.start(CONFIG), pair.start(DISPATCH))
         yield pair
     finally:
         for package in (DISPATCH, CONFIG):
