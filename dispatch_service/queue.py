@@ -28,6 +28,16 @@ LeaseKey = tuple[str, str, int]
 An owner and an endpoint of it, `https://example.com:443`.
 """
 
+START: EndpointKey = ("", "")
+"""
+Before all endpoints.
+"""
+
+MOST_ENDPOINTS = 10_000
+"""
+How many endpoints one claim looks at: about 50 milliseconds of the database's time.
+"""
+
 
 class NewBody(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
@@ -274,6 +284,9 @@ class Queue(Protocol):
         """
         Take up to *limit* due deliveries, at most *per_endpoint* of each endpoint
         and none of those that are *full*, beginning where the last call ended.
+
+        It looks at `MOST_ENDPOINTS` endpoints with waiting deliveries at most; the
+        next call looks at those behind them.
 
         A delivery whose lease has run out is due too; taking it over writes the
         attempt that it was leased for as interrupted.

@@ -17,6 +17,8 @@ from dispatch_service import queue_postgresql_sql as sql
 from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
+    MOST_ENDPOINTS,
+    START,
     Claimed,
     Ended,
     EndpointKey,
@@ -72,18 +74,16 @@ def _arrays(alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]) 
     return arrays
 
 
-_START: EndpointKey = ("", "")
-
-
 class PostgresQueue:
     """
     The queue of one dispatch process on PostgreSQL.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, most_endpoints: int = MOST_ENDPOINTS) -> None:
         self._engine = engine
+        self._most_endpoints = most_endpoints
         self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
-        self._after: EndpointKey = _START
+        self._after: EndpointKey = START
 
     @again
     async def store_events(
@@ -142,13 +142,14 @@ class PostgresQueue:
             "lease_owner": lease.owner,
             "lease_us": micros(lease.duration),
             "per_endpoint": per_endpoint,
+            "most_endpoints": self._most_endpoints,
             "interrupted_error": INTERRUPTED_ERROR,
             "full_owner": [owner for owner, _ in full],
             "full_endpoint": [endpoint for _, endpoint in full],
         }
-        begun_midway = self._after != _START
+        begun_midway = self._after != START
         claimed = await self._claim_on(parameters, limit)
-        if begun_midway and len(claimed) < limit:
+        if begun_midway and self._after == START and len(claimed) < limit:
             claimed += await self._claim_on(parameters, limit - len(claimed))
         return claimed
 
@@ -159,11 +160,15 @@ class PostgresQueue:
         owner, endpoint = self._after
         place = {"after_owner": owner, "after_endpoint": endpoint, "claim_limit": limit}
         async with self._engine.begin() as db:
-            rows = await db.execute(sql.CLAIM, {**parameters, **place})
-            claimed = [claimed_from(row) for row in rows]
-        reached_end = len(claimed) < limit
-        self._after = _START if reached_end else max(it.endpoint_key for it in claimed)
-        return claimed
+            rows = (await db.execute(sql.CLAIM, {**parameters, **place})).all()
+        taken = [row for row in rows if row.delivery_id is not None]
+        if len(taken) == limit:
+            # The database's order of names need not be ours.
+            last = max(taken, key=lambda row: row.steps)
+            self._after = (last.owner, last.endpoint)
+        else:
+            self._after = (rows[0].walked_owner or "", rows[0].walked_endpoint or "")
+        return [claimed_from(row) for row in taken]
 
     @again
     async def settle(

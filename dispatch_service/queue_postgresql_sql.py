@@ -118,24 +118,27 @@ FROM {_unnest("k", EVENT_KEY)} JOIN event_keys known USING (account, event_id)
 """)
 
 # A loose index scan walks from endpoint to endpoint, so that the backlog of one
-# costs the others nothing; the walk begins after the endpoint where the last ended.
+# costs the others nothing; the walk begins after the endpoint where the last ended, and
+# goes so far and no further. How far it came is asked for only where it found too little,
+# since the walk ends early where it found enough.
 # A parked endpoint is passed by; after its pause one delivery goes out, as a probe.
 # Its state is looked up row by row: a hashed join would lose the order of the walk.
 CLAIM = sa.text("""
 WITH RECURSIVE walk AS (
-    (SELECT owner, endpoint FROM deliveries
+    (SELECT owner, endpoint, due_time, 1 AS steps FROM deliveries
      WHERE due_time IS NOT NULL
        AND (owner, endpoint) > (CAST(:after_owner AS text), CAST(:after_endpoint AS text))
-     ORDER BY owner, endpoint LIMIT 1)
+     ORDER BY owner, endpoint, due_time LIMIT 1)
     UNION ALL
-    SELECT n.owner, n.endpoint
+    SELECT n.owner, n.endpoint, n.due_time, w.steps + 1
     FROM walk w CROSS JOIN LATERAL (
-        SELECT owner, endpoint FROM deliveries
+        SELECT owner, endpoint, due_time FROM deliveries
         WHERE due_time IS NOT NULL AND (owner, endpoint) > (w.owner, w.endpoint)
-        ORDER BY owner, endpoint LIMIT 1
+        ORDER BY owner, endpoint, due_time LIMIT 1
     ) n
+    WHERE w.steps < CAST(:most_endpoints AS integer)
 ), picked AS (
-    SELECT p.* FROM walk w
+    SELECT p.*, w.steps FROM walk w
     LEFT JOIN LATERAL (
         SELECT trips, parked_until FROM endpoint_states
         WHERE owner = w.owner AND endpoint = w.endpoint LIMIT 1
@@ -150,10 +153,14 @@ WITH RECURSIVE walk AS (
         LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END
         FOR UPDATE SKIP LOCKED
     ) p
-    WHERE (s.parked_until IS NULL OR s.parked_until <= now())
+    WHERE w.due_time <= now() AND (s.parked_until IS NULL OR s.parked_until <= now())
       AND (w.owner, w.endpoint) NOT IN (
         SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
-    LIMIT :claim_limit
+    LIMIT CAST(:claim_limit AS integer)
+), walked AS (
+    SELECT CASE WHEN (SELECT count(*) FROM picked) < CAST(:claim_limit AS integer) THEN
+        (SELECT ARRAY[owner, endpoint] FROM walk
+         WHERE steps = CAST(:most_endpoints AS integer)) END AS place
 ), taken AS (
     UPDATE deliveries d SET
         state = CASE WHEN d.end_time IS NULL THEN 'DELIVERING' ELSE d.state END,
@@ -165,7 +172,8 @@ WITH RECURSIVE walk AS (
         next_trigger = CASE WHEN p.old_owner IS NULL THEN d.next_trigger ELSE 'RETRY' END
     FROM picked p
     WHERE d.owner = p.owner AND d.delivery_id = p.delivery_id
-    RETURNING d.*, p.old_owner, p.old_begun, p.old_trigger, p.old_requested_by, p.old_due_time
+    RETURNING d.*, p.old_owner, p.old_begun, p.old_trigger, p.old_requested_by, p.old_due_time,
+        p.steps
 ), probing AS (
     UPDATE endpoint_states s
     SET parked_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond'
@@ -186,9 +194,10 @@ SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.
     t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
     t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
     t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, t.lane_number,
-    b.sealed_body
-FROM taken t
-LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
+    b.sealed_body, t.steps, walked.place[1] AS walked_owner, walked.place[2] AS walked_endpoint
+FROM walked LEFT JOIN taken t ON true
+LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id = t.event_id
+    AND b.event_type = t.event_type AND b.payload_version = t.payload_version
 """)
 
 # Only rows whose lease is still held are returned, and only they get an attempt.

@@ -16,6 +16,8 @@ from dispatch_service import queue_sqlite_sql as sql
 from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
+    MOST_ENDPOINTS,
+    START,
     Claimed,
     Ended,
     EndpointKey,
@@ -50,9 +52,10 @@ from dispatch_service.queue_rows import (
     release_row,
     settlement_row,
 )
-from dispatch_service.queue_sqlite_claims import START, once_around, take
+from dispatch_service.queue_sqlite_claims import around, take
 from shipedge.webhooks.runtime.database import (
     from_microseconds,
+    reading,
     to_microseconds,
     writing,
 )
@@ -74,8 +77,9 @@ class SqliteQueue:
     The queue of the one dispatch process on SQLite.
     """
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, *, most_endpoints: int = MOST_ENDPOINTS) -> None:
         self._engine = engine
+        self._most_endpoints = most_endpoints
         self._after: EndpointKey = START
 
     async def store_events(
@@ -130,18 +134,23 @@ class SqliteQueue:
         """
         Take due deliveries; see `Queue`.
         """
+        async with reading(self._engine) as db:
+            walk = await around(db, self._after, full, self._most_endpoints, limit)
+        self._after = walk.ended
+        return await self._take(walk.due, lease, limit, per_endpoint) if walk.due else []
+
+    async def _take(
+        self, due: Sequence[EndpointKey], lease: Lease, limit: int, per_endpoint: int
+    ) -> Sequence[Claimed]:
         claimed: list[Claimed] = []
         async with writing(self._engine) as db:
             now = await _now(db)
-            async for endpoint in once_around(db, self._after):
-                self._after = endpoint
-                if endpoint not in full:
-                    room = min(per_endpoint, limit - len(claimed))
-                    claimed += await take(db, endpoint, lease, now, room)
+            for endpoint in due:
+                room = min(per_endpoint, limit - len(claimed))
+                claimed += await take(db, endpoint, lease, now, room)
                 if len(claimed) >= limit:
+                    self._after = endpoint
                     break
-            else:
-                self._after = START
         return claimed
 
     async def settle(

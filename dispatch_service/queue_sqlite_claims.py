@@ -1,52 +1,68 @@
 """
-Claiming on SQLite: from endpoint to endpoint, some rows of each.
+Claiming on SQLite: from endpoint to endpoint, some rows of each. Where something is due is
+found without the lock of writers.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service import queue_sqlite_sql as sql
-from dispatch_service.queue import Claimed, EndpointKey, Lease
+from dispatch_service.queue import START, Claimed, EndpointKey, Lease
 from dispatch_service.queue_rows import INTERRUPTED_ERROR, claimed_from, micros
 from shipedge.webhooks.runtime.database import from_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-START: EndpointKey = ("", "")
-"""
-Before all endpoints.
-"""
 
-
-async def once_around(db: AsyncConnection, after: EndpointKey) -> AsyncIterator[EndpointKey]:
+@dataclass(frozen=True, slots=True)
+class Walk:
     """
-    Walk over the endpoints with leased or waiting rows, beginning behind *after*.
+    The endpoints that something is due of, in order, and where the walk ended: `START`
+    where no endpoints are left.
     """
-    at, wrapped = after, after == START
-    while True:
-        found = await _next_endpoint(db, at)
-        if found is None and not wrapped:
-            at, wrapped = START, True
-        elif found is None or (wrapped and START != after < found):
-            return
-        else:
-            at = found
-            yield found
+
+    due: Sequence[EndpointKey]
+    ended: EndpointKey
 
 
-async def _next_endpoint(db: AsyncConnection, after: EndpointKey) -> EndpointKey | None:
-    row = (
-        await db.execute(sql.NEXT_ENDPOINT, {"owner": after[0], "endpoint": after[1]})
-    ).one_or_none()
-    return None if row is None else (row.owner, row.endpoint)
+async def around(
+    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
+) -> Walk:
+    """
+    Look for *limit* endpoints that something is due of, beginning behind *after* and, where
+    no endpoints are left, at the first again; but at no more than *most* each time.
+    """
+    found = await _walk(db, after, full, most, limit)
+    if after == START or found.ended != START:
+        return found
+    again = await _walk(db, START, full, most, limit)
+    return Walk(list(dict.fromkeys((*found.due, *again.due))), again.ended)
+
+
+async def _walk(
+    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
+) -> Walk:
+    # Those that are full are found too, and not taken.
+    walk_limit = limit + len(full)
+    place = {"owner": after[0], "endpoint": after[1], "most": most, "walk_limit": walk_limit}
+    now = (await db.execute(sql.NOW)).scalar_one()
+    rows = (await db.execute(sql.WALK, {**place, "now": now})).all()
+    due = [(it.owner, it.endpoint) for it in rows if it.is_due]
+    goes_on = len(rows) == walk_limit or (rows and rows[-1].steps == most)
+    ended = (rows[-1].owner, rows[-1].endpoint) if goes_on else START
+    return Walk([it for it in due if it not in full], ended)
 
 
 async def take(
     db: AsyncConnection, endpoint: EndpointKey, lease: Lease, now: int, limit: int
 ) -> list[Claimed]:
+    """
+    Take up to *limit* due deliveries of an endpoint.
+    """
     place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now}
     parked_until = (await db.execute(sql.PARKED, place)).scalar_one_or_none()
     if parked_until is not None and parked_until > now:

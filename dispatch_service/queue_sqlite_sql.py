@@ -70,10 +70,33 @@ RETURNING next_number - :wanted, head_number
 """)
 
 # A loose index scan, as on PostgreSQL; the rows are picked endpoint by endpoint.
-NEXT_ENDPOINT = sa.text("""
-SELECT owner, endpoint FROM deliveries
-WHERE due_time IS NOT NULL AND (owner, endpoint) > (:owner, :endpoint)
-ORDER BY owner, endpoint LIMIT 1
+# A loose index scan: from one endpoint to the first row of the next, which is the earliest.
+# It ends at the limit, or says with its last row how far it came. A comparison of pairs
+# would be sought in the index by the owner alone.
+WALK = sa.text("""
+WITH RECURSIVE walk(owner, endpoint, due_time, steps) AS (
+    SELECT * FROM (
+        SELECT owner, endpoint, due_time, 1 FROM deliveries
+        WHERE due_time IS NOT NULL AND (owner, endpoint) > (:owner, :endpoint)
+        ORDER BY owner, endpoint, due_time LIMIT 1
+    )
+    UNION ALL
+    SELECT d.owner, d.endpoint, d.due_time, w.steps + 1
+    FROM walk w CROSS JOIN deliveries d ON d.rowid = coalesce(
+        (SELECT n.rowid FROM deliveries n
+         WHERE n.due_time IS NOT NULL AND n.owner = w.owner AND n.endpoint > w.endpoint
+         ORDER BY n.endpoint, n.due_time LIMIT 1),
+        (SELECT n.rowid FROM deliveries n
+         WHERE n.due_time IS NOT NULL AND n.owner > w.owner
+         ORDER BY n.owner, n.endpoint, n.due_time LIMIT 1)
+    )
+    WHERE w.steps < :most
+)
+SELECT w.owner, w.endpoint, w.steps, w.due_time <= :now AS is_due
+FROM walk w LEFT JOIN endpoint_states s USING (owner, endpoint)
+WHERE w.steps = :most
+   OR (w.due_time <= :now AND (s.parked_until IS NULL OR s.parked_until <= :now))
+LIMIT :walk_limit
 """)
 
 PARKED = sa.text("""
