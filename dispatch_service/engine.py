@@ -30,7 +30,8 @@ from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.maintenance import Maintenance
 from dispatch_service.matcher import Matcher
 from dispatch_service.oauth_tokens import OAuthTokens
-from dispatch_service.queue import Lease, Queue
+from dispatch_service.parker import Parker
+from dispatch_service.queue import EndpointKey, Lease, Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.replicas import Limits, Replicas
@@ -84,6 +85,7 @@ class Engine:
     health_log: HealthLog
     reporter: Reporter
     maintenance: Maintenance
+    parker: Parker
     committer: GroupCommitter
     claimer: Claimer
     feed: FeedClient
@@ -121,6 +123,12 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     poll_seconds = settings.poll_interval.total_seconds()
     claimer = Claimer(queue, lanes, endpoints, keys, lease, poll_seconds=poll_seconds)
     settler.freed = claimer.claim_soon
+    parker = Parker(store, lease.duration, poll_seconds=poll_seconds, moved=claimer.claim_soon)
+
+    def resumed(endpoint: EndpointKey) -> None:
+        endpoints.slow_start(endpoint)
+        parker.look_soon()
+
     return Engine(
         queue=queue,
         lanes=lanes,
@@ -136,6 +144,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             settings.retention(),
             interval_seconds=settings.maintenance_interval.total_seconds(),
         ),
+        parker=parker,
         committer=committer,
         claimer=claimer,
         feed=FeedClient(
@@ -146,7 +155,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             parts.callers,
             rules=settings.url_rules(),
             dispatcher=lease.owner,
-            resumed=endpoints.slow_start,
+            resumed=resumed,
         ),
         matcher=Matcher(store, queue, keys, subscriptions, lease),
         intake=intake,

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from dispatch_service import health, health_store, snapshot_store
+from dispatch_service import health, health_store, parking_store, snapshot_store
 from dispatch_service.endpoint_changes import EndpointChange, event_of, report_of
 from dispatch_service.health import Change, Health, Patience
 from dispatch_service.health_store import SubscriptionKey
 from dispatch_service.ids import new_id
 from dispatch_service.outcomes import FailureKind
+from dispatch_service.parking_store import Wish
 from dispatch_service.preparation import Preparer
 from dispatch_service.queue import Lease, Queue, Settlement
 from dispatch_service.sealing import DayKeys
@@ -122,18 +123,32 @@ class HealthLog:
         Write all that follows from a change: the report, the webhooks, the end.
         """
         subscription = told.subscription
+        reason = _ENDS.get(told.change)
+        if reason is not None and await health_store.is_overridden(db, subscription):
+            # Another process was first, and has told it.
+            self._subscriptions.override({subscription.name: subscription.revision})
+            return
         await health_store.put_reports(db, [(subscription.owner, report_of(told))])
         if told.raises_webhooks:
             sealer = self._keys.newest()
             prepared = self._preparer.prepare(event_of(told), sealer)
             await self._queue.store_on(db, [prepared.event], self._lease)
-        reason = _ENDS.get(told.change)
         if reason is not None:
-            await health_store.override(db, subscription, reason)
-            await snapshot_store.park_waiting(db, subscription.owner, subscription.subscription_id)
-            # Were the transaction to fail, the next answer of the feed would put it right.
-            self._subscriptions.override({subscription.name: subscription.revision})
+            await self._end(db, subscription, reason)
         log.warning("endpoint.changed", subscription=subscription.name, kind=told.change.value)
+
+    async def _end(self, db: AsyncConnection, subscription: Subscription, reason: str) -> None:
+        """
+        Let a subscription count as Inactive, unless its owner has changed it meanwhile.
+        """
+        revision = subscription.revision
+        if await snapshot_store.is_outdated(db, subscription.name, revision):
+            return
+        await health_store.override(db, subscription, reason)
+        key = (subscription.owner, subscription.subscription_id)
+        await parking_store.note(db, [Wish(*key, revision, active=False)])
+        # Were the transaction to fail, the next answer of the feed would put it right.
+        self._subscriptions.override({subscription.name: revision})
 
 
 def _key(settlement: Settlement) -> SubscriptionKey:

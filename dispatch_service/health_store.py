@@ -114,6 +114,19 @@ async def override(db: AsyncConnection, subscription: Subscription, reason: str)
     await db.execute(sa.insert(subscription_overrides).values(row))
 
 
+async def is_overridden(db: AsyncConnection, subscription: Subscription) -> bool:
+    """
+    Tell whether this revision of a subscription counts as Inactive already.
+    """
+    columns = subscription_overrides.c
+    query = sa.select(columns.revision).where(
+        columns.owner == subscription.owner,
+        columns.subscription == subscription.subscription_id,
+        columns.revision >= subscription.revision,
+    )
+    return (await db.execute(query)).one_or_none() is not None
+
+
 async def lift(db: AsyncConnection, owner: str, subscription_id: str) -> None:
     """
     Lift the override of a subscription.

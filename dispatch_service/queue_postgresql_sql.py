@@ -253,7 +253,8 @@ UPDATE deliveries d SET
     state = CASE WHEN d.end_time IS NOT NULL THEN d.state
                  WHEN d.cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
     due_time = CASE WHEN d.cancelled_by IS NULL THEN
-                    coalesce(now() + r.delay_us * interval '1 microsecond', d.expire_time) END,
+                    coalesce(now() + r.delay_us * interval '1 microsecond',
+                             CASE WHEN d.end_time IS NULL THEN d.expire_time END) END,
     end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
                     ELSE coalesce(d.end_time, now()) END,
     lease_owner = NULL,

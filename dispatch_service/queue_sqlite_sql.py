@@ -184,7 +184,8 @@ LET_GO = sa.text("""
 UPDATE deliveries SET
     state = CASE WHEN end_time IS NOT NULL THEN state
                  WHEN cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
-    due_time = CASE WHEN cancelled_by IS NULL THEN coalesce(:now + :delay_us, expire_time) END,
+    due_time = CASE WHEN cancelled_by IS NULL THEN
+                    coalesce(:now + :delay_us, CASE WHEN end_time IS NULL THEN expire_time END) END,
     end_time = CASE WHEN cancelled_by IS NULL THEN end_time ELSE coalesce(end_time, :now) END,
     lease_owner = NULL,
     begun = begun - 1

@@ -304,6 +304,22 @@ subscription_overrides = sa.Table(
     comment="Subscriptions that count as Inactive until a newer revision of them comes.",
 )
 
+parkings = sa.Table(
+    "parkings",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("subscription", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("due_time", Instant, nullable=False),
+    sa.Index(None, "due_time"),
+    comment=(
+        "Subscriptions whose waiting deliveries are still to be parked, or made due where"
+        " active, in batches."
+    ),
+)
+
 endpoint_reports = sa.Table(
     "endpoint_reports",
     metadata,

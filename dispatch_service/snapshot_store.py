@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import health_store, order_lanes
+from dispatch_service import health_store, order_lanes, parking_store
 from dispatch_service.deliveries import State
 from dispatch_service.lock_order import update_locked
 from dispatch_service.outcomes import FailureKind
+from dispatch_service.parking_store import Wish
 from dispatch_service.schema import deliveries, feed_resources, feed_state
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from shipedge.webhooks.runtime.database import database_now, reading
@@ -96,8 +97,13 @@ async def store_changes(
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
     overridden = await _lift(db, newest)
-    for name in await _with_unfinished(db, names):
-        await _follow(db, name, newest[name], endpoint_of, overridden=name in overridden)
+    wanted = [
+        name
+        for name in await _with_unfinished(db, names)
+        if await _follow(db, name, newest[name], endpoint_of)
+    ]
+    wishes = [_wish(name, newest[name], overridden=name in overridden) for name in wanted]
+    await parking_store.note(db, wishes)
 
 
 async def _take_turns(db: AsyncConnection) -> None:
@@ -128,6 +134,15 @@ async def store_revision(db: AsyncConnection, revision: int) -> None:
     await db.execute(sa.delete(feed_state))
     row = {"feed_state_id": 1, "revision": revision, "apply_time": database_now()}
     await db.execute(sa.insert(feed_state).values(row))
+
+
+async def is_outdated(db: AsyncConnection, name: str, revision: int) -> bool:
+    """
+    Tell whether a newer revision of a resource is stored.
+    """
+    columns = feed_resources.c
+    query = sa.select(columns.revision).where(columns.name == name, columns.revision > revision)
+    return (await db.execute(query)).one_or_none() is not None
 
 
 async def stored_names(engine: AsyncEngine) -> set[str]:
@@ -173,31 +188,28 @@ async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[st
 
 
 async def _follow(
-    db: AsyncConnection,
-    name: str,
-    change: feed_service_pb2.FeedChange,
-    endpoint_of: EndpointOf,
-    *,
-    overridden: bool,
-) -> None:
+    db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange, endpoint_of: EndpointOf
+) -> bool:
     """
-    Do to the deliveries that wait for a subscription what follows from its change.
+    Do to the deliveries that wait for a subscription what follows from its change; return
+    whether they still wait for it.
     """
     owner, subscription_id = _split(name)
     subscription = change.subscription
     if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
         await cancel_waiting(db, owner, subscription_id)
-        return
+        return False
     if not subscription.ordered:
         await order_lanes.dissolve(db, owner, subscription_id)
     endpoint = endpoint_of(subscription.url)
     moved = _update_waiting(owner, subscription_id, deliveries.c.endpoint != endpoint)
     await db.execute(moved.values(endpoint=endpoint))
-    active = subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE
-    if active and not overridden:
-        await resume_waiting(db, owner, subscription_id)
-    else:
-        await park_waiting(db, owner, subscription_id)
+    return True
+
+
+def _wish(name: str, change: feed_service_pb2.FeedChange, *, overridden: bool) -> Wish:
+    active = change.subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE
+    return Wish(*_split(name), change.revision, active and not overridden)
 
 
 def _update_waiting(owner: str, subscription_id: str, *more: sa.ColumnElement[bool]) -> sa.Update:
@@ -220,21 +232,3 @@ async def cancel_waiting(db: AsyncConnection, owner: str, subscription_id: str) 
     update = _update_waiting(owner, subscription_id)
     await db.execute(update.values(**ended, failure_kind=FailureKind.INACTIVE))
     await order_lanes.end(db, lanes)
-
-
-async def park_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
-    """
-    Let what waits for an Inactive subscription be due only when its time is up.
-    """
-    # What waits behind another of its order lane is not due at all.
-    update = _update_waiting(owner, subscription_id, deliveries.c.due_time.is_not(None))
-    await db.execute(update.values(due_time=deliveries.c.expire_time))
-
-
-async def resume_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
-    """
-    Make due again what was parked: its subscription is Active again.
-    """
-    parked = deliveries.c.due_time == deliveries.c.expire_time
-    update = _update_waiting(owner, subscription_id, parked)
-    await db.execute(update.values(due_time=database_now()))

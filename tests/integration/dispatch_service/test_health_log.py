@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import health_store, snapshot_store
+from dispatch_service import health_store, parking_store, snapshot_store
 from dispatch_service.deliveries import fail, retry, succeed
 from dispatch_service.health_log import HealthLog
 from dispatch_service.outcomes import FailureKind
+from dispatch_service.parker import Parker
 from dispatch_service.queue import Claimed, Queue, Settlement
 from dispatch_service.schema import (
     deliveries,
@@ -158,9 +159,10 @@ async def test_failing_is_told_once_and_so_is_its_end(trial: Trial) -> None:
 async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
     """
     410 makes the subscription count as Inactive here before the config service knows:
-    nothing more is matched or sent, and what waits is parked.
+    nothing more is matched or sent, and what waits is parked soon after.
     """
     await trial.deliver("failed", "gone")
+    await Parker(trial.store, LEASE.duration, poll_seconds=1).run_once()
 
     assert await trial.reports() == ["KIND_GONE"]
     assert await trial.webhooks() == ["webhooks/endpoint_deactivated"]
@@ -171,6 +173,24 @@ async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
         mine = deliveries.c.event_type == "orders/shipped"
         (row,) = (await db.execute(sa.select(deliveries).where(waiting, mine))).all()
     assert row.due_time == row.expire_time
+
+
+async def test_gone_of_an_outdated_revision_parks_nothing(trial: Trial) -> None:
+    """
+    Where another process has stored a newer revision already, 410 was the answer of the
+    old one: it is told, but what waits goes on.
+    """
+    change = feed_service_pb2.FeedChange(revision=2)
+    change.subscription.name = "accounts/100/subscriptions/shipped"
+    async with writing(trial.store) as db:
+        await snapshot_store.store_changes(db, [change], RING, lambda _: "https://example.com:443")
+
+    await trial.deliver("gone")
+
+    assert await trial.reports() == ["KIND_GONE"]
+    async with reading(trial.store) as db:
+        assert await health_store.overrides(db) == {}
+        assert await parking_store.due(db) == []
 
 
 async def test_nothing_but_failures_for_long_deactivates(trial: Trial) -> None:

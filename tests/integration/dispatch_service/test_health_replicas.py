@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service import health_store
-from dispatch_service.deliveries import retry, succeed
+from dispatch_service.deliveries import fail, retry, succeed
 from dispatch_service.health import Health
 from dispatch_service.health_log import HealthLog
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, Queue, Settlement
-from dispatch_service.schema import subscription_health
+from dispatch_service.schema import deliveries, subscription_health
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.runtime.database import after, reading, writing
@@ -60,6 +61,15 @@ class Replica:
         for _, name in (KEY, OTHER):
             index.put(subscription(subscription_id=name, deactivate_after=timedelta(hours=1)))
         self.log = HealthLog(queue, index, keys, LEASE, report_after=timedelta(minutes=1))
+
+    async def settle_gone(self) -> None:
+        """
+        Settle an attempt that was answered with 410.
+        """
+        (settlement,) = await self._attempts([KEY[1]], failed=True)
+        transition = fail(0, FailureKind.HTTP_STATUS, gone=True)
+        gone = replace(settlement, transition=transition)
+        await self.queue.settle([gone], self.log.follow)
 
     async def settle(self, *names: str, failed: bool = True) -> None:
         """
@@ -191,3 +201,34 @@ async def test_replicas_lock_in_the_same_order(
         await db.execute(one.where(columns.subscription == KEY[1]))
 
     assert {it.failed_attempts for it in (await known(store)).values()} == {3}
+
+
+async def test_two_replicas_tell_once_that_it_is_gone(
+    store: AsyncEngine, replicas: tuple[Replica, Replica]
+) -> None:
+    """
+    Who learns of a 410 after another process did, has nothing to tell.
+    """
+    await replicas[0].settle_gone()
+    await replicas[1].settle_gone()
+
+    async with reading(store) as db:
+        assert len(await health_store.oldest_reports(db, 10)) == 1
+
+
+async def test_gone_waits_for_no_waiting_delivery(
+    store: AsyncEngine, replicas: tuple[Replica, Replica]
+) -> None:
+    """
+    However much waits, and whoever holds it: the results of a 410 are written at once.
+    """
+    waiting = new_event(new_delivery(subscription=KEY[1]))
+    await replicas[0].queue.store_events([waiting], LEASE)
+    held = sa.select(deliveries).where(deliveries.c.event_id == waiting.event_id)
+    async with writing(store) as db:
+        await db.execute(held.with_for_update())
+
+        await replicas[0].settle_gone()
+
+    async with reading(store) as db:
+        assert await health_store.overrides(db) == {"accounts/100/subscriptions/shipped": 1}

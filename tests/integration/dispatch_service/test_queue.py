@@ -11,10 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service import resends
 from dispatch_service.deliveries import State, fail, retry, succeed
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Lease, Queue, Release, Settlement
 from dispatch_service.schema import attempts, deliveries, events
+from shipedge.webhooks.runtime.database import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -198,6 +200,27 @@ async def test_parked_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) 
     assert await claim(queue) == []
     (row,) = await rows(store, deliveries)
     assert (row.state, row.due_time) == ("PENDING", row.expire_time)
+
+
+async def test_forced_resend_to_an_inactive_subscription_is_dropped(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    It had succeeded long ago, so there is no time until which it could be parked.
+    """
+    event = new_event(new_delivery(leased=True, lifetime=timedelta(seconds=-1)))
+    await queue.store_events([event], LEASE)
+    held = claimed_of(event)
+    await queue.settle([Settlement(held, succeed(0), attempt(held), 200)])
+    async with writing(store) as db:
+        await resends.make_due(db, held.owner, [held.delivery_id], "ann", timedelta(days=4))
+    (again,) = await claim(queue)
+
+    await queue.release([Release(again, None)])
+
+    assert await claim(queue) == []
+    (row,) = await rows(store, deliveries)
+    assert (row.state, row.due_time) == ("SUCCEEDED", None)
 
 
 async def test_claim_takes_turns_between_endpoints(queue: Queue) -> None:

@@ -26,12 +26,15 @@ from dispatch_service import (
     delivery_log,
     erasure,
     order_lanes,
+    parking_store,
     resends,
     snapshot_store,
 )
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
+from dispatch_service.parker import Parker
+from dispatch_service.parking_store import Wish
 from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_rows import delivery_hex
@@ -211,7 +214,7 @@ class StoreMachine(RuleBasedStateMachine):
             delivery.let_go(delivery.state if delivery.ended else State.CANCELLED, NEVER)
             self.model.advance()
         elif delivery.ended:
-            delivery.let_go(delivery.state, LATER if park and not delivery.expired else NOW)
+            delivery.let_go(delivery.state, NEVER if park else NOW)
         else:
             delivery.let_go(State.PENDING, LATER if park and not delivery.expired else NOW)
             delivery.parked = park
@@ -334,7 +337,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Inactive: what waits for it is parked.
         """
-        self.run(self.changed(snapshot_store.park_waiting, OWNER, name))
+        self.run(self.decided(name, active=False))
         for it in self.model.waiting(name):
             if it.due != NEVER:
                 it.due, it.parked = (NOW, False) if it.expired else (LATER, True)
@@ -344,7 +347,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Active: what was parked is due.
         """
-        self.run(self.changed(snapshot_store.resume_waiting, OWNER, name))
+        self.run(self.decided(name, active=True))
         for it in self.model.waiting(name):
             if it.parked:
                 it.due, it.parked = NOW, False
@@ -370,6 +373,15 @@ class StoreMachine(RuleBasedStateMachine):
             it.lane = False
             if it.due == NEVER:
                 it.due = NOW
+
+    async def decided(self, name: str, *, active: bool) -> None:
+        """
+        Note what is to become of all that waits, and work it off.
+        """
+        await self.changed(parking_store.note, [Wish(OWNER, name, 1, active)])
+        parker = Parker(self.store, timedelta(minutes=5), poll_seconds=1)
+        while await parker.run_once():
+            pass
 
     async def changed(self, change: Any, *values: Any) -> Any:
         """
