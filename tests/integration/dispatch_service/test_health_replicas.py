@@ -6,7 +6,7 @@ PostgreSQL has several.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -104,14 +104,13 @@ def _settled(claimed: Claimed, *, failed: bool) -> Settlement:
 
 
 @pytest.fixture
-async def replicas(store: AsyncEngine, queue: Queue) -> AsyncIterator[tuple[Replica, Replica]]:
+async def replicas(store: AsyncEngine, queue: Queue) -> tuple[Replica, Replica]:
     """
-    Yield two replicas.
+    Return two replicas.
     """
     keys = DayKeys(store, RING, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
     await keys.today()
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        yield Replica(queue, keys), Replica(queue, keys)
+    return Replica(queue, keys), Replica(queue, keys)
 
 
 async def known(store: AsyncEngine) -> dict[health_store.SubscriptionKey, Health]:
@@ -132,7 +131,7 @@ async def one_after_the_other(
     """
     Let *second* settle a failure while *first* has not committed its attempt.
     """
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(first.settle_slowly(KEY[1], failed=failed))
         await first.followed.wait()
         group.create_task(second.settle(KEY[1]))
@@ -225,7 +224,7 @@ async def test_gone_waits_for_no_waiting_delivery(
     waiting = new_event(new_delivery(subscription=KEY[1]))
     await replicas[0].queue.store_events([waiting], LEASE)
     held = sa.select(deliveries).where(deliveries.c.event_id == waiting.event_id)
-    async with writing(store) as db:
+    async with asyncio.timeout(PATIENCE_SECONDS), writing(store) as db:
         await db.execute(held.with_for_update())
 
         await replicas[0].settle_gone()
