@@ -1,6 +1,6 @@
 """
 The order in which a transaction locks rows that others lock too, so that no two wait
-for each other: the events' rows, then order lanes, then deliveries, each by key.
+for each other: the snapshot's rows, those of events, order lanes, deliveries, each by key.
 
 A change of several subscriptions, and a result that raises webhooks, cannot keep to it:
 who becomes the victim of a deadlock is run again, by `conflicts.again`.

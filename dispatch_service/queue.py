@@ -223,11 +223,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 class Release(msgspec.Struct, frozen=True, gc=False):
     """
     A lease that is let go without an attempt; due again after *delay*, or for None
-    when its time is up: it is parked.
+    when its time is up: it is parked, as *revision* of its subscription is Inactive.
     """
 
     claimed: Claimed
     delay: timedelta | None
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import order_lanes
+from dispatch_service import order_lanes, parking_checks
 from dispatch_service import queue_postgresql_sql as sql
 from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
@@ -198,8 +198,9 @@ class PostgresQueue:
         """
         Let leases go; see `Queue`.
         """
-        parameters = _arrays("r", RELEASE, _in_order(map(release_row, releases)))
         async with self._engine.begin() as db:
+            releases = await parking_checks.checked(db, releases)
+            parameters = _arrays("r", RELEASE, _in_order(map(release_row, releases)))
             await order_lanes.lock(db, order_lanes.of(it.claimed for it in releases))
             return await _end(db, sql.LET_GO, parameters)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
-from dispatch_service import order_lanes
+from dispatch_service import order_lanes, parking_checks
 from dispatch_service import queue_sqlite_sql as sql
 from dispatch_service.failpoints import reach
 from dispatch_service.order_lanes import Place
@@ -185,7 +185,8 @@ class SqliteQueue:
         async with writing(self._engine) as db:
             now = await _now(db)
             held = await _held(db, [it.claimed for it in releases])
-            rows = [_named(RELEASE, release_row(it), now=now) for it in releases]
+            checked = await parking_checks.checked(db, releases)
+            rows = [_named(RELEASE, release_row(it), now=now) for it in checked]
             await _insert(db, sql.LET_GO, rows)
             freed = await _free(db, [it for it in held.values() if it.cancelled_by])
         return Ended(frozenset(held), freed)

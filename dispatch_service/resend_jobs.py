@@ -19,7 +19,7 @@ from dispatch_service import delivery_log, manual_actions
 from dispatch_service.convert import job_name
 from dispatch_service.delivery_log import Page
 from dispatch_service.errors import ResendJobEnded, ResendJobNotFound
-from dispatch_service.ids import DELIVERY_PREFIX, JOB_PREFIX, new_id
+from dispatch_service.ids import DELIVERY_PREFIX, JOB_PREFIX
 from dispatch_service.log_filters import (
     DEFAULT_RANGE,
     Hash,
@@ -122,12 +122,18 @@ async def count(db: AsyncConnection, choice: Choice, hashed: Hash) -> int:
 
 
 async def create(
-    db: AsyncConnection, choice: Choice, total: int, *, force: bool, rate: int, requested_by: str
-) -> str:
+    db: AsyncConnection,
+    job_id: str,
+    choice: Choice,
+    total: int,
+    *,
+    force: bool,
+    rate: int,
+    requested_by: str,
+) -> None:
     """
-    Make a job, due at once, and note who asked for it; return its id.
+    Make a job, due at once, and note who asked for it.
     """
-    job_id = new_id()
     row = {
         "owner": choice.owner,
         "resend_job_id": job_id,
@@ -153,7 +159,6 @@ async def create(
         resource=job_name(choice.owner, job_id),
         changes=changes,
     )
-    return job_id
 
 
 def choice_of(row: Any) -> Choice:

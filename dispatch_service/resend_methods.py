@@ -22,7 +22,7 @@ from dispatch_service.convert import delivery_message, delivery_name, job_messag
 from dispatch_service.deliveries import lifetime
 from dispatch_service.errors import DeliveryNotFound, RequestIdReused
 from dispatch_service.failpoints import reach
-from dispatch_service.ids import DELIVERY_PREFIX
+from dispatch_service.ids import DELIVERY_PREFIX, new_id
 from dispatch_service.log_filters import Hash
 from dispatch_service.resend_jobs import Choice
 from dispatch_service.sealing import DayKeys
@@ -150,24 +150,24 @@ class ResendMethods:
         """
         Return the name of the job of a request: a new one, unless it was made before.
         """
-        owner, wanted = choice.owner, _digest(request)
-        known = await known_requests.find(db, owner, request.request_id, resend_jobs.METHOD)
+        owner, wanted, job_id = choice.owner, _digest(request), new_id()
+        name = job_name(owner, job_id)
+        known = await known_requests.first_use(
+            db, owner, request.request_id, resend_jobs.METHOD, f"{name}?{wanted}"
+        )
         if known is not None:
             name, _, digest = known.partition("?")
             if digest != wanted:
                 raise RequestIdReused(resend_jobs.METHOD)
             return name
-        job_id = await resend_jobs.create(
+        await resend_jobs.create(
             db,
+            job_id,
             choice,
             await resend_jobs.count(db, choice, self._hashed),
             force=request.force,
             rate=request.rate_limit,
             requested_by=current_caller.get().name,
-        )
-        name = job_name(owner, job_id)
-        await known_requests.remember(
-            db, owner, request.request_id, resend_jobs.METHOD, f"{name}?{wanted}"
         )
         return name
 

@@ -61,7 +61,7 @@ def plan(
     if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
         return deliveries.fail(claimed.step, FailureKind.POISON)
     if not subscription.active:
-        return Release(claimed, None)
+        return Release(claimed, None, subscription.revision)
     if ready.body is None:
         return deliveries.fail(claimed.step, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:

@@ -15,6 +15,7 @@ from dispatch_service import resend_jobs
 from dispatch_service.convert import delivery_name, job_name
 from dispatch_service.deliveries import fail, succeed
 from dispatch_service.errors import ResendJobEnded
+from dispatch_service.ids import new_id
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import NewEvent, Queue, Settlement
 from dispatch_service.resend_runner import ResendRunner
@@ -81,8 +82,9 @@ async def made_job(
         now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
         choice = resend_jobs.choose(OWNER, source, names or [], force=force, now=now)
         total = await resend_jobs.count(db, choice, hashed)
-        job_id = await resend_jobs.create(
-            db, choice, total, force=force, rate=over.get("rate", 0), requested_by="callers/ann"
+        job_id, rate = new_id(), over.get("rate", 0)
+        await resend_jobs.create(
+            db, job_id, choice, total, force=force, rate=rate, requested_by="callers/ann"
         )
         return await resend_jobs.get(db, job_name(OWNER, job_id))
 

@@ -81,7 +81,7 @@ def test_parks_for_an_inactive_subscription() -> None:
     """
     it = claimed()
 
-    assert planned(it, subscription(active=False)) == Release(it, None)
+    assert planned(it, subscription(active=False)) == Release(it, None, 1)
 
 
 def test_lets_go_of_a_short_lease() -> None:
