@@ -77,7 +77,8 @@ async def known(pair: Pair, receiver: Receiver, event_id: str, *args: str | int)
 async def decided(pair: Pair, name: str, verdict: Verdict.ValueType) -> None:
     """
     Publish events until what becomes of one is as wanted: the last change of the
-    subscription has reached the dispatch service.
+    subscription has reached the dispatch service. Deliveries of the events before
+    may be parked with an Inactive subscription.
     """
     stub = payload_service_pb2_grpc.PayloadServiceStub(pair.channels[DISPATCH])
     async with asyncio.timeout(PATIENCE_SECONDS):
