@@ -69,8 +69,8 @@ ON CONFLICT (owner, subscription, resource) DO UPDATE SET next_number = next_num
 RETURNING next_number - :wanted, head_number
 """)
 
-# A loose index scan, as on PostgreSQL; the rows are picked endpoint by endpoint.
-# A loose index scan: from one endpoint to the first row of the next, which is the earliest.
+# A loose index scan, as on PostgreSQL: from one endpoint to the first row of the next, which
+# is the earliest; the rows are picked endpoint by endpoint.
 # It ends at the limit, or says with its last row how far it came. A comparison of pairs
 # would be sought in the index by the owner alone.
 WALK = sa.text("""
