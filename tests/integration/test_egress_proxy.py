@@ -48,7 +48,9 @@ def tunnelling(to: Receiver, asked: list[bytes]) -> Raw:
     return script
 
 
-async def exchanged(proxy: str, receiver: Receiver, *, times: int = 1) -> Exchange:
+async def exchanged(
+    proxy: str, receiver: Receiver, *, times: int = 1, deadline_seconds: float = 20.0
+) -> Exchange:
     """
     The last answer of a receiver behind a proxy.
     """
@@ -56,7 +58,7 @@ async def exchanged(proxy: str, receiver: Receiver, *, times: int = 1) -> Exchan
     transport = GuardedTransport(opener, rules=LOOPBACK)
     try:
         for _ in range(times):
-            answer = await transport.exchange(outbound(receiver, deadline_seconds=0.5))
+            answer = await transport.exchange(outbound(receiver, deadline_seconds=deadline_seconds))
     finally:
         await transport.aclose()
         await until(lambda: transport.pool.open_count == 0)
@@ -122,7 +124,7 @@ async def test_proxy_that_is_down_or_silent() -> None:
     async with https_receiver(answering()) as receiver:
         async with raw_receiver(silent) as proxy:
             with pytest.raises(ExchangeFailedError) as said_nothing:
-                await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
+                await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, deadline_seconds=0.5)
         with pytest.raises(ExchangeFailedError) as down:
             await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
 

@@ -171,12 +171,11 @@ async def test_nobody_answers() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    request = outbound("https://a.com/", deadline_seconds=0.2)
     answers = {"a.com": (PUBLIC, "8.8.8.8")}
     async with guarded_transport(answers=answers, connect=hang) as transport:
-        hung = await failure(transport, request)
+        hung = await failure(transport, outbound("https://a.com/", deadline_seconds=0.2))
     async with guarded_transport(answers=answers, connect=RecordingDialler().connect) as transport:
-        refused = await failure(transport, request)
+        refused = await failure(transport, outbound("https://a.com/"))
 
     assert hung.kind is FailureKind.TIMEOUT
     assert (refused.kind, refused.error) == (

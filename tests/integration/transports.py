@@ -100,7 +100,7 @@ async def settled(transport: GuardedTransport) -> None:
 
 
 def outbound(
-    url: str | Receiver, *, deadline_seconds: float = 5.0, owner: str = "accounts/100"
+    url: str | Receiver, *, deadline_seconds: float = 20.0, owner: str = "accounts/100"
 ) -> OutboundRequest:
     """
     Make a request to a URL or a receiver.
