@@ -155,9 +155,8 @@ async def stored_names(engine: AsyncEngine) -> set[str]:
 
 async def drop(db: AsyncConnection, names: Collection[str]) -> None:
     """
-    Drop resources that are there no more.
+    Drop resources that are there no more, in the transaction that has stored the changes.
     """
-    await _take_turns(db)
     gone = list(names)
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
