@@ -117,7 +117,7 @@ def checks_of(message: Descriptor) -> Sequence[Check]:
             continue
         elif field.enum_type is not None:
             checks.append(_enum_check(field, field.enum_type, required=field.name in required))
-        elif (rule := _scalar_rule(field, required=field.name in required)) is not None:
+        elif (rule := scalar_rule(field, required=field.name in required)) is not None:
             checks.append(_scalar_check(field.name, rule))
     return tuple(checks)
 
@@ -126,12 +126,29 @@ def _special(field: FieldDescriptor) -> Rule | None:
     return _SPECIAL.get(field.full_name.removeprefix("shipedge.webhooks.events.v1."))
 
 
-def _scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
+def scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
+    """
+    Choose the rule of a number or a text; None where anything goes.
+    """
     if special := _special(field):
         return special
     if field.cpp_type in {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}:
         return rules.required_id if required else rules.count
     return rules.required_text if required else None
+
+
+def leaf_rule(field: FieldDescriptor, kind: Descriptor) -> Rule | None:
+    """
+    Choose the rule of a message that is one value, such as an amount; None for all others.
+    """
+    return _special(field) or _LEAVES.get(kind.full_name)
+
+
+def known_values(enum: EnumDescriptor) -> frozenset[int]:
+    """
+    Return the values that need no further look: all but `OTHER`.
+    """
+    return frozenset(enum.values_by_number) - {OTHER}
 
 
 def _scalar_check(name: str, rule: Rule) -> Check:
@@ -144,7 +161,7 @@ def _scalar_check(name: str, rule: Rule) -> Check:
 
 def _enum_check(field: FieldDescriptor, enum: EnumDescriptor, *, required: bool) -> Check:
     name, kind = field.name, enum.name
-    known = frozenset(enum.values_by_number) - {OTHER}
+    known = known_values(enum)
     label = _LABELS.get(name, "") if OTHER in enum.values_by_number else ""
 
     def check(message: Message, _: set[str]) -> Iterable[Fault]:
@@ -163,10 +180,9 @@ def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) 
     Make the check of a message in *field*, and of its absence; none where anything goes.
     """
     absent = [(field.name, "is required")] if required else _NONE
-    if kind.full_name == "google.type.Money":
-        yield _money_check(field.name, _special(field) or rules.money, absent)
-    elif rule := _special(field) or _LEAVES.get(kind.full_name):
-        yield _leaf_check(field.name, rule, absent)
+    if (rule := leaf_rule(field, kind)) is not None:
+        check = _money_check if kind.full_name == "google.type.Money" else _leaf_check
+        yield check(field.name, rule, absent)
     elif (checks := checks_of(kind)) or required:
         yield _part_check(field.name, checks, absent)
 

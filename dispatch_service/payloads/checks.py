@@ -15,6 +15,7 @@ from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, Invent
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
 
 from .check_plans import Check, Fault, checks_of, faults, under
+from .quick_checks import Look, Steps, look_at
 from .states import OTHER
 
 MAX_EVENT_BYTES: Final = 256 * 1024
@@ -24,26 +25,64 @@ MAX_LINES: Final = 1000
 # have too many.
 _BYTES_OF_MAX_LINES = 2 * MAX_LINES
 
+_RAISED_HERE: Final = "endpoint_state_changed"
+
 _ENVELOPE = checks_of(Event.DESCRIPTOR)
 _PAYLOADS: Final[Mapping[str, Sequence[Check]]] = {
     field.name: checks_of(field.message_type)
     for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
 }
 
+_LOOK_AT_ENVELOPE = look_at(Event.DESCRIPTOR)
+_LOOKS: Final[Mapping[str, Look]] = {
+    field.name: look_at(field.message_type)
+    for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    if field.message_type is not None and field.name != _RAISED_HERE
+}
 
-def check(event: Event) -> list[Fault]:
+
+def check(event: Event, content: bytes | None = None) -> list[Fault]:
     """
     Find what keeps *event* from being published; nothing is the usual case.
 
     A path names a field from the event on, for example
-    `order_status_changed.order.items[3].quantity`.
+    `order_status_changed.order.items[3].quantity`. *content* is the event's
+    serialisation, where the caller has it.
+    """
+    if content is None:
+        content = event.SerializeToString()
+    return [] if is_sound(event, content) else find_faults(event, content)
+
+
+def is_sound(event: Event, content: bytes) -> bool:
+    """
+    Tell at a glance whether an event is free of faults; False where that takes a closer look.
+    """
+    field = event.WhichOneof("payload") or ""
+    look = _LOOKS.get(field)
+    if look is None or len(content) >= _BYTES_OF_MAX_LINES or b"\0" in content:
+        return False
+    payload = getattr(event, field)
+    steps: Steps = {}
+    whole = _WHOLE.get(field)
+    return (
+        _LOOK_AT_ENVELOPE(event, steps)
+        and look(payload, steps)
+        and len(steps) <= 1
+        and (whole is None or not whole(payload))
+        and all(map(_may_be_warehouse, event.warehouses[:]))
+    )
+
+
+def find_faults(event: Event, content: bytes) -> list[Fault]:
+    """
+    Find everything that keeps an event from being published.
     """
     field = event.WhichOneof("payload")
     if field is None:
         return [*_envelope(event), ("payload", "is required")]
-    if field == "endpoint_state_changed":
+    if field == _RAISED_HERE:
         return [(field, "cannot be published: the dispatch service raises it itself")]
-    content = event.SerializeToString()
     if len(content) > MAX_EVENT_BYTES:
         return [(field, f"the event must not be larger than {MAX_EVENT_BYTES} bytes")]
     found = _envelope(event)
@@ -54,10 +93,14 @@ def check(event: Event) -> list[Fault]:
     return found
 
 
+def _may_be_warehouse(warehouse: str) -> bool:
+    return warehouse != "" and "/" not in warehouse
+
+
 def _envelope(event: Event) -> list[Fault]:
     found = faults(event, _ENVELOPE, set())
     for index, warehouse in enumerate(event.warehouses):
-        if not warehouse or "/" in warehouse:
+        if not _may_be_warehouse(warehouse):
             found.append((f"warehouses[{index}]", "must be an id, without a slash"))
     return found
 

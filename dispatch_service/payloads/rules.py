@@ -23,7 +23,7 @@ Rule: TypeAlias = Callable[[Any], str | None]
 LARGEST_INTEGER: Final = 2**53 - 1
 
 # The years 1 to 9999, as `google.protobuf.Timestamp` bounds them.
-_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS_PER_SECOND = 10**9
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
@@ -71,7 +71,7 @@ def moment(value: Timestamp) -> str | None:
     """
     Demand a moment in the years 1 to 9999.
     """
-    if not _FIRST_SECOND <= value.seconds <= _LAST_SECOND:
+    if not FIRST_SECOND <= value.seconds <= LAST_SECOND:
         return "must be within the years 1 to 9999"
     return None if 0 <= value.nanos < _NANOS_PER_SECOND else "nanos must be 0 to 999,999,999"
 
@@ -99,11 +99,11 @@ def decimal(value: Decimal) -> str | None:
     Demand a finite decimal number; an empty one is not known.
     """
     text = value.value
-    return None if not text or _is_decimal(text) else "must be a finite decimal number"
+    return None if not text or is_decimal(text) else "must be a finite decimal number"
 
 
 @lru_cache(maxsize=4096)
-def _is_decimal(text: str) -> bool:
+def is_decimal(text: str) -> bool:
     """
     Judge a text; weights and measures repeat.
     """
@@ -128,7 +128,7 @@ def money(value: Money) -> str | None:
 
 
 def _exact(units: int, nanos: int, currency: str) -> str | None:
-    step = _smallest_nanos(currency)
+    step = smallest_nanos(currency)
     if step is None:
         return "currency_code must be three letters A-Z"
     if not nanos:
@@ -143,7 +143,7 @@ def _exact(units: int, nanos: int, currency: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)
-def _smallest_nanos(currency: str) -> int | None:
+def smallest_nanos(currency: str) -> int | None:
     """
     Return the nanos of the smallest amount of *currency*, None for what cannot be one.
     """
