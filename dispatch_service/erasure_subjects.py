@@ -5,10 +5,9 @@ Whom an event is about, as far as erasing has to find it. No I/O, no clock.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
-
-from shipedge.webhooks.events.v1 import event_pb2
 
 PURPOSE = "customer e-mail"
 """
@@ -25,11 +24,10 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     email: str = ""
 
 
-def subject_of(event: event_pb2.Event) -> Subject:
+def subject_of(payload: Any) -> Subject:
     """
-    Find whom an event is about. A return is about the order that it comes from.
+    Find whom the payload of an event is about. A return is about the order that it comes from.
     """
-    payload = getattr(event, event.WhichOneof("payload") or "", None)
     order = getattr(payload, "order", None)
     if order is not None:
         return Subject(order.id, order.customer.email)

@@ -29,11 +29,18 @@ if TYPE_CHECKING:
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+def serialised(event: event_pb2.Event) -> bytes:
+    """
+    Write an event as it is hashed and stored.
+    """
+    return event.SerializeToString(deterministic=True)
+
+
 def content_hash(event: event_pb2.Event) -> bytes:
     """
     Hash the content of an event: SHA-256 of its deterministic serialisation.
     """
-    return hashlib.sha256(event.SerializeToString(deterministic=True)).digest()
+    return hashlib.sha256(serialised(event)).digest()
 
 
 def occurred_at(event: event_pb2.Event) -> datetime:
@@ -41,7 +48,8 @@ def occurred_at(event: event_pb2.Event) -> datetime:
     Return when an event happened, to the microsecond.
     """
     at = event.occurred_at
-    return _EPOCH + timedelta(seconds=at.seconds, microseconds=at.nanos // 1000)
+    # By position: names cost half as much again.
+    return _EPOCH + timedelta(0, at.seconds, at.nanos // 1000)
 
 
 def event_place(account: int, event_id: str) -> Place:
@@ -59,27 +67,32 @@ def new_event(
     matched: bool,
     bodies: Sequence[NewBody] = (),
     deliveries: Sequence[NewDelivery] = (),
+    content: bytes | None = None,
 ) -> NewEvent:
     """
     Seal an event that passed the checks for its row, with what follows from it.
+
+    *content* is its deterministic serialisation, where the caller has it.
     """
-    content = event.SerializeToString(deterministic=True)
-    subject = subject_of(event)
+    if content is None:
+        content = serialised(event)
+    subject = subject_of(facts.payload)
+    account, event_id = event.account_id, event.event_id
     return NewEvent(
-        account=event.account_id,
-        event_id=event.event_id,
+        account=account,
+        event_id=event_id,
         sha256=hashlib.sha256(content).digest(),
         domain_event=facts.domain_event,
         resource=facts.resource,
         sequence=event.sequence,
         occurred_at=occurred_at(event),
         matched=matched,
-        warehouses=tuple(dict.fromkeys(event.warehouses)),
+        warehouses=facts.warehouses,
         bodies=bodies,
         deliveries=deliveries,
         order_id=subject.order_id,
         email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
-        sealed_payload=sealer.seal(content, event_place(event.account_id, event.event_id)),
+        sealed_payload=sealer.seal(content, event_place(account, event_id)),
     )
 
 

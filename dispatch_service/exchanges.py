@@ -85,17 +85,29 @@ def wire_form(request: OutboundRequest) -> bytes:
     lock on that door.
     """
     url, headers = request.url, request.headers
-    start = f"{request.method} {url.target} HTTP/1.1\r\nHost: {url.authority}\r\n"
+    start = _start(request.method, url.target, url.authority)
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
-    head = b"%bContent-Length: %d\r\n%b\r\n" % (start.encode(), len(request.body), lines)
+    head = b"%bContent-Length: %d\r\n%b\r\n" % (start, len(request.body), lines)
     ends = len(headers) + 4
     # What is no text must be the ends of the lines, and of those as many as were written.
     whole = head.count(b"\r\n") == ends and len(head.translate(None, _TEXT)) == 2 * ends
-    if not (whole and _START.fullmatch(start) and all(_may_be_set(name) for name, _ in headers)):
+    if not (whole and start and _may_be_set(tuple([name for name, _ in headers]))):
         raise ExchangeFailedError(FailureKind.INTERNAL, "the request cannot be written")
     return head + request.body
 
 
 @lru_cache(maxsize=4096)
-def _may_be_set(name: bytes) -> bool:
-    return _NAME.fullmatch(name) is not None and name.lower() not in _FRAMING
+def _start(method: str, target: str, authority: str) -> bytes:
+    """
+    Write the first two lines; nothing where they could be read as others.
+    """
+    start = f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\n"
+    return start.encode() if _START.fullmatch(start) else b""
+
+
+@lru_cache(maxsize=4096)
+def _may_be_set(names: tuple[bytes, ...]) -> bool:
+    """
+    Judge the names of headers, which are the same for all requests to an endpoint.
+    """
+    return all(_NAME.fullmatch(it) and it.lower() not in _FRAMING for it in names)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from dispatch_service.committer import GroupCommitter
 from dispatch_service.errors import EventIdReused, EventInvalid
-from dispatch_service.event_store import content_hash, find
+from dispatch_service.event_store import content_hash, find, serialised
 from dispatch_service.lanes import Lanes
 from dispatch_service.payloads import check
 from dispatch_service.preparation import Prepared, Preparer, prepare_waiting
@@ -59,19 +59,22 @@ class Intake:
     def _submit(
         self, event: event_pb2.Event, sealer: Sealer
     ) -> asyncio.Future[Receipt] | EventInvalid:
-        if faults := check(event):
+        content = serialised(event)
+        if faults := check(event, content):
             return EventInvalid(faults)
-        return self._committer.submit(self.prepare(event, sealer))
+        return self._committer.submit(self.prepare(event, sealer, content))
 
-    def prepare(self, event: event_pb2.Event, sealer: Sealer) -> Prepared:
+    def prepare(
+        self, event: event_pb2.Event, sealer: Sealer, content: bytes | None = None
+    ) -> Prepared:
         """
         Find, render and seal all that follows from an event that passed the checks.
 
         Without a snapshot of the subscriptions it is stored to be matched later.
         """
         if not self._subscriptions.complete:
-            return prepare_waiting(event, sealer)
-        return self._preparer.prepare(event, sealer, self._lanes.reserve)
+            return prepare_waiting(event, sealer, content)
+        return self._preparer.prepare(event, sealer, self._lanes.reserve, content)
 
     async def accept_test(
         self, event: event_pb2.Event, subscription: Subscription, requested_by: str

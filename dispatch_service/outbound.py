@@ -6,7 +6,6 @@ bytes. No I/O; `now` is passed in for the signature.
 from __future__ import annotations
 
 import binascii
-import hmac
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -92,7 +91,7 @@ def sign(
     """
     signed = b"%b.%d.%b" % (message_id, timestamp, body)
     live = [it for it in keys if it.expire_time is None or now < it.expire_time]
-    signatures = [b"v1," + _base64(hmac.digest(it.key, signed, "sha256")) for it in live]
+    signatures = [b"v1," + _base64(it.mac.digest(signed)) for it in live]
     signatures += [
         b"v1a," + _base64(it.private_key.sign(signed)) for it in live if it.private_key is not None
     ]

@@ -5,7 +5,7 @@ Nothing here names an internal address, a secret or an exception: an outcome is 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -97,11 +97,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     remote_address: str | None = None
 
 
-def from_response(answer: Exchange, now: datetime) -> Outcome:
+def from_response(answer: Exchange, clock: Callable[[], datetime]) -> Outcome:
     """
     Judge an answer: every 2xx is success, a redirect is not followed, all else has failed.
 
-    `Retry-After` counts only on 429 and 503, relative to *now* where it is a date.
+    `Retry-After` counts only on 429 and 503, relative to what *clock* says where it is a date.
     """
     headers = kept_headers(answer.headers)
     kind, error = _failure(answer.status_code)
@@ -111,7 +111,7 @@ def from_response(answer: Exchange, now: datetime) -> Outcome:
         status_code=answer.status_code,
         failure_kind=kind,
         error=error,
-        retry_after=_retry_after(headers, now) if asked else None,
+        retry_after=_retry_after(headers, clock()) if asked else None,
         response_headers=headers,
         response_body=answer.body,
         body_truncated=answer.body_truncated,

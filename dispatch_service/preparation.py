@@ -58,6 +58,9 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     requested_by: str | None = None
 
 
+_OF_EVENT = Cause()
+
+
 class Preparer:
     """
     Prepares events for the store with the subscriptions as they are now.
@@ -67,14 +70,20 @@ class Preparer:
         self._subscriptions = subscriptions
 
     def prepare(
-        self, event: event_pb2.Event, sealer: Sealer, reserve: Reserve = nowhere
+        self,
+        event: event_pb2.Event,
+        sealer: Sealer,
+        reserve: Reserve = nowhere,
+        content: bytes | None = None,
     ) -> Prepared:
         """
         Find, render and seal all that follows from an event that passed the checks.
+
+        *content* is its deterministic serialisation, where the caller has it.
         """
         facts = read_facts(event)
         routed = match(facts, self._subscriptions)
-        return self._follow(event, facts, routed, sealer, Cause(), reserve)
+        return self._follow(event, facts, routed, sealer, _OF_EVENT, reserve, content)
 
     def prepare_test(
         self,
@@ -99,6 +108,7 @@ class Preparer:
         sealer: Sealer,
         cause: Cause,
         reserve: Reserve,
+        content: bytes | None = None,
     ) -> Prepared:
         bodies = render_bodies(event, routed.subscriptions)
         stored = new_event(
@@ -108,6 +118,7 @@ class Preparer:
             matched=True,
             bodies=[new_body(event, key, body, sealer) for key, body in bodies.stored()],
             deliveries=[self._delivery(it, bodies, cause, reserve) for it in routed.subscriptions],
+            content=content,
         )
         handover = [
             (handed_over(stored, it), bodies.of(it.event_type, it.payload_version))
@@ -143,8 +154,10 @@ class Preparer:
         )
 
 
-def prepare_waiting(event: event_pb2.Event, sealer: Sealer) -> Prepared:
+def prepare_waiting(
+    event: event_pb2.Event, sealer: Sealer, content: bytes | None = None
+) -> Prepared:
     """
     Prepare an event that is matched later: there is no snapshot of the subscriptions yet.
     """
-    return Prepared(new_event(event, read_facts(event), sealer, matched=False))
+    return Prepared(new_event(event, read_facts(event), sealer, matched=False, content=content))

@@ -6,7 +6,7 @@ contract.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -38,6 +38,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     domain_event: str
     owners: tuple[str, ...]
+    warehouses: tuple[str, ...]
     resource: str
     event_types: tuple[EventType, ...]
     payload: Any
@@ -95,7 +96,7 @@ class Subscriptions(Protocol):
     What matching asks of the subscriptions.
     """
 
-    def wanting(self, owner: str, event_type: str) -> Sequence[Subscription]: ...
+    def live(self, owner: str) -> Mapping[str, Mapping[str, Subscription]]: ...
 
     def settings(self, owner: str) -> OwnerSettings: ...
 
@@ -106,12 +107,11 @@ def read_facts(event: event_pb2.Event) -> Facts:
     """
     name = event.WhichOneof("payload") or ""
     payload = getattr(event, name)
+    warehouses = tuple(dict.fromkeys(event.warehouses[:]))
     return Facts(
         domain_event=name,
-        owners=(
-            f"accounts/{event.account_id}",
-            *(f"warehouses/{warehouse}" for warehouse in dict.fromkeys(event.warehouses)),
-        ),
+        owners=(f"accounts/{event.account_id}", *[f"warehouses/{it}" for it in warehouses]),
+        warehouses=warehouses,
         resource=resource_of(name, payload),
         event_types=_raised(name, event, payload),
         payload=payload,
@@ -154,8 +154,7 @@ _RESOURCES: Mapping[str, Callable[[Any], str]] = {
 def _raised(name: str, event: event_pb2.Event, payload: Any) -> tuple[EventType, ...]:
     if name == "order_status_changed" and _status_stays(payload):
         return ()
-    asked = _ASKED[name]
-    return _raised_by(name, tuple(_CONDITIONS[it](event, payload) for it in asked))
+    return _raised_by(name, tuple([read(event, payload) for read in _READERS[name]]))
 
 
 @lru_cache(maxsize=4096)
@@ -198,6 +197,8 @@ _ASKED: Mapping[str, tuple[str, ...]] = {
 What the conditions of the event types ask for, by the field of `Event.payload`.
 """
 
+_READERS = {field: tuple(_CONDITIONS[it] for it in asked) for field, asked in _ASKED.items()}
+
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
     """
@@ -218,14 +219,17 @@ def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
     wanting = [
         subscription
         for owner in facts.owners
+        if (live := subscriptions.live(owner))
         for event_type in facts.event_types
-        for subscription in subscriptions.wanting(owner, event_type.event_type)
+        if (alike := live.get(event_type.event_type))
+        for subscription in alike.values()
         if may_subscribe(owner, event_type, subscriptions.settings(owner))
         and why_filtered(subscription, event_type, facts) is None
     ]
-    return Routed(
-        tuple([it for it in wanting if it.active]), tuple([it for it in wanting if not it.active])
-    )
+    active = tuple([it for it in wanting if it.active])
+    if len(active) == len(wanting):
+        return Routed(active)
+    return Routed(active, tuple([it for it in wanting if not it.active]))
 
 
 def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) -> bool:

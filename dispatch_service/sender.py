@@ -59,4 +59,4 @@ class Sender:
         except Exception as error:  # noqa: BLE001  # Our fault must not end the worker.
             self._report(request, error)
             return failed(FailureKind.INTERNAL, "the attempt failed on our side")
-        return from_response(answer, self._clock())
+        return from_response(answer, self._clock)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -21,9 +21,7 @@ from dispatch_service.owner_settings import DEFAULT_SETTINGS, OwnerSettings, rea
 from shipedge.webhooks.config.v1 import subscription_pb2
 from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from shipedge.webhooks.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
-
-if TYPE_CHECKING:
-    pass
+from shipedge.webhooks.runtime.macs import Mac
 
 PRIVATE_PREFIX = "whsk_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
@@ -39,6 +37,10 @@ class SigningKey:
     key: bytes = field(repr=False)
     expire_time: datetime | None
     private_key: Ed25519PrivateKey | None = field(default=None, repr=False)
+    mac: Mac = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac", Mac(self.key))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +194,9 @@ def secret_bytes(secret: str) -> bytes:
         raise ValueError("a signing secret is not base64") from None
 
 
+_NONE: Mapping[str, Any] = {}
+
+
 @dataclass(slots=True)
 class SubscriptionIndex:
     """
@@ -207,23 +212,24 @@ class SubscriptionIndex:
     by_name: dict[str, Subscription] = field(default_factory=dict)
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
-    _live: dict[tuple[str, str], dict[str, Subscription]] = field(default_factory=dict)
+    _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
 
-    def wanting(self, owner: str, event_type: str) -> Sequence[Subscription]:
+    def live(self, owner: str) -> Mapping[str, Mapping[str, Subscription]]:
         """
-        Return the subscriptions of *owner* for *event_type*, Inactive ones too.
+        Return the subscriptions of *owner* by event type and name, Inactive ones too; not
+        those deleted.
         """
-        live = self._live.get((owner, event_type))
-        return tuple(live.values()) if live else ()
+        return self._live.get(owner, _NONE)
 
     def of_owner(self, owner: str) -> Iterator[Subscription]:
         """
-        Yield the subscriptions of *owner* that are not deleted.
+        Yield the subscriptions of *owner* that are not deleted, in the catalogue's order.
         """
+        live = self.live(owner)
         for event_type in CATALOGUE.event_types:
-            yield from self.wanting(owner, event_type)
+            yield from live.get(event_type, _NONE).values()
 
     def settings(self, owner: str) -> OwnerSettings:
         """
@@ -240,8 +246,8 @@ class SubscriptionIndex:
             subscription = replace(subscription, active=False)
         self.by_name[subscription.name] = subscription
         if not subscription.deleted:
-            key = (subscription.owner, subscription.event_type)
-            self._live.setdefault(key, {})[subscription.name] = subscription
+            live = self._live.setdefault(subscription.owner, {})
+            live.setdefault(subscription.event_type, {})[subscription.name] = subscription
 
     def remove(self, name: str) -> None:
         """
@@ -252,11 +258,13 @@ class SubscriptionIndex:
         old = self.by_name.pop(name, None)
         if old is None:
             return
-        key = (old.owner, old.event_type)
-        live = self._live.get(key, {})
-        live.pop(name, None)
+        live = self._live.get(old.owner, {})
+        alike = live.get(old.event_type, {})
+        alike.pop(name, None)
+        if not alike:
+            live.pop(old.event_type, None)
         if not live:
-            self._live.pop(key, None)
+            self._live.pop(old.owner, None)
 
     def override(self, revisions: Mapping[str, int]) -> None:
         """

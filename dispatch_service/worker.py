@@ -130,7 +130,7 @@ class Worker:
         self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.count_attempt(outcome.failure_kind)
         transition = self._decide(claimed, subscription, outcome)
-        sealer = await self._keys.today()
+        sealer = self._keys.ready(start_time) or await self._keys.today()
         record = attempt_record(
             claimed,
             subscription,

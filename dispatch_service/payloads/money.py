@@ -68,8 +68,12 @@ def amount(money: Money) -> Amount:
     It has two digits after the point, or as many as the currency has where
     that is more: `60.00`, JPY `1500.00`, KWD `12.345`.
     """
-    digits = max(2, minor_units(money.currency_code))
-    return Raw(decimal_text(money.units, money.nanos, digits).encode())
+    units, nanos, digits = money.units, money.nanos, minor_units(money.currency_code)
+    cents, rest = divmod(nanos, _NANOS_PER_CENT)
+    if digits <= 2 and not rest and units >= 0 <= nanos:  # noqa: PLR2004
+        # What most amounts are.
+        return Raw(b"%d.%02d" % (units, cents))
+    return Raw(decimal_text(units, nanos, max(2, digits)).encode())
 
 
 def price(money: Money) -> Price:

@@ -15,7 +15,7 @@ from dispatch_service import outbound
 from dispatch_service.attempt_log import attempt_record, seal_exchange
 from dispatch_service.bodies import new_body
 from dispatch_service.deliveries import decide, succeed
-from dispatch_service.event_store import handed_over, new_event
+from dispatch_service.event_store import handed_over, new_event, serialised
 from dispatch_service.exchanges import wire_form
 from dispatch_service.outcomes import Exchange, Timings, from_response
 from dispatch_service.payloads import check, example_event, render
@@ -68,20 +68,21 @@ def stages() -> Mapping[str, Callable[[], object]]:
     claimed = handed_over(stored, stored.deliveries[0])
     request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
     shown = outbound.shown_headers(request, wanted)
-    outcome = from_response(ANSWER, now)
+    outcome = from_response(ANSWER, lambda: now)
     record = attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed")
     settlement = Settlement(claimed, succeed(0), record, 200)
     receipt = Receipt(now, stored.sha256, fresh=True)
     key = (wanted.owner, EVENT_TYPE, VERSION)
     return {
         "parse": lambda: type(event).FromString(content),
-        "check": lambda: check(event),
+        "serialise": lambda: serialised(event),
+        "check": lambda: check(event, content),
         "facts": lambda: read_facts(event),
         "match": lambda: match(facts, index),
         "render": lambda: render(event, EVENT_TYPE, VERSION),
-        "seal_event": lambda: new_event(event, facts, sealer, matched=True),
+        "seal_event": lambda: new_event(event, facts, sealer, matched=True, content=content),
         "seal_body": lambda: new_body(event, key, body, sealer),
-        "prepare_in_all": lambda: preparer.prepare(event, sealer),
+        "prepare_in_all": lambda: preparer.prepare(event, sealer, content=content),
         "hand_over": lambda: handed_over(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (
             event_row(stored),
@@ -93,7 +94,7 @@ def stages() -> Mapping[str, Callable[[], object]]:
         "shown_headers": lambda: outbound.shown_headers(request, wanted),
         "wire_form": lambda: wire_form(request),
         "judge": lambda: decide(
-            from_response(ANSWER, now), state=claimed.state, step=0, schedule=(), chance=0.5
+            from_response(ANSWER, lambda: now), state=claimed.state, step=0, schedule=(), chance=0.5
         ),
         "seal_exchange": lambda: seal_exchange(claimed, shown, outcome, sealer),
         "attempt_record": lambda: Settlement(

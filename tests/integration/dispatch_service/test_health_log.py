@@ -166,7 +166,7 @@ async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
 
     assert await trial.reports() == ["KIND_GONE"]
     assert await trial.webhooks() == ["webhooks/endpoint_deactivated"]
-    (known,) = trial.index.wanting("accounts/100", "orders/shipped")
+    (known,) = trial.index.live("accounts/100")["orders/shipped"].values()
     assert not known.active
     async with reading(trial.store) as db:
         waiting = deliveries.c.state == "PENDING"

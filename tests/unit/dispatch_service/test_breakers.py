@@ -20,7 +20,7 @@ def answer(status: int) -> Outcome:
     """
     Make the outcome of an answer.
     """
-    return from_response(Exchange(status_code=status), NOW)
+    return from_response(Exchange(status_code=status), lambda: NOW)
 
 
 @pytest.mark.parametrize(

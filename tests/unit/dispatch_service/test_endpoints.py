@@ -13,7 +13,7 @@ from dispatch_service.queue import EndpointKey
 
 KEY: EndpointKey = ("accounts/100", "https://a:443")
 REFUSED = failed(FailureKind.CONNECT, "refused")
-WELL = from_response(Exchange(status_code=200), datetime(2024, 1, 15, tzinfo=UTC))
+WELL = from_response(Exchange(status_code=200), lambda: datetime(2024, 1, 15, tzinfo=UTC))
 
 
 def opened() -> Endpoints:

@@ -29,7 +29,7 @@ def test_every_2xx_is_success(status_code: int) -> None:
     """
     Any 2xx confirms the delivery; anything else would only create duplicates.
     """
-    outcome = from_response(Exchange(status_code=status_code), NOW)
+    outcome = from_response(Exchange(status_code=status_code), lambda: NOW)
 
     assert outcome.succeeded
     assert (outcome.failure_kind, outcome.error) == (None, None)
@@ -51,7 +51,7 @@ def test_other_answers_have_failed(status_code: int, kind: FailureKind, error: s
     """
     A redirect is a failure of its own kind, every other status one of kind http_status.
     """
-    outcome = from_response(Exchange(status_code=status_code), NOW)
+    outcome = from_response(Exchange(status_code=status_code), lambda: NOW)
 
     assert not outcome.succeeded
     assert (outcome.failure_kind, outcome.error) == (kind, error)
@@ -71,7 +71,7 @@ def test_what_was_answered_is_kept() -> None:
         remote_address="8.8.8.8",
     )
 
-    outcome = from_response(answer, NOW)
+    outcome = from_response(answer, lambda: NOW)
 
     assert outcome.response_headers == (("X-A", "é\N{REPLACEMENT CHARACTER}"),)
     assert (outcome.response_body, outcome.body_truncated) == (b"oops", True)
@@ -88,7 +88,7 @@ def test_retry_after_counts_on_429_and_503(status_code: int, honoured: bool) -> 
     """
     answer = Exchange(status_code=status_code, headers=((b"Retry-After", b"7"),))
 
-    outcome = from_response(answer, NOW)
+    outcome = from_response(answer, lambda: NOW)
 
     assert outcome.retry_after == (timedelta(seconds=7) if honoured else None)
 

@@ -228,11 +228,15 @@ class Held:
     subscriptions: list[Subscription] = field(default_factory=list)
     features: frozenset[int] = frozenset()
 
-    def wanting(self, owner: str, event_type: str) -> list[Subscription]:
+    def live(self, owner: str) -> dict[str, dict[str, Subscription]]:
         """
-        Return those of an owner for an event type.
+        Return those of an owner by event type and name.
         """
-        return [it for it in self.subscriptions if (it.owner, it.event_type) == (owner, event_type)]
+        held: dict[str, dict[str, Subscription]] = {}
+        for it in self.subscriptions:
+            if it.owner == owner:
+                held.setdefault(it.event_type, {})[it.name] = it
+        return held
 
     def settings(self, _owner: str) -> OwnerSettings:
         """

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hmac
 import os
 import stat
 from collections.abc import Mapping
@@ -24,6 +23,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from shipedge.webhooks.runtime.macs import Mac
 
 KEY_BYTES = 32
 _NONCE_BYTES = 12
@@ -122,7 +123,7 @@ class KeyRing:
     def __init__(self, keys: Mapping[str, bytes], hash_key: bytes) -> None:
         self._keys = {key_id: DataKey(key) for key_id, key in keys.items()}
         self._first = next(iter(self._keys))
-        self._hash_key = hash_key
+        self._mac = Mac(hash_key)
 
     def __repr__(self) -> str:
         return f"KeyRing({', '.join(self._keys)})"
@@ -186,7 +187,7 @@ class KeyRing:
         The hash key stays when the other keys rotate: rows are found by what
         it once made.
         """
-        return hmac.digest(self._hash_key, f"{purpose}\0{value}".encode(), "sha256")
+        return self._mac.digest(f"{purpose}\0{value}".encode())
 
 
 def key_prefix(key_id: str) -> bytes:
