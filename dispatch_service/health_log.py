@@ -68,6 +68,12 @@ class HealthLog:
             self._failing |= await health_store.failing(db)
             self._subscriptions.override(await health_store.overrides(db))
 
+    def wants(self, settlements: Sequence[Settlement]) -> bool:
+        """
+        Tell whether attempts say anything new of their endpoints.
+        """
+        return any(map(self._tells, settlements))
+
     async def follow(self, db: AsyncConnection, held: Sequence[Settlement]) -> None:
         """
         Note what attempts say of their endpoints.
@@ -80,9 +86,10 @@ class HealthLog:
 
     def _tells(self, settlement: Settlement) -> bool:
         attempt, claimed = settlement.attempt, settlement.claimed
-        if attempt is None or claimed.test or attempt.failure_kind in _OURS:
+        if attempt is None or attempt.failure_kind in _OURS:
             return False
-        return attempt.failure_kind is not None or _key(settlement) in self._failing
+        told = attempt.failure_kind is not None or _key(settlement) in self._failing
+        return told and not claimed.test
 
     async def _follow(
         self, db: AsyncConnection, telling: Sequence[tuple[Settlement, Subscription]]

@@ -234,17 +234,22 @@ class Release(msgspec.Struct, frozen=True, gc=False):
 @dataclass(frozen=True, slots=True)
 class Ended:
     """
-    What came of ending leases: the keys of those that were still held, and how many
-    other deliveries became due because they waited behind these.
+    What came of ending leases: the keys of those that were not held any more, and how
+    many other deliveries became due because they waited behind these.
     """
 
-    held: frozenset[LeaseKey]
+    lost: frozenset[LeaseKey] = frozenset()
     freed: int = 0
 
 
 Follow = Callable[["AsyncConnection", Sequence[Settlement]], Awaitable[None]]
 """
 Writes what follows from settlements whose lease was still held, in their transaction.
+"""
+
+Wants = Callable[[Sequence["Settlement"]], bool]
+"""
+Tells whether anything may follow from settlements.
 """
 
 

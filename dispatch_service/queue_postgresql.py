@@ -111,9 +111,9 @@ class PostgresQueue:
         # Key order keeps two replicas from waiting for each other.
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT, [event_row(event) for event in ordered])
-        receipts = await _store(db, (sql.STORE, sql.ONLY_KEYS), rows, group, lease)
-        known = [event.key for event in ordered if event.key not in receipts]
-        if known:
+        receipts = await _store(db, rows, group, lease)
+        if len(receipts) < len(ordered):
+            known = [event.key for event in ordered if event.key not in receipts]
             found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
             receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
@@ -128,7 +128,7 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = _arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            receipts = await _store(db, (sql.STORE_MATCHES, sql.ONLY_MATCHES), rows, group, lease)
+            receipts = await _store_matches(db, rows, group, lease)
             reach("match.mid_fanout")
         return receipts
 
@@ -182,14 +182,20 @@ class PostgresQueue:
             **_arrays("s", SETTLEMENT, _in_order(map(settlement_row, settlements))),
             **_arrays("a", ATTEMPT, [attempt_row(it) for it in attempted]),
         }
+        lanes = order_lanes.of(it.claimed for it in settlements)
+        if not lanes and follow is None:
+            # One statement is a transaction of its own; what it lost is only noted.
+            reach("settle.before_commit")
+            async with self._at_once.connect() as db:
+                ended = await _end(db, sql.SETTLE, parameters)
+                await _note_late(db, attempted, ended)
+            return ended
         async with self._engine.begin() as db:
-            await order_lanes.lock(db, order_lanes.of(it.claimed for it in settlements))
+            await order_lanes.lock(db, lanes)
             ended = await _end(db, sql.SETTLE, parameters)
-            if late := [late_row(it) for it in attempted if it.claimed.key not in ended.held]:
-                noted = {**_arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
-                await db.execute(sql.NOTE_LATE, noted)
+            await _note_late(db, attempted, ended)
             if follow is not None:
-                await follow(db, [it for it in settlements if it.claimed.key in ended.held])
+                await follow(db, [it for it in settlements if it.claimed.key not in ended.lost])
             reach("settle.before_commit")
         return ended
 
@@ -216,38 +222,76 @@ async def _end(
     """
     Run a statement that ends leases, and let what waited behind them be due.
     """
-    rows = (await db.execute(statement, parameters)).all()
-    lanes = [
-        (it.owner, it.subscription, it.resource)
-        for it in rows
-        if it.ended and it.lane_number is not None
-    ]
+    lost, lanes = set(), []
+    for owner, delivery_id, token, subscription, resource in await db.execute(
+        statement, parameters
+    ):
+        if delivery_id is None:
+            lanes.append((owner, subscription, resource))
+        else:
+            lost.add((owner, delivery_hex(delivery_id), token))
     freed = await order_lanes.advance(db, lanes) if lanes else 0
-    held = frozenset((it.owner, delivery_hex(it.delivery_id), it.lease_token) for it in rows)
-    return Ended(held, freed)
+    return Ended(frozenset(lost), freed)
+
+
+async def _note_late(db: AsyncConnection, attempted: Sequence[Settlement], ended: Ended) -> None:
+    if late := [late_row(it) for it in attempted if it.claimed.key in ended.lost]:
+        noted = {**_arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
+        await db.execute(sql.NOTE_LATE, noted)
 
 
 async def _store(
+    db: AsyncConnection, rows: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
+) -> dict[EventKey, Receipt]:
+    """
+    Store those of *events* whose ids are new, with all that follows from them.
+    """
+    if order_lanes.wanted(events):
+        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_KEYS, rows)}
+        return await _store_following(db, accept_times, events, lease)
+    stored = await db.execute(sql.STORE, {**rows, **_leased(lease), **_following(events, {})})
+    (accept_time, _, _), *known = stored
+    refused = {(account, event_id) for _, account, event_id in known}
+    return {
+        event.key: Receipt(accept_time, event.sha256, fresh=True)
+        for event in events
+        if not refused or event.key not in refused
+    }
+
+
+async def _store_matches(
+    db: AsyncConnection, rows: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
+) -> dict[EventKey, Receipt]:
+    """
+    Store what follows from those of *events* that are still unmatched.
+    """
+    if order_lanes.wanted(events):
+        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_MATCHES, rows)}
+        return await _store_following(db, accept_times, events, lease)
+    parameters = {**rows, **_leased(lease), **_following(events, {})}
+    stored = await db.execute(sql.STORE_MATCHES, parameters)
+    return _receipts(events, {(r[0], r[1]): r[2] for r in stored}, {})
+
+
+def _leased(lease: Lease) -> dict[str, Any]:
+    return {"lease_owner": lease.owner, "lease_us": micros(lease.duration)}
+
+
+async def _store_following(
     db: AsyncConnection,
-    statements: tuple[sa.TextClause, sa.TextClause],
-    rows: Mapping[str, Any],
+    accept_times: Mapping[EventKey, datetime],
     events: Sequence[NewEvent],
     lease: Lease,
 ) -> dict[EventKey, Receipt]:
     """
-    Store events with one of two *statements*: the first with all that follows from
-    them, the second without, where some of their deliveries are ordered.
+    Store what follows from those of *events* that were stored at *accept_times*, the
+    ordered deliveries among it at their places.
     """
-    at_once, only_events = statements
-    leased = {"lease_owner": lease.owner, "lease_us": micros(lease.duration)}
-    if not order_lanes.wanted(events):
-        stored = await db.execute(at_once, {**rows, **leased, **_following(events, {})})
-        return _receipts(events, {(r[0], r[1]): r[2] for r in stored}, {})
-    accept_times = {(r[0], r[1]): r[2] for r in await db.execute(only_events, rows)}
     fresh = [event for event in events if event.key in accept_times]
     places = await _take_places(db, fresh)
     keys = [(*event.key, accept_times[event.key]) for event in fresh]
-    following = {**_arrays("f", sql.FRESH, keys), **leased, **_following(fresh, places)}
+    parameters = {**_arrays("f", sql.FRESH, keys), **_leased(lease)}
+    following = {**parameters, **_following(fresh, places)}
     await db.execute(sql.STORE_FOLLOWING, following)
     return _receipts(fresh, accept_times, places)
 

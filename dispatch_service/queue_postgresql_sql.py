@@ -31,6 +31,19 @@ def _filled(alias: str, name: str, kind: str) -> str:
     return f"CASE cardinality({array}) WHEN 1 THEN {repeated} ELSE {array} END"
 
 
+def _lost_and_lanes(alias: str, spec: Mapping[str, str]) -> str:
+    return f"""
+SELECT {alias}.owner, delivery_id, lease_token, NULL AS subscription, NULL AS resource
+FROM {_unnest(alias, spec)}
+WHERE NOT EXISTS (
+    SELECT FROM ended WHERE ended.owner = {alias}.owner
+      AND ended.delivery_id = {alias}.delivery_id AND ended.lease_token = {alias}.lease_token)
+UNION ALL
+SELECT owner, NULL, NULL, subscription, resource
+FROM ended WHERE end_time IS NOT NULL AND lane_number IS NOT NULL
+"""
+
+
 FRESH = {**EVENT_KEY, "accept_time": "timestamptz"}
 
 # What decides which events are new; all else joins what it returns.
@@ -88,17 +101,26 @@ stored_bodies AS (
         d.next_trigger, d.requested_by, d.lane_number, d.failure_kind
     FROM {_unnest("d", DELIVERY)} JOIN fresh USING (account, event_id)
 )
-SELECT account, event_id, accept_time FROM fresh
 """
 
-STORE = sa.text(f"WITH {NEW_KEYS}, {FOLLOWING}")
+FRESH_ROWS = "SELECT account, event_id, accept_time FROM fresh"
 
-STORE_MATCHES = sa.text(f"WITH {UNMATCHED}, {FOLLOWING}")
+# The instant, and then what was not stored: usually nothing, which spares a row for each event.
+STORE = sa.text(f"""
+WITH {NEW_KEYS}, {FOLLOWING}
+SELECT now(), CAST(NULL AS bigint), CAST(NULL AS text)
+UNION ALL
+SELECT now(), account, event_id FROM {_unnest("e", EVENT)}
+WHERE NOT EXISTS (
+    SELECT FROM fresh WHERE fresh.account = e.account AND fresh.event_id = e.event_id)
+""")
+
+STORE_MATCHES = sa.text(f"WITH {UNMATCHED}, {FOLLOWING} {FRESH_ROWS}")
 
 # In steps, for groups with ordered deliveries: which events are new, the numbers, what follows.
-ONLY_KEYS = sa.text(f"WITH {NEW_KEYS} SELECT account, event_id, accept_time FROM fresh")
+ONLY_KEYS = sa.text(f"WITH {NEW_KEYS} {FRESH_ROWS}")
 
-ONLY_MATCHES = sa.text(f"WITH {UNMATCHED} SELECT account, event_id, accept_time FROM fresh")
+ONLY_MATCHES = sa.text(f"WITH {UNMATCHED} {FRESH_ROWS}")
 
 TAKE_NUMBERS = sa.text(f"""
 INSERT INTO order_lanes AS known (owner, subscription, resource, next_number, head_number)
@@ -109,7 +131,7 @@ RETURNING owner, subscription, resource, next_number, head_number
 """)
 
 STORE_FOLLOWING = sa.text(f"""
-WITH fresh AS (SELECT * FROM {_unnest("f", FRESH)}), {FOLLOWING}
+WITH fresh AS (SELECT * FROM {_unnest("f", FRESH)}), {FOLLOWING} SELECT
 """)
 
 KNOWN = sa.text(f"""
@@ -200,7 +222,8 @@ LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id
     AND b.event_type = t.event_type AND b.payload_version = t.payload_version
 """)
 
-# Only rows whose lease is still held are returned, and only they get an attempt.
+# Only rows whose lease is still held get an attempt. What is returned are the others, and the
+# lanes in which a delivery has ended: usually nothing.
 SETTLE = sa.text(f"""
 WITH ended AS (
     UPDATE deliveries d SET
@@ -235,9 +258,7 @@ WITH ended AS (
         a.first_byte_us, e.due_time, a.sealed_exchange, now()
     FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id, lease_token)
 )
-SELECT owner, delivery_id, lease_token, subscription, resource, end_time IS NOT NULL AS ended,
-       lane_number
-FROM ended
+{_lost_and_lanes("s", SETTLEMENT)}
 """)
 
 # The result of an attempt whose lease was lost is noted where the log says that it was cut off.
@@ -249,19 +270,22 @@ WHERE a.owner = l.owner AND a.delivery_id = l.delivery_id AND a.number = l.numbe
 """)
 
 LET_GO = sa.text(f"""
-UPDATE deliveries d SET
-    state = CASE WHEN d.end_time IS NOT NULL THEN d.state
-                 WHEN d.cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
-    due_time = CASE WHEN d.cancelled_by IS NULL THEN
-                    coalesce(now() + r.delay_us * interval '1 microsecond',
-                             CASE WHEN d.end_time IS NULL THEN d.expire_time END) END,
-    end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
-                    ELSE coalesce(d.end_time, now()) END,
-    lease_owner = NULL,
-    begun = d.begun - 1
-FROM {_unnest("r", RELEASE)}
-WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
-  AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
-RETURNING d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource,
-          d.end_time IS NOT NULL AS ended, d.lane_number
+WITH ended AS (
+    UPDATE deliveries d SET
+        state = CASE WHEN d.end_time IS NOT NULL THEN d.state
+                     WHEN d.cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
+        due_time = CASE WHEN d.cancelled_by IS NULL THEN
+                        coalesce(now() + r.delay_us * interval '1 microsecond',
+                                 CASE WHEN d.end_time IS NULL THEN d.expire_time END) END,
+        end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
+                        ELSE coalesce(d.end_time, now()) END,
+        lease_owner = NULL,
+        begun = d.begun - 1
+    FROM {_unnest("r", RELEASE)}
+    WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
+      AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
+    RETURNING d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.end_time,
+              d.lane_number
+)
+{_lost_and_lanes("r", RELEASE)}
 """)

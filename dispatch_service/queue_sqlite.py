@@ -5,7 +5,7 @@ one process that has the file. Instants are integer microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -176,7 +176,7 @@ class SqliteQueue:
             if follow is not None:
                 await follow(db, counted)
             reach("settle.before_commit")
-        return Ended(frozenset(held), freed)
+        return Ended(_lost((it.claimed for it in settlements), held), freed)
 
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
@@ -189,7 +189,7 @@ class SqliteQueue:
             rows = [_named(RELEASE, release_row(it), now=now) for it in checked]
             await _insert(db, sql.LET_GO, rows)
             freed = await _free(db, [it for it in held.values() if it.cancelled_by])
-        return Ended(frozenset(held), freed)
+        return Ended(_lost((it.claimed for it in releases), held), freed)
 
 
 async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[LeaseKey, Any]:
@@ -199,6 +199,10 @@ async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[LeaseKey
     keys = [it.key for it in leases]
     rows = await db.execute(sql.HELD, {"leases": msgspec.json.encode(keys).decode()})
     return {(row.owner, row.delivery_id, row.lease_token): row for row in rows}
+
+
+def _lost(leases: Iterable[Claimed], held: Mapping[LeaseKey, Any]) -> frozenset[LeaseKey]:
+    return frozenset(it.key for it in leases if it.key not in held)
 
 
 async def _free(db: AsyncConnection, ended: Sequence[Any]) -> int:

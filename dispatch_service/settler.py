@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from dispatch_service.failpoints import reach
 from dispatch_service.lot import Lot
-from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement
+from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement, Wants
 from shipedge.webhooks.runtime.database import is_unavailable
 
 FLUSH_SECONDS = 0.02
@@ -33,17 +33,26 @@ def _nobody() -> None:
     """
 
 
+def _always(_settlements: Sequence[Settlement]) -> bool:
+    """
+    Leave it to those who follow.
+    """
+    return True
+
+
 class Settler:
     """
     Collects settlements and releases and writes them.
 
-    *follow* writes what else follows from settlements, in their transaction.
+    *follow* writes what else follows from settlements, in their transaction, where *wants*
+    says that anything may.
     `freed` is called when deliveries became due that waited behind others.
     """
 
-    def __init__(self, queue: Queue, follow: Follow | None = None) -> None:
+    def __init__(self, queue: Queue, follow: Follow | None = None, wants: Wants = _always) -> None:
         self._queue = queue
         self._follow = follow
+        self._wants = wants
         self.freed: Callable[[], None] = _nobody
         self._settlements: Lot[Settlement] = Lot()
         self._releases: Lot[Release] = Lot()
@@ -100,11 +109,12 @@ class Settler:
         """
         settlements, releases = self._settlements.batch(), self._releases.batch()
         if settlements:
+            follow = self._follow if self._wants(settlements) else None
             with self._settlements.writing(settlements):
-                ended = await self._queue.settle(settlements, self._follow)
+                ended = await self._queue.settle(settlements, follow)
             reach("settle.after_commit")
-            if len(ended.held) < len(settlements):
-                log.warning("delivery.settled_late", count=len(settlements) - len(ended.held))
+            if ended.lost:
+                log.warning("delivery.settled_late", count=len(ended.lost))
             self._tell(ended)
         if releases:
             with self._releases.writing(releases):

@@ -108,7 +108,7 @@ async def test_success_ends_a_delivery_and_logs_the_attempt(
 
     ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
 
-    assert ended.held == {claimed.key}
+    assert ended.lost == frozenset()
     (row,) = await rows(store, deliveries)
     assert (row.state, row.due_time, row.lease_owner) == ("SUCCEEDED", None, None)
     assert row.end_time is not None
@@ -149,7 +149,7 @@ async def test_two_results_of_one_delivery_in_one_batch(queue: Queue, store: Asy
     made = [Settlement(it, succeed(0), attempt(it), 200) for it in (stale, fresh, innocent)]
     ended = await queue.settle(made)
 
-    assert ended.held == {fresh.key, innocent.key}
+    assert ended.lost == {stale.key}
     states = {row.delivery_id: row.state for row in await rows(store, deliveries)}
     assert set(states.values()) == {"SUCCEEDED"}
     logged = sorted((it.number, it.status) for it in await rows(store, attempts))
@@ -167,7 +167,7 @@ async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) ->
 
     ended = await queue.settle([Settlement(stale, succeed(0), attempt(stale), 200)])
 
-    assert ended.held == frozenset()
+    assert ended.lost == {stale.key}
     (row,) = await rows(store, deliveries)
     assert (row.state, row.lease_token) == ("DELIVERING", fresh.token)
     (cut_off,) = await rows(store, attempts)

@@ -180,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
         transition, due = TRANSITIONS["succeed" if delivery.ended else outcome]
         settlement = settled(delivery, transition)
         ended = self.run(self.queue.settle([settlement]))
-        assert ended.held == {settlement.claimed.key}
+        assert ended.lost == frozenset()
         succeeded = transition.state is State.SUCCEEDED
         delivery.attempts.append("SUCCESS" if succeeded else "FAILURE")
         if delivery.cancelled and transition.delay is not None:
@@ -197,7 +197,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         stale = self.model.stale[at % len(self.model.stale)]
         settlement = Settlement(stale, TRANSITIONS[outcome][0], attempt(stale), 200)
-        assert self.run(self.queue.settle([settlement])).held == frozenset()
+        assert self.run(self.queue.settle([settlement])).lost == {settlement.claimed.key}
 
     @precondition(lambda self: self.model.leased())
     @rule(at=st.integers(min_value=0), park=st.booleans())
