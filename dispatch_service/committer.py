@@ -10,17 +10,18 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
+from dispatch_service.answers import Answers
 from dispatch_service.backlog import Backlog
 from dispatch_service.errors import BacklogFull
 from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.preparation import Prepared
-from dispatch_service.queue import EventKey, Lease, NewEvent, Queue, Receipt
+from dispatch_service.queue import EventKey, Lease, Queue, Receipt
 from dispatch_service.suppressions import Suppressions
 from shipedge.webhooks.rpc.errors import StoreUnavailable
 from shipedge.webhooks.runtime import metrics
@@ -64,28 +65,17 @@ def linger_seconds(waiting: int, last_group: int, since_last: float) -> float:
     return max(LINGER_SECONDS, spacing - since_last)
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """
-    An event on its way to the store, and whom to tell.
+    An event on its way to the store, with what identifies it and the bytes of payload that
+    it holds, and whom to tell: it has the place *index* among the *answers*.
     """
 
     prepared: Prepared
-    answer: asyncio.Future[Receipt] = field(repr=False)
-
-    @property
-    def event(self) -> NewEvent:
-        """
-        What is stored.
-        """
-        return self.prepared.event
-
-    @property
-    def size(self) -> int:
-        """
-        Return the bytes of payload that it holds.
-        """
-        return len(self.event.sealed_payload) + sum(it.body_bytes for it in self.event.bodies)
+    key: EventKey
+    size: int
+    answers: Answers
+    index: int
 
 
 class GroupCommitter:
@@ -132,19 +122,20 @@ class GroupCommitter:
         """
         return len(self._waiting)
 
-    def submit(self, prepared: Prepared) -> asyncio.Future[Receipt]:
+    def submit(self, prepared: Prepared, answers: Answers, index: int = 0) -> None:
         """
-        Queue an event; the future says what the store knows of it once it is committed.
+        Queue an event; the answer is what the store knows of it once it is committed.
 
-        It ends with `StoreUnavailable` where the store did not answer, and
-        with the store's own error where it refused this event.
+        It is `StoreUnavailable` where the store did not answer, and the store's own error
+        where it refused this event.
         """
-        answer = asyncio.get_running_loop().create_future()
-        entry = Entry(prepared, answer)
-        self._waiting.append(entry)
-        self._waiting_bytes += entry.size
+        event = prepared.event
+        size = len(event.sealed_payload)
+        for body in event.bodies:
+            size += body.body_bytes
+        self._waiting.append(Entry(prepared, event.key, size, answers, index))
+        self._waiting_bytes += size
         self._arrived.set()
-        return answer
 
     async def run(self) -> None:
         """
@@ -185,10 +176,10 @@ class GroupCommitter:
         held_back: list[Entry] = []
         while self._waiting and len(group) < GROUP_EVENTS:
             entry = self._waiting.popleft()
-            if entry.event.key in group:
+            if entry.key in group:
                 held_back.append(entry)
             else:
-                group[entry.event.key] = entry
+                group[entry.key] = entry
                 self._waiting_bytes -= entry.size
         self._waiting.extendleft(reversed(held_back))
         return list(group.values())
@@ -196,7 +187,9 @@ class GroupCommitter:
     async def _commit(self, group: Sequence[Entry]) -> None:
         begun = time.monotonic()
         try:
-            receipts = await self._queue.store_events([entry.event for entry in group], self._lease)
+            receipts = await self._queue.store_events(
+                [entry.prepared.event for entry in group], self._lease
+            )
         except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
             await self._answer_failure(group, error)
             return
@@ -204,7 +197,7 @@ class GroupCommitter:
         metrics.EVENTS.inc(sum(it.fresh for it in receipts.values()))
         lease_end = begun + self._lease.duration.total_seconds()
         for entry in group:
-            self._answer(entry, receipts[entry.event.key], lease_end)
+            self._answer(entry, receipts[entry.key], lease_end)
 
     async def _answer_failure(self, group: Sequence[Entry], error: Exception) -> None:
         """
@@ -218,8 +211,8 @@ class GroupCommitter:
         log.error("event.store_failed", events=len(group), error_type=type(error).__name__)
         for entry in group:
             self._give_back(entry)
-            if not entry.answer.done():
-                entry.answer.set_exception(StoreUnavailable() if is_unavailable(error) else error)
+            told = StoreUnavailable() if is_unavailable(error) else error
+            entry.answers.give(entry.index, told)
 
     def _answer(self, entry: Entry, receipt: Receipt, lease_end: float) -> None:
         if receipt.fresh:
@@ -231,8 +224,7 @@ class GroupCommitter:
                     self._lanes.take_reserved(Ready(claimed, body, lease_end))
         else:
             self._give_back(entry)
-        if not entry.answer.done():
-            entry.answer.set_result(receipt)
+        entry.answers.give(entry.index, receipt)
 
     def _give_back(self, entry: Entry) -> None:
         for claimed, body in entry.prepared.handover:

@@ -5,10 +5,10 @@ rendered once per event type and version, sealed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from dispatch_service.answers import Answer, Answers
 from dispatch_service.committer import GroupCommitter
 from dispatch_service.errors import EventIdReused, EventInvalid
 from dispatch_service.event_store import content_hash, find, serialised
@@ -45,7 +45,7 @@ class Intake:
         self._lanes = lanes
         self._committer = committer
 
-    async def accept(self, events: Sequence[event_pb2.Event]) -> list[Receipt | Exception]:
+    async def accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """
         Commit *events*; return, in order, what was stored or why it was not.
 
@@ -53,16 +53,20 @@ class Intake:
         """
         self._committer.check_room(len(events))
         sealer = await self._keys.today()
-        submitted = [(event, self._submit(event, sealer)) for event in events]
-        return [await self._settled(event, answer) for event, answer in submitted]
-
-    def _submit(
-        self, event: event_pb2.Event, sealer: Sealer
-    ) -> asyncio.Future[Receipt] | EventInvalid:
-        content = serialised(event)
-        if faults := check(event, content):
-            return EventInvalid(faults)
-        return self._committer.submit(self.prepare(event, sealer, content))
+        answers = Answers(len(events))
+        for index, event in enumerate(events):
+            content = serialised(event)
+            if faults := check(event, content):
+                answers.give(index, EventInvalid(faults))
+            else:
+                self._committer.submit(self.prepare(event, sealer, content), answers, index)
+        given = await answers.all()
+        return [
+            answer
+            if isinstance(answer, Exception) or answer.fresh
+            else await self._compared(event, answer)
+            for event, answer in zip(events, given, strict=True)
+        ]
 
     def prepare(
         self, event: event_pb2.Event, sealer: Sealer, content: bytes | None = None
@@ -86,20 +90,22 @@ class Intake:
         """
         self._committer.check_room(1)
         sealer = await self._keys.today()
-        return await self._committer.submit(
-            self._preparer.prepare_test(
-                event, subscription, requested_by, sealer, self._lanes.reserve
-            )
+        prepared = self._preparer.prepare_test(
+            event, subscription, requested_by, sealer, self._lanes.reserve
         )
+        answers = Answers(1)
+        self._committer.submit(prepared, answers)
+        (answer,) = await answers.all()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
-    async def _settled(
-        self, event: event_pb2.Event, answer: asyncio.Future[Receipt] | EventInvalid
-    ) -> Receipt | Exception:
-        if isinstance(answer, EventInvalid):
-            return answer
+    async def _compared(self, event: event_pb2.Event, receipt: Receipt) -> Answer:
+        """
+        Answer for an event whose id was known: it must say the same.
+        """
         try:
-            receipt = await answer
-            if not receipt.fresh and receipt.sha256 != content_hash(event):
+            if receipt.sha256 != content_hash(event):
                 await uncut(self._compare(event))
         except Exception as error:  # noqa: BLE001 - each event is answered by itself
             return error

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service.answers import Answer
 from dispatch_service.errors import BatchInvalid
 from dispatch_service.intake import Intake
 from dispatch_service.queue import Receipt
@@ -52,8 +53,9 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         """
         Publish a batch.
         """
-        results = await self._publish(request.events)
-        return publisher_service_pb2.PublishEventsResponse(results=results)
+        response = publisher_service_pb2.PublishEventsResponse()
+        _fill(response.results, request.events, await self._publish(request.events))
+        return response
 
     async def StreamEvents(
         self,
@@ -100,21 +102,17 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         slots: asyncio.Semaphore,
     ) -> None:
         try:
-            results = await self._publish(request.events)
+            outcomes = await self._publish(request.events)
         except Exception as error:  # noqa: BLE001 - it ends the stream, in the caller's task
             answers.put_nowait(error)
         else:
-            answers.put_nowait(
-                publisher_service_pb2.StreamEventsResponse(
-                    batch_id=request.batch_id, results=results
-                )
-            )
+            response = publisher_service_pb2.StreamEventsResponse(batch_id=request.batch_id)
+            _fill(response.results, request.events, outcomes)
+            answers.put_nowait(response)
         finally:
             slots.release()
 
-    async def _publish(
-        self, events: Sequence[event_pb2.Event]
-    ) -> list[publisher_service_pb2.PublishResult]:
+    async def _publish(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """
         Publish events. Raises what fails the whole batch: its size, a full backlog,
         a store that does not answer.
@@ -125,18 +123,24 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         for outcome in outcomes:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
-        return [_result(event, it) for event, it in zip(events, outcomes, strict=True)]
+        return outcomes
 
 
-def _result(
-    event: event_pb2.Event, outcome: Receipt | Exception
-) -> publisher_service_pb2.PublishResult:
-    if isinstance(outcome, Exception):
-        return publisher_service_pb2.PublishResult(error=status_of(outcome))
-    result = publisher_service_pb2.PublishResult()
-    result.accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
-    since = outcome.accept_time - _EPOCH
-    accepted_at = result.accepted.accept_time
+def _fill(results: Any, events: Sequence[event_pb2.Event], outcomes: Sequence[Answer]) -> None:
+    """
+    Write the results of *events* into those of a response: to make them first would copy each.
+    """
+    for event, outcome in zip(events, outcomes, strict=True):
+        result = results.add()
+        if isinstance(outcome, Exception):
+            result.error.CopyFrom(status_of(outcome))
+        else:
+            _write_accepted(result.accepted, event, outcome)
+
+
+def _write_accepted(accepted: Any, event: event_pb2.Event, receipt: Receipt) -> None:
+    accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
+    since = receipt.accept_time - _EPOCH
+    accepted_at = accepted.accept_time
     accepted_at.seconds = since.days * 86_400 + since.seconds
     accepted_at.nanos = since.microseconds * 1000
-    return result

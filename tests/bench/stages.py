@@ -20,7 +20,7 @@ from dispatch_service.exchanges import wire_form
 from dispatch_service.outcomes import Exchange, Timings, from_response
 from dispatch_service.payloads import check, example_event, render
 from dispatch_service.preparation import Preparer
-from dispatch_service.publisher_servicer import _result
+from dispatch_service.publisher_servicer import _fill
 from dispatch_service.queue import Receipt, Settlement
 from dispatch_service.queue_rows import (
     attempt_row,
@@ -32,6 +32,7 @@ from dispatch_service.queue_rows import (
 from dispatch_service.routing import match, read_facts
 from dispatch_service.sealing import Sealer
 from dispatch_service.subscriptions import SubscriptionIndex
+from shipedge.webhooks.dispatch.v1.publisher_service_pb2 import PublishEventsResponse
 from shipedge.webhooks.runtime.keyring import DataKey, KeyRing
 from tests.dispatch_factories import subscription
 
@@ -89,7 +90,7 @@ def stages() -> Mapping[str, Callable[[], object]]:
             list(body_rows(stored)),
             list(delivery_rows(stored, {})),
         ),
-        "result": lambda: _result(event, receipt),
+        "result": lambda: _fill(PublishEventsResponse().results, [event], [receipt]),
         "build_and_sign": lambda: outbound.build(claimed, wanted, body, now=now, deadline=10.0),
         "shown_headers": lambda: outbound.shown_headers(request, wanted),
         "wire_form": lambda: wire_form(request),

@@ -21,7 +21,8 @@ class HastyCommitter(GroupCommitter):
     async def _commit(self, group: Sequence[Entry]) -> None:
         for entry in group:
             now = datetime.now(UTC)  # noqa: TID251 - a fault of its own
-            entry.answer.set_result(Receipt(now, entry.event.sha256, fresh=True))
+            receipt = Receipt(now, entry.prepared.event.sha256, fresh=True)
+            entry.answers.give(entry.index, receipt)
         await super()._commit(group)
 
 

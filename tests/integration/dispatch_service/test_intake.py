@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service import bodies as bodies_module
 from dispatch_service import delivery_log, failpoints, late_bodies, resends
+from dispatch_service.answers import Answers
 from dispatch_service.backlog import Backlog, Tolerance
 from dispatch_service.bodies import body_place
 from dispatch_service.committer import GroupCommitter
@@ -276,8 +277,10 @@ async def test_event_that_the_store_refuses_fails_alone(parts: Parts, store: Asy
     bad = replace(prepared[5].event, domain_event=cast(str, None))
     prepared[5] = replace(prepared[5], event=bad)
 
-    answers = [parts.committer.submit(it) for it in prepared]
-    settled = await asyncio.gather(*answers, return_exceptions=True)
+    answers = Answers(len(prepared))
+    for index, it in enumerate(prepared):
+        parts.committer.submit(it, answers, index)
+    settled = await answers.all()
 
     assert [isinstance(it, Receipt) for it in settled] == [n != 5 for n in range(8)]
     assert await count(store, events) == 7
