@@ -137,9 +137,12 @@ class Limits:
         Return a subscription's share: each process has an equal one, of requests at a
         time at least one.
         """
-        found = self._subscriptions.by_name.get(f"{owner}/subscriptions/{subscription_id}")
-        if found is None or not (found.max_concurrency or found.rate_limit):
+        if not self._subscriptions.limited:
             return NO_LIMIT
+        name = f"{owner}/subscriptions/{subscription_id}"
+        if name not in self._subscriptions.limited:
+            return NO_LIMIT
+        found = self._subscriptions.by_name[name]
         count = self._replicas.count
         share = max(found.max_concurrency // count, 1) if found.max_concurrency else 0
         return Limit(share, found.rate_limit / count)

@@ -200,7 +200,8 @@ _NONE: Mapping[str, Any] = {}
 @dataclass(slots=True)
 class SubscriptionIndex:
     """
-    The subscriptions in memory: by name, and the live ones by owner and event type.
+    The subscriptions in memory: by name, and the live ones by owner and event type; of
+    those that are *limited* in requests at a time or in a second the names.
 
     A snapshot was *received* once in the life of the database; it is *complete*
     when the events that waited for it have been matched. It is changed only
@@ -212,6 +213,7 @@ class SubscriptionIndex:
     by_name: dict[str, Subscription] = field(default_factory=dict)
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
+    limited: set[str] = field(default_factory=set)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
@@ -245,6 +247,8 @@ class SubscriptionIndex:
         if self._overrides.get(subscription.name, -1) >= subscription.revision:
             subscription = replace(subscription, active=False)
         self.by_name[subscription.name] = subscription
+        if subscription.max_concurrency or subscription.rate_limit:
+            self.limited.add(subscription.name)
         if not subscription.deleted:
             live = self._live.setdefault(subscription.owner, {})
             live.setdefault(subscription.event_type, {})[subscription.name] = subscription
@@ -255,6 +259,7 @@ class SubscriptionIndex:
         """
         self.credentials.pop(name, None)
         self.identities.pop(name, None)
+        self.limited.discard(name)
         old = self.by_name.pop(name, None)
         if old is None:
             return

@@ -3,12 +3,12 @@ The guarded way to a customer's endpoint: one deadline over everything, connecti
 """
 
 import asyncio
-from collections.abc import Callable
 
 import httpx
 
 from dispatch_service.connection import Connection, Key
 from dispatch_service.connection_pool import ConnectionPool
+from dispatch_service.deadlines import Deadline, Deadlines
 from dispatch_service.dialler import Opener
 from dispatch_service.exchanges import (
     DEADLINE_SECONDS,
@@ -33,31 +33,6 @@ _HTTPX_ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
     FailureKind.INTERNAL: httpx.LocalProtocolError,
     FailureKind.PROXY: httpx.ProxyError,
 }
-
-
-class _Deadline:
-    """
-    The one timer of an attempt. When it fires, `cut` ends whatever is being waited for.
-    """
-
-    __slots__ = ("_timer", "cut", "passed")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        self.passed = False
-        self.cut: Callable[[], object] | None = None
-        self._timer = loop.call_later(seconds, self._pass)
-
-    def cancel(self) -> None:
-        """
-        Stop the timer; the attempt has ended.
-        """
-        self.cut = None
-        self._timer.cancel()
-
-    def _pass(self) -> None:
-        self.passed = True
-        if self.cut is not None:
-            self.cut()
 
 
 def _too_late(stopwatch: Stopwatch) -> ExchangeFailedError:
@@ -97,6 +72,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._rules = rules
         self._opening: set[asyncio.Task[Connection]] = set()
         self._pacer = Pacer()
+        self._deadlines = Deadlines()
         self._closed = False
         self.pool = ConnectionPool() if pool is None else pool
 
@@ -108,9 +84,8 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         request goes out once more, on a new one. When the deadline passes after status and headers
         have come, they are the answer.
         """
-        loop = asyncio.get_running_loop()
         stopwatch = Stopwatch(request.deadline_seconds)
-        deadline = _Deadline(loop, request.deadline_seconds)
+        deadline = self._deadlines.begin(request.deadline_seconds)
         try:
             return await self._exchange(request, deadline, stopwatch)
         except ExchangeFailedError as failure:
@@ -154,10 +129,11 @@ class GuardedTransport(httpx.AsyncBaseTransport):
             task.cancel()
         await asyncio.gather(*opening, return_exceptions=True)
         self.pool.close()
+        self._deadlines.close()
         self._opener.close()
 
     async def _exchange(
-        self, request: OutboundRequest, deadline: _Deadline, stopwatch: Stopwatch
+        self, request: OutboundRequest, deadline: Deadline, stopwatch: Stopwatch
     ) -> Exchange:
         """
         Use a kept-alive connection if there is one, a new one if there is none or it was stale.
@@ -178,7 +154,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return await self._converse(connection, wire, deadline, stopwatch)
 
     async def _converse(
-        self, connection: Connection, wire: bytes, deadline: _Deadline, stopwatch: Stopwatch
+        self, connection: Connection, wire: bytes, deadline: Deadline, stopwatch: Stopwatch
     ) -> Exchange:
         """
         Send and receive on one connection, and put it back if it may be used again.
@@ -203,7 +179,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         return answer
 
     async def _open(
-        self, request: OutboundRequest, key: Key, deadline: _Deadline, stopwatch: Stopwatch
+        self, request: OutboundRequest, key: Key, deadline: Deadline, stopwatch: Stopwatch
     ) -> Connection:
         """
         Open a connection in a task of its own, which the deadline can cancel.
