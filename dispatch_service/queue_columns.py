@@ -36,9 +36,6 @@ BODY = {
 DELIVERY = {
     "account": "bigint",
     "event_id": "text",
-    "resource": "text",
-    "sequence": "bigint",
-    "occurred_at": "timestamptz",
     "owner": "text",
     "delivery_id": "uuid",
     "subscription": "text",
@@ -56,10 +53,10 @@ DELIVERY = {
     "failure_kind": "text",
 }
 
+LEASE_KEY = {"owner": "text", "delivery_id": "uuid", "lease_token": "bigint"}
+
 SETTLEMENT = {
-    "owner": "text",
-    "delivery_id": "uuid",
-    "lease_token": "bigint",
+    **LEASE_KEY,
     "state": "text",
     "delay_us": "bigint",
     "step": "integer",
@@ -69,9 +66,7 @@ SETTLEMENT = {
 }
 
 ATTEMPT = {
-    "owner": "text",
-    "delivery_id": "uuid",
-    "lease_token": "bigint",
+    **LEASE_KEY,
     "number": "integer",
     "attempt_trigger": "text",
     "requested_by": "text",
@@ -100,4 +95,4 @@ LATE = {
 
 LANE_COUNT = {"owner": "text", "subscription": "text", "resource": "text", "wanted": "bigint"}
 
-RELEASE = {"owner": "text", "delivery_id": "uuid", "lease_token": "bigint", "delay_us": "bigint"}
+RELEASE = {**LEASE_KEY, "delay_us": "bigint"}

@@ -38,8 +38,8 @@ from dispatch_service.queue_columns import (
     EVENT_KEY,
     LANE_COUNT,
     LATE,
+    LEASE_KEY,
     RELEASE,
-    SETTLEMENT,
 )
 from dispatch_service.queue_rows import (
     INTERRUPTED_ERROR,
@@ -178,10 +178,7 @@ class PostgresQueue:
         End leases and write the attempts; see `Queue`.
         """
         attempted = [it for it in settlements if it.attempt is not None]
-        parameters = {
-            **_arrays("s", SETTLEMENT, _in_order(map(settlement_row, settlements))),
-            **_arrays("a", ATTEMPT, [attempt_row(it) for it in attempted]),
-        }
+        parameters = _arrays("s", sql.SETTLED, _in_order(map(_settled_row, settlements)))
         lanes = order_lanes.of(it.claimed for it in settlements)
         if not lanes and follow is None:
             # One statement is a transaction of its own; what it lost is only noted.
@@ -206,9 +203,18 @@ class PostgresQueue:
         """
         async with self._engine.begin() as db:
             releases = await parking_checks.checked(db, releases)
-            parameters = _arrays("r", RELEASE, _in_order(map(release_row, releases)))
+            parameters = _arrays("s", RELEASE, _in_order(map(release_row, releases)))
             await order_lanes.lock(db, order_lanes.of(it.claimed for it in releases))
             return await _end(db, sql.LET_GO, parameters)
+
+
+def _settled_row(settlement: Settlement) -> tuple[Any, ...]:
+    if settlement.attempt is None:
+        return settlement_row(settlement) + _NO_ATTEMPT
+    return settlement_row(settlement) + attempt_row(settlement)[len(LEASE_KEY) :]
+
+
+_NO_ATTEMPT = (None,) * (len(ATTEMPT) - len(LEASE_KEY))
 
 
 def _in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
@@ -289,7 +295,9 @@ async def _store_following(
     """
     fresh = [event for event in events if event.key in accept_times]
     places = await _take_places(db, fresh)
-    keys = [(*event.key, accept_times[event.key]) for event in fresh]
+    keys = [
+        (*it.key, accept_times[it.key], it.resource, it.sequence, it.occurred_at) for it in fresh
+    ]
     parameters = {**_arrays("f", sql.FRESH, keys), **_leased(lease)}
     following = {**parameters, **_following(fresh, places)}
     await db.execute(sql.STORE_FOLLOWING, following)

@@ -14,6 +14,7 @@ from dispatch_service.queue_columns import (
     EVENT_KEY,
     LANE_COUNT,
     LATE,
+    LEASE_KEY,
     RELEASE,
     SETTLEMENT,
 )
@@ -31,35 +32,48 @@ def _filled(alias: str, name: str, kind: str) -> str:
     return f"CASE cardinality({array}) WHEN 1 THEN {repeated} ELSE {array} END"
 
 
-def _lost_and_lanes(alias: str, spec: Mapping[str, str]) -> str:
-    return f"""
-SELECT {alias}.owner, delivery_id, lease_token, NULL AS subscription, NULL AS resource
-FROM {_unnest(alias, spec)}
+_LOST_AND_LANES = """
+SELECT s.owner, s.delivery_id, s.lease_token, NULL AS subscription, NULL AS resource
+FROM s
 WHERE NOT EXISTS (
-    SELECT FROM ended WHERE ended.owner = {alias}.owner
-      AND ended.delivery_id = {alias}.delivery_id AND ended.lease_token = {alias}.lease_token)
+    SELECT FROM ended e WHERE e.owner = s.owner
+      AND e.delivery_id = s.delivery_id AND e.lease_token = s.lease_token)
 UNION ALL
 SELECT owner, NULL, NULL, subscription, resource
 FROM ended WHERE end_time IS NOT NULL AND lane_number IS NOT NULL
 """
 
 
-FRESH = {**EVENT_KEY, "accept_time": "timestamptz"}
+FRESH = {
+    **EVENT_KEY,
+    "accept_time": "timestamptz",
+    "resource": "text",
+    "sequence": "bigint",
+    "occurred_at": "timestamptz",
+}
+
+SETTLED = {
+    **SETTLEMENT,
+    **{f"of_{name}": kind for name, kind in ATTEMPT.items() if name not in LEASE_KEY},
+}
 
 # What decides which events are new; all else joins what it returns.
 NEW_KEYS = f"""
-fresh AS (
+e AS (SELECT * FROM {_unnest("e", EVENT)}), new_keys AS (
     INSERT INTO event_keys (account, event_id, sha256, accept_time)
-    SELECT account, event_id, sha256, now() FROM {_unnest("e", EVENT)}
+    SELECT account, event_id, sha256, now() FROM e
     ON CONFLICT DO NOTHING
     RETURNING account, event_id, accept_time
+), fresh AS (
+    SELECT account, event_id, accept_time, e.resource, e.sequence, e.occurred_at
+    FROM e JOIN new_keys USING (account, event_id)
 ), stored_events AS (
     INSERT INTO events (account, event_id, domain_event, resource, sequence, occurred_at,
                         accept_time, match_state, warehouses, order_id, email_hash,
                         sealed_payload)
     SELECT account, event_id, e.domain_event, e.resource, e.sequence, e.occurred_at,
            accept_time, e.match_state, e.warehouses, e.order_id, e.email_hash, e.sealed_payload
-    FROM {_unnest("e", EVENT)} JOIN fresh USING (account, event_id)
+    FROM e JOIN new_keys USING (account, event_id)
 )
 """
 
@@ -69,7 +83,7 @@ fresh AS (
     UPDATE events SET match_state = 'MATCHED' FROM {_unnest("e", EVENT_KEY)}
     WHERE events.account = e.account AND events.event_id = e.event_id
       AND match_state = 'PENDING_MATCH'
-    RETURNING events.account, events.event_id, accept_time
+    RETURNING events.account, events.event_id, accept_time, resource, sequence, occurred_at
 )
 """
 
@@ -86,8 +100,8 @@ stored_bodies AS (
         create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
         begun, step, interrupted, next_trigger, requested_by, lane_number, failure_kind)
     SELECT d.owner, d.delivery_id, account, event_id, d.subscription, d.event_type,
-        d.payload_version, d.endpoint, d.url_shown, d.url_hash, d.resource, d.sequence,
-        d.occurred_at, accept_time,
+        d.payload_version, d.endpoint, d.url_shown, d.url_hash, fresh.resource,
+        fresh.sequence, fresh.occurred_at, accept_time,
         CASE WHEN d.failure_kind IS NOT NULL THEN 'FAILED'
              WHEN d.leased THEN 'DELIVERING' ELSE 'PENDING' END,
         CASE WHEN d.failure_kind IS NULL AND NOT d.behind THEN
@@ -110,9 +124,9 @@ STORE = sa.text(f"""
 WITH {NEW_KEYS}, {FOLLOWING}
 SELECT now(), CAST(NULL AS bigint), CAST(NULL AS text)
 UNION ALL
-SELECT now(), account, event_id FROM {_unnest("e", EVENT)}
+SELECT now(), account, event_id FROM e
 WHERE NOT EXISTS (
-    SELECT FROM fresh WHERE fresh.account = e.account AND fresh.event_id = e.event_id)
+    SELECT FROM new_keys k WHERE k.account = e.account AND k.event_id = e.event_id)
 """)
 
 STORE_MATCHES = sa.text(f"WITH {UNMATCHED}, {FOLLOWING} {FRESH_ROWS}")
@@ -225,7 +239,7 @@ LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id
 # Only rows whose lease is still held get an attempt. What is returned are the others, and the
 # lanes in which a delivery has ended: usually nothing.
 SETTLE = sa.text(f"""
-WITH ended AS (
+WITH s AS (SELECT * FROM {_unnest("s", SETTLED)}), ended AS (
     UPDATE deliveries d SET
         state = CASE WHEN s.delay_us IS NOT NULL AND d.cancelled_by IS NOT NULL
                      THEN 'CANCELLED' ELSE s.state END,
@@ -240,7 +254,7 @@ WITH ended AS (
         next_trigger = 'RETRY',
         failure_kind = s.failure_kind,
         response_code = s.response_code
-    FROM {_unnest("s", SETTLEMENT)}
+    FROM s
     WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
       AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
     RETURNING d.owner, d.delivery_id, d.lease_token, d.account, d.event_id, d.subscription,
@@ -251,14 +265,16 @@ WITH ended AS (
         requested_by, status, failure_kind, response_code, error, start_time, duration_us,
         dns_us, connect_us, tls_us, first_byte_us, next_attempt_time, sealed_exchange,
         settle_time)
-    SELECT owner, delivery_id, a.number, e.account, e.event_id, e.subscription,
-        e.event_type, e.payload_version, e.resource, a.url_shown, a.url_hash,
-        a.attempt_trigger, a.requested_by, a.status, a.failure_kind, a.response_code,
-        a.error, a.start_time, a.duration_us, a.dns_us, a.connect_us, a.tls_us,
-        a.first_byte_us, e.due_time, a.sealed_exchange, now()
-    FROM {_unnest("a", ATTEMPT)} JOIN ended e USING (owner, delivery_id, lease_token)
+    SELECT owner, delivery_id, s.of_number, e.account, e.event_id, e.subscription,
+        e.event_type, e.payload_version, e.resource, s.of_url_shown, s.of_url_hash,
+        s.of_attempt_trigger, s.of_requested_by, s.of_status, s.of_failure_kind,
+        s.of_response_code, s.of_error, s.of_start_time, s.of_duration_us, s.of_dns_us,
+        s.of_connect_us, s.of_tls_us, s.of_first_byte_us, e.due_time, s.of_sealed_exchange,
+        now()
+    FROM s JOIN ended e USING (owner, delivery_id, lease_token)
+    WHERE s.attempted
 )
-{_lost_and_lanes("s", SETTLEMENT)}
+{_LOST_AND_LANES}
 """)
 
 # The result of an attempt whose lease was lost is noted where the log says that it was cut off.
@@ -270,22 +286,22 @@ WHERE a.owner = l.owner AND a.delivery_id = l.delivery_id AND a.number = l.numbe
 """)
 
 LET_GO = sa.text(f"""
-WITH ended AS (
+WITH s AS (SELECT * FROM {_unnest("s", RELEASE)}), ended AS (
     UPDATE deliveries d SET
         state = CASE WHEN d.end_time IS NOT NULL THEN d.state
                      WHEN d.cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
         due_time = CASE WHEN d.cancelled_by IS NULL THEN
-                        coalesce(now() + r.delay_us * interval '1 microsecond',
+                        coalesce(now() + s.delay_us * interval '1 microsecond',
                                  CASE WHEN d.end_time IS NULL THEN d.expire_time END) END,
         end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
                         ELSE coalesce(d.end_time, now()) END,
         lease_owner = NULL,
         begun = d.begun - 1
-    FROM {_unnest("r", RELEASE)}
-    WHERE d.owner = r.owner AND d.delivery_id = r.delivery_id
-      AND d.lease_token = r.lease_token AND d.lease_owner IS NOT NULL
+    FROM s
+    WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
+      AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
     RETURNING d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.end_time,
               d.lane_number
 )
-{_lost_and_lanes("r", RELEASE)}
+{_LOST_AND_LANES}
 """)

@@ -80,23 +80,17 @@ def body_rows(event: NewEvent) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def delivery_rows(
-    event: NewEvent, places: Mapping[str, Place], as_stored: AsStored = as_it_is
-) -> Iterator[tuple[Any, ...]]:
+def delivery_rows(event: NewEvent, places: Mapping[str, Place]) -> Iterator[tuple[Any, ...]]:
     """
     Lay the deliveries of an event out in the order of `DELIVERY`.
 
     *places* are those of the ordered ones in their lanes, by id.
     """
-    occurred_at = as_stored(event.occurred_at)
     for it in event.deliveries:
         place = places.get(it.delivery_id, NO_PLACE)
         yield (
             event.account,
             event.event_id,
-            event.resource,
-            event.sequence,
-            occurred_at,
             it.owner,
             it.delivery_id,
             it.subscription,

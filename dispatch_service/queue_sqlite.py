@@ -239,14 +239,25 @@ async def _store_following(
         for row in body_rows(event)
     ]
     deliveries = [
-        _named(DELIVERY, row, accept_time=accept_times[event.key], **leased)
+        _named(DELIVERY, row, **_of_event(event), accept_time=accept_times[event.key], **leased)
         for event in events
-        for row in delivery_rows(event, places, to_microseconds)
+        for row in delivery_rows(event, places)
     ]
     await _insert(db, sql.STORE_BODY, bodies)
     await _insert(db, sql.STORE_DELIVERY, deliveries)
     return {
         it.key: fresh_receipt(it, from_microseconds(accept_times[it.key]), places) for it in events
+    }
+
+
+def _of_event(event: NewEvent) -> dict[str, Any]:
+    """
+    Return what the rows of deliveries repeat of their event.
+    """
+    return {
+        "resource": event.resource,
+        "sequence": event.sequence,
+        "occurred_at": to_microseconds(event.occurred_at),
     }
 
 

@@ -22,7 +22,7 @@ async def test_each_passes_in_its_time() -> None:
         passed[seconds] = time.monotonic() - begun
 
     for seconds in (0.2, 0.0, 0.1, -1.0):
-        deadlines.begin(seconds).cut = lambda seconds=seconds: note(seconds)  # type: ignore[misc]
+        deadlines.begin(seconds).cut = lambda seconds=seconds: note(seconds)
     forgotten = deadlines.begin(0.05)
     forgotten.cut = lambda: note(0.05)
     forgotten.cancel()
