@@ -6,7 +6,7 @@ wanted, stored once for each owner that wants it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -53,14 +53,15 @@ class Bodies(Confidential, frozen=True, gc=False):
         body = self.rendered[event_type, payload_version]
         return None if body is None else len(body)
 
-    def stored(self) -> Iterator[tuple[tuple[str, str, str], bytes]]:
+    def stored(self) -> list[tuple[tuple[str, str, str], bytes]]:
         """
-        Yield (owner, event type, payload version) and the body, for each row to store.
+        Return (owner, event type, payload version) and the body, for each row to store.
         """
-        for owner, event_type, payload_version in sorted(self.wanted):
-            body = self.rendered[event_type, payload_version]
-            if body is not None:
-                yield (owner, event_type, payload_version), body
+        return [
+            (key, body)
+            for key in sorted(self.wanted)
+            if (body := self.rendered[key[1:]]) is not None
+        ]
 
 
 def render_bodies(

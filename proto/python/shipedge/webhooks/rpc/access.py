@@ -9,8 +9,9 @@ answered like what does not exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from shipedge.webhooks.rpc.callers import Caller
@@ -149,11 +150,10 @@ def owners_of(request: Any) -> Iterator[str]:
     """
     Yield the owners that a request names. A malformed name has none: validation refuses it.
     """
-    for field in request.DESCRIPTOR.fields_by_name:
-        if reader := _READERS.get(field):
-            for text in reader(getattr(request, field)):
-                if found := _OWNER.match(text):
-                    yield found[0]
+    for field, reader in _naming_fields(request.__class__):
+        for text in reader(getattr(request, field)):
+            if found := _OWNER.match(text):
+                yield found[0]
 
 
 def _names(value: Any) -> Iterator[str]:
@@ -161,12 +161,12 @@ def _names(value: Any) -> Iterator[str]:
 
 
 def _accounts(events: Any) -> Iterator[str]:
-    for account in dict.fromkeys(event.account_id for event in events):
+    for account in dict.fromkeys([event.account_id for event in events[:]]):
         yield f"accounts/{account}"
 
 
 # Every field of a request by which an owner can be named.
-_READERS = {
+_READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "parent": _names,
     "name": _names,
     "subscription": _names,
@@ -175,6 +175,15 @@ _READERS = {
     "settings": _names,
     "events": _accounts,
 }
+
+
+@cache
+def _naming_fields(kind: Any) -> Sequence[tuple[str, Callable[[Any], Iterator[str]]]]:
+    """
+    Find the fields of a kind of request that name owners.
+    """
+    fields = [str(it) for it in kind.DESCRIPTOR.fields_by_name]
+    return [(it, _READERS[it]) for it in fields if it in _READERS]
 
 
 def _denied(method: str, owner: str) -> PermissionDenied:

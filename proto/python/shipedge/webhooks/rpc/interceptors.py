@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -146,8 +145,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     self._authorise(current_caller.get(), method, request)
                 if context.time_remaining() is not None:
                     return await whole(behaviour(request, context))
-                async with _deadline(self._deadline_seconds):
-                    return await whole(behaviour(request, context))
+                return await _bounded(whole(behaviour(request, context)), self._deadline_seconds)
 
         return build(serve, handler.request_deserializer, handler.response_serializer)
 
@@ -275,14 +273,13 @@ def _known(caller: Caller | None) -> Caller:
     return caller
 
 
-@asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
+async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """
     Bound a call. Raises `CallTimedOut`; a timeout of something within stays what it is.
     """
     try:
         async with asyncio.timeout(seconds) as limit:
-            yield
+            return await work
     except TimeoutError as error:
         if not limit.expired():
             raise
