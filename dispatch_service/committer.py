@@ -44,7 +44,7 @@ With fewer events waiting, the committer waits this long for company.
 """
 
 SPACING_SECONDS = 0.003
-MOST_SPACING_SECONDS = 0.006
+MOST_SPACING_SECONDS = 0.005
 """
 So long for each event of the last group, and at most, it also leaves between the
 beginnings of two groups: a commit costs as much as thirty events in one.
