@@ -6,7 +6,6 @@ its cost is shared by everything in the group.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,6 @@ import sqlalchemy as sa
 from dispatch_service import order_lanes, parking_checks
 from dispatch_service import queue_postgresql_sql as sql
 from dispatch_service.failpoints import reach
-from dispatch_service.order_lanes import Place
 from dispatch_service.queue import (
     MOST_ENDPOINTS,
     START,
@@ -32,24 +30,19 @@ from dispatch_service.queue import (
 )
 from dispatch_service.queue_columns import (
     ATTEMPT,
-    BODY,
-    DELIVERY,
     EVENT,
     EVENT_KEY,
-    LANE_COUNT,
     LATE,
     LEASE_KEY,
     RELEASE,
 )
+from dispatch_service.queue_postgresql_store import arrays, store, store_matches
 from dispatch_service.queue_rows import (
     INTERRUPTED_ERROR,
     attempt_row,
-    body_rows,
     claimed_from,
     delivery_hex,
-    delivery_rows,
     event_row,
-    fresh_receipt,
     late_row,
     micros,
     release_row,
@@ -59,19 +52,6 @@ from shipedge.webhooks.runtime.conflicts import again
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
-
-def _arrays(alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """
-    Lay rows out as an array for each column; see `queue_postgresql_sql`.
-    """
-    columns = zip(*rows, strict=True) if rows else ((),) * len(spec)
-    arrays: dict[str, Any] = {f"{alias}_rows": len(rows)}
-    for name, values in zip(spec, columns, strict=True):
-        # To encode a value costs more than to compare it.
-        all_same = len(values) > 1 and values.count(values[0]) == len(values)
-        arrays[f"{alias}_{name}"] = values[:1] if all_same else values
-    return arrays
 
 
 class PostgresQueue:
@@ -110,11 +90,11 @@ class PostgresQueue:
         """
         # Key order keeps two replicas from waiting for each other.
         ordered = sorted(group, key=lambda event: event.key)
-        rows = _arrays("e", EVENT, [event_row(event) for event in ordered])
-        receipts = await _store(db, rows, group, lease)
+        rows = arrays("e", EVENT, [event_row(event) for event in ordered])
+        receipts = await store(db, rows, group, lease)
         if len(receipts) < len(ordered):
             known = [event.key for event in ordered if event.key not in receipts]
-            found = await db.execute(sql.KNOWN, _arrays("k", EVENT_KEY, known))
+            found = await db.execute(sql.KNOWN, arrays("k", EVENT_KEY, known))
             receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
 
@@ -126,9 +106,9 @@ class PostgresQueue:
         Store what follows from events that waited; see `Queue`.
         """
         ordered = sorted(group, key=lambda event: event.key)
-        rows = _arrays("e", EVENT_KEY, [event.key for event in ordered])
+        rows = arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            receipts = await _store_matches(db, rows, group, lease)
+            receipts = await store_matches(db, rows, group, lease)
             reach("match.mid_fanout")
         return receipts
 
@@ -178,7 +158,7 @@ class PostgresQueue:
         End leases and write the attempts; see `Queue`.
         """
         attempted = [it for it in settlements if it.attempt is not None]
-        parameters = _arrays("s", sql.SETTLED, _in_order(map(_settled_row, settlements)))
+        parameters = arrays("s", sql.SETTLED, _in_order(map(_settled_row, settlements)))
         lanes = order_lanes.of(it.claimed for it in settlements)
         if not lanes and follow is None:
             # One statement is a transaction of its own; what it lost is only noted.
@@ -203,7 +183,7 @@ class PostgresQueue:
         """
         async with self._engine.begin() as db:
             releases = await parking_checks.checked(db, releases)
-            parameters = _arrays("s", RELEASE, _in_order(map(release_row, releases)))
+            parameters = arrays("s", RELEASE, _in_order(map(release_row, releases)))
             await order_lanes.lock(db, order_lanes.of(it.claimed for it in releases))
             return await _end(db, sql.LET_GO, parameters)
 
@@ -242,93 +222,5 @@ async def _end(
 
 async def _note_late(db: AsyncConnection, attempted: Sequence[Settlement], ended: Ended) -> None:
     if late := [late_row(it) for it in attempted if it.claimed.key in ended.lost]:
-        noted = {**_arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
+        noted = {**arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
         await db.execute(sql.NOTE_LATE, noted)
-
-
-async def _store(
-    db: AsyncConnection, rows: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
-) -> dict[EventKey, Receipt]:
-    """
-    Store those of *events* whose ids are new, with all that follows from them.
-    """
-    if order_lanes.wanted(events):
-        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_KEYS, rows)}
-        return await _store_following(db, accept_times, events, lease)
-    stored = await db.execute(sql.STORE, {**rows, **_leased(lease), **_following(events, {})})
-    (accept_time, _, _), *known = stored
-    refused = {(account, event_id) for _, account, event_id in known}
-    return {
-        event.key: Receipt(accept_time, event.sha256, fresh=True)
-        for event in events
-        if not refused or event.key not in refused
-    }
-
-
-async def _store_matches(
-    db: AsyncConnection, rows: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
-) -> dict[EventKey, Receipt]:
-    """
-    Store what follows from those of *events* that are still unmatched.
-    """
-    if order_lanes.wanted(events):
-        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_MATCHES, rows)}
-        return await _store_following(db, accept_times, events, lease)
-    parameters = {**rows, **_leased(lease), **_following(events, {})}
-    stored = await db.execute(sql.STORE_MATCHES, parameters)
-    return _receipts(events, {(r[0], r[1]): r[2] for r in stored}, {})
-
-
-def _leased(lease: Lease) -> dict[str, Any]:
-    return {"lease_owner": lease.owner, "lease_us": micros(lease.duration)}
-
-
-async def _store_following(
-    db: AsyncConnection,
-    accept_times: Mapping[EventKey, datetime],
-    events: Sequence[NewEvent],
-    lease: Lease,
-) -> dict[EventKey, Receipt]:
-    """
-    Store what follows from those of *events* that were stored at *accept_times*, the
-    ordered deliveries among it at their places.
-    """
-    fresh = [event for event in events if event.key in accept_times]
-    places = await _take_places(db, fresh)
-    keys = [
-        (*it.key, accept_times[it.key], it.resource, it.sequence, it.occurred_at) for it in fresh
-    ]
-    parameters = {**_arrays("f", sql.FRESH, keys), **_leased(lease)}
-    following = {**parameters, **_following(fresh, places)}
-    await db.execute(sql.STORE_FOLLOWING, following)
-    return _receipts(fresh, accept_times, places)
-
-
-def _following(events: Sequence[NewEvent], places: Mapping[str, Place]) -> dict[str, Any]:
-    bodies = [row for event in events for row in body_rows(event)]
-    deliveries = [row for event in events for row in delivery_rows(event, places)]
-    return {**_arrays("b", BODY, bodies), **_arrays("d", DELIVERY, deliveries)}
-
-
-async def _take_places(db: AsyncConnection, events: Sequence[NewEvent]) -> dict[str, Place]:
-    wanted = order_lanes.wanted(events)
-    if not wanted:
-        return {}
-    rows = _arrays("l", LANE_COUNT, [(*key, count) for key, count in wanted.items()])
-    heads = {}
-    for owner, subscription, resource, following, head in await db.execute(sql.TAKE_NUMBERS, rows):
-        key = (owner, subscription, resource)
-        heads[key] = (following - wanted[key], head)
-    return order_lanes.places(events, heads)
-
-
-def _receipts(
-    events: Sequence[NewEvent],
-    accept_times: Mapping[EventKey, datetime],
-    places: Mapping[str, Place],
-) -> dict[EventKey, Receipt]:
-    return {
-        event.key: fresh_receipt(event, accept_times[event.key], places)
-        for event in events
-        if event.key in accept_times
-    }
