@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -46,6 +47,12 @@ _PRAGMAS = (
     "PRAGMA wal_autocheckpoint = 4000",
 )
 _POOL_SIZE = 8
+
+_SWITCH_SECONDS = 0.0002
+"""
+How long the thread of SQLite's driver waits for the interpreter's lock, which it gives up at
+each row, before a busy event loop has to hand it over; the interpreter's default is 5 ms.
+"""
 
 # Held by whoever writes to a SQLite file; PostgreSQL needs none.
 _write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
@@ -210,6 +217,7 @@ def _sqlite(url: URL) -> AsyncEngine:
     if not url.database or url.database == ":memory:":
         raise ValueError("must name a file: what is in memory is lost")
     Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
