@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 from dispatch_service import order_lanes
 from dispatch_service import queue_postgresql_sql as sql
 from dispatch_service.order_lanes import Place
@@ -24,12 +26,12 @@ def arrays(alias: str, spec: Mapping[str, str], rows: Sequence[Sequence[Any]]) -
     Lay rows out as an array for each column; see `queue_postgresql_sql`.
     """
     columns = zip(*rows, strict=True) if rows else ((),) * len(spec)
-    arrays: dict[str, Any] = {f"{alias}_rows": len(rows)}
+    laid_out: dict[str, Any] = {f"{alias}_rows": len(rows)}
     for name, values in zip(spec, columns, strict=True):
         # To encode a value costs more than to compare it.
         all_same = len(values) > 1 and values.count(values[0]) == len(values)
-        arrays[f"{alias}_{name}"] = values[:1] if all_same else values
-    return arrays
+        laid_out[f"{alias}_{name}"] = values[:1] if all_same else values
+    return laid_out
 
 
 async def store(
@@ -39,15 +41,15 @@ async def store(
     Store those of *events* whose ids are new, with all that follows from them.
     """
     if order_lanes.wanted(events):
-        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_KEYS, rows)}
+        accept_times = await _accept_times(db, sql.ONLY_KEYS, rows)
         return await _store_following(db, accept_times, events, lease)
-    stored = await db.execute(sql.STORE, {**rows, **_leased(lease), **_following(events, {})})
-    (accept_time, _, _), *known = stored
+    parameters = {**rows, **_leased(lease), **_following(events, {})}
+    (accept_time, _, _), *known = await db.execute(sql.STORE, parameters)
     refused = {(account, event_id) for _, account, event_id in known}
     return {
         event.key: Receipt(accept_time, event.sha256, fresh=True)
         for event in events
-        if not refused or event.key not in refused
+        if event.key not in refused
     }
 
 
@@ -58,11 +60,20 @@ async def store_matches(
     Store what follows from those of *events* that are still unmatched.
     """
     if order_lanes.wanted(events):
-        accept_times = {(r[0], r[1]): r[2] for r in await db.execute(sql.ONLY_MATCHES, rows)}
+        accept_times = await _accept_times(db, sql.ONLY_MATCHES, rows)
         return await _store_following(db, accept_times, events, lease)
     parameters = {**rows, **_leased(lease), **_following(events, {})}
-    stored = await db.execute(sql.STORE_MATCHES, parameters)
-    return _receipts(events, {(r[0], r[1]): r[2] for r in stored}, {})
+    return _receipts(events, await _accept_times(db, sql.STORE_MATCHES, parameters), {})
+
+
+async def _accept_times(
+    db: AsyncConnection, statement: sa.TextClause, parameters: Mapping[str, Any]
+) -> dict[EventKey, datetime]:
+    """
+    Run a statement that returns the events which counted, and say when each was accepted.
+    """
+    rows = await db.execute(statement, parameters)
+    return {(account, event_id): accepted for account, event_id, accepted in rows}
 
 
 def _leased(lease: Lease) -> dict[str, Any]:

@@ -141,8 +141,6 @@ class Worker:
         self._settler.settle(Settlement(claimed, transition, record, outcome.status_code))
 
     def _decide(self, claimed: Claimed, subscription: Subscription, outcome: Outcome) -> Transition:
-        if outcome.succeeded:
-            return deliveries.succeed(claimed.step)
         return deliveries.decide(
             outcome,
             state=claimed.state,
