@@ -28,15 +28,21 @@ from sqlalchemy.engine import make_url
 
 _FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 _STARTS = 3
+_GIVEN: set[int] = set()
 
 
 def free_port() -> int:
     """
-    Find a port of the loopback address that nobody listens on.
+    Find a port of the loopback address that nobody listens on, another one each time: two
+    services that were given the same would answer for each other.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 class Postgres:
