@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         "_received",
         "_transport",
         "_waiter",
+        "_wire",
         "body",
         "body_truncated",
         "closed",
@@ -79,18 +80,32 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._wire: bytes | None = None
         self.forget_answer()
 
     def send(self, wire: bytes) -> asyncio.Future[None]:
         """
-        Write a request in one piece; the future is done when its answer is, or has failed.
+        Take a request, in one piece, that `write` then writes; the future is done when its
+        answer is there, or has failed.
         """
         waiter = self._waiter = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
             self._fail(FailureKind.PROTOCOL, "the connection was closed before the request")
         else:
-            self._transport.write(wire)
+            self._wire = wire
         return waiter
+
+    def write(self) -> None:
+        """
+        Write the request, unless the connection was closed meanwhile.
+        """
+        wire, self._wire = self._wire, None
+        if wire is None or self._transport is None:
+            return
+        try:
+            self._transport.write(wire)
+        except Exception:  # noqa: BLE001 - one connection must not keep the others' requests
+            self._fail(FailureKind.PROTOCOL, "the request could not be written")
 
     def forget_answer(self) -> None:
         """
@@ -124,6 +139,7 @@ class Connection(asyncio.Protocol):
         Close at once. Nothing is flushed and no farewell awaited: the peer could hold it up.
         """
         self.reusable = False
+        self._wire = None
         if self._transport is not None:
             self._transport.abort()
 
@@ -159,6 +175,9 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         if parser is None or self._waiter is None:
             self.abort()
+            return
+        if self._wire is not None:
+            self._fail(FailureKind.PROTOCOL, "the receiver spoke before it was asked")
             return
         if not self._received:
             self.first_byte_at = time.monotonic()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
+from dispatch_service.admission import Admission
 from dispatch_service.backlog import Backlog
 from dispatch_service.claimer import Claimer
 from dispatch_service.committer import GroupCommitter
@@ -34,6 +35,7 @@ from dispatch_service.parker import Parker
 from dispatch_service.queue import EndpointKey, Lease, Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
+from dispatch_service.recorder import Recorder
 from dispatch_service.replicas import Limits, Replicas
 from dispatch_service.reporter import Reporter
 from dispatch_service.resolver import Resolver
@@ -100,8 +102,10 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
     lease = Lease(settings.replica_name(), settings.lease)
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    stack.push_async_callback(queue.close)
     health_log = HealthLog(queue, subscriptions, keys, lease, report_after=settings.failing_after)
-    settler = Settler(queue, health_log.follow, health_log.wants)
+    recorder = Recorder(subscriptions, keys)
+    settler = Settler(queue, recorder, health_log.follow, health_log.wants)
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(store, endpoints, lease.owner)
     worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))
@@ -114,10 +118,11 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     )
     backlog = Backlog(store, settings.tolerance())
     suppressions = Suppressions()
+    admission = Admission(subscriptions, keys, lanes)
     committer = GroupCommitter(
-        queue, lanes, lease, backlog, suppressions, most_waiting=settings.most_waiting
+        queue, lanes, lease, backlog, suppressions, admission, most_waiting=settings.most_waiting
     )
-    intake = Intake(store, subscriptions, keys, lanes, committer)
+    intake = Intake(store, keys, admission, committer)
     config = channel.connect(settings.config_address, _client_credentials(settings))
     stack.push_async_callback(config.close)
     poll_seconds = settings.poll_interval.total_seconds()
@@ -178,7 +183,6 @@ def _worker(
         courier,
         settler,
         endpoints,
-        parts.keys,
         clock=parts.clock,
         deadline=deadline,
     )

@@ -61,21 +61,19 @@ def event_place(account: int, event_id: str) -> Place:
 
 def new_event(
     event: event_pb2.Event,
+    content: bytes,
     facts: Facts,
     sealer: Sealer,
     *,
     matched: bool,
     bodies: Sequence[NewBody] = (),
     deliveries: Sequence[NewDelivery] = (),
-    content: bytes | None = None,
 ) -> NewEvent:
     """
     Seal an event that passed the checks for its row, with what follows from it.
 
-    *content* is its deterministic serialisation, where the caller has it.
+    *content* is its deterministic serialisation.
     """
-    if content is None:
-        content = serialised(event)
     subject = subject_of(facts.payload)
     account, event_id = event.account_id, event.event_id
     return NewEvent(

@@ -138,7 +138,7 @@ class HealthLog:
         await health_store.put_reports(db, [(subscription.owner, report_of(told))])
         if told.raises_webhooks:
             sealer = self._keys.newest()
-            prepared = self._preparer.prepare(event_of(told), sealer)
+            (prepared,) = self._preparer.prepare([event_of(told)], sealer)
             await self._queue.store_on(db, [prepared.event], self._lease)
         if reason is not None:
             await self._end(db, subscription, reason)

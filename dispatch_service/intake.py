@@ -1,6 +1,5 @@
 """
-From a published event to its place in the group commit: checked, routed,
-rendered once per event type and version, sealed.
+From a published event to the answer that its publisher gets.
 """
 
 from __future__ import annotations
@@ -8,16 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dispatch_service.answers import Answer, Answers
+from dispatch_service.admission import Admission
+from dispatch_service.answers import Answer
 from dispatch_service.committer import GroupCommitter
-from dispatch_service.errors import EventIdReused, EventInvalid
-from dispatch_service.event_store import content_hash, find, serialised
-from dispatch_service.lanes import Lanes
-from dispatch_service.payloads import check
-from dispatch_service.preparation import Prepared, Preparer, prepare_waiting
+from dispatch_service.errors import EventIdReused
+from dispatch_service.event_store import content_hash, find
 from dispatch_service.queue import Receipt
-from dispatch_service.sealing import DayKeys, Sealer
-from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from dispatch_service.sealing import DayKeys
+from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.events.v1 import event_pb2
 from shipedge.webhooks.rpc.uncut import uncut
 
@@ -31,18 +28,11 @@ class Intake:
     """
 
     def __init__(
-        self,
-        engine: AsyncEngine,
-        subscriptions: SubscriptionIndex,
-        keys: DayKeys,
-        lanes: Lanes,
-        committer: GroupCommitter,
+        self, engine: AsyncEngine, keys: DayKeys, admission: Admission, committer: GroupCommitter
     ) -> None:
         self._engine = engine
-        self._subscriptions = subscriptions
-        self._preparer = Preparer(subscriptions)
         self._keys = keys
-        self._lanes = lanes
+        self._admission = admission
         self._committer = committer
 
     async def accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
@@ -52,33 +42,13 @@ class Intake:
         Raises `BacklogFull` before anything is done.
         """
         self._committer.check_room(len(events))
-        sealer = await self._keys.today()
-        answers = Answers(len(events))
-        for index, event in enumerate(events):
-            content = serialised(event)
-            if faults := check(event, content):
-                answers.give(index, EventInvalid(faults))
-            else:
-                self._committer.submit(self.prepare(event, sealer, content), answers, index)
-        given = await answers.all()
+        given = await self._committer.submit(events).all()
         return [
             answer
             if isinstance(answer, Exception) or answer.fresh
             else await self._compared(event, answer)
             for event, answer in zip(events, given, strict=True)
         ]
-
-    def prepare(
-        self, event: event_pb2.Event, sealer: Sealer, content: bytes | None = None
-    ) -> Prepared:
-        """
-        Find, render and seal all that follows from an event that passed the checks.
-
-        Without a snapshot of the subscriptions it is stored to be matched later.
-        """
-        if not self._subscriptions.complete:
-            return prepare_waiting(event, sealer, content)
-        return self._preparer.prepare(event, sealer, self._lanes.reserve, content)
 
     async def accept_test(
         self, event: event_pb2.Event, subscription: Subscription, requested_by: str
@@ -89,13 +59,9 @@ class Intake:
         Raises `BacklogFull`, `StoreUnavailable`.
         """
         self._committer.check_room(1)
-        sealer = await self._keys.today()
-        prepared = self._preparer.prepare_test(
-            event, subscription, requested_by, sealer, self._lanes.reserve
-        )
-        answers = Answers(1)
-        self._committer.submit(prepared, answers)
-        (answer,) = await answers.all()
+        sealer = await self._admission.sealer()
+        prepared = self._admission.prepare_test(event, subscription, requested_by, sealer)
+        (answer,) = await self._committer.submit_prepared(event, prepared).all()
         if isinstance(answer, Exception):
             raise answer
         return answer

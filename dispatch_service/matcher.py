@@ -85,7 +85,7 @@ class Matcher:
         waiting = await self._oldest()
         if waiting:
             sealer = await self._keys.today()
-            group = [self._preparer.prepare(event, sealer).event for event in waiting]
+            group = [it.event for it in self._preparer.prepare(waiting, sealer)]
             await self._queue.store_matches(group, self._lease)
         return len(waiting)
 

@@ -258,6 +258,12 @@ class Queue(Protocol):
     What both databases do. Every method but `store_on` is one transaction of its own.
     """
 
+    async def close(self) -> None:
+        """
+        Keep nothing between uses any more.
+        """
+        ...
+
     async def store_events(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:

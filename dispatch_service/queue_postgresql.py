@@ -49,6 +49,7 @@ from dispatch_service.queue_rows import (
     settlement_row,
 )
 from shipedge.webhooks.runtime.conflicts import again
+from shipedge.webhooks.runtime.standing import StandingConnections
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -62,8 +63,14 @@ class PostgresQueue:
     def __init__(self, engine: AsyncEngine, *, most_endpoints: int = MOST_ENDPOINTS) -> None:
         self._engine = engine
         self._most_endpoints = most_endpoints
-        self._at_once = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._at_once = StandingConnections(engine)
         self._after: EndpointKey = START
+
+    async def close(self) -> None:
+        """
+        Give connections back; see `Queue`.
+        """
+        await self._at_once.close()
 
     @again
     async def store_events(
@@ -79,7 +86,7 @@ class PostgresQueue:
             return receipts
         # One statement is a transaction of its own: that saves the trips to begin and end one.
         reach("publish.before_commit")
-        async with self._at_once.connect() as db:
+        async with self._at_once.use() as db:
             return await self.store_on(db, group, lease)
 
     async def store_on(
@@ -163,7 +170,7 @@ class PostgresQueue:
         if not lanes and follow is None:
             # One statement is a transaction of its own; what it lost is only noted.
             reach("settle.before_commit")
-            async with self._at_once.connect() as db:
+            async with self._at_once.use() as db:
                 ended = await _end(db, sql.SETTLE, parameters)
                 await _note_late(db, attempted, ended)
             return ended

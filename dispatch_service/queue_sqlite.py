@@ -82,6 +82,11 @@ class SqliteQueue:
         self._most_endpoints = most_endpoints
         self._after: EndpointKey = START
 
+    async def close(self) -> None:
+        """
+        Do nothing: nothing is kept.
+        """
+
     async def store_events(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:

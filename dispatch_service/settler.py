@@ -13,6 +13,7 @@ import structlog
 from dispatch_service.failpoints import reach
 from dispatch_service.lot import Lot
 from dispatch_service.queue import Ended, Follow, Queue, Release, Settlement, Wants
+from dispatch_service.recorder import Made, Recorder
 from shipedge.webhooks.runtime.database import is_unavailable
 
 FLUSH_SECONDS = 0.02
@@ -42,28 +43,35 @@ def _always(_settlements: Sequence[Settlement]) -> bool:
 
 class Settler:
     """
-    Collects settlements and releases and writes them.
+    Collects attempts, other ends of leases and releases, and writes them.
 
     *follow* writes what else follows from settlements, in their transaction, where *wants*
     says that anything may.
     `freed` is called when deliveries became due that waited behind others.
     """
 
-    def __init__(self, queue: Queue, follow: Follow | None = None, wants: Wants = _always) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        recorder: Recorder,
+        follow: Follow | None = None,
+        wants: Wants = _always,
+    ) -> None:
         self._queue = queue
+        self._recorder = recorder
         self._follow = follow
         self._wants = wants
         self.freed: Callable[[], None] = _nobody
-        self._settlements: Lot[Settlement] = Lot()
+        self._ends: Lot[Made | Settlement] = Lot()
         self._releases: Lot[Release] = Lot()
         self._arrived = asyncio.Event()
         self._ends_at: float | None = None
 
-    def settle(self, settlement: Settlement) -> None:
+    def settle(self, end: Made | Settlement) -> None:
         """
-        Have the end of a lease written soon.
+        Have the end of a lease written soon: an attempt, or what is known without one.
         """
-        self._settlements.add(settlement)
+        self._ends.add(end)
         self._arrived.set()
 
     def release(self, release: Release) -> None:
@@ -101,17 +109,16 @@ class Settler:
         """
         How many ends are not written yet.
         """
-        return len(self._settlements) + len(self._releases)
+        return len(self._ends) + len(self._releases)
 
     async def flush_once(self) -> int:
         """
         Write one batch of each kind; return how many rows that were.
         """
-        settlements, releases = self._settlements.batch(), self._releases.batch()
-        if settlements:
-            follow = self._follow if self._wants(settlements) else None
-            with self._settlements.writing(settlements):
-                ended = await self._queue.settle(settlements, follow)
+        ends, releases = self._ends.batch(), self._releases.batch()
+        if ends:
+            with self._ends.writing(ends):
+                ended = await self._written(ends)
             reach("settle.after_commit")
             if ended.lost:
                 log.warning("delivery.settled_late", count=len(ended.lost))
@@ -120,7 +127,16 @@ class Settler:
             with self._releases.writing(releases):
                 ended = await self._queue.release(releases)
             self._tell(ended)
-        return len(settlements) + len(releases)
+        return len(ends) + len(releases)
+
+    async def _written(self, ends: Sequence[Made | Settlement]) -> Ended:
+        made = [it for it in ends if isinstance(it, Made)]
+        settlements = [it for it in ends if isinstance(it, Settlement)]
+        settlements += await self._recorder.record(made)
+        if not settlements:
+            return Ended()
+        follow = self._follow if self._wants(settlements) else None
+        return await self._queue.settle(settlements, follow)
 
     def _tell(self, ended: Ended) -> None:
         if ended.freed:

@@ -16,6 +16,7 @@ from dispatch_service.exchanges import (
     OutboundRequest,
     wire_form,
 )
+from dispatch_service.outbox import Outbox
 from dispatch_service.outcomes import Exchange, FailureKind
 from dispatch_service.pacer import Pacer
 from dispatch_service.stopwatch import Stopwatch
@@ -73,6 +74,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._opening: set[asyncio.Task[Connection]] = set()
         self._pacer = Pacer()
         self._deadlines = Deadlines()
+        self._outbox = Outbox()
         self._closed = False
         self.pool = ConnectionPool() if pool is None else pool
 
@@ -161,7 +163,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         deadline.cut = connection.cut_off
         try:
-            await connection.send(wire)
+            answered = connection.send(wire)
+            self._outbox.add(connection)
+            await answered
         except BaseException as error:
             connection.abort()
             if isinstance(error, ExchangeFailedError):

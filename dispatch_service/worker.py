@@ -1,10 +1,9 @@
 """
-One attempt, from a leased delivery to what is written of it.
+One attempt, from a leased delivery to its outcome.
 """
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,16 +11,15 @@ from datetime import datetime, timedelta
 import structlog
 
 from dispatch_service import deliveries, outbound
-from dispatch_service.attempt_log import attempt_record, seal_exchange
 from dispatch_service.confidential import Confidential
 from dispatch_service.courier import Courier
 from dispatch_service.deliveries import Transition
 from dispatch_service.endpoints import Endpoints
 from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
-from dispatch_service.outcomes import FailureKind, Outcome
+from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, Release, Settlement
-from dispatch_service.sealing import DayKeys
+from dispatch_service.recorder import Made
 from dispatch_service.settler import Settler
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 from shipedge.webhooks.runtime import metrics
@@ -80,7 +78,6 @@ class Worker:
         courier: Courier,
         settler: Settler,
         endpoints: Endpoints,
-        keys: DayKeys,
         *,
         clock: Callable[[], datetime],
         deadline: float,
@@ -89,7 +86,6 @@ class Worker:
         self._courier = courier
         self._settler = settler
         self._endpoints = endpoints
-        self._keys = keys
         self._clock = clock
         self._deadline = deadline
 
@@ -129,23 +125,4 @@ class Worker:
         outcome = sent.outcome
         self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.count_attempt(outcome.failure_kind)
-        transition = self._decide(claimed, subscription, outcome)
-        sealer = self._keys.ready(start_time) or await self._keys.today()
-        record = attempt_record(
-            claimed,
-            subscription,
-            outcome,
-            start_time=start_time,
-            sealed_exchange=seal_exchange(claimed, sent.shown_headers, outcome, sealer),
-        )
-        self._settler.settle(Settlement(claimed, transition, record, outcome.status_code))
-
-    def _decide(self, claimed: Claimed, subscription: Subscription, outcome: Outcome) -> Transition:
-        return deliveries.decide(
-            outcome,
-            state=claimed.state,
-            step=claimed.step,
-            # A test answers at once: it is not tried again for days.
-            schedule=() if claimed.test else self._subscriptions.schedule_of(subscription),
-            chance=random.random(),  # noqa: S311 - jitter is no secret
-        )
+        self._settler.settle(Made(claimed, subscription, outcome, sent.shown_headers, start_time))

@@ -49,13 +49,14 @@ async def fill_backlog(
         url=parse_url(url, settings.url_rules()),
         url_hash=ring.keyed_hash("url", url),
     )
+    queue = PostgresQueue(engine)
     try:
         sealer = await DayKeys(engine, ring, utc_now).today()
-        queue = PostgresQueue(engine)
         events = _events(accounts, wanted, sealer)
         while group := await asyncio.to_thread(_next, events):
             await queue.store_events(group, NOBODY)
     finally:
+        await queue.close()
         await engine.dispose()
     await _multiply(settings.database(), subscriptions)
 
@@ -77,7 +78,8 @@ def _events(accounts: Sequence[int], wanted: Subscription, sealer: Sealer) -> It
         for number in range(EVENTS_EACH):
             event.event_id = f"old-{number}"
             event.order_status_changed.order.id = number + 1
-            yield preparer.prepare(event, sealer).event
+            (prepared,) = preparer.prepare([event], sealer)
+            yield prepared.event
 
 
 async def _multiply(url: str, subscriptions: int) -> None:

@@ -64,7 +64,7 @@ def stages() -> Mapping[str, Callable[[], object]]:
     facts = read_facts(event)
     body = render(event, EVENT_TYPE, VERSION)
     preparer = Preparer(index)
-    prepared = preparer.prepare(event, sealer)
+    (prepared,) = preparer.prepare([event], sealer)
     stored = prepared.event
     claimed = handed_over(stored, stored.deliveries[0])
     request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
@@ -81,9 +81,9 @@ def stages() -> Mapping[str, Callable[[], object]]:
         "facts": lambda: read_facts(event),
         "match": lambda: match(facts, index),
         "render": lambda: render(event, EVENT_TYPE, VERSION),
-        "seal_event": lambda: new_event(event, facts, sealer, matched=True, content=content),
+        "seal_event": lambda: new_event(event, content, facts, sealer, matched=True),
         "seal_body": lambda: new_body(event, key, body, sealer),
-        "prepare_in_all": lambda: preparer.prepare(event, sealer, content=content),
+        "prepare_in_all": lambda: preparer.prepare([event], sealer, contents=[content]),
         "hand_over": lambda: handed_over(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (
             event_row(stored),

@@ -137,6 +137,7 @@ async def trial(empty_url: str) -> AsyncIterator[Trial]:
     queue = PostgresQueue(engine)
     await queue.store_events([event], FIRST)
     yield Trial(engine, queue, event, [])
+    await queue.close()
     await engine.dispose()
 
 

@@ -28,8 +28,10 @@ async def store(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def queue(store: AsyncEngine) -> Queue:
+async def queue(store: AsyncEngine) -> AsyncIterator[Queue]:
     """
-    Return the queue of the database.
+    Yield the queue of the database.
     """
-    return SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    yield queue
+    await queue.close()

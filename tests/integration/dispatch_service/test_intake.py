@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +15,14 @@ from typing import Any, cast
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service import admission as admission_module
 from dispatch_service import bodies as bodies_module
-from dispatch_service import delivery_log, failpoints, late_bodies, resends
-from dispatch_service.answers import Answers
+from dispatch_service import delivery_log, event_store, failpoints, late_bodies, resends
+from dispatch_service import preparation as preparation_module
+from dispatch_service.admission import Admission
 from dispatch_service.backlog import Backlog, Tolerance
 from dispatch_service.bodies import body_place
 from dispatch_service.committer import GroupCommitter
@@ -31,12 +34,16 @@ from dispatch_service.lane import Ready
 from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.matcher import Matcher
 from dispatch_service.payloads import example_event, render
-from dispatch_service.queue import Queue, Receipt, Release, Settlement
+from dispatch_service.payloads.check_plans import Fault
+from dispatch_service.preparation import Prepared
+from dispatch_service.queue import NewEvent, Queue, Receipt, Release, Settlement
 from dispatch_service.schema import bodies, deliveries, events, metadata
-from dispatch_service.sealing import DayKeys
+from dispatch_service.sealing import DayKeys, Sealer
 from dispatch_service.subscriptions import SubscriptionIndex
 from dispatch_service.suppressions import Suppressions
+from dispatch_service.waiting_events import GROUP_EVENTS
 from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.rpc.errors import StoreUnavailable
 from shipedge.webhooks.runtime.database import after, database_now, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, attempt, new_delivery, new_event, subscription
@@ -60,6 +67,7 @@ class Parts:
     """
 
     intake: Intake
+    admission: Admission
     committer: GroupCommitter
     lanes: Lanes
     keys: DayKeys
@@ -84,12 +92,15 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     let_go: list[Release] = []
     lanes = Lanes(note, let_go.append, Endpoints(8), Bounds(100, 1000))
     backlog = Backlog(store, Tolerance(most_deliveries=3, least_disk=0))
-    committer = GroupCommitter(queue, lanes, LEASE, backlog, Suppressions(), most_waiting=50)
     index = SubscriptionIndex(received=True, complete=True)
-    intake = Intake(store, index, keys, lanes, committer)
+    admission = Admission(index, keys, lanes)
+    committer = GroupCommitter(
+        queue, lanes, LEASE, backlog, Suppressions(), admission, most_waiting=50
+    )
+    intake = Intake(store, keys, admission, committer)
     matcher = Matcher(store, queue, keys, index, LEASE)
     running = asyncio.create_task(committer.run())
-    yield Parts(intake, committer, lanes, keys, index, matcher, backlog, handed_over)
+    yield Parts(intake, admission, committer, lanes, keys, index, matcher, backlog, handed_over)
     committer.stop()
     await running
 
@@ -103,6 +114,35 @@ def shipped(event_id: str, **order: Any) -> event_pb2.Event:
     for name, value in order.items():
         setattr(event.order_status_changed.order, name, value)
     return event
+
+
+async def nothing_held(parts: Parts) -> None:
+    """
+    Wait, a bounded time, until no delivery has a place in memory, be it a kept one.
+    """
+    async with asyncio.timeout(10):
+        while parts.lanes.held() or parts.lanes.full():
+            await asyncio.sleep(0.01)
+
+
+def spoil(parts: Parts, monkeypatch: pytest.MonkeyPatch, *, number: str) -> None:
+    """
+    Have the events of orders with a *number* come to the store as it does not take them.
+    """
+    prepare = parts.admission.prepare
+
+    def spoilt(
+        given: Sequence[event_pb2.Event], contents: Sequence[bytes], sealer: Sealer
+    ) -> list[Prepared]:
+        prepared = prepare(given, contents, sealer)
+        return [
+            replace(it, event=replace(it.event, domain_event=cast(str, None)))
+            if event.order_status_changed.order.number == number
+            else it
+            for event, it in zip(given, prepared, strict=True)
+        ]
+
+    monkeypatch.setattr(parts.admission, "prepare", spoilt)
 
 
 async def count(store: AsyncEngine, table: sa.Table) -> int:
@@ -268,22 +308,162 @@ async def test_concurrent_publishes_share_transactions(parts: Parts, store: Asyn
     assert commits <= 4
 
 
-async def test_event_that_the_store_refuses_fails_alone(parts: Parts, store: AsyncEngine) -> None:
+async def test_event_that_the_store_refuses_fails_alone(
+    parts: Parts, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
     A group that fails is bisected until the bad event stands alone.
     """
-    sealer = await parts.keys.today()
-    prepared = [parts.intake.prepare(shipped(f"e{n}"), sealer) for n in range(8)]
-    bad = replace(prepared[5].event, domain_event=cast(str, None))
-    prepared[5] = replace(prepared[5], event=bad)
+    spoil(parts, monkeypatch, number="BAD")
 
-    answers = Answers(len(prepared))
-    for index, it in enumerate(prepared):
-        parts.committer.submit(it, answers, index)
-    settled = await answers.all()
+    made = [shipped(f"e{n}", **({"number": "BAD"} if n == 5 else {})) for n in range(8)]
+    settled = await parts.intake.accept(made)
 
     assert [isinstance(it, Receipt) for it in settled] == [n != 5 for n in range(8)]
     assert await count(store, events) == 7
+
+
+async def test_event_with_the_id_of_one_that_the_store_refuses_is_judged_by_itself(
+    parts: Parts, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nothing was stored under the id, so what comes after may have it.
+    """
+    spoil(parts, monkeypatch, number="BAD")
+
+    refused, stored, repeat = await parts.intake.accept(
+        [shipped("e1", number="BAD"), shipped("e1"), shipped("e1")]
+    )
+
+    assert isinstance(refused, DBAPIError)
+    assert isinstance(stored, Receipt)
+    assert isinstance(repeat, Receipt)
+    assert stored == replace(repeat, fresh=True)
+    assert await count(store, events) == 1
+
+
+async def test_fault_of_ours_in_the_checks_concerns_one_event(
+    parts: Parts, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others of its group are stored, and the next groups too.
+    """
+
+    def check(event: event_pb2.Event, content: bytes) -> list[Fault]:
+        if event.event_id == "e1":
+            raise ZeroDivisionError
+        return []
+
+    monkeypatch.setattr(admission_module, "check", check)
+
+    answers = await parts.intake.accept([shipped(f"e{n}") for n in range(3)])
+    answers += await parts.intake.accept([shipped("e3")])
+
+    assert [type(it) for it in answers] == [Receipt, ZeroDivisionError, Receipt, Receipt]
+    assert await count(store, events) == 3
+
+
+async def test_fault_of_ours_in_the_preparation_concerns_one_event(
+    parts: Parts, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others of its group are stored, and no place in memory stays kept.
+    """
+    parts.subscriptions.put(subscription())
+    made = event_store.new_event
+
+    def broken(event: event_pb2.Event, *args: Any, **more: Any) -> NewEvent:
+        if event.event_id == "e5":
+            raise ZeroDivisionError
+        return made(event, *args, **more)
+
+    monkeypatch.setattr(preparation_module, "new_event", broken)
+
+    answers = await parts.intake.accept([shipped(f"e{n}") for n in range(20)])
+
+    assert [isinstance(it, Receipt) for it in answers] == [n != 5 for n in range(20)]
+    assert isinstance(answers[5], ZeroDivisionError)
+    assert await count(store, events) == 19
+    await nothing_held(parts)
+
+
+async def test_key_that_cannot_be_had_fails_a_group_at_once(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It is asked for once, whatever waits.
+    """
+    asked = 0
+
+    async def broken() -> Sealer:
+        nonlocal asked
+        asked += 1
+        raise LookupError
+
+    monkeypatch.setattr(parts.admission, "sealer", broken)
+
+    answers = await parts.intake.accept([shipped(f"e{n}") for n in range(20)])
+
+    assert [type(it) for it in answers] == [LookupError] * 20
+    assert asked == 1
+
+
+async def test_repeats_while_the_store_is_away_are_all_told(
+    parts: Parts, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nobody is left waiting, and no place in memory stays kept.
+    """
+    parts.subscriptions.put(subscription())
+
+    async def away(*_: Any) -> None:
+        raise ConnectionRefusedError(111, "the database is away")
+
+    monkeypatch.setattr(queue, "store_events", away)
+
+    answers = await parts.intake.accept([shipped("e1"), shipped("e1"), shipped("e2")])
+
+    assert [type(it) for it in answers] == [StoreUnavailable] * 3
+    await nothing_held(parts)
+
+
+async def test_test_event_that_is_sent_several_times_at_once_goes_out_once(
+    parts: Parts, store: AsyncEngine
+) -> None:
+    """
+    All callers get the same answer, and no place in memory stays kept.
+    """
+    wanted = subscription()
+    parts.subscriptions.put(wanted)
+    event = shipped("test-1")
+
+    receipts = await asyncio.gather(
+        *(parts.intake.accept_test(event, wanted, "ann") for _ in range(3))
+    )
+
+    assert sorted(it.fresh for it in receipts) == [False, False, True]
+    assert await count(store, deliveries) == 1
+    await nothing_held(parts)
+
+
+async def test_many_invalid_events_let_others_have_their_turn(parts: Parts) -> None:
+    """
+    The loop is free between their groups.
+    """
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    answers = parts.committer.submit([shipped(f"e{n}", id=0) for n in range(10 * GROUP_EVENTS)])
+    await answers.all()
+    counting.cancel()
+
+    assert turns >= 10
 
 
 async def test_events_before_a_snapshot_are_matched_later(parts: Parts, store: AsyncEngine) -> None:

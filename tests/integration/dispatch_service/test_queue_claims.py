@@ -6,7 +6,7 @@ PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from itertools import chain
 from typing import Any
@@ -28,13 +28,14 @@ MOST = 10
 
 
 @pytest.fixture
-def queue(store: AsyncEngine) -> Queue:
+async def queue(store: AsyncEngine) -> AsyncIterator[Queue]:
     """
-    Return a queue whose claims look at ten endpoints each.
+    Yield a queue whose claims look at ten endpoints each.
     """
-    if store.dialect.name == "sqlite":
-        return SqliteQueue(store, most_endpoints=MOST)
-    return PostgresQueue(store, most_endpoints=MOST)
+    kind = SqliteQueue if store.dialect.name == "sqlite" else PostgresQueue
+    queue: Queue = kind(store, most_endpoints=MOST)
+    yield queue
+    await queue.close()
 
 
 def endpoint(number: int) -> str:

@@ -107,6 +107,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Let go of the database.
         """
+        self.run(self.queue.close())
         self.run(self.store.dispose())
         self.runner.close()
 

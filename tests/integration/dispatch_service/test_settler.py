@@ -5,6 +5,7 @@ Results on their way to the store, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -12,14 +13,39 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.deliveries import succeed
-from dispatch_service.queue import NewEvent, Queue, Release, Settlement
+from dispatch_service import recorder as recorder_module
+from dispatch_service.attempt_log import seal_exchange
+from dispatch_service.deliveries import cancel, succeed
+from dispatch_service.outcomes import Exchange, from_response
+from dispatch_service.queue import Claimed, NewEvent, Queue, Release, Settlement
+from dispatch_service.recorder import Made, Recorder
 from dispatch_service.schema import deliveries
+from dispatch_service.sealing import DayKeys
 from dispatch_service.settler import Settler
+from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.runtime.database import reading
-from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+from shipedge.webhooks.runtime.keyring import KeyRing
+from tests.dispatch_factories import (
+    LEASE,
+    NOW,
+    attempt,
+    claimed_of,
+    new_delivery,
+    new_event,
+    subscription,
+)
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def recorder(store: AsyncEngine) -> Recorder:
+    """
+    Return what works out what is written of attempts.
+    """
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
+    return Recorder(SubscriptionIndex(), keys)
 
 
 def result_of(event: NewEvent) -> Settlement:
@@ -28,6 +54,14 @@ def result_of(event: NewEvent) -> Settlement:
     """
     claimed = claimed_of(event)
     return Settlement(claimed, succeed(0), attempt(claimed), 200)
+
+
+def attempt_made(event: NewEvent) -> Made:
+    """
+    Make an attempt that the receiver confirmed.
+    """
+    outcome = from_response(Exchange(status_code=200), lambda: NOW)
+    return Made(claimed_of(event), subscription(), outcome, (), NOW)
 
 
 async def states(store: AsyncEngine) -> list[str]:
@@ -40,7 +74,7 @@ async def states(store: AsyncEngine) -> list[str]:
 
 
 async def test_result_that_the_store_refuses_holds_nobody_up(
-    queue: Queue, store: AsyncEngine
+    queue: Queue, store: AsyncEngine, recorder: Recorder
 ) -> None:
     """
     One that cannot be written is put aside, and its lease runs out; all others are written.
@@ -52,7 +86,7 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     assert record is not None
     bad = replace(record, status=cast(str, None))
     results[4] = replace(results[4], attempt=bad)
-    settler = Settler(queue)
+    settler = Settler(queue, recorder)
     for result in results:
         settler.settle(result)
 
@@ -63,6 +97,50 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     expected = ["SUCCEEDED"] * 9
     expected[4] = "DELIVERING"
     assert await states(store) == expected
+
+
+async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nobody_else(
+    queue: Queue, store: AsyncEngine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others of its batch are written at once; its lease brings the one back.
+    """
+    events = [new_event(new_delivery(leased=True)) for _ in range(3)]
+    await queue.store_events(events, LEASE)
+    made = [attempt_made(event) for event in events]
+    seal = seal_exchange
+
+    def broken(claimed: Claimed, *args: Any) -> bytes:
+        if claimed == made[1].claimed:
+            raise ZeroDivisionError
+        return seal(claimed, *args)
+
+    monkeypatch.setattr(recorder_module, "seal_exchange", broken)
+    settler = Settler(queue, recorder)
+    for it in made:
+        settler.settle(it)
+
+    assert await settler.flush_once() == 3
+
+    assert settler.waiting == 0
+    assert await states(store) == ["SUCCEEDED", "DELIVERING", "SUCCEEDED"]
+
+
+async def test_end_without_an_attempt_needs_no_key(
+    queue: Queue, store: AsyncEngine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is cancelled or expired is written although nothing could be sealed.
+    """
+    event = new_event(new_delivery(leased=True))
+    await queue.store_events([event], LEASE)
+    monkeypatch.delattr(recorder, "_keys")
+    settler = Settler(queue, recorder)
+    settler.settle(Settlement(claimed_of(event), cancel(0), None))
+
+    await settler.flush_once()
+
+    assert await states(store) == ["CANCELLED"]
 
 
 class Away:
@@ -86,7 +164,7 @@ class Away:
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_results_outlive_a_store_that_is_away(
-    queue: Queue, store: AsyncEngine, times: int
+    queue: Queue, store: AsyncEngine, recorder: Recorder, times: int
 ) -> None:
     """
     What could not be written is kept and written when the store is back, also when the
@@ -94,7 +172,7 @@ async def test_results_outlive_a_store_that_is_away(
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(5)]
     await queue.store_events(events, LEASE)
-    settler = Settler(cast(Queue, Away(queue, times)))
+    settler = Settler(cast(Queue, Away(queue, times)), recorder)
     for event in events[:3]:
         settler.settle(result_of(event))
     for event in events[3:]:
@@ -107,13 +185,15 @@ async def test_results_outlive_a_store_that_is_away(
     assert await states(store) == ["SUCCEEDED"] * 3 + ["PENDING"] * 2
 
 
-async def test_stopping_does_not_wait_for_ever(queue: Queue, store: AsyncEngine) -> None:
+async def test_stopping_does_not_wait_for_ever(
+    queue: Queue, store: AsyncEngine, recorder: Recorder
+) -> None:
     """
     A store that stays away ends the patience; the leases take care of the rest.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
-    settler = Settler(cast(Queue, Away(queue, 1_000_000)))
+    settler = Settler(cast(Queue, Away(queue, 1_000_000)), recorder)
     settler.settle(result_of(event))
 
     settler.stop(0)

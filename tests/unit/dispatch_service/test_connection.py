@@ -3,6 +3,7 @@ What a receiver may send, byte by byte.
 """
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -31,11 +32,13 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.aborted = False
+        self.written = b""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """
         Take bytes.
         """
+        self.written += data
 
     def abort(self) -> None:
         """
@@ -56,6 +59,88 @@ class Wire(asyncio.Transport):
         return 0
 
 
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """
+    Yield a loop that need not run.
+    """
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+def opened(loop: asyncio.AbstractEventLoop, wire: Wire) -> Connection:
+    """
+    Make a connection over a wire.
+    """
+    connection = Connection(loop, ("a", "b", None), "127.0.0.1", lambda _: None)
+    connection.connection_made(wire)
+    return connection
+
+
+def test_answer_before_the_request_was_written_is_none(loop: asyncio.AbstractEventLoop) -> None:
+    """
+    A receiver that speaks before it was asked is hung up on, and gets no request.
+    """
+    wire = Wire()
+    connection = opened(loop, wire)
+    waiter = connection.send(b"POST /")
+
+    connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    connection.write()
+
+    assert isinstance(waiter.exception(), ExchangeFailedError)
+    assert (connection.status_code, connection.first_byte_at) == (0, None)
+    assert (wire.aborted, wire.written) == (True, b"")
+
+
+def test_request_of_a_connection_that_was_closed_meanwhile_is_not_written(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """
+    Between taking a request and writing it the deadline may pass, or the receiver hang up.
+    """
+    wires = [Wire(), Wire(), Wire()]
+    cut, lost, well = [opened(loop, wire) for wire in wires]
+    waiters = [it.send(b"POST /") for it in (cut, lost, well)]
+
+    cut.cut_off()
+    lost.connection_lost(None)
+    for connection in (cut, lost, well):
+        connection.write()
+        connection.write()
+
+    assert [wire.written for wire in wires] == [b"", b"", b"POST /"]
+    assert all(isinstance(it.exception(), ExchangeFailedError) for it in waiters[:2])
+    assert not waiters[2].done()
+
+
+class Broken(Wire):
+    """
+    A wire that takes nothing.
+    """
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """
+        Refuse.
+        """
+        raise RuntimeError
+
+
+def test_wire_that_takes_nothing_concerns_one_request(loop: asyncio.AbstractEventLoop) -> None:
+    """
+    The request fails before a byte of it has gone, so that it may go another way.
+    """
+    wire = Broken()
+    connection = opened(loop, wire)
+    waiter = connection.send(b"POST /")
+
+    connection.write()
+
+    assert isinstance(waiter.exception(), ExchangeFailedError)
+    assert (wire.aborted, connection.first_byte_at) == (True, None)
+
+
 @given(st.lists(_PIECES, max_size=20), st.booleans())
 def test_any_bytes_end_in_an_answer_or_a_failure(pieces: list[bytes], as_one: bool) -> None:
     """
@@ -68,6 +153,7 @@ def test_any_bytes_end_in_an_answer_or_a_failure(pieces: list[bytes], as_one: bo
         connection = Connection(loop, ("a", "b", None), "127.0.0.1", lost.append)
         connection.connection_made(wire)
         waiter = connection.send(b"")
+        connection.write()
         for piece in [b"".join(pieces)] if as_one else pieces:
             if not wire.aborted:
                 connection.data_received(piece)
@@ -97,6 +183,7 @@ def test_answer_in_two_portions(split: int) -> None:
         connection = Connection(loop, ("a", "b", None), "127.0.0.1", lambda _: None)
         connection.connection_made(Wire())
         waiter = connection.send(b"")
+        connection.write()
         connection.data_received(answer[:split])
         connection.data_received(answer[split:])
     finally:

@@ -161,7 +161,7 @@ async def test_reserved_places_count(gate: Gate) -> None:
 
     assert reserve(lanes)
     assert not reserve(lanes)
-    lanes.give_back(ready().claimed, 2)
+    lanes.give_back(ready().claimed.endpoint_key, 2)
     assert reserve(lanes)
     lanes.take_reserved(ready())
     await breathe()
@@ -178,8 +178,8 @@ async def test_memory_is_bounded_by_bytes(gate: Gate) -> None:
     assert not reserve(lanes, 600)
     assert reserve(lanes, 400)
     assert lanes.room == 0
-    lanes.give_back(ready().claimed, 600)
-    lanes.give_back(ready().claimed, 400)
+    lanes.give_back(ready().claimed.endpoint_key, 600)
+    lanes.give_back(ready().claimed.endpoint_key, 400)
     assert lanes.room == 75
 
 
@@ -193,7 +193,7 @@ async def test_slow_lane_has_little_room(gate: Gate) -> None:
         room += 1
     assert room == 128
     for _ in range(room):
-        lanes.give_back(ready().claimed, 2)
+        lanes.give_back(ready().claimed.endpoint_key, 2)
     assert list(lanes.full()) == []
     assert lanes.held() == 0
 

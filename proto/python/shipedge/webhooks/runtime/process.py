@@ -17,7 +17,7 @@ from typing import Any
 
 from shipedge.webhooks.rpc.server import PortTakenError, taken
 
-COLLECT_AFTER = (50_000, 20, 100)
+COLLECT_AFTER = (10_000, 20, 100)
 """
 How many objects more than before have the cycle collector look at the youngest, and how
 many such looks have it go on to the older ones.
