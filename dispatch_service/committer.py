@@ -38,6 +38,12 @@ So many bytes of serialised events may wait for their commit; in memory they tak
 times as much.
 """
 
+ADMITTED_TOGETHER = 100
+"""
+So many events are prepared at a time: more do not fit into the processor's caches, and the
+event loop would be held up for longer.
+"""
+
 LINGER_SECONDS = 0.002
 LINGER_BELOW = 20
 """
@@ -209,7 +215,7 @@ class GroupCommitter:
             self._fail(group, error)
             return
         try:
-            prepared = self._prepared(group, sealer)
+            prepared = await self._prepared(group, sealer)
             receipts = await self._queue.store_events([it.event for it in prepared], self._lease)
         except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
             await self._halve(group, error)
@@ -220,16 +226,20 @@ class GroupCommitter:
         for entry, it in zip(group, prepared, strict=True):
             self._answer(entry, it, receipts[entry.key], lease_end)
 
-    def _prepared(self, group: Sequence[Entry], sealer: Sealer) -> list[Prepared]:
+    async def _prepared(self, group: Sequence[Entry], sealer: Sealer) -> list[Prepared]:
         """
         Admit those of a group that are not admitted yet, and return what is stored of all.
         """
         new = [it for it in group if it.prepared is None]
-        admitted = self._admission.prepare(
-            [it.event for it in new], [it.content for it in new], sealer
-        )
-        for entry, prepared in zip(new, admitted, strict=True):
-            entry.prepared = prepared
+        for begin in range(0, len(new), ADMITTED_TOGETHER):
+            if begin:
+                await asyncio.sleep(0)
+            some = new[begin : begin + ADMITTED_TOGETHER]
+            admitted = self._admission.prepare(
+                [it.event for it in some], [it.content for it in some], sealer
+            )
+            for entry, prepared in zip(some, admitted, strict=True):
+                entry.prepared = prepared
         return [it.prepared for it in group if it.prepared is not None]
 
     async def _halve(self, group: Sequence[Entry], error: Exception) -> None:

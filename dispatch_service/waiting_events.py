@@ -13,10 +13,9 @@ from dispatch_service.preparation import Prepared
 from dispatch_service.queue import EventKey
 from shipedge.webhooks.events.v1 import event_pb2
 
-GROUP_EVENTS = 200
+GROUP_EVENTS = 500
 """
-At most this many events share a transaction: past it nothing is gained, and the event loop
-would be held up for longer.
+At most this many events share a transaction: past it nothing is gained.
 """
 
 GROUP_BYTES = 1024 * 1024
