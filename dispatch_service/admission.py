@@ -30,14 +30,16 @@ class Admission:
         self._keys = keys
         self._lanes = lanes
 
-    def refusals(
-        self, events: Sequence[event_pb2.Event], contents: Sequence[bytes]
-    ) -> list[Exception | None]:
+    def refusal(self, event: event_pb2.Event, content: bytes) -> Exception | None:
         """
-        Say of each event why it cannot be published, None where it can; *contents* are
-        their deterministic serialisations.
+        Say why an event cannot be published, None where it can; *content* is its
+        deterministic serialisation. A fault of ours concerns this event alone.
         """
-        return [_refusal(event, content) for event, content in zip(events, contents, strict=True)]
+        try:
+            faults = check(event, content)
+        except Exception as error:  # noqa: BLE001 - it must not keep others from being stored
+            return error
+        return EventInvalid(faults) if faults else None
 
     async def sealer(self) -> Sealer:
         """
@@ -99,11 +101,3 @@ class _Places:
         if kept:
             self._kept.append(((owner, endpoint), size))
         return kept
-
-
-def _refusal(event: event_pb2.Event, content: bytes) -> Exception | None:
-    try:
-        faults = check(event, content)
-    except Exception as error:  # noqa: BLE001 - a fault of ours must not keep others from being stored
-        return error
-    return EventInvalid(faults) if faults else None

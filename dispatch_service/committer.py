@@ -199,13 +199,15 @@ class GroupCommitter:
         """
         Answer what cannot be published; return the others.
         """
-        new = [it for it in entries if it.prepared is None]
-        refusals = self._admission.refusals([it.event for it in new], [it.content for it in new])
-        for entry, refusal in zip(new, refusals, strict=True):
-            if refusal is not None:
+        sound = []
+        for entry in entries:
+            admitted = entry.prepared is not None
+            refusal = None if admitted else self._admission.refusal(entry.event, entry.content)
+            if refusal is None:
+                sound.append(entry)
+            else:
                 entry.answers.give(entry.index, refusal)
-        refused = {id(it) for it, refusal in zip(new, refusals, strict=True) if refusal}
-        return [it for it in entries if id(it) not in refused]
+        return sound
 
     async def _commit(self, group: Sequence[Entry]) -> None:
         begun = time.monotonic()

@@ -59,8 +59,8 @@ class DayKeys:
         Return what seals values today. One database round trip a day.
         """
         now = self._clock()
-        if (ready := self.ready(now)) is not None:
-            return ready
+        if self._sealer is not None and now < self._until:
+            return self._sealer
         day = day_number(now)
         key = self._keys.get(day)
         if key is None:
@@ -68,12 +68,6 @@ class DayKeys:
         self._sealer = Sealer(day, key, self.hashed)
         self._until = datetime.combine(_EPOCH, time.min, UTC) + timedelta(days=day + 1)
         return self._sealer
-
-    def ready(self, now: datetime) -> Sealer | None:
-        """
-        Return what seals values at the time *now*, where it lies ready in memory.
-        """
-        return self._sealer if now < self._until else None
 
     def newest(self) -> Sealer:
         """
