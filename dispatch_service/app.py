@@ -235,7 +235,7 @@ async def _serve(
         asyncio.create_task(engine.backlog.run()),
         asyncio.create_task(engine.reporter.run()),
         asyncio.create_task(engine.maintenance.run()),
-        asyncio.create_task(engine.parker.run()),
+        asyncio.create_task(engine.wish_runner.run()),
         asyncio.create_task(runner.run()),
         asyncio.create_task(health.run()),
     ]

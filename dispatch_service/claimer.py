@@ -5,7 +5,6 @@ it was accepted, and what a dead process left behind.
 
 from __future__ import annotations
 
-import asyncio
 import time
 
 import structlog
@@ -16,6 +15,7 @@ from dispatch_service.failpoints import reach
 from dispatch_service.lane import Ready
 from dispatch_service.lanes import Lanes
 from dispatch_service.queue import Claimed, Lease, Queue
+from dispatch_service.rounds import Rounds
 from dispatch_service.sealing import DayKeys
 from shipedge.webhooks.runtime.keyring import SealBrokenError, UnknownKeyError
 
@@ -48,28 +48,21 @@ class Claimer:
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
-        self._poll_seconds = poll_seconds
-        self._wanted = asyncio.Event()
+        self._rounds = Rounds(
+            self.run_once, pause_seconds=poll_seconds, failure="delivery.claim_failed"
+        )
 
     def claim_soon(self) -> None:
         """
         Look at the table without waiting for the next turn.
         """
-        self._wanted.set()
+        self._rounds.go_soon()
 
     async def run(self) -> None:
         """
         Claim for ever: at once again while there is much, else every poll interval.
         """
-        while True:
-            self._wanted.clear()
-            claimed = 0
-            try:
-                claimed = await self.run_once()
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("delivery.claim_failed", error_type=type(error).__name__)
-            if claimed == 0:
-                await self._pause()
+        await self._rounds.run()
 
     async def run_once(self) -> int:
         """
@@ -88,13 +81,6 @@ class Claimer:
         for it in claimed:
             self._lanes.offer(Ready(it, await self._body(it), lease_end))
         return len(claimed)
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_seconds):
-                await self._wanted.wait()
-        except TimeoutError:
-            pass
 
     async def _body(self, claimed: Claimed) -> bytes | None:
         """

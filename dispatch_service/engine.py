@@ -31,8 +31,7 @@ from dispatch_service.lanes import Bounds, Lanes
 from dispatch_service.maintenance import Maintenance
 from dispatch_service.matcher import Matcher
 from dispatch_service.oauth_tokens import OAuthTokens
-from dispatch_service.parker import Parker
-from dispatch_service.queue import EndpointKey, Lease, Queue
+from dispatch_service.queue import Lease, Queue
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.recorder import Recorder
@@ -47,6 +46,7 @@ from dispatch_service.subscriptions import SubscriptionIndex
 from dispatch_service.suppressions import Suppressions
 from dispatch_service.transport import GuardedTransport
 from dispatch_service.trust import TlsContexts
+from dispatch_service.wish_runner import WishRunner
 from dispatch_service.worker import Worker
 from shipedge.webhooks.rpc import channel, tls
 from shipedge.webhooks.rpc.caller_directory import CallerDirectory
@@ -87,7 +87,7 @@ class Engine:
     health_log: HealthLog
     reporter: Reporter
     maintenance: Maintenance
-    parker: Parker
+    wish_runner: WishRunner
     committer: GroupCommitter
     claimer: Claimer
     feed: FeedClient
@@ -128,12 +128,9 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     poll_seconds = settings.poll_interval.total_seconds()
     claimer = Claimer(queue, lanes, endpoints, keys, lease, poll_seconds=poll_seconds)
     settler.freed = claimer.claim_soon
-    parker = Parker(store, lease.duration, poll_seconds=poll_seconds, moved=claimer.claim_soon)
-
-    def resumed(endpoint: EndpointKey) -> None:
-        endpoints.slow_start(endpoint)
-        parker.look_soon()
-
+    wish_runner = WishRunner(
+        store, lease.duration, poll_seconds=poll_seconds, moved=claimer.claim_soon
+    )
     return Engine(
         queue=queue,
         lanes=lanes,
@@ -149,7 +146,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             settings.retention(),
             interval_seconds=settings.maintenance_interval.total_seconds(),
         ),
-        parker=parker,
+        wish_runner=wish_runner,
         committer=committer,
         claimer=claimer,
         feed=FeedClient(
@@ -160,7 +157,8 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             parts.callers,
             rules=settings.url_rules(),
             dispatcher=lease.owner,
-            resumed=resumed,
+            resumed=endpoints.slow_start,
+            wished=wish_runner.look_soon,
         ),
         matcher=Matcher(store, queue, keys, subscriptions, lease),
         intake=intake,

@@ -43,7 +43,8 @@ class FeedClient:
     """
     Keeps a `SubscriptionIndex`, and the callers, as the config service has them.
 
-    *resumed* is told the endpoint of a subscription that is Active again.
+    *resumed* is told the endpoint of a subscription that is Active again; *wished* is called
+    where there may be something to be done to what waits.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class FeedClient:
         rules: UrlRules,
         dispatcher: str,
         resumed: Callable[[EndpointKey], None],
+        wished: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._ring = ring
@@ -66,6 +68,7 @@ class FeedClient:
         self._rules = rules
         self._dispatcher = dispatcher
         self._resumed = resumed
+        self._wished = wished
         self._revision = 0
         self._not_named: set[str] | None = None
 
@@ -133,6 +136,7 @@ class FeedClient:
             self._remember(change)
         for name in gone:
             self._forget(name)
+        self._wished()
         self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
 
     @again
@@ -150,7 +154,7 @@ class FeedClient:
         async with writing(self._engine) as db:
             await snapshot_store.store_changes(db, answer.changes, self._ring, self._endpoint_of)
             if ends_snapshot:
-                await snapshot_store.drop(db, gone)
+                await snapshot_store.drop(db, gone, answer.revision)
             if moved:
                 await snapshot_store.store_revision(db, answer.revision)
         return gone

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 import structlog
 
-from dispatch_service import health, health_store, parking_store, snapshot_store
+from dispatch_service import health, health_store, snapshot_store, wishes
 from dispatch_service.endpoint_changes import EndpointChange, event_of, report_of
 from dispatch_service.health import Change, Health, Patience
 from dispatch_service.health_store import SubscriptionKey
 from dispatch_service.ids import new_id
 from dispatch_service.outcomes import FailureKind
-from dispatch_service.parking_store import Wish
 from dispatch_service.preparation import Preparer
 from dispatch_service.queue import Lease, Queue, Settlement
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime.database import database_now, reading
 
 if TYPE_CHECKING:
@@ -152,10 +152,14 @@ class HealthLog:
         if await snapshot_store.is_outdated(db, subscription.name, revision):
             return
         await health_store.override(db, subscription, reason)
-        key = (subscription.owner, subscription.subscription_id)
-        await parking_store.note(db, [Wish(*key, revision, active=False)])
+        await wishes.note(db, [_parked(subscription)])
         # Were the transaction to fail, the next answer of the feed would put it right.
         self._subscriptions.override({subscription.name: revision})
+
+
+def _parked(it: Subscription) -> Wish:
+    key = (it.owner, it.subscription_id)
+    return Wish(*key, it.revision, Fate.PARKED, it.endpoint, it.ordered)
 
 
 def _key(settlement: Settlement) -> SubscriptionKey:

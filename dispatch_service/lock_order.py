@@ -1,9 +1,11 @@
 """
 The order in which a transaction locks rows that others lock too, so that no two wait
-for each other: the snapshot's rows, those of events, order lanes, deliveries, each by key.
+for each other: the snapshot's rows, those of events, order lanes, deliveries, each by key,
+and wishes last. Who holds a wish already passes by the deliveries that others hold, or
+has locked their lanes before.
 
-A change of several subscriptions, and a result that raises webhooks, cannot keep to it:
-who becomes the victim of a deadlock is run again, by `conflicts.again`.
+A result that raises webhooks cannot keep to it: who becomes the victim of a deadlock is
+run again, by `conflicts.again`.
 """
 
 from __future__ import annotations

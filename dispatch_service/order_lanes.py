@@ -119,18 +119,23 @@ async def lock(db: AsyncConnection, lanes: Collection[LaneKey]) -> list[sa.Row[A
     return rows
 
 
-async def lock_all(db: AsyncConnection, owner: str, subscription: str) -> list[LaneKey]:
+async def lock_some(
+    db: AsyncConnection, owner: str, subscription: str, limit: int
+) -> list[LaneKey]:
     """
-    Lock the lanes of a subscription and return them. One that is made at this moment
+    Lock lanes of a subscription and return them. One that is made at this moment
     is not among them.
     """
     mine = sa.and_(order_lanes.c.owner == owner, order_lanes.c.subscription == subscription)
-    return [(row.owner, row.subscription, row.resource) for row in await _locked(db, mine)]
+    rows = await _locked(db, mine, limit)
+    return [(row.owner, row.subscription, row.resource) for row in rows]
 
 
-async def _locked(db: AsyncConnection, condition: sa.ColumnElement[bool]) -> Sequence[sa.Row[Any]]:
+async def _locked(
+    db: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
+) -> Sequence[sa.Row[Any]]:
     query = sa.select(order_lanes).where(condition).order_by(*by_key(order_lanes))
-    return (await db.execute(query.with_for_update())).all()
+    return (await db.execute(query.limit(limit).with_for_update())).all()
 
 
 async def mend(db: AsyncConnection, key: LaneKey) -> int:
@@ -201,13 +206,11 @@ async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
     return int(result.rowcount)
 
 
-async def dissolve(db: AsyncConnection, owner: str, subscription: str) -> None:
+def unfinished(lanes: Sequence[LaneKey]) -> sa.ColumnElement[bool]:
     """
-    Let nothing of a subscription wait for anything else: it is ordered no longer.
-
-    A lane that is made at this moment stays: what is in it goes out in order.
+    Say which deliveries lanes hold.
     """
-    await end(db, await lock_all(db, owner, subscription))
+    return sa.and_(_in(deliveries, lanes), in_lane())
 
 
 async def end(db: AsyncConnection, lanes: Sequence[LaneKey]) -> None:
@@ -217,8 +220,7 @@ async def end(db: AsyncConnection, lanes: Sequence[LaneKey]) -> None:
     due = {"due_time": sa.func.coalesce(deliveries.c.due_time, database_now())}
     for start in range(0, len(lanes), _BATCH):
         keys = lanes[start : start + _BATCH]
-        unfinished = sa.and_(_in(deliveries, keys), in_lane())
-        await db.execute(update_locked(unfinished).values(**due, lane_number=None))
+        await db.execute(update_locked(unfinished(keys)).values(**due, lane_number=None))
         await db.execute(sa.delete(order_lanes).where(_in(order_lanes, keys)))
 
 

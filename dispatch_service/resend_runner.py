@@ -5,7 +5,6 @@ how far the job is are committed together, so a crash loses and repeats nothing.
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,13 +12,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-import structlog
 
 from dispatch_service import delivery_log, resend_jobs, resends
 from dispatch_service.convert import delivery_name
 from dispatch_service.deliveries import lifetime
 from dispatch_service.failpoints import reach
 from dispatch_service.log_filters import Hash
+from dispatch_service.rounds import Rounds
 from dispatch_service.schema import resend_jobs as jobs_table
 from dispatch_service.subscriptions import SubscriptionIndex
 from shipedge.webhooks.rpc.errors import FailedPrecondition
@@ -31,8 +30,6 @@ if TYPE_CHECKING:
 
 BATCH = 100
 IDLE_SECONDS = 1.0
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +58,21 @@ class ResendRunner:
         self._subscriptions = subscriptions
         self._hashed = hashed
         self._claim_soon = claim_soon
-        self._wanted = asyncio.Event()
+        self._rounds = Rounds(
+            self.run_once, pause_seconds=IDLE_SECONDS, failure="resend_job.failed"
+        )
 
     def run_soon(self) -> None:
         """
         Look for jobs without waiting.
         """
-        self._wanted.set()
+        self._rounds.go_soon()
 
     async def run(self) -> None:
         """
         Work for ever.
         """
-        while True:
-            self._wanted.clear()
-            try:
-                worked = await self.run_once()
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("resend_job.failed", error_type=type(error).__name__)
-                worked = False
-            if not worked:
-                await self._pause()
+        await self._rounds.run()
 
     @again
     async def run_once(self) -> bool:
@@ -130,13 +121,6 @@ class ResendRunner:
                 for span, ids in by_lifetime.items()
             ]
         )
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(IDLE_SECONDS):
-                await self._wanted.wait()
-        except TimeoutError:
-            pass
 
 
 async def _next_job(db: AsyncConnection) -> Any | None:

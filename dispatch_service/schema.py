@@ -304,19 +304,22 @@ subscription_overrides = sa.Table(
     comment="Subscriptions that count as Inactive until a newer revision of them comes.",
 )
 
-parkings = sa.Table(
-    "parkings",
+wishes = sa.Table(
+    "wishes",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("subscription", sa.Text, primary_key=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("fate", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text),
+    sa.Column("ordered", sa.Boolean, nullable=False),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("due_time", Instant, nullable=False),
+    sa.CheckConstraint("fate IN ('DUE', 'PARKED', 'CANCELLED')", name="fate"),
     sa.Index(None, "due_time"),
     comment=(
-        "Subscriptions whose waiting deliveries are still to be parked, or made due where"
-        " active, in batches."
+        "Subscriptions whose waiting deliveries are still to be parked, made due or cancelled,"
+        " in batches. A NULL endpoint leaves them at theirs."
     ),
 )
 

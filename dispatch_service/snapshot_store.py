@@ -1,6 +1,6 @@
 """
 The last snapshot of the config service's resources in our own database, resealed
-with our own key ring; and what a change means for deliveries that are waiting.
+with our own key ring; and what a change means for deliveries that wait.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import health_store, order_lanes, parking_store
-from dispatch_service.deliveries import State
-from dispatch_service.lock_order import update_locked
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.parking_store import Wish
+from dispatch_service import health_store, wishes
+from dispatch_service.health_store import SubscriptionKey
 from dispatch_service.schema import deliveries, feed_resources, feed_state
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from shipedge.webhooks.runtime.database import database_now, reading
 from shipedge.webhooks.runtime.keyring import KeyRing, Place
@@ -74,7 +72,7 @@ async def store_changes(
     endpoint_of: EndpointOf,
 ) -> None:
     """
-    Store changes of the feed and do to waiting deliveries what follows from them.
+    Store changes of the feed and note what follows from them for deliveries that wait.
 
     *endpoint_of* gives the endpoint of an URL, empty for one that cannot be used.
     """
@@ -97,13 +95,13 @@ async def store_changes(
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
     overridden = await _lift(db, newest)
-    wanted = [
-        name
-        for name in await _with_unfinished(db, names)
-        if await _follow(db, name, newest[name], endpoint_of)
-    ]
-    wishes = [_wish(name, newest[name], overridden=name in overridden) for name in wanted]
-    await parking_store.note(db, wishes)
+    await wishes.note(
+        db,
+        [
+            _wish(key, newest[_joined(key)], endpoint_of, overridden=_joined(key) in overridden)
+            for key in await _with_unfinished(db, names)
+        ],
+    )
 
 
 async def _take_turns(db: AsyncConnection) -> None:
@@ -153,81 +151,69 @@ async def stored_names(engine: AsyncEngine) -> set[str]:
         return set((await db.execute(sa.select(feed_resources.c.name))).scalars())
 
 
-async def drop(db: AsyncConnection, names: Collection[str]) -> None:
+async def drop(db: AsyncConnection, names: Collection[str], revision: int) -> None:
     """
-    Drop resources that are there no more, in the transaction that has stored the changes.
+    Drop resources that are there no more as of *revision*, in the transaction that has stored
+    the changes.
     """
     gone = list(names)
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
-    for name in await _with_unfinished(db, gone):
-        await cancel_waiting(db, *_split(name))
+    ended = [Wish(*key, revision, Fate.CANCELLED) for key in await _with_unfinished(db, gone)]
+    await wishes.note(db, ended)
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split(name: str) -> SubscriptionKey:
     owner, _, subscription_id = name.partition(_SUBSCRIPTIONS)
     return owner, subscription_id
 
 
-async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[str]:
+def _joined(key: SubscriptionKey) -> str:
+    return _SUBSCRIPTIONS.join(key)
+
+
+async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
     """
     Find the subscriptions among *names* that have unfinished deliveries.
     """
     keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
-    key = sa.tuple_(deliveries.c.owner, deliveries.c.subscription)
-    found: list[Any] = []
+    found: list[SubscriptionKey] = []
     for start in range(0, len(keys), _BATCH):
-        part = key.in_(keys[start : start + _BATCH])
-        unfinished = deliveries.c.end_time.is_(None)
-        query = sa.select(deliveries.c.owner, deliveries.c.subscription).where(part, unfinished)
-        found += (await db.execute(query.distinct())).all()
-    # In one order for all processes: each locks what waits for one after the other.
-    return sorted(f"{owner}{_SUBSCRIPTIONS}{subscription_id}" for owner, subscription_id in found)
+        rows = await db.execute(_having_unfinished(keys[start : start + _BATCH]))
+        found += [(row.owner, row.subscription) for row in rows]
+    return found
 
 
-async def _follow(
-    db: AsyncConnection, name: str, change: feed_service_pb2.FeedChange, endpoint_of: EndpointOf
-) -> bool:
+def _having_unfinished(keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
     """
-    Do to the deliveries that wait for a subscription what follows from its change; return
-    whether they still wait for it.
+    Choose from *keys*, by one look into the index for each, however much waits for it.
     """
-    owner, subscription_id = _split(name)
-    subscription = change.subscription
-    if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
-        await cancel_waiting(db, owner, subscription_id)
-        return False
-    if not subscription.ordered:
-        await order_lanes.dissolve(db, owner, subscription_id)
-    endpoint = endpoint_of(subscription.url)
-    moved = _update_waiting(owner, subscription_id, deliveries.c.endpoint != endpoint)
-    await db.execute(moved.values(endpoint=endpoint))
-    return True
-
-
-def _wish(name: str, change: feed_service_pb2.FeedChange, *, overridden: bool) -> Wish:
-    active = change.subscription.status == subscription_pb2.Subscription.STATUS_ACTIVE
-    return Wish(*_split(name), change.revision, active and not overridden)
-
-
-def _update_waiting(owner: str, subscription_id: str, *more: sa.ColumnElement[bool]) -> sa.Update:
-    waiting = sa.and_(
-        deliveries.c.owner == owner,
-        deliveries.c.subscription == subscription_id,
+    names = sa.values(sa.column("owner", sa.Text), sa.column("subscription", sa.Text), name="asked")
+    asked = names.data(list(keys)).cte("asked")
+    one = sa.select(sa.literal(1)).where(
+        deliveries.c.owner == asked.c.owner,
+        deliveries.c.subscription == asked.c.subscription,
         deliveries.c.end_time.is_(None),
-        deliveries.c.state == State.PENDING,
-        *more,
     )
-    return update_locked(waiting)
+    # A planner would turn EXISTS into a join, and read all that is unfinished for it.
+    first = one.limit(1).correlate(asked).scalar_subquery()
+    return sa.select(asked).where(first.is_not(None))
 
 
-async def cancel_waiting(db: AsyncConnection, owner: str, subscription_id: str) -> None:
+def _wish(
+    key: SubscriptionKey,
+    change: feed_service_pb2.FeedChange,
+    endpoint_of: EndpointOf,
+    *,
+    overridden: bool,
+) -> Wish:
     """
-    Cancel what waits for a subscription that is deleted.
+    Say what a change means for the deliveries that wait for a subscription.
     """
-    ended = {"state": State.CANCELLED, "end_time": database_now(), "due_time": None}
-    lanes = await order_lanes.lock_all(db, owner, subscription_id)
-    update = _update_waiting(owner, subscription_id)
-    await db.execute(update.values(**ended, failure_kind=FailureKind.INACTIVE))
-    await order_lanes.end(db, lanes)
+    it = change.subscription
+    if change.WhichOneof("change") == "deleted_name" or it.HasField("delete_time"):
+        return Wish(*key, change.revision, Fate.CANCELLED)
+    active = it.status == subscription_pb2.Subscription.STATUS_ACTIVE and not overridden
+    fate = Fate.DUE if active else Fate.PARKED
+    return Wish(*key, change.revision, fate, endpoint_of(it.url), it.ordered)

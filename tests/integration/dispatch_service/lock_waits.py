@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from dispatch_service import wishes
+from dispatch_service.wish_runner import WishRunner
+from dispatch_service.wishes import Wish
 from shipedge.webhooks.runtime.database import writing
 
 if TYPE_CHECKING:
@@ -29,6 +33,16 @@ async def changed(
     """
     async with writing(store) as db:
         return await change(db, *values)
+
+
+async def come_true(store: AsyncEngine, wish: Wish) -> None:
+    """
+    Note a wish and work it off.
+    """
+    await changed(store, wishes.note, [wish])
+    runner = WishRunner(store, timedelta(minutes=5), poll_seconds=1)
+    while await runner.run_once():
+        pass
 
 
 async def settle_down(store: AsyncEngine, *tasks: asyncio.Task[Any]) -> None:

@@ -87,6 +87,7 @@ async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterat
             rules=UrlRules(),
             dispatcher="test",
             resumed=lambda _: None,
+            wished=lambda: None,
         )
         yield client.follow()
     await server.stop(grpc_server, 0)

@@ -11,11 +11,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import health_store, parking_store, snapshot_store
+from dispatch_service import health_store, snapshot_store, wishes
 from dispatch_service.deliveries import fail, retry, succeed
 from dispatch_service.health_log import HealthLog
 from dispatch_service.outcomes import FailureKind
-from dispatch_service.parker import Parker
 from dispatch_service.queue import Claimed, Queue, Settlement
 from dispatch_service.schema import (
     deliveries,
@@ -26,6 +25,7 @@ from dispatch_service.schema import (
 from dispatch_service.sealing import DayKeys
 from dispatch_service.subscriptions import Subscription, SubscriptionIndex
 from dispatch_service.suppressions import Suppressions
+from dispatch_service.wish_runner import WishRunner
 from shipedge.webhooks.config.v1 import endpoint_event_pb2, feed_service_pb2, subscription_pb2
 from shipedge.webhooks.runtime.database import after, reading, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
@@ -162,7 +162,7 @@ async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
     nothing more is matched or sent, and what waits is parked soon after.
     """
     await trial.deliver("failed", "gone")
-    await Parker(trial.store, LEASE.duration, poll_seconds=1).run_once()
+    await WishRunner(trial.store, LEASE.duration, poll_seconds=1).run_once()
 
     assert await trial.reports() == ["KIND_GONE"]
     assert await trial.webhooks() == ["webhooks/endpoint_deactivated"]
@@ -190,7 +190,7 @@ async def test_gone_of_an_outdated_revision_parks_nothing(trial: Trial) -> None:
     assert await trial.reports() == ["KIND_GONE"]
     async with reading(trial.store) as db:
         assert await health_store.overrides(db) == {}
-        assert await parking_store.due(db) == []
+        assert await wishes.due(db) == []
 
 
 async def test_nothing_but_failures_for_long_deactivates(trial: Trial) -> None:

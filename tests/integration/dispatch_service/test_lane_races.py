@@ -5,13 +5,12 @@ Order lanes while several transactions touch them at once.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import lane_mending, order_lanes, snapshot_store
+from dispatch_service import lane_mending
 from dispatch_service.deliveries import succeed
 from dispatch_service.maintenance import Maintenance
 from dispatch_service.queue import Claimed, NewEvent, Queue, Settlement
@@ -19,13 +18,15 @@ from dispatch_service.retention import Retention
 from dispatch_service.schema import deliveries
 from dispatch_service.schema import order_lanes as lanes_table
 from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime.database import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
-from tests.integration.dispatch_service.lock_waits import changed, settle_down
+from tests.integration.dispatch_service.lock_waits import come_true, settle_down
 
 pytestmark = pytest.mark.anyio
 
 SUBSCRIPTION = ("accounts/100", "shipped")
+UNORDERED = Wish(*SUBSCRIPTION, 1, Fate.DUE, ordered=False)
 
 
 def event(resource: str = "orders/1", *, leased: bool = False) -> NewEvent:
@@ -62,11 +63,11 @@ async def delivered(queue: Queue) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("change", "state"),
-    [(order_lanes.dissolve, "SUCCEEDED"), (snapshot_store.cancel_waiting, "CANCELLED")],
+    ("wish", "state"),
+    [(UNORDERED, "SUCCEEDED"), (Wish(*SUBSCRIPTION, 1, Fate.CANCELLED), "CANCELLED")],
 )
 async def test_publish_that_meets_the_end_of_order_is_not_lost(
-    queue: Queue, store: AsyncEngine, change: Any, state: str
+    queue: Queue, store: AsyncEngine, wish: Wish, state: str
 ) -> None:
     """
     A delivery that is committed while the lanes of its subscription end is sent as any
@@ -77,7 +78,7 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
 
     async with writing(store) as db:
         await queue.store_on(db, [late], LEASE)
-        ending = asyncio.create_task(changed(store, change, *SUBSCRIPTION))
+        ending = asyncio.create_task(come_true(store, wish))
         await settle_down(store, ending)
     await ending
 
@@ -96,7 +97,7 @@ async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: As
 
     async with writing(store) as db:
         await queue.store_on(db, [first], LEASE)
-        ending = asyncio.create_task(changed(store, order_lanes.dissolve, *SUBSCRIPTION))
+        ending = asyncio.create_task(come_true(store, UNORDERED))
         await settle_down(store, ending)
     await ending
     await queue.store_events([second], LEASE)

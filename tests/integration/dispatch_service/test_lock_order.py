@@ -15,12 +15,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import cancellations, delivery_log, erasure, resends
+from dispatch_service import cancellations, delivery_log, erasure, resends, wishes
 from dispatch_service.deliveries import retry, succeed
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import NewEvent, Queue, Settlement
 from dispatch_service.schema import bodies, deliveries, events
 from dispatch_service.schema import order_lanes as lanes_table
+from dispatch_service.wish_runner import WishRunner
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime import conflicts
 from shipedge.webhooks.runtime.database import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
@@ -213,3 +215,26 @@ async def test_erasing_waits_for_what_is_being_matched(queue: Queue, store: Asyn
     assert (await erasing).cancelled == 1
     async with store.connect() as db:
         assert (await db.execute(sa.select(bodies))).all() == []
+
+
+async def test_lanes_that_end_while_a_result_ends_their_subscription(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    Who holds a lane may note what is to become of all that waits, while that is being done.
+    """
+    it = event(leased=True)
+    await queue.store_events([it, event()], LEASE)
+    await changed(store, wishes.note, [Wish(OWNER, "shipped", 1, Fate.DUE, ordered=False)])
+    runner = WishRunner(store, LEASE.duration, poll_seconds=1)
+
+    async with writing(store) as db:
+        await hold_lane(db)
+        ending = asyncio.create_task(runner.run_once())
+        await settle_down(store, ending)
+        await wishes.note(db, [Wish(OWNER, "shipped", 1, Fate.CANCELLED)])
+    await ending
+    while await runner.run_once():
+        pass
+
+    assert (await row_of(store, it)).lane_number is None

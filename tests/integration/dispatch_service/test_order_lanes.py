@@ -17,8 +17,10 @@ from dispatch_service.outcomes import FailureKind
 from dispatch_service.queue import Claimed, NewEvent, Queue, Release, Settlement
 from dispatch_service.schema import deliveries
 from dispatch_service.schema import order_lanes as lanes_table
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime.database import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+from tests.integration.dispatch_service.lock_waits import come_true
 
 pytestmark = pytest.mark.anyio
 
@@ -180,8 +182,7 @@ async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> N
     """
     await queue.store_events([event(), event(), event()], LEASE)
 
-    async with writing(store) as db:
-        await order_lanes.dissolve(db, "accounts/100", "shipped")
+    await come_true(store, Wish("accounts/100", "shipped", 1, Fate.DUE, ordered=False))
 
     assert len(await claim(queue)) == 3
     assert await lanes(store) == []

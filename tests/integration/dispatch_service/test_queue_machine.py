@@ -25,22 +25,20 @@ from dispatch_service import (
     cancellations,
     delivery_log,
     erasure,
-    order_lanes,
-    parking_store,
     resends,
-    snapshot_store,
+    wishes,
 )
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.errors import DeliveryEnded
 from dispatch_service.outcomes import FailureKind
-from dispatch_service.parker import Parker
-from dispatch_service.parking_store import Wish
 from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
 from dispatch_service.queue_postgresql import PostgresQueue
 from dispatch_service.queue_rows import delivery_hex
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata
 from dispatch_service.schema import order_lanes as lanes_table
+from dispatch_service.wish_runner import WishRunner
+from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime.database import after, create_engine, writing
 from shipedge.webhooks.runtime.migrations import migrate
 from tests.dispatch_factories import attempt, new_delivery, new_event
@@ -338,7 +336,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Inactive: what waits for it is parked.
         """
-        self.run(self.decided(name, active=False))
+        self.run(self.decided(name, Fate.PARKED))
         for it in self.model.waiting(name):
             if it.due != NEVER:
                 it.due, it.parked = (NOW, False) if it.expired else (LATER, True)
@@ -348,7 +346,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Set a subscription Active: what was parked is due.
         """
-        self.run(self.decided(name, active=True))
+        self.run(self.decided(name, Fate.DUE))
         for it in self.model.waiting(name):
             if it.parked:
                 it.due, it.parked = NOW, False
@@ -358,7 +356,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Delete a subscription: what waits for it is cancelled.
         """
-        self.run(self.changed(snapshot_store.cancel_waiting, OWNER, name))
+        self.run(self.decided(name, Fate.CANCELLED))
         for it in self.model.waiting(name):
             it.state, it.due, it.parked = State.CANCELLED, NEVER, False
         for it in self.model.where(subscription=name):
@@ -367,21 +365,24 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(name=SUBSCRIPTIONS)
     def dissolve(self, name: str) -> None:
         """
-        Let a subscription be ordered no longer: what waits for its turn is due.
+        Let an Active subscription be ordered no longer: what waits for its turn is due.
         """
-        self.run(self.changed(order_lanes.dissolve, OWNER, name))
+        self.run(self.decided(name, Fate.DUE, ordered=False))
+        for it in self.model.waiting(name):
+            if it.parked:
+                it.due, it.parked = NOW, False
         for it in self.model.where(subscription=name, lane=True, ended=False):
             it.lane = False
             if it.due == NEVER:
                 it.due = NOW
 
-    async def decided(self, name: str, *, active: bool) -> None:
+    async def decided(self, name: str, fate: Fate, *, ordered: bool = True) -> None:
         """
         Note what is to become of all that waits, and work it off.
         """
-        await self.changed(parking_store.note, [Wish(OWNER, name, 1, active)])
-        parker = Parker(self.store, timedelta(minutes=5), poll_seconds=1)
-        while await parker.run_once():
+        await self.changed(wishes.note, [Wish(OWNER, name, 1, fate, ordered=ordered)])
+        runner = WishRunner(self.store, timedelta(minutes=5), poll_seconds=1)
+        while await runner.run_once():
             pass
 
     async def changed(self, change: Any, *values: Any) -> Any:

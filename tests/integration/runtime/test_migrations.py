@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
 from config_service import schema as config_schema
 from dispatch_service import schema as dispatch_schema
+from shipedge.webhooks.runtime import migrations
 from shipedge.webhooks.runtime.database import create_engine
 from shipedge.webhooks.runtime.migrations import migrate, pending
 
@@ -88,3 +92,39 @@ async def test_processes_that_start_at_once(database_url: str) -> None:
     ]
     ended = [(await start.communicate())[1].decode() for start in starts]
     assert [start.returncode for start in starts] == [0, 0, 0], ended
+
+
+async def test_what_is_to_be_parked_survives_the_way_there_and_back(database_url: str) -> None:
+    """
+    Revision 0005 keeps what was noted before it, and what can be said without it.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    config = migrations._config("dispatch_service")
+
+    async def go(step: Callable[[Config, str], None], revision: str) -> None:
+        def run(connection: sa.Connection) -> None:
+            config.attributes["connection"] = connection
+            step(config, revision)
+
+        async with engine.begin() as db:
+            await db.run_sync(run)
+
+    async def read(query: str) -> list[Any]:
+        async with engine.connect() as db:
+            return [tuple(row) for row in (await db.execute(sa.text(query))).all()]
+
+    await go(command.upgrade, "0004")
+    now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
+    noted = sa.text(f"INSERT INTO parkings VALUES ('accounts/1', :name, 3, :active, {now}, {now})")  # noqa: S608 - words of ours
+    async with engine.begin() as db:
+        for name, active in (("a", True), ("b", False)):
+            await db.execute(noted, {"name": name, "active": active})
+
+    await go(command.upgrade, "0005")
+    wishes = "SELECT subscription, fate, endpoint, revision FROM wishes ORDER BY subscription"
+    assert await read(wishes) == [("a", "DUE", None, 3), ("b", "PARKED", None, 3)]
+
+    await go(command.downgrade, "0004")
+    rows = await read("SELECT subscription, active FROM parkings ORDER BY subscription")
+    assert [(name, bool(active)) for name, active in rows] == [("a", True), ("b", False)]
+    await engine.dispose()

@@ -1,87 +1,36 @@
 """
-Parking what waits and making it due again, on SQLite and on PostgreSQL alike.
+What becomes of all that waits for a subscription, on SQLite and on PostgreSQL alike.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import parker, parking_store, snapshot_store
-from dispatch_service.parker import MARGIN, Parker
-from dispatch_service.parking_store import Wish
+from dispatch_service import wish_runner, wish_steps, wishes
 from dispatch_service.queue import Queue, Release
-from dispatch_service.schema import deliveries, parkings
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from dispatch_service.schema import deliveries
+from dispatch_service.schema import wishes as wishes_table
+from dispatch_service.wish_runner import MARGIN
+from dispatch_service.wishes import Fate, Wish
+from shipedge.webhooks.config.v1 import subscription_pb2
 from shipedge.webhooks.runtime.database import after, reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
+from tests.integration.dispatch_service.wishing import (
+    PARK,
+    RESUME,
+    change_status,
+    note,
+    noted,
+    parked,
+    wait_for,
+    work_off,
+)
 
 pytestmark = pytest.mark.anyio
-
-RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
-ENDPOINT = "https://example.com:443"
-NAME = "accounts/100/subscriptions/shipped"
-PARK = Wish("accounts/100", "shipped", 1, active=False)
-RESUME = Wish("accounts/100", "shipped", 1, active=True)
-Status = subscription_pb2.Subscription.Status
-
-
-async def note(store: AsyncEngine, *wishes: Wish) -> None:
-    """
-    Note wishes.
-    """
-    async with writing(store) as db:
-        await parking_store.note(db, wishes)
-
-
-async def noted(store: AsyncEngine) -> list[Wish]:
-    """
-    Return the wishes that are to be worked off now.
-    """
-    async with reading(store) as db:
-        return [it.wish for it in await parking_store.due(db)]
-
-
-async def parked(store: AsyncEngine) -> int:
-    """
-    Count the deliveries that are parked.
-    """
-    columns = deliveries.c
-    query = sa.select(sa.func.count()).where(columns.due_time == columns.expire_time)
-    async with reading(store) as db:
-        return int((await db.execute(query)).scalar_one())
-
-
-async def work_off(store: AsyncEngine, **options: Any) -> int:
-    """
-    Work until nothing is left to be moved; return how many deliveries were.
-    """
-    working, total = Parker(store, LEASE.duration, poll_seconds=1, **options), 0
-    while moved := await working.run_once():
-        total += moved
-    return total
-
-
-async def wait_for(queue: Queue, count: int) -> None:
-    """
-    Store deliveries that wait.
-    """
-    await queue.store_events([new_event(new_delivery()) for _ in range(count)], LEASE)
-
-
-async def change_status(store: AsyncEngine, revision: int, status: Status.ValueType) -> None:
-    """
-    Store a change of the subscription, as the feed client does.
-    """
-    changed = subscription_pb2.Subscription(name=NAME, status=status)
-    change = feed_service_pb2.FeedChange(revision=revision, subscription=changed)
-    async with writing(store) as db:
-        await snapshot_store.store_changes(db, [change], RING, lambda _: ENDPOINT)
 
 
 async def test_change_of_the_status_is_followed_in_batches(
@@ -90,8 +39,8 @@ async def test_change_of_the_status_is_followed_in_batches(
     """
     The change itself touches no delivery; afterwards all of them are parked, or due again.
     """
-    monkeypatch.setattr(parker, "BATCH", 2)
-    monkeypatch.setattr(parker, "TURN", 3)
+    monkeypatch.setattr(wish_runner, "BATCH", 2)
+    monkeypatch.setattr(wish_runner, "TURN", 3)
     await wait_for(queue, 7)
 
     await change_status(store, 2, subscription_pb2.Subscription.STATUS_INACTIVE)
@@ -115,7 +64,7 @@ async def test_crash_between_batches_loses_nothing(
     def die() -> None:
         raise RuntimeError
 
-    monkeypatch.setattr(parker, "BATCH", 2)
+    monkeypatch.setattr(wish_runner, "BATCH", 2)
     await wait_for(queue, 5)
     await note(store, PARK)
     with pytest.raises(RuntimeError):
@@ -134,12 +83,12 @@ async def test_newer_wish_stops_the_work(queue: Queue, store: AsyncEngine) -> No
     await wait_for(queue, 1)
     await note(store, PARK)
     async with reading(store) as db:
-        (old,) = await parking_store.due(db)
-        ids = await parking_store.find(db, old.wish, 10)
+        (old,) = await wishes.due(db)
+        ids = await wish_steps.find(db, old.wish, 10)
     await note(store, RESUME)
 
     async with writing(store) as db:
-        assert await parking_store.move(db, old, ids) is None
+        assert await wish_steps.move(db, old, ids) is None
 
     assert await parked(store) == 0
 
@@ -148,12 +97,12 @@ async def test_wish_for_an_older_revision_is_none(store: AsyncEngine) -> None:
     """
     A process that is behind changes nothing; the same revision may be ended by its 410.
     """
-    newer = Wish("accounts/100", "shipped", 2, active=True)
+    newer = Wish("accounts/100", "shipped", 2, Fate.DUE)
     await note(store, newer)
     await note(store, PARK)
     assert await noted(store) == [newer]
 
-    ended = Wish("accounts/100", "shipped", 2, active=False)
+    ended = Wish("accounts/100", "shipped", 2, Fate.PARKED)
     await note(store, ended)
 
     assert await noted(store) == [ended]
@@ -173,12 +122,12 @@ async def test_what_is_parked_too_late_is_due_again(queue: Queue, store: AsyncEn
 
     async with writing(store) as db:
         past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
-        await db.execute(sa.update(parkings).values(create_time=past, due_time=past))
+        await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
     assert await work_off(store) == 1
 
     assert await parked(store) == 0
     async with reading(store) as db:
-        assert (await db.execute(sa.select(parkings))).all() == []
+        assert (await db.execute(sa.select(wishes_table))).all() == []
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

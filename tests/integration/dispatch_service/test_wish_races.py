@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service import snapshot_store
-from dispatch_service.parker import Parker
 from dispatch_service.queue import Queue, Release
 from dispatch_service.schema import deliveries
+from dispatch_service.wish_runner import WishRunner
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from shipedge.webhooks.runtime.database import after, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
@@ -97,8 +97,8 @@ async def test_change_waits_for_what_is_being_parked(queue: Queue, store: AsyncE
         resuming = asyncio.create_task(resume())
         await settle_down(store, parking, resuming)
     await asyncio.gather(parking, resuming)
-    parker = Parker(store, timedelta(minutes=5), poll_seconds=1)
-    while await parker.run_once():
+    runner = WishRunner(store, timedelta(minutes=5), poll_seconds=1)
+    while await runner.run_once():
         pass
 
     row = await row_of(store)

@@ -1,5 +1,5 @@
 """
-Parks what waits for Inactive subscriptions and makes it due again, batch by batch.
+Lets wishes come true, batch by batch.
 """
 
 from __future__ import annotations
@@ -9,18 +9,22 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
-from dispatch_service import parking_store
-from dispatch_service.parking_store import Noted
+from dispatch_service import wish_steps, wishes
+from dispatch_service.rounds import Rounds
+from dispatch_service.wishes import Noted
 from shipedge.webhooks.runtime.database import reading, writing
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-BATCH = 500
+BATCH = 100
 """
-How many deliveries are moved in one transaction.
+How many deliveries are moved in one transaction: more hold everybody else up for longer.
+"""
+
+LANES = 100
+"""
+How many order lanes are ended in one transaction.
 """
 
 TURN = 10_000
@@ -38,8 +42,6 @@ MARGIN = timedelta(seconds=15)
 What is added to the time of a lease, for changes that other processes learn later.
 """
 
-log = structlog.get_logger()
-
 
 def _nobody() -> None:
     """
@@ -47,7 +49,7 @@ def _nobody() -> None:
     """
 
 
-class Parker:
+class WishRunner:
     """
     Works off what was noted. Several processes may do so at a time.
 
@@ -66,76 +68,78 @@ class Parker:
     ) -> None:
         self._engine = engine
         self._again_after = lease + MARGIN
-        self._poll_seconds = poll_seconds
         self._moved = moved
-        self._wanted = asyncio.Event()
+        self._rounds = Rounds(self.run_once, pause_seconds=poll_seconds, failure="wish.failed")
 
     def look_soon(self) -> None:
         """
         Look at what was noted without waiting for the next turn.
         """
-        self._wanted.set()
+        self._rounds.go_soon()
 
     async def run(self) -> None:
         """
         Work for ever: at once again while there is much, else every poll interval.
         """
-        while True:
-            self._wanted.clear()
-            moved = 0
-            try:
-                moved = await self.run_once()
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("parking.failed", error_type=type(error).__name__)
-            if moved == 0:
-                await self._pause()
+        await self._rounds.run()
 
     async def run_once(self) -> int:
         """
-        Give every subscription a turn; return how many deliveries were moved.
+        Give every subscription a turn; return how many lanes and deliveries were changed.
         """
         async with reading(self._engine) as db:
-            found = await parking_store.due(db)
+            found = await wishes.due(db)
         done, total = [], 0
         for noted in found:
-            moved = await self._turn(noted)
-            if moved is None:
+            changed = await self._turn(noted)
+            if changed is None:
                 done.append(noted)
             else:
-                total += moved
+                total += changed
         if done:
             await self._end(done)
         return total
 
     async def _turn(self, noted: Noted) -> int | None:
         """
-        Move a part of what waits for a subscription; return how much, None if nothing is left.
+        Change a part of what waits for a subscription; return how much, None if nothing is left.
         """
+        ended = await self._end_lanes(noted) if noted.wish.ends_lanes else 0
         async with reading(self._engine) as db:
-            ids = await parking_store.find(db, noted.wish, TURN)
+            ids = await wish_steps.find(db, noted.wish, TURN)
         moved = 0
         for start in range(0, len(ids), BATCH):
             async with writing(self._engine) as db:
-                count = await parking_store.move(db, noted, ids[start : start + BATCH])
+                count = await wish_steps.move(db, noted, ids[start : start + BATCH])
             if count is None:
-                return moved
+                return ended + moved
             moved += count
-            self._moved()
-            await asyncio.sleep(BREATH_SECONDS)
-        return moved if ids else None
+            await self._breathe()
+        return ended + moved if ended or ids else None
+
+    async def _end_lanes(self, noted: Noted) -> int:
+        """
+        End the lanes of a subscription, a bounded number in a turn; return how many.
+        """
+        ended = 0
+        while ended < TURN:
+            async with writing(self._engine) as db:
+                count = await wish_steps.end_lanes(db, noted, LANES)
+            if not count:
+                break
+            ended += count
+            await self._breathe()
+        return ended
+
+    async def _breathe(self) -> None:
+        self._moved()
+        await asyncio.sleep(BREATH_SECONDS)
 
     async def _end(self, done: list[Noted]) -> None:
         async with writing(self._engine) as db:
             for noted in done:
                 until = noted.create_time + self._again_after
                 if noted.now < until:
-                    await parking_store.postpone(db, noted, until)
+                    await wishes.postpone(db, noted, until)
                 else:
-                    await parking_store.forget(db, noted)
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(self._poll_seconds):
-                await self._wanted.wait()
-        except TimeoutError:
-            pass
+                    await wishes.forget(db, noted)

@@ -1,0 +1,142 @@
+"""
+What a change of a subscription does to all that waits for it, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service import snapshot_store, wish_runner
+from dispatch_service.deliveries import succeed
+from dispatch_service.queue import Queue, Settlement
+from dispatch_service.wishes import Fate, Wish
+from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.runtime.database import writing
+from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
+from tests.integration.dispatch_service.wishing import (
+    NAME,
+    RING,
+    change_status,
+    noted,
+    parked,
+    rows_of,
+    store_change,
+    wait_for,
+    work_off,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_deletion_is_followed_in_batches(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The deletion itself touches no delivery; afterwards all that wait are cancelled, those in
+    order lanes with their lanes. One that is being sent ends by its result.
+    """
+    monkeypatch.setattr(wish_runner, "BATCH", 2)
+    monkeypatch.setattr(wish_runner, "LANES", 1)
+    await wait_for(queue, 3)
+    lanes = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
+    sent = new_event(new_delivery(ordered=True, leased=True), resource="orders/9")
+    await queue.store_events([*lanes, sent], LEASE)
+
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    assert {it.state for it in await rows_of(store)} == {"PENDING", "DELIVERING"}
+    # Three lanes, and three deliveries that are in none.
+    assert await work_off(store) == 6
+
+    rows = await rows_of(store)
+    assert sorted(it.state for it in rows) == ["CANCELLED"] * 7 + ["DELIVERING"]
+    cancelled = [it for it in rows if it.state == "CANCELLED"]
+    assert {(it.due_time, it.failure_kind) for it in cancelled} == {(None, "inactive")}
+    await queue.settle([Settlement(claimed_of(sent), succeed(0), None)])
+    assert [it.state for it in await rows_of(store)].count("SUCCEEDED") == 1
+
+
+async def test_undeletion_saves_what_is_not_cancelled_yet(queue: Queue, store: AsyncEngine) -> None:
+    """
+    The newest revision decides: what a cancellation has not come to goes on.
+    """
+    await wait_for(queue, 2)
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+
+    assert await work_off(store) == 0
+
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 2
+
+
+async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What waits moves to the new endpoint and keeps its time; what is behind in an order lane
+    goes on to wait for its turn there.
+    """
+    lane = [new_event(new_delivery(ordered=True)) for _ in range(2)]
+    await queue.store_events([new_event(new_delivery()), *lane], LEASE)
+    before = await rows_of(store)
+
+    change = feed_service_pb2.FeedChange(revision=2)
+    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
+    change.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
+    change.subscription.ordered = True
+    await store_change(store, change)
+    assert await work_off(store) == 3
+
+    after_it = await rows_of(store)
+    assert {it.endpoint for it in after_it} == {"https://elsewhere.example:443"}
+    assert [it.due_time for it in after_it] == [it.due_time for it in before]
+    assert sum(it.due_time is None for it in after_it) == 1
+    assert await work_off(store) == 0
+
+
+async def test_inactive_and_moved_is_parked_elsewhere(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A change of two things at once comes true as a whole.
+    """
+    await wait_for(queue, 2)
+    change = feed_service_pb2.FeedChange(revision=2)
+    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
+    change.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
+    await store_change(store, change)
+
+    assert await work_off(store) == 2
+
+    assert await parked(store) == 2
+    assert {it.endpoint for it in await rows_of(store)} == {"https://elsewhere.example:443"}
+
+
+async def test_only_what_waits_is_noted(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A subscription for which nothing waits costs no row, however many change at once.
+    """
+    await wait_for(queue, 2)
+    ended = new_event(new_delivery(subscription="ended", leased=True))
+    await queue.store_events([ended], LEASE)
+    await queue.settle([Settlement(claimed_of(ended), succeed(0), None)])
+    names = ["shipped", "ended", *(f"sub-{n}" for n in range(600))]
+    changes = [
+        feed_service_pb2.FeedChange(revision=2, deleted_name=f"accounts/100/subscriptions/{it}")
+        for it in names
+    ]
+    async with writing(store) as db:
+        await snapshot_store.store_changes(db, changes, RING, lambda url: url)
+
+    assert await noted(store) == [Wish("accounts/100", "shipped", 2, Fate.CANCELLED)]
+
+
+async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A subscription that is gone from the snapshot is deleted as of its revision.
+    """
+    await wait_for(queue, 2)
+    await change_status(store, 1, subscription_pb2.Subscription.STATUS_ACTIVE)
+
+    async with writing(store) as db:
+        await snapshot_store.drop(db, [NAME], 7)
+    assert await work_off(store) == 2
+
+    assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
+    assert await snapshot_store.stored_names(store) == set()
