@@ -10,13 +10,13 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.health import Health
 from dispatch_service.schema import endpoint_reports, subscription_health, subscription_overrides
 from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.inserts import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -45,10 +45,10 @@ async def lock(
     The rows that are not there are made: who waits for another process then finds its
     row, and since all lock in the order of the keys, no two wait for each other.
     """
-    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
     columns = subscription_health.c
-    statement = insert(subscription_health).values([_first_row(*key) for key in sorted(keys)])
-    rows = await db.execute(
+    rows = [_first_row(*key) for key in sorted(keys)]
+    statement = insert(db.dialect.name, subscription_health).values(rows)
+    found = await db.execute(
         statement.on_conflict_do_update(
             index_elements=[columns.owner, columns.subscription],
             set_={"update_time": statement.excluded.update_time},
@@ -56,7 +56,7 @@ async def lock(
     )
     return {
         (row.owner, row.subscription): Health(row.failing_since, row.failed_attempts, row.reported)
-        for row in rows
+        for row in found
     }
 
 

@@ -4,14 +4,14 @@ The request ids of a day: a manual action that is repeated changes nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.errors import RequestIdReused
 from dispatch_service.schema import request_ids
 from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.inserts import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,9 +42,10 @@ async def first_use(
     """
     if not request_id:
         return None
-    row = {"owner": owner, "request_id": request_id, "method": method, "resource": resource}
-    insert = _insert_for(db.dialect.name).values(**row, create_time=database_now())
-    if (await db.execute(insert)).rowcount:
+    row: dict[str, Any] = {"owner": owner, "request_id": request_id, "method": method}
+    row |= {"resource": resource, "create_time": database_now()}
+    statement = insert(db.dialect.name, request_ids).on_conflict_do_nothing()
+    if (await db.execute(statement.values(row))).rowcount:
         return None
     query = sa.select(request_ids.c.method, request_ids.c.resource).where(
         request_ids.c.owner == owner, request_ids.c.request_id == request_id
@@ -53,9 +54,3 @@ async def first_use(
     if known.method != method:
         raise RequestIdReused(method)
     return str(known.resource)
-
-
-def _insert_for(dialect: str) -> sa.Insert:
-    if dialect == "postgresql":
-        return postgresql.insert(request_ids).on_conflict_do_nothing()
-    return sqlite.insert(request_ids).on_conflict_do_nothing()

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from dispatch_service import event_store
 from dispatch_service.bodies import new_body, render_bodies
 from dispatch_service.outcomes import FailureKind
@@ -16,6 +14,7 @@ from dispatch_service.schema import bodies
 from dispatch_service.sealing import DayKeys, Sealer
 from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.inserts import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -42,5 +41,6 @@ async def render(
         made = new_body(event, key, body, sealer)
         values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
         values |= {name: getattr(made, name) for name in made.__struct_fields__}
-        await db.execute(sa.insert(bodies).values(values))
+        # Another resend may have been first, with the same bytes.
+        await db.execute(insert(db.dialect.name, bodies).values(values).on_conflict_do_nothing())
     return rendered.size(row.event_type, row.payload_version) is not None

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.schema import day_keys
 from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.inserts import insert
 from shipedge.webhooks.runtime.keyring import DataKey, KeyRing, Place
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class DayKeys:
         wrapped = self._ring.wrap(DataKey.generate(), day_key_place(day))
         row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
         async with writing(self._engine) as db:
-            insert = _insert_for(db.dialect.name)
-            await db.execute(insert, row)
+            statement = insert(db.dialect.name, day_keys).on_conflict_do_nothing()
+            await db.execute(statement, row)
         return await self._stored(day)
 
     async def _stored(self, day: int) -> DataKey:
@@ -136,9 +136,3 @@ def day_key_place(day: int) -> Place:
     Say where the key of a day lies.
     """
     return Place("day_keys", (str(day),), "wrapped_key")
-
-
-def _insert_for(dialect: str) -> sa.Insert:
-    if dialect == "postgresql":
-        return postgresql.insert(day_keys).on_conflict_do_nothing()
-    return sqlite.insert(day_keys).on_conflict_do_nothing()

@@ -15,10 +15,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from dispatch_service.schema import wishes
 from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.inserts import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -104,8 +104,7 @@ def _row(wish: Wish) -> dict[str, Any]:
 
 
 def _upsert(dialect: str, rows: Sequence[dict[str, Any]]) -> Any:
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
-    statement = insert(wishes).values(list(rows))
+    statement = insert(dialect, wishes).values(list(rows))
     new = statement.excluded
     keys = ("owner", "subscription")
     return statement.on_conflict_do_update(

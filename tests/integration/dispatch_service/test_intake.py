@@ -516,6 +516,8 @@ async def test_resend_renders_what_could_not_be_rendered(parts: Parts, store: As
         assert late_bodies.is_missing(row)
         sealer = await parts.keys.today()
         assert await late_bodies.render(db, parts.keys, sealer, row, wanted)
+        # As one that has read the row before that.
+        assert await late_bodies.render(db, parts.keys, sealer, row, wanted)
         row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
         body = await delivery_log.read_body(db, parts.keys, row)
 

@@ -1,0 +1,21 @@
+"""
+Inserts that say what happens where the row is there already, on both databases.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+
+def insert(dialect: str, table: sa.Table) -> Any:
+    """
+    Begin an INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`.
+
+    *dialect* is the name of that of the database.
+    """
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
