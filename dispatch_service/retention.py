@@ -111,10 +111,28 @@ async def prune_payloads(db: AsyncConnection, account: int, keep: Kept) -> int:
 
 async def prune_events(db: AsyncConnection, account: int, keep: Kept) -> int:
     """
-    Take away an account's old events.
+    Take away an account's old events, but for those of which a warehouse keeps something
+    for longer: what is to be erased of that is found by its event.
     """
     mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
-    return await _delete(db, events, _older(events, mine, events.c.accept_time, keep.age))
+    old = _older(events, mine, events.c.accept_time, keep.age)
+    return await _delete(db, events, old.where(~_kept_by_warehouses(db.dialect.name)))
+
+
+def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:
+    ids: Any = events.c.warehouses
+    listed = (
+        sa.func.json_array_elements_text(sa.cast(ids, sa.JSON))
+        if dialect == "postgresql"
+        else sa.func.json_each(ids)
+    ).table_valued("value")
+
+    def keeps(table: sa.Table) -> sa.Exists:
+        same = (table.c.account == events.c.account, table.c.event_id == events.c.event_id)
+        owner = sa.literal("warehouses/") + listed.c.value
+        return sa.exists().select_from(listed).where(table.c.owner == owner, *same)
+
+    return sa.or_(keeps(deliveries), keeps(bodies))
 
 
 async def prune_attempts(db: AsyncConnection, owner: str, keep: Kept) -> int:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import retention
+from dispatch_service import erasure, retention
 from dispatch_service.deliveries import succeed
 from dispatch_service.maintenance import Maintenance
 from dispatch_service.owner_settings import OwnerSettings
@@ -143,6 +143,28 @@ async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine
         owners = (await db.execute(sa.select(deliveries.c.owner))).scalars().all()
         bodies_left = (await db.execute(sa.select(bodies.c.owner))).scalars().all()
     assert (owners, bodies_left) == (["accounts/200"], ["accounts/200"])
+
+
+async def test_event_stays_as_long_as_a_warehouse_keeps_something(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    What a warehouse keeps for longer than the account can still be erased by its event.
+    """
+    both = new_event(new_delivery(leased=True, owner="warehouses/w1"), warehouses=["w0", "w1"])
+    others = new_event(new_delivery(leased=True), warehouses=["w1"])
+    await settle(queue, both, others, new_event(new_delivery(leased=True)))
+    await grow_older(store, timedelta(days=20))
+    keep = keeper(store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2))
+
+    await keep.prune()
+    assert (await counts(store))["events"] == 1
+    erased = await erasure.erase_all(store, 100, events.c.event_id == both.event_id, "somebody")
+    assert (erased.events, (await counts(store))["bodies"]) == (1, 0)
+
+    await grow_older(store, timedelta(days=91))
+    await keep.prune()
+    assert set((await counts(store)).values()) == {0}
 
 
 async def test_owners_without_anything_old_cost_no_trips(
