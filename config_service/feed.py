@@ -20,6 +20,7 @@ from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 from shipedge.webhooks.rpc.uncut import uncut
 from shipedge.webhooks.runtime.database import after, reading, writing
 from shipedge.webhooks.runtime.keyring import KeyRing
+from shipedge.webhooks.runtime.keysets import among
 
 BATCH = 500
 
@@ -156,9 +157,9 @@ async def _load_subscriptions(
     if not names:
         return
     keys = [tuple(name.split("/subscriptions/")) for name in names]
-    columns = sa.tuple_(subscriptions.c.owner, subscriptions.c.subscription_id)
+    mine = among([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
-    rows = (await db.execute(sa.select(subscriptions).where(columns.in_(keys), live))).all()
+    rows = (await db.execute(sa.select(subscriptions).where(mine, live))).all()
     for message in await subscription_store.messages(db, rows, ring):
         found[message.name] = FeedChange(subscription=message)
 
@@ -173,8 +174,8 @@ async def _load_owned(
     if not names:
         return
     keys = [tuple(name.split(f"/{kind.collection}/")) for name in names]
-    columns = sa.tuple_(kind.table.c.owner, kind.id_column)
-    for row in await db.execute(sa.select(kind.table).where(columns.in_(keys))):
+    mine = among([kind.table.c.owner, kind.id_column], keys)
+    for row in await db.execute(sa.select(kind.table).where(mine)):
         message = owned_resources.message_of(kind, row, ring)
         found[message.name] = FeedChange(**{kind.name: message})
 

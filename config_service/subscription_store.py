@@ -31,6 +31,7 @@ from shipedge.webhooks.rpc.paging import Key
 from shipedge.webhooks.rules.urls import UrlRules
 from shipedge.webhooks.runtime.database import after, database_now
 from shipedge.webhooks.runtime.keyring import KeyRing
+from shipedge.webhooks.runtime.keysets import among
 
 KIND = "subscription"
 
@@ -178,13 +179,13 @@ async def messages(db: AsyncConnection, rows: Sequence[Any], ring: KeyRing) -> l
     if not rows:
         return []
     keys = [(row.owner, row.subscription_id) for row in rows]
-    columns = sa.tuple_(signing_secrets.c.owner, signing_secrets.c.subscription_id)
+    mine = among([signing_secrets.c.owner, signing_secrets.c.subscription_id], keys)
     live = sa.or_(
         signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > database_now()
     )
     query = (
         sa.select(signing_secrets)
-        .where(columns.in_(keys), live)
+        .where(mine, live)
         .order_by(signing_secrets.c.create_time.desc(), signing_secrets.c.secret_id)
     )
     grouped = by_subscription((await db.execute(query)).all())

@@ -98,6 +98,7 @@ async def run(settings: Settings, post: Post | None = None) -> None:
     supervisor is gone too; what has to be done once that one does.
     """
     failpoints.arm(settings.failpoint)
+    spare_the_collector()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
         if post is None:

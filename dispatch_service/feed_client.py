@@ -76,8 +76,8 @@ class FeedClient:
         """
         Take up the stored snapshot, if there ever was one.
         """
-        revision, resources = await snapshot_store.load(self._engine, self._ring)
-        for change in resources:
+        revision = await snapshot_store.stored_revision(self._engine)
+        async for change in snapshot_store.load(self._engine, self._ring):
             self._remember(change)
         if revision is not None:
             self._revision = revision

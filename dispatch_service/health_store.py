@@ -17,6 +17,7 @@ from dispatch_service.subscriptions import Subscription
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 from shipedge.webhooks.runtime.database import database_now
 from shipedge.webhooks.runtime.inserts import insert
+from shipedge.webhooks.runtime.keysets import among
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -81,10 +82,10 @@ async def write(
     Write what is known of subscriptions that are locked; None for one that is well.
     """
     columns = subscription_health.c
-    mine = sa.tuple_(columns.owner, columns.subscription)
     well = [key for key, health in known.items() if health is None]
     if well:
-        await db.execute(sa.delete(subscription_health).where(mine.in_(well)))
+        mine = among([columns.owner, columns.subscription], well)
+        await db.execute(sa.delete(subscription_health).where(mine))
     update = sa.update(subscription_health).where(
         columns.owner == sa.bindparam("its_owner"),
         columns.subscription == sa.bindparam("its_subscription"),
@@ -174,5 +175,5 @@ async def drop_reports(db: AsyncConnection, rows: Iterable[Any]) -> None:
     """
     columns = endpoint_reports.c
     told = [(row.owner, row.endpoint_event_id) for row in rows]
-    key = sa.tuple_(columns.owner, columns.endpoint_event_id)
-    await db.execute(sa.delete(endpoint_reports).where(key.in_(told)))
+    mine = among([columns.owner, columns.endpoint_event_id], told)
+    await db.execute(sa.delete(endpoint_reports).where(mine))

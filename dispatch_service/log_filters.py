@@ -13,7 +13,6 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 from dispatch_service.deliveries import State, Trigger
 from dispatch_service.outcomes import FailureKind
@@ -25,6 +24,7 @@ from shipedge.webhooks.rules.addresses import AllowList
 from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.runtime.database import after
 from shipedge.webhooks.runtime.keyring import KeyRing
+from shipedge.webhooks.runtime.keysets import Condition
 
 SLOW_US = 1_000_000
 """
@@ -158,7 +158,7 @@ def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[b
     return _Among(attempts.c.delivery_id, ids.scalar_subquery())
 
 
-class _Among(FunctionElement[bool]):
+class _Among(Condition):
     """
     Whether a column is among what a query finds, which is looked up first.
 
@@ -166,7 +166,6 @@ class _Among(FunctionElement[bool]):
     it does where the query depends on the rows of the log.
     """
 
-    type = sa.Boolean()
     inherit_cache = True
 
 

@@ -23,6 +23,7 @@ from dispatch_service.lock_order import by_key, update_locked
 from dispatch_service.queue import Claimed, NewDelivery, NewEvent
 from dispatch_service.schema import deliveries, order_lanes
 from shipedge.webhooks.runtime.database import database_now
+from shipedge.webhooks.runtime.keysets import among
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -115,27 +116,20 @@ async def lock(db: AsyncConnection, lanes: Collection[LaneKey]) -> list[sa.Row[A
     keys = sorted(set(lanes))
     rows: list[sa.Row[Any]] = []
     for start in range(0, len(keys), _BATCH):
-        rows += await _locked(db, _in(order_lanes, keys[start : start + _BATCH]))
+        mine = _in(order_lanes, keys[start : start + _BATCH])
+        query = sa.select(order_lanes).where(mine).order_by(*by_key(order_lanes))
+        rows += (await db.execute(query.with_for_update())).all()
     return rows
 
 
-async def lock_some(
-    db: AsyncConnection, owner: str, subscription: str, limit: int
-) -> list[LaneKey]:
+async def find(db: AsyncConnection, owner: str, subscription: str, limit: int) -> list[LaneKey]:
     """
-    Lock lanes of a subscription and return them. One that is made at this moment
-    is not among them.
+    Find lanes of a subscription. One that is made at this moment is not among them.
     """
-    mine = sa.and_(order_lanes.c.owner == owner, order_lanes.c.subscription == subscription)
-    rows = await _locked(db, mine, limit)
-    return [(row.owner, row.subscription, row.resource) for row in rows]
-
-
-async def _locked(
-    db: AsyncConnection, condition: sa.ColumnElement[bool], limit: int | None = None
-) -> Sequence[sa.Row[Any]]:
-    query = sa.select(order_lanes).where(condition).order_by(*by_key(order_lanes))
-    return (await db.execute(query.limit(limit).with_for_update())).all()
+    columns = order_lanes.c
+    mine = sa.and_(columns.owner == owner, columns.subscription == subscription)
+    rows = await db.execute(sa.select(columns.resource).where(mine).limit(limit))
+    return [(owner, subscription, resource) for resource in rows.scalars()]
 
 
 async def mend(db: AsyncConnection, key: LaneKey) -> int:
@@ -168,27 +162,31 @@ def in_lane() -> sa.ColumnElement[bool]:
 async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
     rows = await lock(db, keys)
     heads = await _first_unfinished(db, keys)
-    freed = 0
+    freed, empty = 0, []
     for row in rows:
         key = (row.owner, row.subscription, row.resource)
         head = heads.get(key)
         if head is None:
-            await db.execute(sa.delete(order_lanes).where(_is(order_lanes, key)))
+            empty.append(key)
         elif head != row.head_number:
             numbers = {"head_number": head, "next_number": max(row.next_number, head + 1)}
             await db.execute(sa.update(order_lanes).where(_is(order_lanes, key)).values(numbers))
             freed += await _make_due(db, key, head)
+    if empty:
+        await db.execute(sa.delete(order_lanes).where(_in(order_lanes, empty)))
     return freed
 
 
 async def _first_unfinished(db: AsyncConnection, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
-    columns = [deliveries.c[name] for name in _KEY]
-    query = (
-        sa.select(*columns, sa.func.min(deliveries.c.lane_number))
-        .where(_in(deliveries, keys), in_lane())
-        .group_by(*columns)
-    )
-    return {(row[0], row[1], row[2]): row[3] for row in await db.execute(query)}
+    """
+    Return the number of the first delivery of each lane that has one.
+    """
+    same = (deliveries.c[name] == order_lanes.c[name] for name in _KEY)
+    first = sa.select(sa.func.min(deliveries.c.lane_number)).where(*same, in_lane())
+    columns = [order_lanes.c[name] for name in _KEY]
+    query = sa.select(*columns, first.scalar_subquery()).where(_in(order_lanes, keys))
+    rows = await db.execute(query)
+    return {(row[0], row[1], row[2]): row[3] for row in rows if row[3] is not None}
 
 
 async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
@@ -229,4 +227,4 @@ def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:
 
 
 def _in(table: sa.Table, keys: Sequence[LaneKey]) -> sa.ColumnElement[bool]:
-    return sa.tuple_(*(table.c[name] for name in _KEY)).in_(keys)
+    return among([table.c[name] for name in _KEY], keys)

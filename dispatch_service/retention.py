@@ -22,6 +22,7 @@ from dispatch_service.schema import (
     resend_jobs,
 )
 from shipedge.webhooks.runtime.database import after, database_now
+from shipedge.webhooks.runtime.keysets import among
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -157,8 +158,7 @@ async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
     keys = (await db.execute(old)).all()
     if not keys:
         return 0
-    rows = [tuple(row) for row in keys]
-    logged = sa.tuple_(attempts.c.owner, attempts.c.delivery_id).in_(rows)
+    logged = among([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
     await db.execute(sa.delete(attempts).where(logged))
     await db.execute(sa.delete(deliveries).where(_among(deliveries, keys)))
     return len(keys)
@@ -223,4 +223,4 @@ async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> 
 
 
 def _among(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
-    return sa.tuple_(*table.primary_key.columns).in_([tuple(row) for row in keys])
+    return among(list(table.primary_key.columns), [tuple(row) for row in keys])

@@ -5,10 +5,12 @@ with our own key ring; and what a change means for deliveries that wait.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from dispatch_service import health_store, wishes
 from dispatch_service.health_store import SubscriptionKey
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 EndpointOf = Callable[[str], str]
 
 _BATCH = 500
+_LOADED = 2000
 
 # Any number, as long as nothing else in the database takes the same lock.
 _LOCK = 0x5E1B_FEED
@@ -49,20 +52,30 @@ def resource_place(name: str) -> Place:
     return Place("feed_resources", (name,), "sealed")
 
 
-async def load(
-    engine: AsyncEngine, ring: KeyRing
-) -> tuple[int | None, list[feed_service_pb2.FeedChange]]:
+async def stored_revision(engine: AsyncEngine) -> int | None:
     """
-    Read the stored snapshot: its revision, None if there never was one, and the resources.
+    Return how far the feed was applied, None if there never was a snapshot.
     """
     async with reading(engine) as db:
-        revision = (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
-        rows = await db.execute(sa.select(feed_resources.c.name, feed_resources.c.sealed))
-        resources = [
-            feed_service_pb2.FeedChange.FromString(ring.open(sealed, resource_place(name)))
-            for name, sealed in rows
-        ]
-    return revision, resources
+        return (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
+
+
+async def load(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[feed_service_pb2.FeedChange]:
+    """
+    Yield the stored resources, a part of which is in memory at a time. What another process
+    stores meanwhile may be among them: read the revision before, and follow the feed from it.
+    """
+    columns = feed_resources.c
+    query = sa.select(columns.name, columns.sealed).order_by(columns.name).limit(_LOADED)
+    last = ""
+    while True:
+        async with reading(engine) as db:
+            rows = (await db.execute(query.where(columns.name > last))).all()
+        for name, sealed in rows:
+            yield feed_service_pb2.FeedChange.FromString(ring.open(sealed, resource_place(name)))
+        if len(rows) < _LOADED:
+            return
+        last = rows[-1].name
 
 
 async def store_changes(
@@ -180,25 +193,41 @@ async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[Su
     keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
     found: list[SubscriptionKey] = []
     for start in range(0, len(keys), _BATCH):
-        rows = await db.execute(_having_unfinished(keys[start : start + _BATCH]))
+        rows = await db.execute(_having_unfinished(db.dialect.name, keys[start : start + _BATCH]))
         found += [(row.owner, row.subscription) for row in rows]
     return found
 
 
-def _having_unfinished(keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
+def _having_unfinished(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
     """
     Choose from *keys*, by one look into the index for each, however much waits for it.
     """
-    names = sa.values(sa.column("owner", sa.Text), sa.column("subscription", sa.Text), name="asked")
-    asked = names.data(list(keys)).cte("asked")
+    listed, owner, subscription = _listed(dialect, keys)
     one = sa.select(sa.literal(1)).where(
-        deliveries.c.owner == asked.c.owner,
-        deliveries.c.subscription == asked.c.subscription,
+        deliveries.c.owner == owner,
+        deliveries.c.subscription == subscription,
         deliveries.c.end_time.is_(None),
     )
     # A planner would turn EXISTS into a join, and read all that is unfinished for it.
-    first = one.limit(1).correlate(asked).scalar_subquery()
-    return sa.select(asked).where(first.is_not(None))
+    first = one.limit(1).correlate(listed).scalar_subquery()
+    chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
+    return chosen.select_from(listed).where(first.is_not(None))
+
+
+def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, Any]:
+    """
+    Make a table of *keys*, which come as one parameter, and its two columns.
+    """
+    text = sa.literal(json.dumps(keys), sa.Text)
+    parts: list[Any]
+    if dialect == "postgresql":
+        array = sa.cast(text, postgresql.JSON)
+        listed = sa.func.json_array_elements(array).table_valued("value", name="listed")
+        parts = [listed.c.value.op("->>", return_type=sa.Text())(n) for n in range(2)]
+    else:
+        listed = sa.func.json_each(text).table_valued("value", name="listed")
+        parts = [sa.func.json_extract(listed.c.value, f"$[{n}]") for n in range(2)]
+    return listed, parts[0], parts[1]
 
 
 def _wish(

@@ -133,7 +133,7 @@ def compile_subscription(
         url=url,
         url_problem=problem,
         url_hash=hashed(url.text if url is not None else message.url),
-        filter=_filter(message.filter),
+        filter=_filter(message.filter) if message.HasField("filter") else NO_FILTER,
         headers=tuple((header.name, header.value) for header in message.custom_headers),
         keys=tuple(_signing_key(secret) for secret in message.signing_secrets),
         credential=message.credential,
@@ -160,6 +160,9 @@ def _url(text: str, rules: UrlRules) -> tuple[Url | None, str]:
         return parse_url(text, rules), ""
     except UrlRefusedError as refused:
         return None, str(refused)
+
+
+NO_FILTER = Filter()
 
 
 def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:

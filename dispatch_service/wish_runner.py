@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dispatch_service import wish_steps, wishes
+from dispatch_service import order_lanes, wish_steps, wishes
 from dispatch_service.rounds import Rounds
 from dispatch_service.wishes import Noted
 from shipedge.webhooks.runtime.database import reading, writing
@@ -121,15 +121,15 @@ class WishRunner:
         """
         End the lanes of a subscription, a bounded number in a turn; return how many.
         """
-        ended = 0
-        while ended < TURN:
+        wish = noted.wish
+        async with reading(self._engine) as db:
+            lanes = await order_lanes.find(db, wish.owner, wish.subscription, TURN)
+        for start in range(0, len(lanes), LANES):
             async with writing(self._engine) as db:
-                count = await wish_steps.end_lanes(db, noted, LANES)
-            if not count:
-                break
-            ended += count
+                if not await wish_steps.end_lanes(db, noted, lanes[start : start + LANES]):
+                    return start
             await self._breathe()
-        return ended
+        return len(lanes)
 
     async def _breathe(self) -> None:
         self._moved()

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql
 from dispatch_service import order_lanes, wishes
 from dispatch_service.deliveries import State
 from dispatch_service.lock_order import update_locked
+from dispatch_service.order_lanes import LaneKey
 from dispatch_service.outcomes import FailureKind
 from dispatch_service.schema import deliveries
 from dispatch_service.wishes import Fate, Noted, Wish
@@ -30,22 +31,19 @@ _CANCELLED: Mapping[str, Any] = {
 }
 
 
-async def end_lanes(db: AsyncConnection, noted: Noted, limit: int) -> int | None:
+async def end_lanes(db: AsyncConnection, noted: Noted, lanes: Sequence[LaneKey]) -> bool:
     """
-    End lanes of a subscription whose deliveries wait for their turn no more; return how many
-    lanes that were, None where the wish has changed.
-
-    A lane that is made at this moment is not seen: what is in it goes out in order.
+    End lanes of a subscription whose deliveries wait for their turn no more; return False
+    where the wish has changed.
     """
-    wish = noted.wish
-    lanes = await order_lanes.lock_some(db, wish.owner, wish.subscription, limit)
+    await order_lanes.lock(db, lanes)
     if not await wishes.holds(db, noted):
-        return None
-    if lanes and wish.fate is Fate.CANCELLED:
+        return False
+    if noted.wish.fate is Fate.CANCELLED:
         waiting = order_lanes.unfinished(lanes) & (deliveries.c.state == State.PENDING.value)
         await db.execute(update_locked(waiting).values(**_CANCELLED))
     await order_lanes.end(db, lanes)
-    return len(lanes)
+    return True
 
 
 async def find(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:

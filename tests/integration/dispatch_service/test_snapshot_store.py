@@ -68,6 +68,26 @@ async def test_processes_store_the_same_change_in_turn(store: AsyncEngine) -> No
         await waits(store)
     await second
 
-    revision, resources = await snapshot_store.load(store, RING)
-    assert revision == 1
-    assert [it.account_settings.name for it in resources] == ["accounts/100/settings"]
+    assert await snapshot_store.stored_revision(store) == 1
+    loaded = [it async for it in snapshot_store.load(store, RING)]
+    assert [it.account_settings.name for it in loaded] == ["accounts/100/settings"]
+
+
+async def test_snapshot_is_read_in_parts(
+    store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Each resource is read once, wherever a part ends.
+    """
+    monkeypatch.setattr(snapshot_store, "_LOADED", 3)
+    for count in (2, 3, 6, 7):
+        names = [f"accounts/{n}/settings" for n in range(count)]
+        changes = []
+        for name in names:
+            changes.append(change(1))
+            changes[-1].account_settings.name = name
+        async with writing(store) as db:
+            await snapshot_store.store_changes(db, changes, RING, lambda _: "")
+
+        loaded = [it.account_settings.name async for it in snapshot_store.load(store, RING)]
+        assert loaded == names

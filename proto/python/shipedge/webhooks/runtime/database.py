@@ -136,7 +136,9 @@ class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in s
 
 @compiles(byte_order, "sqlite")
 def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
-    return compiler.process(element.clauses, **kw)
+    # With the sign it is no column: else SQLite may walk the index that has this order, and with
+    # it all that an owner has, instead of the one that finds what is asked for.
+    return f"+{compiler.process(element.clauses, **kw)}"
 
 
 @compiles(byte_order, "postgresql")

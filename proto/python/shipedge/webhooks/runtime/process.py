@@ -110,8 +110,9 @@ def spare_the_collector() -> None:
     """
     Keep the cycle collector away from what lives as long as the process, and call it rarely.
 
-    To be called when all that stays is in memory. What a delivery makes has no cycles and is
-    freed at once; with the interpreter's own thresholds the collector takes a tenth of the time.
+    To be called before much is loaded, and again when all that stays is in memory. What a
+    delivery makes has no cycles and is freed at once; with the interpreter's own thresholds the
+    collector takes a tenth of the time.
     """
     gc.collect()
     gc.freeze()
