@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from tests.databases import fresh_database, postgres_server
@@ -25,6 +26,16 @@ settings.register_profile(
     "long", settings.get_profile("steady"), derandomize=False, max_examples=2000, print_blob=True
 )
 settings.load_profile(os.environ.get("TEST_PROFILE", "steady"))
+
+# A traceback with the values of all its variables takes ten seconds to be laid out.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 @pytest.fixture

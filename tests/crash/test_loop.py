@@ -8,7 +8,7 @@ import pytest
 
 from tests.crash import loop
 
-MINUTES = 0.5
+MINUTES = 0.35
 SEED = 20
 
 
