@@ -41,7 +41,7 @@ class Fate(StrEnum):
     CANCELLED = "CANCELLED"  # it is deleted
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Wish:
     """
     What is to become of all that waits for a subscription, as of a revision of it.

@@ -22,7 +22,7 @@ from typing import Any
 
 from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenarios, wrk
 from tests.bench.figures import judged, summary, table
-from tests.bench.machine import machine
+from tests.bench.machine import longest_stall_ms, machine
 from tests.bench.scenarios import Figures, Scale, Scenario
 from tests.databases import running_postgres
 
@@ -59,6 +59,13 @@ ONCE = frozenset({"large_scale"})
 What is too slow to be run in every round.
 """
 
+OFTEN = frozenset({"throughput", "wrk", "throughput_sqlite", "naive", "latency", "workers"})
+"""
+What swings most with what else the machine does: run once more between two rounds.
+"""
+
+ROUNDS = 3
+
 
 @dataclass
 class Measurements:
@@ -83,12 +90,15 @@ def main(arguments: Sequence[str]) -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="small loads, about a minute")
-    parser.add_argument("--runs", type=int, default=3, help="how many rounds (3)")
+    parser.add_argument(
+        "--runs", type=int, help=f"how many rounds ({ROUNDS}, and short ones between them)"
+    )
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, help="only these scenarios")
     asked = parser.parse_args(arguments)
     chosen = asked.only or (QUICK if asked.quick else tuple(SCENARIOS))
-    runs = 1 if asked.quick else asked.runs
-    found = asyncio.run(measure(chosen, runs, 0.25 if asked.quick else 1.0))
+    runs = asked.runs or (1 if asked.quick else ROUNDS)
+    rounds = planned(chosen, runs, between=asked.runs is None)
+    found = asyncio.run(measure(rounds, 0.25 if asked.quick else 1.0))
     figures = judged({**summary(found.samples), **without_wrk(chosen)})
     print("\n".join(table(figures)))
     RESULT.parent.mkdir(exist_ok=True)
@@ -97,17 +107,30 @@ def main(arguments: Sequence[str]) -> int:
     return 1 if found.errors else 0
 
 
-async def measure(chosen: Sequence[str], runs: int, part: float) -> Measurements:
+def planned(chosen: Sequence[str], runs: int, *, between: bool) -> list[list[str]]:
+    """
+    Say which scenarios are run in each round: in the first one all, then those that are not
+    too slow, and *between* two rounds those that swing most.
+    """
+    often = [name for name in chosen if name in OFTEN]
+    rounds = [list(chosen)]
+    for _ in range(runs - 1):
+        if between and often:
+            rounds.append(often)
+        rounds.append([name for name in chosen if name not in ONCE])
+    return rounds
+
+
+async def measure(rounds: Sequence[Sequence[str]], part: float) -> Measurements:
     """
     Run scenarios in rounds; one that fails does not take the others with it.
     """
     found = Measurements()
     with running_postgres(durable=True) as postgres:
-        for number in range(runs):
-            figures: dict[str, float] = {}
+        for chosen in rounds:
+            figures: dict[str, float] = {"machine_longest_stall_ms": longest_stall_ms()}
             for name in chosen:
-                if number == 0 or name not in ONCE:
-                    figures |= await _figures_of(name, Scale(postgres, part), found.errors)
+                figures |= await _figures_of(name, Scale(postgres, part), found.errors)
             found.note({**figures, **scenarios.ratios(figures)})
     return found
 
