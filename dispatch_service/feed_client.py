@@ -116,7 +116,11 @@ class FeedClient:
         # What another process stores from now on may be newer than the snapshot, which then does
         # not name it: only what was there before can be gone.
         at_start = self._revision == 0
-        self._not_named = await snapshot_store.stored_names(self._engine) if at_start else None
+        self._not_named = None
+        if at_start:
+            # Another process may have dropped already what is still in the memory of this one.
+            stored = await snapshot_store.stored_names(self._engine)
+            self._not_named = stored | self._subscriptions.names()
         async for answer in self._stub.WatchSubscriptions(request):
             await self.apply(answer)
             yield self._revision

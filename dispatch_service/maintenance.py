@@ -170,10 +170,19 @@ class Maintenance:
         age = self._keep_of(owner, payloads=rule.payloads)
         last = self._swept.get((rule.kind, owner))
         swept = None if last is None else age + timedelta(seconds=begun - last) + MARGIN
-        count = await self._repeat(lambda db: rule.prune(db, owner, Kept(age, swept)))
+        outlived = age < self._longest_of_warehouses()
+        count = await self._repeat(lambda db: rule.prune(db, owner, Kept(age, swept, outlived)))
         self._swept[rule.kind, owner] = begun
         await asyncio.sleep((time.monotonic() - begun) * REST)
         return count
+
+    def _longest_of_warehouses(self) -> timedelta:
+        """
+        Return how long a warehouse may keep anything.
+        """
+        wanted = self._subscriptions.settings_of_warehouses()
+        times = [time for it in wanted for time in (it.payload_retention, it.log_retention) if time]
+        return max(self._keep.payloads, self._keep.log, *times)
 
     def _keep_of(self, owner: str | int, *, payloads: bool) -> timedelta:
         """

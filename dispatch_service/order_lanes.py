@@ -204,22 +204,30 @@ async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
     return int(result.rowcount)
 
 
-def unfinished(lanes: Sequence[LaneKey]) -> sa.ColumnElement[bool]:
+async def ends(db: AsyncConnection, lanes: Sequence[LaneKey], limit: int) -> list[str]:
     """
-    Say which deliveries lanes hold.
+    Return the ids of the last deliveries of lanes, at most *limit* of all: without them each
+    is still a lane.
     """
-    return sa.and_(_in(deliveries, lanes), in_lane())
+    found: list[str] = []
+    number = deliveries.c.lane_number
+    for key in lanes:
+        last = sa.select(deliveries.c.delivery_id).where(_is(deliveries, key), in_lane())
+        query = last.order_by(number.desc()).limit(limit - len(found))
+        found += (await db.execute(query)).scalars()
+        if len(found) == limit:
+            break
+    return found
 
 
-async def end(db: AsyncConnection, lanes: Sequence[LaneKey]) -> None:
+async def take_out(db: AsyncConnection, owner: str, delivery_ids: Sequence[str]) -> None:
     """
-    End lanes that are locked; what waits in them is due.
+    Let deliveries of lanes that are locked wait for nothing any more.
     """
-    due = {"due_time": sa.func.coalesce(deliveries.c.due_time, database_now())}
-    for start in range(0, len(lanes), _BATCH):
-        keys = lanes[start : start + _BATCH]
-        await db.execute(update_locked(unfinished(keys)).values(**due, lane_number=None))
-        await db.execute(sa.delete(order_lanes).where(_in(order_lanes, keys)))
+    mine = sa.and_(deliveries.c.owner == owner, deliveries.c.delivery_id.in_(delivery_ids))
+    due = sa.func.coalesce(deliveries.c.due_time, database_now())
+    update = update_locked(sa.and_(mine, in_lane()))
+    await db.execute(update.values(due_time=due, lane_number=None))
 
 
 def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:

@@ -57,11 +57,13 @@ class Retention:
 @dataclass(frozen=True, slots=True)
 class Kept:
     """
-    How old something may become. What is older than *swept* was looked at before.
+    How old something may become. What is older than *swept* was looked at before. A warehouse
+    may keep its part for longer where it is *outlived*.
     """
 
     age: timedelta
     swept: timedelta | None = None
+    outlived: bool = True
 
 
 async def oldest_of(db: AsyncConnection, ages: Ages, last: Any | None) -> Sequence[Any]:
@@ -117,7 +119,10 @@ async def prune_events(db: AsyncConnection, account: int, keep: Kept) -> int:
     """
     mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
     old = _older(events, mine, events.c.accept_time, keep.age)
-    return await _delete(db, events, old.where(~_kept_by_warehouses(db.dialect.name)))
+    if keep.outlived:
+        # It passes by all that are kept, so it is asked for only where that may be.
+        old = old.where(~_kept_by_warehouses(db.dialect.name))
+    return await _delete(db, events, old)
 
 
 def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:

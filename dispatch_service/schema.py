@@ -319,7 +319,8 @@ wishes = sa.Table(
     sa.Index(None, "due_time"),
     comment=(
         "Subscriptions whose waiting deliveries are still to be parked, made due or cancelled,"
-        " in batches. A NULL endpoint leaves them at theirs."
+        " in batches, at an endpoint, and in lanes only where ordered. A NULL endpoint leaves"
+        " them at theirs."
     ),
 )
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql
 from dispatch_service import health_store, wishes
 from dispatch_service.health_store import SubscriptionKey
 from dispatch_service.schema import deliveries, feed_resources, feed_state
+from dispatch_service.schema import wishes as wishes_table
 from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from shipedge.webhooks.runtime.database import database_now, reading
@@ -112,7 +113,7 @@ async def store_changes(
         db,
         [
             _wish(key, newest[_joined(key)], endpoint_of, overridden=_joined(key) in overridden)
-            for key in await _with_unfinished(db, names)
+            for key in await _concerned(db, names)
         ],
     )
 
@@ -173,7 +174,7 @@ async def drop(db: AsyncConnection, names: Collection[str], revision: int) -> No
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
-    ended = [Wish(*key, revision, Fate.CANCELLED) for key in await _with_unfinished(db, gone)]
+    ended = [Wish(*key, revision, Fate.CANCELLED) for key in await _concerned(db, gone)]
     await wishes.note(db, ended)
 
 
@@ -186,19 +187,20 @@ def _joined(key: SubscriptionKey) -> str:
     return _SUBSCRIPTIONS.join(key)
 
 
-async def _with_unfinished(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
+async def _concerned(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
     """
-    Find the subscriptions among *names* that have unfinished deliveries.
+    Find the subscriptions among *names* that have unfinished deliveries, or an older wish
+    that must not come true any more.
     """
     keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
     found: list[SubscriptionKey] = []
     for start in range(0, len(keys), _BATCH):
-        rows = await db.execute(_having_unfinished(db.dialect.name, keys[start : start + _BATCH]))
+        rows = await db.execute(_having_work(db.dialect.name, keys[start : start + _BATCH]))
         found += [(row.owner, row.subscription) for row in rows]
     return found
 
 
-def _having_unfinished(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
+def _having_work(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
     """
     Choose from *keys*, by one look into the index for each, however much waits for it.
     """
@@ -210,8 +212,12 @@ def _having_unfinished(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Sele
     )
     # A planner would turn EXISTS into a join, and read all that is unfinished for it.
     first = one.limit(1).correlate(listed).scalar_subquery()
+    older = sa.select(sa.literal(1)).where(
+        wishes_table.c.owner == owner, wishes_table.c.subscription == subscription
+    )
+    noted = older.correlate(listed).scalar_subquery()
     chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
-    return chosen.select_from(listed).where(first.is_not(None))
+    return chosen.select_from(listed).where(sa.or_(first.is_not(None), noted.is_not(None)))
 
 
 def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, Any]:

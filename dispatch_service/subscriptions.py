@@ -236,6 +236,12 @@ class SubscriptionIndex:
         for event_type in CATALOGUE.event_types:
             yield from live.get(event_type, _NONE).values()
 
+    def names(self) -> set[str]:
+        """
+        Return the names of all subscriptions, credentials and client certificates.
+        """
+        return {*self.by_name, *self.credentials, *self.identities}
+
     def settings(self, owner: str) -> OwnerSettings:
         """
         Return what holds for all of *owner*.
@@ -284,6 +290,13 @@ class SubscriptionIndex:
                 known = self.by_name.get(name)
                 if known is not None:
                     self.put(known)
+
+    def settings_of_warehouses(self) -> list[OwnerSettings]:
+        """
+        Return what warehouses have set.
+        """
+        found = self._settings.items()
+        return [it for owner, it in found if owner.startswith("warehouses/")]
 
     def put_settings(self, owner: str, settings: OwnerSettings) -> None:
         """

@@ -5,14 +5,18 @@ Lets wishes come true, batch by batch.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import structlog
+
 from dispatch_service import order_lanes, wish_steps, wishes
+from dispatch_service.order_lanes import LaneKey
 from dispatch_service.rounds import Rounds
 from dispatch_service.wishes import Noted
-from shipedge.webhooks.runtime.database import reading, writing
+from shipedge.webhooks.runtime.conflicts import again
+from shipedge.webhooks.runtime.database import is_unavailable, reading, writing
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -22,9 +26,9 @@ BATCH = 100
 How many deliveries are moved in one transaction: more hold everybody else up for longer.
 """
 
-LANES = 100
+LANES = 50
 """
-How many order lanes are ended in one transaction.
+How many order lanes are looked at in one transaction.
 """
 
 TURN = 10_000
@@ -41,6 +45,8 @@ MARGIN = timedelta(seconds=15)
 """
 What is added to the time of a lease, for changes that other processes learn later.
 """
+
+log = structlog.get_logger()
 
 
 def _nobody() -> None:
@@ -85,13 +91,21 @@ class WishRunner:
 
     async def run_once(self) -> int:
         """
-        Give every subscription a turn; return how many lanes and deliveries were changed.
+        Give every subscription a turn; return how many deliveries were changed.
+
+        One that fails has its next turn in the next round, and holds no other up.
         """
         async with reading(self._engine) as db:
             found = await wishes.due(db)
         done, total = [], 0
         for noted in found:
-            changed = await self._turn(noted)
+            try:
+                changed = await self._turn(noted)
+            except Exception as error:
+                if is_unavailable(error):
+                    raise
+                log.error("wish.failed", error_type=type(error).__name__)
+                continue
             if changed is None:
                 done.append(noted)
             else:
@@ -102,42 +116,59 @@ class WishRunner:
 
     async def _turn(self, noted: Noted) -> int | None:
         """
-        Change a part of what waits for a subscription; return how much, None if nothing is left.
+        Change a part of what waits for a subscription; return how much, None if nothing is
+        left to be done, or another wish counts.
         """
-        ended = await self._end_lanes(noted) if noted.wish.ends_lanes else 0
+        changed = await self._end_lanes(noted) if noted.wish.ends_lanes else 0
+        if changed is None or changed >= TURN:
+            return changed
         async with reading(self._engine) as db:
             ids = await wish_steps.find(db, noted.wish, TURN)
-        moved = 0
         for start in range(0, len(ids), BATCH):
-            async with writing(self._engine) as db:
-                count = await wish_steps.move(db, noted, ids[start : start + BATCH])
+            count = await self._move(noted, ids[start : start + BATCH])
             if count is None:
-                return ended + moved
-            moved += count
+                return None
+            changed += count
             await self._breathe()
-        return ended + moved if ended or ids else None
+        return changed if changed or ids else None
 
-    async def _end_lanes(self, noted: Noted) -> int:
+    async def _end_lanes(self, noted: Noted) -> int | None:
         """
-        End the lanes of a subscription, a bounded number in a turn; return how many.
+        Empty the lanes of a subscription, as far as a turn goes; return of how many deliveries,
+        None where another wish counts.
         """
-        wish = noted.wish
-        async with reading(self._engine) as db:
-            lanes = await order_lanes.find(db, wish.owner, wish.subscription, TURN)
-        for start in range(0, len(lanes), LANES):
-            async with writing(self._engine) as db:
-                if not await wish_steps.end_lanes(db, noted, lanes[start : start + LANES]):
-                    return start
+        wish, changed = noted.wish, 0
+        while changed < TURN:
+            async with reading(self._engine) as db:
+                lanes = await order_lanes.find(db, wish.owner, wish.subscription, LANES)
+            if not lanes:
+                break
+            count = await self._empty(noted, lanes)
+            if count is None:
+                return None
+            changed += count
             await self._breathe()
-        return len(lanes)
+        return changed
+
+    @again
+    async def _empty(self, noted: Noted, lanes: Sequence[LaneKey]) -> int | None:
+        async with writing(self._engine) as db:
+            return await wish_steps.end_lanes(db, noted, lanes, BATCH)
+
+    @again
+    async def _move(self, noted: Noted, delivery_ids: Sequence[str]) -> int | None:
+        async with writing(self._engine) as db:
+            return await wish_steps.move(db, noted, delivery_ids)
 
     async def _breathe(self) -> None:
         self._moved()
         await asyncio.sleep(BREATH_SECONDS)
 
-    async def _end(self, done: list[Noted]) -> None:
+    @again
+    async def _end(self, done: Sequence[Noted]) -> None:
         async with writing(self._engine) as db:
-            for noted in done:
+            # In the order in which others note them.
+            for noted in sorted(done, key=lambda it: it.wish.key):
                 until = noted.create_time + self._again_after
                 if noted.now < until:
                     await wishes.postpone(db, noted, until)

@@ -31,19 +31,26 @@ _CANCELLED: Mapping[str, Any] = {
 }
 
 
-async def end_lanes(db: AsyncConnection, noted: Noted, lanes: Sequence[LaneKey]) -> bool:
+async def end_lanes(
+    db: AsyncConnection, noted: Noted, lanes: Sequence[LaneKey], limit: int
+) -> int | None:
     """
-    End lanes of a subscription whose deliveries wait for their turn no more; return False
-    where the wish has changed.
+    Take deliveries of a subscription that wait for their turn no more out of *lanes*, at most
+    *limit*, the last ones first; return how many, None where the wish has changed.
     """
     await order_lanes.lock(db, lanes)
     if not await wishes.holds(db, noted):
-        return False
+        return None
+    owner = noted.wish.owner
+    ids = await order_lanes.ends(db, lanes, limit)
     if noted.wish.fate is Fate.CANCELLED:
-        waiting = order_lanes.unfinished(lanes) & (deliveries.c.state == State.PENDING.value)
+        columns = deliveries.c
+        mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
+        waiting = sa.and_(mine, columns.state == State.PENDING.value)
         await db.execute(update_locked(waiting).values(**_CANCELLED))
-    await order_lanes.end(db, lanes)
-    return True
+    await order_lanes.take_out(db, owner, ids)
+    await order_lanes.advance(db, lanes)
+    return len(ids)
 
 
 async def find(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:

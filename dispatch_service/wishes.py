@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.schema import wishes
+from dispatch_service.schema import feed_resources, wishes
 from shipedge.webhooks.runtime.database import database_now
 from shipedge.webhooks.runtime.inserts import insert
 
@@ -58,6 +58,13 @@ class Wish:
     ordered: bool = True
 
     @property
+    def key(self) -> tuple[str, str]:
+        """
+        The key of its row.
+        """
+        return self.owner, self.subscription
+
+    @property
     def ends_lanes(self) -> bool:
         """
         Whether nothing waits for its turn any more.
@@ -81,13 +88,9 @@ async def note(db: AsyncConnection, wanted: Iterable[Wish]) -> None:
     Note wishes, each in place of one that is no newer; in the order of their keys, so that
     no two processes wait for each other.
     """
-    rows = [_row(wish) for wish in sorted(wanted, key=_key)]
+    rows = [_row(wish) for wish in sorted(wanted, key=lambda it: it.key)]
     for start in range(0, len(rows), _NOTED):
         await db.execute(_upsert(db.dialect.name, rows[start : start + _NOTED]))
-
-
-def _key(wish: Wish) -> tuple[str, str]:
-    return wish.owner, wish.subscription
 
 
 def _row(wish: Wish) -> dict[str, Any]:
@@ -136,9 +139,14 @@ def _wish_of(row: Any) -> Wish:
 
 async def holds(db: AsyncConnection, noted: Noted) -> bool:
     """
-    Tell whether a wish is still the newest one, and keep it so until the transaction ends.
+    Tell whether a wish is still the newest one, and no newer revision of its subscription is
+    stored; keep it so until the transaction ends.
     """
-    same = sa.select(wishes.c.revision).where(_is(noted)).with_for_update()
+    wish = noted.wish
+    columns = feed_resources.c
+    name = f"{wish.owner}/subscriptions/{wish.subscription}"
+    newer = sa.exists().where(columns.name == name, columns.revision > wish.revision)
+    same = sa.select(wishes.c.revision).where(_is(noted), ~newer).with_for_update(of=wishes)
     return (await db.execute(same)).one_or_none() is not None
 
 

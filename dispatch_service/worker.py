@@ -123,6 +123,8 @@ class Worker:
         sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
         reach("attempt.after_response")
         outcome = sent.outcome
-        self._endpoints.note(claimed.endpoint_key, outcome)
+        if subscription.endpoint == claimed.endpoint:
+            # One that was claimed for another says nothing of it: the URL has changed.
+            self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.count_attempt(outcome.failure_kind)
         self._settler.settle(Made(claimed, subscription, outcome, sent.shown_headers, start_time))

@@ -33,7 +33,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner", "subscription", name=op.f("pk_wishes")),
         comment=(
             "Subscriptions whose waiting deliveries are still to be parked, made due or cancelled,"
-            " in batches. A NULL endpoint leaves them at theirs."
+            " in batches, at an endpoint, and in lanes only where ordered. A NULL endpoint leaves"
+            " them at theirs."
         ),
     )
     op.create_index(op.f("ix_wishes_due_time"), "wishes", ["due_time"])
@@ -47,8 +48,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """
-    Take the revision back. A cancellation that was only noted is lost: its deliveries are
-    cancelled one by one when they are due.
+    Take the revision back. What was only noted beyond parking is lost: deliveries are cancelled,
+    or sent to the new URL, one by one when they are due, and lanes go on in order.
     """
     op.create_table(
         "parkings",

@@ -4,20 +4,26 @@ What a change of a subscription does to all that waits for it, on SQLite and on 
 
 from __future__ import annotations
 
-import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from datetime import timedelta
 
-from dispatch_service import snapshot_store, wish_runner
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dispatch_service import snapshot_store, wish_runner, wish_steps
 from dispatch_service.deliveries import succeed
 from dispatch_service.queue import Queue, Settlement
+from dispatch_service.schema import wishes as wishes_table
+from dispatch_service.wish_runner import MARGIN, WishRunner
 from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import writing
+from shipedge.webhooks.runtime.database import after, reading, writing
 from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.wishing import (
     NAME,
     RING,
     change_status,
+    note,
     noted,
     parked,
     rows_of,
@@ -45,8 +51,7 @@ async def test_deletion_is_followed_in_batches(
 
     await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
     assert {it.state for it in await rows_of(store)} == {"PENDING", "DELIVERING"}
-    # Three lanes, and three deliveries that are in none.
-    assert await work_off(store) == 6
+    assert await work_off(store) == 8
 
     rows = await rows_of(store)
     assert sorted(it.state for it in rows) == ["CANCELLED"] * 7 + ["DELIVERING"]
@@ -140,3 +145,84 @@ async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: A
 
     assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
     assert await snapshot_store.stored_names(store) == set()
+
+
+async def test_what_comes_after_an_undeletion_is_not_cancelled(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    A deletion that came true is not looked at again where a newer revision is stored, though
+    nothing was waiting when it came.
+    """
+    await wait_for(queue, 2)
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    assert await work_off(store) == 2
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+    await wait_for(queue, 1)
+
+    async with writing(store) as db:
+        past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
+        await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
+    assert await work_off(store) == 0
+
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 1
+    async with reading(store) as db:
+        assert (await db.execute(sa.select(wishes_table))).all() == []
+
+
+async def test_wish_of_an_outdated_revision_does_nothing(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What was noted for a revision after a newer one was stored is dropped.
+    """
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+    await wait_for(queue, 1)
+    await note(store, Wish("accounts/100", "shipped", 2, Fate.PARKED))
+
+    assert await work_off(store) == 0
+
+    assert await parked(store) == 0
+
+
+async def test_deep_lane_is_emptied_from_its_end(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However many wait about one resource, a transaction takes a few of them, and what is left
+    is a lane with the same head.
+    """
+    monkeypatch.setattr(wish_runner, "BATCH", 2)
+    monkeypatch.setattr(wish_runner, "TURN", 4)
+    made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
+    await queue.store_events(made, LEASE)
+    await note(store, Wish("accounts/100", "shipped", 2, Fate.DUE, ordered=False))
+
+    assert await WishRunner(store, LEASE.duration, poll_seconds=1).run_once() == 4
+    left = [it for it in await rows_of(store) if it.lane_number is not None]
+    assert {it.event_id for it in left} == {it.event_id for it in made[:3]}
+    assert [it.due_time is not None for it in left] == [True, False, False]
+
+    assert await work_off(store) == 3
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 7
+
+
+async def test_wish_that_fails_holds_no_other_up(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others of its round come true.
+    """
+    await wait_for(queue, 1)
+    await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
+    await note(store, Wish("accounts/100", "other", 1, Fate.PARKED))
+    await note(store, Wish("accounts/100", "shipped", 1, Fate.PARKED))
+    find = wish_steps.find
+
+    async def broken(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
+        if wish.subscription == "other":
+            raise ZeroDivisionError
+        return await find(db, wish, limit)
+
+    monkeypatch.setattr(wish_steps, "find", broken)
+    await work_off(store)
+
+    assert await parked(store) == 1

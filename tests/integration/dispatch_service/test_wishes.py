@@ -4,6 +4,7 @@ What becomes of all that waits for a subscription, on SQLite and on PostgreSQL a
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -62,12 +63,12 @@ async def test_crash_between_batches_loses_nothing(
     """
 
     def die() -> None:
-        raise RuntimeError
+        raise asyncio.CancelledError
 
     monkeypatch.setattr(wish_runner, "BATCH", 2)
     await wait_for(queue, 5)
     await note(store, PARK)
-    with pytest.raises(RuntimeError):
+    with pytest.raises(asyncio.CancelledError):
         await work_off(store, moved=die)
     assert await parked(store) == 2
 
