@@ -26,7 +26,6 @@ from dispatch_service import (
     delivery_log,
     erasure,
     resends,
-    wishes,
 )
 from dispatch_service.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.errors import DeliveryEnded
@@ -37,11 +36,11 @@ from dispatch_service.queue_rows import delivery_hex
 from dispatch_service.queue_sqlite import SqliteQueue
 from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata
 from dispatch_service.schema import order_lanes as lanes_table
-from dispatch_service.wish_runner import WishRunner
 from dispatch_service.wishes import Fate, Wish
 from shipedge.webhooks.runtime.database import after, create_engine, writing
 from shipedge.webhooks.runtime.migrations import migrate
 from tests.dispatch_factories import attempt, new_delivery, new_event
+from tests.integration.dispatch_service.lock_waits import come_true
 from tests.integration.dispatch_service.queue_model import LATER, NEVER, NOW, Model, Modelled
 
 OWNER = "accounts/100"
@@ -380,10 +379,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Note what is to become of all that waits, and work it off.
         """
-        await self.changed(wishes.note, [Wish(OWNER, name, 1, fate, ordered=ordered)])
-        runner = WishRunner(self.store, timedelta(minutes=5), poll_seconds=1)
-        while await runner.run_once():
-            pass
+        await come_true(self.store, Wish(OWNER, name, 1, fate, ordered=ordered))
 
     async def changed(self, change: Any, *values: Any) -> Any:
         """
