@@ -9,6 +9,7 @@ COPY pyproject.toml ./
 COPY proto proto
 COPY config_service config_service
 COPY dispatch_service dispatch_service
+COPY service_runtime service_runtime
 RUN /opt/webhooks/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim

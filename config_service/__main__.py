@@ -4,7 +4,7 @@
 
 from config_service.app import run
 from config_service.settings import Settings
-from shipedge.webhooks.runtime.command import main
+from service_runtime.process.command import main
 
 if __name__ == "__main__":
     main("config_service", Settings, run)

@@ -12,27 +12,15 @@ import grpc
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service import caller_store, endpoint_feed, feed
-from config_service.admin_servicer import AdminServicer
-from config_service.config_servicer import ConfigServicer
-from config_service.feed_servicer import Bell, FeedServicer, wait
-from config_service.sealed_columns import SEALED_COLUMNS
+from config_service.api.admin import AdminServicer
+from config_service.api.config import ConfigServicer
+from config_service.api.feed import Bell, FeedServicer, wait
+from config_service.api.subscriptions import Store
 from config_service.settings import Settings
-from config_service.subscription_methods import Store
-from config_service.subscription_store import Sealing
-from shipedge.webhooks.config.v1 import (
-    admin_service_pb2_grpc,
-    config_service_pb2_grpc,
-    feed_service_pb2_grpc,
-)
-from shipedge.webhooks.rpc import reflection, server, tls
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.rpc.callers import Identify, development_caller
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.rpc.interceptors import CallInterceptor
-from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.runtime import metrics
-from shipedge.webhooks.runtime.database import (
+from config_service.store import caller_store, endpoint_feed, feed
+from config_service.store.sealed_columns import SEALED_COLUMNS
+from config_service.store.subscription_store import Sealing
+from service_runtime.database.engine import (
     check_alive,
     create_engine,
     is_unavailable,
@@ -40,10 +28,22 @@ from shipedge.webhooks.runtime.database import (
     sqlite_file,
     writing,
 )
-from shipedge.webhooks.runtime.key_rotation import check_keys
-from shipedge.webhooks.runtime.migrations import migrate
-from shipedge.webhooks.runtime.operators import operators_listeners
-from shipedge.webhooks.runtime.process import first_ended, only_process, stop_signal
+from service_runtime.database.migrations import migrate
+from service_runtime.keys.rotation import check_keys
+from service_runtime.observability import metrics
+from service_runtime.process.lifecycle import first_ended, only_process, stop_signal
+from service_runtime.process.operators import operators_listeners
+from service_runtime.rpc import reflection, server
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rpc.callers import Identify, development_caller
+from service_runtime.rpc.health import Health
+from service_runtime.rpc.interceptors import CallInterceptor
+from service_runtime.rpc.paging import PageTokens
+from shipedge.webhooks.config.v1 import (
+    admin_service_pb2_grpc,
+    config_service_pb2_grpc,
+    feed_service_pb2_grpc,
+)
 
 SERVICES = (
     "shipedge.webhooks.config.v1.ConfigService",
@@ -106,7 +106,7 @@ def build_server(
         interceptors=[
             CallInterceptor(identify, measure=metrics.measure_call, store_is_away=is_unavailable)
         ],
-        credentials=None if files is None else tls.server_credentials(*files),
+        credentials=None if files is None else server.server_credentials(*files),
     )
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(

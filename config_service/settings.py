@@ -10,8 +10,8 @@ from ipaddress import ip_network
 
 from pydantic import Field
 
-from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span, TextList
-from shipedge.webhooks.runtime.settings import ServiceSettings
+from service_runtime.settings.common import ServiceSettings
+from service_runtime.settings.types import Listen, OptionalListen, Span, TextList
 
 
 class Settings(ServiceSettings):

@@ -5,7 +5,7 @@
 from dispatch_service.app import run
 from dispatch_service.settings import Settings
 from dispatch_service.supervisor import serve
-from shipedge.webhooks.runtime.command import WorkerOption, main
+from service_runtime.process.command import WorkerOption, main
 
 if __name__ == "__main__":
     main("dispatch_service", Settings, serve, WorkerOption("SHIPEDGE_DISPATCH_WORKERS", run))

@@ -11,49 +11,50 @@ from datetime import UTC, datetime
 import grpc
 import structlog
 
-from dispatch_service import failpoints, leases
-from dispatch_service.admin_servicer import AdminServicer
-from dispatch_service.delivery_servicer import DeliveryServicer
+from dispatch_service.api.admin import AdminServicer
+from dispatch_service.api.deliveries import DeliveryServicer
+from dispatch_service.api.payloads import PayloadServicer
+from dispatch_service.api.publisher import PublisherServicer
 from dispatch_service.engine import Engine, Parts, build_engine
-from dispatch_service.log_filters import url_hash
-from dispatch_service.payload_servicer import PayloadServicer
-from dispatch_service.publisher_servicer import PublisherServicer
-from dispatch_service.resend_runner import ResendRunner
-from dispatch_service.samples import Samples
-from dispatch_service.sealed_columns import SEALED_COLUMNS
-from dispatch_service.sealing import DayKeys
+from dispatch_service.intake.samples import Samples
+from dispatch_service.log.filters import url_hash
+from dispatch_service.queue import leases
+from dispatch_service.resend.runner import ResendRunner
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.settings import Settings
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.dispatch.v1 import (
-    admin_service_pb2_grpc,
-    delivery_service_pb2_grpc,
-    payload_service_pb2_grpc,
-    publisher_service_pb2_grpc,
-)
-from shipedge.webhooks.rpc import reflection, server, tls
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.rpc.callers import Identify, development_caller
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.rpc.interceptors import CallInterceptor
-from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.runtime import metrics
-from shipedge.webhooks.runtime.database import (
+from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import (
     check_alive,
     create_engine,
     is_unavailable,
     reading,
     sqlite_file,
 )
-from shipedge.webhooks.runtime.key_rotation import check_keys
-from shipedge.webhooks.runtime.migrations import migrate
-from shipedge.webhooks.runtime.operators import operators_listeners
-from shipedge.webhooks.runtime.process import (
+from service_runtime.database.migrations import migrate
+from service_runtime.keys.rotation import check_keys
+from service_runtime.observability import metrics
+from service_runtime.process import failpoints
+from service_runtime.process.lifecycle import (
     first_ended,
     only_process,
     spare_the_collector,
     stop_signal,
 )
-from shipedge.webhooks.runtime.worker_reports import Post
+from service_runtime.process.operators import operators_listeners
+from service_runtime.process.worker_reports import Post
+from service_runtime.rpc import reflection, server
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rpc.callers import Identify, development_caller
+from service_runtime.rpc.health import Health
+from service_runtime.rpc.interceptors import CallInterceptor
+from service_runtime.rpc.paging import PageTokens
+from shipedge.webhooks.dispatch.v1 import (
+    admin_service_pb2_grpc,
+    delivery_service_pb2_grpc,
+    payload_service_pb2_grpc,
+    publisher_service_pb2_grpc,
+)
 
 SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
@@ -200,7 +201,7 @@ def _server(
         interceptors=[
             CallInterceptor(identify, measure=metrics.measure_call, store_is_away=is_unavailable)
         ],
-        credentials=None if files is None else tls.server_credentials(*files),
+        credentials=None if files is None else server.server_credentials(*files),
         reuse_port=reuse_port,
     )
     health.add_to(grpc_server)

@@ -14,43 +14,44 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 
-from dispatch_service.admission import Admission
-from dispatch_service.backlog import Backlog
-from dispatch_service.claimer import Claimer
-from dispatch_service.committer import GroupCommitter
-from dispatch_service.connection_pool import ConnectionPool
-from dispatch_service.courier import Courier
-from dispatch_service.dialler import Dialler, Opener
-from dispatch_service.egress_proxy import EgressProxy
-from dispatch_service.endpoints import Endpoints
-from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
-from dispatch_service.feed_client import FeedClient
-from dispatch_service.health_log import HealthLog
-from dispatch_service.intake import Intake
-from dispatch_service.lanes import Bounds, Lanes
-from dispatch_service.maintenance import Maintenance
-from dispatch_service.matcher import Matcher
-from dispatch_service.oauth_tokens import OAuthTokens
-from dispatch_service.queue import Lease, Queue
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.recorder import Recorder
-from dispatch_service.replicas import Limits, Replicas
-from dispatch_service.reporter import Reporter
-from dispatch_service.resolver import Resolver
-from dispatch_service.sealing import DayKeys
-from dispatch_service.sender import Sender
+from dispatch_service.delivery.attempt import Worker
+from dispatch_service.delivery.claim import Claimer
+from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.recorder import Recorder
+from dispatch_service.delivery.replicas import Limits, Replicas
+from dispatch_service.delivery.results import Settler
+from dispatch_service.delivery.send import Courier
+from dispatch_service.domain.work import Lease
+from dispatch_service.egress.connector import Dialler, Opener
+from dispatch_service.egress.oauth_tokens import OAuthTokens
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.proxy import EgressProxy
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from dispatch_service.egress.resolver import Resolver
+from dispatch_service.egress.sender import Sender
+from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.transport import GuardedTransport
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.client import FeedClient
+from dispatch_service.feed.reporter import Reporter
+from dispatch_service.health.follow import HealthLog
+from dispatch_service.intake.accept import Intake
+from dispatch_service.intake.admission import Admission
+from dispatch_service.intake.commit import GroupCommitter
+from dispatch_service.intake.late_match import Matcher
+from dispatch_service.intake.pressure import Backlog
+from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.settings import Settings
-from dispatch_service.settler import Settler
-from dispatch_service.subscriptions import SubscriptionIndex
-from dispatch_service.suppressions import Suppressions
-from dispatch_service.transport import GuardedTransport
-from dispatch_service.trust import TlsContexts
-from dispatch_service.wish_runner import WishRunner
-from dispatch_service.worker import Worker
-from shipedge.webhooks.rpc import channel, tls
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.runtime.keyring import KeyRing
+from dispatch_service.storage.sealing import DayKeys
+from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.caller_directory import CallerDirectory
+from shipedge.webhooks.client import channel
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -139,7 +140,13 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         settler=settler,
         backlog=backlog,
         health_log=health_log,
-        reporter=Reporter(store, config, health_log, suppressions, dispatcher=lease.owner),
+        reporter=Reporter(
+            store,
+            config,
+            health_log.load,
+            suppressions.write_down,
+            dispatcher=lease.owner,
+        ),
         maintenance=Maintenance(
             store,
             subscriptions,
@@ -218,4 +225,4 @@ def _report(request: OutboundRequest, error: Exception) -> None:
 
 def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
     files = settings.tls_files()
-    return None if files is None else tls.channel_credentials(*files)
+    return None if files is None else channel.channel_credentials(*files)

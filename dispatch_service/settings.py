@@ -16,12 +16,12 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dispatch_service import failpoints
-from dispatch_service.backlog import Tolerance
-from dispatch_service.retention import Retention
-from shipedge.webhooks.runtime.database import sqlite_file
-from shipedge.webhooks.runtime.setting_types import Listen, OptionalListen, Span
-from shipedge.webhooks.runtime.settings import ServiceSettings
+from dispatch_service.intake.pressure import Tolerance
+from dispatch_service.upkeep.retention import Retention
+from service_runtime.database.engine import sqlite_file
+from service_runtime.process import failpoints
+from service_runtime.settings.common import ServiceSettings
+from service_runtime.settings.types import Listen, OptionalListen, Span
 
 _PROXY = re.compile(r"http://[A-Za-z0-9.\-\[\]:]+")
 

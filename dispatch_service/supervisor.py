@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry
 
 from dispatch_service.app import SERVICES, prepare, run
 from dispatch_service.settings import Settings
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.runtime.merged_metrics import Family
-from shipedge.webhooks.runtime.metrics import FamiliesCollector
-from shipedge.webhooks.runtime.operators import operators_listeners
-from shipedge.webhooks.runtime.process import only_listener, stop_signal
-from shipedge.webhooks.runtime.worker_reports import Post
-from shipedge.webhooks.runtime.workers import Workers
+from service_runtime.observability.merged_metrics import Family
+from service_runtime.observability.metrics import FamiliesCollector
+from service_runtime.process.lifecycle import only_listener, stop_signal
+from service_runtime.process.operators import operators_listeners
+from service_runtime.process.worker_reports import Post
+from service_runtime.process.workers import Workers
+from service_runtime.rpc.health import Health
 
 STOP_MARGIN = timedelta(seconds=10)
 FIGURES_SECONDS = 5.0

@@ -10,9 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dispatch_service.event_store import handed_over
-from dispatch_service.ids import new_id
-from dispatch_service.queue import (
+from dispatch_service.domain.work import (
     AttemptRecord,
     Claimed,
     Lease,
@@ -20,8 +18,10 @@ from dispatch_service.queue import (
     NewDelivery,
     NewEvent,
 )
-from dispatch_service.subscriptions import Filter, SigningKey, Subscription
-from shipedge.webhooks.rules.urls import parse_url
+from dispatch_service.log.events import handed_over
+from dispatch_service.routing.index import Filter, SigningKey, Subscription
+from dispatch_service.storage.ids import new_id
+from service_runtime.rules.urls import parse_url
 
 NOW = datetime(2024, 1, 15, 10, 30, tzinfo=UTC)
 

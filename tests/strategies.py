@@ -12,7 +12,7 @@ from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
 from hypothesis import strategies as st
 
-from dispatch_service.payloads.money import minor_units
+from dispatch_service.payloads.core.money import minor_units
 from shipedge.webhooks.events.v1 import order_pb2, states_pb2
 
 Strategy = st.SearchStrategy[Any]

@@ -2,7 +2,7 @@
 Runs the migrations of the config service.
 """
 
-from config_service.schema import metadata
-from shipedge.webhooks.runtime.migrations import run_environment
+from config_service.store.schema import metadata
+from service_runtime.database.migrations import run_environment
 
 run_environment(metadata)

@@ -2,7 +2,7 @@
 Runs the migrations of the dispatch service.
 """
 
-from dispatch_service.schema import metadata
-from shipedge.webhooks.runtime.migrations import run_environment
+from dispatch_service.storage.schema import metadata
+from service_runtime.database.migrations import run_environment
 
 run_environment(metadata)

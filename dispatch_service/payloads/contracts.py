@@ -8,19 +8,18 @@ from typing import Any, Final
 
 from msgspec.json import schema as schema_of
 
+from dispatch_service.payloads.examples import goods, orders, returns
+from dispatch_service.payloads.registry import CONTRACTS, Contract
+from dispatch_service.payloads.rendering import render
 from shipedge.webhooks.events.v1.event_pb2 import Event
-
-from . import examples_goods, examples_orders, examples_returns
-from .registry import CONTRACTS, Contract
-from .rendering import render
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 BASE_URL: Final = "https://webhooks.shipedge.com/schemas"
 
 _EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
-    **examples_orders.EXAMPLES,
-    **examples_goods.EXAMPLES,
-    **examples_returns.EXAMPLES,
+    **orders.EXAMPLES,
+    **goods.EXAMPLES,
+    **returns.EXAMPLES,
 }
 
 

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from dispatch_service.payloads.contracts import schema
+from dispatch_service.payloads.core.leaves import Leaf, leaves
+from dispatch_service.payloads.moved_fields import places
+from dispatch_service.payloads.rendering import render
 from shipedge.webhooks.events.v1.event_pb2 import Event
-
-from .contracts import schema
-from .leaves import Leaf, leaves
-from .places import places
-from .rendering import render
 
 
 class Kind(Enum):

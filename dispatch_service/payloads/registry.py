@@ -8,22 +8,13 @@ from typing import NamedTuple, get_type_hints
 
 from msgspec import Struct
 
+from dispatch_service.payloads import endpoint_events
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.goods import corrections, levels, replenishments
+from dispatch_service.payloads.orders import items, refunds, v1, v2, v3
+from dispatch_service.payloads.returns import builders as returns
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
-
-from . import (
-    corrections,
-    endpoints,
-    levels,
-    order_items,
-    orders_v1,
-    orders_v2,
-    orders_v3,
-    refunds,
-    replenishments,
-    returns,
-)
-from .builders import Builder, Key
 
 
 class Contract(NamedTuple):
@@ -84,16 +75,16 @@ def _fields_of(event_type: EventType) -> frozenset[str]:
 
 
 BUILDERS: Mapping[Key, Builder] = {
-    **orders_v1.BUILDERS,
-    **orders_v2.BUILDERS,
-    **orders_v3.BUILDERS,
-    **order_items.BUILDERS,
+    **v1.BUILDERS,
+    **v2.BUILDERS,
+    **v3.BUILDERS,
+    **items.BUILDERS,
     **refunds.BUILDERS,
     **corrections.BUILDERS,
     **levels.BUILDERS,
     **replenishments.BUILDERS,
     **returns.BUILDERS,
-    **endpoints.BUILDERS,
+    **endpoint_events.BUILDERS,
 }
 
 CONTRACTS = assemble(CATALOGUE.event_types, BUILDERS)

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 
 from msgspec.json import Encoder
 
+from dispatch_service.payloads.core.builders import Key
+from dispatch_service.payloads.registry import CONTRACTS, Contract
 from shipedge.webhooks.events.v1.event_pb2 import Event
-
-from .builders import Key
-from .registry import CONTRACTS, Contract
 
 _ENCODER = Encoder()
 

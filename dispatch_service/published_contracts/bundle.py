@@ -12,7 +12,7 @@ import msgspec
 
 from dispatch_service.payloads import CONTRACTS, example_body, schema
 from dispatch_service.published_contracts.files import pretty
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
+from shipedge.webhooks.catalogue import CATALOGUE
 
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import msgspec
 
 from dispatch_service.payloads import example_body, schema
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.payload_contracts import PublishedVersion, file_name
-from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 
 
 def contract_files() -> Iterator[tuple[str, bytes]]:

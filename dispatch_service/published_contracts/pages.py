@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from dispatch_service.payloads import example_body, example_event, schema
+from dispatch_service.payloads.core.leaves import leaves
 from dispatch_service.payloads.differences import Difference, Kind, compare
-from dispatch_service.payloads.leaves import leaves
 from dispatch_service.published_contracts.files import pretty
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1 import catalogue_pb2
-from shipedge.webhooks.rpc.catalogue import CATALOGUE, EventType
 
 _FILTERS: Mapping[int, str] = {
     catalogue_pb2.FILTER_KIND_STATUSES: "`statuses`: the status that the order changed to",

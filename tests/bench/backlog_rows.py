@@ -14,16 +14,16 @@ from itertools import islice
 import asyncpg
 
 from dispatch_service.app import utc_now
+from dispatch_service.domain.work import Lease, NewEvent
+from dispatch_service.intake.prepare import Preparer
 from dispatch_service.payloads import example_event
-from dispatch_service.preparation import Preparer
-from dispatch_service.queue import Lease, NewEvent
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.sealing import DayKeys, Sealer
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.routing.index import Subscription, SubscriptionIndex
 from dispatch_service.settings import Settings
-from dispatch_service.subscriptions import Subscription, SubscriptionIndex
-from shipedge.webhooks.rules.urls import parse_url
-from shipedge.webhooks.runtime.database import create_engine
-from shipedge.webhooks.runtime.settings import read_settings
+from dispatch_service.storage.sealing import DayKeys, Sealer
+from service_runtime.database.engine import create_engine
+from service_runtime.rules.urls import parse_url
+from service_runtime.settings.common import read_settings
 from tests.bench.bulk_subscriptions import subscription_id
 from tests.dispatch_factories import subscription
 

@@ -13,17 +13,17 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service import subscription_store
-from config_service.schema import feed_items, feed_state, signing_secrets, subscriptions
+from config_service.rules.signing_keys import new_secret, new_signing_key
+from config_service.rules.subscriptions import normalised
 from config_service.settings import Settings
-from config_service.signing_keys import new_secret, new_signing_key
-from config_service.subscription_rows import config_columns, sealed_keys
-from config_service.subscription_store import Sealing
-from config_service.subscriptions import normalised
+from config_service.store import subscription_store
+from config_service.store.schema import feed_items, feed_state, signing_secrets, subscriptions
+from config_service.store.subscription_rows import config_columns, sealed_keys
+from config_service.store.subscription_store import Sealing
+from service_runtime.database.engine import create_engine, from_microseconds, writing
+from service_runtime.database.migrations import migrate
+from service_runtime.settings.common import read_settings
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.runtime.database import create_engine, from_microseconds, writing
-from shipedge.webhooks.runtime.migrations import migrate
-from shipedge.webhooks.runtime.settings import read_settings
 from tests.bench.stage import Before
 
 BATCH = 2000

@@ -13,8 +13,8 @@ from statistics import median
 import asyncpg
 
 from dispatch_service.payloads import example_event
-from dispatch_service.routing import match, read_facts
-from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.match import match, read_facts
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
 from tests.bench.scenarios import WIDE, Figures, Scale
 from tests.bench.stage import Stage, running_stage

@@ -22,12 +22,12 @@ import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from service_runtime.database.engine import check_alive, create_engine
+from service_runtime.observability import metrics
+from service_runtime.process.lifecycle import first_ended, stop_signal
+from service_runtime.rpc.health import Health
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.runtime import metrics
-from shipedge.webhooks.runtime.database import check_alive, create_engine
-from shipedge.webhooks.runtime.process import first_ended, stop_signal
 
 UNDER_WAY = 32
 TABLES = (

@@ -24,8 +24,8 @@ import msgspec
 import uvloop
 
 from dispatch_service.payloads import example_event
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
-from shipedge.webhooks.rpc import channel
 from tests.bench.figures import percentile
 
 AGAIN_SECONDS = 0.05

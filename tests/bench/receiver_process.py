@@ -15,7 +15,7 @@ from typing import Any
 
 import trustme
 
-from shipedge.webhooks.runtime import pair as processes
+from service_runtime.process import pair as processes
 
 PATIENCE_SECONDS = 60.0
 

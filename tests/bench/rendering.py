@@ -20,7 +20,7 @@ from statistics import median
 import msgspec
 
 from dispatch_service.payloads import CONTRACTS, check, example_event, render
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
+from shipedge.webhooks.catalogue import CATALOGUE
 
 ROUNDS = 7
 CALLS = 300

@@ -21,11 +21,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.schema import feed_state
 from dispatch_service.settings import Settings
-from shipedge.webhooks.runtime import pair as processes
-from shipedge.webhooks.runtime.database import create_engine, reading
-from shipedge.webhooks.runtime.settings import read_settings
+from dispatch_service.storage.schema import feed_state
+from service_runtime.database.engine import create_engine, reading
+from service_runtime.process import pair as processes
+from service_runtime.settings.common import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
 from tests.bench.receiver_process import PATIENCE_SECONDS, Receiver, running_receiver
 from tests.databases import Postgres, free_port, fresh_database

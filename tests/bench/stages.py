@@ -11,29 +11,29 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from statistics import median
 
-from dispatch_service import outbound
-from dispatch_service.attempt_log import attempt_record, seal_exchange
-from dispatch_service.bodies import new_body
-from dispatch_service.deliveries import decide, succeed
-from dispatch_service.event_store import handed_over, new_event, serialised
-from dispatch_service.exchanges import wire_form
-from dispatch_service.outcomes import Exchange, Timings, from_response
+from dispatch_service.api.publisher import _fill
+from dispatch_service.delivery import request as outbound
+from dispatch_service.domain.deliveries import decide, succeed
+from dispatch_service.domain.outcomes import Exchange, Timings, from_response
+from dispatch_service.domain.work import Receipt, Settlement
+from dispatch_service.egress.requests import wire_form
+from dispatch_service.intake.prepare import Preparer
+from dispatch_service.intake.render import new_body
+from dispatch_service.log.attempts import attempt_record, seal_exchange
+from dispatch_service.log.events import handed_over, new_event, serialised
 from dispatch_service.payloads import check, example_event, render
-from dispatch_service.preparation import Preparer
-from dispatch_service.publisher_servicer import _fill
-from dispatch_service.queue import Receipt, Settlement
-from dispatch_service.queue_rows import (
+from dispatch_service.queue.rows import (
     attempt_row,
     body_rows,
     delivery_rows,
     event_row,
     settlement_row,
 )
-from dispatch_service.routing import match, read_facts
-from dispatch_service.sealing import Sealer
-from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.match import match, read_facts
+from dispatch_service.storage.sealing import Sealer
+from service_runtime.keys.keyring import DataKey, KeyRing
 from shipedge.webhooks.dispatch.v1.publisher_service_pb2 import PublishEventsResponse
-from shipedge.webhooks.runtime.keyring import DataKey, KeyRing
 from tests.dispatch_factories import subscription
 
 EVENT_TYPE, VERSION = "orders/shipped", "v2"

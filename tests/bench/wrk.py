@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dispatch_service import outbound
-from dispatch_service.exchanges import OutboundRequest
+from dispatch_service.delivery import request as outbound
+from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.payloads import example_event, render
 from tests.bench.receiver_process import running_receiver
 from tests.dispatch_factories import NOW, claimed, subscription

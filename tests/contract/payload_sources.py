@@ -12,19 +12,11 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from dispatch_service.payloads import (
-    corrections,
-    endpoints,
-    levels,
-    money,
-    order_items_shapes,
-    orders_v1,
-    orders_v2_shapes,
-    orders_v3_shapes,
-    refunds,
-    replenishments_shapes,
-    returns_shapes,
-)
+from dispatch_service.payloads import endpoint_events
+from dispatch_service.payloads.core import money
+from dispatch_service.payloads.goods import corrections, levels, replenishments_shapes
+from dispatch_service.payloads.orders import items_shapes, refunds, v1, v2_shapes, v3_shapes
+from dispatch_service.payloads.returns import shapes
 
 
 class Source(NamedTuple):
@@ -99,13 +91,13 @@ _NOT_SENT = "= null, since the items have not left"
 SOURCES: Final[Mapping[type[Struct], Source]] = {
     money.Price: Source("Money", {"amount": "Money.units", "currency": "Money.currency_code"}),
     # orders
-    orders_v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
-    orders_v2_shapes.AddressV2: Source("Address"),
-    orders_v2_shapes.CustomerV2: Source("Customer"),
-    orders_v2_shapes.ItemV2: Source("OrderItem"),
-    orders_v2_shapes.OrderV2: Source("", _ORDER_V2),
-    orders_v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
-    orders_v2_shapes.OrderStatusChangedV2: Source(
+    v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
+    v2_shapes.AddressV2: Source("Address"),
+    v2_shapes.CustomerV2: Source("Customer"),
+    v2_shapes.ItemV2: Source("OrderItem"),
+    v2_shapes.OrderV2: Source("", _ORDER_V2),
+    v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
+    v2_shapes.OrderStatusChangedV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -113,14 +105,14 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "status_date": HAPPENED,
         },
     ),
-    orders_v2_shapes.OrderCanceledV2: Source(
+    v2_shapes.OrderCanceledV2: Source(
         "OrderStatusChanged", {**_ORDER_V2, "canceled_date": HAPPENED}
     ),
-    orders_v2_shapes.DividedOrderV2: Source(
+    v2_shapes.DividedOrderV2: Source(
         "", {"order_id": "OrderReference.id", "order_number": "OrderReference.number"}
     ),
-    orders_v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
-    orders_v2_shapes.OrderUpdatedV2: Source(
+    v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
+    v2_shapes.OrderUpdatedV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -129,7 +121,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "user": "Actor.name",
         },
     ),
-    orders_v2_shapes.OrderSentV2: Source(
+    v2_shapes.OrderSentV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -137,20 +129,20 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "sent_to": "OrderSentToFulfillment.destination",
         },
     ),
-    orders_v3_shapes.StoreV3: Source("Store"),
-    orders_v3_shapes.CustomerV3: Source("Customer"),
-    orders_v3_shapes.AddressV3: Source("Address"),
-    orders_v3_shapes.ItemV3: Source("OrderItem"),
-    orders_v3_shapes.WeightV3: Source("Weight"),
-    orders_v3_shapes.DimensionsV3: Source("Dimensions"),
-    orders_v3_shapes.PackageItemV3: Source("PackageItem"),
-    orders_v3_shapes.PackageV3: Source("Package"),
-    orders_v3_shapes.ShipmentV3: Source("Shipment"),
-    orders_v3_shapes.TotalsV3: Source("OrderTotals"),
-    orders_v3_shapes.OrderV3: Source("Order"),
-    orders_v3_shapes.UnshippedOrderV3: Source("Order"),
-    orders_v3_shapes.DividedOrderV3: Source("OrderReference"),
-    orders_v3_shapes.ChangeV3: Source(
+    v3_shapes.StoreV3: Source("Store"),
+    v3_shapes.CustomerV3: Source("Customer"),
+    v3_shapes.AddressV3: Source("Address"),
+    v3_shapes.ItemV3: Source("OrderItem"),
+    v3_shapes.WeightV3: Source("Weight"),
+    v3_shapes.DimensionsV3: Source("Dimensions"),
+    v3_shapes.PackageItemV3: Source("PackageItem"),
+    v3_shapes.PackageV3: Source("Package"),
+    v3_shapes.ShipmentV3: Source("Shipment"),
+    v3_shapes.TotalsV3: Source("OrderTotals"),
+    v3_shapes.OrderV3: Source("Order"),
+    v3_shapes.UnshippedOrderV3: Source("Order"),
+    v3_shapes.DividedOrderV3: Source("OrderReference"),
+    v3_shapes.ChangeV3: Source(
         "OrderStatusChanged",
         {
             "previous_status": "OrderStatusChanged.from_status",
@@ -160,18 +152,18 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "user": "Actor.name",
         },
     ),
-    orders_v3_shapes.OrderDataV3: Source(),
-    orders_v3_shapes.UnshippedOrderDataV3: Source(),
-    orders_v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
-    orders_v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
+    v3_shapes.OrderDataV3: Source(),
+    v3_shapes.UnshippedOrderDataV3: Source(),
+    v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
+    v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
     # items of orders
-    order_items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
-    order_items_shapes.ItemsV1: Source("", {**_ORDER, "date": HAPPENED}),
-    order_items_shapes.ItemV2: Source("ItemChange", also="OrderItem"),
-    order_items_shapes.ShippedItemsV2: Source(
+    items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
+    items_shapes.ItemsV1: Source("", {**_ORDER, "date": HAPPENED}),
+    items_shapes.ItemV2: Source("ItemChange", also="OrderItem"),
+    items_shapes.ShippedItemsV2: Source(
         "", {**_ORDER, "status": "Order.status", "shipped_date": "Shipment.shipped_at"}
     ),
-    order_items_shapes.PendingItemsV2: Source(
+    items_shapes.PendingItemsV2: Source(
         "",
         {
             **_ORDER,
@@ -182,16 +174,14 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "shipping_method": "Order.shipping_method",
         },
     ),
-    order_items_shapes.ItemV3: Source("ItemChange", also="OrderItem"),
-    order_items_shapes.ItemsOrderV3: Source("Order"),
-    order_items_shapes.PendingOrderV3: Source("Order"),
-    order_items_shapes.ItemsShipmentV3: Source("Shipment"),
-    order_items_shapes.ShippedItemsDataV3: Source("OrderItemsStatusChanged"),
-    order_items_shapes.PendingItemsDataV3: Source(
-        "OrderItemsStatusChanged", {"shipment": _NOT_SENT}
-    ),
-    order_items_shapes.ShippedItemsBodyV3: Source("", {"order_id": "Order.id"}),
-    order_items_shapes.PendingItemsBodyV3: Source("", {"order_id": "Order.id"}),
+    items_shapes.ItemV3: Source("ItemChange", also="OrderItem"),
+    items_shapes.ItemsOrderV3: Source("Order"),
+    items_shapes.PendingOrderV3: Source("Order"),
+    items_shapes.ItemsShipmentV3: Source("Shipment"),
+    items_shapes.ShippedItemsDataV3: Source("OrderItemsStatusChanged"),
+    items_shapes.PendingItemsDataV3: Source("OrderItemsStatusChanged", {"shipment": _NOT_SENT}),
+    items_shapes.ShippedItemsBodyV3: Source("", {"order_id": "Order.id"}),
+    items_shapes.PendingItemsBodyV3: Source("", {"order_id": "Order.id"}),
     # refunds
     refunds.RefundV1: Source(
         "OrderRefunded", {**_ORDER, "amount": "OrderRefunded.total", "date": HAPPENED}
@@ -265,10 +255,10 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     replenishments_shapes.InitiatedBodyV3: Source("", _REPLENISHMENT),
     replenishments_shapes.ReceivedBodyV3: Source("", _REPLENISHMENT),
     # goods that come back
-    returns_shapes.ReturnV1: Source("ReturnOrder", _RETURN),
-    returns_shapes.ExchangeV1: Source("ReturnOrder", _RETURN),
-    returns_shapes.ReturnCustomerV2: Source("Customer"),
-    returns_shapes.ReturnItemV2: Source(
+    shapes.ReturnV1: Source("ReturnOrder", _RETURN),
+    shapes.ExchangeV1: Source("ReturnOrder", _RETURN),
+    shapes.ReturnCustomerV2: Source("Customer"),
+    shapes.ReturnItemV2: Source(
         "ReturnItem",
         {
             "quantity": "= what was announced, else what came",
@@ -278,33 +268,33 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "quantity_hurt": "ReturnItem.received_hurt",
         },
     ),
-    returns_shapes.ReturnV2: Source("ReturnOrder", _RETURN),
-    returns_shapes.ExchangeItemV2: Source("ExchangeItem"),
-    returns_shapes.ExchangeOrderV2: Source(
+    shapes.ReturnV2: Source("ReturnOrder", _RETURN),
+    shapes.ExchangeItemV2: Source("ExchangeItem"),
+    shapes.ExchangeOrderV2: Source(
         "ExchangeOrder", {"order_id": "ExchangeOrder.id", "order_number": "ExchangeOrder.number"}
     ),
-    returns_shapes.ExchangeV2: Source("ReturnOrder", _RETURN),
-    returns_shapes.ReturnLabelV3: Source("ReturnLabel"),
-    returns_shapes.CountV3: Source(
+    shapes.ExchangeV2: Source("ReturnOrder", _RETURN),
+    shapes.ReturnLabelV3: Source("ReturnLabel"),
+    shapes.CountV3: Source(
         "", {"good": "ReturnItem.expected_good", "hurt": "ReturnItem.expected_hurt"}
     ),
-    returns_shapes.ReturnItemV3: Source("ReturnItem"),
-    returns_shapes.ReturnPartV3: Source("ReturnOrder"),
-    returns_shapes.OriginalOrderV3: Source("OrderReference"),
-    returns_shapes.ExchangeItemV3: Source("ExchangeItem"),
-    returns_shapes.ExchangeOrderV3: Source("ExchangeOrder"),
-    returns_shapes.ReturnDataV3: Source(),
-    returns_shapes.ReturnBodyV3: Source("", _RETURN),
+    shapes.ReturnItemV3: Source("ReturnItem"),
+    shapes.ReturnPartV3: Source("ReturnOrder"),
+    shapes.OriginalOrderV3: Source("OrderReference"),
+    shapes.ExchangeItemV3: Source("ExchangeItem"),
+    shapes.ExchangeOrderV3: Source("ExchangeOrder"),
+    shapes.ReturnDataV3: Source(),
+    shapes.ReturnBodyV3: Source("", _RETURN),
     # the webhooks themselves
-    endpoints.EndpointV3: Source(
+    endpoint_events.EndpointV3: Source(
         "EndpointStateChanged",
         {
             "event_type": "EndpointStateChanged.subscribed_event_type",
             "failing_for_seconds": "EndpointStateChanged.failing_for",
         },
     ),
-    endpoints.EndpointDataV3: Source(),
-    endpoints.EndpointBodyV3: Source("EndpointStateChanged"),
+    endpoint_events.EndpointDataV3: Source(),
+    endpoint_events.EndpointBodyV3: Source("EndpointStateChanged"),
 }
 
 # Fields that no body shows, and why.

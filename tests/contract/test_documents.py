@@ -16,8 +16,8 @@ import yaml
 
 import config_service.settings
 import dispatch_service.settings
-from shipedge.webhooks.runtime.bootstrap import SERVICE_ACCOUNT
-from shipedge.webhooks.runtime.settings import CommonSettings, names
+from service_runtime.process.bootstrap import SERVICE_ACCOUNT
+from service_runtime.settings.common import CommonSettings, names
 
 ROOT = Path(__file__).parent.parent.parent
 SETTINGS: dict[str, type[CommonSettings]] = {
@@ -82,8 +82,8 @@ def test_compose_runs_modules_that_exist() -> None:
     assert modules == {
         "config_service",
         "dispatch_service",
-        "shipedge.webhooks.runtime.bootstrap",
-        "shipedge.webhooks.runtime.demo_receiver",
+        "service_runtime.process.bootstrap",
+        "service_runtime.process.demo_receiver",
     }
     for module in modules:
         path = Path(*module.split("."))

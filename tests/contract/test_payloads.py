@@ -15,10 +15,10 @@ from google.type.money_pb2 import Money
 from msgspec import Struct, inspect
 
 from dispatch_service.payloads import CONTRACTS, check, example_event
-from dispatch_service.payloads.check_plans import REQUIRED
-from dispatch_service.payloads.money import Price
+from dispatch_service.payloads.checks.plans import REQUIRED
+from dispatch_service.payloads.core.money import Price
+from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
 from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
 from tests.goldens import FOLDER, golden_path
 

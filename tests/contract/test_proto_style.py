@@ -12,8 +12,9 @@ import pytest
 from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
-import config_service.errors
-import dispatch_service.errors
+import config_service.rules.errors
+import dispatch_service.domain.errors
+from service_runtime.rpc import errors as rpc_errors
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2,
     config_service_pb2,
@@ -26,7 +27,6 @@ from shipedge.webhooks.dispatch.v1 import (
     publisher_service_pb2,
 )
 from shipedge.webhooks.errors.v1 import error_reason_pb2
-from shipedge.webhooks.rpc import errors as rpc_errors
 
 REASONS = [
     value.name.removeprefix("ERROR_REASON_")
@@ -119,7 +119,7 @@ def test_errors_use_documented_reasons() -> None:
     """
     classes = [
         it
-        for module in (config_service.errors, dispatch_service.errors)
+        for module in (config_service.rules.errors, dispatch_service.domain.errors)
         for it in vars(module).values()
         if isinstance(it, type) and it.__module__ == module.__name__
     ]

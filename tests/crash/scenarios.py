@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable
 import grpc
 import sqlalchemy as sa
 
-from dispatch_service.schema import bodies, deliveries, erasures
+from dispatch_service.storage.schema import bodies, deliveries, erasures
+from service_runtime.database.engine import create_engine, reading
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
@@ -18,8 +20,6 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2_grpc,
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
-from shipedge.webhooks.rpc import channel
-from shipedge.webhooks.runtime.database import create_engine, reading
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped

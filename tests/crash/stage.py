@@ -15,12 +15,12 @@ import grpc
 import sqlalchemy as sa
 
 from dispatch_service.payloads import example_event
-from dispatch_service.schema import attempts, deliveries
+from dispatch_service.storage.schema import attempts, deliveries
+from service_runtime.database.engine import create_engine, reading
+from service_runtime.process import pair as processes
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc import channel
-from shipedge.webhooks.runtime import pair as processes
-from shipedge.webhooks.runtime.database import create_engine, reading
 from tests.crash.ledger import Ledger, Request
 from tests.integration.receivers import Received
 

@@ -15,14 +15,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import queue_postgresql_sql as sql
-from dispatch_service.deliveries import Transition, retry, succeed
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, Lease, NewEvent, Settlement
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.schema import deliveries
-from shipedge.webhooks.runtime.database import after, create_engine, writing
-from shipedge.webhooks.runtime.migrations import migrate
+from dispatch_service.domain.deliveries import Transition, retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Lease, NewEvent, Settlement
+from dispatch_service.queue import postgresql_sql as sql
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import after, create_engine, writing
+from service_runtime.database.migrations import migrate
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, Request, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped

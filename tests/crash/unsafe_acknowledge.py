@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from hashlib import sha256
 
 from dispatch_service.app import run
-from dispatch_service.committer import GroupCommitter
-from dispatch_service.queue import Receipt
+from dispatch_service.domain.work import Receipt
+from dispatch_service.intake.commit import GroupCommitter
+from dispatch_service.intake.waiting_events import Entry
 from dispatch_service.settings import Settings
-from dispatch_service.waiting_events import Entry
-from shipedge.webhooks.runtime.command import main
+from service_runtime.process.command import main
 
 
 class HastyCommitter(GroupCommitter):

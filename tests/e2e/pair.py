@@ -17,6 +17,8 @@ import grpc
 from google.protobuf import field_mask_pb2
 
 from dispatch_service.payloads import example_event
+from service_runtime.process import pair as processes
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import (
     config_service_pb2,
     config_service_pb2_grpc,
@@ -33,8 +35,6 @@ from shipedge.webhooks.dispatch.v1 import (
     publisher_service_pb2_grpc,
 )
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc import channel
-from shipedge.webhooks.runtime import pair as processes
 from tests.databases import free_port
 from tests.integration.receivers import Receiver
 

@@ -19,6 +19,7 @@ import grpc
 import pytest
 import trustme
 
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import (
     ClientCertificate,
@@ -32,7 +33,6 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
     payload_service_pb2,
 )
-from shipedge.webhooks.rpc.status import read_error
 from tests.certificates import client, root
 from tests.e2e.pair import (
     DISPATCH,

@@ -12,9 +12,9 @@ from pathlib import Path
 import grpc
 import pytest
 
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
-from shipedge.webhooks.rpc.status import read_error
 from tests.databases import Postgres, fresh_database, running_postgres
 from tests.e2e.pair import environment_of, running_pair
 from tests.integration.receivers import Receiver

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from service_runtime.process import pair as processes
 from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_pb2
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc as dispatch_grpc
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
-from shipedge.webhooks.runtime import pair as processes
 from tests.e2e.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
 from tests.e2e.test_pair import known, settled, shipped
 from tests.integration.receivers import Receiver

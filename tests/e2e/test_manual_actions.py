@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from dispatch_service.payloads import example_event
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.dispatch.v1 import (
     admin_service_pb2,
     admin_service_pb2_grpc,
@@ -21,7 +22,6 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.status import read_error
 from tests.e2e.pair import DISPATCH, PATIENCE_SECONDS, Pair, environment_of, running_pair
 from tests.integration.receivers import Received, Receiver, https_receiver
 

@@ -13,13 +13,13 @@ from typing import Any
 import httpx
 import pytest
 
+from service_runtime.process import pair as processes
 from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
-from shipedge.webhooks.runtime import pair as processes
 from tests.certificates import client
 from tests.databases import free_port
 from tests.e2e.pair import CONFIG, Pair, environment_of, running_pair

@@ -12,9 +12,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from service_runtime.process import pair as processes
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import delivery_pb2
-from shipedge.webhooks.rpc import channel, tls
-from shipedge.webhooks.runtime import pair as processes
 from tests.databases import free_port
 from tests.e2e.pair import environment_of, running_pair
 from tests.e2e.test_pair import known, settled
@@ -45,7 +45,7 @@ async def test_reflection_is_for_operators_in_production(
     operators = f"127.0.0.1:{free_port()}"
     environment = production(tmp_path, receiver) | {"SHIPEDGE_CONFIG_OPERATORS_LISTEN": operators}
     secrets = tmp_path / "secrets"
-    credentials = tls.channel_credentials(
+    credentials = channel.channel_credentials(
         secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
     )
     child = await processes.start("config_service", environment)

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from dispatch_service.payloads import example_event
+from service_runtime.rpc.status import read_status
 from shipedge.webhooks.dispatch.v1 import (
     delivery_pb2,
     payload_service_pb2,
     payload_service_pb2_grpc,
 )
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.status import read_status
 from tests.e2e.pair import (
     CONFIG,
     DISPATCH,

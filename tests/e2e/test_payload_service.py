@@ -15,6 +15,7 @@ import jsonschema
 import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_body, example_event
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2, event_type_pb2
 from shipedge.webhooks.dispatch.v1 import (
     admin_service_pb2,
@@ -23,7 +24,6 @@ from shipedge.webhooks.dispatch.v1 import (
     payload_service_pb2_grpc,
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
-from shipedge.webhooks.rpc.status import read_error
 from tests.e2e.pair import (
     DISPATCH,
     PATIENCE_SECONDS,

@@ -12,12 +12,12 @@ import grpc
 import pytest
 
 from dispatch_service.payloads import example_event
+from service_runtime.process import pair as processes
+from service_runtime.process.bootstrap import bootstrap
+from service_runtime.rpc.status import read_error
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
-from shipedge.webhooks.rpc import channel, tls
-from shipedge.webhooks.rpc.status import read_error
-from shipedge.webhooks.runtime import pair as processes
-from shipedge.webhooks.runtime.bootstrap import bootstrap
 from tests.databases import free_port
 from tests.e2e.pair import PATIENCE_SECONDS, Subscription, environment_of, eventually, knows
 from tests.integration.receivers import Receiver
@@ -69,7 +69,7 @@ async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) ->
     """
     environment = production(tmp_path, receiver)
     secrets = tmp_path / "secrets"
-    credentials = tls.channel_credentials(
+    credentials = channel.channel_credentials(
         secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
     )
     children = {}

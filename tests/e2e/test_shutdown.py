@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from dispatch_service.schema import attempts, deliveries
-from shipedge.webhooks.runtime.database import create_engine, reading
+from dispatch_service.storage.schema import attempts, deliveries
+from service_runtime.database.engine import create_engine, reading
 from tests.e2e.pair import (
     DISPATCH,
     PATIENCE_SECONDS,

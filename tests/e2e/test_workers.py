@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dispatch_service.deliveries import State
-from shipedge.webhooks.rpc import channel
-from shipedge.webhooks.runtime import pair as processes
+from dispatch_service.domain.deliveries import State
+from service_runtime.process import pair as processes
+from shipedge.webhooks.client import channel
 from tests.databases import fresh_database
 from tests.e2e.pair import DISPATCH, eventually
 from tests.e2e.test_pair import shipped

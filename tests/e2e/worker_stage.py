@@ -17,10 +17,10 @@ import asyncpg
 import grpc
 import httpx
 
-from dispatch_service.deliveries import State
+from dispatch_service.domain.deliveries import State
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc import channel
 from tests.databases import free_port
 from tests.e2e.pair import CONFIG, DISPATCH, Pair, environment_of
 from tests.e2e.test_pair import shipped

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from dispatch_service.connection import Connection
-from dispatch_service.connection_pool import ConnectionPool
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.pool import ConnectionPool
 
 pytestmark = pytest.mark.anyio
 

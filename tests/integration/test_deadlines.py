@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from dispatch_service.deadlines import Deadlines
+from dispatch_service.egress.deadlines import Deadlines
 
 
 async def test_each_passes_in_its_time() -> None:

@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dispatch_service.egress_proxy import EgressProxy
-from dispatch_service.exchanges import ExchangeFailedError
-from dispatch_service.outcomes import Exchange, FailureKind
-from dispatch_service.transport import GuardedTransport
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.proxy import EgressProxy
+from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.transport import GuardedTransport
 from tests.integration.receivers import Receiver, answering, https_receiver, raw_receiver
 from tests.integration.transports import LOOPBACK, LOOPS, contexts, outbound, until
 

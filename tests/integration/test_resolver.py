@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.resolver import Resolver
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.resolver import Resolver
 from tests.integration.transports import (
     LOOPS,
     failure,

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
-from dispatch_service.outcomes import Exchange, FailureKind
-from dispatch_service.sender import Sender
-from dispatch_service.transport import GuardedTransport
-from shipedge.webhooks.rules.urls import UrlRules
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from dispatch_service.egress.sender import Sender
+from dispatch_service.egress.transport import GuardedTransport
+from service_runtime.rules.urls import UrlRules
 from tests.integration.receivers import answering, https_receiver
 from tests.integration.transports import guarded_transport, outbound
 

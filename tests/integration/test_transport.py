@@ -7,11 +7,9 @@ import asyncio
 import httpx
 import pytest
 
-from dispatch_service.exchanges import (
-    OutboundRequest,
-)
-from dispatch_service.outcomes import FailureKind
-from shipedge.webhooks.rules.urls import parse_url
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import OutboundRequest
+from service_runtime.rules.urls import parse_url
 from tests.integration.receivers import (
     HOST,
     Received,

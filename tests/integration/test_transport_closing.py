@@ -7,16 +7,14 @@ import gc
 
 import pytest
 
-from dispatch_service.connection import Connection, Key
-from dispatch_service.connection_pool import ConnectionPool
-from dispatch_service.dialler import Dialler, Lost
-from dispatch_service.exchanges import (
-    OutboundRequest,
-)
-from dispatch_service.outcomes import Exchange, FailureKind
-from dispatch_service.resolver import Resolver
-from dispatch_service.stopwatch import Stopwatch
-from dispatch_service.transport import GuardedTransport
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.connection import Connection, Key
+from dispatch_service.egress.connector import Dialler, Lost
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.egress.resolver import Resolver
+from dispatch_service.egress.timings import Stopwatch
+from dispatch_service.egress.transport import GuardedTransport
 from tests.integration.receivers import (
     Received,
     answering,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from dispatch_service.exchanges import ExchangeFailedError
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.transport import GuardedTransport
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.transport import GuardedTransport
 from tests.integration.receivers import (
     HOST,
     Received,

@@ -8,12 +8,12 @@ import socket
 import httpx
 import pytest
 
-from dispatch_service.connection_pool import ConnectionPool
-from dispatch_service.dialler import connect_tcp
-from dispatch_service.exchanges import OutboundRequest
-from dispatch_service.outcomes import FailureKind
-from shipedge.webhooks.rules.addresses import AllowList
-from shipedge.webhooks.rules.urls import UrlRules, parse_url
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.connector import connect_tcp
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.requests import OutboundRequest
+from service_runtime.rules.addresses import AllowList
+from service_runtime.rules.urls import UrlRules, parse_url
 from tests.integration.receivers import HOST, Received, answering, http_receiver, https_receiver
 from tests.integration.transports import (
     LOOPBACK,

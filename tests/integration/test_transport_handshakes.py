@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trustme
 
-from dispatch_service.exchanges import ExchangeFailedError
-from dispatch_service.outcomes import FailureKind
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError
 from tests.integration.receivers import (
     HOST,
     raw_receiver,

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dispatch_service.connection import MAX_HEADERS, MAX_KEPT_BODY
-from dispatch_service.exchanges import ExchangeFailedError
-from dispatch_service.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY
+from dispatch_service.egress.requests import ExchangeFailedError
 from tests.integration.receivers import (
     raw_receiver,
     reset,

@@ -8,13 +8,11 @@ import ssl
 import pytest
 import trustme
 
-from dispatch_service.exchanges import (
-    ClientIdentity,
-    OutboundRequest,
-)
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.trust import build_context
-from shipedge.webhooks.rules.urls import parse_url
+from dispatch_service.domain.credentials import ClientIdentity
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.egress.tls import build_context
+from service_runtime.rules.urls import parse_url
 from tests.integration.receivers import (
     HOST,
     answering,

@@ -11,15 +11,15 @@ from functools import cache
 
 import pytest
 
-from dispatch_service.connection_pool import ConnectionPool
-from dispatch_service.dialler import Connect, Dialler, connect_tcp
-from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
-from dispatch_service.outcomes import Exchange, FailureKind
-from dispatch_service.resolver import Resolver
-from dispatch_service.transport import GuardedTransport
-from dispatch_service.trust import TlsContexts
-from shipedge.webhooks.rules.addresses import AllowList
-from shipedge.webhooks.rules.urls import UrlRules, parse_url
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.connector import Connect, Dialler, connect_tcp
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from dispatch_service.egress.resolver import Resolver
+from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.transport import GuardedTransport
+from service_runtime.rules.addresses import AllowList
+from service_runtime.rules.urls import UrlRules, parse_url
 from tests.integration.receivers import HOST, Receiver
 
 LOOPBACK = UrlRules(allow_http=True, allow=AllowList.parse(["127.0.0.0/8:*", f"{HOST}:*"]))

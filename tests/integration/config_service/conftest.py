@@ -12,24 +12,25 @@ import grpc
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config_service.api.feed import Bell
+from config_service.api.subscriptions import Store
 from config_service.app import build_server
-from config_service.feed_servicer import Bell
 from config_service.settings import Settings
-from config_service.subscription_methods import Store
-from config_service.subscription_store import Sealing
+from config_service.store.subscription_store import Sealing
+from service_runtime.database.engine import check_alive, create_engine
+from service_runtime.database.migrations import migrate
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import server
+from service_runtime.rpc.callers import DEVELOPMENT, Caller
+from service_runtime.rpc.health import Health
+from service_runtime.rules.urls import UrlRules
+from service_runtime.settings.common import read_settings
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2_grpc,
     config_service_pb2_grpc,
     feed_service_pb2_grpc,
 )
-from shipedge.webhooks.rpc import channel, server
-from shipedge.webhooks.rpc.callers import DEVELOPMENT, Caller
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.rules.urls import UrlRules
-from shipedge.webhooks.runtime.database import check_alive, create_engine
-from shipedge.webhooks.runtime.keyring import KeyRing
-from shipedge.webhooks.runtime.migrations import migrate
-from shipedge.webhooks.runtime.settings import read_settings
 from tests.databases import free_port
 
 

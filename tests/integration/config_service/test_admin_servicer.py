@@ -10,15 +10,15 @@ from typing import Any
 import grpc
 import pytest
 
-from config_service import caller_store
+from config_service.store import caller_store
+from service_runtime.database.engine import reading
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rpc.callers import DEVELOPMENT, Caller
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.rpc.callers import DEVELOPMENT, Caller
-from shipedge.webhooks.rpc.status import read_error
-from shipedge.webhooks.runtime.database import reading
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.test_config_servicer import create
 from tests.integration.config_service.test_feed import next_change, snapshot, watch

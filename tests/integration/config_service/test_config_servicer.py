@@ -13,8 +13,9 @@ import pytest
 import sqlalchemy as sa
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from config_service.schema import audit_entries, metadata
-from config_service.signing_keys import verification_key
+from config_service.rules.signing_keys import verification_key
+from config_service.store.schema import audit_entries, metadata
+from service_runtime.rpc.status import ErrorDetail, read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
@@ -24,7 +25,6 @@ from shipedge.webhooks.config.v1.subscription_pb2 import (
     SubscriptionFilter,
 )
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
-from shipedge.webhooks.rpc.status import ErrorDetail, read_error
 from tests.integration.config_service.conftest import Running
 
 pytestmark = pytest.mark.anyio

@@ -12,13 +12,13 @@ import pytest
 import sqlalchemy as sa
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from config_service.schema import audit_entries, client_certificates, credentials
+from config_service.store.schema import audit_entries, client_certificates, credentials
+from service_runtime.database.engine import reading
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rpc.status import read_error
-from shipedge.webhooks.runtime.database import reading
 from tests.certificates import client, issue, root
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.test_feed import next_change, snapshot, watch

@@ -12,12 +12,12 @@ import grpc
 import pytest
 import sqlalchemy as sa
 
-from config_service import endpoint_feed
-from config_service.schema import client_certificates
+from config_service.store import endpoint_feed
+from config_service.store.schema import client_certificates
+from service_runtime.database.engine import after, writing
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from shipedge.webhooks.rpc.status import read_error
-from shipedge.webhooks.runtime.database import after, writing
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.test_config_servicer import create
 from tests.integration.config_service.test_credential_methods import certified

@@ -12,12 +12,12 @@ import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from config_service import feed
+from config_service.store import feed
+from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
-from shipedge.webhooks.rpc.status import read_error
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.test_config_servicer import create
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from config_service import subscription_store
-from config_service.sealed_columns import SEALED_COLUMNS
+from config_service.store import subscription_store
+from config_service.store.sealed_columns import SEALED_COLUMNS
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.keys.rotation import KeysMissingError, check_keys, rotate
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
-from shipedge.webhooks.runtime.database import reading, writing
-from shipedge.webhooks.runtime.key_rotation import KeysMissingError, check_keys, rotate
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.test_config_servicer import create, error
 from tests.integration.config_service.test_credential_methods import certified, created

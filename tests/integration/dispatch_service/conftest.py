@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.queue import Queue
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.queue_sqlite import SqliteQueue
-from shipedge.webhooks.runtime.database import create_engine
-from shipedge.webhooks.runtime.migrations import migrate
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.queue.sqlite import SqliteQueue
+from service_runtime.database.engine import create_engine
+from service_runtime.database.migrations import migrate
 
 
 @pytest.fixture

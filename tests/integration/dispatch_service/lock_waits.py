@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service import wishes
-from dispatch_service.wish_runner import WishRunner
-from dispatch_service.wishes import Wish
-from shipedge.webhooks.runtime.database import writing
+from dispatch_service.feed import backlog_updates
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updates import Wish
+from service_runtime.database.engine import writing
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -39,7 +39,7 @@ async def come_true(store: AsyncEngine, wish: Wish) -> None:
     """
     Note a wish and work it off.
     """
-    await changed(store, wishes.note, [wish])
+    await changed(store, backlog_updates.note, [wish])
     runner = WishRunner(store, timedelta(minutes=5), poll_seconds=1)
     while await runner.run_once():
         pass

@@ -9,7 +9,7 @@ import asyncio
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipedge.webhooks.runtime.database import reading
+from service_runtime.database.engine import reading
 
 PATIENCE_SECONDS = 30.0
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dispatch_service.deliveries import State
-from dispatch_service.queue import Claimed, NewEvent
+from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.work import Claimed, NewEvent
 
 NOW, LATER, NEVER = "now", "later", "never"
 

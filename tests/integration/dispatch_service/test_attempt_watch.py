@@ -11,13 +11,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import attempt_watch
-from dispatch_service.attempt_watch import Mark
-from dispatch_service.deliveries import succeed
-from dispatch_service.log_filters import parse_watch_filter
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.schema import attempts
-from shipedge.webhooks.runtime.database import database_now, reading
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.log import watch
+from dispatch_service.log.filters import parse_watch_filter
+from dispatch_service.log.watch import Mark
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import attempts
+from service_runtime.database.engine import database_now, reading
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +45,7 @@ async def present(store: AsyncEngine) -> Mark:
     """
     Return where a watch begins.
     """
-    return Mark(await attempt_watch.horizon(store))
+    return Mark(await watch.horizon(store))
 
 
 async def seen(
@@ -56,9 +57,7 @@ async def seen(
     found: list[str] = []
     async with asyncio.timeout(30):
         while len(found) < wanted:
-            rows, mark = await attempt_watch.read(
-                store, OWNER, parse_watch_filter(where), str.encode, mark
-            )
+            rows, mark = await watch.read(store, OWNER, parse_watch_filter(where), str.encode, mark)
             found += [str(row.delivery_id).replace("-", "") for row in rows]
             await asyncio.sleep(0.005)
     assert len(found) == len(set(found))
@@ -71,7 +70,7 @@ async def test_attempts_come_once_each(queue: Queue, store: AsyncEngine) -> None
     """
     await settle(queue)
     mark = await after_settling(store)
-    first = await settle(queue, attempt_watch.BATCH + 20)
+    first = await settle(queue, watch.BATCH + 20)
     found, mark = await seen(store, mark, len(first))
     assert found == set(first)
 
@@ -102,7 +101,7 @@ async def test_mark_survives_as_a_cursor(queue: Queue, store: AsyncEngine) -> No
     mark = await present(store)
     await settle(queue, 2)
     _, mark = await seen(store, mark, 2)
-    again = attempt_watch.mark_of(mark.key())
+    again = watch.mark_of(mark.key())
     assert again == mark
 
     later = await settle(queue)
@@ -120,7 +119,7 @@ async def test_filter_chooses(queue: Queue, store: AsyncEngine) -> None:
 
     await seen(store, mark, 2, "status = SUCCESS")
     failures = parse_watch_filter("status = FAILURE")
-    rows, _ = await attempt_watch.read(store, OWNER, failures, str.encode, mark)
+    rows, _ = await watch.read(store, OWNER, failures, str.encode, mark)
     assert rows == []
 
 
@@ -137,7 +136,7 @@ async def test_late_commit_is_not_missed(queue: Queue, store: AsyncEngine) -> No
     settling = asyncio.create_task(queue.settle([_succeeded(late)], slow))
     await slow.begun.wait()
     await queue.settle([_succeeded(early)])
-    rows, mark = await attempt_watch.read(store, OWNER, (), str.encode, mark)
+    rows, mark = await watch.read(store, OWNER, (), str.encode, mark)
     assert rows == []
 
     slow.go_on.set()
@@ -158,7 +157,7 @@ async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: Async
     settling = asyncio.create_task(queue.settle([_succeeded(event)], slow))
     await slow.begun.wait()
     await passes(store, timedelta(milliseconds=100))
-    looking = asyncio.create_task(attempt_watch.read(store, OWNER, (), str.encode, mark))
+    looking = asyncio.create_task(watch.read(store, OWNER, (), str.encode, mark))
     await asyncio.wait([looking], timeout=0.2)  # where it waits for the writer, it does not end
 
     slow.go_on.set()

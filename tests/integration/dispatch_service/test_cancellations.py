@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import cancellations, delivery_log, resends
-from dispatch_service.deliveries import retry, succeed
-from dispatch_service.errors import DeliveryEnded
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from shipedge.webhooks.runtime.database import reading, writing
+from dispatch_service.domain.deliveries import retry, succeed
+from dispatch_service.domain.errors import DeliveryEnded
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.log import read
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import cancellations, resends
+from service_runtime.database.engine import reading, writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +29,7 @@ async def row_of(store: AsyncEngine, event: NewEvent) -> Any:
     """
     it = event.deliveries[0]
     async with reading(store) as db:
-        return await delivery_log.get_delivery(db, it.owner, it.delivery_id)
+        return await read.get_delivery(db, it.owner, it.delivery_id)
 
 
 async def cancel(store: AsyncEngine, event: NewEvent) -> Any:

@@ -10,14 +10,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatch_service import snapshot_store, wish_runner, wish_steps
-from dispatch_service.deliveries import succeed
-from dispatch_service.queue import Queue, Settlement
-from dispatch_service.schema import wishes as wishes_table
-from dispatch_service.wish_runner import MARGIN, WishRunner
-from dispatch_service.wishes import Fate, Wish
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import Settlement
+from dispatch_service.feed import backlog_update_steps, backlog_updater, snapshot
+from dispatch_service.feed.backlog_updater import MARGIN, WishRunner
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import wishes as wishes_table
+from service_runtime.database.engine import after, reading, writing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import after, reading, writing
 from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.wishing import (
     NAME,
@@ -42,8 +43,8 @@ async def test_deletion_is_followed_in_batches(
     The deletion itself touches no delivery; afterwards all that wait are cancelled, those in
     order lanes with their lanes. One that is being sent ends by its result.
     """
-    monkeypatch.setattr(wish_runner, "BATCH", 2)
-    monkeypatch.setattr(wish_runner, "LANES", 1)
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "LANES", 1)
     await wait_for(queue, 3)
     lanes = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
     sent = new_event(new_delivery(ordered=True, leased=True), resource="orders/9")
@@ -127,7 +128,7 @@ async def test_only_what_waits_is_noted(queue: Queue, store: AsyncEngine) -> Non
         for it in names
     ]
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, changes, RING, lambda url: url)
+        await snapshot.store_changes(db, changes, RING, lambda url: url)
 
     assert await noted(store) == [Wish("accounts/100", "shipped", 2, Fate.CANCELLED)]
 
@@ -140,11 +141,11 @@ async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: A
     await change_status(store, 1, subscription_pb2.Subscription.STATUS_ACTIVE)
 
     async with writing(store) as db:
-        await snapshot_store.drop(db, [NAME], 7)
+        await snapshot.drop(db, [NAME], 7)
     assert await work_off(store) == 2
 
     assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
-    assert await snapshot_store.stored_names(store) == set()
+    assert await snapshot.stored_names(store) == set()
 
 
 async def test_what_comes_after_an_undeletion_is_not_cancelled(
@@ -190,8 +191,8 @@ async def test_deep_lane_is_emptied_from_its_end(
     However many wait about one resource, a transaction takes a few of them, and what is left
     is a lane with the same head.
     """
-    monkeypatch.setattr(wish_runner, "BATCH", 2)
-    monkeypatch.setattr(wish_runner, "TURN", 4)
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "TURN", 4)
     made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
     await queue.store_events(made, LEASE)
     await note(store, Wish("accounts/100", "shipped", 2, Fate.DUE, ordered=False))
@@ -215,14 +216,14 @@ async def test_wish_that_fails_holds_no_other_up(
     await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
     await note(store, Wish("accounts/100", "other", 1, Fate.PARKED))
     await note(store, Wish("accounts/100", "shipped", 1, Fate.PARKED))
-    find = wish_steps.find
+    find = backlog_update_steps.find
 
     async def broken(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
         if wish.subscription == "other":
             raise ZeroDivisionError
         return await find(db, wish, limit)
 
-    monkeypatch.setattr(wish_steps, "find", broken)
+    monkeypatch.setattr(backlog_update_steps, "find", broken)
     await work_off(store)
 
     assert await parked(store) == 1

@@ -11,23 +11,25 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import delivery_log, known_requests, resends
-from dispatch_service.convert import attempt_message, delivery_message
-from dispatch_service.deliveries import fail, retry, succeed
-from dispatch_service.errors import (
+from dispatch_service.domain.deliveries import fail, retry, succeed
+from dispatch_service.domain.errors import (
     BodyErased,
     DeliverySucceeded,
     RequestIdReused,
     SubscriptionDeleted,
     SubscriptionInactive,
 )
-from dispatch_service.log_filters import parse_attempt_filter
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.resends import ResendRequest
-from dispatch_service.schema import audit_entries, bodies, deliveries
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.runtime.database import reading, writing
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.log import read
+from dispatch_service.log.filters import parse_attempt_filter
+from dispatch_service.log.messages import attempt_message, delivery_message
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import known_requests, resends
+from dispatch_service.resend.resends import ResendRequest
+from dispatch_service.storage.schema import audit_entries, bodies, deliveries
+from service_runtime.database.engine import reading, writing
+from service_runtime.rpc.errors import InvalidArgument
 from tests.dispatch_factories import (
     LEASE,
     attempt,
@@ -66,7 +68,7 @@ async def attempts_of(store: AsyncEngine, where: str = ALL_TIME, **over: Any) ->
     """
     asked = {"size": 100, "begin_after": None, "delivery_id": ""} | over
     async with reading(store) as db:
-        return await delivery_log.list_attempts(
+        return await read.list_attempts(
             db,
             OWNER,
             asked.pop("delivery_id"),
@@ -105,7 +107,7 @@ async def test_pages_of_deliveries(queue: Queue, store: AsyncEngine) -> None:
     last = None
     async with reading(store) as db:
         while True:
-            page = await delivery_log.list_deliveries(
+            page = await read.list_deliveries(
                 db, OWNER, (), hashed=str.encode, size=2, begin_after=last
             )
             seen += [row.subscription for row in page.rows]
@@ -175,7 +177,7 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
     """
     event = await settled(queue, new_event(new_delivery(leased=True)))
     async with reading(store) as db:
-        row = await delivery_log.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
+        row = await read.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
     (attempted,) = (await attempts_of(store)).rows
 
     shown, logged = delivery_message(row), attempt_message(attempted)
@@ -195,7 +197,7 @@ async def row_of(store: AsyncEngine, event: NewEvent) -> Any:
     Read the row of an event's first delivery.
     """
     async with reading(store) as db:
-        return await delivery_log.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
+        return await read.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
 
 
 async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import snapshot_store
-from dispatch_service.feed_client import FeedClient
-from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.feed import snapshot
+from dispatch_service.feed.client import FeedClient
+from dispatch_service.routing.index import SubscriptionIndex
+from service_runtime.database.engine import writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import server
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rules.urls import UrlRules
+from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-from shipedge.webhooks.rpc import channel, server
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.rules.urls import UrlRules
-from shipedge.webhooks.runtime.database import writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.databases import free_port
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +99,7 @@ async def store_by_another(store: AsyncEngine, *changes: feed_service_pb2.FeedCh
     Store changes as another process of the same database does.
     """
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, changes, RING, lambda _: "")
+        await snapshot.store_changes(db, changes, RING, lambda _: "")
 
 
 async def test_snapshot_drops_what_is_gone_but_nothing_newer(store: AsyncEngine) -> None:
@@ -120,7 +121,7 @@ async def test_snapshot_drops_what_is_gone_but_nothing_newer(store: AsyncEngine)
         feed.may_go_on.set()
         assert await anext(revisions) == 5
 
-    assert await snapshot_store.stored_names(store) == {
+    assert await snapshot.stored_names(store) == {
         "accounts/2/settings",
         "accounts/3/settings",
     }

@@ -11,24 +11,26 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import health_store, snapshot_store, wishes
-from dispatch_service.deliveries import fail, retry, succeed
-from dispatch_service.health_log import HealthLog
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, Queue, Settlement
-from dispatch_service.schema import (
+from dispatch_service.domain.deliveries import fail, retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Settlement
+from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.health import rows as health_store
+from dispatch_service.health.follow import HealthLog
+from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.storage.schema import (
     deliveries,
     endpoint_reports,
     subscription_health,
     subscription_overrides,
 )
-from dispatch_service.sealing import DayKeys
-from dispatch_service.subscriptions import Subscription, SubscriptionIndex
-from dispatch_service.suppressions import Suppressions
-from dispatch_service.wish_runner import WishRunner
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import after, reading, writing
+from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import endpoint_event_pb2, feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import after, reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import (
     LEASE,
     attempt,
@@ -70,7 +72,7 @@ class Trial:
         Return the kinds of what the config service is to be told.
         """
         async with reading(self.store) as db:
-            rows = await health_store.oldest_reports(db, 100)
+            rows = await reports.oldest_reports(db, 100)
         found = [endpoint_event_pb2.EndpointEvent.FromString(row.report) for row in rows]
         return [Kind.Name(it.kind) for it in found]
 
@@ -183,14 +185,14 @@ async def test_gone_of_an_outdated_revision_parks_nothing(trial: Trial) -> None:
     change = feed_service_pb2.FeedChange(revision=2)
     change.subscription.name = "accounts/100/subscriptions/shipped"
     async with writing(trial.store) as db:
-        await snapshot_store.store_changes(db, [change], RING, lambda _: "https://example.com:443")
+        await snapshot.store_changes(db, [change], RING, lambda _: "https://example.com:443")
 
     await trial.deliver("gone")
 
     assert await trial.reports() == ["KIND_GONE"]
     async with reading(trial.store) as db:
-        assert await health_store.overrides(db) == {}
-        assert await wishes.due(db) == []
+        assert await overrides.overrides(db) == {}
+        assert await backlog_updates.due(db) == []
 
 
 async def test_nothing_but_failures_for_long_deactivates(trial: Trial) -> None:
@@ -229,12 +231,12 @@ async def test_other_processes_learn_it_and_a_newer_revision_lifts_it(trial: Tri
         ),
     )
     async with writing(trial.store) as db:
-        await snapshot_store.store_changes(db, [change], RING, lambda _: "https://example.com:443")
+        await snapshot.store_changes(db, [change], RING, lambda _: "https://example.com:443")
     other.put(subscription(revision=2))
 
     assert other.by_name["accounts/100/subscriptions/shipped"].active
     async with reading(trial.store) as db:
-        assert await health_store.overrides(db) == {}
+        assert await overrides.overrides(db) == {}
 
 
 async def test_failures_of_our_own_say_nothing(trial: Trial) -> None:

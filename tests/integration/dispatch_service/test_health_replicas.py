@@ -15,17 +15,18 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import health_store
-from dispatch_service.deliveries import fail, retry, succeed
-from dispatch_service.health import Health
-from dispatch_service.health_log import HealthLog
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, Queue, Settlement
-from dispatch_service.schema import deliveries, subscription_health
-from dispatch_service.sealing import DayKeys
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.runtime.database import after, reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
+from dispatch_service.domain.deliveries import fail, retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Settlement
+from dispatch_service.feed import overrides, reports
+from dispatch_service.health.follow import HealthLog
+from dispatch_service.health.judge import Health
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import deliveries, subscription_health
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import after, reading, writing
+from service_runtime.keys.keyring import KeyRing
 from tests.dispatch_factories import (
     LEASE,
     attempt,
@@ -113,7 +114,7 @@ async def replicas(store: AsyncEngine, queue: Queue) -> tuple[Replica, Replica]:
     return Replica(queue, keys), Replica(queue, keys)
 
 
-async def known(store: AsyncEngine) -> dict[health_store.SubscriptionKey, Health]:
+async def known(store: AsyncEngine) -> dict[overrides.SubscriptionKey, Health]:
     """
     Return what the table says.
     """
@@ -212,7 +213,7 @@ async def test_two_replicas_tell_once_that_it_is_gone(
     await replicas[1].settle_gone()
 
     async with reading(store) as db:
-        assert len(await health_store.oldest_reports(db, 10)) == 1
+        assert len(await reports.oldest_reports(db, 10)) == 1
 
 
 async def test_gone_waits_for_no_waiting_delivery(
@@ -230,4 +231,4 @@ async def test_gone_waits_for_no_waiting_delivery(
         await replicas[0].settle_gone()
 
     async with reading(store) as db:
-        assert await health_store.overrides(db) == {"accounts/100/subscriptions/shipped": 1}
+        assert await overrides.overrides(db) == {"accounts/100/subscriptions/shipped": 1}

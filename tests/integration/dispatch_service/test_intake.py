@@ -18,34 +18,38 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import admission as admission_module
-from dispatch_service import bodies as bodies_module
-from dispatch_service import delivery_log, event_store, failpoints, late_bodies, resends
-from dispatch_service import preparation as preparation_module
-from dispatch_service.admission import Admission
-from dispatch_service.backlog import Backlog, Tolerance
-from dispatch_service.bodies import body_place
-from dispatch_service.committer import GroupCommitter
-from dispatch_service.deliveries import succeed
-from dispatch_service.endpoints import Endpoints
-from dispatch_service.errors import BacklogFull, EventIdReused, EventInvalid
-from dispatch_service.intake import Intake
-from dispatch_service.lane import Ready
-from dispatch_service.lanes import Bounds, Lanes
-from dispatch_service.matcher import Matcher
+from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.errors import BacklogFull, EventIdReused, EventInvalid
+from dispatch_service.domain.work import NewEvent, Receipt, Release, Settlement
+from dispatch_service.intake import admission as admission_module
+from dispatch_service.intake import prepare as preparation_module
+from dispatch_service.intake import render as bodies_module
+from dispatch_service.intake.accept import Intake
+from dispatch_service.intake.admission import Admission
+from dispatch_service.intake.commit import GroupCommitter
+from dispatch_service.intake.late_match import Matcher
+from dispatch_service.intake.prepare import Prepared
+from dispatch_service.intake.pressure import Backlog, Tolerance
+from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.intake.waiting_events import GROUP_EVENTS
+from dispatch_service.log import events as event_store
+from dispatch_service.log import read
 from dispatch_service.payloads import example_event, render
-from dispatch_service.payloads.check_plans import Fault
-from dispatch_service.preparation import Prepared
-from dispatch_service.queue import NewEvent, Queue, Receipt, Release, Settlement
-from dispatch_service.schema import bodies, deliveries, events, metadata
-from dispatch_service.sealing import DayKeys, Sealer
-from dispatch_service.subscriptions import SubscriptionIndex
-from dispatch_service.suppressions import Suppressions
-from dispatch_service.waiting_events import GROUP_EVENTS
+from dispatch_service.payloads.checks.plans import Fault
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import late_bodies, resends
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.places import body_place
+from dispatch_service.storage.schema import bodies, deliveries, events, metadata
+from dispatch_service.storage.sealing import DayKeys, Sealer
+from service_runtime.database.engine import after, database_now, writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.process import failpoints
+from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
-from shipedge.webhooks.rpc.errors import StoreUnavailable
-from shipedge.webhooks.runtime.database import after, database_now, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, attempt, new_delivery, new_event, subscription
 
 pytestmark = pytest.mark.anyio
@@ -512,14 +516,14 @@ async def test_resend_renders_what_could_not_be_rendered(parts: Parts, store: As
     await parts.intake.accept([shipped("unrendered")])
     async with writing(store) as db:
         (found,) = (await db.execute(sa.select(deliveries.c.owner, deliveries.c.delivery_id))).all()
-        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
+        row = await read.get_delivery(db, found.owner, found.delivery_id)
         assert late_bodies.is_missing(row)
         sealer = await parts.keys.today()
         assert await late_bodies.render(db, parts.keys, sealer, row, wanted)
         # As one that has read the row before that.
         assert await late_bodies.render(db, parts.keys, sealer, row, wanted)
-        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
-        body = await delivery_log.read_body(db, parts.keys, row)
+        row = await read.get_delivery(db, found.owner, found.delivery_id)
+        body = await read.read_body(db, parts.keys, row)
 
     assert body == render(shipped("unrendered"), "orders/shipped", "v2")
     assert row is not None
@@ -538,11 +542,11 @@ async def test_renderer_that_changes_leaves_stored_bytes_alone(
 
     async with writing(store) as db:
         (found,) = (await db.execute(sa.select(deliveries.c.owner, deliveries.c.delivery_id))).all()
-        row = await delivery_log.get_delivery(db, found.owner, found.delivery_id)
+        row = await read.get_delivery(db, found.owner, found.delivery_id)
         await db.execute(sa.update(deliveries).values(FAILED))
         ids = [found.delivery_id]
         await resends.make_due(db, found.owner, ids, "ann", timedelta(days=4))
-        sent = await delivery_log.read_body(db, parts.keys, row)
+        sent = await read.read_body(db, parts.keys, row)
 
     assert row is not None
     assert hashlib.sha256(sent or b"").digest() == row.sha256

@@ -14,15 +14,18 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import erasure, health_store, retention, snapshot_store
-from dispatch_service.deliveries import succeed
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.retention import Kept
-from dispatch_service.schema import events, metadata
-from dispatch_service.wishes import Fate, Wish
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.feed import snapshot
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.health import rows
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import events, metadata
+from dispatch_service.upkeep import erasure, retention
+from dispatch_service.upkeep.retention import Kept
+from service_runtime.database.engine import sqlite_file, writing
+from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2
-from shipedge.webhooks.runtime.database import sqlite_file, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import come_true
 
@@ -116,7 +119,7 @@ async def test_changes_of_subscriptions(
     changes = [feed_service_pb2.FeedChange(revision=1, deleted_name=it) for it in names]
     with asked_of(store) as asked:
         async with writing(store) as db:
-            await snapshot_store.store_changes(db, changes, RING, lambda url: url)
+            await snapshot.store_changes(db, changes, RING, lambda url: url)
         for fate in Fate:
             await come_true(
                 store, Wish("accounts/100", "shipped", 2, fate, "elsewhere", ordered=False)
@@ -135,7 +138,7 @@ async def test_what_is_taken_away(queue: Queue, store: AsyncEngine, database_url
     with asked_of(store) as asked:
         await erasure.erase_all(store, 100, events.c.event_id == made[0].event_id, "somebody")
         async with writing(store) as db:
-            await health_store.write(db, {("accounts/100", "shipped"): None}, {})
+            await rows.write(db, {("accounts/100", "shipped"): None}, {})
             await retention.prune_bodies(db, "accounts/100", EVERYTHING)
             await retention.prune_attempts(db, "accounts/100", EVERYTHING)
             await retention.prune_deliveries(db, "accounts/100", EVERYTHING)

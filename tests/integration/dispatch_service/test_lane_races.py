@@ -10,16 +10,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import lane_mending
-from dispatch_service.deliveries import succeed
-from dispatch_service.maintenance import Maintenance
-from dispatch_service.queue import Claimed, NewEvent, Queue, Settlement
-from dispatch_service.retention import Retention
-from dispatch_service.schema import deliveries
-from dispatch_service.schema import order_lanes as lanes_table
-from dispatch_service.subscriptions import SubscriptionIndex
-from dispatch_service.wishes import Fate, Wish
-from shipedge.webhooks.runtime.database import writing
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import Claimed, NewEvent, Settlement
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.upkeep import repair
+from dispatch_service.upkeep.retention import Retention
+from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.database.engine import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import come_true, settle_down
 
@@ -159,7 +160,7 @@ async def test_search_passes_deep_lanes_by(
     """
     The search goes on behind a lane with more deliveries than it reads at a time.
     """
-    monkeypatch.setattr(lane_mending, "BATCH", 2)
+    monkeypatch.setattr(repair, "BATCH", 2)
     stray = event("orders/9")
     await queue.store_events([*(event() for _ in range(5)), event("orders/5"), stray], LEASE)
     last = deliveries.c.resource == "orders/9"

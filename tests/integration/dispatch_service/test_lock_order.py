@@ -15,16 +15,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import cancellations, delivery_log, erasure, resends, wishes
-from dispatch_service.deliveries import retry, succeed
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.schema import bodies, deliveries, events
-from dispatch_service.schema import order_lanes as lanes_table
-from dispatch_service.wish_runner import WishRunner
-from dispatch_service.wishes import Fate, Wish
-from shipedge.webhooks.runtime import conflicts
-from shipedge.webhooks.runtime.database import writing
+from dispatch_service.domain.deliveries import retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.feed import backlog_updates
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.log import read
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import cancellations, resends
+from dispatch_service.storage.schema import bodies, deliveries, events
+from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.upkeep import erasure
+from service_runtime.database import conflicts
+from service_runtime.database.engine import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import changed, settle_down
 
@@ -81,7 +85,7 @@ async def row_of(store: AsyncEngine, it: NewEvent) -> Any:
     Read the row of an event's delivery.
     """
     async with store.connect() as db:
-        return await delivery_log.get_delivery(db, OWNER, it.deliveries[0].delivery_id)
+        return await read.get_delivery(db, OWNER, it.deliveries[0].delivery_id)
 
 
 @pytest.mark.parametrize("at", [0, 1])
@@ -225,14 +229,14 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
     """
     it = event(leased=True)
     await queue.store_events([it, event()], LEASE)
-    await changed(store, wishes.note, [Wish(OWNER, "shipped", 1, Fate.DUE, ordered=False)])
+    await changed(store, backlog_updates.note, [Wish(OWNER, "shipped", 1, Fate.DUE, ordered=False)])
     runner = WishRunner(store, LEASE.duration, poll_seconds=1)
 
     async with writing(store) as db:
         await hold_lane(db)
         ending = asyncio.create_task(runner.run_once())
         await settle_down(store, ending)
-        await wishes.note(db, [Wish(OWNER, "shipped", 1, Fate.CANCELLED)])
+        await backlog_updates.note(db, [Wish(OWNER, "shipped", 1, Fate.CANCELLED)])
     await ending
     while await runner.run_once():
         pass

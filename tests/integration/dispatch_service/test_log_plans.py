@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import delivery_log
-from dispatch_service.log_filters import parse_attempt_filter, parse_delivery_filter
-from dispatch_service.queue import Queue
-from shipedge.webhooks.runtime.database import reading
+from dispatch_service.log import read
+from dispatch_service.log.filters import parse_attempt_filter, parse_delivery_filter
+from dispatch_service.queue.protocol import Queue
+from service_runtime.database.engine import reading
 from tests.bench.log_scenarios import FILTERS, fill_log
 from tests.dispatch_factories import new_delivery, new_event
 from tests.integration.dispatch_service.test_delivery_log import settled
@@ -100,7 +100,7 @@ async def test_each_filter_of_attempts_is_answered_by_an_index(large: AsyncEngin
     for name, where in FILTERS.items():
         async with reading(large) as db:
             recorded = Recorded(db)
-            page = await delivery_log.list_attempts(
+            page = await read.list_attempts(
                 recorded,  # type: ignore[arg-type]
                 OWNER,
                 "",
@@ -122,7 +122,7 @@ async def test_each_filter_of_deliveries_is_answered_by_an_index(large: AsyncEng
     for name, index in DELIVERIES.items():
         async with reading(large) as db:
             recorded = Recorded(db)
-            page = await delivery_log.list_deliveries(
+            page = await read.list_deliveries(
                 recorded,  # type: ignore[arg-type]
                 OWNER,
                 parse_delivery_filter(FILTERS[name].replace("500000", "10000")),

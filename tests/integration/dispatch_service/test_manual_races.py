@@ -12,17 +12,17 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import known_requests
-from dispatch_service.errors import RequestIdReused
-from dispatch_service.resend_methods import ResendMethods
-from dispatch_service.schema import resend_jobs as jobs_table
-from dispatch_service.sealing import DayKeys
-from dispatch_service.subscriptions import SubscriptionIndex
+from dispatch_service.api.resends import ResendMethods
+from dispatch_service.domain.errors import RequestIdReused
+from dispatch_service.resend import known_requests
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import resend_jobs as jobs_table
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.callers import Caller, current_caller
+from service_runtime.rpc.paging import PageTokens
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
-from shipedge.webhooks.rpc.callers import Caller, current_caller
-from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.runtime.database import writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import NOW
 from tests.integration.dispatch_service.lock_waits import changed, settle_down
 

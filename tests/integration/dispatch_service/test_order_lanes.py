@@ -11,14 +11,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import order_lanes
-from dispatch_service.deliveries import cancel, fail, retry, succeed
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, NewEvent, Queue, Release, Settlement
-from dispatch_service.schema import deliveries
-from dispatch_service.schema import order_lanes as lanes_table
-from dispatch_service.wishes import Fate, Wish
-from shipedge.webhooks.runtime.database import writing
+from dispatch_service.domain.deliveries import cancel, fail, retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue import sequences
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import order_lanes as lanes_table
+from service_runtime.database.engine import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import come_true
 
@@ -202,7 +203,7 @@ async def test_cancelled_in_the_middle_is_skipped(queue: Queue, store: AsyncEngi
             "due_time": None,
         }
         await db.execute(sa.update(deliveries).where(mine).values(ended))
-        assert await order_lanes.advance(db, [("accounts/100", "shipped", "orders/1")]) == 0
+        assert await sequences.advance(db, [("accounts/100", "shipped", "orders/1")]) == 0
     (head,) = await claim(queue)
 
     await queue.settle([Settlement(head, cancel(0), None)])

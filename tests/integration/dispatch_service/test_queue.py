@@ -11,12 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import resends
-from dispatch_service.deliveries import State, fail, retry, succeed
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Lease, Queue, Release, Settlement
-from dispatch_service.schema import attempts, deliveries, events
-from shipedge.webhooks.runtime.database import writing
+from dispatch_service.domain.deliveries import State, fail, retry, succeed
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Lease, Release, Settlement
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import resends
+from dispatch_service.storage.schema import attempts, deliveries, events
+from service_runtime.database.engine import writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

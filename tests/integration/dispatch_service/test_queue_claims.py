@@ -15,11 +15,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.queue import Claimed, Queue
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.schema import deliveries
-from shipedge.webhooks.runtime.database import after, writing
+from dispatch_service.domain.work import Claimed
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import after, writing
 from tests.dispatch_factories import LEASE, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

@@ -21,24 +21,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from dispatch_service import (
-    cancellations,
-    delivery_log,
-    erasure,
-    resends,
-)
-from dispatch_service.deliveries import State, Transition, fail, retry, succeed
-from dispatch_service.errors import DeliveryEnded
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, Lease, NewEvent, Release, Settlement
-from dispatch_service.queue_postgresql import PostgresQueue
-from dispatch_service.queue_rows import delivery_hex
-from dispatch_service.queue_sqlite import SqliteQueue
-from dispatch_service.schema import attempts, deliveries, event_keys, events, metadata
-from dispatch_service.schema import order_lanes as lanes_table
-from dispatch_service.wishes import Fate, Wish
-from shipedge.webhooks.runtime.database import after, create_engine, writing
-from shipedge.webhooks.runtime.migrations import migrate
+from dispatch_service.domain.deliveries import State, Transition, fail, retry, succeed
+from dispatch_service.domain.errors import DeliveryEnded
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Lease, NewEvent, Release, Settlement
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.log import read as delivery_log
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.rows import delivery_hex
+from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.resend import cancellations, resends
+from dispatch_service.storage.schema import attempts, deliveries, event_keys, events, metadata
+from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.upkeep import erasure
+from service_runtime.database.engine import after, create_engine, writing
+from service_runtime.database.migrations import migrate
 from tests.dispatch_factories import attempt, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import come_true
 from tests.integration.dispatch_service.queue_model import LATER, NEVER, NOW, Model, Modelled

@@ -10,14 +10,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.endpoints import Endpoints
-from dispatch_service.lane import NO_LIMIT, Limit
-from dispatch_service.outcomes import FailureKind, failed
-from dispatch_service.queue import Claimed, EndpointKey, Queue
-from dispatch_service.replicas import Limits, Replicas
-from dispatch_service.schema import endpoint_states
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.runtime.database import after, writing
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.replicas import Limits, Replicas
+from dispatch_service.domain.outcomes import FailureKind, failed
+from dispatch_service.domain.work import Claimed, EndpointKey
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import endpoint_states
+from service_runtime.database.engine import after, writing
 from tests.dispatch_factories import LEASE, new_delivery, new_event, subscription
 
 pytestmark = pytest.mark.anyio

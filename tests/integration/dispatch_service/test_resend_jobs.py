@@ -11,19 +11,20 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import resend_jobs
-from dispatch_service.convert import delivery_name, job_name
-from dispatch_service.deliveries import fail, succeed
-from dispatch_service.errors import ResendJobEnded
-from dispatch_service.ids import new_id
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.resend_runner import ResendRunner
-from dispatch_service.schema import deliveries
-from dispatch_service.schema import resend_jobs as jobs_table
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.runtime.database import after, reading, writing
+from dispatch_service.domain.deliveries import fail, succeed
+from dispatch_service.domain.errors import ResendJobEnded
+from dispatch_service.domain.names import delivery_name, job_name
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import jobs
+from dispatch_service.resend.runner import ResendRunner
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import resend_jobs as jobs_table
+from service_runtime.database.engine import after, reading, writing
+from service_runtime.rpc.errors import InvalidArgument
 from tests.dispatch_factories import (
     LEASE,
     attempt,
@@ -80,13 +81,13 @@ async def made_job(
     force = over.get("force", False)
     async with writing(store) as db:
         now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
-        choice = resend_jobs.choose(OWNER, source, names or [], force=force, now=now)
-        total = await resend_jobs.count(db, choice, hashed)
+        choice = jobs.choose(OWNER, source, names or [], force=force, now=now)
+        total = await jobs.count(db, choice, hashed)
         job_id, rate = new_id(), over.get("rate", 0)
-        await resend_jobs.create(
+        await jobs.create(
             db, job_id, choice, total, force=force, rate=rate, requested_by="callers/ann"
         )
-        return await resend_jobs.get(db, job_name(OWNER, job_id))
+        return await jobs.get(db, job_name(OWNER, job_id))
 
 
 async def job_of(store: AsyncEngine, job: Any) -> Any:
@@ -94,7 +95,7 @@ async def job_of(store: AsyncEngine, job: Any) -> Any:
     Read a job again.
     """
     async with reading(store) as db:
-        return await resend_jobs.get(db, job_name(job.owner, job.resend_job_id))
+        return await jobs.get(db, job_name(job.owner, job.resend_job_id))
 
 
 async def states(store: AsyncEngine) -> dict[str, int]:
@@ -240,14 +241,14 @@ async def test_cancelled_job_stops(queue: Queue, store: AsyncEngine) -> None:
     await runner.run_once()
 
     async with writing(store) as db:
-        await resend_jobs.cancel(db, job, "callers/ann")
+        await jobs.cancel(db, job, "callers/ann")
 
     assert not await runner.run_once()
     assert (await job_of(store, job)).state == "CANCELLED"
     assert await states(store) == {"PENDING": 100, "FAILED": 50}
     async with writing(store) as db:
         with pytest.raises(ResendJobEnded):
-            await resend_jobs.cancel(db, job, "callers/ann")
+            await jobs.cancel(db, job, "callers/ann")
 
 
 async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None:
@@ -289,7 +290,7 @@ def test_filter_says_all_that_it_means(source: str, whole: str) -> None:
     """
     What a filter leaves open is written into it, so that nothing is left out in silence.
     """
-    assert resend_jobs.choose(OWNER, source, [], force=False, now=NOW).filter == whole
+    assert jobs.choose(OWNER, source, [], force=False, now=NOW).filter == whole
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_refuses(source: str, names: list[str], field: str) -> None:
     A request that cannot be meant is refused with the field.
     """
     with pytest.raises(InvalidArgument) as raised:
-        resend_jobs.choose(OWNER, source, names, force=False, now=NOW)
+        jobs.choose(OWNER, source, names, force=False, now=NOW)
 
     assert raised.value.faults[0].field == field
 
@@ -319,4 +320,4 @@ def test_refuses_rates(rate: int) -> None:
     A rate has bounds.
     """
     with pytest.raises(InvalidArgument):
-        resend_jobs.checked_rate(rate)
+        jobs.checked_rate(rate)

@@ -11,13 +11,12 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import erasure, retention
-from dispatch_service.deliveries import succeed
-from dispatch_service.maintenance import Maintenance
-from dispatch_service.owner_settings import OwnerSettings
-from dispatch_service.queue import NewEvent, Queue, Settlement
-from dispatch_service.retention import Kept, Retention
-from dispatch_service.schema import (
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.storage.schema import (
     attempts,
     bodies,
     deliveries,
@@ -25,8 +24,10 @@ from dispatch_service.schema import (
     events,
     request_ids,
 )
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.runtime.database import after, database_now, reading, writing
+from dispatch_service.upkeep import erasure, retention
+from dispatch_service.upkeep.retention import Kept, Retention
+from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.database.engine import after, database_now, reading, writing
 from tests.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

@@ -13,18 +13,19 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import recorder as recorder_module
-from dispatch_service.attempt_log import seal_exchange
-from dispatch_service.deliveries import cancel, succeed
-from dispatch_service.outcomes import Exchange, from_response
-from dispatch_service.queue import Claimed, NewEvent, Queue, Release, Settlement
-from dispatch_service.recorder import Made, Recorder
-from dispatch_service.schema import deliveries
-from dispatch_service.sealing import DayKeys
-from dispatch_service.settler import Settler
-from dispatch_service.subscriptions import SubscriptionIndex
-from shipedge.webhooks.runtime.database import reading
-from shipedge.webhooks.runtime.keyring import KeyRing
+from dispatch_service.delivery import recorder as recorder_module
+from dispatch_service.delivery.recorder import Made, Recorder
+from dispatch_service.delivery.results import Settler
+from dispatch_service.domain.deliveries import cancel, succeed
+from dispatch_service.domain.outcomes import Exchange, from_response
+from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
+from dispatch_service.log.attempts import seal_exchange
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import reading
+from service_runtime.keys.keyring import KeyRing
 from tests.dispatch_factories import (
     LEASE,
     NOW,

@@ -10,10 +10,10 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import snapshot_store
+from dispatch_service.feed import snapshot
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2
-from shipedge.webhooks.runtime.database import reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 
 pytestmark = pytest.mark.anyio
 
@@ -35,8 +35,8 @@ async def apply(store: AsyncEngine, revision: int) -> None:
     Store a change, as the feed client does.
     """
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, [change(revision)], RING, lambda _: "")
-        await snapshot_store.store_revision(db, revision)
+        await snapshot.store_changes(db, [change(revision)], RING, lambda _: "")
+        await snapshot.store_revision(db, revision)
 
 
 async def waits(store: AsyncEngine) -> None:
@@ -62,14 +62,14 @@ async def test_processes_store_the_same_change_in_turn(store: AsyncEngine) -> No
     All get a change at once; the one that comes second waits, and neither fails.
     """
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, [change(1)], RING, lambda _: "")
-        await snapshot_store.store_revision(db, 1)
+        await snapshot.store_changes(db, [change(1)], RING, lambda _: "")
+        await snapshot.store_revision(db, 1)
         second = asyncio.create_task(apply(store, 1))
         await waits(store)
     await second
 
-    assert await snapshot_store.stored_revision(store) == 1
-    loaded = [it async for it in snapshot_store.load(store, RING)]
+    assert await snapshot.stored_revision(store) == 1
+    loaded = [it async for it in snapshot.load(store, RING)]
     assert [it.account_settings.name for it in loaded] == ["accounts/100/settings"]
 
 
@@ -79,7 +79,7 @@ async def test_snapshot_is_read_in_parts(
     """
     Each resource is read once, wherever a part ends.
     """
-    monkeypatch.setattr(snapshot_store, "_LOADED", 3)
+    monkeypatch.setattr(snapshot, "_LOADED", 3)
     for count in (2, 3, 6, 7):
         names = [f"accounts/{n}/settings" for n in range(count)]
         changes = []
@@ -87,7 +87,7 @@ async def test_snapshot_is_read_in_parts(
             changes.append(change(1))
             changes[-1].account_settings.name = name
         async with writing(store) as db:
-            await snapshot_store.store_changes(db, changes, RING, lambda _: "")
+            await snapshot.store_changes(db, changes, RING, lambda _: "")
 
-        loaded = [it.account_settings.name async for it in snapshot_store.load(store, RING)]
+        loaded = [it.account_settings.name async for it in snapshot.load(store, RING)]
         assert loaded == names

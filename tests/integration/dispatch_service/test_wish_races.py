@@ -12,13 +12,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import snapshot_store
-from dispatch_service.queue import Queue, Release
-from dispatch_service.schema import deliveries
-from dispatch_service.wish_runner import WishRunner
+from dispatch_service.domain.work import Release
+from dispatch_service.feed import snapshot
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import after, writing
+from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import after, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.lock_waits import settle_down
 
@@ -38,7 +39,7 @@ async def follow(db: AsyncConnection, revision: int, *, active: bool) -> None:
     change = feed_service_pb2.FeedChange(revision=revision)
     change.subscription.name = "accounts/100/subscriptions/shipped"
     change.subscription.status = status.STATUS_ACTIVE if active else status.STATUS_INACTIVE
-    await snapshot_store.store_changes(db, [change], RING, lambda _: "https://example.com:443")
+    await snapshot.store_changes(db, [change], RING, lambda _: "https://example.com:443")
 
 
 async def row_of(store: AsyncEngine) -> Any:

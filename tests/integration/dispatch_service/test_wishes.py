@@ -11,14 +11,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import wish_runner, wish_steps, wishes
-from dispatch_service.queue import Queue, Release
-from dispatch_service.schema import deliveries
-from dispatch_service.schema import wishes as wishes_table
-from dispatch_service.wish_runner import MARGIN
-from dispatch_service.wishes import Fate, Wish
+from dispatch_service.domain.work import Release
+from dispatch_service.feed import backlog_update_steps, backlog_updater, backlog_updates
+from dispatch_service.feed.backlog_updater import MARGIN
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import wishes as wishes_table
+from service_runtime.database.engine import after, reading, writing
 from shipedge.webhooks.config.v1 import subscription_pb2
-from shipedge.webhooks.runtime.database import after, reading, writing
 from tests.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 from tests.integration.dispatch_service.wishing import (
     PARK,
@@ -40,8 +41,8 @@ async def test_change_of_the_status_is_followed_in_batches(
     """
     The change itself touches no delivery; afterwards all of them are parked, or due again.
     """
-    monkeypatch.setattr(wish_runner, "BATCH", 2)
-    monkeypatch.setattr(wish_runner, "TURN", 3)
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "TURN", 3)
     await wait_for(queue, 7)
 
     await change_status(store, 2, subscription_pb2.Subscription.STATUS_INACTIVE)
@@ -65,7 +66,7 @@ async def test_crash_between_batches_loses_nothing(
     def die() -> None:
         raise asyncio.CancelledError
 
-    monkeypatch.setattr(wish_runner, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
     await wait_for(queue, 5)
     await note(store, PARK)
     with pytest.raises(asyncio.CancelledError):
@@ -84,12 +85,12 @@ async def test_newer_wish_stops_the_work(queue: Queue, store: AsyncEngine) -> No
     await wait_for(queue, 1)
     await note(store, PARK)
     async with reading(store) as db:
-        (old,) = await wishes.due(db)
-        ids = await wish_steps.find(db, old.wish, 10)
+        (old,) = await backlog_updates.due(db)
+        ids = await backlog_update_steps.find(db, old.wish, 10)
     await note(store, RESUME)
 
     async with writing(store) as db:
-        assert await wish_steps.move(db, old, ids) is None
+        assert await backlog_update_steps.move(db, old, ids) is None
 
     assert await parked(store) == 0
 

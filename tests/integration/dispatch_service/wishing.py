@@ -10,14 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service import snapshot_store, wishes
-from dispatch_service.queue import Queue
-from dispatch_service.schema import deliveries
-from dispatch_service.wish_runner import WishRunner
-from dispatch_service.wishes import Fate, Wish
+from dispatch_service.feed import backlog_updates, snapshot
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
-from shipedge.webhooks.runtime.database import reading, writing
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.dispatch_factories import LEASE, new_delivery, new_event
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
@@ -33,7 +33,7 @@ async def note(store: AsyncEngine, *wanted: Wish) -> None:
     Note wishes.
     """
     async with writing(store) as db:
-        await wishes.note(db, wanted)
+        await backlog_updates.note(db, wanted)
 
 
 async def noted(store: AsyncEngine) -> list[Wish]:
@@ -41,7 +41,7 @@ async def noted(store: AsyncEngine) -> list[Wish]:
     Return the wishes that are to be worked off now.
     """
     async with reading(store) as db:
-        return [it.wish for it in await wishes.due(db)]
+        return [it.wish for it in await backlog_updates.due(db)]
 
 
 async def parked(store: AsyncEngine) -> int:
@@ -78,7 +78,7 @@ async def change_status(store: AsyncEngine, revision: int, status: Status.ValueT
     changed = subscription_pb2.Subscription(name=NAME, status=status)
     change = feed_service_pb2.FeedChange(revision=revision, subscription=changed)
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, [change], RING, lambda _: ENDPOINT)
+        await snapshot.store_changes(db, [change], RING, lambda _: ENDPOINT)
 
 
 async def rows_of(store: AsyncEngine) -> Sequence[Any]:
@@ -96,4 +96,4 @@ async def store_change(store: AsyncEngine, change: feed_service_pb2.FeedChange) 
     Store a change, as the feed client does.
     """
     async with writing(store) as db:
-        await snapshot_store.store_changes(db, [change], RING, lambda url: url)
+        await snapshot.store_changes(db, [change], RING, lambda url: url)

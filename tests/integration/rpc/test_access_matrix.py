@@ -14,10 +14,11 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor
 
-from shipedge.webhooks.rpc import channel, server
-from shipedge.webhooks.rpc.access import RULES, owners_of
-from shipedge.webhooks.rpc.callers import ROLES, Caller
-from shipedge.webhooks.rpc.interceptors import CallInterceptor
+from service_runtime.rpc import server
+from service_runtime.rpc.access import RULES, owners_of
+from service_runtime.rpc.callers import ROLES, Caller
+from service_runtime.rpc.interceptors import CallInterceptor
+from shipedge.webhooks.client import channel
 from tests.databases import free_port
 from tests.unit.rpc.test_access import EVERYTHING, METHODS, OWNER, request_on
 

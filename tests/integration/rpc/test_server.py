@@ -16,13 +16,14 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from shipedge.webhooks.rpc import channel, server
-from shipedge.webhooks.rpc.callers import Caller, current_caller, development_caller
-from shipedge.webhooks.rpc.errors import NotFound
-from shipedge.webhooks.rpc.health import Health
-from shipedge.webhooks.rpc.interceptors import CallInterceptor
-from shipedge.webhooks.rpc.status import read_error
-from shipedge.webhooks.runtime.database import is_unavailable
+from service_runtime.database.engine import is_unavailable
+from service_runtime.rpc import server
+from service_runtime.rpc.callers import Caller, current_caller, development_caller
+from service_runtime.rpc.errors import NotFound
+from service_runtime.rpc.health import Health
+from service_runtime.rpc.interceptors import CallInterceptor
+from service_runtime.rpc.status import read_error
+from shipedge.webhooks.client import channel
 from tests.databases import free_port
 
 pytestmark = pytest.mark.anyio

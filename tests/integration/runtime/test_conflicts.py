@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipedge.webhooks.runtime.conflicts import again
-from shipedge.webhooks.runtime.database import create_engine
+from service_runtime.database.conflicts import again
+from service_runtime.database.engine import create_engine
 from tests.databases import fresh_database
 
 pytestmark = pytest.mark.anyio

@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipedge.webhooks.runtime.database import (
+from service_runtime.database.engine import (
     Instant,
     after,
     check_alive,

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from shipedge.webhooks.runtime.database import create_engine, reading, writing
-from shipedge.webhooks.runtime.keysets import among
+from service_runtime.database.engine import create_engine, reading, writing
+from service_runtime.database.row_values import among
 
 pytestmark = pytest.mark.anyio
 

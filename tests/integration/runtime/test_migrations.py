@@ -16,11 +16,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 
-from config_service import schema as config_schema
-from dispatch_service import schema as dispatch_schema
-from shipedge.webhooks.runtime import migrations
-from shipedge.webhooks.runtime.database import create_engine
-from shipedge.webhooks.runtime.migrations import migrate, pending
+from config_service.store import schema as config_schema
+from dispatch_service.storage import schema as dispatch_schema
+from service_runtime.database import migrations
+from service_runtime.database.engine import create_engine
+from service_runtime.database.migrations import migrate, pending
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +83,7 @@ async def test_processes_that_start_at_once(database_url: str) -> None:
             sys.executable,
             "-c",
             "import asyncio, sys\n"
-            "from shipedge.webhooks.runtime.migrations import migrate\n"
+            "from service_runtime.database.migrations import migrate\n"
             "asyncio.run(migrate(sys.argv[1], 'dispatch_service'))\n",
             database_url,
             stderr=asyncio.subprocess.PIPE,

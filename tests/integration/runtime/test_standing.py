@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from shipedge.webhooks.runtime.database import create_engine
-from shipedge.webhooks.runtime.standing import StandingConnections
+from service_runtime.database.engine import create_engine
+from service_runtime.database.pinned import StandingConnections
 from tests.databases import fresh_database
 
 pytestmark = pytest.mark.anyio

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from shipedge.webhooks.rpc.server import PortTakenError
-from shipedge.webhooks.runtime import restarts
-from shipedge.webhooks.runtime.process import only_listener
-from shipedge.webhooks.runtime.worker_reports import Post
-from shipedge.webhooks.runtime.workers import NoWorkerServesError, WorkerFailedError, Workers
+from service_runtime.process import restarts
+from service_runtime.process.lifecycle import only_listener
+from service_runtime.process.worker_reports import Post
+from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
+from service_runtime.rpc.server import PortTakenError
 from tests.databases import free_port
 
 pytestmark = pytest.mark.anyio
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.anyio
 PATIENCE = 30.0
 GOOD = """
 import asyncio, sys
-from shipedge.webhooks.runtime import metrics
-from shipedge.webhooks.runtime.process import first_ended, stop_signal
-from shipedge.webhooks.runtime.worker_reports import Post
+from service_runtime.observability import metrics
+from service_runtime.process.lifecycle import first_ended, stop_signal
+from service_runtime.process.worker_reports import Post
 
 async def serve(post):
     metrics.EVENTS.inc(post.number)

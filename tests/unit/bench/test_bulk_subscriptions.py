@@ -7,13 +7,13 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from config_service.schema import feed_items, signing_secrets, subscriptions
-from config_service.subscription_rows import config_place, secret_place
-from config_service.subscription_store import Sealing
-from config_service.subscriptions import normalised
+from config_service.rules.subscriptions import normalised
+from config_service.store.schema import feed_items, signing_secrets, subscriptions
+from config_service.store.subscription_rows import config_place, secret_place
+from config_service.store.subscription_store import Sealing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rules.urls import UrlRules
-from shipedge.webhooks.runtime.keyring import KeyRing
 from tests.bench.bulk_subscriptions import rows_of, subscription_to
 
 RING = KeyRing({"a": b"k" * 32}, b"h" * 32)

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from config_service.certificates import CertificateInvalid, public, read, stored
+from config_service.rules.certificates import CertificateInvalid, public, read, stored
 from shipedge.webhooks.config.v1.client_certificate_pb2 import (
     ClientCertificate,
     PemMaterial,

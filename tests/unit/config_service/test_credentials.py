@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from config_service.credentials import SECRETS, check, kept_secret, public
+from config_service.rules.credentials import SECRETS, check, kept_secret, public
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.credential_pb2 import Credential, HmacAuthentication
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rules.urls import UrlRules
 
 MARKER = "marker-in-secret"
 

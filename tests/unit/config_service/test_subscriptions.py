@@ -10,8 +10,10 @@ import pytest
 from google.protobuf import duration_pb2
 from google.protobuf.duration_pb2 import Duration
 
-from config_service.errors import FeatureMissing
-from config_service.subscriptions import check, normalised
+from config_service.rules.errors import FeatureMissing
+from config_service.rules.subscriptions import check, normalised
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.subscription_pb2 import (
     CustomHeader,
     RetrySchedule,
@@ -19,8 +21,6 @@ from shipedge.webhooks.config.v1.subscription_pb2 import (
     SubscriptionFilter,
 )
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rules.urls import UrlRules
 
 ACCOUNT, WAREHOUSE = "accounts/100", "warehouses/wh1"
 

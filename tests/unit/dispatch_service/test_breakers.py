@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch_service import breakers
-from dispatch_service.breakers import LONGEST_PAUSE, Breaker, Verdict
-from dispatch_service.outcomes import Exchange, FailureKind, Outcome, failed, from_response
+from dispatch_service.delivery import breakers
+from dispatch_service.delivery.breakers import LONGEST_PAUSE, Breaker, Verdict
+from dispatch_service.domain.outcomes import Exchange, FailureKind, Outcome, failed, from_response
 
 CAP = 8
 NOW = datetime(2024, 1, 15, tzinfo=UTC)

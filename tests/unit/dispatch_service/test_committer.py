@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_service.committer import (
+from dispatch_service.intake.commit import (
     LINGER_BELOW,
     LINGER_SECONDS,
     MOST_SPACING_SECONDS,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_service.connection import MAX_HEADERS, MAX_KEPT_BODY, Connection
-from dispatch_service.exchanges import ExchangeFailedError
+from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY, Connection
+from dispatch_service.egress.requests import ExchangeFailedError
 
 # Pieces of which real and broken answers are made.
 _PIECES = st.one_of(

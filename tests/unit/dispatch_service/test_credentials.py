@@ -13,22 +13,22 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from dispatch_service.credentials import (
+from dispatch_service.delivery.request import MASK, build, shown_headers
+from dispatch_service.domain.credentials import (
     ClientCredentials,
     compile_credential,
     compile_identity,
     fixed_headers,
 )
-from dispatch_service.oauth_tokens import MARGIN_SECONDS, USUAL_SECONDS, read_answer
-from dispatch_service.outbound import MASK, build, shown_headers
-from dispatch_service.outcomes import Exchange
+from dispatch_service.domain.outcomes import Exchange
+from dispatch_service.egress.oauth_tokens import MARGIN_SECONDS, USUAL_SECONDS, read_answer
+from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import (
     Credential,
     HmacAuthentication,
     OAuth2ClientCredentials,
 )
-from shipedge.webhooks.rules.urls import UrlRules
 from tests.dispatch_factories import NOW, claimed, subscription
 
 NAME = "accounts/100/credentials/main"

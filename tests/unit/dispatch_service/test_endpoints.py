@@ -7,9 +7,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-from dispatch_service.endpoints import Endpoints, Parked
-from dispatch_service.outcomes import Exchange, FailureKind, failed, from_response
-from dispatch_service.queue import EndpointKey
+from dispatch_service.delivery.endpoints import Endpoints, Parked
+from dispatch_service.domain.outcomes import Exchange, FailureKind, failed, from_response
+from dispatch_service.domain.work import EndpointKey
 
 KEY: EndpointKey = ("accounts/100", "https://a:443")
 REFUSED = failed(FailureKind.CONNECT, "refused")

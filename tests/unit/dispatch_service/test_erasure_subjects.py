@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_service.erasure_subjects import Subject, email_hash, subject_of
+from dispatch_service.domain.erasure_subjects import Subject, email_hash, subject_of
 from dispatch_service.payloads import example_event
 
 

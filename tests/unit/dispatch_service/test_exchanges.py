@@ -4,14 +4,10 @@ A request as bytes.
 
 import pytest
 
-from dispatch_service.exchanges import (
-    ClientIdentity,
-    ExchangeFailedError,
-    OutboundRequest,
-    wire_form,
-)
-from dispatch_service.outcomes import FailureKind
-from shipedge.webhooks.rules.urls import parse_url
+from dispatch_service.domain.credentials import ClientIdentity
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, wire_form
+from service_runtime.rules.urls import parse_url
 
 URL = parse_url("https://hooks.acme.com:8443/a?b=s3cret")
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from dispatch_service import failpoints
-from dispatch_service.failpoints import Failpoint, FailpointError
 from dispatch_service.settings import Settings
-from shipedge.webhooks.runtime.settings import SettingsInvalidError, read_settings
+from service_runtime.process import failpoints
+from service_runtime.process.failpoints import Failpoint, FailpointError
+from service_runtime.settings.common import SettingsInvalidError, read_settings
 
 
 @pytest.fixture(autouse=True)

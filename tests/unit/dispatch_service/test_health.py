@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch_service.endpoint_changes import EndpointChange, event_of, report_of
-from dispatch_service.health import Change, Health, Patience, failed, succeeded
+from dispatch_service.health.changes import EndpointChange, event_of, report_of
+from dispatch_service.health.judge import Change, Health, Patience, failed, succeeded
 from dispatch_service.payloads import render
-from dispatch_service.routing import read_facts
+from dispatch_service.routing.match import read_facts
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from tests.dispatch_factories import subscription
 

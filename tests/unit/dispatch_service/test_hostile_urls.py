@@ -13,9 +13,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dispatch_service.exchanges import ExchangeFailedError, OutboundRequest
-from dispatch_service.outcomes import FailureKind
-from shipedge.webhooks.rules.urls import Url, UrlRules
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from service_runtime.rules.urls import Url, UrlRules
 from tests.integration.transports import RecordingDialler, guarded_transport
 
 pytestmark = pytest.mark.anyio

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatch_service.deliveries import Trigger
-from dispatch_service.endpoints import Endpoints
-from dispatch_service.lane import NO_LIMIT, Limit, Ready
-from dispatch_service.lanes import Bounds, Lanes
-from dispatch_service.outcomes import FailureKind, failed
-from dispatch_service.queue import Release
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit, Ready
+from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.deliveries import Trigger
+from dispatch_service.domain.outcomes import FailureKind, failed
+from dispatch_service.domain.work import Release
 from tests.dispatch_factories import claimed
 
 pytestmark = pytest.mark.anyio

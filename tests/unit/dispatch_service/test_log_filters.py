@@ -8,15 +8,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
-from dispatch_service.log_filters import (
+from dispatch_service.log.filters import (
     conditions,
     parse_attempt_filter,
     parse_delivery_filter,
     url_hash,
 )
-from dispatch_service.schema import attempts, deliveries
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.runtime.keyring import KeyRing
+from dispatch_service.storage.schema import attempts, deliveries
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.errors import InvalidArgument
 
 OWNER = "accounts/100"
 

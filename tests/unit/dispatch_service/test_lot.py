@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from dispatch_service.lot import MOST, TRIES_ALONE, Lot
+from dispatch_service.delivery.batches import MOST, TRIES_ALONE, Lot
 
 
 class RefusedError(Exception):

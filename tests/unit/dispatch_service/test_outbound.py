@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 from standardwebhooks import Webhook
 
-from dispatch_service.outbound import MASK, build, shown_headers, sign
-from dispatch_service.subscriptions import SigningKey
+from dispatch_service.delivery.request import MASK, build, shown_headers, sign
+from dispatch_service.routing.index import SigningKey
 from tests.dispatch_factories import claimed, subscription
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -8,9 +8,9 @@ import asyncio
 
 import pytest
 
-from dispatch_service.connection import Connection
-from dispatch_service.exchanges import ExchangeFailedError
-from dispatch_service.outbox import Outbox
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.writes import Outbox
 from tests.unit.dispatch_service.test_connection import Broken, Wire, opened
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_service.outcomes import (
+from dispatch_service.domain.outcomes import (
     MAX_KEPT_BYTES,
     MAX_KEPT_HEADERS,
     MAX_KEPT_VALUE,

@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from dispatch_service.pacer import PER_TURN, URGENT_PER_TURN, Pacer
+from dispatch_service.egress.handshakes import PER_TURN, URGENT_PER_TURN, Pacer
 
 pytestmark = pytest.mark.anyio
 

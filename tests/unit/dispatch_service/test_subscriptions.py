@@ -6,16 +6,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dispatch_service.deliveries import DEFAULT_RETRY_SCHEDULE
-from dispatch_service.owner_settings import OwnerSettings, compile_settings
-from dispatch_service.subscriptions import (
+from dispatch_service.domain.deliveries import DEFAULT_RETRY_SCHEDULE
+from dispatch_service.routing.index import (
     Filter,
     Subscription,
     SubscriptionIndex,
     compile_subscription,
 )
+from dispatch_service.routing.owner_settings import OwnerSettings, compile_settings
+from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import account_settings_pb2, subscription_pb2
-from shipedge.webhooks.rules.urls import UrlRules
 from tests.dispatch_factories import subscription
 
 

@@ -9,8 +9,8 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_service.answers import Answers
-from dispatch_service.waiting_events import GROUP_BYTES, GROUP_EVENTS, Entry, WaitingEvents
+from dispatch_service.intake.answers import Answers
+from dispatch_service.intake.waiting_events import GROUP_BYTES, GROUP_EVENTS, Entry, WaitingEvents
 from shipedge.webhooks.events.v1 import event_pb2
 
 _SIZES = st.one_of(st.integers(0, 2000), st.integers(GROUP_BYTES // 3, 2 * GROUP_BYTES))

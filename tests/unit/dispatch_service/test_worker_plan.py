@@ -8,12 +8,12 @@ from datetime import timedelta
 
 import pytest
 
-from dispatch_service.deliveries import State, Transition
-from dispatch_service.lane import Ready
-from dispatch_service.outcomes import FailureKind
-from dispatch_service.queue import Claimed, Release
-from dispatch_service.subscriptions import Subscription
-from dispatch_service.worker import Attempt, plan
+from dispatch_service.delivery.attempt import Attempt, plan
+from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.domain.deliveries import State, Transition
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Release
+from dispatch_service.routing.index import Subscription
 from tests.dispatch_factories import claimed, subscription
 
 

@@ -11,6 +11,9 @@ import pytest
 from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 
+from service_runtime.rpc.access import RULES, authorise, owners_of
+from service_runtime.rpc.callers import ROLES, Caller
+from service_runtime.rpc.errors import PermissionDenied
 from shipedge.webhooks.config.v1 import admin_service_pb2, config_service_pb2, feed_service_pb2
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_admin_service_pb2
 from shipedge.webhooks.dispatch.v1 import (
@@ -18,9 +21,6 @@ from shipedge.webhooks.dispatch.v1 import (
     payload_service_pb2,
     publisher_service_pb2,
 )
-from shipedge.webhooks.rpc.access import RULES, authorise, owners_of
-from shipedge.webhooks.rpc.callers import ROLES, Caller
-from shipedge.webhooks.rpc.errors import PermissionDenied
 
 OWNER = "accounts/100"
 EVERYTHING = frozenset({"accounts/*", "warehouses/*"})

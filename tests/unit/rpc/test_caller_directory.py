@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 
 import pytest
 
+from service_runtime.rpc.caller_directory import CallerDirectory, Entry, parse_fixed
+from service_runtime.rpc.caller_messages import entry_of
+from service_runtime.rpc.callers import Caller
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory, Entry, parse_fixed
-from shipedge.webhooks.rpc.caller_messages import entry_of
-from shipedge.webhooks.rpc.callers import Caller
 
 TOKEN = "shwt_abc"
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import pytest
 
+from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1 import catalogue_pb2
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
 
 REQUIRED = {
     "orders/shipped_with_shipping_method": catalogue_pb2.FILTER_KIND_SHIPPING_METHODS,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipedge.webhooks.rpc import filters
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rpc.filters import Comparison
+from service_runtime.rpc import filters
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.filters import Comparison
 
 FIELDS = {
     "name": filters.text(),

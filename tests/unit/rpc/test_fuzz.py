@@ -10,19 +10,19 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config_service.subscription_store import FILTER_FIELDS
-from dispatch_service.log_filters import parse_attempt_filter, parse_delivery_filter
-from dispatch_service.oauth_tokens import read_answer
-from dispatch_service.outcomes import Exchange
+from config_service.store.subscription_store import FILTER_FIELDS
+from dispatch_service.domain.outcomes import Exchange
+from dispatch_service.egress.oauth_tokens import read_answer
+from dispatch_service.log.filters import parse_attempt_filter, parse_delivery_filter
 from dispatch_service.payloads import check
+from service_runtime.rpc import filters, names
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.paging import PageTokens
+from service_runtime.rules.headers import header_problems
+from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.config.v1.config_service_pb2 import ListSubscriptionsRequest
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from shipedge.webhooks.rpc import filters, names
-from shipedge.webhooks.rpc.caller_directory import CallerDirectory
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rpc.paging import PageTokens
-from shipedge.webhooks.rules.headers import header_problems
-from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
 
 _PIECES = st.sampled_from(
     ["event_type", "=", "!=", "<=", " AND ", '"', "\\", "status", "2024-01-01T00:00:00Z", "-", "("]

@@ -7,9 +7,9 @@ from __future__ import annotations
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.masks import masked_fields, merged, settable_fields
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rpc.masks import masked_fields, merged, settable_fields
 
 
 def test_without_a_mask_what_is_set_changes() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipedge.webhooks.rpc import names
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rpc.names import Name
+from service_runtime.rpc import names
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.names import Name
 
 DELIVERY = f"dlv_{'0' * 31}a"
 

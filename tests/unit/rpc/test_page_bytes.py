@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from google.protobuf.wrappers_pb2 import BytesValue
 
-from shipedge.webhooks.rpc.page_bytes import fitting
+from service_runtime.rpc.page_bytes import fitting
 
 
 def test_page_ends_where_it_is_full() -> None:

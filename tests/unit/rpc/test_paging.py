@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.dispatch.v1.delivery_service_pb2 import (
     ListAttemptsRequest,
     ListDeliveriesRequest,
 )
-from shipedge.webhooks.rpc.errors import InvalidArgument
-from shipedge.webhooks.rpc.paging import PageTokens, page_size
 
 TOKENS = PageTokens(b"k" * 32)
 REQUEST = ListDeliveriesRequest(parent="accounts/1", filter="state = FAILED")

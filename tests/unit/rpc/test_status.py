@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from google.rpc import error_details_pb2
 
-from shipedge.webhooks.rpc.errors import (
+from service_runtime.rpc.errors import (
     FieldFault,
     FieldFaults,
     InvalidArgument,
@@ -17,7 +17,7 @@ from shipedge.webhooks.rpc.errors import (
     ResourceExhausted,
     not_offered,
 )
-from shipedge.webhooks.rpc.status import read_status, status_of, to_status
+from service_runtime.rpc.status import read_status, status_of, to_status
 
 
 def test_one_error_info_and_the_fields() -> None:

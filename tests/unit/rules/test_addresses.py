@@ -4,7 +4,7 @@ Which network addresses a delivery may go to.
 
 import pytest
 
-from shipedge.webhooks.rules.addresses import AllowList, why_forbidden
+from service_runtime.rules.addresses import AllowList, why_forbidden
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ Which headers a customer may set.
 
 import pytest
 
-from shipedge.webhooks.rules.headers import (
+from service_runtime.rules.headers import (
     HeaderProblem,
     header_problems,
     trimmed,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shipedge.webhooks.rules.addresses import AllowList
-from shipedge.webhooks.rules.urls import UrlRefusedError, UrlRules, parse_url
+from service_runtime.rules.addresses import AllowList
+from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 
 _LINES = (Path(__file__).parents[2] / "data" / "hostile_urls.tsv").read_text("utf-8").split("\n")
 _ROWS = [line.split("\t") for line in _LINES[1:] if line]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shipedge.webhooks.runtime.keyring import (
+from service_runtime.keys.keyring import (
     DataKey,
     KeyRing,
     Place,

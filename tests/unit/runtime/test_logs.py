@@ -9,7 +9,7 @@ import json
 import pytest
 import structlog
 
-from shipedge.webhooks.runtime.logs import configure, only_allowed
+from service_runtime.observability.logs import configure, only_allowed
 
 
 def test_fields_that_are_not_on_the_list_are_dropped() -> None:

@@ -6,7 +6,7 @@ import hmac
 
 import pytest
 
-from shipedge.webhooks.runtime.macs import Mac
+from service_runtime.keys.macs import Mac
 
 
 @pytest.mark.parametrize("size", [0, 1, 24, 32, 64, 65, 200])

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from shipedge.webhooks.runtime.merged_metrics import Family, How, MergedMetrics, Sample, merged
+from service_runtime.observability.merged_metrics import Family, How, MergedMetrics, Sample, merged
 
 Values = dict[tuple[str, str], float]
 

@@ -8,7 +8,7 @@ from google.type.money_pb2 import Money
 from hypothesis import given, settings
 
 from dispatch_service.payloads import check, example_event
-from dispatch_service.payloads.checks import MAX_EVENT_BYTES, MAX_LINES
+from dispatch_service.payloads.checks.events import MAX_EVENT_BYTES, MAX_LINES
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_pb2 import Order, OrderItem
 from shipedge.webhooks.events.v1.states_pb2 import (

@@ -7,8 +7,8 @@ from __future__ import annotations
 import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_event, schema
+from dispatch_service.payloads.core.leaves import Leaf, leaves
 from dispatch_service.payloads.differences import Comparison, Difference, Kind, compare
-from dispatch_service.payloads.leaves import Leaf, leaves
 
 
 def compared(event_type: str, before: str, after: str) -> Comparison:

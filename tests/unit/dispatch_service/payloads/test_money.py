@@ -9,7 +9,7 @@ from google.type.money_pb2 import Money
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch_service.payloads.money import (
+from dispatch_service.payloads.core.money import (
     MINOR_UNITS,
     amount,
     decimal_text,

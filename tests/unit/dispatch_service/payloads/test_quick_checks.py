@@ -14,10 +14,11 @@ from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
 from hypothesis import HealthCheck, given, settings
 
-from dispatch_service.payloads import CONTRACTS, example_event, rules
-from dispatch_service.payloads.checks import MAX_LINES, find_faults, is_sound
-from dispatch_service.payloads.quick_checks import expression
-from dispatch_service.payloads.states import OTHER
+from dispatch_service.payloads import CONTRACTS, example_event
+from dispatch_service.payloads.checks import rules
+from dispatch_service.payloads.checks.events import MAX_LINES, find_faults, is_sound
+from dispatch_service.payloads.checks.quick import expression
+from dispatch_service.payloads.core.states import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.event_strategies import events
 

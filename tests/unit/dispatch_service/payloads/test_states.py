@@ -4,7 +4,7 @@ The strings of the enums.
 
 import pytest
 
-from dispatch_service.payloads import states
+from dispatch_service.payloads.core import states
 from shipedge.webhooks.events.v1.states_pb2 import (
     ORDER_STATUS_OTHER,
     ORDER_STATUS_PENDING,

@@ -11,7 +11,7 @@ from importlib import resources
 
 import msgspec
 
-from shipedge.webhooks.rpc.catalogue import CATALOGUE
+from shipedge.webhooks.catalogue import CATALOGUE
 
 
 class PublishedVersion(msgspec.Struct, frozen=True):

@@ -1,0 +1,3 @@
+"""
+The gRPC services: parse names, check the request, call the store, convert.
+"""

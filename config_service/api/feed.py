@@ -1,0 +1,127 @@
+"""
+The feed over the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from config_service.api.subscriptions import Store
+from config_service.store import endpoint_reports, feed
+from service_runtime.database.engine import writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.shielded import uncut
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsResponse
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+log = structlog.get_logger()
+
+
+class Bell:
+    """
+    Wakes all that wait for a change.
+    """
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+
+    def ring(self) -> None:
+        """
+        Wake everybody who waits now.
+        """
+        self._rung.set()
+        self._rung = asyncio.Event()
+
+    def next_ring(self) -> asyncio.Event:
+        """
+        Return what is set when it rings the next time from now on.
+        """
+        return self._rung
+
+
+async def wait(rung: asyncio.Event, seconds: float) -> None:
+    """
+    Wait until the bell rings, no longer than *seconds*.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            await rung.wait()
+    except TimeoutError:
+        pass
+
+
+class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
+    """
+    Serves `FeedService`.
+
+    Changes of this process wake the feed at once; those of others are found
+    every *poll_seconds*. A sign of life comes every *heartbeat_seconds*.
+    """
+
+    def __init__(
+        self, store: Store, bell: Bell, *, poll_seconds: float, heartbeat_seconds: float
+    ) -> None:
+        self._store = store
+        self._bell = bell
+        self._poll_seconds = poll_seconds
+        self._heartbeat_seconds = heartbeat_seconds
+
+    @property
+    def _ring(self) -> KeyRing:
+        return self._store.sealing.ring
+
+    async def WatchSubscriptions(
+        self, request: feed_service_pb2.WatchSubscriptionsRequest, context: Context
+    ) -> AsyncIterator[WatchSubscriptionsResponse]:
+        """
+        Stream a snapshot where one is asked for, then every change.
+        """
+        revision = request.after_revision
+        log.info("feed.opened", name=request.dispatcher, revision=revision)
+        if revision == 0:
+            revision = await uncut(feed.reached(self._store.engine))
+            async for changes in feed.snapshot(self._store.engine, self._ring):
+                yield WatchSubscriptionsResponse(changes=changes)
+            yield WatchSubscriptionsResponse(revision=revision, snapshot_complete=True)
+        else:
+            await uncut(feed.check_resumable(self._store.engine, revision))
+        async for answer in self._changes(revision):
+            yield answer
+
+    async def _changes(self, revision: int) -> AsyncIterator[WatchSubscriptionsResponse]:
+        spoke = time.monotonic()
+        while True:
+            # Taken before looking, so that no change falls between the look and the wait.
+            rung = self._bell.next_ring()
+            changes, reached = await uncut(
+                feed.changes_after(self._store.engine, revision, self._ring)
+            )
+            quiet = time.monotonic() - spoke
+            if changes or quiet >= self._heartbeat_seconds:
+                yield WatchSubscriptionsResponse(revision=reached, changes=changes)
+                spoke = time.monotonic()
+            revision = reached
+            if len(changes) < feed.BATCH:
+                await wait(rung, self._poll_seconds)
+
+    async def ReportEndpointEvents(
+        self, request: feed_service_pb2.ReportEndpointEventsRequest, context: Context
+    ) -> feed_service_pb2.ReportEndpointEventsResponse:
+        """
+        Store what was learnt about endpoints, and act on it.
+        """
+        endpoint_reports.check(request)
+        async with writing(self._store.engine) as db:
+            stale = await endpoint_reports.store(db, request.endpoint_events, self._store.sealing)
+        self._store.changed()
+        return feed_service_pb2.ReportEndpointEventsResponse(stale_count=stale)

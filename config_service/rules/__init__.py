@@ -1,0 +1,3 @@
+"""
+What may be configured. No I/O, no clock: `now` is passed in.
+"""

@@ -1,0 +1,41 @@
+"""
+What the settings of an owner may be. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from config_service.rules.subscriptions import schedule_faults
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
+from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+from shipedge.webhooks.events.v1.catalogue_pb2 import AccountFeature
+
+_DAY = timedelta(days=1)
+_LONGEST = {"payload_retention": timedelta(days=90), "log_retention": timedelta(days=400)}
+
+
+def check(settings: AccountSettings) -> None:
+    """
+    Refuse settings that break a rule. Raises `InvalidArgument` with all that is wrong.
+    """
+    faults = [FieldFault(f"settings.{field}", text) for field, text in _faults(settings)]
+    if faults:
+        raise InvalidArgument("The settings are not valid.", faults=faults)
+
+
+def _faults(settings: AccountSettings) -> Iterator[tuple[str, str]]:
+    known = AccountFeature.values()
+    for index, feature in enumerate(settings.features):
+        if feature == 0 or feature not in known:
+            yield f"features[{index}]", f"must be one of {', '.join(AccountFeature.keys()[1:])}"
+    if settings.HasField("default_retry_schedule"):
+        field = "default_retry_schedule.delays"
+        for fault in schedule_faults(settings.default_retry_schedule.delays, field):
+            yield fault.field, fault.description
+    for name, longest in _LONGEST.items():
+        if settings.HasField(name):  # type: ignore[arg-type]
+            span = getattr(settings, name).ToTimedelta()
+            if not _DAY <= span <= longest:
+                yield name, f"must be 1 to {longest.days} days"

@@ -1,0 +1,207 @@
+"""
+The errors that callers of the config service see. Each has a reason of
+`shipedge.webhooks.errors.v1.ErrorReason`.
+"""
+
+from __future__ import annotations
+
+from service_runtime.rpc.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    OutOfRange,
+)
+
+
+class SubscriptionNotFound(NotFound):
+    """
+    There is no such subscription.
+    """
+
+    reason = "SUBSCRIPTION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no subscription {name}.", name=name)
+
+
+class SubscriptionExists(AlreadyExists):
+    """
+    There is a subscription of that name.
+    """
+
+    reason = "SUBSCRIPTION_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a subscription {name} already.", name=name)
+
+
+class SubscriptionNotDeleted(FailedPrecondition):
+    """
+    Only a deleted subscription can be undeleted.
+    """
+
+    reason = "SUBSCRIPTION_NOT_DELETED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is not deleted.", name=name)
+
+
+class FeatureMissing(FailedPrecondition):
+    """
+    The owner lacks a feature that the event type needs.
+    """
+
+    reason = "FEATURE_MISSING"
+
+    def __init__(self, owner: str, event_type: str, feature: str) -> None:
+        super().__init__(
+            f"{event_type} needs the feature {feature}, which {owner} does not have.",
+            owner=owner,
+            eventType=event_type,
+            feature=feature,
+        )
+
+
+class CredentialNotFound(NotFound):
+    """
+    There is no such credential.
+    """
+
+    reason = "CREDENTIAL_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no credential {name}.", name=name)
+
+
+class CredentialExists(AlreadyExists):
+    """
+    There is a credential of that name.
+    """
+
+    reason = "CREDENTIAL_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a credential {name} already.", name=name)
+
+
+class CredentialInUse(FailedPrecondition):
+    """
+    Subscriptions use the credential.
+    """
+
+    reason = "CREDENTIAL_IN_USE"
+
+    def __init__(self, name: str, subscriptions: int) -> None:
+        super().__init__(
+            f"{subscriptions} subscriptions use {name}.",
+            name=name,
+            subscriptions=str(subscriptions),
+        )
+
+
+class ClientCertificateNotFound(NotFound):
+    """
+    There is no such client certificate.
+    """
+
+    reason = "CLIENT_CERTIFICATE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no client certificate {name}.", name=name)
+
+
+class ClientCertificateExists(AlreadyExists):
+    """
+    There is a client certificate of that name.
+    """
+
+    reason = "CLIENT_CERTIFICATE_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a client certificate {name} already.", name=name)
+
+
+class ClientCertificateInUse(FailedPrecondition):
+    """
+    Subscriptions use the client certificate.
+    """
+
+    reason = "CLIENT_CERTIFICATE_IN_USE"
+
+    def __init__(self, name: str, subscriptions: int) -> None:
+        super().__init__(
+            f"{subscriptions} subscriptions use {name}.",
+            name=name,
+            subscriptions=str(subscriptions),
+        )
+
+
+class CallerNotFound(NotFound):
+    """
+    There is no such caller.
+    """
+
+    reason = "CALLER_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no caller {name}.", name=name)
+
+
+class CallerExists(AlreadyExists):
+    """
+    There is a caller of that name.
+    """
+
+    reason = "CALLER_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a caller {name} already.", name=name)
+
+
+class EventTypeNotFound(NotFound):
+    """
+    There is no event type of that name.
+    """
+
+    reason = "EVENT_TYPE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no event type {name}.", name=name)
+
+
+class EtagMismatch(Aborted):
+    """
+    Somebody else changed the resource meanwhile.
+    """
+
+    reason = "ETAG_MISMATCH"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has changed since it was read: read it again.", name=name)
+
+
+class RequestIdReused(AlreadyExists):
+    """
+    A request id was used for another request.
+    """
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"The request id was used for another {method}.", method=method)
+
+
+class RevisionCompacted(OutOfRange):
+    """
+    The feed cannot go on from a revision.
+    """
+
+    reason = "REVISION_COMPACTED"
+
+    def __init__(self, after: int, compacted: int) -> None:
+        super().__init__(
+            f"The feed cannot go on after revision {after}: begin with 0.",
+            afterRevision=str(after),
+            compactedRevision=str(compacted),
+        )

@@ -1,0 +1,243 @@
+"""
+What a subscription may be. No I/O, no clock: the rules of the environment and
+the features of the owner are passed in.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from config_service.rules.errors import FeatureMissing
+from service_runtime.rpc import names
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
+from service_runtime.rules.headers import header_problems, trimmed
+from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.events.v1 import catalogue_pb2
+
+SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(days=7)
+LONGEST_SCHEDULE = timedelta(days=30)
+SHORTEST_FAILING, LONGEST_FAILING = timedelta(hours=1), timedelta(days=90)
+MOST_DELAYS = 20
+MOST_FILTER_VALUES = 1000
+MOST_DESCRIPTION = 500
+MOST_CONCURRENCY = 100
+MOST_RATE = 10_000
+MOST_RESOURCE_ID = 2**53 - 1
+
+FEATURE_NAMES: Mapping[int, str] = {
+    value: name.removeprefix("ACCOUNT_FEATURE_")
+    for name, value in catalogue_pb2.AccountFeature.items()
+}
+
+_FILTERS: Mapping[int, str] = {
+    catalogue_pb2.FILTER_KIND_STATUSES: "statuses",
+    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: "shipping_methods",
+    catalogue_pb2.FILTER_KIND_STORE_IDS: "store_ids",
+    catalogue_pb2.FILTER_KIND_ORDER_TYPES: "order_types",
+    catalogue_pb2.FILTER_KIND_SKUS: "skus",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    A field, what it must be, and the reason that goes on the wire.
+    """
+
+    field: str
+    description: str
+    reason: str = "FIELD_INVALID"
+
+
+def normalised(subscription: Subscription) -> Subscription:
+    """
+    Return a copy with trimmed texts, without repeated filter values, with the defaults written out.
+    """
+    copy = Subscription()
+    copy.CopyFrom(subscription)
+    for field in ("statuses", "shipping_methods", "order_types", "skus"):
+        values = dict.fromkeys(value.strip() for value in getattr(subscription.filter, field))
+        if values:
+            getattr(copy.filter, field)[:] = values
+    if subscription.filter.store_ids:
+        copy.filter.store_ids[:] = dict.fromkeys(subscription.filter.store_ids)
+    for header in copy.custom_headers:
+        header.value = trimmed(header.value)
+    copy.format = copy.format or Subscription.PAYLOAD_FORMAT_JSON
+    copy.url = copy.url.strip()
+    return copy
+
+
+def check(
+    subscription: Subscription, owner: str, *, rules: UrlRules, features: frozenset[int]
+) -> None:
+    """
+    Refuse a normalised subscription that breaks a rule; all that is wrong is said at once.
+
+    Raises `InvalidArgument`, and `FeatureMissing` if that alone is wrong.
+    """
+    event_type = CATALOGUE.event_types.get(subscription.event_type)
+    faults = [
+        *_event_faults(subscription, event_type, owner),
+        *_url_faults(subscription, rules),
+        *_header_faults(subscription),
+        *_reference_faults(subscription, owner),
+        *_enum_faults(subscription),
+        *_limit_faults(subscription),
+    ]
+    refuse(faults)
+    if event_type is not None and event_type.feature and event_type.feature not in features:
+        feature = FEATURE_NAMES[event_type.feature]
+        raise FeatureMissing(owner, event_type.event_type, feature)
+
+
+def refuse(faults: list[Fault]) -> None:
+    """
+    Raise `InvalidArgument` if there are faults; its reason is theirs where they share one.
+    """
+    if not faults:
+        return
+    reasons = {fault.reason for fault in faults}
+    raise InvalidArgument(
+        "The subscription is not valid.",
+        reason=reasons.pop() if len(reasons) == 1 else "FIELD_INVALID",
+        faults=[FieldFault(f"subscription.{it.field}", it.description) for it in faults],
+    )
+
+
+def _event_faults(
+    subscription: Subscription, event_type: EventType | None, owner: str
+) -> Iterator[Fault]:
+    if event_type is None:
+        yield Fault(
+            "event_type",
+            f"{subscription.event_type!r} is not an event type{_suggestion(subscription)};"
+            f" there are {', '.join(CATALOGUE.event_types)}",
+            "EVENT_TYPE_UNKNOWN",
+        )
+        return
+    if owner.startswith("warehouses/") and not event_type.warehouse:
+        allowed = [it.event_type for it in CATALOGUE.event_types.values() if it.warehouse]
+        yield Fault(
+            "event_type",
+            f"{event_type.event_type!r} is not for warehouses; they may choose"
+            f" {', '.join(allowed)}",
+            "EVENT_TYPE_UNKNOWN",
+        )
+    if subscription.payload_version not in event_type.payload_versions:
+        yield Fault(
+            "payload_version",
+            f"{subscription.payload_version!r} is not offered for {event_type.event_type}:"
+            f" choose {', '.join(event_type.payload_versions)}",
+            "PAYLOAD_VERSION_UNKNOWN",
+        )
+    yield from _filter_faults(subscription, event_type)
+
+
+def _suggestion(subscription: Subscription) -> str:
+    near = difflib.get_close_matches(subscription.event_type, CATALOGUE.event_types, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
+
+
+def _filter_faults(subscription: Subscription, event_type: EventType) -> Iterator[Fault]:
+    own = _FILTERS.get(event_type.filter_kind)
+    for field, _ in subscription.filter.ListFields():
+        if field.name != own:
+            only = f"only filter.{own}" if own else "no filter"
+            yield Fault(
+                f"filter.{field.name}", f"{event_type.event_type} takes {only}", "FILTER_INVALID"
+            )
+    if own is None:
+        return
+    values = getattr(subscription.filter, own)
+    required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
+    if required and not values:
+        yield Fault(
+            f"filter.{own}",
+            f"{event_type.event_type} needs at least one value here",
+            "FILTER_INVALID",
+        )
+    if len(values) > MOST_FILTER_VALUES:
+        yield Fault(f"filter.{own}", f"at most {MOST_FILTER_VALUES} values", "FILTER_INVALID")
+    for index, value in enumerate(values):
+        if own == "store_ids" and not 1 <= value <= MOST_RESOURCE_ID:
+            yield Fault(f"filter.{own}[{index}]", "must be 1 to 2^53 - 1", "FILTER_INVALID")
+        elif value == "":
+            yield Fault(f"filter.{own}[{index}]", "must not be empty", "FILTER_INVALID")
+
+
+def _url_faults(subscription: Subscription, rules: UrlRules) -> Iterator[Fault]:
+    try:
+        parse_url(subscription.url, rules)
+    except UrlRefusedError as refused:
+        yield Fault("url", str(refused), "URL_INVALID")
+
+
+def _header_faults(subscription: Subscription) -> Iterator[Fault]:
+    pairs = [(header.name, header.value) for header in subscription.custom_headers]
+    for index, (_, value) in enumerate(pairs):
+        if not value:
+            yield Fault(f"custom_headers[{index}].value", "must be set", "HEADER_INVALID")
+    for problem in header_problems(pairs, has_credential=bool(subscription.credential)):
+        place = "custom_headers" if problem.index is None else f"custom_headers[{problem.index}]"
+        yield Fault(place, problem.reason, "HEADER_INVALID")
+
+
+def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]:
+    for kind, collection in (
+        ("credential", "credentials"),
+        ("client_certificate", "clientCertificates"),
+    ):
+        text = getattr(subscription, kind)
+        if not text:
+            continue
+        try:
+            same_owner = names.parse(kind, text).owner == owner
+        except InvalidArgument:
+            same_owner = False
+        if not same_owner:
+            yield Fault(kind, f"must be the name of one of this owner, {owner}/{collection}/…")
+
+
+def _enum_faults(subscription: Subscription) -> Iterator[Fault]:
+    if subscription.status not in {Subscription.STATUS_ACTIVE, Subscription.STATUS_INACTIVE}:
+        yield Fault("status", "must be STATUS_ACTIVE or STATUS_INACTIVE")
+    if subscription.format != Subscription.PAYLOAD_FORMAT_JSON:
+        yield Fault("format", "must be PAYLOAD_FORMAT_JSON")
+
+
+def _limit_faults(subscription: Subscription) -> Iterator[Fault]:
+    if len(subscription.description) > MOST_DESCRIPTION:
+        yield Fault("description", f"must be at most {MOST_DESCRIPTION} characters")
+    if "\0" in subscription.description:
+        yield Fault("description", "must not hold NUL")
+    present = {field.name for field, _ in subscription.ListFields()}
+    if not 0 <= subscription.max_concurrency <= MOST_CONCURRENCY:
+        yield Fault("max_concurrency", f"must be 1 to {MOST_CONCURRENCY}, or 0 for no limit")
+    if not 0 <= subscription.rate_limit <= MOST_RATE:
+        yield Fault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
+    if "deactivate_after" in present:
+        after = subscription.deactivate_after.ToTimedelta()
+        if not SHORTEST_FAILING <= after <= LONGEST_FAILING:
+            yield Fault("deactivate_after", "must be 1 hour to 90 days")
+    if "retry_schedule" in present:
+        yield from schedule_faults(subscription.retry_schedule.delays, "retry_schedule.delays")
+
+
+def schedule_faults(delays: object, field: str) -> Iterator[Fault]:
+    """
+    Find what is wrong with the delays of a retry schedule.
+    """
+    spans = [delay.ToTimedelta() for delay in delays]  # type: ignore[attr-defined]
+    if not 1 <= len(spans) <= MOST_DELAYS:
+        yield Fault(field, f"must hold 1 to {MOST_DELAYS} delays")
+    for index, span in enumerate(spans):
+        if not SHORTEST_DELAY <= span <= LONGEST_DELAY:
+            yield Fault(f"{field}[{index}]", "must be 1 s to 7 days")
+    if sum(spans, timedelta()) > LONGEST_SCHEDULE:
+        yield Fault(field, "must be 30 days in all at most")

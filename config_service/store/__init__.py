@@ -1,0 +1,3 @@
+"""
+The tables and their rows: each function runs in the caller's transaction.
+"""

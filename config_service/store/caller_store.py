@@ -1,0 +1,122 @@
+"""
+The rows of callers: each function runs in the caller's transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from datetime import UTC
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config_service.store.changes import feed_change, next_revision
+from config_service.store.schema import callers
+from service_runtime.database.engine import database_now
+from service_runtime.rpc.caller_directory import Entry
+from service_runtime.rpc.caller_messages import entry_of
+from service_runtime.rpc.paging import Key
+from shipedge.webhooks.config.v1.caller_pb2 import Caller
+from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
+
+KIND = "caller"
+TOKEN_PREFIX = "shwt_"  # noqa: S105 - what tokens begin with, not a token
+
+
+def new_token() -> str:
+    """
+    Make a bearer token of 256 random bits; its prefix lets scanners find leaked ones.
+    """
+    return TOKEN_PREFIX + secrets.token_urlsafe(32)
+
+
+async def find(db: AsyncConnection, caller_id: str) -> Any | None:
+    """
+    Return the row of a caller, or None.
+    """
+    query = sa.select(callers).where(callers.c.caller_id == caller_id)
+    return (await db.execute(query)).one_or_none()
+
+
+async def identity_taken(db: AsyncConnection, identity: str) -> bool:
+    """
+    Tell whether another caller is known by a name in a certificate.
+    """
+    query = sa.select(callers.c.caller_id).where(callers.c.certificate_identity == identity)
+    return (await db.execute(query)).first() is not None
+
+
+async def insert(db: AsyncConnection, caller_id: str, message: Caller) -> str:
+    """
+    Insert a caller; return its token, empty where it has a certificate.
+    """
+    revision = await next_revision(db)
+    token = "" if message.certificate_identity else new_token()
+    config = Caller(display_name=message.display_name, roles=message.roles, owners=message.owners)
+    expire = message.expire_time.ToDatetime(tzinfo=UTC) if message.HasField("expire_time") else None
+    row = {
+        "caller_id": caller_id,
+        "created_revision": revision,
+        "revision": revision,
+        "config": config.SerializeToString(),
+        "certificate_identity": message.certificate_identity or None,
+        "token_sha256": hashlib.sha256(token.encode()).digest() if token else None,
+        "create_time": database_now(),
+        "expire_time": expire,
+    }
+    await db.execute(sa.insert(callers).values(row))
+    await feed_change(db, f"callers/{caller_id}", KIND, revision)
+    return token
+
+
+async def delete(db: AsyncConnection, caller_id: str) -> None:
+    """
+    Delete a caller.
+    """
+    revision = await next_revision(db)
+    await db.execute(sa.delete(callers).where(callers.c.caller_id == caller_id))
+    await feed_change(db, f"callers/{caller_id}", KIND, revision, deleted=True)
+
+
+async def list_rows(
+    db: AsyncConnection, *, size: int, begin_after: Key | None
+) -> tuple[Sequence[Any], Key | None]:
+    """
+    List rows, oldest first, and the key that the next page begins after.
+    """
+    query = sa.select(callers).order_by(callers.c.created_revision).limit(size + 1)
+    if begin_after is not None:
+        query = query.where(callers.c.created_revision > int(begin_after[0]))
+    rows = (await db.execute(query)).all()
+    return rows[:size], [rows[size - 1].created_revision] if len(rows) > size else None
+
+
+async def entries(db: AsyncConnection) -> list[Entry]:
+    """
+    Return all callers as the directory wants them.
+    """
+    return [entry_of(feed_caller(row)) for row in await db.execute(sa.select(callers))]
+
+
+def message_of(row: Any) -> Caller:
+    """
+    Show a caller, without its token.
+    """
+    message = Caller.FromString(row.config)
+    message.name = f"callers/{row.caller_id}"
+    message.certificate_identity = row.certificate_identity or ""
+    message.revision = row.revision
+    message.create_time.FromDatetime(row.create_time)
+    if row.expire_time is not None:
+        message.expire_time.FromDatetime(row.expire_time)
+    return message
+
+
+def feed_caller(row: Any) -> FeedCaller:
+    """
+    Show a caller to the dispatch service, with the hash of its token.
+    """
+    return FeedCaller(caller=message_of(row), token_sha256=row.token_sha256 or b"")

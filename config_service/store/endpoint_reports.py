@@ -1,0 +1,139 @@
+"""
+What the dispatch service reports about endpoints, and what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config_service.store import subscription_store
+from config_service.store.changes import audit, next_revision
+from config_service.store.schema import endpoint_events
+from config_service.store.subscription_store import Sealing
+from service_runtime.database.engine import database_now
+from service_runtime.rpc import names
+from service_runtime.rpc.errors import FieldFaults, InvalidArgument
+from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth
+
+MOST_EVENTS = 1000
+
+_HEALTH = {
+    EndpointEvent.KIND_FAILING: EndpointHealth.STATE_FAILING,
+    EndpointEvent.KIND_RECOVERED: EndpointHealth.STATE_HEALTHY,
+    EndpointEvent.KIND_GONE: EndpointHealth.STATE_GONE,
+    EndpointEvent.KIND_DEACTIVATED: EndpointHealth.STATE_FAILING,
+}
+_DEACTIVATES = {
+    EndpointEvent.KIND_GONE: "GONE",
+    EndpointEvent.KIND_DEACTIVATED: "FAILING",
+}
+
+
+def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
+    """
+    Refuse a report that is not one. Raises `InvalidArgument`.
+    """
+    faults = FieldFaults()
+    if len(request.endpoint_events) > MOST_EVENTS:
+        faults.add("endpoint_events", f"must hold at most {MOST_EVENTS}")
+    for index, event in enumerate(request.endpoint_events[:MOST_EVENTS]):
+        place = f"endpoint_events[{index}]"
+        if not event.endpoint_event_id:
+            faults.add(f"{place}.endpoint_event_id", "is required")
+        if event.kind == EndpointEvent.KIND_UNSPECIFIED:
+            faults.add(f"{place}.kind", "is required")
+        try:
+            names.parse("subscription", event.subscription)
+        except InvalidArgument:
+            faults.add(f"{place}.subscription", "must be the name of a subscription")
+    faults.raise_if_any()
+
+
+async def store(db: AsyncConnection, events: Iterable[EndpointEvent], sealing: Sealing) -> int:
+    """
+    Store events that are new and act on them; return how many were stale.
+    """
+    stale = 0
+    for event in events:
+        known = sa.select(endpoint_events.c.stale).where(
+            endpoint_events.c.endpoint_event_id == event.endpoint_event_id
+        )
+        was_stale = (await db.execute(known)).scalar_one_or_none()
+        if was_stale is None:
+            was_stale = await _store_one(db, event, sealing)
+        stale += bool(was_stale)
+    return stale
+
+
+async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing) -> bool:
+    name = names.parse("subscription", event.subscription)
+    row = await subscription_store.find(db, name.owner, name.id)
+    current = row is not None and row.delete_time is None
+    stale = row is None or not current or _is_outdated(event, row)
+    if row is not None and not stale:
+        await _act(db, row, event, sealing)
+    await insert(db, name.owner, event, stale=stale)
+    return stale
+
+
+def _is_outdated(event: EndpointEvent, row: Any) -> bool:
+    # What was not sent stays so, whatever the subscription became since.
+    counted = event.kind == EndpointEvent.KIND_SUPPRESSED
+    return not counted and event.subscription_revision < row.revision
+
+
+async def insert(
+    db: AsyncConnection, owner: str, event: EndpointEvent, *, stale: bool = False
+) -> None:
+    """
+    Store what was learnt, where watchers find it.
+    """
+    row = {
+        "endpoint_event_id": event.endpoint_event_id,
+        "owner": owner,
+        "received_revision": await next_revision(db),
+        "stale": stale,
+        "report": event.SerializeToString(),
+        "create_time": database_now(),
+    }
+    await db.execute(sa.insert(endpoint_events).values(row))
+
+
+async def _act(db: AsyncConnection, row: Any, event: EndpointEvent, sealing: Sealing) -> None:
+    """
+    Show the health of the endpoint, count what was suppressed, set it Inactive.
+    """
+    if event.kind == EndpointEvent.KIND_SUPPRESSED:
+        at = event.occur_time.ToDatetime(tzinfo=UTC)
+        count = row.suppressed_event_count + event.suppressed_event_count
+        values = {"suppressed_event_count": count, "last_suppressed_time": at}
+        await subscription_store.note(db, row, values)
+        return
+    if event.kind in _HEALTH:
+        health = EndpointHealth(
+            state=_HEALTH[event.kind],
+            failure_kind=event.failure_kind,
+            response_code=event.response_code,
+            report_time=event.occur_time,
+        )
+        if event.HasField("failing_since") and event.kind != EndpointEvent.KIND_RECOVERED:
+            health.failing_since.CopyFrom(event.failing_since)
+        await subscription_store.note(db, row, {"endpoint_health": health.SerializeToString()})
+    reason = _DEACTIVATES.get(event.kind)
+    if reason is not None and row.status == "ACTIVE":
+        await subscription_store.deactivate(db, row, reason, sealing)
+        await audit(
+            db,
+            caller="system",
+            method="ReportEndpointEvents",
+            resource=event.subscription,
+            owner=row.owner,
+            changes=[],
+        )

@@ -1,0 +1,176 @@
+"""
+The tables of the config service.
+
+What is secret in a resource lies in sealed columns; beside them stand the few
+columns that lists filter by. Revisions come from one counter that is raised in
+the transaction of the change, so their order is the order of the commits.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from service_runtime.database.engine import Instant
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+feed_state = sa.Table(
+    "feed_state",
+    metadata,
+    sa.Column("feed_state_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("compacted_revision", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("feed_state_id = 1", name="one_row"),
+    comment="The counter of revisions, and up to where deletions have been forgotten.",
+)
+
+feed_items = sa.Table(
+    "feed_items",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("deleted", sa.Boolean, nullable=False),
+    sa.Column("change_time", Instant, nullable=False),
+    comment="The last change of every resource that the feed carries.",
+)
+
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("subscription_id", sa.Text, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("event_type", sa.Text, nullable=False),
+    sa.Column("payload_version", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("status_reason", sa.Text, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False),
+    sa.Column("client_certificate", sa.Text, nullable=False),
+    sa.Column("url_hash", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_config", sa.LargeBinary, nullable=False),
+    sa.Column("endpoint_health", sa.LargeBinary, nullable=False),
+    sa.Column("suppressed_event_count", sa.BigInteger, nullable=False),
+    sa.Column("last_suppressed_time", Instant),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    sa.Column("delete_time", Instant),
+    sa.CheckConstraint("status IN ('ACTIVE', 'INACTIVE')", name="status"),
+    sa.CheckConstraint("status_reason IN ('SET', 'GONE', 'FAILING')", name="status_reason"),
+    comment="Subscriptions; sealed_config holds all that was set, the URL and headers included.",
+)
+
+signing_secrets = sa.Table(
+    "signing_secrets",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("subscription_id", sa.Text, primary_key=True),
+    sa.Column("secret_id", sa.Text, primary_key=True),
+    sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_signing_key", sa.LargeBinary),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("expire_time", Instant),
+    comment="The secrets that requests are signed with; several during a rotation.",
+)
+
+credentials = sa.Table(
+    "credentials",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("credential_id", sa.Text, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("sealed_config", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    comment="Pre-configured ways to authenticate to receivers.",
+)
+
+client_certificates = sa.Table(
+    "client_certificates",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("client_certificate_id", sa.Text, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("sha256_fingerprint", sa.Text, nullable=False),
+    sa.Column("not_after", Instant, nullable=False),
+    sa.Column("sealed_config", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    comment="Client certificates with their keys.",
+)
+
+owner_settings = sa.Table(
+    "owner_settings",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("config", sa.LargeBinary, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    comment="What holds for all of an owner.",
+)
+
+callers = sa.Table(
+    "callers",
+    metadata,
+    sa.Column("caller_id", sa.Text, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("config", sa.LargeBinary, nullable=False),
+    sa.Column("certificate_identity", sa.Text, unique=True),
+    sa.Column("token_sha256", sa.LargeBinary, unique=True),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("expire_time", Instant),
+    comment="Who may call; of tokens only the hashes.",
+)
+
+audit_entries = sa.Table(
+    "audit_entries",
+    metadata,
+    sa.Column("audit_entry_id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("caller", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("changes", sa.Text, nullable=False),
+    sa.Index(None, "owner", "create_time"),
+    comment="Every change of the configuration: who, what, before and after without secrets.",
+)
+
+endpoint_events = sa.Table(
+    "endpoint_events",
+    metadata,
+    sa.Column("endpoint_event_id", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("received_revision", sa.BigInteger, nullable=False),
+    sa.Column("stale", sa.Boolean, nullable=False),
+    sa.Column("report", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Index(None, "owner", "received_revision"),
+    comment="What the dispatch service reported about endpoints.",
+)
+
+request_ids = sa.Table(
+    "request_ids",
+    metadata,
+    sa.Column("parent", sa.Text, primary_key=True),
+    sa.Column("request_id", sa.Text, primary_key=True),
+    sa.Column("method", sa.Text, nullable=False),
+    sa.Column("request_sha256", sa.LargeBinary, nullable=False),
+    sa.Column("resource", sa.Text, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Index(None, "create_time"),
+    comment="The request ids of a day, which make creating and rotating idempotent.",
+)

@@ -1,0 +1,67 @@
+"""
+The rows of what holds for all of an owner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from config_service.store.changes import feed_change, next_revision
+from config_service.store.schema import owner_settings
+from config_service.store.subscription_rows import etag_of
+from service_runtime.database.engine import database_now
+from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+
+KIND = "account_settings"
+
+
+async def read(db: AsyncConnection, owner: str) -> AccountSettings:
+    """
+    Return the settings of *owner*: defaults where nothing was ever set.
+    """
+    query = sa.select(owner_settings).where(owner_settings.c.owner == owner)
+    row = (await db.execute(query)).one_or_none()
+    return AccountSettings(name=f"{owner}/settings") if row is None else message_of(row)
+
+
+def message_of(row: Any) -> AccountSettings:
+    """
+    Show the settings of a row.
+    """
+    message = AccountSettings.FromString(row.config)
+    message.name = f"{row.owner}/settings"
+    message.revision = row.revision
+    message.etag = etag_of(row.revision)
+    message.update_time.FromDatetime(row.update_time)
+    return message
+
+
+async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> None:
+    """
+    Replace what callers set.
+    """
+    config = AccountSettings()
+    config.CopyFrom(settings)
+    for field in ("name", "revision", "etag", "update_time"):
+        config.ClearField(field)
+    revision = await next_revision(db)
+    row = {
+        "revision": revision,
+        "config": config.SerializeToString(),
+        "update_time": database_now(),
+    }
+    same = owner_settings.c.owner == owner
+    updated = await db.execute(sa.update(owner_settings).where(same).values(row))
+    if updated.rowcount == 0:
+        await db.execute(sa.insert(owner_settings).values(owner=owner, **row))
+    await feed_change(db, f"{owner}/settings", KIND, revision)
+
+
+async def features_of(db: AsyncConnection, owner: str) -> frozenset[int]:
+    """
+    Return the features that *owner* has.
+    """
+    return frozenset((await read(db, owner)).features)

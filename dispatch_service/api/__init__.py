@@ -1,0 +1,3 @@
+"""
+The gRPC services: parse names, check access, call, convert.
+"""

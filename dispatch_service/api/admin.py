@@ -1,0 +1,139 @@
+"""
+Operating the dispatch service: what was done by hand, and which keys seal.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.erasure_subjects import email_hash
+from dispatch_service.log import audit
+from dispatch_service.storage.schema import audit_entries, events
+from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
+from dispatch_service.storage.sealing import KeyedHash
+from dispatch_service.upkeep import erasure
+from service_runtime.database import audit_log
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys import rotation
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import filters, names
+from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
+from service_runtime.rpc.page_bytes import fitting
+from service_runtime.rpc.paging import PageTokens, page_size
+from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
+
+if TYPE_CHECKING:
+    import grpc
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+    """
+    Serves `AdminService`. *hashed* is the keyed hash that customers are found by.
+    """
+
+    def __init__(
+        self, engine: AsyncEngine, ring: KeyRing, hashed: KeyedHash, tokens: PageTokens
+    ) -> None:
+        self._engine = engine
+        self._ring = ring
+        self._hashed = hashed
+        self._tokens = tokens
+
+    async def EraseCustomerData(
+        self, request: pb.EraseCustomerDataRequest, context: Context
+    ) -> pb.EraseCustomerDataResponse:
+        """
+        Erase what is kept of one customer.
+        """
+        owner = names.parse_owner(request.parent)
+        account = names.account_number(owner)
+        if not account:
+            raise _fault("parent", "must be accounts/{account}")
+        condition = self._condition(request)
+        async with writing(self._engine) as db:
+            await audit.note(
+                db,
+                owner=owner,
+                caller=current_caller.get().name,
+                method="EraseCustomerData",
+                resource=owner,
+                changes=[{"field": request.WhichOneof("subject") or "", "before": "", "after": ""}],
+            )
+        caller = current_caller.get().name
+        found = await erasure.erase_all(self._engine, account, condition, caller)
+        return pb.EraseCustomerDataResponse(
+            erased_event_count=found.events,
+            cancelled_delivery_count=found.cancelled,
+            sent_delivery_count=found.sent,
+            waiting_event_count=found.waiting,
+        )
+
+    def _condition(self, request: pb.EraseCustomerDataRequest) -> sa.ColumnElement[bool]:
+        match request.WhichOneof("subject"):
+            case "event_id" if request.event_id:
+                return events.c.event_id == request.event_id
+            case "order_id" if request.order_id > 0:
+                return events.c.order_id == request.order_id
+            case "customer_email" if request.customer_email.strip():
+                return events.c.email_hash == email_hash(self._hashed, request.customer_email)
+            case None:
+                raise _fault("subject", "must be event_id, order_id or customer_email")
+            case field:
+                raise _fault(field, "must not be empty")
+
+    async def ListAuditEntries(
+        self, request: pb.ListAuditEntriesRequest, context: Context
+    ) -> pb.ListAuditEntriesResponse:
+        """
+        List what was done by hand, newest first.
+        """
+        owners = current_caller.get().owners
+        if request.parent:
+            owners = frozenset({names.parse_owner(request.parent)})
+        async with reading(self._engine) as db:
+            rows, last = await audit_log.list_rows(
+                db,
+                audit_entries,
+                owners,
+                filters.parse(request.filter, audit_log.FILTER_FIELDS),
+                size=page_size(request.page_size),
+                begin_after=self._tokens.read(request.page_token, request),
+            )
+        page = fitting([audit_log.message_of(row) for row in rows])
+        if len(page) < len(rows):
+            last = [audit_log.id_of(rows[len(page) - 1])]
+        return pb.ListAuditEntriesResponse(
+            audit_entries=page,
+            next_page_token=self._tokens.make(last, request) if last else "",
+        )
+
+    async def RotateEncryptionKeys(
+        self, request: pb.RotateEncryptionKeysRequest, context: Context
+    ) -> pb.RotateEncryptionKeysResponse:
+        """
+        Wrap the day keys and the snapshot under the first key of the ring, some at a time.
+        """
+        limit = rotation.checked_limit(request.limit)
+        async with writing(self._engine) as db:
+            rotated, remaining = await rotation.rotate(db, self._ring, SEALED_COLUMNS, limit)
+            await audit.note(
+                db,
+                owner="",
+                caller=current_caller.get().name,
+                method="RotateEncryptionKeys",
+                resource="keys",
+            )
+        return pb.RotateEncryptionKeysResponse(
+            rotated_count=rotated, remaining_count=remaining, key_id=self._ring.first
+        )
+
+
+def _fault(field: str, description: str) -> InvalidArgument:
+    return InvalidArgument("The request is not valid.", faults=[FieldFault(field, description)])

@@ -1,0 +1,183 @@
+"""
+The log over the wire, and what people do about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service.api.resends import ResendMethods, found_delivery
+from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
+from dispatch_service.domain.names import DELIVERY_PREFIX
+from dispatch_service.log import read, watch
+from dispatch_service.log.attempts import read_exchange
+from dispatch_service.log.filters import (
+    parse_attempt_filter,
+    parse_delivery_filter,
+    parse_watch_filter,
+)
+from dispatch_service.log.messages import attempt_message, delivery_message
+from dispatch_service.log.watch import Mark
+from dispatch_service.storage.places import exchange_place
+from service_runtime.database.engine import reading
+from service_runtime.rpc import names
+from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.page_bytes import fitting
+from service_runtime.rpc.paging import page_size
+from service_runtime.rpc.shielded import uncut
+from shipedge.webhooks.dispatch.v1 import (
+    attempt_pb2,
+    delivery_pb2,
+    delivery_service_pb2,
+    delivery_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    import grpc
+
+    from service_runtime.rpc.filters import Comparison
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+CONTENT_TYPE = "application/json; charset=utf-8"
+
+
+POLL_SECONDS = 0.5
+HEARTBEAT_SECONDS = 5.0
+"""
+How often a watch looks for attempts, and gives a sign of life.
+"""
+
+
+class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer):
+    """
+    Serves `DeliveryService`.
+    """
+
+    async def GetDelivery(
+        self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
+    ) -> delivery_pb2.Delivery:
+        """
+        Return a delivery.
+        """
+        async with reading(self._engine) as db:
+            return delivery_message(await found_delivery(db, request.name))
+
+    async def ListDeliveries(
+        self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
+    ) -> delivery_service_pb2.ListDeliveriesResponse:
+        """
+        List the deliveries of an owner.
+        """
+        owner = names.parse_parent(request.parent)
+        async with reading(self._engine) as db:
+            page = await read.list_deliveries(
+                db,
+                owner,
+                parse_delivery_filter(request.filter),
+                hashed=self._hashed,
+                size=page_size(request.page_size),
+                begin_after=self._tokens.read(request.page_token, request),
+            )
+        shown = fitting([delivery_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
+        return delivery_service_pb2.ListDeliveriesResponse(
+            deliveries=shown, next_page_token=self._tokens.make(last, request) if last else ""
+        )
+
+    async def GetDeliveryBody(
+        self, request: delivery_service_pb2.GetDeliveryBodyRequest, context: Context
+    ) -> delivery_service_pb2.GetDeliveryBodyResponse:
+        """
+        Return the payload of a delivery.
+        """
+        async with reading(self._engine) as db:
+            row = await found_delivery(db, request.name)
+            body = await read.read_body(db, self._keys, row)
+        if body is None:
+            raise BodyErased(request.name)
+        return delivery_service_pb2.GetDeliveryBodyResponse(
+            body=body, content_type=CONTENT_TYPE, sha256=row.sha256.hex()
+        )
+
+    async def GetAttempt(
+        self, request: delivery_service_pb2.GetAttemptRequest, context: Context
+    ) -> attempt_pb2.Attempt:
+        """
+        Return an attempt with its request and response.
+        """
+        name = names.parse("attempt", request.name)
+        delivery_id = name.id.removeprefix(DELIVERY_PREFIX)
+        async with reading(self._engine) as db:
+            row = await read.get_attempt(db, name.owner, delivery_id, name.number)
+        if row is None:
+            raise AttemptNotFound(request.name)
+        if row.sealed_exchange is None or not current_caller.get().has_role("operator", "admin"):
+            return attempt_message(row)
+        place = exchange_place(name.owner, delivery_id, name.number)
+        kept = read_exchange(await self._keys.open(row.sealed_exchange, place))
+        return attempt_message(row, kept)
+
+    async def ListAttempts(
+        self, request: delivery_service_pb2.ListAttemptsRequest, context: Context
+    ) -> delivery_service_pb2.ListAttemptsResponse:
+        """
+        List the attempts of a delivery or of an owner.
+        """
+        parent = names.parse_attempts_parent(request.parent)
+        async with reading(self._engine) as db:
+            page = await read.list_attempts(
+                db,
+                parent.owner,
+                parent.id.removeprefix(DELIVERY_PREFIX),
+                parse_attempt_filter(request.filter),
+                hashed=self._hashed,
+                size=page_size(request.page_size),
+                begin_after=self._tokens.read(request.page_token, request),
+            )
+        shown = fitting([attempt_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
+        return delivery_service_pb2.ListAttemptsResponse(
+            attempts=shown, next_page_token=self._tokens.make(last, request) if last else ""
+        )
+
+    async def WatchAttempts(
+        self, request: delivery_service_pb2.WatchAttemptsRequest, context: Context
+    ) -> AsyncIterator[delivery_service_pb2.WatchAttemptsResponse]:
+        """
+        Stream the attempts of an owner as they end.
+        """
+        owner = names.parse_parent(request.parent)
+        comparisons = parse_watch_filter(request.filter)
+        begin = self._mark(request)
+        mark = await uncut(self._present()) if begin is None else begin
+        spoke = time.monotonic() - HEARTBEAT_SECONDS
+        while True:
+            rows, mark = await uncut(self._settled_after(owner, comparisons, mark))
+            if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+                yield delivery_service_pb2.WatchAttemptsResponse(
+                    attempts=[attempt_message(row) for row in rows],
+                    cursor=self._tokens.make(mark.key(), request),
+                )
+                spoke = time.monotonic()
+            if len(rows) < watch.BATCH:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def _mark(self, request: delivery_service_pb2.WatchAttemptsRequest) -> Mark | None:
+        try:
+            key = self._tokens.read(request.cursor, request)
+        except InvalidArgument:
+            raise CursorInvalid from None
+        return None if key is None else watch.mark_of(key)
+
+    async def _present(self) -> Mark:
+        return Mark(await watch.horizon(self._engine))
+
+    async def _settled_after(
+        self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark
+    ) -> tuple[Any, Mark]:
+        return await watch.read(self._engine, owner, comparisons, self._hashed, mark)

@@ -1,0 +1,205 @@
+"""
+What developers ask of payloads: previews, comparisons, tests, explanations.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service.domain.errors import (
+    EventInvalid,
+    EventNotFound,
+    EventTypeNotRaised,
+    EventTypeUnknown,
+    PayloadVersionUnknown,
+)
+from dispatch_service.intake.samples import Samples
+from dispatch_service.log import events
+from dispatch_service.payloads import check, example_event, render, schema
+from dispatch_service.payloads.differences import Difference, compare
+from dispatch_service.routing.explain import AcceptedEvent, Explanation, explain
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.match import read_facts
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.rpc import names
+from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.request_ids import check_request_id
+from shipedge.webhooks.catalogue import CATALOGUE
+from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
+from shipedge.webhooks.dispatch.v1 import payload_service_pb2_grpc
+from shipedge.webhooks.events.v1 import event_pb2
+
+if TYPE_CHECKING:
+    import grpc
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+LARGE_BYTES = 100_000
+"""
+From here on some receivers refuse a body by default: body-parser of Express does.
+"""
+
+
+class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
+    """
+    Serves `PayloadService`.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DayKeys,
+        tokens: PageTokens,
+        subscriptions: SubscriptionIndex,
+        samples: Samples,
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._tokens = tokens
+        self._subscriptions = subscriptions
+        self._samples = samples
+
+    async def PreviewPayload(
+        self, request: pb.PreviewPayloadRequest, context: Context
+    ) -> pb.PreviewPayloadResponse:
+        """
+        Return the bytes that would be sent for an event.
+        """
+        _check_version(request.event_type, "payload_version", request.payload_version)
+        _check_event(request.event, request.event_type)
+        body = render(request.event, request.event_type, request.payload_version)
+        return pb.PreviewPayloadResponse(
+            body=body,
+            text=body.decode(),
+            json_schema=json.dumps(schema(request.event_type, request.payload_version)),
+            large=len(body) > LARGE_BYTES,
+        )
+
+    async def DiffPayloadVersions(
+        self, request: pb.DiffPayloadVersionsRequest, context: Context
+    ) -> pb.DiffPayloadVersionsResponse:
+        """
+        Return what differs between two payload versions, shown on an event.
+        """
+        _check_version(request.event_type, "from_version", request.from_version)
+        _check_version(request.event_type, "to_version", request.to_version)
+        if request.HasField("event"):
+            event = request.event
+            _check_event(event, request.event_type)
+        else:
+            event = example_event(request.event_type)
+        found = compare(event, request.event_type, request.from_version, request.to_version)
+        return pb.DiffPayloadVersionsResponse(
+            differences=map(_difference_message, found.differences),
+            from_text=found.before.decode(),
+            to_text=found.after.decode(),
+        )
+
+    async def SendTestEvent(
+        self, request: pb.SendTestEventRequest, context: Context
+    ) -> pb.SendTestEventResponse:
+        """
+        Send a realistic sample to one subscription.
+        """
+        names.parse("subscription", request.subscription, "subscription")
+        check_request_id(request.request_id)
+        delivery = await self._samples.send(
+            request.subscription, request.request_id, current_caller.get().name
+        )
+        return pb.SendTestEventResponse(delivery=delivery)
+
+    async def ExplainEvent(
+        self, request: pb.ExplainEventRequest, context: Context
+    ) -> pb.ExplainEventResponse:
+        """
+        Say for each subscription of an event's owners whether it was sent, or why not.
+        """
+        accepted, owners = await self._accepted(request.name)
+        after = self._tokens.read(request.page_token, request)
+        found = sorted(self._explanations(accepted, owners, request.subscription), key=_by_name)
+        rest = [it for it in found if after is None or it.subscription > str(after[0])]
+        page = rest[: page_size(request.page_size)]
+        more = len(rest) > len(page)
+        response = pb.ExplainEventResponse(
+            event_types=[it.event_type for it in accepted.facts.event_types]
+            if accepted.facts
+            else [],
+            explanations=map(_explanation_message, page),
+            next_page_token=self._tokens.make([page[-1].subscription], request) if more else "",
+        )
+        response.accept_time.FromDatetime(accepted.accept_time)
+        return response
+
+    async def _accepted(self, name: str) -> tuple[AcceptedEvent, tuple[str, ...]]:
+        """
+        Gather what is known of an event, and its owners.
+        """
+        parsed = names.parse("event", name)
+        account = int(parsed.owner.removeprefix("accounts/"))
+        stored = await events.find(self._engine, self._keys, account, parsed.id)
+        if stored is None:
+            raise EventNotFound(name)
+        facts = None if stored.event is None else read_facts(stored.event)
+        owners = (parsed.owner,) if facts is None else facts.owners
+        accepted = AcceptedEvent(
+            accept_time=stored.accept_time,
+            matched=stored.matched,
+            facts=facts,
+            deliveries=await events.deliveries_of(self._engine, owners, account, parsed.id),
+        )
+        return accepted, owners
+
+    def _explanations(
+        self, accepted: AcceptedEvent, owners: tuple[str, ...], only: str
+    ) -> list[Explanation]:
+        return [
+            explain(accepted, subscription, self._subscriptions.settings(owner))
+            for owner in owners
+            if current_caller.get().may_touch(owner)
+            for subscription in self._subscriptions.of_owner(owner)
+            if only in {"", subscription.name}
+        ]
+
+
+def _check_version(event_type: str, field: str, version: str) -> None:
+    known = CATALOGUE.event_types.get(event_type)
+    if known is None:
+        raise EventTypeUnknown(event_type)
+    if version not in known.payload_versions:
+        raise PayloadVersionUnknown(field, event_type, version, known.payload_versions)
+
+
+def _check_event(event: event_pb2.Event, event_type: str) -> None:
+    if faults := check(event):
+        raise EventInvalid([(f"event.{path}", text) for path, text in faults])
+    raised = [it.event_type for it in read_facts(event).event_types]
+    if event_type not in raised:
+        raise EventTypeNotRaised(event_type, raised)
+
+
+def _by_name(explanation: Explanation) -> str:
+    return explanation.subscription
+
+
+def _explanation_message(explanation: Explanation) -> pb.Explanation:
+    return pb.Explanation(
+        subscription=explanation.subscription,
+        verdict=pb.Explanation.Verdict.Value(explanation.verdict.value),
+        delivery=explanation.delivery,
+        detail=explanation.detail,
+    )
+
+
+def _difference_message(difference: Difference) -> pb.FieldDifference:
+    return pb.FieldDifference(
+        kind=pb.FieldDifference.Kind.Value(f"KIND_{difference.kind.name}"),
+        from_path=difference.before.path,
+        to_path=difference.after.path,
+        from_type=difference.before.type,
+        to_type=difference.after.type,
+        from_value=difference.before.value,
+        to_value=difference.after.value,
+    )

@@ -1,0 +1,146 @@
+"""
+Taking events over the wire.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service.domain.errors import BatchInvalid
+from dispatch_service.domain.work import Receipt
+from dispatch_service.intake.accept import Intake
+from dispatch_service.intake.answers import Answer
+from service_runtime.rpc.errors import RpcError, StoreUnavailable
+from service_runtime.rpc.status import status_of
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from shipedge.webhooks.events.v1 import event_pb2
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+MOST_EVENTS = 500
+"""
+The largest batch, as the contract says.
+"""
+
+MOST_BATCHES = 16
+"""
+How many batches of one stream may be under way; the stream is read no faster.
+"""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Answer = publisher_service_pb2.StreamEventsResponse | Exception | None
+
+
+class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
+    """
+    Serves `PublisherService`.
+    """
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+
+    async def PublishEvents(
+        self, request: publisher_service_pb2.PublishEventsRequest, context: Context
+    ) -> publisher_service_pb2.PublishEventsResponse:
+        """
+        Publish a batch.
+        """
+        response = publisher_service_pb2.PublishEventsResponse()
+        _fill(response.results, request.events, await self._publish(request.events))
+        return response
+
+    async def StreamEvents(
+        self,
+        request_iterator: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
+        context: Context,
+    ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
+        """
+        Publish batches as they come and answer each when it is committed.
+        """
+        answers: asyncio.Queue[_Answer] = asyncio.Queue()
+        reader = asyncio.ensure_future(self._read(request_iterator, answers))
+        try:
+            while (answer := await answers.get()) is not None:
+                if isinstance(answer, Exception):
+                    raise answer
+                yield answer
+        finally:
+            reader.cancel()
+
+    async def _read(
+        self,
+        requests: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
+        answers: asyncio.Queue[_Answer],
+    ) -> None:
+        """
+        Begin the batches in the order in which they come, a bounded number at a time.
+        """
+        slots = asyncio.Semaphore(MOST_BATCHES)
+        end: _Answer = None
+        async with asyncio.TaskGroup() as batches:
+            try:
+                async for request in requests:
+                    await slots.acquire()
+                    batches.create_task(self._answer(request, answers, slots))
+            except RpcError as refused:
+                # What came before is answered first.
+                end = refused
+        answers.put_nowait(end)
+
+    async def _answer(
+        self,
+        request: publisher_service_pb2.StreamEventsRequest,
+        answers: asyncio.Queue[_Answer],
+        slots: asyncio.Semaphore,
+    ) -> None:
+        try:
+            outcomes = await self._publish(request.events)
+        except Exception as error:  # noqa: BLE001 - it ends the stream, in the caller's task
+            answers.put_nowait(error)
+        else:
+            response = publisher_service_pb2.StreamEventsResponse(batch_id=request.batch_id)
+            _fill(response.results, request.events, outcomes)
+            answers.put_nowait(response)
+        finally:
+            slots.release()
+
+    async def _publish(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
+        """
+        Publish events. Raises what fails the whole batch: its size, a full backlog,
+        a store that does not answer.
+        """
+        if not 1 <= len(events) <= MOST_EVENTS:
+            raise BatchInvalid(len(events), MOST_EVENTS)
+        outcomes = await self._intake.accept(events)
+        for outcome in outcomes:
+            if isinstance(outcome, StoreUnavailable):
+                raise outcome
+        return outcomes
+
+
+def _fill(results: Any, events: Sequence[event_pb2.Event], outcomes: Sequence[Answer]) -> None:
+    """
+    Write the results of *events* into those of a response: to make them first would copy each.
+    """
+    for event, outcome in zip(events, outcomes, strict=True):
+        result = results.add()
+        if isinstance(outcome, Exception):
+            result.error.CopyFrom(status_of(outcome))
+        else:
+            _write_accepted(result.accepted, event, outcome)
+
+
+def _write_accepted(accepted: Any, event: event_pb2.Event, receipt: Receipt) -> None:
+    accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
+    since = receipt.accept_time - _EPOCH
+    accepted_at = accepted.accept_time
+    accepted_at.seconds = since.days * 86_400 + since.seconds
+    accepted_at.nanos = since.microseconds * 1000

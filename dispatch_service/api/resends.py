@@ -1,0 +1,217 @@
+"""
+What people do about deliveries, over the wire: send them again, give them up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.deliveries import lifetime
+from dispatch_service.domain.errors import DeliveryNotFound, RequestIdReused
+from dispatch_service.domain.names import DELIVERY_PREFIX, delivery_name, job_name
+from dispatch_service.log import read
+from dispatch_service.log.filters import Hash
+from dispatch_service.log.messages import delivery_message, job_message
+from dispatch_service.resend import cancellations, jobs, known_requests, late_bodies, resends
+from dispatch_service.resend.jobs import Choice
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.conflicts import again
+from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.process.failpoints import reach
+from service_runtime.rpc import names
+from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.page_bytes import fitting
+from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.request_ids import check_request_id
+from shipedge.webhooks.dispatch.v1 import delivery_pb2, resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+
+if TYPE_CHECKING:
+    import grpc
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ResendMethods:
+    """
+    The methods of `DeliveryService` that change something.
+
+    *claim_soon* is called when something became due, *run_soon* when there is a job.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DayKeys,
+        tokens: PageTokens,
+        subscriptions: SubscriptionIndex,
+        *,
+        hashed: Hash,
+        claim_soon: Callable[[], None],
+        run_soon: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._tokens = tokens
+        self._subscriptions = subscriptions
+        self._hashed = hashed
+        self._claim_soon = claim_soon
+        self._run_soon = run_soon
+
+    async def ResendDelivery(
+        self, request: pb.ResendDeliveryRequest, context: Context
+    ) -> delivery_pb2.Delivery:
+        """
+        Send a delivery again.
+        """
+        check_request_id(request.request_id)
+        await self._keys.today()
+        after = await self._resent(request)
+        reach("resend.after_commit")
+        self._claim_soon()
+        return delivery_message(after)
+
+    @again
+    async def _resent(self, request: pb.ResendDeliveryRequest) -> Any:
+        async with writing(self._engine) as db:
+            row = await found_delivery(db, request.name)
+            name = delivery_name(row.owner, row.delivery_id)
+            if not await known_requests.seen(
+                db, row.owner, request.request_id, resends.METHOD, name
+            ):
+                await self._resend(db, row, name, force=request.force)
+            return await found_delivery(db, request.name)
+
+    async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
+        known = self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}")
+        if known is not None and late_bodies.is_missing(row):
+            await late_bodies.render(db, self._keys, self._keys.newest(), row, known)
+            row = await found_delivery(db, name)
+        subscription = resends.checked(name, row, known, force=force)
+        schedule = self._subscriptions.schedule_of(subscription)
+        wish = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
+        await resends.resend(db, wish, row, lifetime(schedule))
+
+    async def CancelDelivery(
+        self, request: pb.CancelDeliveryRequest, context: Context
+    ) -> delivery_pb2.Delivery:
+        """
+        Give a delivery up.
+        """
+        after = await self._cancelled(request)
+        self._claim_soon()
+        return delivery_message(after)
+
+    @again
+    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> Any:
+        async with writing(self._engine) as db:
+            row = await found_delivery(db, request.name)
+            await cancellations.cancel(db, row, current_caller.get().name)
+            return await found_delivery(db, request.name)
+
+    async def ResendDeliveries(
+        self, request: pb.ResendDeliveriesRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Make a job that sends many deliveries again, or only count them.
+        """
+        check_request_id(request.request_id)
+        owner = names.parse_parent(request.parent)
+        jobs.checked_rate(request.rate_limit)
+        async with writing(self._engine) as db:
+            now = (await db.execute(sa.select(database_now()))).scalar_one()
+            choice = jobs.choose(owner, request.filter, request.names, force=request.force, now=now)
+            if request.validate_only:
+                total = await jobs.count(db, choice, self._hashed)
+                return resend_job_pb2.ResendJob(
+                    filter=choice.filter, total_count=total, rate_limit=request.rate_limit
+                )
+            row = await jobs.get(db, await self._job(db, request, choice))
+        self._run_soon()
+        return job_message(row)
+
+    async def _job(
+        self, db: AsyncConnection, request: pb.ResendDeliveriesRequest, choice: Choice
+    ) -> str:
+        """
+        Return the name of the job of a request: a new one, unless it was made before.
+        """
+        owner, wanted, job_id = choice.owner, _digest(request), new_id()
+        name = job_name(owner, job_id)
+        known = await known_requests.first_use(
+            db, owner, request.request_id, jobs.METHOD, f"{name}?{wanted}"
+        )
+        if known is not None:
+            name, _, digest = known.partition("?")
+            if digest != wanted:
+                raise RequestIdReused(jobs.METHOD)
+            return name
+        await jobs.create(
+            db,
+            job_id,
+            choice,
+            await jobs.count(db, choice, self._hashed),
+            force=request.force,
+            rate=request.rate_limit,
+            requested_by=current_caller.get().name,
+        )
+        return name
+
+    async def GetResendJob(
+        self, request: pb.GetResendJobRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Return a job.
+        """
+        async with reading(self._engine) as db:
+            return job_message(await jobs.get(db, request.name))
+
+    async def ListResendJobs(
+        self, request: pb.ListResendJobsRequest, context: Context
+    ) -> pb.ListResendJobsResponse:
+        """
+        List the jobs of an owner.
+        """
+        owner = names.parse_parent(request.parent)
+        begin_after = self._tokens.read(request.page_token, request)
+        async with reading(self._engine) as db:
+            page = await jobs.list_jobs(db, owner, page_size(request.page_size), begin_after)
+        shown = fitting([job_message(row) for row in page.rows])
+        last = page.last_of(len(shown))
+        return pb.ListResendJobsResponse(
+            resend_jobs=shown, next_page_token=self._tokens.make(last, request) if last else ""
+        )
+
+    async def CancelResendJob(
+        self, request: pb.CancelResendJobRequest, context: Context
+    ) -> resend_job_pb2.ResendJob:
+        """
+        Stop a job.
+        """
+        async with writing(self._engine) as db:
+            row = await jobs.get(db, request.name)
+            await jobs.cancel(db, row, current_caller.get().name)
+            return job_message(await jobs.get(db, request.name))
+
+
+async def found_delivery(db: AsyncConnection, name: str) -> Any:
+    """
+    Return the row of a delivery. Raises `DeliveryNotFound`.
+    """
+    parsed = names.parse("delivery", name)
+    delivery_id = parsed.id.removeprefix(DELIVERY_PREFIX)
+    row = await read.get_delivery(db, parsed.owner, delivery_id)
+    if row is None:
+        raise DeliveryNotFound(name)
+    return row
+
+
+def _digest(request: pb.ResendDeliveriesRequest) -> str:
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

@@ -1,0 +1,3 @@
+"""
+From a leased delivery to its written result: queues, attempts, results.
+"""

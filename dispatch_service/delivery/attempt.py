@@ -1,0 +1,131 @@
+"""
+One attempt, from a leased delivery to its outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import structlog
+
+from dispatch_service.delivery import request
+from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.recorder import Made
+from dispatch_service.delivery.results import Settler
+from dispatch_service.delivery.send import Courier
+from dispatch_service.domain import deliveries
+from dispatch_service.domain.confidential import Confidential
+from dispatch_service.domain.deliveries import Transition
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import Claimed, Release, Settlement
+from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from service_runtime.observability import metrics
+from service_runtime.process.failpoints import reach
+
+SETTLING_SECONDS = 5.0
+"""
+What must be left of a lease beside the deadline when a request leaves.
+"""
+
+log = structlog.get_logger()
+
+
+class Attempt(Confidential, frozen=True, gc=False):
+    """
+    The decision to send.
+    """
+
+    subscription: Subscription
+    body: bytes
+
+
+def plan(
+    ready: Ready, subscription: Subscription | None, *, lease_left: float, deadline: float
+) -> Attempt | Transition | Release:
+    """
+    Decide what to do with a leased delivery; the spans are in seconds.
+
+    It is given up where its time is up, where it has been interrupted too
+    often or where nobody wants it; it is let go where the subscription is
+    Inactive or too little of the lease is left.
+    """
+    claimed = ready.claimed
+    if claimed.cancelled or subscription is None or subscription.deleted:
+        return deliveries.cancel(claimed.step)
+    if claimed.expired:
+        return deliveries.fail(claimed.step, FailureKind.EXPIRED)
+    if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
+        return deliveries.fail(claimed.step, FailureKind.POISON)
+    if not subscription.active:
+        return Release(claimed, None, subscription.revision)
+    if ready.body is None:
+        return deliveries.fail(claimed.step, FailureKind.RENDER)
+    if lease_left < deadline + SETTLING_SECONDS:
+        return Release(claimed, timedelta())
+    return Attempt(subscription, ready.body)
+
+
+class Worker:
+    """
+    Makes attempts. *clock* gives the wall clock's time for signatures and the log.
+    """
+
+    def __init__(
+        self,
+        subscriptions: SubscriptionIndex,
+        courier: Courier,
+        settler: Settler,
+        endpoints: Endpoints,
+        *,
+        clock: Callable[[], datetime],
+        deadline: float,
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._courier = courier
+        self._settler = settler
+        self._endpoints = endpoints
+        self._clock = clock
+        self._deadline = deadline
+
+    async def deliver(self, ready: Ready) -> None:
+        """
+        Do what is to be done with a leased delivery. Never raises but for cancellation.
+        """
+        try:
+            await self._deliver(ready)
+        except Exception:
+            # The lease brings it back; a delivery that always ends here becomes poison.
+            log.exception("delivery.attempt_broke", delivery=request.webhook_id(ready.claimed))
+
+    async def _deliver(self, ready: Ready) -> None:
+        claimed = ready.claimed
+        name = f"{claimed.owner}/subscriptions/{claimed.subscription}"
+        step = plan(
+            ready,
+            self._subscriptions.by_name.get(name),
+            lease_left=ready.lease_end - time.monotonic(),
+            deadline=self._deadline,
+        )
+        match step:
+            case Attempt():
+                await self._attempt(claimed, step)
+            case Release():
+                self._settler.release(step)
+            case Transition():
+                self._settler.settle(Settlement(claimed, step, None))
+
+    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> None:
+        subscription = attempt.subscription
+        reach("attempt.before_send")
+        start_time = self._clock()
+        sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
+        reach("attempt.after_response")
+        outcome = sent.outcome
+        if subscription.endpoint == claimed.endpoint:
+            # One that was claimed for another says nothing of it: the URL has changed.
+            self._endpoints.note(claimed.endpoint_key, outcome)
+        metrics.count_attempt(outcome.failure_kind)
+        self._settler.settle(Made(claimed, subscription, outcome, sent.shown_headers, start_time))

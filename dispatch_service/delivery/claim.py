@@ -1,0 +1,98 @@
+"""
+Takes due deliveries from the table: retries, what found no place in memory when
+it was accepted, and what a dead process left behind.
+"""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoint_queues import Lanes
+from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.work import Claimed, Lease
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.places import body_place
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.keys.keyring import SealBrokenError, UnknownKeyError
+from service_runtime.process.failpoints import reach
+from service_runtime.process.periodic import Rounds
+
+BATCH = 200
+PER_ENDPOINT = 16
+"""
+How many deliveries of one endpoint one claim may take, so that all get their turn.
+"""
+
+log = structlog.get_logger()
+
+
+class Claimer:
+    """
+    Fills the lanes from the table.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        lanes: Lanes,
+        endpoints: Endpoints,
+        keys: DayKeys,
+        lease: Lease,
+        *,
+        poll_seconds: float,
+    ) -> None:
+        self._queue = queue
+        self._lanes = lanes
+        self._endpoints = endpoints
+        self._keys = keys
+        self._lease = lease
+        self._rounds = Rounds(
+            self.run_once, pause_seconds=poll_seconds, failure="delivery.claim_failed"
+        )
+
+    def claim_soon(self) -> None:
+        """
+        Look at the table without waiting for the next turn.
+        """
+        self._rounds.go_soon()
+
+    async def run(self) -> None:
+        """
+        Claim for ever: at once again while there is much, else every poll interval.
+        """
+        await self._rounds.run()
+
+    async def run_once(self) -> int:
+        """
+        Take what the lanes have room for; return how many deliveries that were.
+        """
+        room = min(self._lanes.room, BATCH)
+        if room == 0:
+            return 0
+        lease_end = time.monotonic() + self._lease.duration.total_seconds()
+        full = {*self._lanes.full(), *self._endpoints.parked()}
+        claimed = await self._queue.claim(
+            self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=full
+        )
+        if claimed:
+            reach("attempt.after_claim")
+        for it in claimed:
+            self._lanes.offer(Ready(it, await self._body(it), lease_end))
+        return len(claimed)
+
+    async def _body(self, claimed: Claimed) -> bytes | None:
+        """
+        Open the payload; one that does not open counts as gone and is told to operators.
+        """
+        if claimed.sealed_body is None:
+            return None
+        contract = (claimed.event_type, claimed.payload_version)
+        place = body_place(claimed.owner, claimed.account, claimed.event_id, contract)
+        try:
+            return await self._keys.open(claimed.sealed_body, place)
+        except (SealBrokenError, UnknownKeyError) as broken:
+            log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(broken))
+            return None

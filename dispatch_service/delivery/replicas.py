@@ -1,0 +1,148 @@
+"""
+What the processes that share a database tell each other through it: which
+endpoints are parked, and how many of them there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+import structlog
+
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
+from dispatch_service.delivery.endpoints import Endpoints, Parked
+from dispatch_service.domain.work import EndpointKey
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import dispatchers, endpoint_states
+from service_runtime.database.engine import after, database_now, reading, writing
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+SYNC_SECONDS = 1.0
+HEARTBEAT_SECONDS = 5.0
+ALIVE_FOR = timedelta(seconds=20)
+FORGET_AFTER = timedelta(days=1)
+
+log = structlog.get_logger()
+
+
+class Replicas:
+    """
+    Keeps the endpoints in memory and those in the table the same, and counts who is alive.
+    """
+
+    def __init__(self, engine: AsyncEngine, endpoints: Endpoints, name: str) -> None:
+        self.count = 1
+        self._engine = engine
+        self._endpoints = endpoints
+        self._name = name
+        self._next_heartbeat = 0.0
+
+    async def run(self) -> None:
+        """
+        Synchronise for ever.
+        """
+        while True:
+            await asyncio.sleep(SYNC_SECONDS)
+            try:
+                await self.sync()
+            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
+                log.error("replicas.sync_failed", error_type=type(error).__name__)
+
+    async def sync(self) -> None:
+        """
+        Store what changed here, then learn what changed elsewhere.
+        """
+        await self._store(self._endpoints.take_changes())
+        asked_at = time.monotonic()
+        async with reading(self._engine) as db:
+            stored = await _parked(db)
+            alive = dispatchers.c.heartbeat_time > after(-ALIVE_FOR)
+            count = await db.execute(sa.select(sa.func.count()).where(alive))
+            self.count = max(count.scalar_one(), 1)
+        self._endpoints.learn(stored, asked_at)
+
+    async def leave(self) -> None:
+        """
+        Store what is left and count no longer.
+        """
+        await self._store(self._endpoints.take_changes())
+        async with writing(self._engine) as db:
+            await db.execute(sa.delete(dispatchers).where(dispatchers.c.name == self._name))
+
+    async def _store(self, changes: Mapping[EndpointKey, Parked | None]) -> None:
+        beats = time.monotonic() >= self._next_heartbeat
+        if not (changes or beats):
+            return
+        try:
+            async with writing(self._engine) as db:
+                for key in sorted(changes):
+                    await _replace(db, key, changes[key])
+                if beats:
+                    await self._beat(db)
+        except BaseException:
+            self._endpoints.put_back(changes)
+            raise
+        self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+
+    async def _beat(self, db: AsyncConnection) -> None:
+        gone = sa.or_(
+            dispatchers.c.name == self._name, dispatchers.c.heartbeat_time < after(-FORGET_AFTER)
+        )
+        await db.execute(sa.delete(dispatchers).where(gone))
+        row = {"name": self._name, "heartbeat_time": database_now()}
+        await db.execute(sa.insert(dispatchers).values(row))
+        stale = endpoint_states.c.parked_until < after(-FORGET_AFTER)
+        await db.execute(sa.delete(endpoint_states).where(stale))
+
+
+async def _replace(db: AsyncConnection, key: EndpointKey, parked: Parked | None) -> None:
+    owner, endpoint = key
+    same = sa.and_(endpoint_states.c.owner == owner, endpoint_states.c.endpoint == endpoint)
+    await db.execute(sa.delete(endpoint_states).where(same))
+    if parked is not None:
+        row = {"owner": owner, "endpoint": endpoint, "trips": parked.trips}
+        row |= {"parked_until": after(parked.pause), "update_time": database_now()}
+        await db.execute(sa.insert(endpoint_states).values(row))
+
+
+async def _parked(db: AsyncConnection) -> dict[EndpointKey, Parked]:
+    columns = endpoint_states.c
+    query = sa.select(
+        columns.owner, columns.endpoint, columns.parked_until, columns.trips, database_now()
+    )
+    return {
+        (owner, endpoint): Parked(until - now, trips)
+        for owner, endpoint, until, trips, now in await db.execute(query)
+    }
+
+
+class Limits:
+    """
+    The shares of subscriptions' limits that fall to this process.
+    """
+
+    def __init__(self, subscriptions: SubscriptionIndex, replicas: Replicas) -> None:
+        self._subscriptions = subscriptions
+        self._replicas = replicas
+
+    def of(self, owner: str, subscription_id: str) -> Limit:
+        """
+        Return a subscription's share: each process has an equal one, of requests at a
+        time at least one.
+        """
+        if not self._subscriptions.limited:
+            return NO_LIMIT
+        name = f"{owner}/subscriptions/{subscription_id}"
+        if name not in self._subscriptions.limited:
+            return NO_LIMIT
+        found = self._subscriptions.by_name[name]
+        count = self._replicas.count
+        share = max(found.max_concurrency // count, 1) if found.max_concurrency else 0
+        return Limit(share, found.rate_limit / count)

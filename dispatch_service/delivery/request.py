@@ -1,0 +1,153 @@
+"""
+The request of an attempt: headers, ids and the signature over the exact
+bytes. No I/O; `now` is passed in for the signature.
+"""
+
+from __future__ import annotations
+
+import binascii
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+
+from dispatch_service.domain.credentials import ClientIdentity, Header
+from dispatch_service.domain.names import DELIVERY_PREFIX
+from dispatch_service.domain.work import Claimed
+from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.routing.index import SigningKey, Subscription
+from shipedge.webhooks.catalogue import CATALOGUE
+
+MASK = b"***"
+"""
+What the log shows of the value of a custom header.
+"""
+
+_CONSTANT = (
+    (b"Content-Type", b"application/json; charset=utf-8"),
+    (b"User-Agent", b"ShipEdge-Webhooks/1.0"),
+    (b"Accept-Encoding", b"identity"),
+)
+
+_SECONDS = len("2024-01-15T10:30:00")
+
+
+def webhook_id(claimed: Claimed) -> str:
+    """
+    Return the delivery's id as receivers see it: the same on every attempt.
+    """
+    return DELIVERY_PREFIX + claimed.delivery_id
+
+
+def build(
+    claimed: Claimed,
+    subscription: Subscription,
+    body: bytes,
+    *,
+    now: datetime,
+    deadline: float,
+    authentication: Sequence[Header] = (),
+    identity: ClientIdentity | None = None,
+) -> OutboundRequest:
+    """
+    Build the request of an attempt. *deadline* is in seconds.
+
+    Raises `ValueError` for a subscription whose URL cannot be used. Our own
+    headers come last, so that nothing configured can stand in for them; a
+    header of the *authentication* takes the place of a configured one.
+    """
+    if subscription.url is None:
+        raise ValueError(subscription.url_problem)
+    timestamp = int(now.timestamp())
+    message_id = webhook_id(claimed).encode()
+    signature = sign(subscription.keys, message_id, timestamp, body, now)
+    return OutboundRequest(
+        owner=claimed.owner,
+        url=subscription.url,
+        headers=(
+            *_custom(subscription, authentication),
+            *authentication,
+            *_CONSTANT,
+            *_described(claimed, message_id),
+            (b"webhook-id", message_id),
+            (b"webhook-timestamp", b"%d" % timestamp),
+            (b"webhook-signature", signature),
+        ),
+        body=body,
+        identity=identity,
+        urgent=claimed.handed_over,
+        deadline_seconds=deadline,
+    )
+
+
+def sign(
+    keys: Sequence[SigningKey], message_id: bytes, timestamp: int, body: bytes, now: datetime
+) -> bytes:
+    """
+    Sign `id.timestamp.body` with every key that is live at *now*.
+
+    Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256, one for each
+    key, separated by spaces; behind them `v1a,` and the base64 of ed25519 for
+    those that have such a key.
+    """
+    signed = b"%b.%d.%b" % (message_id, timestamp, body)
+    live = [it for it in keys if it.expire_time is None or now < it.expire_time]
+    signatures = [b"v1," + _base64(it.mac.digest(signed)) for it in live]
+    signatures += [
+        b"v1a," + _base64(it.private_key.sign(signed)) for it in live if it.private_key is not None
+    ]
+    return b" ".join(signatures)
+
+
+def _base64(raw: bytes) -> bytes:
+    return binascii.b2a_base64(raw, newline=False)
+
+
+def shown_headers(
+    request: OutboundRequest, subscription: Subscription, authentication: Sequence[Header] = ()
+) -> tuple[Header, ...]:
+    """
+    Return the headers of a request as the log may show them: what was configured is masked.
+    """
+    if not subscription.headers and not authentication:
+        return request.headers
+    secret = {name.lower().encode() for name, _ in subscription.headers} | _lowered(authentication)
+    return tuple(
+        (name, MASK if name.lower() in secret else value) for name, value in request.headers
+    )
+
+
+def _custom(subscription: Subscription, authentication: Sequence[Header]) -> Sequence[Header]:
+    if not subscription.headers:
+        return ()
+    taken = _lowered(authentication)
+    return tuple(
+        (name.encode(), value.encode())
+        for name, value in subscription.headers
+        if name.lower().encode() not in taken
+    )
+
+
+def _lowered(headers: Sequence[Header]) -> set[bytes]:
+    return {name.lower() for name, _ in headers}
+
+
+@lru_cache(maxsize=1024)
+def _topic(event_type: str, payload_version: str) -> bytes:
+    return CATALOGUE.wire_name(event_type, payload_version).encode()
+
+
+def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
+    # The instants of deliveries are in UTC, so their offset is the same six characters.
+    occurred_at = claimed.occurred_at.isoformat(timespec="seconds")[:_SECONDS] + "Z"
+    described = (
+        (b"X-Shipedge-Topic", _topic(claimed.event_type, claimed.payload_version)),
+        (b"X-Shipedge-Event-Id", claimed.event_id.encode()),
+        (b"X-Shipedge-Delivery-Id", message_id),
+        (b"X-Shipedge-Attempt", b"%d" % claimed.number),
+        (b"X-Shipedge-Account-Id", b"%d" % claimed.account),
+        (b"X-Shipedge-Occurred-At", occurred_at.encode()),
+        (b"X-Shipedge-Sequence", b"%d" % claimed.sequence),
+    )
+    if claimed.test:
+        return (*described, (b"X-Shipedge-Test", b"true"))
+    return described

@@ -1,0 +1,3 @@
+"""
+The nouns and the pure decisions. No I/O, no clock: `now` is passed in.
+"""

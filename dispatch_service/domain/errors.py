@@ -1,0 +1,273 @@
+"""
+The errors that callers of the dispatch service see. Each has a reason of
+`shipedge.webhooks.errors.v1.ErrorReason`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from service_runtime.rpc.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    FieldFault,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+)
+
+RETRY_AFTER = timedelta(seconds=1)
+"""
+How long a publisher is asked to wait when too much waits already.
+"""
+
+
+class EventInvalid(InvalidArgument):
+    """
+    An event breaks a rule.
+    """
+
+    reason = "EVENT_INVALID"
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        super().__init__(
+            "The event is not valid.", faults=[FieldFault(field, text) for field, text in faults]
+        )
+
+
+class EventTypeUnknown(InvalidArgument):
+    """
+    There is no such event type.
+    """
+
+    reason = "EVENT_TYPE_UNKNOWN"
+
+    def __init__(self, event_type: str) -> None:
+        super().__init__(
+            f"{event_type!r} is not an event type; ListEventTypes lists them.",
+            faults=[FieldFault("event_type", "must be one of those of ListEventTypes")],
+            eventType=event_type,
+        )
+
+
+class PayloadVersionUnknown(InvalidArgument):
+    """
+    An event type does not offer a payload version.
+    """
+
+    reason = "PAYLOAD_VERSION_UNKNOWN"
+
+    def __init__(self, field: str, event_type: str, version: str, offered: Sequence[str]) -> None:
+        allowed = ", ".join(offered)
+        super().__init__(
+            f"{event_type} does not offer {version!r}: choose {allowed}.",
+            faults=[FieldFault(field, f"must be one of {allowed}")],
+            eventType=event_type,
+            payloadVersion=version,
+            offered=allowed,
+        )
+
+
+class EventTypeNotRaised(FailedPrecondition):
+    """
+    An event does not raise an event type.
+    """
+
+    reason = "EVENT_TYPE_NOT_RAISED"
+
+    def __init__(self, event_type: str, raised: Sequence[str]) -> None:
+        super().__init__(
+            f"The event does not raise {event_type}, but {', '.join(raised) or 'nothing'}.",
+            eventType=event_type,
+            raised=", ".join(raised),
+        )
+
+
+class EventNotFound(NotFound):
+    """
+    There is no such event.
+    """
+
+    reason = "EVENT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no event {name}.", name=name)
+
+
+class SubscriptionNotFound(NotFound):
+    """
+    There is no such subscription, or the feed has not brought it yet.
+    """
+
+    reason = "SUBSCRIPTION_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no subscription {name}.", name=name)
+
+
+class BatchInvalid(InvalidArgument):
+    """
+    A batch is empty or too large.
+    """
+
+    reason = "BATCH_INVALID"
+
+    def __init__(self, events: int, limit: int) -> None:
+        super().__init__(
+            "The batch is not valid.",
+            faults=[FieldFault("events", f"must be 1 to {limit}, not {events}")],
+            events=str(events),
+            limit=str(limit),
+        )
+
+
+class EventIdReused(AlreadyExists):
+    """
+    The id of an event was used for other content.
+    """
+
+    reason = "EVENT_ID_REUSED"
+
+    def __init__(self, account: int, event_id: str) -> None:
+        name = f"accounts/{account}/events/{event_id}"
+        super().__init__(f"{name} was published before with other content.", name=name)
+
+
+class BacklogFull(ResourceExhausted):
+    """
+    Too much waits already: *count* of *what*.
+    """
+
+    reason = "BACKLOG_FULL"
+
+    def __init__(self, what: str, count: int, retry_after: timedelta = RETRY_AFTER) -> None:
+        super().__init__(
+            f"{count} {what}; try again in {retry_after.total_seconds():g} s.",
+            retry_after=retry_after,
+            waiting=str(count),
+        )
+
+
+class DeliveryNotFound(NotFound):
+    """
+    There is no such delivery.
+    """
+
+    reason = "DELIVERY_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no delivery {name}.", name=name)
+
+
+class AttemptNotFound(NotFound):
+    """
+    There is no such attempt.
+    """
+
+    reason = "ATTEMPT_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no attempt {name}.", name=name)
+
+
+class DeliverySucceeded(FailedPrecondition):
+    """
+    A delivery that succeeded is resent only with `force`.
+    """
+
+    reason = "DELIVERY_SUCCEEDED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} succeeded; set force to send it again.", name=name)
+
+
+class SubscriptionInactive(FailedPrecondition):
+    """
+    Nothing is sent to an Inactive subscription.
+    """
+
+    reason = "SUBSCRIPTION_INACTIVE"
+
+    def __init__(self, subscription: str) -> None:
+        super().__init__(f"{subscription} is Inactive.", subscription=subscription)
+
+
+class SubscriptionDeleted(FailedPrecondition):
+    """
+    Nothing is sent to a deleted subscription.
+    """
+
+    reason = "SUBSCRIPTION_DELETED"
+
+    def __init__(self, subscription: str) -> None:
+        super().__init__(f"{subscription} was deleted.", subscription=subscription)
+
+
+class BodyErased(FailedPrecondition):
+    """
+    The payload is gone.
+    """
+
+    reason = "BODY_ERASED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The payload of {name} was erased or is past its retention.", name=name)
+
+
+class DeliveryEnded(FailedPrecondition):
+    """
+    What has ended cannot be given up.
+    """
+
+    reason = "DELIVERY_ENDED"
+
+    def __init__(self, name: str, state: str) -> None:
+        super().__init__(f"{name} has ended: it is {state}.", name=name, state=state)
+
+
+class ResendJobNotFound(NotFound):
+    """
+    There is no such job.
+    """
+
+    reason = "RESEND_JOB_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no resend job {name}.", name=name)
+
+
+class ResendJobEnded(FailedPrecondition):
+    """
+    What has ended cannot be stopped.
+    """
+
+    reason = "RESEND_JOB_ENDED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has ended.", name=name)
+
+
+class CursorInvalid(InvalidArgument):
+    """
+    A cursor is not one of this stream.
+    """
+
+    reason = "CURSOR_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The cursor is not one of this stream.",
+            faults=[FieldFault("cursor", "must be that of an answer to the same request")],
+        )
+
+
+class RequestIdReused(AlreadyExists):
+    """
+    A request id was used for another request.
+    """
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"The request id was used for another {method}.", method=method)

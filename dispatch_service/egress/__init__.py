@@ -1,0 +1,3 @@
+"""
+One guarded HTTP exchange with a customer's server.
+"""

@@ -1,0 +1,150 @@
+"""
+Kept-alive connections, taken and put back in constant time.
+"""
+
+import asyncio
+import time
+from collections import deque
+from itertools import takewhile
+
+from dispatch_service.egress.connection import Connection, Key
+
+_SWEEPS = 6
+
+
+class ConnectionPool:
+    """
+    Idle connections by owner, endpoint and certificate, and a count of all that are open.
+
+    The one used last is taken first. One timer closes those that have been idle for
+    `idle_seconds`; one that is older than `max_age_seconds` is not put back. Both have a name that
+    has moved resolved and judged again. For one event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        idle_seconds: float = 30.0,
+        max_age_seconds: float = 300.0,
+        max_idle: int = 4096,
+        max_idle_per_key: int = 32,
+    ) -> None:
+        self._idle_seconds = idle_seconds
+        self._max_age_seconds = max_age_seconds
+        self._max_idle = max_idle
+        self._max_idle_per_key = max_idle_per_key
+        self._by_key: dict[Key, deque[Connection]] = {}
+        # All that are idle, in the order in which they became so: the first are swept first.
+        self._by_age: dict[Connection, None] = {}
+        self._open: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def open_count(self) -> int:
+        """
+        The number of connections that are open, idle or not.
+        """
+        return len(self._open)
+
+    @property
+    def idle_count(self) -> int:
+        """
+        The number of connections that wait for a request.
+        """
+        return len(self._by_age)
+
+    def opened(self, connection: Connection) -> None:
+        """
+        Count a connection as open until `lost` is called for it.
+        """
+        if not connection.closed:
+            self._open.add(connection)
+
+    def lost(self, connection: Connection) -> None:
+        """
+        Forget a connection that has closed.
+        """
+        self._open.discard(connection)
+        if connection in self._by_age:
+            self._remove_idle(connection)
+
+    def take(self, key: Key) -> Connection | None:
+        """
+        Take the idle connection of *key* that was used last; None if there is none.
+        """
+        bucket = self._by_key.get(key)
+        if bucket is None:
+            return None
+        connection = bucket.pop()
+        del self._by_age[connection]
+        if not bucket:
+            del self._by_key[key]
+        return connection
+
+    def put(self, connection: Connection) -> None:
+        """
+        Keep a connection for the next request, or close it where no other may follow.
+        """
+        now = time.monotonic()
+        bucket = self._by_key.get(connection.key)
+        if (
+            not connection.reusable
+            or now - connection.opened_at > self._max_age_seconds
+            or not self._max_idle
+            or (bucket is not None and len(bucket) >= self._max_idle_per_key)
+        ):
+            connection.abort()
+            return
+        if len(self._by_age) >= self._max_idle:
+            # The one that was used longest ago: its endpoint is the least likely to be next.
+            oldest = next(iter(self._by_age))
+            self._remove_idle(oldest)
+            oldest.abort()
+            bucket = self._by_key.get(connection.key)
+        connection.forget_answer()
+        connection.idle_since = now
+        if bucket is None:
+            bucket = self._by_key[connection.key] = deque()
+        bucket.append(connection)
+        self._by_age[connection] = None
+        if self._timer is None:
+            self._set_timer()
+
+    def close(self) -> None:
+        """
+        Close every connection, whatever it is doing.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for connection in tuple(self._open):
+            connection.abort()
+
+    def _remove_idle(self, connection: Connection) -> None:
+        """
+        Take a given connection out from among the idle ones.
+        """
+        del self._by_age[connection]
+        bucket = self._by_key[connection.key]
+        bucket.remove(connection)
+        if not bucket:
+            del self._by_key[connection.key]
+
+    def _set_timer(self) -> None:
+        """
+        Have the idle connections looked at a few times in the life of one.
+        """
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._idle_seconds / _SWEEPS, self._sweep)
+
+    def _sweep(self) -> None:
+        """
+        Close what would be idle for too long by the next time, and come back if anything is left.
+        """
+        self._timer = None
+        since = time.monotonic() - self._idle_seconds * (1 - 1 / _SWEEPS)
+        for connection in list(takewhile(lambda one: one.idle_since <= since, self._by_age)):
+            self._remove_idle(connection)
+            connection.abort()
+        if self._by_age:
+            self._set_timer()

@@ -1,0 +1,3 @@
+"""
+All communication with the config service, and what a change means for the backlog.
+"""

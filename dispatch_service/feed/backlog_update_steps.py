@@ -1,0 +1,137 @@
+"""
+The steps by which a wish comes true: order lanes first, then deliveries by their keys,
+a batch in each transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.feed import backlog_updates
+from dispatch_service.feed.backlog_updates import Fate, Noted, Wish
+from dispatch_service.queue import sequences
+from dispatch_service.queue.lock_order import update_locked
+from dispatch_service.queue.sequences import LaneKey
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import database_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_CANCELLED: Mapping[str, Any] = {
+    "state": State.CANCELLED.value,
+    "end_time": database_now(),
+    "due_time": None,
+    "failure_kind": FailureKind.INACTIVE.value,
+}
+
+
+async def end_lanes(
+    db: AsyncConnection, noted: Noted, lanes: Sequence[LaneKey], limit: int
+) -> int | None:
+    """
+    Take deliveries of a subscription that wait for their turn no more out of *lanes*, at most
+    *limit*, the last ones first; return how many, None where the wish has changed.
+    """
+    await sequences.lock(db, lanes)
+    if not await backlog_updates.holds(db, noted):
+        return None
+    owner = noted.wish.owner
+    ids = await sequences.ends(db, lanes, limit)
+    if noted.wish.fate is Fate.CANCELLED:
+        columns = deliveries.c
+        mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
+        waiting = sa.and_(mine, columns.state == State.PENDING.value)
+        await db.execute(update_locked(waiting).values(**_CANCELLED))
+    await sequences.take_out(db, owner, ids)
+    await sequences.advance(db, lanes)
+    return len(ids)
+
+
+async def find(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
+    """
+    Find deliveries that a wish has not come to yet.
+    """
+    query = sa.select(deliveries.c.delivery_id).where(_left(wish)).limit(limit)
+    return list((await db.execute(query)).scalars())
+
+
+async def move(db: AsyncConnection, noted: Noted, delivery_ids: Sequence[str]) -> int | None:
+    """
+    Do to deliveries what is wished; return to how many, None where the wish has changed.
+
+    Rows that others hold are left to the next turn.
+    """
+    if not await backlog_updates.holds(db, noted):
+        return None
+    wish = noted.wish
+    rows = (await db.execute(_locked(db.dialect.name, wish, delivery_ids))).all()
+    left = [{"its_id": delivery_id} for delivery_id, is_left in rows if is_left]
+    if left:
+        await db.execute(_moved(wish), left)
+    return len(left)
+
+
+def _locked(dialect: str, wish: Wish, delivery_ids: Sequence[str]) -> sa.Select[Any]:
+    """
+    Select and lock deliveries by their keys, with whether a wish has not come to them yet.
+    """
+    columns = deliveries.c
+    query = sa.select(columns.delivery_id, _left(wish).label("is_left"))
+    query = query.where(columns.owner == wish.owner)
+    if dialect != "postgresql":
+        return query.where(columns.delivery_id.in_(delivery_ids))
+    # One after the other: for a set a planner that knows no better walks all that an owner has.
+    array = sa.literal(list(delivery_ids), postgresql.ARRAY(columns.delivery_id.type))
+    ids = sa.func.unnest(array).table_valued("its_id").render_derived()
+    one = query.where(columns.delivery_id == ids.c.its_id).with_for_update(skip_locked=True)
+    row = one.lateral()
+    return sa.select(row.c.delivery_id, row.c.is_left).select_from(ids.join(row, sa.true()))
+
+
+def _moved(wish: Wish) -> sa.Update:
+    columns = deliveries.c
+    mine = sa.and_(columns.owner == wish.owner, columns.delivery_id == sa.bindparam("its_id"))
+    return sa.update(deliveries).where(mine).values(**_values(wish))
+
+
+def _values(wish: Wish) -> Mapping[str, Any]:
+    if wish.fate is Fate.CANCELLED:
+        return _CANCELLED
+    columns = deliveries.c
+    due = columns.due_time
+    # What has no due time waits behind another of its order lane, and goes on to do so.
+    times = {
+        Fate.DUE: sa.case((due == columns.expire_time, database_now()), else_=due),
+        Fate.PARKED: sa.case((due.is_not(None), columns.expire_time)),
+    }
+    endpoint = {} if wish.endpoint is None else {"endpoint": wish.endpoint}
+    return {"due_time": times[wish.fate], **endpoint}
+
+
+def _left(wish: Wish) -> sa.ColumnElement[bool]:
+    columns = deliveries.c
+    return sa.and_(
+        columns.owner == wish.owner,
+        columns.subscription == wish.subscription,
+        columns.end_time.is_(None),
+        columns.state == State.PENDING.value,
+        _differs(wish),
+    )
+
+
+def _differs(wish: Wish) -> sa.ColumnElement[bool]:
+    columns = deliveries.c
+    if wish.fate is Fate.CANCELLED:
+        # What is in a lane ends with it.
+        return columns.lane_number.is_(None)
+    elsewhere = sa.false() if wish.endpoint is None else columns.endpoint != wish.endpoint
+    if wish.fate is Fate.DUE:
+        return sa.or_(columns.due_time == columns.expire_time, elsewhere)
+    return sa.or_(columns.due_time != columns.expire_time, elsewhere)

@@ -1,0 +1,99 @@
+"""
+Tells the config service what was learnt about endpoints, until it has heard it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+
+from dispatch_service.feed import reports
+from service_runtime.database.engine import reading, writing
+from shipedge.webhooks.config.v1 import (
+    endpoint_event_pb2,
+    feed_service_pb2,
+    feed_service_pb2_grpc,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+INTERVAL_SECONDS = 2.0
+CALL_SECONDS = 10.0
+BATCH = 200
+
+log = structlog.get_logger()
+
+
+class Reporter:
+    """
+    Works off the reports that lie in the table. Several processes may do so at a
+    time: a report that is repeated changes nothing.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        channel: grpc.aio.Channel,
+        learn: Callable[[AsyncEngine], Awaitable[None]],
+        write_down: Callable[[AsyncEngine], Awaitable[None]],
+        *,
+        dispatcher: str,
+    ) -> None:
+        self._engine = engine
+        self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
+        self._learn = learn
+        self._write_down = write_down
+        self._dispatcher = dispatcher
+
+    async def run(self) -> None:
+        """
+        Report for ever.
+        """
+        while True:
+            try:
+                await self.run_once()
+            except grpc.aio.AioRpcError as error:
+                log.warning("endpoint.report_failed", code=error.code().name)
+            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
+                log.error("endpoint.report_failed", error_type=type(error).__name__)
+            await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def run_once(self) -> int:
+        """
+        Write down what was counted, learn what other processes wrote, and report;
+        return how many reports were heard.
+        """
+        await self.flush()
+        await self._learn(self._engine)
+        told = 0
+        while count := await self._batch():
+            told += count
+        return told
+
+    async def flush(self) -> None:
+        """
+        Write down what was counted.
+        """
+        await self._write_down(self._engine)
+
+    async def _batch(self) -> int:
+        async with reading(self._engine) as db:
+            rows = await reports.oldest_reports(db, BATCH)
+        if not rows:
+            return 0
+        request = feed_service_pb2.ReportEndpointEventsRequest(
+            endpoint_events=[
+                endpoint_event_pb2.EndpointEvent.FromString(row.report) for row in rows
+            ],
+            dispatcher=self._dispatcher,
+        )
+        request.send_time.GetCurrentTime()
+        await self._stub.ReportEndpointEvents(request, timeout=CALL_SECONDS)
+        async with writing(self._engine) as db:
+            await reports.drop_reports(db, rows)
+        return len(rows)

@@ -1,0 +1,52 @@
+"""
+What the config service has yet to be told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.storage.schema import endpoint_reports
+from service_runtime.database.engine import database_now
+from service_runtime.database.row_values import among
+from shipedge.webhooks.config.v1 import endpoint_event_pb2
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def put_reports(
+    db: AsyncConnection, reports: Iterable[tuple[str, endpoint_event_pb2.EndpointEvent]]
+) -> None:
+    """
+    Note what the config service is to be told of owners' subscriptions.
+    """
+    for owner, report in reports:
+        row = {
+            "owner": owner,
+            "endpoint_event_id": report.endpoint_event_id,
+            "report": report.SerializeToString(),
+            "create_time": database_now(),
+        }
+        await db.execute(sa.insert(endpoint_reports).values(row))
+
+
+async def oldest_reports(db: AsyncConnection, limit: int) -> list[Any]:
+    """
+    Return what was noted first.
+    """
+    query = sa.select(endpoint_reports).order_by(endpoint_reports.c.create_time).limit(limit)
+    return list((await db.execute(query)).all())
+
+
+async def drop_reports(db: AsyncConnection, rows: Iterable[Any]) -> None:
+    """
+    Forget what was told.
+    """
+    columns = endpoint_reports.c
+    told = [(row.owner, row.endpoint_event_id) for row in rows]
+    mine = among([columns.owner, columns.endpoint_event_id], told)
+    await db.execute(sa.delete(endpoint_reports).where(mine))

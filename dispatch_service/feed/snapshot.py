@@ -1,0 +1,248 @@
+"""
+The last snapshot of the config service's resources in our own database, resealed
+with our own key ring; and what a change means for deliveries that wait.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from dispatch_service.feed import backlog_updates, overrides
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.overrides import SubscriptionKey
+from dispatch_service.storage.places import resource_place
+from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
+from dispatch_service.storage.schema import wishes as wishes_table
+from service_runtime.database.engine import database_now, reading
+from service_runtime.keys.keyring import KeyRing
+from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+EndpointOf = Callable[[str], str]
+
+_BATCH = 500
+_LOADED = 2000
+
+# Any number, as long as nothing else in the database takes the same lock.
+_LOCK = 0x5E1B_FEED
+_SUBSCRIPTIONS = "/subscriptions/"
+
+
+def change_name(change: feed_service_pb2.FeedChange) -> str:
+    """
+    Return the name of the resource that changed.
+    """
+    kind = change.WhichOneof("change")
+    if kind == "deleted_name":
+        return change.deleted_name
+    if kind == "caller":
+        return change.caller.caller.name
+    return str(getattr(change, kind or "").name)
+
+
+async def stored_revision(engine: AsyncEngine) -> int | None:
+    """
+    Return how far the feed was applied, None if there never was a snapshot.
+    """
+    async with reading(engine) as db:
+        return (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
+
+
+async def load(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[feed_service_pb2.FeedChange]:
+    """
+    Yield the stored resources, a part of which is in memory at a time. What another process
+    stores meanwhile may be among them: read the revision before, and follow the feed from it.
+    """
+    columns = feed_resources.c
+    query = sa.select(columns.name, columns.sealed).order_by(columns.name).limit(_LOADED)
+    last = ""
+    while True:
+        async with reading(engine) as db:
+            rows = (await db.execute(query.where(columns.name > last))).all()
+        for name, sealed in rows:
+            yield feed_service_pb2.FeedChange.FromString(ring.open(sealed, resource_place(name)))
+        if len(rows) < _LOADED:
+            return
+        last = rows[-1].name
+
+
+async def store_changes(
+    db: AsyncConnection,
+    changes: Sequence[feed_service_pb2.FeedChange],
+    ring: KeyRing,
+    endpoint_of: EndpointOf,
+) -> None:
+    """
+    Store changes of the feed and note what follows from them for deliveries that wait.
+
+    *endpoint_of* gives the endpoint of an URL, empty for one that cannot be used.
+    """
+    await _take_turns(db)
+    newest = {change_name(change): change for change in changes}
+    rows = [
+        {
+            "name": name,
+            "kind": change.WhichOneof("change"),
+            "revision": change.revision,
+            "sealed": ring.seal(change.SerializeToString(), resource_place(name)),
+        }
+        for name, change in newest.items()
+        if change.WhichOneof("change") != "deleted_name"
+    ]
+    names = list(newest)
+    for start in range(0, len(names), _BATCH):
+        part = names[start : start + _BATCH]
+        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
+    if rows:
+        await db.execute(sa.insert(feed_resources), rows)
+    overridden = await _lift(db, newest)
+    await backlog_updates.note(
+        db,
+        [
+            _wish(key, newest[_joined(key)], endpoint_of, overridden=_joined(key) in overridden)
+            for key in await _concerned(db, names)
+        ],
+    )
+
+
+async def _take_turns(db: AsyncConnection) -> None:
+    """
+    Wait until no other process stores changes: all of them get the same ones at once.
+    """
+    if db.dialect.name == "postgresql":
+        await db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+
+
+async def _lift(db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]) -> set[str]:
+    """
+    Lift the overrides that newer revisions end; return whose stand.
+    """
+    standing = await overrides.overrides(db)
+    ended = {
+        name for name in standing.keys() & newest.keys() if newest[name].revision > standing[name]
+    }
+    for name in ended:
+        await overrides.lift(db, *_split(name))
+    return standing.keys() - ended
+
+
+async def store_revision(db: AsyncConnection, revision: int) -> None:
+    """
+    Note how far the feed was applied.
+    """
+    await db.execute(sa.delete(feed_state))
+    row = {"feed_state_id": 1, "revision": revision, "apply_time": database_now()}
+    await db.execute(sa.insert(feed_state).values(row))
+
+
+async def is_outdated(db: AsyncConnection, name: str, revision: int) -> bool:
+    """
+    Tell whether a newer revision of a resource is stored.
+    """
+    columns = feed_resources.c
+    query = sa.select(columns.revision).where(columns.name == name, columns.revision > revision)
+    return (await db.execute(query)).one_or_none() is not None
+
+
+async def stored_names(engine: AsyncEngine) -> set[str]:
+    """
+    Return the names of all resources that are stored.
+    """
+    async with reading(engine) as db:
+        return set((await db.execute(sa.select(feed_resources.c.name))).scalars())
+
+
+async def drop(db: AsyncConnection, names: Collection[str], revision: int) -> None:
+    """
+    Drop resources that are there no more as of *revision*, in the transaction that has stored
+    the changes.
+    """
+    gone = list(names)
+    for start in range(0, len(gone), _BATCH):
+        part = gone[start : start + _BATCH]
+        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
+    ended = [Wish(*key, revision, Fate.CANCELLED) for key in await _concerned(db, gone)]
+    await backlog_updates.note(db, ended)
+
+
+def _split(name: str) -> SubscriptionKey:
+    owner, _, subscription_id = name.partition(_SUBSCRIPTIONS)
+    return owner, subscription_id
+
+
+def _joined(key: SubscriptionKey) -> str:
+    return _SUBSCRIPTIONS.join(key)
+
+
+async def _concerned(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
+    """
+    Find the subscriptions among *names* that have unfinished deliveries, or an older wish
+    that must not come true any more.
+    """
+    keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
+    found: list[SubscriptionKey] = []
+    for start in range(0, len(keys), _BATCH):
+        rows = await db.execute(_having_work(db.dialect.name, keys[start : start + _BATCH]))
+        found += [(row.owner, row.subscription) for row in rows]
+    return found
+
+
+def _having_work(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
+    """
+    Choose from *keys*, by one look into the index for each, however much waits for it.
+    """
+    listed, owner, subscription = _listed(dialect, keys)
+    one = sa.select(sa.literal(1)).where(
+        deliveries.c.owner == owner,
+        deliveries.c.subscription == subscription,
+        deliveries.c.end_time.is_(None),
+    )
+    # A planner would turn EXISTS into a join, and read all that is unfinished for it.
+    first = one.limit(1).correlate(listed).scalar_subquery()
+    older = sa.select(sa.literal(1)).where(
+        wishes_table.c.owner == owner, wishes_table.c.subscription == subscription
+    )
+    noted = older.correlate(listed).scalar_subquery()
+    chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
+    return chosen.select_from(listed).where(sa.or_(first.is_not(None), noted.is_not(None)))
+
+
+def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, Any]:
+    """
+    Make a table of *keys*, which come as one parameter, and its two columns.
+    """
+    text = sa.literal(json.dumps(keys), sa.Text)
+    parts: list[Any]
+    if dialect == "postgresql":
+        array = sa.cast(text, postgresql.JSON)
+        listed = sa.func.json_array_elements(array).table_valued("value", name="listed")
+        parts = [listed.c.value.op("->>", return_type=sa.Text())(n) for n in range(2)]
+    else:
+        listed = sa.func.json_each(text).table_valued("value", name="listed")
+        parts = [sa.func.json_extract(listed.c.value, f"$[{n}]") for n in range(2)]
+    return listed, parts[0], parts[1]
+
+
+def _wish(
+    key: SubscriptionKey,
+    change: feed_service_pb2.FeedChange,
+    endpoint_of: EndpointOf,
+    *,
+    overridden: bool,
+) -> Wish:
+    """
+    Say what a change means for the deliveries that wait for a subscription.
+    """
+    it = change.subscription
+    if change.WhichOneof("change") == "deleted_name" or it.HasField("delete_time"):
+        return Wish(*key, change.revision, Fate.CANCELLED)
+    active = it.status == subscription_pb2.Subscription.STATUS_ACTIVE and not overridden
+    fate = Fate.DUE if active else Fate.PARKED
+    return Wish(*key, change.revision, fate, endpoint_of(it.url), it.ordered)

@@ -1,0 +1,3 @@
+"""
+What attempts say about endpoints, and what follows from it.
+"""

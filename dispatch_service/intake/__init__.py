@@ -1,0 +1,3 @@
+"""
+From a published event to its committed rows: accept, prepare, render, commit.
+"""

@@ -1,0 +1,107 @@
+"""
+Matches the events that were accepted before a snapshot of the subscriptions
+was ever received, oldest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+import structlog
+
+from dispatch_service.domain.work import Lease
+from dispatch_service.intake.prepare import Preparer
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.places import event_place
+from dispatch_service.storage.schema import events
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import reading
+from shipedge.webhooks.events.v1 import event_pb2
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+BATCH = 100
+WAITING_SECONDS = 0.1
+IDLE_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class Matcher:
+    """
+    Lets publishes be matched at once as soon as nothing older waits.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        queue: Queue,
+        keys: DayKeys,
+        subscriptions: SubscriptionIndex,
+        lease: Lease,
+    ) -> None:
+        self._engine = engine
+        self._queue = queue
+        self._preparer = Preparer(subscriptions)
+        self._keys = keys
+        self._subscriptions = subscriptions
+        self._lease = lease
+
+    async def run(self) -> None:
+        """
+        Match what waits, and look again from time to time: a publish that was under way
+        when the snapshot came, or another replica, may leave something behind.
+        """
+        while True:
+            try:
+                await self.drain()
+            except Exception as error:  # noqa: BLE001 - it is tried again
+                log.error("event.match_failed", error_type=type(error).__name__)
+            settled = self._subscriptions.complete
+            await asyncio.sleep(IDLE_SECONDS if settled else WAITING_SECONDS)
+
+    async def drain(self) -> int:
+        """
+        Match all that waits, if there is a snapshot; return how many events that were.
+        """
+        if not self._subscriptions.received:
+            return 0
+        total = 0
+        while count := await self.run_once():
+            total += count
+        self._subscriptions.complete = True
+        if total:
+            log.info("event.matched_late", events=total)
+        return total
+
+    async def run_once(self) -> int:
+        """
+        Match one batch; return how many events were waiting in it.
+        """
+        waiting = await self._oldest()
+        if waiting:
+            sealer = await self._keys.today()
+            group = [it.event for it in self._preparer.prepare(waiting, sealer)]
+            await self._queue.store_matches(group, self._lease)
+        return len(waiting)
+
+    async def _oldest(self) -> Sequence[event_pb2.Event]:
+        query = (
+            sa.select(events.c.account, events.c.event_id, events.c.sealed_payload)
+            .where(events.c.match_state == sa.literal_column("'PENDING_MATCH'"))
+            .order_by(events.c.accept_time)
+            .limit(BATCH)
+        )
+        async with reading(self._engine) as db:
+            rows = (await db.execute(query)).all()
+        return [
+            event_pb2.Event.FromString(
+                await self._keys.open(row.sealed_payload, event_place(row.account, row.event_id))
+            )
+            for row in rows
+        ]

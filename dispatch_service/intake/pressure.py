@@ -1,0 +1,108 @@
+"""
+How much is owed, and whether more may be accepted: publishers are asked to wait
+before the disk is in danger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+import structlog
+
+from dispatch_service.domain.errors import BacklogFull
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import database_now, reading
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+COUNT_SECONDS = 5.0
+LONG_WAIT = timedelta(seconds=30)
+COUNT_SHARE = 100
+"""
+Counting takes a hundredth of the time at most, however much there is to count.
+"""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """
+    What is borne before publishers have to wait: so many unfinished deliveries, and
+    so many free bytes where the database is a file of ours.
+    """
+
+    most_deliveries: int
+    least_disk: int
+    file: Path | None = None
+
+
+class Backlog:
+    """
+    Counts the unfinished deliveries now and then. Used by one event loop only.
+    """
+
+    def __init__(self, engine: AsyncEngine, tolerance: Tolerance) -> None:
+        self.unfinished = 0
+        self.late_seconds = 0.0
+        self._engine = engine
+        self._tolerance = tolerance
+        self._free_disk: int | None = None
+
+    def check(self) -> None:
+        """
+        Refuse more while too much is owed. Raises `BacklogFull`.
+        """
+        if self.unfinished >= self._tolerance.most_deliveries:
+            raise BacklogFull("unfinished deliveries are stored", self.unfinished, LONG_WAIT)
+        if self._free_disk is not None and self._free_disk < self._tolerance.least_disk:
+            raise BacklogFull("bytes of disk are free", self._free_disk, LONG_WAIT)
+
+    async def run(self) -> None:
+        """
+        Count for ever.
+        """
+        while True:
+            begun = time.monotonic()
+            try:
+                await self.count()
+            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
+                log.error("backlog.count_failed", error_type=type(error).__name__)
+            took = time.monotonic() - begun
+            await asyncio.sleep(max(COUNT_SECONDS, took * COUNT_SHARE))
+
+    async def count(self) -> None:
+        """
+        Look how much there is.
+        """
+        if self._tolerance.file is not None:
+            self._free_disk = shutil.disk_usage(self._tolerance.file.parent).free
+        columns = deliveries.c
+        most = self._tolerance.most_deliveries
+        async with reading(self._engine) as db:
+            counted = await db.execute(_counted(columns.end_time.is_(None), most))
+            self.unfinished = counted.scalar_one()
+            oldest, now = (await db.execute(_oldest_due())).one()
+        self.late_seconds = _seconds_since(oldest, now)
+
+
+def _counted(condition: sa.ColumnElement[bool], most: int) -> sa.Select[int]:
+    some = sa.select(sa.literal(1)).select_from(deliveries).where(condition).limit(most)
+    return sa.select(sa.func.count()).select_from(some.subquery())
+
+
+def _oldest_due() -> sa.Select[Any, datetime]:
+    due = deliveries.c.due_time
+    return sa.select(sa.func.min(due), database_now()).where(due.is_not(None))
+
+
+def _seconds_since(oldest: datetime | None, now: datetime) -> float:
+    return 0.0 if oldest is None else max((now - oldest).total_seconds(), 0.0)

@@ -1,0 +1,109 @@
+"""
+The bodies of one event: rendered once for each event type and version that is
+wanted, stored once for each owner that wants it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from dispatch_service.domain.confidential import Confidential
+from dispatch_service.domain.work import NewBody
+from dispatch_service.payloads import render
+from dispatch_service.routing.index import Subscription
+from dispatch_service.storage.places import body_place
+from dispatch_service.storage.sealing import Sealer
+from service_runtime.process.failpoints import reach
+from shipedge.webhooks.events.v1 import event_pb2
+
+log = structlog.get_logger()
+
+Contract = tuple[str, str]
+"""
+An event type and a payload version.
+"""
+
+Render = Callable[[event_pb2.Event, str, str], bytes]
+
+
+class Bodies(Confidential, frozen=True, gc=False):
+    """
+    What was rendered of an event, and which owners want which of it.
+    """
+
+    rendered: dict[Contract, bytes | None]
+    wanted: frozenset[tuple[str, str, str]]
+
+    def of(self, event_type: str, payload_version: str) -> bytes:
+        """
+        Return a body. Raises `LookupError` where it could not be rendered.
+        """
+        body = self.rendered[event_type, payload_version]
+        if body is None:
+            raise LookupError(f"{event_type} {payload_version} could not be rendered")
+        return body
+
+    def size(self, event_type: str, payload_version: str) -> int | None:
+        """
+        Return the bytes of a body, None where it could not be rendered.
+        """
+        body = self.rendered[event_type, payload_version]
+        return None if body is None else len(body)
+
+    def stored(self) -> list[tuple[tuple[str, str, str], bytes]]:
+        """
+        Return (owner, event type, payload version) and the body, for each row to store.
+        """
+        return [
+            (key, body)
+            for key in sorted(self.wanted)
+            if (body := self.rendered[key[1:]]) is not None
+        ]
+
+
+def render_bodies(
+    event: event_pb2.Event, subscriptions: Iterable[Subscription], renderer: Render = render
+) -> Bodies:
+    """
+    Render what *subscriptions* want of an event.
+
+    A renderer that raises fails its own deliveries only, never the publish.
+    """
+    rendered: dict[Contract, bytes | None] = {}
+    wanted = set()
+    for it in subscriptions:
+        contract = (it.event_type, it.payload_version)
+        wanted.add((it.owner, *contract))
+        if contract not in rendered:
+            rendered[contract] = _rendered(event, contract, renderer)
+    return Bodies(rendered, frozenset(wanted))
+
+
+def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> bytes | None:
+    try:
+        reach("render.fail")
+        return renderer(event, *contract)
+    except Exception:
+        log.exception("payload.render_failed", event_type=contract[0], payload_version=contract[1])
+        return None
+
+
+def new_body(
+    event: event_pb2.Event, key: tuple[str, str, str], body: bytes, sealer: Sealer
+) -> NewBody:
+    """
+    Seal a body for the row of (owner, event type, payload version) *key*.
+    """
+    owner, event_type, payload_version = key
+    place = body_place(owner, event.account_id, event.event_id, (event_type, payload_version))
+    return NewBody(
+        owner=owner,
+        event_type=event_type,
+        payload_version=payload_version,
+        sealed_body=sealer.seal(body, place),
+        sha256=hashlib.sha256(body).digest(),
+        body_bytes=len(body),
+    )

@@ -1,0 +1,253 @@
+"""
+The filters of the log: which fields can be compared, and what a comparison
+says in SQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from dispatch_service.domain.deliveries import State, Trigger
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.storage.schema import attempts, deliveries
+from service_runtime.database.engine import after
+from service_runtime.database.row_values import Condition
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import filters
+from service_runtime.rpc.filters import Comparison, FieldKind
+from service_runtime.rules.addresses import AllowList
+from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
+from shipedge.webhooks.catalogue import CATALOGUE
+
+SLOW_US = 1_000_000
+"""
+An attempt that takes as long, in microseconds, is slow: such ones have an index.
+"""
+
+DEFAULT_RANGE = timedelta(days=7)
+"""
+How far back a List looks without a bound on the time.
+"""
+
+# To find what was configured, by whatever rules, not to judge it again.
+_ANY_URL = UrlRules(
+    allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
+)
+
+_KINDS = filters.one_of(*(kind.name for kind in FailureKind), prefix="FAILURE_KIND_")
+
+_EVENT_TYPES = filters.text_that(
+    "an event type of ListEventTypes, for example orders/shipped",
+    lambda value: value in CATALOGUE.event_types,
+)
+
+_URLS = filters.text_that(
+    "a full URL, or the beginning of one and *, with http:// or https://",
+    lambda value: value.lower().startswith(("http://", "https://")),
+)
+
+_COMMON: Mapping[str, FieldKind] = {
+    "event_type": _EVENT_TYPES,
+    "payload_version": filters.text(),
+    "url": _URLS,
+    "subscription": filters.text(),
+    "event": filters.text(),
+    "resource": filters.text(),
+    "response_code": filters.number(),
+    "failure_kind": _KINDS,
+}
+
+DELIVERY_FIELDS: Mapping[str, FieldKind] = {
+    "create_time": filters.instant(),
+    "state": filters.one_of(*State, prefix="STATE_"),
+    **_COMMON,
+}
+
+ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
+    "start_time": filters.instant(),
+    "status": filters.one_of("SUCCESS", "FAILURE", "INTERRUPTED", prefix="STATUS_"),
+    "trigger": filters.one_of(*Trigger, prefix="TRIGGER_"),
+    "duration_ms": filters.number(),
+    **_COMMON,
+}
+
+WATCH_FIELDS: Mapping[str, FieldKind] = {
+    name: kind for name, kind in ATTEMPT_FIELDS.items() if name != "start_time"
+}
+
+Hash = Callable[[str], bytes]
+"""
+The keyed hash that full URLs are found by.
+"""
+
+
+def conditions(
+    table: sa.Table, owner: str, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Say a filter in SQL; without a lower bound on *time_column* the last 7 days.
+    """
+    found = unbounded(table, comparisons, hashed)
+    if table is attempts:
+        found += [_of_its_deliveries(owner, it) for it in comparisons if _is_of_few(it)]
+    bounded = any(it.field == time_column and it.operator in {">", ">=", "="} for it in comparisons)
+    if not bounded:
+        found.append(table.c[time_column] >= after(-DEFAULT_RANGE))
+    return found
+
+
+def unbounded(
+    table: sa.Table, comparisons: Sequence[Comparison], hashed: Hash
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Say a filter in SQL, as it is.
+    """
+    return [_condition(table, comparison, hashed) for comparison in comparisons]
+
+
+def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.ColumnElement[bool]:
+    if comparison.field == "url":
+        return _url_condition(table, str(comparison.value), comparison.operator, hashed)
+    column, value = _stored(comparison)
+    compared: sa.ColumnElement[bool] = filters.COMPARE[comparison.operator](table.c[column], value)
+    return sa.and_(compared, *_narrowed(table, comparison, column, value))
+
+
+def _narrowed(
+    table: sa.Table, comparison: Comparison, column: str, value: object
+) -> Iterator[sa.ColumnElement[bool]]:
+    """
+    Say what a comparison implies, so that an index made for such questions can answer it.
+    """
+    if column == "event_id" and comparison.operator == "=":
+        yield from _of_account(table, comparison)
+    if table is not attempts:
+        return
+    if comparison.operator == "=" and (column == "failure_kind" or _is_no_success(column, value)):
+        yield sa.literal_column("attempts.status <> 'SUCCESS'", sa.Boolean())
+    if column == "duration_us" and comparison.operator in {"=", ">", ">="} and _is_slow(value):
+        yield sa.literal_column(f"attempts.duration_us >= {SLOW_US}", sa.Boolean())
+
+
+def _of_account(table: sa.FromClause, comparison: Comparison) -> Iterator[sa.ColumnElement[bool]]:
+    account = str(comparison.value).removeprefix("accounts/").partition("/events/")[0]
+    if account.isdecimal():
+        yield table.c.account == int(account)
+
+
+def _is_of_few(comparison: Comparison) -> bool:
+    return comparison.operator == "=" and comparison.field in {"event", "resource"}
+
+
+def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[bool]:
+    """
+    Look the attempts of an event or a resource up by its few deliveries.
+    """
+    found = deliveries.alias("named")
+    column, value = _stored(comparison)
+    same = [found.c.owner == owner, found.c[column] == value]
+    same += _of_account(found, comparison) if column == "event_id" else ()
+    ids = sa.select(found.c.delivery_id).where(*same)
+    return _Among(attempts.c.delivery_id, ids.scalar_subquery())
+
+
+class _Among(Condition):
+    """
+    Whether a column is among what a query finds, which is looked up first.
+
+    Joined as `IN` says it, PostgreSQL may walk the whole log in the order of the page; so
+    it does where the query depends on the rows of the log.
+    """
+
+    inherit_cache = True
+
+
+@compiles(_Among)
+def _in(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, query = (compiler.process(it, **kw) for it in element.clauses)
+    return f"{column} IN {query}"
+
+
+@compiles(_Among, "postgresql")
+def _any(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+    column, query = (compiler.process(it, **kw) for it in element.clauses)
+    return f"{column} = ANY (ARRAY {query})"
+
+
+def _is_no_success(column: str, value: object) -> bool:
+    return column == "response_code" and isinstance(value, int) and value not in range(200, 300)
+
+
+def _is_slow(value: object) -> bool:
+    return isinstance(value, int) and value >= SLOW_US
+
+
+def _stored(comparison: Comparison) -> tuple[str, object]:
+    """
+    Return the column of a field, and the value as the column has it.
+    """
+    match comparison.field, comparison.value:
+        case "failure_kind", str(kind):
+            return "failure_kind", FailureKind[kind].value
+        case "trigger", str(trigger):
+            return "attempt_trigger", trigger
+        case "duration_ms", int(millis):
+            return "duration_us", millis * 1000
+        case "event", str(event):
+            return "event_id", event.rpartition("/")[2]
+        case "subscription", str(subscription):
+            return "subscription", subscription.rpartition("/")[2]
+        case field, value:
+            return field, value
+
+
+def _url_condition(table: sa.Table, url: str, how: str, hashed: Hash) -> sa.ColumnElement[bool]:
+    """
+    Find a full URL by its hash, or what is shown of it by its beginning.
+    """
+    if url.endswith("*"):
+        begins: sa.ColumnElement[bool] = table.c.url_shown.startswith(url[:-1], autoescape=True)
+    else:
+        begins = sa.or_(table.c.url_hash == hashed(url), table.c.url_shown == url)
+    return begins if how == "=" else sa.not_(begins)
+
+
+def parse_delivery_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `ListDeliveries`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, DELIVERY_FIELDS)
+
+
+def parse_attempt_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `ListAttempts`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, ATTEMPT_FIELDS)
+
+
+def parse_watch_filter(source: str) -> tuple[Comparison, ...]:
+    """
+    Parse the filter of `WatchAttempts`. Raises `InvalidArgument`.
+    """
+    return filters.parse(source, WATCH_FIELDS)
+
+
+def url_hash(ring: KeyRing) -> Hash:
+    """
+    Return the hash that full URLs are found by, whatever way they are written.
+    """
+
+    def hashed(url: str) -> bytes:
+        with suppress(UrlRefusedError):
+            url = parse_url(url, _ANY_URL).text
+        return ring.keyed_hash("url", url)
+
+    return hashed

@@ -1,0 +1,128 @@
+"""
+Rows of the log as messages of the contract.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from google.protobuf import duration_pb2
+
+from dispatch_service.domain.deliveries import TEST_RESOURCES
+from dispatch_service.domain.names import delivery_name, job_name
+from dispatch_service.log.attempts import KeptExchange
+from shipedge.webhooks.catalogue import CATALOGUE
+from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
+
+_DELIVERY_TIMES = ("create_time", "expire_time", "end_time", "occurred_at")
+_PHASES = ("dns", "connect", "tls", "first_byte")
+
+
+def delivery_message(row: Any) -> delivery_pb2.Delivery:
+    """
+    Show a delivery.
+    """
+    message = delivery_pb2.Delivery(
+        name=delivery_name(row.owner, row.delivery_id),
+        event=f"accounts/{row.account}/events/{row.event_id}",
+        subscription=f"{row.owner}/subscriptions/{row.subscription}",
+        event_type=row.event_type,
+        payload_version=row.payload_version,
+        wire_name=CATALOGUE.wire_name(row.event_type, row.payload_version),
+        url=row.url_shown,
+        state=delivery_pb2.Delivery.State.Value(f"STATE_{row.state}"),
+        resource=row.resource,
+        sequence=row.sequence,
+        attempt_count=row.begun,
+        failure_kind=failure_kind(row.failure_kind),
+        response_code=row.response_code or 0,
+        body_sha256=row.sha256.hex() if row.sha256 is not None else "",
+        body_bytes=row.body_bytes or 0,
+        body_erased=row.sha256 is None,
+        test=row.resource.startswith(TEST_RESOURCES),
+    )
+    for name in _DELIVERY_TIMES:
+        _set_time(getattr(message, name), getattr(row, name))
+    if row.lease_owner is None:
+        _set_time(message.due_time, row.due_time)
+    return message
+
+
+def job_message(row: Any) -> resend_job_pb2.ResendJob:
+    """
+    Show a resend job.
+    """
+    message = resend_job_pb2.ResendJob(
+        name=job_name(row.owner, row.resend_job_id),
+        state=resend_job_pb2.ResendJob.State.Value(f"STATE_{row.state}"),
+        filter=row.filter,
+        total_count=row.total_count,
+        resent_count=row.resent_count,
+        skipped_count=row.skipped_count,
+        rate_limit=row.rate_limit,
+        requested_by=row.requested_by,
+    )
+    _set_time(message.create_time, row.create_time)
+    _set_time(message.end_time, row.end_time)
+    return message
+
+
+def attempt_message(row: Any, kept: KeptExchange | None = None) -> attempt_pb2.Attempt:
+    """
+    Show an attempt; with *kept* also its request and response.
+    """
+    message = attempt_pb2.Attempt(
+        name=f"{delivery_name(row.owner, row.delivery_id)}/attempts/{row.number}",
+        number=row.number,
+        event=f"accounts/{row.account}/events/{row.event_id}",
+        subscription=f"{row.owner}/subscriptions/{row.subscription}",
+        event_type=row.event_type,
+        payload_version=row.payload_version,
+        url=row.url_shown,
+        trigger=attempt_pb2.Attempt.Trigger.Value(f"TRIGGER_{row.attempt_trigger}"),
+        status=attempt_pb2.Attempt.Status.Value(f"STATUS_{row.status}"),
+        failure_kind=failure_kind(row.failure_kind),
+        error=row.error or "",
+        response_code=row.response_code or 0,
+        requested_by=row.requested_by or "",
+        resource=row.resource,
+    )
+    _set_time(message.start_time, row.start_time)
+    _set_time(message.next_attempt_time, row.next_attempt_time)
+    _set_span(message.duration, row.duration_us)
+    for phase in _PHASES:
+        micros = getattr(row, f"{phase}_us")
+        if micros is not None:
+            _set_span(getattr(message.timings, phase), micros)
+    if kept is not None:
+        _show_exchange(message, kept)
+    return message
+
+
+def failure_kind(kind: str | None) -> delivery_pb2.FailureKind.ValueType:
+    """
+    Write a stored kind of failure as the contract does.
+    """
+    if kind is None:
+        return delivery_pb2.FAILURE_KIND_UNSPECIFIED
+    return delivery_pb2.FailureKind.Value(f"FAILURE_KIND_{kind.upper()}")
+
+
+def _show_exchange(message: attempt_pb2.Attempt, kept: KeptExchange) -> None:
+    for sent, sent_value in kept.request_headers:
+        message.request.headers.add(name=sent.decode(), value=sent_value.decode())
+    for name, value in kept.response_headers:
+        message.response.headers.add(name=name, value=value)
+    message.response.body = kept.response_body
+    message.response.body_truncated = kept.body_truncated
+
+
+def _set_time(field: Any, value: Any) -> None:
+    if value is not None:
+        field.FromDatetime(value)
+
+
+def _set_span(field: duration_pb2.Duration, micros: int | None) -> None:
+    if micros is not None:
+        field.FromTimedelta(timedelta(microseconds=micros))

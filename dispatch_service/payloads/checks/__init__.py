@@ -1,0 +1,3 @@
+"""
+The validation of published events.
+"""

@@ -1,0 +1,194 @@
+"""
+What an event must be to be published: one sentence for each field that
+breaks a rule. Pure.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.type.money_pb2 import Money
+
+from dispatch_service.payloads.checks.plans import Check, Fault, checks_of, faults, under
+from dispatch_service.payloads.checks.quick import Look, Steps, look_at
+from dispatch_service.payloads.core.states import OTHER
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
+from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
+
+MAX_EVENT_BYTES: Final = 256 * 1024
+MAX_LINES: Final = 1000
+
+# A line takes its tag and its length at least, so that a smaller event cannot
+# have too many.
+_BYTES_OF_MAX_LINES = 2 * MAX_LINES
+
+_RAISED_HERE: Final = "endpoint_state_changed"
+
+_ENVELOPE = checks_of(Event.DESCRIPTOR)
+_PAYLOADS: Final[Mapping[str, Sequence[Check]]] = {
+    field.name: checks_of(field.message_type)
+    for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+}
+
+_LOOK_AT_ENVELOPE = look_at(Event.DESCRIPTOR)
+_LOOKS: Final[Mapping[str, Look]] = {
+    field.name: look_at(field.message_type)
+    for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    if field.message_type is not None and field.name != _RAISED_HERE
+}
+
+
+def check(event: Event, content: bytes | None = None) -> list[Fault]:
+    """
+    Find what keeps *event* from being published; nothing is the usual case.
+
+    A path names a field from the event on, for example
+    `order_status_changed.order.items[3].quantity`. *content* is the event's
+    serialisation, where the caller has it.
+    """
+    if content is None:
+        content = event.SerializeToString()
+    return [] if is_sound(event, content) else find_faults(event, content)
+
+
+def is_sound(event: Event, content: bytes) -> bool:
+    """
+    Tell at a glance whether an event is free of faults; False where that takes a closer look.
+    """
+    field = event.WhichOneof("payload") or ""
+    look = _LOOKS.get(field)
+    if look is None or len(content) >= _BYTES_OF_MAX_LINES or b"\0" in content:
+        return False
+    payload = getattr(event, field)
+    steps: Steps = {}
+    whole = _WHOLE.get(field)
+    return (
+        _LOOK_AT_ENVELOPE(event, steps)
+        and look(payload, steps)
+        and len(steps) <= 1
+        and (whole is None or not whole(payload))
+        and all(map(_may_be_warehouse, event.warehouses[:]))
+    )
+
+
+def find_faults(event: Event, content: bytes) -> list[Fault]:
+    """
+    Find everything that keeps an event from being published.
+    """
+    field = event.WhichOneof("payload")
+    if field is None:
+        return [*_envelope(event), ("payload", "is required")]
+    if field == _RAISED_HERE:
+        return [(field, "cannot be published: the dispatch service raises it itself")]
+    if len(content) > MAX_EVENT_BYTES:
+        return [(field, f"the event must not be larger than {MAX_EVENT_BYTES} bytes")]
+    found = _envelope(event)
+    if wrong := _payload(getattr(event, field), field, len(content)):
+        found += under(field, wrong)
+    if b"\0" in content:
+        found += _nuls(event)
+    return found
+
+
+def _may_be_warehouse(warehouse: str) -> bool:
+    return warehouse != "" and "/" not in warehouse
+
+
+def _envelope(event: Event) -> list[Fault]:
+    found = faults(event, _ENVELOPE, set())
+    for index, warehouse in enumerate(event.warehouses):
+        if not _may_be_warehouse(warehouse):
+            found.append((f"warehouses[{index}]", "must be an id, without a slash"))
+    return found
+
+
+def _payload(payload: Message, field: str, size: int) -> list[Fault]:
+    """
+    Check *payload*, which the event of *size* bytes has in *field*.
+
+    Paths begin in it; those about all of it are its own.
+    """
+    currencies: set[str] = set()
+    found = faults(payload, _PAYLOADS[field], currencies)
+    if rule := _WHOLE.get(field):
+        found += rule(payload)
+    if len(currencies) > 1:
+        found += _other_currencies(payload, currencies)
+    if size >= _BYTES_OF_MAX_LINES and (lines := _count_lines(payload)) > MAX_LINES:
+        found.append(("", f"must not have more than {MAX_LINES} lines in all, has {lines}"))
+    return found
+
+
+def _status_agrees(change: OrderStatusChanged) -> list[Fault]:
+    order = change.order
+    if not order.status:
+        return []
+    if order.status != change.to_status:
+        return [("order.status", "must be to_status where it is set")]
+    if order.status == OTHER and order.status_label != change.to_label:
+        return [("order.status_label", "must be to_label where both statuses are OTHER")]
+    return []
+
+
+def _adjustment_fits(correction: InventoryCorrected) -> list[Fault]:
+    if correction.adjustment == correction.new_quantity - correction.previous_quantity:
+        return []
+    return [("adjustment", "must be new_quantity minus previous_quantity")]
+
+
+def _one_level(change: InventoryLevelsChanged) -> list[Fault]:
+    return [("levels", "must be exactly one")] if len(change.levels) > 1 else []
+
+
+_WHOLE: Final[Mapping[str, Callable[[Any], list[Fault]]]] = {
+    "order_status_changed": _status_agrees,
+    "inventory_corrected": _adjustment_fits,
+    "inventory_levels_changed": _one_level,
+}
+
+
+def _walk(message: Message) -> Iterator[tuple[str, FieldDescriptor, Any]]:
+    """
+    Go through all that is set in *message*, with the path of each value.
+
+    Slow: for what is known to be wrong or to be large.
+    """
+    for field, content in message.ListFields():
+        values = enumerate(content) if field.is_repeated else [(None, content)]
+        for index, value in values:
+            path = field.name if index is None else f"{field.name}[{index}]"
+            yield path, field, value
+            if field.message_type is not None:
+                for inner, inner_field, inner_value in _walk(value):
+                    yield f"{path}.{inner}", inner_field, inner_value
+
+
+def _other_currencies(payload: Message, currencies: set[str]) -> list[Fault]:
+    amounts = [
+        (path, value)
+        for path, _, value in _walk(payload)
+        if isinstance(value, Money) and value.currency_code in currencies
+    ]
+    first = amounts[0][1].currency_code
+    return [
+        (path, f"must be in {first} as the other amounts of the order")
+        for path, money in amounts
+        if money.currency_code != first
+    ]
+
+
+def _nuls(event: Event) -> list[Fault]:
+    return [
+        (path, "must not have a NUL character")
+        for path, _, value in _walk(event)
+        if isinstance(value, str) and "\0" in value
+    ]
+
+
+def _count_lines(payload: Message) -> int:
+    """
+    Count the lines: of the order, of its packages, of what was received.
+    """
+    return sum(field.name in {"items", "levels"} for _, field, _ in _walk(payload))

@@ -1,0 +1,238 @@
+"""
+The checks of each message of the contract, derived from its fields.
+
+A new field is checked by its type from its first day; the tables hold what
+the types do not say. Built once, at import.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Final, TypeAlias
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from dispatch_service.payloads.checks import rules
+from dispatch_service.payloads.checks.rules import Rule
+from dispatch_service.payloads.core.states import OTHER
+
+# A field path and what is wrong there.
+Fault: TypeAlias = tuple[str, str]
+
+# Checks a message; a path begins at it. The currencies that are met are added
+# to the set.
+Check: TypeAlias = Callable[[Message, set[str]], Iterable[Fault]]
+
+_NONE: Final[Sequence[Fault]] = ()
+
+_LEAVES: Final[Mapping[str, Rule]] = {
+    "google.protobuf.Timestamp": rules.moment,
+    "google.type.Date": rules.calendar_day,
+    "google.type.Decimal": rules.decimal,
+    "google.type.Money": rules.money,
+}
+
+# Fields whose values are not what other fields of their type must be.
+_SPECIAL: Final[Mapping[str, Rule]] = {
+    "Event.event_id": rules.event_id,
+    "Event.account_id": rules.required_id,
+    "Event.occurred_at": rules.recent_moment,
+    "InventoryCorrected.adjustment": rules.difference,
+    "InventoryLevel.available": rules.difference,
+    "OrderTotals.discount": rules.signed_money,
+}
+
+REQUIRED: Final[Mapping[str, frozenset[str]]] = {
+    message: frozenset(fields.split())
+    for message, fields in {
+        "Event": "event_id account_id occurred_at payload",
+        "OrderStatusChanged": "order to_status",
+        "OrderItemsStatusChanged": "order item_status items",
+        "OrderUpdated": "order",
+        "OrderSentToFulfillment": "order destination",
+        "OrderRefunded": "order refund_id total",
+        "Order": "id",
+        "OrderItem": "sku",
+        "ItemChange": "sku",
+        "RefundItem": "sku",
+        "InventoryCorrected": "correction_id sku",
+        "InventoryLevelsChanged": "levels",
+        "InventoryLevel": "sku",
+        "ReplenishmentInitiated": "replenishment",
+        "ReplenishmentReceived": "replenishment receipt",
+        "Replenishment": "id",
+        "ReplenishmentItem": "sku",
+        "ReceiptItem": "sku",
+        "ReturnInitiated": "return_order",
+        "ReturnReceived": "return_order",
+        "ReturnOrder": "id type",
+        "ReturnItem": "sku",
+        "ExchangeItem": "sku",
+    }.items()
+}
+
+# Where the name of a value of an open enum stands that is `OTHER`.
+_LABELS: Final[Mapping[str, str]] = {
+    "status": "status_label",
+    "from_status": "from_label",
+    "to_status": "to_label",
+    "fulfillment_type": "fulfillment_label",
+    "destination": "destination_label",
+    "cause": "cause_label",
+}
+
+
+def faults(message: Message, checks: Sequence[Check], currencies: set[str]) -> list[Fault]:
+    """
+    Run *checks* on *message*; the currencies in it are added to *currencies*.
+    """
+    found: list[Fault] = []
+    for check in checks:
+        if wrong := check(message, currencies):
+            found += wrong
+    return found
+
+
+def under(prefix: str, found: Iterable[Fault]) -> list[Fault]:
+    """
+    Put *prefix* before the paths of *found*; an empty path is *prefix* itself.
+    """
+    return [(f"{prefix}.{path}" if path else prefix, wrong) for path, wrong in found]
+
+
+@cache
+def checks_of(message: Descriptor) -> Sequence[Check]:
+    """
+    Derive the checks of *message*; those of a oneof are not among them.
+    """
+    required = REQUIRED.get(message.name, frozenset())
+    checks: list[Check] = []
+    for field in message.fields:
+        if field.containing_oneof is not None:
+            continue
+        if field.message_type is not None:
+            check = _list_check if field.is_repeated else _message_check
+            checks += check(field, field.message_type, required=field.name in required)
+        elif field.is_repeated:
+            continue
+        elif field.enum_type is not None:
+            checks.append(_enum_check(field, field.enum_type, required=field.name in required))
+        elif (rule := scalar_rule(field, required=field.name in required)) is not None:
+            checks.append(_scalar_check(field.name, rule))
+    return tuple(checks)
+
+
+def _special(field: FieldDescriptor) -> Rule | None:
+    return _SPECIAL.get(field.full_name.removeprefix("shipedge.webhooks.events.v1."))
+
+
+def scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
+    """
+    Choose the rule of a number or a text; None where anything goes.
+    """
+    if special := _special(field):
+        return special
+    if field.cpp_type in {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}:
+        return rules.required_id if required else rules.count
+    return rules.required_text if required else None
+
+
+def leaf_rule(field: FieldDescriptor, kind: Descriptor) -> Rule | None:
+    """
+    Choose the rule of a message that is one value, such as an amount; None for all others.
+    """
+    return _special(field) or _LEAVES.get(kind.full_name)
+
+
+def known_values(enum: EnumDescriptor) -> frozenset[int]:
+    """
+    Return the values that need no further look: all but `OTHER`.
+    """
+    return frozenset(enum.values_by_number) - {OTHER}
+
+
+def _scalar_check(name: str, rule: Rule) -> Check:
+    def check(message: Message, _: set[str]) -> Iterable[Fault]:
+        wrong = rule(getattr(message, name))
+        return _NONE if wrong is None else [(name, wrong)]
+
+    return check
+
+
+def _enum_check(field: FieldDescriptor, enum: EnumDescriptor, *, required: bool) -> Check:
+    name, kind = field.name, enum.name
+    known = known_values(enum)
+    label = _LABELS.get(name, "") if OTHER in enum.values_by_number else ""
+
+    def check(message: Message, _: set[str]) -> Iterable[Fault]:
+        value = getattr(message, name)
+        if value in known:
+            return [(name, "is required")] if required and not value else _NONE
+        if label and value == OTHER:
+            return _NONE if getattr(message, label) else [(label, f"is required: {name} is OTHER")]
+        return [(name, f"{value} is no value of {kind}")]
+
+    return check
+
+
+def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Iterator[Check]:
+    """
+    Make the check of a message in *field*, and of its absence; none where anything goes.
+    """
+    absent = [(field.name, "is required")] if required else _NONE
+    if (rule := leaf_rule(field, kind)) is not None:
+        check = _money_check if kind.full_name == "google.type.Money" else _leaf_check
+        yield check(field.name, rule, absent)
+    elif (checks := checks_of(kind)) or required:
+        yield _part_check(field.name, checks, absent)
+
+
+def _leaf_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
+    def check(message: Message, _: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        return _NONE if (wrong := rule(getattr(message, name))) is None else [(name, wrong)]
+
+    return check
+
+
+def _money_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
+    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        value = getattr(message, name)
+        if (wrong := rule(value)) is not None:
+            return [(name, wrong)]
+        currencies.add(value.currency_code)
+        return _NONE
+
+    return check
+
+
+def _part_check(name: str, checks: Sequence[Check], absent: Sequence[Fault]) -> Check:
+    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
+        if not message.HasField(name):
+            return absent
+        value = getattr(message, name)
+        # Not by way of `faults`: a call for each message of every event would be felt.
+        wrong = [fault for each in checks for fault in each(value, currencies)]
+        return under(name, wrong) if wrong else _NONE
+
+    return check
+
+
+def _list_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Iterator[Check]:
+    name = field.name
+    checks = checks_of(kind)
+    if not checks and not required:
+        return
+
+    def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
+        found: list[Fault] = []
+        values = getattr(message, name)
+        for index, value in enumerate(values):
+            if wrong := faults(value, checks, currencies):
+                found += under(f"{name}[{index}]", wrong)
+        return found if values or not required else [(name, "is required")]
+
+    yield check

@@ -1,0 +1,188 @@
+"""
+A quick look at a message: whether it is free of faults, for the many that are.
+
+For each payload of the contract one function is written, as Python source, from the same
+tables as the checks in `check_plans`, and compiled at import. It makes nothing, calls next
+to nothing and stops at the first doubt: what is wrong, if anything, is for the checks to say.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import CodeType
+from typing import Any, Final, TypeAlias
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from dispatch_service.payloads.checks import rules
+from dispatch_service.payloads.checks.plans import REQUIRED, known_values, leaf_rule, scalar_rule
+from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Rule
+
+Steps: TypeAlias = dict[str, int]
+"""
+The currencies that were met, each with the nanos of its smallest amount.
+"""
+
+Look: TypeAlias = Callable[[Any, Steps], bool]
+"""
+Tells whether a message is surely free of faults; the currencies in it are added to the steps.
+"""
+
+_INDENT = "    "
+
+# The currency is noted too.
+_IN_STEPS = (
+    "(step := steps.get(code := {0}.currency_code) or note(steps, code)) and not nanos % step"
+)
+
+_TEXTS: Final[Mapping[Rule, str]] = {
+    rules.count: f"0 <= {{0}} <= {LARGEST_INTEGER}",
+    rules.required_id: f"1 <= {{0}} <= {LARGEST_INTEGER}",
+    rules.difference: f"-{LARGEST_INTEGER} <= {{0}} <= {LARGEST_INTEGER}",
+    rules.required_text: "{0}",
+    rules.moment: f"{rules.FIRST_SECOND} <= {{0}}.seconds <= {rules.LAST_SECOND}"
+    " and 0 <= {0}.nanos <= 999_999_999",
+    rules.decimal: "(not (text := {0}.value) or is_decimal(text))",
+    rules.money: f"{{0}}.units >= 0 and 0 <= (nanos := {{0}}.nanos) <= 999_999_999 and {_IN_STEPS}",
+    rules.signed_money: "-999_999_999 <= (nanos := {0}.nanos) <= 999_999_999"
+    f" and {{0}}.units * nanos >= 0 and {_IN_STEPS}",
+}
+"""
+The rules that most values meet, as expressions over the value; the others are called.
+"""
+
+_MAY_BE_EMPTY: Final = frozenset({rules.moment, rules.decimal})
+"""
+The rules that an empty message meets, so that nobody need ask whether there is one.
+"""
+
+
+def look_at(kind: Descriptor) -> Look:
+    """
+    Write and compile the function that looks at messages of a *kind*.
+    """
+    writer = _Writer()
+    writer.write_message(kind, "message", 1)
+    names: dict[str, Any] = {**writer.constants, "is_decimal": rules.is_decimal, "note": _note}
+    exec(_compiled(kind.name, writer.lines), names)  # noqa: S102 - the source is written right here
+    look: Look = names["look"]
+    return look
+
+
+def expression(rule: Rule, value: str) -> str | None:
+    """
+    Write *rule* as an expression over *value*, which is true where nothing is wrong.
+    """
+    text = _TEXTS.get(rule)
+    return None if text is None else text.format(value)
+
+
+def _compiled(name: str, lines: Sequence[str]) -> CodeType:
+    source = "\n".join(["def look(message, steps):", *lines, f"{_INDENT}return True"])
+    return compile(source, f"<look at {name}>", "exec")
+
+
+def _note(steps: Steps, code: str) -> int:
+    """
+    Add a currency; 0 for what cannot be one.
+    """
+    step = rules.smallest_nanos(code) or 0
+    if step:
+        steps[code] = step
+    return step
+
+
+class _Writer:
+    """
+    Writes the body of a function, message in message.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self._variables = 0
+
+    def write_message(self, kind: Descriptor, at: str, depth: int) -> None:
+        """
+        Look at all fields of the message in the variable *at*, first at what lies in itself.
+        """
+        required = REQUIRED.get(kind.name, frozenset())
+        fields = [it for it in kind.fields if it.containing_oneof is None]
+        for field in fields:
+            if field.message_type is None and not field.is_repeated:
+                self._write_scalar(field, at, depth, required=field.name in required)
+        begun = len(self.lines)
+        # To look a method up costs more than to call it.
+        self._add(f"has_{at} = {at}.HasField", depth)
+        for field in fields:
+            if field.message_type is not None:
+                write = self._write_list if field.is_repeated else self._write_part
+                write(field, field.message_type, at, depth, required=field.name in required)
+        if not any(f"has_{at}(" in line for line in self.lines[begun:]):
+            del self.lines[begun]
+
+    def _write_scalar(self, field: FieldDescriptor, at: str, depth: int, *, required: bool) -> None:
+        value = f"{at}.{field.name}"
+        if field.enum_type is not None:
+            # `OTHER` needs a label: that is looked at more closely.
+            known = known_values(field.enum_type) - ({0} if required else set())
+            self._demand(f"{value} in {self._constant(known)}", depth)
+        elif (rule := scalar_rule(field, required=required)) is not None:
+            self._demand(self._expression(rule, value), depth)
+
+    def _write_part(
+        self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
+    ) -> None:
+        begun = len(self.lines)
+        rule = leaf_rule(field, kind)
+        asked = required or rule not in _MAY_BE_EMPTY
+        if asked:
+            self._add(f"if has_{at}({field.name!r}):", depth)
+            depth += 1
+        part = self._variable()
+        self._add(f"{part} = {at}.{field.name}", depth)
+        filled = len(self.lines)
+        if rule is not None:
+            self._demand(self._expression(rule, part), depth)
+        else:
+            self.write_message(kind, part, depth)
+        if len(self.lines) == filled:
+            del self.lines[begun:]
+            if required:
+                self._demand(f"has_{at}({field.name!r})", depth - 1)
+        elif required:
+            self._add("else:", depth - 1)
+            self._add("return False", depth)
+
+    def _write_list(
+        self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
+    ) -> None:
+        if required:
+            self._demand(f"{at}.{field.name}", depth)
+        begun = len(self.lines)
+        part = self._variable()
+        # A copy: to go through the field itself takes longer than to make it.
+        self._add(f"for {part} in {at}.{field.name}[:]:", depth)
+        self.write_message(kind, part, depth + 1)
+        if len(self.lines) == begun + 1:
+            del self.lines[begun:]
+
+    def _expression(self, rule: Rule, value: str) -> str:
+        return expression(rule, value) or f"{self._constant(rule)}({value}) is None"
+
+    def _demand(self, condition: str, depth: int) -> None:
+        self._add(f"if not ({condition}):", depth)
+        self._add("return False", depth + 1)
+
+    def _add(self, line: str, depth: int) -> None:
+        self.lines.append(_INDENT * depth + line)
+
+    def _variable(self) -> str:
+        self._variables += 1
+        return f"part_{self._variables}"
+
+    def _constant(self, value: Any) -> str:
+        for name, known in self.constants.items():
+            if known == value:
+                return name
+        name = f"constant_{len(self.constants)}"
+        self.constants[name] = value
+        return name

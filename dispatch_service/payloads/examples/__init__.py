@@ -1,0 +1,3 @@
+"""
+Example events: for the catalogue, the docs and test deliveries.
+"""

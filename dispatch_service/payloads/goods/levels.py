@@ -1,0 +1,179 @@
+"""
+The inventory mirror: the stock of one SKU in one warehouse, as absolute
+numbers, so that the next body heals a lost one.
+"""
+
+from typing import Annotated, Literal
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.envelope import Envelope, Sequence, envelope
+from dispatch_service.payloads.core.fields import Body, Instant, Part, PlainTime, Quantity, note
+from dispatch_service.payloads.core.states import LEVEL_CAUSES, CauseText, shown
+from dispatch_service.payloads.core.values import instant, optional_instant, plain_time
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.inventory_pb2 import InventoryLevel, InventoryLevelsChanged
+
+
+class MirrorV1(Body, frozen=True, kw_only=True):
+    """
+    The stock of a SKU, in short.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    quantity: Annotated[int, note("What can be sold; negative where too much was sold.")]
+    timestamp: Annotated[PlainTime, note("When it changed, in UTC.")]
+
+
+class MirrorItemV2(Part, frozen=True, kw_only=True):
+    """
+    The stock of a SKU.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    upc: Annotated[str | None, note("Its universal product code.")]
+    quantity_available: Annotated[int, note("What can be sold; negative where too much was sold.")]
+    quantity_in_warehouse: Annotated[Quantity, note("What is in the warehouse.")]
+    quantity_reserved: Annotated[Quantity, note("What is reserved for orders.")]
+    quantity_backorder: Annotated[Quantity, note("What orders wait for.")]
+    quantity_hurt: Annotated[Quantity, note("What is hurt.")]
+    quantity_in_transit: Annotated[Quantity, note("What is on its way to the warehouse.")]
+
+
+class MirrorV2(Body, frozen=True, kw_only=True):
+    """
+    The stock of a SKU in a warehouse.
+    """
+
+    warehouse: Annotated[str | None, note("The warehouse.")]
+    timestamp: Annotated[PlainTime, note("When it changed, in UTC.")]
+    items: Annotated[list[MirrorItemV2], note("The stock: one SKU.")]
+
+
+class MirrorPartV3(Part, frozen=True, kw_only=True):
+    """
+    Which part of the message this is.
+    """
+
+    number: Annotated[Literal[1], note("Always 1.")]
+    of: Annotated[Literal[1], note("Always 1: a body has one SKU.")]
+
+
+class LevelV3(Part, frozen=True, kw_only=True):
+    """
+    The stock of a SKU in a warehouse: absolute numbers, not differences.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    upc: Annotated[str | None, note("Its universal product code.")]
+    warehouse: Annotated[str | None, note("The warehouse.")]
+    sequence: Sequence
+    available: Annotated[int, note("What can be sold; negative where too much was sold.")]
+    in_warehouse: Annotated[Quantity, note("What is in the warehouse.")]
+    reserved: Annotated[Quantity, note("What is reserved for orders.")]
+    backorder: Annotated[Quantity, note("What orders wait for.")]
+    hurt: Annotated[Quantity, note("What is hurt.")]
+    in_transit: Annotated[Quantity, note("What is on its way to the warehouse.")]
+    updated_at: Annotated[Instant, note("When it changed.")]
+
+
+class MirrorDataV3(Part, frozen=True, kw_only=True):
+    """
+    The stock that changed.
+    """
+
+    mode: Annotated[Literal["delta"], note("Only what changed is sent.")]
+    part: Annotated[MirrorPartV3, note("Which part of the message this is.")]
+    cause: Annotated[CauseText | None, note("What changed it.")]
+    levels: Annotated[list[LevelV3], note("The stock as it is now: one SKU.")]
+
+
+class MirrorBodyV3(Envelope, frozen=True, kw_only=True):
+    """
+    The stock of a SKU in a warehouse.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    sequence: Sequence
+    data: Annotated[MirrorDataV3, note("The stock that changed.")]
+
+
+def _changed_at(event: Event, level: InventoryLevel) -> str:
+    """
+    Write when the stock changed in versions 1 and 2.
+    """
+    return plain_time(level.updated_at if level.HasField("updated_at") else event.occurred_at)
+
+
+def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1:
+    """
+    Build the body of version 1.
+    """
+    level = change.levels[0]
+    return MirrorV1(
+        event=wire_name,
+        account_id=event.account_id,
+        sku=level.sku,
+        quantity=level.available,
+        timestamp=_changed_at(event, level),
+    )
+
+
+def v2(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV2:
+    """
+    Build the body of version 2.
+    """
+    level = change.levels[0]
+    item = MirrorItemV2(
+        sku=level.sku,
+        upc=level.upc or None,
+        quantity_available=level.available,
+        quantity_in_warehouse=level.in_warehouse,
+        quantity_reserved=level.reserved,
+        quantity_backorder=level.backorder,
+        quantity_hurt=level.hurt,
+        quantity_in_transit=level.in_transit,
+    )
+    return MirrorV2(
+        event=wire_name,
+        account_id=event.account_id,
+        warehouse=level.warehouse or None,
+        timestamp=_changed_at(event, level),
+        items=[item],
+    )
+
+
+def _level(event: Event, level: InventoryLevel) -> LevelV3:
+    return LevelV3(
+        sku=level.sku,
+        upc=level.upc or None,
+        warehouse=level.warehouse or None,
+        sequence=event.sequence or None,
+        available=level.available,
+        in_warehouse=level.in_warehouse,
+        reserved=level.reserved,
+        backorder=level.backorder,
+        hurt=level.hurt,
+        in_transit=level.in_transit,
+        updated_at=optional_instant(level, "updated_at") or instant(event.occurred_at),
+    )
+
+
+def v3(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorBodyV3:
+    """
+    Build the body of version 3.
+    """
+    level = change.levels[0]
+    contents = MirrorDataV3(
+        mode="delta",
+        part=MirrorPartV3(number=1, of=1),
+        cause=shown(LEVEL_CAUSES, change.cause, change.cause_label),
+        levels=[_level(event, level)],
+    )
+    return MirrorBodyV3(**envelope(event, wire_name), sku=level.sku, data=contents)
+
+
+BUILDERS: dict[Key, Builder] = {
+    ("inventory/mirror", "v1"): v1,
+    ("inventory/mirror", "v2"): v2,
+    ("inventory/mirror", "v3"): v3,
+}

@@ -1,0 +1,203 @@
+"""
+Replenishments: the builders. The shapes are in `replenishments_shapes`.
+"""
+
+from typing import Any, TypeAlias
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.states import REPLENISHMENT_STATUSES, shown
+from dispatch_service.payloads.core.values import (
+    instant,
+    optional_date,
+    optional_instant,
+    optional_plain_time,
+    plain_time,
+)
+from dispatch_service.payloads.goods import replenishments_shapes as shapes
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.replenishment_pb2 import (
+    Receipt,
+    ReceiptItem,
+    Replenishment,
+    ReplenishmentInitiated,
+    ReplenishmentItem,
+    ReplenishmentReceived,
+)
+
+ReplenishmentChange: TypeAlias = ReplenishmentInitiated | ReplenishmentReceived
+
+_NOT_RECEIVED = ReceiptItem()
+
+
+def _status(replenishment: Replenishment) -> str | None:
+    return shown(REPLENISHMENT_STATUSES, replenishment.status, replenishment.status_label)
+
+
+def v1(event: Event, change: ReplenishmentChange, wire_name: str) -> shapes.ReplenishmentV1:
+    """
+    Build the body of version 1.
+    """
+    replenishment = change.replenishment
+    return shapes.ReplenishmentV1(
+        event=wire_name,
+        account_id=event.account_id,
+        replenishment_id=replenishment.id,
+        po_number=replenishment.po_number or None,
+        status=_status(replenishment),
+        date=plain_time(event.occurred_at),
+    )
+
+
+def _item_v2(item: ReplenishmentItem, received: ReceiptItem) -> shapes.ReplenishmentItemV2:
+    """
+    Build a line: its running totals, and where the latest goods were put.
+    """
+    return shapes.ReplenishmentItemV2(
+        sku=item.sku,
+        description=item.description or None,
+        quantity_requested=item.quantity_requested,
+        quantity_received=item.quantity_received,
+        quantity_hurt=item.quantity_hurt,
+        bin=received.bin or None,
+        lpn=received.lpn or None,
+        lot=received.lot or None,
+        expiration_date=optional_date(received, "expiration_date"),
+        uom=received.uom or item.uom or None,
+    )
+
+
+def _v2(
+    event: Event,
+    replenishment: Replenishment,
+    wire_name: str,
+    received_date: str | None,
+    latest: dict[str, ReceiptItem],
+) -> shapes.ReplenishmentV2:
+    return shapes.ReplenishmentV2(
+        event=wire_name,
+        account_id=event.account_id,
+        replenishment_id=replenishment.id,
+        po_number=replenishment.po_number or None,
+        status=_status(replenishment),
+        supplier_name=replenishment.supplier_name or None,
+        tracking_number=replenishment.tracking_number or None,
+        warehouse=replenishment.warehouse or None,
+        expected_delivery_date=optional_date(replenishment, "expected_on"),
+        created_date=optional_plain_time(replenishment, "created_at"),
+        received_date=received_date,
+        comments=replenishment.comments or None,
+        items=[_item_v2(item, latest.get(item.sku, _NOT_RECEIVED)) for item in replenishment.items],
+    )
+
+
+def initiated_v2(
+    event: Event, change: ReplenishmentInitiated, wire_name: str
+) -> shapes.ReplenishmentV2:
+    """
+    Build version 2 of `replenishments/initiated`.
+    """
+    return _v2(event, change.replenishment, wire_name, None, {})
+
+
+def received_v2(
+    event: Event, change: ReplenishmentReceived, wire_name: str
+) -> shapes.ReplenishmentV2:
+    """
+    Build version 2 of `replenishments/received`.
+
+    Of several lines of one SKU in the receipt the last one is shown.
+    """
+    receipt = change.receipt
+    received = optional_plain_time(receipt, "received_at") or plain_time(event.occurred_at)
+    latest = {item.sku: item for item in receipt.items}
+    return _v2(event, change.replenishment, wire_name, received, latest)
+
+
+def _item_keys(item: ReplenishmentItem) -> dict[str, Any]:
+    return {
+        "sku": item.sku,
+        "description": item.description or None,
+        "quantity_requested": item.quantity_requested,
+        "quantity_received_total": item.quantity_received,
+    }
+
+
+def _keys_v3(replenishment: Replenishment) -> dict[str, Any]:
+    return {
+        "id": replenishment.id,
+        "po_number": replenishment.po_number or None,
+        "status": _status(replenishment),
+        "supplier": shapes.SupplierV3(name=replenishment.supplier_name or None),
+        "warehouse": replenishment.warehouse or None,
+        "tracking_number": replenishment.tracking_number or None,
+        "expected_on": optional_date(replenishment, "expected_on"),
+        "created_at": optional_instant(replenishment, "created_at"),
+        "comments": replenishment.comments or None,
+    }
+
+
+def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
+    return shapes.ReceiptV3(
+        id=receipt.id or None,
+        received_at=optional_instant(receipt, "received_at") or instant(event.occurred_at),
+        complete=receipt.complete,
+        items=[
+            shapes.ReceiptItemV3(
+                sku=item.sku,
+                quantity_good=item.quantity_good,
+                quantity_hurt=item.quantity_hurt,
+                bin=item.bin or None,
+                lpn=item.lpn or None,
+                lot=item.lot or None,
+                expiration_date=optional_date(item, "expiration_date"),
+                uom=item.uom or None,
+            )
+            for item in receipt.items
+        ],
+    )
+
+
+def initiated_v3(
+    event: Event, change: ReplenishmentInitiated, wire_name: str
+) -> shapes.InitiatedBodyV3:
+    """
+    Build version 3 of `replenishments/initiated`.
+    """
+    replenishment = change.replenishment
+    items = [
+        shapes.RequestedItemV3(**_item_keys(item), uom=item.uom or None)
+        for item in replenishment.items
+    ]
+    requested = shapes.RequestedReplenishmentV3(**_keys_v3(replenishment), items=items)
+    return shapes.InitiatedBodyV3(
+        **envelope(event, wire_name),
+        replenishment_id=replenishment.id,
+        data=shapes.InitiatedDataV3(replenishment=requested, receipt=None),
+    )
+
+
+def received_v3(
+    event: Event, change: ReplenishmentReceived, wire_name: str
+) -> shapes.ReceivedBodyV3:
+    """
+    Build version 3 of `replenishments/received`.
+    """
+    replenishment = change.replenishment
+    items = [shapes.ReplenishmentItemV3(**_item_keys(item)) for item in replenishment.items]
+    after = shapes.ReplenishmentV3(**_keys_v3(replenishment), items=items)
+    return shapes.ReceivedBodyV3(
+        **envelope(event, wire_name),
+        replenishment_id=replenishment.id,
+        data=shapes.ReceivedDataV3(replenishment=after, receipt=_receipt(event, change.receipt)),
+    )
+
+
+BUILDERS: dict[Key, Builder] = {
+    ("replenishments/initiated", "v1"): v1,
+    ("replenishments/initiated", "v2"): initiated_v2,
+    ("replenishments/initiated", "v3"): initiated_v3,
+    ("replenishments/received", "v1"): v1,
+    ("replenishments/received", "v2"): received_v2,
+    ("replenishments/received", "v3"): received_v3,
+}

@@ -1,0 +1,193 @@
+"""
+Replenishments: the shapes. No values are made here.
+"""
+
+from typing import Annotated
+
+from dispatch_service.payloads.core.envelope import Envelope, Sequence
+from dispatch_service.payloads.core.fields import (
+    Body,
+    CalendarDate,
+    Instant,
+    Part,
+    PlainTime,
+    Quantity,
+    ResourceId,
+    note,
+)
+from dispatch_service.payloads.core.states import ReplenishmentStatusText
+
+
+class ReplenishmentV1(Body, frozen=True, kw_only=True):
+    """
+    A replenishment, in short.
+    """
+
+    replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
+    po_number: Annotated[str | None, note("The number of the purchase order.")]
+    status: Annotated[ReplenishmentStatusText | None, note("How far it is.")]
+    date: Annotated[PlainTime, note("When the event happened, in UTC.")]
+
+
+class ReplenishmentItemV2(Part, frozen=True, kw_only=True):
+    """
+    A line of a replenishment: received quantities are running totals.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    description: Annotated[str | None, note("What it is.")]
+    quantity_requested: Annotated[Quantity, note("How many were requested.")]
+    quantity_received: Annotated[Quantity, note("How many have come so far.")]
+    quantity_hurt: Annotated[Quantity, note("How many of them were hurt.")]
+    bin: Annotated[str | None, note("The bin that the latest were put in.")]
+    lpn: Annotated[str | None, note("The licence plate number that the latest came under.")]
+    lot: Annotated[str | None, note("The lot of the latest.")]
+    expiration_date: Annotated[CalendarDate | None, note("The expiration date of that lot.")]
+    uom: Annotated[str | None, note("The unit of measure, for example `each`.")]
+
+
+class ReplenishmentV2(Body, frozen=True, kw_only=True):
+    """
+    A replenishment.
+    """
+
+    replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
+    po_number: Annotated[str | None, note("The number of the purchase order.")]
+    status: Annotated[ReplenishmentStatusText | None, note("How far it is.")]
+    supplier_name: Annotated[str | None, note("The supplier.")]
+    tracking_number: Annotated[str | None, note("The tracking number.")]
+    warehouse: Annotated[str | None, note("The warehouse that it goes to.")]
+    expected_delivery_date: Annotated[CalendarDate | None, note("When it is expected.")]
+    created_date: Annotated[PlainTime | None, note("When it was created, in UTC.")]
+    received_date: Annotated[
+        PlainTime | None, note("When goods were received, in UTC; null before.")
+    ]
+    comments: Annotated[str | None, note("Remarks.")]
+    items: Annotated[list[ReplenishmentItemV2], note("What is to come.")]
+
+
+class SupplierV3(Part, frozen=True, kw_only=True):
+    """
+    The supplier.
+    """
+
+    name: Annotated[str | None, note("The name of the supplier.")]
+
+
+class ReplenishmentItemV3(Part, frozen=True, kw_only=True):
+    """
+    A line of a replenishment.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    description: Annotated[str | None, note("What it is.")]
+    quantity_requested: Annotated[Quantity, note("How many were requested.")]
+    quantity_received_total: Annotated[Quantity, note("How many have come so far.")]
+
+
+class RequestedItemV3(ReplenishmentItemV3, frozen=True, kw_only=True):
+    """
+    A line of a replenishment of which nothing has come yet.
+    """
+
+    uom: Annotated[
+        str | None, note("The unit of measure; once goods have come their receipt names it.")
+    ]
+
+
+class ReplenishmentV3(Part, frozen=True, kw_only=True):
+    """
+    A replenishment after a receipt.
+    """
+
+    id: Annotated[ResourceId, note("The id of the replenishment.")]
+    po_number: Annotated[str | None, note("The number of the purchase order.")]
+    status: Annotated[ReplenishmentStatusText | None, note("How far it is.")]
+    supplier: Annotated[SupplierV3, note("The supplier.")]
+    warehouse: Annotated[str | None, note("The warehouse that it goes to.")]
+    tracking_number: Annotated[str | None, note("The tracking number.")]
+    expected_on: Annotated[CalendarDate | None, note("When it is expected.")]
+    created_at: Annotated[Instant | None, note("When it was created.")]
+    items: Annotated[list[ReplenishmentItemV3], note("What is to come.")]
+    comments: Annotated[str | None, note("Remarks.")]
+
+
+class RequestedReplenishmentV3(Part, frozen=True, kw_only=True):
+    """
+    A replenishment of which nothing has come yet.
+    """
+
+    id: Annotated[ResourceId, note("The id of the replenishment.")]
+    po_number: Annotated[str | None, note("The number of the purchase order.")]
+    status: Annotated[ReplenishmentStatusText | None, note("How far it is.")]
+    supplier: Annotated[SupplierV3, note("The supplier.")]
+    warehouse: Annotated[str | None, note("The warehouse that it goes to.")]
+    tracking_number: Annotated[str | None, note("The tracking number.")]
+    expected_on: Annotated[CalendarDate | None, note("When it is expected.")]
+    created_at: Annotated[Instant | None, note("When it was created.")]
+    items: Annotated[list[RequestedItemV3], note("What is to come.")]
+    comments: Annotated[str | None, note("Remarks.")]
+
+
+class ReceiptItemV3(Part, frozen=True, kw_only=True):
+    """
+    A line of a receipt: what came now.
+    """
+
+    sku: Annotated[str, note("The SKU.")]
+    quantity_good: Annotated[Quantity, note("How many came that can be sold.")]
+    quantity_hurt: Annotated[Quantity, note("How many came hurt.")]
+    bin: Annotated[str | None, note("The bin that they were put in.")]
+    lpn: Annotated[str | None, note("The licence plate number of the pallet or box.")]
+    lot: Annotated[str | None, note("The lot.")]
+    expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
+    uom: Annotated[str | None, note("The unit of measure, for example `each`.")]
+
+
+class ReceiptV3(Part, frozen=True, kw_only=True):
+    """
+    What was received now.
+    """
+
+    id: Annotated[str | None, note("The id of the receipt.")]
+    received_at: Annotated[Instant, note("When it was received.")]
+    complete: Annotated[bool, note("Whether nothing more is to come.")]
+    items: Annotated[list[ReceiptItemV3], note("What came.")]
+
+
+class InitiatedDataV3(Part, frozen=True, kw_only=True):
+    """
+    The replenishment.
+    """
+
+    replenishment: Annotated[RequestedReplenishmentV3, note("The replenishment.")]
+    receipt: Annotated[None, note("Always null: nothing has come yet.")]
+
+
+class ReceivedDataV3(Part, frozen=True, kw_only=True):
+    """
+    The replenishment and what was received now.
+    """
+
+    replenishment: Annotated[ReplenishmentV3, note("The replenishment after the receipt.")]
+    receipt: Annotated[ReceiptV3, note("What was received now.")]
+
+
+class InitiatedBodyV3(Envelope, frozen=True, kw_only=True):
+    """
+    A replenishment that was requested.
+    """
+
+    replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
+    sequence: Sequence
+    data: Annotated[InitiatedDataV3, note("The replenishment.")]
+
+
+class ReceivedBodyV3(Envelope, frozen=True, kw_only=True):
+    """
+    Goods of a replenishment that were received.
+    """
+
+    replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
+    sequence: Sequence
+    data: Annotated[ReceivedDataV3, note("The replenishment and what was received now.")]

@@ -1,0 +1,3 @@
+"""
+The payloads about orders, their items and refunds.
+"""

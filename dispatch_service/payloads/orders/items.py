@@ -1,0 +1,248 @@
+"""
+Items of an order that were shipped or became pending: the builders. The
+shapes are in `order_items_shapes`.
+
+Both domain events raise these event types: the one of single items, and that
+of the whole order, which stands for all of its items.
+"""
+
+from typing import Any, NamedTuple, TypeAlias
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.states import FULFILLMENT_TYPES, shown
+from dispatch_service.payloads.core.values import optional_date, optional_instant, plain_time
+from dispatch_service.payloads.orders import items_shapes as shapes
+from dispatch_service.payloads.orders.family import first_shipment, status_after, tracking
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.order_events_pb2 import (
+    ItemChange,
+    OrderItemsStatusChanged,
+    OrderStatusChanged,
+)
+from shipedge.webhooks.events.v1.order_pb2 import Order, OrderItem, Shipment
+
+ItemsChange: TypeAlias = OrderStatusChanged | OrderItemsStatusChanged
+
+
+class Line(NamedTuple):
+    """
+    An item with the quantities that are shown.
+    """
+
+    item: OrderItem | ItemChange
+    quantity: int
+    ordered: int
+    remaining: int
+
+
+def _shipment(change: ItemsChange) -> Shipment | None:
+    """
+    Find the shipment that took the items; of an order that is its first.
+    """
+    if isinstance(change, OrderStatusChanged):
+        return first_shipment(change.order)
+    return change.shipment if change.HasField("shipment") else None
+
+
+def _shipped_lines(change: ItemsChange) -> list[Line]:
+    """
+    List what was shipped, with what remains.
+
+    The lines of a whole order count as shipped in full unless one of them
+    says how many were, since not every service keeps that number.
+    """
+    if isinstance(change, OrderItemsStatusChanged):
+        return _changed_lines(change)
+    items = change.order.items
+    counted = any(item.quantity_shipped for item in items)
+    return [
+        Line(item, shipped, item.quantity, max(item.quantity - shipped, 0))
+        for item in items
+        for shipped in [item.quantity_shipped if counted else item.quantity]
+    ]
+
+
+def _pending_lines(change: ItemsChange) -> list[Line]:
+    """
+    List what became pending: of an order, all of its items in full.
+    """
+    if isinstance(change, OrderItemsStatusChanged):
+        return _changed_lines(change)
+    return [Line(item, item.quantity, item.quantity, 0) for item in change.order.items]
+
+
+def _changed_lines(change: OrderItemsStatusChanged) -> list[Line]:
+    return [
+        Line(item, item.quantity, item.quantity_ordered, item.quantity_remaining)
+        for item in change.items
+    ]
+
+
+def _is_complete(change: ItemsChange, lines: list[Line]) -> bool:
+    if isinstance(change, OrderItemsStatusChanged):
+        return change.complete
+    return not any(line.remaining for line in lines)
+
+
+def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) -> shapes.ItemsV1:
+    return shapes.ItemsV1(
+        event=wire_name,
+        account_id=event.account_id,
+        order_id=change.order.id,
+        order_number=change.order.number or None,
+        date=plain_time(event.occurred_at),
+        items=[shapes.ItemV1(sku=line.item.sku, quantity=line.quantity) for line in lines],
+    )
+
+
+def shipped_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
+    """
+    Build version 1 of `orders/shipped_items`.
+    """
+    return _v1(event, change, wire_name, _shipped_lines(change))
+
+
+def pending_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
+    """
+    Build version 1 of `orders/pending_items`.
+    """
+    return _v1(event, change, wire_name, _pending_lines(change))
+
+
+def _item_keys(line: Line) -> dict[str, Any]:
+    """
+    Build what an item shows in versions 2 and 3.
+    """
+    item = line.item
+    return {
+        "sku": item.sku,
+        "quantity": line.quantity,
+        "description": item.description or None,
+        "quantity_ordered": line.ordered,
+        "quantity_remaining": line.remaining,
+        "lot": item.lot or None,
+        "expiration_date": optional_date(item, "expiration_date"),
+        "serial_numbers": list(item.serial_numbers),
+    }
+
+
+def _keys_v2(event: Event, change: ItemsChange, wire_name: str) -> dict[str, Any]:
+    return {
+        "event": wire_name,
+        "account_id": event.account_id,
+        "order_id": change.order.id,
+        "order_number": change.order.number or None,
+        "order_reference": change.order.reference or None,
+        "status": status_after(change),
+    }
+
+
+def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsV2:
+    """
+    Build version 2 of `orders/shipped_items`.
+
+    Items whose shipment does not say when it left were shipped when the
+    event happened.
+    """
+    shipment = _shipment(change)
+    dated = shipment is not None and shipment.HasField("shipped_at")
+    number, carrier, method = tracking(change.order, shipment)
+    return shapes.ShippedItemsV2(
+        **_keys_v2(event, change, wire_name),
+        shipped_date=plain_time(shipment.shipped_at if shipment and dated else event.occurred_at),
+        tracking_number=number,
+        carrier=carrier,
+        shipping_method=method,
+        items=[shapes.ItemV2(**_item_keys(line)) for line in _shipped_lines(change)],
+    )
+
+
+def pending_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsV2:
+    """
+    Build version 2 of `orders/pending_items`.
+    """
+    return shapes.PendingItemsV2(
+        **_keys_v2(event, change, wire_name),
+        pending_date=plain_time(event.occurred_at),
+        tracking_number=None,
+        carrier=None,
+        shipping_method=change.order.shipping_method or None,
+        items=[shapes.ItemV2(**_item_keys(line)) for line in _pending_lines(change)],
+    )
+
+
+def _items_v3(lines: list[Line]) -> list[shapes.ItemV3]:
+    return [shapes.ItemV3(line_id=line.item.line_id or None, **_item_keys(line)) for line in lines]
+
+
+def _order_keys(order: Order, status: str | None) -> dict[str, Any]:
+    fulfilled_by = shown(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label)
+    return {
+        "id": order.id,
+        "number": order.number or None,
+        "reference": order.reference or None,
+        "status": status,
+        "fulfillment_type": fulfilled_by,
+    }
+
+
+def _shipment_v3(shipment: Shipment | None) -> shapes.ItemsShipmentV3 | None:
+    if shipment is None:
+        return None
+    return shapes.ItemsShipmentV3(
+        id=shipment.id or None,
+        shipped_at=optional_instant(shipment, "shipped_at"),
+        carrier=shipment.carrier or None,
+        shipping_method=shipment.shipping_method or None,
+        tracking_number=shipment.tracking_number or None,
+        tracking_url=shipment.tracking_url or None,
+    )
+
+
+def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsBodyV3:
+    """
+    Build version 3 of `orders/shipped_items`.
+    """
+    lines = _shipped_lines(change)
+    contents = shapes.ShippedItemsDataV3(
+        order=shapes.ItemsOrderV3(**_order_keys(change.order, status_after(change))),
+        item_status="shipped",
+        complete=_is_complete(change, lines),
+        items=_items_v3(lines),
+        shipment=_shipment_v3(_shipment(change)),
+    )
+    return shapes.ShippedItemsBodyV3(
+        **envelope(event, wire_name), order_id=change.order.id, data=contents
+    )
+
+
+def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsBodyV3:
+    """
+    Build version 3 of `orders/pending_items`.
+    """
+    lines = _pending_lines(change)
+    order = shapes.PendingOrderV3(
+        **_order_keys(change.order, status_after(change)),
+        shipping_method=change.order.shipping_method or None,
+    )
+    contents = shapes.PendingItemsDataV3(
+        order=order,
+        item_status="pending",
+        complete=_is_complete(change, lines),
+        items=_items_v3(lines),
+        shipment=None,
+    )
+    return shapes.PendingItemsBodyV3(
+        **envelope(event, wire_name), order_id=change.order.id, data=contents
+    )
+
+
+BUILDERS: dict[Key, Builder] = {
+    ("orders/shipped_items", "v1"): shipped_v1,
+    ("orders/shipped_items", "v2"): shipped_v2,
+    ("orders/shipped_items", "v3"): shipped_v3,
+    ("orders/pending_items", "v1"): pending_v1,
+    ("orders/pending_items", "v2"): pending_v2,
+    ("orders/pending_items", "v3"): pending_v3,
+}

@@ -1,0 +1,57 @@
+"""
+Version 1 of the order family: nine keys, the same for every event type.
+"""
+
+from typing import Annotated
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.fields import Body, PlainTime, ResourceId, note
+from dispatch_service.payloads.core.states import OrderStatusText
+from dispatch_service.payloads.core.values import plain_time
+from dispatch_service.payloads.orders.family import (
+    SHIPPED,
+    UNSHIPPED,
+    OrderChange,
+    first_shipment,
+    status_after,
+    tracking,
+)
+from shipedge.webhooks.events.v1.event_pb2 import Event
+
+
+class OrderV1(Body, frozen=True, kw_only=True):
+    """
+    An order, in short.
+    """
+
+    order_id: Annotated[ResourceId, note("The id of the order.")]
+    order_number: Annotated[str | None, note("The number of the order.")]
+    status: Annotated[OrderStatusText | None, note("The status of the order after the event.")]
+    date: Annotated[PlainTime, note("When the event happened, in UTC.")]
+    tracking_number: Annotated[str | None, note("The tracking number of the first shipment.")]
+    carrier: Annotated[str | None, note("The carrier of the first shipment.")]
+    shipping_method: Annotated[
+        str | None, note("The method of the first shipment, else the one that was asked for.")
+    ]
+
+
+def order(event: Event, change: OrderChange, wire_name: str) -> OrderV1:
+    """
+    Build the body of any event type of the family.
+    """
+    snapshot = change.order
+    number, carrier, method = tracking(snapshot, first_shipment(snapshot))
+    return OrderV1(
+        event=wire_name,
+        account_id=event.account_id,
+        order_id=snapshot.id,
+        order_number=snapshot.number or None,
+        status=status_after(change),
+        date=plain_time(event.occurred_at),
+        tracking_number=number,
+        carrier=carrier,
+        shipping_method=method,
+    )
+
+
+BUILDERS: dict[Key, Builder] = {(event_type, "v1"): order for event_type in (*SHIPPED, *UNSHIPPED)}

@@ -1,0 +1,188 @@
+"""
+Version 2 of the order family: the 14 keys of the published example, and after
+them what an event type adds. The shapes are in `orders_v2_shapes`.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.money import optional_amount
+from dispatch_service.payloads.core.states import FULFILLMENT_TYPES, ORDER_STATUSES, shown
+from dispatch_service.payloads.core.values import plain_time
+from dispatch_service.payloads.orders import v2_shapes as shapes
+from dispatch_service.payloads.orders.family import (
+    CANCELED,
+    DATED,
+    SENT,
+    SHIPPED,
+    OrderChange,
+    first_shipment,
+    shipped_date,
+    status_after,
+    tracking,
+)
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.order_events_pb2 import (
+    OrderSentToFulfillment,
+    OrderStatusChanged,
+    OrderUpdated,
+)
+from shipedge.webhooks.events.v1.order_pb2 import Order
+
+B = TypeVar("B", bound=shapes.OrderV2)
+
+
+def _customer(order: Order) -> shapes.CustomerV2:
+    customer, address = order.customer, order.shipping_address
+    return shapes.CustomerV2(
+        email=customer.email or None,
+        name=customer.name or None,
+        address=shapes.AddressV2(
+            address1=address.address1 or None,
+            city=address.city or None,
+            state=address.state or None,
+            zip=address.zip or None,
+            country=address.country or None,
+        ),
+    )
+
+
+def _items(order: Order) -> list[shapes.ItemV2]:
+    return [
+        shapes.ItemV2(sku=item.sku, quantity=item.quantity, description=item.description or None)
+        for item in order.items
+    ]
+
+
+def _build(
+    shape: Callable[..., B], event: Event, change: OrderChange, wire_name: str, **extra: Any
+) -> B:
+    """
+    Build a *shape* from its 14 common keys and the *extra* ones.
+    """
+    order = change.order
+    totals = order.totals
+    shipment = first_shipment(order)
+    number, carrier, method = tracking(order, shipment)
+    return shape(
+        event=wire_name,
+        account_id=event.account_id,
+        order_id=order.id,
+        order_number=order.number or None,
+        order_reference=order.reference or None,
+        status=status_after(change),
+        shipped_date=shipped_date(event, change, shipment),
+        tracking_number=number,
+        carrier=carrier,
+        shipping_method=method,
+        customer=_customer(order),
+        items=_items(order),
+        total=optional_amount(totals, "subtotal"),
+        shipping_cost=optional_amount(totals, "shipping"),
+        **extra,
+    )
+
+
+def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderV2:
+    """
+    Build the body of the shipped family: the published example, no key more.
+    """
+    return _build(shapes.OrderV2, event, change, wire_name)
+
+
+def dated(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderDatedV2:
+    """
+    Build the body of an order that is pending, processing or backordered.
+    """
+    moment = plain_time(event.occurred_at)
+    return _build(shapes.OrderDatedV2, event, change, wire_name, status_date=moment)
+
+
+def status_changed(
+    event: Event, change: OrderStatusChanged, wire_name: str
+) -> shapes.OrderStatusChangedV2:
+    """
+    Build the body of `orders/any_status_change`.
+    """
+    return _build(
+        shapes.OrderStatusChangedV2,
+        event,
+        change,
+        wire_name,
+        previous_status=shown(ORDER_STATUSES, change.from_status, change.from_label),
+        status_date=plain_time(event.occurred_at),
+    )
+
+
+def canceled(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderCanceledV2:
+    """
+    Build the body of an order that was canceled.
+    """
+    return _build(
+        shapes.OrderCanceledV2,
+        event,
+        change,
+        wire_name,
+        canceled_date=plain_time(event.occurred_at),
+        cancel_reason=change.cancel_reason or None,
+    )
+
+
+def divided(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderDividedV2:
+    """
+    Build the body of `orders/divided`.
+    """
+    children = [
+        shapes.DividedOrderV2(order_id=child.id or None, order_number=child.number or None)
+        for child in change.child_orders
+    ]
+    moment = plain_time(event.occurred_at)
+    return _build(
+        shapes.OrderDividedV2,
+        event,
+        change,
+        wire_name,
+        divided_date=moment,
+        divided_orders=children,
+    )
+
+
+def updated(event: Event, change: OrderUpdated, wire_name: str) -> shapes.OrderUpdatedV2:
+    """
+    Build the body of `orders/updated_by_oms`.
+    """
+    return _build(
+        shapes.OrderUpdatedV2,
+        event,
+        change,
+        wire_name,
+        updated_date=plain_time(event.occurred_at),
+        updated_fields=list(change.changed_fields),
+        user=event.actor.name or None,
+    )
+
+
+def sent(event: Event, change: OrderSentToFulfillment, wire_name: str) -> shapes.OrderSentV2:
+    """
+    Build the body of an order that was handed to whoever fulfils it.
+    """
+    return _build(
+        shapes.OrderSentV2,
+        event,
+        change,
+        wire_name,
+        sent_date=plain_time(event.occurred_at),
+        sent_to=shown(FULFILLMENT_TYPES, change.destination, change.destination_label),
+    )
+
+
+BUILDERS: dict[Key, Builder] = {
+    ("orders/any_status_change", "v2"): status_changed,
+    ("orders/divided", "v2"): divided,
+    ("orders/updated_by_oms", "v2"): updated,
+    **{(event_type, "v2"): shipped for event_type in SHIPPED},
+    **{(event_type, "v2"): dated for event_type in DATED},
+    **{(event_type, "v2"): canceled for event_type in CANCELED},
+    **{(event_type, "v2"): sent for event_type in SENT},
+}

@@ -1,0 +1,3 @@
+"""
+The payloads about returns and exchanges.
+"""

@@ -1,0 +1,270 @@
+"""
+Returns and exchanges: the builders. The shapes are in `returns_shapes`.
+"""
+
+from typing import Any, TypeAlias
+
+from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.states import (
+    FULFILLMENT_TYPES,
+    ORDER_STATUSES,
+    RETURN_STATUSES,
+    RETURN_TYPES,
+    shown,
+)
+from dispatch_service.payloads.core.values import (
+    instant,
+    optional_instant,
+    optional_plain_time,
+    plain_time,
+)
+from dispatch_service.payloads.orders.v3 import customer_of
+from dispatch_service.payloads.returns import shapes
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from shipedge.webhooks.events.v1.order_pb2 import OrderReference
+from shipedge.webhooks.events.v1.return_order_pb2 import (
+    ExchangeOrder,
+    ReturnInitiated,
+    ReturnItem,
+    ReturnLabel,
+    ReturnOrder,
+    ReturnReceived,
+)
+
+ReturnChange: TypeAlias = ReturnInitiated | ReturnReceived
+
+SIMPLE = ("returns/simple_initiated", "returns/simple_received", "returns/unexpected_received")
+EXCHANGES = (
+    "returns/exchange_now_initiated",
+    "returns/exchange_now_received",
+    "returns/exchange_on_received_initiated",
+    "returns/exchange_on_received_received",
+)
+
+
+def _status(goods: ReturnOrder) -> str | None:
+    return shown(RETURN_STATUSES, goods.status, goods.status_label)
+
+
+def _exchange_status(order: ExchangeOrder) -> str | None:
+    return shown(ORDER_STATUSES, order.status, order.status_label)
+
+
+def returned_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV1:
+    """
+    Build version 1 of a return.
+    """
+    goods = change.return_order
+    return shapes.ReturnV1(
+        event=wire_name,
+        account_id=event.account_id,
+        return_id=goods.id,
+        rma_number=goods.rma_number or None,
+        order_id=goods.original_order.id or None,
+        order_number=goods.original_order.number or None,
+        status=_status(goods),
+        date=plain_time(event.occurred_at),
+    )
+
+
+def exchanged_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV1:
+    """
+    Build version 1 of an exchange.
+    """
+    goods = change.return_order
+    return shapes.ExchangeV1(
+        event=wire_name,
+        account_id=event.account_id,
+        return_id=goods.id,
+        rma_number=goods.rma_number or None,
+        order_id=goods.original_order.id or None,
+        order_number=goods.original_order.number or None,
+        exchange_order_id=goods.exchange_order.id or None,
+        exchange_order_number=goods.exchange_order.number or None,
+        status=_status(goods),
+        date=plain_time(event.occurred_at),
+    )
+
+
+def _item_v2(item: ReturnItem) -> shapes.ReturnItemV2:
+    """
+    Build a line; where nothing was announced its quantity is what came.
+    """
+    expected = item.expected_good + item.expected_hurt
+    return shapes.ReturnItemV2(
+        sku=item.sku,
+        description=item.description or None,
+        quantity=expected or item.received_good + item.received_hurt,
+        quantity_good_expected=item.expected_good,
+        quantity_hurt_expected=item.expected_hurt,
+        quantity_good=item.received_good,
+        quantity_hurt=item.received_hurt,
+        reason=item.reason or None,
+    )
+
+
+def _received_date(event: Event, change: ReturnChange) -> str | None:
+    received = optional_plain_time(change.return_order, "received_at")
+    if received is None and isinstance(change, ReturnReceived):
+        return plain_time(event.occurred_at)
+    return received
+
+
+def _keys_v2(event: Event, change: ReturnChange, wire_name: str) -> dict[str, Any]:
+    goods = change.return_order
+    order = goods.original_order
+    return {
+        "event": wire_name,
+        "account_id": event.account_id,
+        "return_id": goods.id,
+        "rma_number": goods.rma_number or None,
+        "return_type": RETURN_TYPES.get(goods.type),
+        "order_id": order.id or None,
+        "order_number": order.number or None,
+        "order_reference": order.reference or None,
+        "status": _status(goods),
+        "created_date": optional_plain_time(goods, "created_at"),
+        "received_date": _received_date(event, change),
+        "tracking_number": goods.label.tracking_number or None,
+        "carrier": goods.label.carrier or None,
+        "comments": goods.comments or None,
+        "customer": shapes.ReturnCustomerV2(
+            email=goods.customer.email or None, name=goods.customer.name or None
+        ),
+        "items": [_item_v2(item) for item in goods.items],
+    }
+
+
+def _exchange_v2(order: ExchangeOrder) -> shapes.ExchangeOrderV2:
+    return shapes.ExchangeOrderV2(
+        order_id=order.id or None,
+        order_number=order.number or None,
+        status=_exchange_status(order),
+        items=[
+            shapes.ExchangeItemV2(
+                sku=item.sku, quantity=item.quantity, description=item.description or None
+            )
+            for item in order.items
+        ],
+    )
+
+
+def returned_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV2:
+    """
+    Build version 2 of a return.
+    """
+    return shapes.ReturnV2(**_keys_v2(event, change, wire_name))
+
+
+def exchanged_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV2:
+    """
+    Build version 2 of an exchange.
+    """
+    goods = change.return_order
+    known = goods.HasField("exchange_order")
+    return shapes.ExchangeV2(
+        **_keys_v2(event, change, wire_name),
+        exchange_order=_exchange_v2(goods.exchange_order) if known else None,
+    )
+
+
+def _label(label: ReturnLabel) -> shapes.ReturnLabelV3:
+    return shapes.ReturnLabelV3(
+        carrier=label.carrier or None,
+        tracking_number=label.tracking_number or None,
+        prepaid=label.prepaid,
+    )
+
+
+def _item_v3(item: ReturnItem) -> shapes.ReturnItemV3:
+    return shapes.ReturnItemV3(
+        line_id=item.line_id or None,
+        sku=item.sku,
+        description=item.description or None,
+        expected=shapes.CountV3(good=item.expected_good, hurt=item.expected_hurt),
+        received=shapes.CountV3(good=item.received_good, hurt=item.received_hurt),
+        reason=item.reason or None,
+        bin=item.bin or None,
+        lot=item.lot or None,
+        serial_numbers=list(item.serial_numbers),
+    )
+
+
+def _received_at(event: Event, change: ReturnChange) -> str | None:
+    received = optional_instant(change.return_order, "received_at")
+    if received is None and isinstance(change, ReturnReceived):
+        return instant(event.occurred_at)
+    return received
+
+
+def _return(event: Event, change: ReturnChange) -> shapes.ReturnPartV3:
+    goods = change.return_order
+    return shapes.ReturnPartV3(
+        id=goods.id,
+        rma_number=goods.rma_number or None,
+        type=RETURN_TYPES.get(goods.type),
+        status=_status(goods),
+        created_at=optional_instant(goods, "created_at"),
+        received_at=_received_at(event, change),
+        warehouse=goods.warehouse or None,
+        comments=goods.comments or None,
+        label=_label(goods.label) if goods.HasField("label") else None,
+        items=[_item_v3(item) for item in goods.items],
+        customer=customer_of(goods.customer),
+    )
+
+
+def _original(order: OrderReference) -> shapes.OriginalOrderV3:
+    return shapes.OriginalOrderV3(
+        id=order.id or None,
+        number=order.number or None,
+        reference=order.reference or None,
+        fulfillment_type=shown(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label),
+    )
+
+
+def _exchange_v3(order: ExchangeOrder) -> shapes.ExchangeOrderV3:
+    return shapes.ExchangeOrderV3(
+        id=order.id or None,
+        number=order.number or None,
+        status=_exchange_status(order),
+        released_at=optional_instant(order, "released_at"),
+        items=[
+            shapes.ExchangeItemV3(
+                line_id=item.line_id or None,
+                sku=item.sku,
+                description=item.description or None,
+                quantity=item.quantity,
+            )
+            for item in order.items
+        ],
+    )
+
+
+def v3(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnBodyV3:
+    """
+    Build version 3 of a return or an exchange.
+    """
+    goods = change.return_order
+    original, exchange = goods.original_order, goods.exchange_order
+    contents = shapes.ReturnDataV3(
+        return_order=_return(event, change),
+        original_order=_original(original) if goods.HasField("original_order") else None,
+        exchange_order=_exchange_v3(exchange) if goods.HasField("exchange_order") else None,
+    )
+    return shapes.ReturnBodyV3(
+        **envelope(event, wire_name),
+        order_id=original.id or None,
+        return_id=goods.id,
+        data=contents,
+    )
+
+
+BUILDERS: dict[Key, Builder] = {
+    **{(event_type, "v1"): returned_v1 for event_type in SIMPLE},
+    **{(event_type, "v2"): returned_v2 for event_type in SIMPLE},
+    **{(event_type, "v1"): exchanged_v1 for event_type in EXCHANGES},
+    **{(event_type, "v2"): exchanged_v2 for event_type in EXCHANGES},
+    **{(event_type, "v3"): v3 for event_type in (*SIMPLE, *EXCHANGES)},
+}

@@ -1,0 +1,3 @@
+"""
+The delivery table as a queue, on SQLite and PostgreSQL.
+"""

@@ -1,0 +1,42 @@
+"""
+The order in which a transaction locks rows that others lock too, so that no two wait
+for each other: the snapshot's rows, those of events, order lanes, deliveries, each by key,
+and wishes last. Who holds a wish already passes by the deliveries that others hold, or
+has locked their lanes before.
+
+A result that raises webhooks cannot keep to it: who becomes the victim of a deadlock is
+run again, by `conflicts.again`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import byte_order
+
+
+def by_key(table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    """
+    Return what to sort the rows of a table by that are to be locked.
+    """
+    columns = table.primary_key.columns
+    return [byte_order(it) if isinstance(it.type, sa.Text) else it for it in columns]
+
+
+def locked(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
+    """
+    Select the keys of the deliveries that a condition holds for, and lock them.
+    """
+    key = deliveries.primary_key.columns
+    return sa.select(*key).where(condition).order_by(*by_key(deliveries)).with_for_update()
+
+
+def update_locked(condition: sa.ColumnElement[bool]) -> sa.Update:
+    """
+    Update the deliveries that a condition holds for; an UPDATE by itself locks in any order.
+    """
+    key = sa.tuple_(*deliveries.primary_key.columns)
+    return sa.update(deliveries).where(key.in_(locked(condition)))

@@ -1,0 +1,3 @@
+"""
+Resends, resend jobs and cancellations: what people do about deliveries.
+"""

@@ -1,0 +1,56 @@
+"""
+The request ids of a day: a manual action that is repeated changes nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.errors import RequestIdReused
+from dispatch_service.storage.schema import request_ids
+from service_runtime.database.engine import database_now
+from service_runtime.database.inserts import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+async def seen(
+    db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
+) -> bool:
+    """
+    Tell whether just this was asked for before; note it where it was not.
+
+    Raises `RequestIdReused` where the id was used for something else.
+    """
+    known = await first_use(db, owner, request_id, method, resource)
+    if known not in {None, resource}:
+        raise RequestIdReused(method)
+    return known is not None
+
+
+async def first_use(
+    db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
+) -> str | None:
+    """
+    Note what a request id is used for; return what it was used for before, None where
+    it is new. A call with the same id that has not been answered yet is waited for.
+
+    Raises `RequestIdReused` where it was used for another *method*.
+    """
+    if not request_id:
+        return None
+    row: dict[str, Any] = {"owner": owner, "request_id": request_id, "method": method}
+    row |= {"resource": resource, "create_time": database_now()}
+    statement = insert(db.dialect.name, request_ids).on_conflict_do_nothing()
+    if (await db.execute(statement.values(row))).rowcount:
+        return None
+    query = sa.select(request_ids.c.method, request_ids.c.resource).where(
+        request_ids.c.owner == owner, request_ids.c.request_id == request_id
+    )
+    known = (await db.execute(query)).one()
+    if known.method != method:
+        raise RequestIdReused(method)
+    return str(known.resource)

@@ -1,0 +1,46 @@
+"""
+Payloads that could not be rendered when their event was accepted: a resend renders
+them once, by the renderer of today.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.intake.render import new_body, render_bodies
+from dispatch_service.log import events
+from dispatch_service.routing.index import Subscription
+from dispatch_service.storage.schema import bodies
+from dispatch_service.storage.sealing import DayKeys, Sealer
+from service_runtime.database.engine import database_now
+from service_runtime.database.inserts import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+def is_missing(row: Any) -> bool:
+    """
+    Tell whether a delivery failed because it could not be rendered.
+    """
+    return row.sha256 is None and row.failure_kind == FailureKind.RENDER
+
+
+async def render(
+    db: AsyncConnection, keys: DayKeys, sealer: Sealer, row: Any, subscription: Subscription
+) -> bool:
+    """
+    Render and store the payload of a delivery; False where that still cannot be done.
+    """
+    event = await events.read(db, keys, row.account, row.event_id)
+    if event is None:
+        return False
+    rendered = render_bodies(event, [subscription])
+    for key, body in rendered.stored():
+        made = new_body(event, key, body, sealer)
+        values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
+        values |= {name: getattr(made, name) for name in made.__struct_fields__}
+        # Another resend may have been first, with the same bytes.
+        await db.execute(insert(db.dialect.name, bodies).values(values).on_conflict_do_nothing())
+    return rendered.size(row.event_type, row.payload_version) is not None

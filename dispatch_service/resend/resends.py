@@ -1,0 +1,125 @@
+"""
+Sending deliveries again: what their state allows, and the rows that say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.deliveries import State, Trigger
+from dispatch_service.domain.errors import (
+    BodyErased,
+    DeliverySucceeded,
+    SubscriptionDeleted,
+    SubscriptionInactive,
+)
+from dispatch_service.domain.names import delivery_name
+from dispatch_service.log import audit
+from dispatch_service.queue.lock_order import update_locked
+from dispatch_service.routing.index import Subscription
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import after, database_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+METHOD = "ResendDelivery"
+
+_GIVEN_UP = (State.FAILED.value, State.CANCELLED.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ResendRequest:
+    """
+    Somebody's wish to have a delivery sent again.
+    """
+
+    owner: str
+    delivery_id: str
+    requested_by: str
+
+    @property
+    def name(self) -> str:
+        """
+        The name of the delivery.
+        """
+        return delivery_name(self.owner, self.delivery_id)
+
+
+def checked(name: str, row: Any, subscription: Subscription | None, *, force: bool) -> Subscription:
+    """
+    Return the subscription that a delivery may be sent to again, or raise why not.
+    """
+    subscription_name = f"{row.owner}/subscriptions/{row.subscription}"
+    if subscription is None or subscription.deleted:
+        raise SubscriptionDeleted(subscription_name)
+    if not subscription.active:
+        raise SubscriptionInactive(subscription_name)
+    if row.sha256 is None:
+        raise BodyErased(name)
+    if row.state == State.SUCCEEDED and not force:
+        raise DeliverySucceeded(name)
+    return subscription
+
+
+async def resend(
+    db: AsyncConnection, request: ResendRequest, row: Any, lifetime: timedelta
+) -> None:
+    """
+    Make a delivery due now, in one transaction with who asked for it.
+    """
+    await make_due(db, request.owner, [request.delivery_id], request.requested_by, lifetime)
+    await audit.note(
+        db,
+        owner=request.owner,
+        caller=request.requested_by,
+        method=METHOD,
+        resource=request.name,
+        changes=[{"field": "state", "before": row.state, "after": "due now"}],
+    )
+
+
+async def make_due(
+    db: AsyncConnection,
+    owner: str,
+    delivery_ids: Sequence[str],
+    requested_by: str,
+    lifetime: timedelta,
+) -> int:
+    """
+    Make deliveries due now; return how many that were.
+
+    Those that failed or were cancelled get a fresh schedule and *lifetime*, and no
+    place in their order lane; one that is being attempted stays as it is. One
+    that was pending gets back the delay that it was waiting out.
+    """
+    wanted = sa.and_(
+        deliveries.c.owner == owner,
+        deliveries.c.delivery_id.in_(delivery_ids),
+        deliveries.c.lease_owner.is_(None),
+    )
+    result = await db.execute(update_locked(wanted).values(_changes(requested_by, lifetime)))
+    return int(result.rowcount)
+
+
+def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
+    columns = deliveries.c
+    given_up = columns.state.in_(_GIVEN_UP)
+    cleared = ("end_time", "failure_kind", "response_code", "lane_number")
+    return {
+        "due_time": database_now(),
+        # A wish to cancel an attempt that succeeded nevertheless does not hold for this one.
+        "cancelled_by": sa.null(),
+        "next_trigger": Trigger.RESEND.value,
+        "requested_by": requested_by,
+        "state": sa.case((given_up, State.PENDING.value), else_=columns.state),
+        "step": sa.case((given_up, 0), (columns.step > 0, columns.step - 1), else_=0),
+        "interrupted": sa.case((given_up, 0), else_=columns.interrupted),
+        "expire_time": sa.case((given_up, after(lifetime)), else_=columns.expire_time),
+        **{name: sa.case((given_up, sa.null()), else_=columns[name]) for name in cleared},
+    }

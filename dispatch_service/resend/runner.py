@@ -1,0 +1,152 @@
+"""
+Works through resend jobs, a batch in each transaction: what a batch made due and
+how far the job is are committed together, so a crash loses and repeats nothing.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.deliveries import lifetime
+from dispatch_service.domain.names import delivery_name
+from dispatch_service.log import read
+from dispatch_service.log.filters import Hash
+from dispatch_service.resend import jobs, resends
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import resend_jobs as jobs_table
+from service_runtime.database.conflicts import again
+from service_runtime.database.engine import after, database_now, writing
+from service_runtime.process.failpoints import reach
+from service_runtime.process.periodic import Rounds
+from service_runtime.rpc.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+BATCH = 100
+IDLE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """
+    What came of a batch.
+    """
+
+    looked_at: int
+    resent: int
+
+
+class ResendRunner:
+    """
+    Works through the jobs of all owners. Several processes may do so at a time.
+    """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        subscriptions: SubscriptionIndex,
+        hashed: Hash,
+        claim_soon: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._subscriptions = subscriptions
+        self._hashed = hashed
+        self._claim_soon = claim_soon
+        self._rounds = Rounds(
+            self.run_once, pause_seconds=IDLE_SECONDS, failure="resend_job.failed"
+        )
+
+    def run_soon(self) -> None:
+        """
+        Look for jobs without waiting.
+        """
+        self._rounds.go_soon()
+
+    async def run(self) -> None:
+        """
+        Work for ever.
+        """
+        await self._rounds.run()
+
+    @again
+    async def run_once(self) -> bool:
+        """
+        Do one batch of the job that is due; False where none is.
+        """
+        async with writing(self._engine) as db:
+            job = await _next_job(db)
+            if job is None:
+                return False
+            batch = await self._batch(db, job)
+        if batch.resent:
+            self._claim_soon()
+        return True
+
+    async def _batch(self, db: AsyncConnection, job: Any) -> Batch:
+        size = min(job.rate_limit or BATCH, BATCH)
+        rows = await read.list_chosen(
+            db, jobs.choice_of(job).where(self._hashed), size, _cursor(job)
+        )
+        batch = Batch(len(rows), await self._resend(db, job, rows))
+        values = _progress(job, rows, batch, done=len(rows) < size)
+        same = (jobs_table.c.owner == job.owner) & (jobs_table.c.resend_job_id == job.resend_job_id)
+        await db.execute(sa.update(jobs_table).where(same).values(values))
+        reach("job.mid_batch")
+        return batch
+
+    async def _resend(self, db: AsyncConnection, job: Any, rows: Sequence[Any]) -> int:
+        """
+        Make due what may be; return how many that were.
+        """
+        by_lifetime: dict[timedelta, list[str]] = defaultdict(list)
+        for row in rows:
+            subscription = self._subscriptions.by_name.get(
+                f"{row.owner}/subscriptions/{row.subscription}"
+            )
+            name = delivery_name(row.owner, row.delivery_id)
+            try:
+                found = resends.checked(name, row, subscription, force=job.force)
+            except FailedPrecondition:
+                continue
+            by_lifetime[lifetime(self._subscriptions.schedule_of(found))].append(row.delivery_id)
+        return sum(
+            [
+                await resends.make_due(db, job.owner, ids, job.requested_by, span)
+                for span, ids in by_lifetime.items()
+            ]
+        )
+
+
+async def _next_job(db: AsyncConnection) -> Any | None:
+    due = (
+        sa.select(jobs_table)
+        .where(jobs_table.c.due_time <= database_now())
+        .order_by(jobs_table.c.due_time)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return (await db.execute(due)).first()
+
+
+def _cursor(job: Any) -> tuple[Any, str] | None:
+    return None if job.after_time is None else (job.after_time, job.after_delivery_id)
+
+
+def _progress(job: Any, rows: Sequence[Any], batch: Batch, *, done: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "resent_count": jobs_table.c.resent_count + batch.resent,
+        "skipped_count": jobs_table.c.skipped_count + batch.looked_at - batch.resent,
+    }
+    if done:
+        return values | {"state": "SUCCEEDED", "due_time": None, "end_time": database_now()}
+    pause = timedelta(seconds=batch.looked_at / job.rate_limit if job.rate_limit else 0)
+    last = rows[-1]
+    values |= {"after_time": last.create_time, "after_delivery_id": last.delivery_id}
+    return values | {"due_time": after(pause)}

@@ -1,0 +1,3 @@
+"""
+Which subscriptions want an event, and why. Pure.
+"""

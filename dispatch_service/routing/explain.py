@@ -1,0 +1,121 @@
+"""
+Why an event was sent to a subscription, or was not. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from dispatch_service.domain.names import delivery_name
+from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.match import Facts, may_subscribe, why_filtered
+from dispatch_service.routing.owner_settings import OwnerSettings
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
+
+
+class Verdict(Enum):
+    """
+    Sent, or why not; the names are those of `Explanation.Verdict`.
+    """
+
+    SENT = "VERDICT_SENT"
+    EVENT_TYPE_DIFFERS = "VERDICT_EVENT_TYPE_DIFFERS"
+    FILTER_DIFFERS = "VERDICT_FILTER_DIFFERS"
+    INACTIVE = "VERDICT_INACTIVE"
+    CREATED_LATER = "VERDICT_CREATED_LATER"
+    FEATURE_MISSING = "VERDICT_FEATURE_MISSING"
+    NOT_RECORDED = "VERDICT_NOT_RECORDED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AcceptedEvent:
+    """
+    What is known of an accepted event. *facts* are None where its content was erased.
+
+    *deliveries* maps names of subscriptions to ids of deliveries.
+    """
+
+    accept_time: datetime
+    matched: bool
+    facts: Facts | None
+    deliveries: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    The verdict on one subscription; *detail* is for people.
+    """
+
+    subscription: str
+    verdict: Verdict
+    detail: str = ""
+    delivery: str = ""
+
+
+def explain(
+    event: AcceptedEvent, subscription: Subscription, settings: OwnerSettings
+) -> Explanation:
+    """
+    Say why *event* was or was not sent to *subscription*.
+
+    What a subscription was before its last change is not kept: a reason that
+    holds of what it is now says so where the change came after the event.
+    """
+    delivery_id = event.deliveries.get(subscription.name)
+    if delivery_id is not None:
+        delivery = delivery_name(subscription.owner, delivery_id)
+        return Explanation(subscription.name, Verdict.SENT, "", delivery)
+    verdict, detail = next(_reasons(event, subscription, settings))
+    changed_later = subscription.update_time > event.accept_time
+    if changed_later and verdict not in {Verdict.CREATED_LATER, Verdict.NOT_RECORDED}:
+        detail += f"; it was changed after the event, on {_shown(subscription.update_time)}"
+    return Explanation(subscription.name, verdict, detail)
+
+
+def _reasons(
+    event: AcceptedEvent, subscription: Subscription, settings: OwnerSettings
+) -> Iterator[tuple[Verdict, str]]:
+    """
+    Yield what speaks against it, the most telling first, and at last that nothing does.
+    """
+    if subscription.create_time > event.accept_time:
+        made = _shown(subscription.create_time)
+        yield Verdict.CREATED_LATER, f"it was made after the event, on {made}"
+    if event.facts is None:
+        yield Verdict.NOT_RECORDED, "the content of the event was erased or is past its retention"
+    else:
+        yield from _mismatches(event.facts, subscription, settings)
+    if not subscription.active:
+        yield Verdict.INACTIVE, "it is Inactive"
+    if not event.matched:
+        yield Verdict.NOT_RECORDED, "the event waits for the subscriptions to be known"
+    if subscription.update_time > event.accept_time:
+        changed = _shown(subscription.update_time)
+        yield Verdict.CREATED_LATER, f"it was changed after the event, on {changed}"
+    yield Verdict.NOT_RECORDED, "it would be sent now, but there is no delivery any more"
+
+
+def _mismatches(
+    facts: Facts, subscription: Subscription, settings: OwnerSettings
+) -> Iterator[tuple[Verdict, str]]:
+    wanted = subscription.event_type
+    raised = [it.event_type for it in facts.event_types]
+    if wanted not in raised:
+        yield (
+            Verdict.EVENT_TYPE_DIFFERS,
+            f"the event raised {', '.join(raised) or 'nothing'}, not {wanted}",
+        )
+        return
+    event_type: EventType = CATALOGUE.event_types[wanted]
+    if not may_subscribe(subscription.owner, event_type, settings):
+        yield Verdict.FEATURE_MISSING, f"{subscription.owner} lacks the feature for {wanted}"
+    if reason := why_filtered(subscription, event_type, facts):
+        yield Verdict.FILTER_DIFFERS, reason
+
+
+def _shown(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%d %H:%M:%S UTC")

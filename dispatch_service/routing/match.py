@@ -1,0 +1,287 @@
+"""
+Which event types an event raises, and which subscriptions want it. No I/O, no
+clock. Everything known about event types comes from the catalogue in the
+contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Protocol
+
+import msgspec
+
+from dispatch_service.payloads.core.states import ORDER_STATUSES, shown
+from dispatch_service.payloads.orders.family import first_shipment, shown_shipping_method
+from dispatch_service.routing.index import Subscription, folded
+from dispatch_service.routing.owner_settings import OwnerSettings
+from shipedge.webhooks.catalogue import CATALOGUE, EventType
+from shipedge.webhooks.events.v1 import event_pb2, order_pb2
+from shipedge.webhooks.events.v1.catalogue_pb2 import (
+    ACCOUNT_FEATURE_UNSPECIFIED,
+    FILTER_KIND_ORDER_TYPES,
+    FILTER_KIND_SHIPPING_METHODS,
+    FILTER_KIND_SKUS,
+    FILTER_KIND_STATUSES,
+    FILTER_KIND_STORE_IDS,
+)
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """
+    What routing needs to know of an event. What only filters compare is read off the
+    *payload* when one does.
+
+    *owners* are the account and then the warehouses that it happened in.
+    """
+
+    domain_event: str
+    owners: tuple[str, ...]
+    warehouses: tuple[str, ...]
+    resource: str
+    event_types: tuple[EventType, ...]
+    payload: Any
+
+    @property
+    def status(self) -> str:
+        """
+        The status that an order changed to.
+        """
+        status, label = getattr(self.payload, "to_status", 0), getattr(self.payload, "to_label", "")
+        return folded(shown(ORDER_STATUSES, status, label) or "")
+
+    @property
+    def shipping_method(self) -> str:
+        """
+        The shipping method of the order.
+        """
+        order = self._order
+        if order is None:
+            return ""
+        return folded(shown_shipping_method(order, first_shipment(order)) or "")
+
+    @property
+    def store_id(self) -> int:
+        """
+        The number of the order's store, 0 without one.
+        """
+        return 0 if self._order is None else self._order.store.id
+
+    @property
+    def order_type(self) -> str:
+        """
+        The type of the order.
+        """
+        return "" if self._order is None else folded(self._order.type)
+
+    @property
+    def skus(self) -> frozenset[str]:
+        """
+        What the event is about, of an order all that was ordered.
+        """
+        if self.domain_event == "order_status_changed":
+            return frozenset(item.sku for item in self.payload.order.items)
+        if self.domain_event == "order_items_status_changed":
+            return frozenset(item.sku for item in self.payload.items)
+        return frozenset()
+
+    @property
+    def _order(self) -> order_pb2.Order | None:
+        return getattr(self.payload, "order", None)
+
+
+class Subscriptions(Protocol):
+    """
+    What matching asks of the subscriptions.
+    """
+
+    def live(self, owner: str) -> Mapping[str, Mapping[str, Subscription]]: ...
+
+    def settings(self, owner: str) -> OwnerSettings: ...
+
+
+def read_facts(event: event_pb2.Event) -> Facts:
+    """
+    Gather what routing needs of an event that has passed the checks.
+    """
+    name = event.WhichOneof("payload") or ""
+    payload = getattr(event, name)
+    warehouses = tuple(dict.fromkeys(event.warehouses[:]))
+    return Facts(
+        domain_event=name,
+        owners=(f"accounts/{event.account_id}", *[f"warehouses/{it}" for it in warehouses]),
+        warehouses=warehouses,
+        resource=resource_of(name, payload),
+        event_types=_raised(name, event, payload),
+        payload=payload,
+    )
+
+
+def resource_of(field: str, payload: Any) -> str:
+    """
+    Name what an event is about: its ordering key.
+
+    *field* is the field of `Event.payload` that holds *payload*.
+    """
+    return _RESOURCES[field](payload)
+
+
+def _of_order(payload: Any) -> str:
+    return f"orders/{payload.order.id}"
+
+
+def _of_level(payload: Any) -> str:
+    return f"inventory/{payload.levels[0].warehouse}/{payload.levels[0].sku}"
+
+
+_RESOURCES: Mapping[str, Callable[[Any], str]] = {
+    "order_status_changed": _of_order,
+    "order_items_status_changed": _of_order,
+    "order_updated": _of_order,
+    "order_sent_to_fulfillment": _of_order,
+    "order_refunded": _of_order,
+    "inventory_corrected": lambda payload: f"inventory/{payload.warehouse}/{payload.sku}",
+    "inventory_levels_changed": _of_level,
+    "replenishment_initiated": lambda payload: f"replenishments/{payload.replenishment.id}",
+    "replenishment_received": lambda payload: f"replenishments/{payload.replenishment.id}",
+    "return_initiated": lambda payload: f"returns/{payload.return_order.id}",
+    "return_received": lambda payload: f"returns/{payload.return_order.id}",
+    "endpoint_state_changed": lambda payload: payload.subscription,
+}
+
+
+def _raised(name: str, event: event_pb2.Event, payload: Any) -> tuple[EventType, ...]:
+    if name == "order_status_changed" and _status_stays(payload):
+        return ()
+    return _raised_by(name, tuple([read(event, payload) for read in _READERS[name]]))
+
+
+@lru_cache(maxsize=4096)
+def _raised_by(name: str, values: tuple[int, ...]) -> tuple[EventType, ...]:
+    """
+    Choose the event types by the values that their conditions ask for, of which there are few.
+    """
+    known = dict(zip(_ASKED[name], values, strict=True))
+    return tuple(
+        event_type
+        for event_type, conditions in CATALOGUE.raised_by(name)
+        if all(known[it] == value for it, value in conditions)
+    )
+
+
+def _status_stays(payload: Any) -> bool:
+    return bool(payload.from_status == payload.to_status and payload.from_label == payload.to_label)
+
+
+_CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
+    "to_status": lambda _, payload: payload.to_status,
+    "item_status": lambda _, payload: payload.item_status,
+    "fulfillment_type": lambda _, payload: payload.order.fulfillment_type,
+    "destination": lambda _, payload: payload.destination,
+    "return_type": lambda _, payload: payload.return_order.type,
+    "source": lambda event, _: event.source,
+    "endpoint_state": lambda _, payload: payload.state,
+}
+
+
+_ASKED: Mapping[str, tuple[str, ...]] = {
+    field.name: tuple(
+        dict.fromkeys(
+            name for _, conditions in CATALOGUE.raised_by(field.name) for name, _ in conditions
+        )
+    )
+    for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+}
+"""
+What the conditions of the event types ask for, by the field of `Event.payload`.
+"""
+
+_READERS = {field: tuple(_CONDITIONS[it] for it in asked) for field, asked in _ASKED.items()}
+
+
+class Routed(msgspec.Struct, frozen=True, gc=False):
+    """
+    The subscriptions that get an event, and the Inactive ones that would.
+    """
+
+    subscriptions: tuple[Subscription, ...]
+    suppressed: tuple[Subscription, ...] = ()
+
+
+def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
+    """
+    Find the subscriptions that want an event.
+
+    The cost depends on the subscriptions of its owners for its event types,
+    not on how many there are in all.
+    """
+    wanting = [
+        subscription
+        for owner in facts.owners
+        if (live := subscriptions.live(owner))
+        for event_type in facts.event_types
+        if (alike := live.get(event_type.event_type))
+        for subscription in alike.values()
+        if may_subscribe(owner, event_type, subscriptions.settings(owner))
+        and why_filtered(subscription, event_type, facts) is None
+    ]
+    active = tuple([it for it in wanting if it.active])
+    if len(active) == len(wanting):
+        return Routed(active)
+    return Routed(active, tuple([it for it in wanting if not it.active]))
+
+
+def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) -> bool:
+    """
+    Tell whether *owner* may get events of a type: warehouses not all, some
+    types only with a feature.
+    """
+    if owner.startswith("warehouses/") and not event_type.warehouse:
+        return False
+    needed = event_type.feature
+    return needed == ACCOUNT_FEATURE_UNSPECIFIED or needed in settings.features
+
+
+def why_filtered(subscription: Subscription, event_type: EventType, facts: Facts) -> str | None:
+    """
+    Say why the filter of a subscription keeps an event back, or None.
+    """
+    if event_type.filter_kind not in _FILTERS:
+        return None
+    field, passes, shown_value = _FILTERS[event_type.filter_kind]
+    wanted = getattr(subscription.filter, field)
+    if not wanted or passes(wanted, facts):
+        return None
+    return f"{shown_value(facts)} is not in {field} {', '.join(map(str, sorted(wanted)))}"
+
+
+_FILTERS: Mapping[
+    int, tuple[str, Callable[[frozenset[Any], Facts], bool], Callable[[Facts], str]]
+] = {
+    FILTER_KIND_STATUSES: (
+        "statuses",
+        lambda wanted, facts: facts.status in wanted,
+        lambda facts: f"status {facts.status!r}",
+    ),
+    FILTER_KIND_SHIPPING_METHODS: (
+        "shipping_methods",
+        lambda wanted, facts: facts.shipping_method in wanted,
+        lambda facts: f"shipping method {facts.shipping_method!r}",
+    ),
+    FILTER_KIND_STORE_IDS: (
+        "store_ids",
+        lambda wanted, facts: facts.store_id in wanted,
+        lambda facts: f"store {facts.store_id}",
+    ),
+    FILTER_KIND_ORDER_TYPES: (
+        "order_types",
+        lambda wanted, facts: facts.order_type in wanted,
+        lambda facts: f"order type {facts.order_type!r}",
+    ),
+    FILTER_KIND_SKUS: (
+        "skus",
+        lambda wanted, facts: not wanted.isdisjoint(facts.skus),
+        lambda facts: f"none of the SKUs {', '.join(sorted(facts.skus)[:5])}",
+    ),
+}

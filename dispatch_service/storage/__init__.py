@@ -1,0 +1,3 @@
+"""
+The tables, and the encryption of their columns.
+"""

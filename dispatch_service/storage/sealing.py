@@ -1,0 +1,132 @@
+"""
+Payloads, bodies and kept exchanges at rest: sealed with one data key per UTC
+day, which the key ring wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from dispatch_service.storage.places import day_key_place
+from dispatch_service.storage.schema import day_keys
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.inserts import insert
+from service_runtime.keys.keyring import DataKey, KeyRing, Place
+from service_runtime.rpc.shielded import uncut
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+_EPOCH = date(1970, 1, 1)
+_DAY_BYTES = 4
+
+
+def day_number(instant: datetime) -> int:
+    """
+    Count the days from 1970 to the UTC day of *instant*.
+    """
+    return (instant.astimezone(UTC).date() - _EPOCH).days
+
+
+KeyedHash = Callable[[str, str], bytes]
+"""
+Hashes a value for a purpose, so that rows can be found by it and nobody can guess it.
+"""
+
+
+class DayKeys:
+    """
+    The data keys of the days, opened as they are needed and kept in memory.
+
+    A sealed value begins with the number of its day in four bytes, so that it
+    can be opened without looking at anything else.
+    """
+
+    def __init__(self, engine: AsyncEngine, ring: KeyRing, clock: Callable[[], datetime]) -> None:
+        self._engine = engine
+        self._ring = ring
+        self._clock = clock
+        self._keys: dict[int, DataKey] = {}
+        # Today's, and when it is no longer.
+        self._sealer: Sealer | None = None
+        self._until = datetime.max.replace(tzinfo=UTC)
+
+    async def today(self) -> Sealer:
+        """
+        Return what seals values today. One database round trip a day.
+        """
+        now = self._clock()
+        if self._sealer is not None and now < self._until:
+            return self._sealer
+        day = day_number(now)
+        key = self._keys.get(day)
+        if key is None:
+            key = await uncut(self._made(day))
+        self._sealer = Sealer(day, key, self.hashed)
+        self._until = datetime.combine(_EPOCH, time.min, UTC) + timedelta(days=day + 1)
+        return self._sealer
+
+    def newest(self) -> Sealer:
+        """
+        Return what seals under the newest key in memory, without looking into the
+        database. Raises `LookupError` before the first value of this process was sealed.
+        """
+        if not self._keys:
+            raise LookupError("no key of any day is in memory")
+        day = max(self._keys)
+        return Sealer(day, self._keys[day], self.hashed)
+
+    async def open(self, sealed: bytes, place: Place) -> bytes:
+        """
+        Open a sealed value. Raises what `DataKey.open` raises.
+        """
+        day = int.from_bytes(sealed[:_DAY_BYTES], "big")
+        key = self._keys.get(day) or await self._stored(day)
+        return key.open(sealed[_DAY_BYTES:], place)
+
+    def hashed(self, purpose: str, value: str) -> bytes:
+        """
+        Hash a value that rows are found by; see `KeyRing.keyed_hash`.
+        """
+        return self._ring.keyed_hash(purpose, value)
+
+    async def _made(self, day: int) -> DataKey:
+        """
+        Make the key of *day* unless another process was faster.
+        """
+        wrapped = self._ring.wrap(DataKey.generate(), day_key_place(day))
+        row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
+        async with writing(self._engine) as db:
+            statement = insert(db.dialect.name, day_keys).on_conflict_do_nothing()
+            await db.execute(statement, row)
+        return await self._stored(day)
+
+    async def _stored(self, day: int) -> DataKey:
+        query = sa.select(day_keys.c.wrapped_key).where(day_keys.c.day == day)
+        async with reading(self._engine) as db:
+            wrapped = (await db.execute(query)).scalar_one()
+        self._keys[day] = key = self._ring.unwrap(wrapped, day_key_place(day))
+        return key
+
+
+class Sealer:
+    """
+    Seals values under the key of one day. *hashed* is the ring's keyed hash.
+    """
+
+    __slots__ = ("_key", "_prefix", "hashed")
+
+    def __init__(self, day: int, key: DataKey, hashed: KeyedHash) -> None:
+        self._prefix = day.to_bytes(_DAY_BYTES, "big")
+        self._key = key
+        self.hashed = hashed
+
+    def seal(self, plaintext: bytes, place: Place) -> bytes:
+        """
+        Seal *plaintext* for one column of one row.
+        """
+        return self._prefix + self._key.seal(plaintext, place)

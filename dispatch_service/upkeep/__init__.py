@@ -1,0 +1,3 @@
+"""
+Retention, erasure and repair: work that is due by time.
+"""

@@ -1,0 +1,199 @@
+"""
+Erasing what is kept of a customer: payloads, bodies, requests and responses. The
+log stays, without them; what was not sent yet is given up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from dispatch_service.domain.deliveries import State
+from dispatch_service.queue import sequences
+from dispatch_service.queue.lock_order import locked
+from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
+from service_runtime.database.conflicts import again
+from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.process.failpoints import reach
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+BATCH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """
+    What came of erasing: events, deliveries that were given up, deliveries that had
+    been sent, and events that wait for an attempt that is being made.
+    """
+
+    events: int = 0
+    cancelled: int = 0
+    sent: int = 0
+    waiting: int = 0
+
+    def __add__(self, other: Erased) -> Erased:
+        return Erased(
+            self.events + other.events,
+            self.cancelled + other.cancelled,
+            self.sent + other.sent,
+            self.waiting + other.waiting,
+        )
+
+
+async def find(
+    db: AsyncConnection, account: int, condition: sa.ColumnElement[bool], after: str
+) -> Sequence[Any]:
+    """
+    Find the next events of *account* that a condition holds for.
+
+    Whether they still have their payload does not matter: bodies, requests and responses
+    may be kept for longer.
+    """
+    columns = events.c
+    query = (
+        sa.select(columns.account, columns.event_id, columns.warehouses)
+        .where(columns.account == account, condition, columns.event_id > after)
+        .order_by(columns.event_id)
+        .limit(BATCH)
+    )
+    return (await db.execute(query)).all()
+
+
+async def waiting(db: AsyncConnection) -> Sequence[Any]:
+    """
+    Find events whose erasing had to wait for an attempt.
+    """
+    same = sa.and_(events.c.account == erasures.c.account, events.c.event_id == erasures.c.event_id)
+    query = (
+        sa.select(events.c.account, events.c.event_id, events.c.warehouses, erasures.c.requested_by)
+        .select_from(erasures.join(events, same))
+        .order_by(erasures.c.create_time)
+        .limit(BATCH)
+    )
+    return (await db.execute(query)).all()
+
+
+async def erase_all(
+    engine: AsyncEngine, account: int, condition: sa.ColumnElement[bool], requested_by: str
+) -> Erased:
+    """
+    Erase all events of *account* that a condition holds for, each in a transaction of its
+    own, so that no delivery waits for a large erasure.
+    """
+    total, last = Erased(), ""
+    while True:
+        async with reading(engine) as db:
+            found = await find(db, account, condition, last)
+        for event in found:
+            total += await erase_one(engine, event, requested_by)
+        if len(found) < BATCH:
+            return total
+        last = found[-1].event_id
+
+
+@again
+async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erased:
+    """
+    Erase an event in a transaction of its own; see `erase`.
+    """
+    async with writing(engine) as db:
+        return await erase(db, event, requested_by)
+
+
+async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
+    """
+    Erase an event and all that was made of it, or note that it has to wait.
+    """
+    mine = _made_of(event)
+    lanes = await _lock(db, event, mine)
+    cancelled = await _give_up(db, mine, requested_by)
+    await sequences.advance(db, lanes)
+    states = await _states(db, mine)
+    if any(leased for _, leased in states):
+        await _remember(db, event, requested_by)
+        reach("erase.inflight")
+        return Erased(cancelled=cancelled, waiting=1)
+    await _forget(db, event, mine)
+    sent = sum(state == State.SUCCEEDED for state, _ in states)
+    return Erased(1, cancelled, sent)
+
+
+def _made_of(event: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(deliveries.c.owner.in_(_owners(event)), _same(deliveries, event))
+
+
+def _owners(event: Any) -> list[str]:
+    warehouses = msgspec.json.decode(event.warehouses) if event.warehouses else ()
+    return [f"accounts/{event.account}", *(f"warehouses/{it}" for it in warehouses)]
+
+
+async def _lock(
+    db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]
+) -> list[sequences.LaneKey]:
+    """
+    Lock an event and what was made of it; return the lanes in which something waits.
+
+    A result that is being written, or what is being matched, is waited for.
+    """
+    await db.execute(sa.select(events.c.event_id).where(_same(events, event)).with_for_update())
+    columns = deliveries.c
+    lane = sa.select(columns.owner, columns.subscription, columns.resource)
+    rows = await db.execute(lane.where(mine, sequences.in_lane()))
+    lanes = [(row[0], row[1], row[2]) for row in rows]
+    await sequences.lock(db, lanes)
+    await db.execute(locked(mine))
+    return lanes
+
+
+def _same(table: sa.Table, event: Any) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.account == event.account, table.c.event_id == event.event_id)
+
+
+async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_by: str) -> int:
+    """
+    Cancel what waits; what is being attempted is cancelled when the attempt has ended.
+    """
+    columns = deliveries.c
+    pending = sa.and_(mine, columns.state == State.PENDING.value)
+    ended = {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None}
+    update = sa.update(deliveries)
+    found = await db.execute(update.where(pending).values(**ended, cancelled_by=requested_by))
+    leased = sa.and_(mine, columns.lease_owner.is_not(None))
+    await db.execute(update.where(leased).values(cancelled_by=requested_by))
+    forced = sa.and_(mine, columns.end_time.is_not(None), columns.lease_owner.is_(None))
+    await db.execute(update.where(forced, columns.due_time.is_not(None)).values(due_time=None))
+    return int(found.rowcount)
+
+
+async def _states(db: AsyncConnection, mine: sa.ColumnElement[bool]) -> Sequence[tuple[str, bool]]:
+    query = sa.select(deliveries.c.state, deliveries.c.lease_owner.is_not(None)).where(mine)
+    return [(state, bool(leased)) for state, leased in await db.execute(query)]
+
+
+async def _remember(db: AsyncConnection, event: Any, requested_by: str) -> None:
+    await db.execute(sa.delete(erasures).where(_same(erasures, event)))
+    row = {"account": event.account, "event_id": event.event_id, "requested_by": requested_by}
+    await db.execute(sa.insert(erasures).values(**row, create_time=database_now()))
+
+
+async def _forget(db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]) -> None:
+    """
+    Take away everything that may say something of the customer.
+    """
+    keys = sa.select(deliveries.c.owner, deliveries.c.delivery_id).where(mine)
+    logged = sa.tuple_(attempts.c.owner, attempts.c.delivery_id).in_(keys)
+    await db.execute(sa.update(attempts).where(logged).values(sealed_exchange=None, error=None))
+    columns = bodies.c
+    await db.execute(
+        sa.delete(bodies).where(columns.owner.in_(_owners(event)), _same(bodies, event))
+    )
+    gone = {"sealed_payload": None, "email_hash": None, "match_state": "MATCHED"}
+    await db.execute(sa.update(events).where(_same(events, event)).values(gone))
+    await db.execute(sa.delete(erasures).where(_same(erasures, event)))

@@ -1,0 +1,53 @@
+"""
+Setting order lanes right where what should go out first waits for nothing: a lane
+that is gone, or one whose head has ended. No transaction of ours leaves that
+behind; this is the net under them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from dispatch_service.domain.deliveries import State
+from dispatch_service.queue import sequences
+from dispatch_service.queue.sequences import LaneKey
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import reading, writing
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+BATCH = 1000
+"""
+So many rows of the index are read at a time; the rest of a deep lane is passed by.
+"""
+
+
+async def mend_batch(engine: AsyncEngine, last: LaneKey | None) -> tuple[LaneKey | None, int]:
+    """
+    Look at the lanes after *last*; return how far that came, None at the end, and how
+    many deliveries became due.
+    """
+    async with reading(engine) as db:
+        rows = await _read(db, last)
+    firsts: dict[LaneKey, bool] = {}
+    for owner, subscription, resource, waits in rows:
+        firsts.setdefault((owner, subscription, resource), bool(waits))
+    due = 0
+    for key in [key for key, waits in firsts.items() if waits]:
+        async with writing(engine) as db:
+            due += await sequences.mend(db, key)
+    return (list(firsts)[-1] if len(rows) == BATCH else None), due
+
+
+async def _read(db: AsyncConnection, last: LaneKey | None) -> list[tuple[str, str, str, bool]]:
+    columns = deliveries.c
+    lane = (columns.owner, columns.subscription, columns.resource)
+    waits = sa.and_(columns.state == State.PENDING, columns.due_time.is_(None))
+    query = sa.select(*lane, waits).where(sequences.in_lane())
+    if last is not None:
+        query = query.where(sa.tuple_(*lane) > sa.tuple_(*map(sa.literal, last)))
+    rows = await db.execute(query.order_by(*lane, columns.lane_number).limit(BATCH))
+    return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -1,0 +1,231 @@
+"""
+What is kept for how long, and taking away what is older: in small batches, each a
+transaction of its own, so that no delivery waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from dispatch_service.storage.schema import (
+    attempts,
+    bodies,
+    deliveries,
+    event_keys,
+    events,
+    request_ids,
+    resend_jobs,
+)
+from service_runtime.database.engine import after, database_now
+from service_runtime.database.row_values import among
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+BATCH = 500
+
+OWNERS = 1000
+"""
+How many owners are looked at in one round trip.
+"""
+
+REQUEST_IDS_FOR = timedelta(days=1)
+
+
+Ages = tuple[sa.Column[Any], sa.Column[Any]]
+"""
+The columns of an index that say whose a row is, by owner or account, and of when.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """
+    How long events and payloads, the log, and the ids of events are kept.
+    """
+
+    payloads: timedelta = timedelta(days=30)
+    log: timedelta = timedelta(days=90)
+    event_keys: timedelta = timedelta(days=35)
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """
+    How old something may become. What is older than *swept* was looked at before. A warehouse
+    may keep its part for longer where it is *outlived*.
+    """
+
+    age: timedelta
+    swept: timedelta | None = None
+    outlived: bool = True
+
+
+async def oldest_of(db: AsyncConnection, ages: Ages, last: Any | None) -> Sequence[Any]:
+    """
+    Return the next owners of a table with the time of their oldest row and the database's
+    now: at most `OWNERS` of them, those that come after *last*.
+    """
+    owner, time = ages
+    first = sa.select(sa.func.min(owner).label("owner"), sa.literal(1).label("turn"))
+    if last is not None:
+        first = first.where(owner > last)
+    walk = first.cte("walk", recursive=True)
+    following = sa.select(sa.func.min(owner)).where(owner > walk.c.owner).scalar_subquery()
+    goes_on = sa.and_(walk.c.owner.is_not(None), walk.c.turn < OWNERS)
+    walk = walk.union_all(sa.select(following, walk.c.turn + 1).where(goes_on))
+    oldest = sa.select(sa.func.min(time)).where(owner == walk.c.owner).scalar_subquery()
+    query = sa.select(walk.c.owner, oldest, database_now()).where(walk.c.owner.is_not(None))
+    return (await db.execute(query)).all()
+
+
+async def prune_bodies(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old payloads of an owner that no unfinished delivery needs.
+    """
+    same = ("owner", "account", "event_id", "event_type", "payload_version")
+    old = _older(bodies, bodies.c.owner == owner, bodies.c.create_time, keep.age)
+    needed = sa.exists().where(
+        *(deliveries.c[name] == bodies.c[name] for name in same),
+        sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None)),
+    )
+    return await _delete(db, bodies, old.where(~needed))
+
+
+async def prune_payloads(db: AsyncConnection, account: int, keep: Kept) -> int:
+    """
+    Take away the content of an account's old events that were matched. The hash of the
+    customer's e-mail stays with the row: it finds what others keep for longer.
+    """
+    kept = sa.and_(events.c.account == account, events.c.sealed_payload.is_not(None))
+    if keep.swept is not None:
+        kept = sa.and_(kept, events.c.accept_time > after(-keep.swept))
+    old = _older(events, kept, events.c.accept_time, keep.age)
+    keys = (await db.execute(old.where(events.c.match_state == "MATCHED"))).all()
+    if keys:
+        await db.execute(sa.update(events).where(_among(events, keys)).values(sealed_payload=None))
+    return len(keys)
+
+
+async def prune_events(db: AsyncConnection, account: int, keep: Kept) -> int:
+    """
+    Take away an account's old events, but for those of which a warehouse keeps something
+    for longer: what is to be erased of that is found by its event.
+    """
+    mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
+    old = _older(events, mine, events.c.accept_time, keep.age)
+    if keep.outlived:
+        # It passes by all that are kept, so it is asked for only where that may be.
+        old = old.where(~_kept_by_warehouses(db.dialect.name))
+    return await _delete(db, events, old)
+
+
+def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:
+    ids: Any = events.c.warehouses
+    listed = (
+        sa.func.json_array_elements_text(sa.cast(ids, sa.JSON))
+        if dialect == "postgresql"
+        else sa.func.json_each(ids)
+    ).table_valued("value")
+
+    def keeps(table: sa.Table) -> sa.Exists:
+        same = (table.c.account == events.c.account, table.c.event_id == events.c.event_id)
+        owner = sa.literal("warehouses/") + listed.c.value
+        return sa.exists().select_from(listed).where(table.c.owner == owner, *same)
+
+    return sa.or_(keeps(deliveries), keeps(bodies))
+
+
+async def prune_attempts(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old attempts of an owner's finished deliveries.
+    """
+    old = _older(attempts, attempts.c.owner == owner, attempts.c.start_time, keep.age)
+    unfinished = sa.exists().where(
+        deliveries.c.owner == attempts.c.owner,
+        deliveries.c.delivery_id == attempts.c.delivery_id,
+        _unfinished(),
+    )
+    return await _delete(db, attempts, old.where(~unfinished))
+
+
+async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
+    """
+    Take away old finished deliveries of an owner, with what is left of their attempts.
+    """
+    mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
+    old = _older(deliveries, mine, deliveries.c.create_time, keep.age)
+    keys = (await db.execute(old)).all()
+    if not keys:
+        return 0
+    logged = among([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
+    await db.execute(sa.delete(attempts).where(logged))
+    await db.execute(sa.delete(deliveries).where(_among(deliveries, keys)))
+    return len(keys)
+
+
+async def prune_event_keys(db: AsyncConnection, keep: timedelta) -> int:
+    """
+    Forget the ids of old events that are not shown any more.
+    """
+    shown = sa.exists().where(
+        events.c.account == event_keys.c.account, events.c.event_id == event_keys.c.event_id
+    )
+    old = _older(event_keys, ~shown, event_keys.c.accept_time, keep)
+    return await _delete(db, event_keys, old)
+
+
+async def prune_request_ids(db: AsyncConnection) -> int:
+    """
+    Forget the request ids of yesterday.
+    """
+    old = _older(request_ids, sa.true(), request_ids.c.create_time, REQUEST_IDS_FOR)
+    return await _delete(db, request_ids, old)
+
+
+async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
+    """
+    Take away old resend jobs that have ended.
+    """
+    ended = resend_jobs.c.end_time.is_not(None)
+    return await _delete(
+        db, resend_jobs, _older(resend_jobs, ended, resend_jobs.c.create_time, keep)
+    )
+
+
+def _unfinished() -> sa.ColumnElement[bool]:
+    # A forced resend is due although the delivery has ended.
+    return sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None))
+
+
+def _older(
+    table: sa.Table,
+    condition: sa.ColumnElement[bool],
+    time: sa.Column[Any],
+    keep: timedelta,
+) -> sa.Select[Any]:
+    """
+    Select the keys of a batch of old rows; what another process is taking away is left to it.
+    """
+    return (
+        sa.select(*table.primary_key.columns)
+        .where(condition, time < after(-keep))
+        .limit(BATCH)
+        .with_for_update(skip_locked=True, of=table)
+    )
+
+
+async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> int:
+    keys = (await db.execute(old)).all()
+    if keys:
+        await db.execute(sa.delete(table).where(_among(table, keys)))
+    return len(keys)
+
+
+def _among(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
+    return among(list(table.primary_key.columns), [tuple(row) for row in keys])

@@ -1,3 +1,0 @@
-"""
-Rules of the contract that both services enforce: URLs, addresses and headers. Pure.
-"""

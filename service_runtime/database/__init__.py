@@ -1,0 +1,3 @@
+"""
+SQLAlchemy engines, transactions, migrations and statements for SQLite and PostgreSQL.
+"""

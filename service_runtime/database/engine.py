@@ -1,0 +1,319 @@
+"""
+The database of a service, SQLite or PostgreSQL, chosen by one URL.
+
+SQLAlchemy Core only. A SQLite file has one writer at a time, so writing takes
+a lock of this process and begins its transaction for writing at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from service_runtime.observability import metrics
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+    from sqlalchemy.sql.compiler import SQLCompiler
+
+SQLITE_NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
+"""
+SQLite's clock in microseconds since 1970; `unixepoch('subsec')` is not there before 3.42.
+"""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA wal_autocheckpoint = 4000",
+)
+_POOL_SIZE = 8
+
+_SWITCH_SECONDS = 0.0002
+"""
+How long the thread of SQLite's driver waits for the interpreter's lock, which it gives up at
+each row, before a busy event loop has to hand it over; the interpreter's default is 5 ms.
+"""
+
+# Held by whoever writes to a SQLite file; PostgreSQL needs none.
+_write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+def to_microseconds(instant: datetime) -> int:
+    """
+    Count the microseconds from 1970 to an aware *instant*.
+    """
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(count: int) -> datetime:
+    """
+    Return the instant *count* microseconds after 1970, in UTC.
+    """
+    return _EPOCH + timedelta(microseconds=count)
+
+
+class Instant(sa.types.TypeDecorator[datetime]):
+    """
+    An aware instant: timestamptz in PostgreSQL, integer microseconds in SQLite.
+    """
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """
+        Choose the column type.
+        """
+        if dialect.name == "sqlite":
+            return dialect.type_descriptor(sa.BigInteger())
+        return dialect.type_descriptor(sa.DateTime(timezone=True))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """
+        Convert an aware datetime. Raises `ValueError` for a naive one.
+        """
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("an instant must be aware of its zone")
+        return to_microseconds(value) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """
+        Convert what the database returned to UTC.
+        """
+        if value is None:
+            return None
+        return from_microseconds(value) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
+    """
+    The database's clock: the time that leases and due times go by.
+    """
+
+    type = Instant()
+    inherit_cache = True
+
+
+class after_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
+    """
+    The database's clock plus a number of microseconds; NULL for NULL.
+    """
+
+    type = Instant()
+    inherit_cache = True
+
+
+class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in statements
+    """
+    A text to sort by as Python sorts strings, whatever the database's collation is.
+    """
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(byte_order, "sqlite")
+def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    # With the sign it is no column: else SQLite may walk the index that has this order, and with
+    # it all that an owner has, instead of the one that finds what is asked for.
+    return f"+{compiler.process(element.clauses, **kw)}"
+
+
+@compiles(byte_order, "postgresql")
+def _postgresql_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
+
+
+@compiles(database_now, "sqlite")
+def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:
+    return SQLITE_NOW
+
+
+@compiles(database_now, "postgresql")
+def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:
+    return "now()"
+
+
+@compiles(after_now, "sqlite")
+def _sqlite_after(element: after_now, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"({SQLITE_NOW} + {compiler.process(element.clauses, **kw)})"
+
+
+@compiles(after_now, "postgresql")
+def _postgresql_after(element: after_now, compiler: SQLCompiler, **kw: Any) -> str:
+    micros = compiler.process(element.clauses, **kw)
+    return f"(now() + CAST({micros} AS bigint) * interval '1 microsecond')"
+
+
+def after(delay: timedelta | None) -> sa.ColumnElement[datetime]:
+    """
+    Write the database's now plus *delay* into a statement; NULL for None.
+    """
+    micros = None if delay is None else delay // _MICROSECOND
+    return after_now(sa.literal(micros, sa.BigInteger))
+
+
+COMMAND_SECONDS = 30.0
+"""
+What takes longer than this on PostgreSQL counts as a database that does not answer: well
+below a lease, and far above what any statement of the services takes.
+"""
+
+
+def create_engine(
+    url: str, *, application_name: str, command_seconds: float | None = COMMAND_SECONDS
+) -> AsyncEngine:
+    """
+    Make the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
+
+    On PostgreSQL no command takes longer than *command_seconds*. Raises `ValueError` for an
+    URL of anything else. The folder of a SQLite file is made, readable by its owner alone.
+    """
+    parsed = make_url(url)
+    backend = parsed.get_backend_name()
+    if backend not in _DRIVERS:
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    parsed = parsed.set(drivername=_DRIVERS[backend])
+    if backend == "sqlite":
+        engine = _sqlite(parsed)
+    else:
+        engine = _postgresql(parsed, application_name, command_seconds)
+    sa.event.listen(engine.sync_engine, "before_cursor_execute", _count_round_trip)
+    for happening in ("begin", "commit", "rollback"):
+        sa.event.listen(engine.sync_engine, happening, _count_transaction)
+    return engine
+
+
+def _count_round_trip(*_about: object) -> None:
+    metrics.SQL_ROUND_TRIPS.inc()
+
+
+def _count_transaction(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        metrics.SQL_ROUND_TRIPS.inc()
+
+
+def _sqlite(url: URL) -> AsyncEngine:
+    if not url.database or url.database == ":memory:":
+        raise ValueError("must name a file: what is in memory is lost")
+    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
+    sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
+    _write_locks[engine] = asyncio.Lock()
+    return engine
+
+
+def _postgresql(url: URL, application_name: str, command_seconds: float | None) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=_POOL_SIZE,
+        pool_timeout=10,
+        connect_args={
+            "timeout": 10,
+            "command_timeout": command_seconds,
+            "server_settings": {
+                "application_name": application_name,
+                "timezone": "UTC",
+                # To compile a query takes longer than any of ours may run.
+                "jit": "off",
+            },
+        },
+    )
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@asynccontextmanager
+async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """
+    Open a transaction that writes; it is committed at the end, rolled back on an error.
+    """
+    lock = _write_locks.get(engine)
+    if lock is None:
+        async with engine.begin() as db:
+            yield db
+        return
+    async with lock, engine.connect() as db:
+        await db.execution_options(writes=True)
+        async with db.begin():
+            yield db
+
+
+@asynccontextmanager
+async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """
+    Open a transaction that only reads: one consistent view.
+    """
+    async with engine.connect() as db, db.begin():
+        yield db
+
+
+async def check_alive(engine: AsyncEngine) -> None:
+    """
+    Ask the database for an answer. Raises what the driver raises.
+    """
+    async with engine.connect() as db:
+        await db.execute(sa.text("SELECT 1"))
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """
+    Tell whether *error* says that the database did not answer, rather than that
+    it refused what it was given.
+    """
+    if isinstance(error, OSError | TimeoutError | sa.exc.TimeoutError):
+        return True
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    if error.connection_invalidated or isinstance(error, sa.exc.InterfaceError):
+        return True
+    state = str(getattr(error.orig, "sqlstate", "") or "")
+    # Classes of SQLSTATE: 08 connection, 53 resources, 57 operator intervention, 58 system.
+    return isinstance(error, sa.exc.OperationalError) or state[:2] in {"08", "53", "57", "58"}
+
+
+def sqlite_file(url: str) -> Path | None:
+    """
+    Return the file of a SQLite URL, None for another database.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database:
+        return None
+    return Path(os.fspath(parsed.database))

@@ -1,0 +1,102 @@
+"""
+Alembic, run by the program: each service has `migrations/` in its package and
+brings its database up to date when it starts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from alembic import command, context
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from service_runtime.database.engine import create_engine, sqlite_file
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+# Any number, as long as nothing else in the database takes the same lock.
+_LOCK = 0x5E1B_3D6E
+
+
+async def migrate(url: str, package: str) -> None:
+    """
+    Bring the database at *url* to the newest revision of *package*'s migrations.
+
+    Processes that start at once wait for each other.
+    """
+    engine = create_engine(url, application_name=f"{package} migrations", command_seconds=None)
+    try:
+        path = sqlite_file(url)
+        if path is None:
+            await _upgrade(engine, package)
+        else:
+            # It blocks the loop, which has nothing else to do before the migration.
+            with _locked(path.with_suffix(".migration-lock")):
+                await _upgrade(engine, package)
+    finally:
+        await engine.dispose()
+
+
+async def pending(engine: AsyncEngine, package: str) -> bool:
+    """
+    Tell whether the database lacks revisions of *package*.
+    """
+    heads = set(ScriptDirectory.from_config(_config(package)).get_heads())
+    async with engine.connect() as db:
+        current = await db.run_sync(
+            lambda connection: MigrationContext.configure(connection).get_current_heads()
+        )
+    return set(current) != heads
+
+
+async def _upgrade(engine: AsyncEngine, package: str) -> None:
+    config = _config(package)
+
+    def upgrade(connection: sa.Connection) -> None:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    async with engine.begin() as db:
+        await db.run_sync(upgrade)
+
+
+def _config(package: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(resources.files(package) / "migrations"))
+    return config
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def run_environment(metadata: sa.MetaData) -> None:
+    """
+    Do what a service's `migrations/env.py` has to do.
+    """
+    connection: sa.Connection | None = context.config.attributes.get("connection")
+    if connection is None:
+        raise RuntimeError("migrations run through service_runtime.database.migrations.migrate")
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        transaction_per_migration=False,
+    )
+    with context.begin_transaction():
+        context.run_migrations()

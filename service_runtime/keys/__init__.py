@@ -1,0 +1,3 @@
+"""
+Encryption at rest and its keys.
+"""

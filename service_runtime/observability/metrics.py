@@ -1,0 +1,171 @@
+"""
+What operators measure: counters and gauges in the form of Prometheus. Nothing
+here names a customer, a URL or anything secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from service_runtime.observability.merged_metrics import Family, How, Sample
+
+Stop = Callable[[], None]
+"""
+Ends the serving of the figures.
+"""
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+CALLS = Counter(
+    "webhooks_rpc_calls", "Calls served, by method and code.", ["method", "code"], registry=REGISTRY
+)
+CALL_SECONDS = Histogram(
+    "webhooks_rpc_call_seconds",
+    "How long calls took.",
+    ["method"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
+    registry=REGISTRY,
+)
+EVENTS = Counter("webhooks_events_accepted", "Events that were committed.", registry=REGISTRY)
+SQL_ROUND_TRIPS = Counter(
+    "webhooks_sql_round_trips",
+    "Statements, and beginnings and ends of transactions, that the database was asked for.",
+    registry=REGISTRY,
+)
+PRUNED = Counter(
+    "webhooks_rows_pruned",
+    "Rows that were taken away because they were past their retention, by kind.",
+    ["kind"],
+    registry=REGISTRY,
+)
+CERTIFICATE_DAYS = Gauge(
+    "webhooks_client_certificate_days",
+    "Days until the first client certificate expires.",
+    registry=REGISTRY,
+)
+
+_HOW: dict[str, How] = {"webhooks_client_certificate_days": "min"}
+
+
+class Tally(Collector):
+    """
+    A counter by the values of one label that a single thread raises, for what happens
+    thousands of times a second: the library's own takes a lock each time.
+    """
+
+    def __init__(self, name: str, meaning: str, label: str, registry: CollectorRegistry) -> None:
+        self._about = (name, meaning, label)
+        self._counts: dict[str, int] = {}
+        registry.register(self)
+
+    def add(self, value: str) -> None:
+        """
+        Count one more.
+        """
+        self._counts[value] = self._counts.get(value, 0) + 1
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Yield what was counted.
+        """
+        name, meaning, label = self._about
+        family = CounterMetricFamily(name, meaning, labels=[label])
+        for value, count in self._counts.copy().items():
+            family.add_metric([value], count)
+        yield family
+
+
+ATTEMPTS = Tally(
+    "webhooks_attempts",
+    "Attempts, by what they came to: success or the kind of the failure.",
+    "result",
+    REGISTRY,
+)
+
+
+def count_attempt(failure_kind: str | None) -> None:
+    """
+    Count an attempt by what it came to.
+    """
+    ATTEMPTS.add(failure_kind or "success")
+
+
+def measure_call(method: str, code: str, seconds: float) -> None:
+    """
+    Count a call; the methods are those of the contract, so there are not many.
+    """
+    calls, call_seconds = _calls(method, code)
+    calls.inc()
+    call_seconds.observe(seconds)
+
+
+@cache
+def _calls(method: str, code: str) -> tuple[Counter, Histogram]:
+    return CALLS.labels(method, code), CALL_SECONDS.labels(method)
+
+
+def gauge(name: str, meaning: str, read: Callable[[], float], how: How = "sum") -> None:
+    """
+    Offer a number that is read whenever somebody asks; once for each name. *how* says what
+    those of several workers come to.
+    """
+    _HOW[name] = how
+    if name not in REGISTRY._names_to_collectors:  # noqa: SLF001 - there is no public way to ask
+        Gauge(name, meaning, registry=REGISTRY).set_function(read)
+
+
+def families() -> list[Family]:
+    """
+    Return the figures of this process, to be merged with those of others.
+    """
+    return [
+        Family(
+            it.name,
+            it.documentation,
+            it.type,
+            _HOW.get(it.name, "sum"),
+            [Sample(sample.name, sample.labels, sample.value) for sample in it.samples],
+        )
+        for it in REGISTRY.collect()
+    ]
+
+
+class FamiliesCollector(Collector):
+    """
+    Offers figures that *read* returns, from a thread of the listener.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[Family]]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterable[Metric]:
+        """
+        Yield the figures in the library's own form.
+        """
+        for family in self._read():
+            metric = Metric(family.name, family.meaning, family.kind)
+            for sample in family.samples:
+                metric.add_sample(sample.name, sample.labels, sample.value)
+            yield metric
+
+
+def serve(listen: str, registry: CollectorRegistry = REGISTRY) -> Stop:
+    """
+    Serve the figures over HTTP on *listen*, `host:port`; return what stops it.
+
+    Raises `OSError` where somebody else listens there.
+    """
+    host, _, port = listen.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), registry=registry)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return stop

@@ -1,0 +1,145 @@
+"""
+The command line of a service.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import grpc
+import uvloop
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from service_runtime.database.migrations import migrate
+from service_runtime.keys.rotation import KeysMissingError
+from service_runtime.observability import logs
+from service_runtime.process.lifecycle import SecondProcessError
+from service_runtime.process.worker_reports import Post
+from service_runtime.process.workers import WorkerFailedError
+from service_runtime.rpc.server import PortTakenError
+from service_runtime.settings.common import ServiceSettings, SettingsInvalidError, read_settings
+from service_runtime.settings.table import describe
+from shipedge.webhooks.client import channel
+
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+PROBE_SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOption(Generic[SettingsT]):
+    """
+    That a service may have several workers: the *setting* that says how many, for which
+    `--workers` stands too, and how one of them serves.
+    """
+
+    setting: str
+    serve: Callable[[SettingsT, Post], Awaitable[None]]
+
+
+def main(
+    package: str,
+    kind: type[SettingsT],
+    serve: Callable[[SettingsT], Awaitable[None]],
+    workers: WorkerOption[SettingsT] | None = None,
+) -> None:
+    """
+    Run a service, or one of the commands beside it; exit with 0 if all went well.
+    """
+    asked = _parser(package, workers).parse_args()
+    if asked.command == "settings":
+        print_settings(kind)
+        return
+    try:
+        settings = read_settings(kind, _environment(asked, workers))
+    except SettingsInvalidError as refused:
+        sys.exit(f"{package}: these settings cannot be used:\n{refused}")
+    post = Post(*asked.post) if asked.post else None
+    logs.configure(
+        level=settings.log_level,
+        console=settings.console_log,
+        worker=0 if post is None else post.number,
+    )
+    if asked.command == "probe":
+        sys.exit(0 if asyncio.run(probe(settings)) else 1)
+    if asked.command == "migrate":
+        work: Awaitable[None] = migrate(settings.database(), package)
+    elif post is not None and workers is not None:
+        work = workers.serve(settings, post)
+    else:
+        work = serve(settings)
+    _run(package, work)
+
+
+def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {package}")
+    parser.add_argument(
+        "command",
+        nargs="?",
+        default="serve",
+        choices=("serve", "migrate", "probe", "settings"),
+        help="serve (the default); bring the database up to date; ask a running service"
+        " whether it serves; list the settings",
+    )
+    parser.set_defaults(workers=None, post=None)
+    if workers is not None:
+        parser.add_argument(
+            "--workers", metavar="N", help=f"serve with so many processes, as {workers.setting}"
+        )
+        # What the supervisor gives a worker: its number and the descriptor of its socket.
+        parser.add_argument("--post", nargs=2, type=int, help=argparse.SUPPRESS)
+    return parser
+
+
+def _environment(asked: argparse.Namespace, workers: WorkerOption[Any] | None) -> Mapping[str, str]:
+    if workers is None or asked.workers is None:
+        return os.environ
+    return {**os.environ, workers.setting: asked.workers}
+
+
+def _run(package: str, work: Awaitable[None]) -> None:
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_awaited(work))
+    except (PortTakenError, SecondProcessError, KeysMissingError, PermissionError) as refused:
+        sys.exit(f"{package}: {refused}")
+    except WorkerFailedError as failed:
+        print(f"{package}: {failed}", file=sys.stderr)  # noqa: T201 - as the others' messages
+        sys.exit(failed.code)
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
+
+
+def print_settings(kind: type[ServiceSettings]) -> None:
+    """
+    Print the settings of a service as rows of a table.
+    """
+    print("| setting | default | meaning |\n| --- | --- | --- |")  # noqa: T201 - the answer itself
+    for name, default, meaning in describe(kind):
+        shown = f"`{default}`" if default else ""
+        print(f"| `{name}` | {shown} | {meaning} |")  # noqa: T201 - the answer itself
+
+
+async def probe(settings: ServiceSettings) -> bool:
+    """
+    Ask the service that listens where *settings* say whether it serves.
+    """
+    files = settings.tls_files()
+    credentials = None if files is None else channel.channel_credentials(*files)
+    host, _, port = settings.listen.rpartition(":")
+    # The certificate names hosts: one that listens everywhere is asked as localhost.
+    address = f"localhost:{port}" if host in {"0.0.0.0", "[::]"} else settings.listen  # noqa: S104
+    async with channel.connect(address, credentials) as connection:
+        stub = health_pb2_grpc.HealthStub(connection)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+        except grpc.aio.AioRpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

@@ -1,0 +1,55 @@
+"""
+The operators' listeners: health and reflection without TLS, and the metrics,
+on addresses that only operators reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from service_runtime.observability import metrics
+from service_runtime.rpc import reflection, server
+from service_runtime.rpc.health import Health
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def operators_listeners(
+    listen: str,
+    metrics_listen: str,
+    health: Health,
+    services: Sequence[str],
+    registry: CollectorRegistry = metrics.REGISTRY,
+) -> AsyncIterator[None]:
+    """
+    Listen while the block lasts; an empty address is none.
+
+    Raises `PortTakenError`.
+    """
+    grpc_server = None
+    if listen:
+        grpc_server, _ = server.build(listen, interceptors=[], credentials=None)
+        health.add_to(grpc_server)
+        reflection.enable(grpc_server, services)
+        await grpc_server.start()
+        log.info("operators.listening", listen=listen)
+    stop_metrics = _serve_metrics(metrics_listen, registry) if metrics_listen else None
+    try:
+        yield
+    finally:
+        if stop_metrics is not None:
+            stop_metrics()
+        if grpc_server is not None:
+            await server.stop(grpc_server, 0)
+
+
+def _serve_metrics(listen: str, registry: CollectorRegistry) -> metrics.Stop:
+    try:
+        return metrics.serve(listen, registry)
+    except OSError as refused:
+        raise server.PortTakenError(f"cannot serve metrics on {listen}") from refused

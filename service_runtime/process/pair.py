@@ -1,0 +1,156 @@
+"""
+Both services as children of one command: `python -m service_runtime.process.pair`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from shipedge.webhooks.client import channel
+
+START_SECONDS = 60.0
+STOP_SECONDS = 40.0
+PROBE_SECONDS = 0.2
+
+_LISTEN = {
+    "config_service": ("SHIPEDGE_CONFIG_LISTEN", "127.0.0.1:50051"),
+    "dispatch_service": ("SHIPEDGE_DISPATCH_LISTEN", "127.0.0.1:50052"),
+}
+
+_HINTS = """
+Both services are up: configuration on {config}, dispatch on {dispatch}. Data lies in {data}.
+
+  grpcurl -plaintext {config} list
+  grpcurl -plaintext {config} shipedge.webhooks.config.v1.ConfigService/ListEventTypes
+  grpcurl -plaintext {dispatch} describe shipedge.webhooks.dispatch.v1.PublisherService
+
+The README has a tour of five minutes; `make demo` shows it all by itself. Ctrl-C stops both.
+"""
+
+
+class ServiceEndedError(Exception):
+    """
+    One of the services ended although nobody asked it to.
+    """
+
+
+def address_of(package: str, environment: Mapping[str, str]) -> str:
+    """
+    Return where a service listens.
+    """
+    name, default = _LISTEN[package]
+    return environment.get(name, default)
+
+
+def command(package: str) -> tuple[str, ...]:
+    """
+    Return the command that runs a service with this interpreter.
+    """
+    return (sys.executable, "-m", package)
+
+
+async def start(package: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """
+    Start a service as a child in a group of its own, so that Ctrl-C reaches us alone.
+    """
+    return await asyncio.create_subprocess_exec(
+        *command(package), env=dict(environment), start_new_session=True
+    )
+
+
+async def wait_serving(address: str, child: asyncio.subprocess.Process, package: str) -> None:
+    """
+    Wait until a service serves. Raises `ServiceEndedError` if it ends before,
+    `TimeoutError` if that takes a minute.
+    """
+    async with asyncio.timeout(START_SECONDS), channel.connect(address) as connection:
+        stub = health_pb2_grpc.HealthStub(connection)
+        while True:
+            if child.returncode is not None:
+                raise ServiceEndedError(f"{package} ended with {child.returncode}")
+            try:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+            except grpc.aio.AioRpcError:
+                answer = health_pb2.HealthCheckResponse()
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+            await asyncio.sleep(PROBE_SECONDS)
+
+
+async def stop(child: asyncio.subprocess.Process) -> int:
+    """
+    Ask a service to stop and wait until it has; kill it if it does not.
+    """
+    if child.returncode is None:
+        child.terminate()
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            return await child.wait()
+    except TimeoutError:
+        child.kill()
+        return await child.wait()
+
+
+async def run(environment: Mapping[str, str]) -> int:
+    """
+    Run both services until a signal comes or one of them ends; return the exit code.
+    """
+    asked = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+    children: dict[str, asyncio.subprocess.Process] = {}
+    try:
+        for package in _LISTEN:
+            children[package] = await start(package, environment)
+        for package, child in children.items():
+            await wait_serving(address_of(package, environment), child, package)
+        show_hints(environment)
+        await _until_ended(children, asked)
+    except (ServiceEndedError, TimeoutError) as problem:
+        print(f"stopped: {problem or 'the services did not start in time'}", file=sys.stderr)  # noqa: T201
+        return 1
+    finally:
+        # Dispatch first: it finishes what is under way, and misses nothing of the feed.
+        for package in reversed(_LISTEN):
+            if package in children:
+                await stop(children[package])
+    return 0
+
+
+async def _until_ended(
+    children: Mapping[str, asyncio.subprocess.Process], asked: asyncio.Event
+) -> None:
+    """
+    Wait for a signal. Raises `ServiceEndedError` if a service ends before.
+    """
+    waits = {asyncio.create_task(child.wait()): package for package, child in children.items()}
+    signalled = asyncio.create_task(asked.wait())
+    done, rest = await asyncio.wait({*waits, signalled}, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    ended = [waits[task] for task in done if task in waits]
+    if ended and not asked.is_set():
+        raise ServiceEndedError(f"{ended[0]} ended by itself")
+
+
+def show_hints(environment: Mapping[str, str]) -> None:
+    """
+    Say what to type next.
+    """
+    text = _HINTS.format(
+        config=address_of("config_service", environment),
+        dispatch=address_of("dispatch_service", environment),
+        data=environment.get("SHIPEDGE_DATA_DIR", "./data"),
+    )
+    print(text, flush=True)  # noqa: T201 - for the person at the terminal
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(run(os.environ)))

@@ -1,0 +1,123 @@
+"""
+One worker process, as its supervisor sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from service_runtime.observability.merged_metrics import Family
+from service_runtime.process.worker_reports import QUESTION, Post, Report, open_end, read_report
+
+ANSWER_SECONDS = 1.0
+
+Command = Callable[[Post], Sequence[str]]
+"""
+Makes the command line of a worker.
+"""
+
+
+class WorkerProcess:
+    """
+    A child that serves beside others like it. Made by `start`.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        child: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self.number = number
+        self.served = False
+        self._child = child
+        self._writer = writer
+        self._begun = time.monotonic()
+        self._last: Report | None = None
+        self._asked: set[asyncio.Future[Report]] = set()
+        self._reading = asyncio.create_task(self._read(reader))
+
+    @property
+    def pid(self) -> int:
+        """
+        The id of the process.
+        """
+        return self._child.pid
+
+    @property
+    def families(self) -> Sequence[Family]:
+        """
+        The figures that it last told.
+        """
+        return () if self._last is None else self._last.families
+
+    def lived_seconds(self) -> float:
+        """
+        Return how long ago it was started.
+        """
+        return time.monotonic() - self._begun
+
+    async def serves(self) -> bool:
+        """
+        Ask whether it serves, and for its figures; one that does not answer in time does not.
+        """
+        answer: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        self._asked.add(answer)
+        self._writer.write(QUESTION)
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return (await answer).serving
+        except TimeoutError:
+            return False
+        finally:
+            self._asked.discard(answer)
+
+    def terminate(self) -> None:
+        """
+        Ask it to finish what is under way and end.
+        """
+        self._child.terminate()
+
+    def kill(self) -> None:
+        """
+        End it at once.
+        """
+        self._child.kill()
+
+    async def ended(self) -> int:
+        """
+        Wait until all that it told is read and it has ended; return its exit code, as a
+        shell shows it.
+        """
+        await self._reading
+        self._writer.close()
+        code = await asyncio.to_thread(self._child.wait)
+        return code if code >= 0 else 128 - code
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                self._last = await read_report(reader)
+                self.served = self.served or self._last.serving
+                for answer in self._asked:
+                    if not answer.done():
+                        answer.set_result(self._last)
+
+
+async def start(number: int, command: Command) -> WorkerProcess:
+    """
+    Start a worker in a group of its own, so that Ctrl-C reaches the supervisor alone.
+    """
+    ours, its = socket.socketpair()
+    with its:
+        # Unlike the loop's own way this calls no fork handlers, for which gRPC is never ready.
+        child = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it takes a millisecond
+            command(Post(number, its.fileno())), pass_fds=(its.fileno(),), start_new_session=True
+        )
+    return WorkerProcess(number, child, *await open_end(ours))

@@ -1,0 +1,134 @@
+"""
+Several worker processes kept running: started, asked, started again, stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Sequence
+
+import structlog
+
+from service_runtime.observability.merged_metrics import Family, MergedMetrics
+from service_runtime.process.lifecycle import first_ended
+from service_runtime.process.restarts import Restarts
+from service_runtime.process.worker_process import Command, WorkerProcess, start
+
+ENDED_WELL = frozenset({0, 128 + signal.SIGTERM})
+"""
+The exit codes of a worker that was asked to stop; the second while it was starting.
+"""
+
+log = structlog.get_logger()
+
+
+class WorkerFailedError(Exception):
+    """
+    A worker cannot be started, or did not end as it should; *code* is its exit code.
+    """
+
+    def __init__(self, problem: str, code: int) -> None:
+        super().__init__(problem)
+        self.code = code or 1
+
+
+class NoWorkerServesError(Exception):
+    """
+    None of the workers serves.
+    """
+
+
+class Workers:
+    """
+    So many workers, numbered from 1 on. Used by one event loop only.
+    """
+
+    def __init__(self, count: int, command: Command, *, stop_seconds: float) -> None:
+        self._count = count
+        self._command = command
+        self._stop_seconds = stop_seconds
+        self._living: dict[int, WorkerProcess] = {}
+        self._metrics = MergedMetrics()
+        self._stopping = asyncio.Event()
+
+    async def check(self) -> None:
+        """
+        Ask all workers. Raises `NoWorkerServesError` where none serves.
+        """
+        if not any(await self._ask()):
+            raise NoWorkerServesError
+
+    async def families(self) -> list[Family]:
+        """
+        Return the figures of all workers, asked now.
+        """
+        await self._ask()
+        return self._metrics.with_living([it.families for it in self._living.values()])
+
+    async def _ask(self) -> Sequence[bool]:
+        return await asyncio.gather(*(it.serves() for it in list(self._living.values())))
+
+    async def run(self, stopped: asyncio.Task[None]) -> None:
+        """
+        Keep all workers running until *stopped* ends; then stop them.
+
+        Raises `WorkerFailedError`.
+        """
+        numbers = range(1, self._count + 1)
+        slots = [asyncio.create_task(self._keep(number)) for number in numbers]
+        try:
+            await first_ended(stopped, *slots)
+        finally:
+            codes = await self._stop(slots)
+        bad = [code for code in codes if code not in ENDED_WELL]
+        if bad:
+            raise WorkerFailedError("a worker did not end well", bad[0])
+
+    async def _stop(self, slots: Sequence[asyncio.Task[int]]) -> list[int]:
+        """
+        Stop all workers, with force after a while; return the exit codes.
+        """
+        self._stopping.set()
+        for worker in self._living.values():
+            worker.terminate()
+        await asyncio.wait(slots, timeout=self._stop_seconds)
+        for worker in self._living.values():
+            log.error("worker.killed", worker=worker.number)
+            worker.kill()
+        codes = await asyncio.gather(*slots, return_exceptions=True)
+        return [code for code in codes if isinstance(code, int)]
+
+    async def _keep(self, number: int) -> int:
+        """
+        Start a worker again and again; return its last exit code when all stop.
+        """
+        restarts = Restarts()
+        while True:
+            worker = await self._started(number)
+            code = await worker.ended()
+            del self._living[number]
+            self._metrics.end(worker.families)
+            if self._stopping.is_set():
+                return code
+            pause = restarts.pause_after(worker.lived_seconds(), served=worker.served)
+            log.error("worker.ended", worker=number, code=code, seconds=pause)
+            if pause is None:
+                raise WorkerFailedError(f"worker {number} cannot be started", code)
+            if await self._stops_within(pause):
+                return 0
+
+    async def _started(self, number: int) -> WorkerProcess:
+        worker = await start(number, self._command)
+        self._living[number] = worker
+        log.info("worker.started", worker=number, process=worker.pid)
+        if self._stopping.is_set():
+            worker.terminate()
+        return worker
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._stopping.wait()
+        except TimeoutError:
+            return False

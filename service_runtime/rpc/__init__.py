@@ -1,0 +1,3 @@
+"""
+The server half of the API: callers and access, errors, names, pages, filters, health.
+"""

@@ -1,0 +1,194 @@
+"""
+Who may call what: a rule for every method of the contract, by construction.
+
+A method without a rule is refused, so a new one cannot be forgotten. Callers
+are judged before their requests are validated, and what they may not touch is
+answered like what does not exist.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from service_runtime.rpc.callers import Caller
+from service_runtime.rpc.errors import PermissionDenied
+
+_READ = frozenset({"reader", "operator", "admin"})
+_OPERATE = frozenset({"operator", "admin"})
+_ADMINISTER = frozenset({"admin"})
+_PUBLISH = frozenset({"publisher"})
+_FEED = frozenset({"feed"})
+_ANY = frozenset({"publisher", "reader", "operator", "admin"})
+
+_OWNER = re.compile(r"(?:accounts|warehouses)/[^/]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """
+    The roles of which a caller needs one. For what concerns *everything*, not
+    single owners, it must be allowed to touch all of them.
+    """
+
+    roles: frozenset[str]
+    everything: bool = False
+
+
+_CONFIG = "shipedge.webhooks.config.v1"
+_DISPATCH = "shipedge.webhooks.dispatch.v1"
+
+_BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
+    f"{_CONFIG}.ConfigService": {
+        **dict.fromkeys(
+            (
+                "GetSubscription",
+                "ListSubscriptions",
+                "GetCredential",
+                "ListCredentials",
+                "GetClientCertificate",
+                "ListClientCertificates",
+                "GetAccountSettings",
+                "WatchEndpointEvents",
+            ),
+            Rule(_READ),
+        ),
+        **dict.fromkeys(
+            (
+                "CreateSubscription",
+                "UpdateSubscription",
+                "DeleteSubscription",
+                "UndeleteSubscription",
+                "RotateSigningSecret",
+                "CreateCredential",
+                "UpdateCredential",
+                "DeleteCredential",
+                "CreateClientCertificate",
+                "UpdateClientCertificate",
+                "DeleteClientCertificate",
+                "UpdateAccountSettings",
+            ),
+            Rule(_ADMINISTER),
+        ),
+        **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), Rule(_ANY)),
+    },
+    f"{_CONFIG}.FeedService": dict.fromkeys(
+        ("WatchSubscriptions", "ReportEndpointEvents"), Rule(_FEED, everything=True)
+    ),
+    f"{_CONFIG}.AdminService": {
+        **dict.fromkeys(
+            ("CreateCaller", "ListCallers", "DeleteCaller", "RotateEncryptionKeys"),
+            Rule(_ADMINISTER, everything=True),
+        ),
+        "ListAuditEntries": Rule(_ADMINISTER),
+    },
+    f"{_DISPATCH}.PublisherService": dict.fromkeys(
+        ("PublishEvents", "StreamEvents"), Rule(_PUBLISH)
+    ),
+    f"{_DISPATCH}.DeliveryService": {
+        **dict.fromkeys(
+            (
+                "GetDelivery",
+                "ListDeliveries",
+                "GetAttempt",
+                "ListAttempts",
+                "WatchAttempts",
+                "GetResendJob",
+                "ListResendJobs",
+            ),
+            Rule(_READ),
+        ),
+        **dict.fromkeys(
+            (
+                "GetDeliveryBody",
+                "ResendDelivery",
+                "ResendDeliveries",
+                "CancelResendJob",
+                "CancelDelivery",
+            ),
+            Rule(_OPERATE),
+        ),
+    },
+    f"{_DISPATCH}.PayloadService": dict.fromkeys(
+        ("PreviewPayload", "DiffPayloadVersions", "SendTestEvent", "ExplainEvent"), Rule(_OPERATE)
+    ),
+    f"{_DISPATCH}.AdminService": {
+        "EraseCustomerData": Rule(_ADMINISTER),
+        "ListAuditEntries": Rule(_ADMINISTER),
+        "RotateEncryptionKeys": Rule(_ADMINISTER, everything=True),
+    },
+}
+
+RULES: Mapping[str, Rule] = {
+    f"/{service}/{method}": rule
+    for service, methods in _BY_SERVICE.items()
+    for method, rule in methods.items()
+}
+"""
+The rule of each method, by its path.
+"""
+
+
+def authorise(caller: Caller, method: str, request: Any) -> None:
+    """
+    Raise `PermissionDenied` where *caller* may not send *request* to *method*.
+    """
+    rule = RULES.get(method)
+    if rule is None or not rule.roles & caller.roles:
+        raise _denied(method, "")
+    if rule.everything and not caller.touches_everything:
+        raise _denied(method, "")
+    for owner in owners_of(request):
+        if not caller.may_touch(owner):
+            raise _denied(method, owner)
+
+
+def owners_of(request: Any) -> Iterator[str]:
+    """
+    Yield the owners that a request names. A malformed name has none: validation refuses it.
+    """
+    for field, reader in _naming_fields(request.__class__):
+        for text in reader(getattr(request, field)):
+            if found := _OWNER.match(text):
+                yield found[0]
+
+
+def _names(value: Any) -> Iterator[str]:
+    yield value if isinstance(value, str) else str(value.name)
+
+
+def _accounts(events: Any) -> Iterator[str]:
+    for account in dict.fromkeys([event.account_id for event in events[:]]):
+        yield f"accounts/{account}"
+
+
+# Every field of a request by which an owner can be named.
+_READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "parent": _names,
+    "name": _names,
+    "subscription": _names,
+    "credential": _names,
+    "client_certificate": _names,
+    "settings": _names,
+    "events": _accounts,
+}
+
+
+@cache
+def _naming_fields(kind: Any) -> Sequence[tuple[str, Callable[[Any], Iterator[str]]]]:
+    """
+    Find the fields of a kind of request that name owners.
+    """
+    fields = [str(it) for it in kind.DESCRIPTOR.fields_by_name]
+    return [(it, _READERS[it]) for it in fields if it in _READERS]
+
+
+def _denied(method: str, owner: str) -> PermissionDenied:
+    name = method.rpartition("/")[2]
+    what = f" on {owner}" if owner else ""
+    return PermissionDenied(
+        f"{name}{what} is not permitted, or there is no such thing.", method=name, owner=owner
+    )

@@ -1,0 +1,120 @@
+"""
+The callers of a production environment: found by the certificate that they
+show, or by the token that they carry.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from service_runtime.rpc.callers import EVERY_OWNER, ROLES, Caller
+
+_SCHEME = "bearer "
+_ALTERNATIVE_NAMES = "x509_subject_alternative_name"
+_IDENTITY = re.compile(r"[\x21-\x7e]{1,253}")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """
+    A caller and how it is known: by a name in its certificate, or by the
+    SHA-256 of its token.
+    """
+
+    caller: Caller
+    certificate_identity: str = ""
+    token_sha256: bytes = b""
+    expire_time: datetime | None = None
+
+
+class CallerDirectory:
+    """
+    Finds callers. The *fixed* ones come from the settings and are always there.
+    """
+
+    def __init__(self, fixed: Iterable[Entry] = ()) -> None:
+        self._fixed = {entry.caller.name: entry for entry in fixed}
+        self._entries: dict[str, Entry] = {}
+        self._by_identity: dict[str, Entry] = {}
+        self._by_token: dict[bytes, Entry] = {}
+        self._index()
+
+    def put(self, entry: Entry) -> None:
+        """
+        Add a caller, or replace what it was.
+        """
+        self._entries[entry.caller.name] = entry
+        self._index()
+
+    def remove(self, name: str) -> None:
+        """
+        Forget a caller, if it is there.
+        """
+        if self._entries.pop(name, None) is not None:
+            self._index()
+
+    def replace(self, entries: Iterable[Entry]) -> None:
+        """
+        Replace all callers but the fixed ones.
+        """
+        self._entries = {entry.caller.name: entry for entry in entries}
+        self._index()
+
+    def identify(
+        self, metadata: Mapping[str, str | bytes], authentication: Mapping[str, Iterable[bytes]]
+    ) -> Caller | None:
+        """
+        Find who calls: by the token if there is one, else by the names in the certificate.
+        """
+        authorization = str(metadata.get("authorization", ""))
+        if authorization:
+            return _let_in(self._of_token(authorization))
+        for name in authentication.get(_ALTERNATIVE_NAMES, ()):
+            if caller := _let_in(self._by_identity.get(name.decode(errors="replace"))):
+                return caller
+        return None
+
+    def _of_token(self, authorization: str) -> Entry | None:
+        if authorization[: len(_SCHEME)].lower() != _SCHEME:
+            return None
+        token = authorization[len(_SCHEME) :].strip()
+        return self._by_token.get(hashlib.sha256(token.encode()).digest())
+
+    def _index(self) -> None:
+        # What the settings say comes last, so that nobody can take its name.
+        entries = [*self._entries.values(), *self._fixed.values()]
+        self._by_identity = {it.certificate_identity: it for it in entries}
+        self._by_identity.pop("", None)
+        self._by_token = {it.token_sha256: it for it in entries if it.token_sha256}
+
+
+def _let_in(entry: Entry | None) -> Caller | None:
+    if entry is None:
+        return None
+    expired = entry.expire_time is not None and entry.expire_time.timestamp() <= time.time()
+    return None if expired else entry.caller
+
+
+def parse_fixed(entries: Iterable[str]) -> list[Entry]:
+    """
+    Read `identity=role+role`, each a caller that may touch everything.
+
+    Raises `ValueError` that says what is allowed.
+    """
+    found = []
+    for entry in entries:
+        identity, _, roles = entry.rpartition("=")
+        named = frozenset(roles.split("+"))
+        if not _IDENTITY.fullmatch(identity) or not named <= ROLES:
+            allowed = ", ".join(sorted(ROLES))
+            raise ValueError(
+                f"{entry!r} must be a name in a certificate, =, and roles joined by + ({allowed})"
+            )
+        caller = Caller(f"callers/{identity}", named, EVERY_OWNER)
+        found.append(Entry(caller, certificate_identity=identity))
+    return found

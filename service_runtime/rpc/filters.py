@@ -1,0 +1,194 @@
+"""
+The `filter` of a List: a subset of AIP-160, comparisons joined by `AND`.
+"""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
+
+Value = str | int | datetime
+
+_LONGEST = 2000
+_MOST_COMPARISONS = 20
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<operator><=|>=|!=|=|<|>)
+      | "(?P<quoted>(?:[^"\\]|\\.)*)"
+      | (?P<word>[^\s"<>=!]+)
+    )""",
+    re.VERBOSE,
+)
+_ESCAPED = re.compile(r"\\(.)")
+COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+"""
+What the operators do with a value, or with a column and a value.
+"""
+
+_EQUALITY = ("=", "!=")
+_ORDER = (*_EQUALITY, "<", "<=", ">", ">=")
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """
+    A field, an operator and a value of the field's type.
+    """
+
+    field: str
+    operator: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class FieldKind:
+    """
+    What a field of a filter may be compared with, and how.
+    """
+
+    expects: str
+    operators: tuple[str, ...]
+    read: Callable[[str], Value]
+
+
+def text() -> FieldKind:
+    """
+    A field that is compared as text.
+    """
+    return FieldKind("a text", _EQUALITY, str)
+
+
+def number() -> FieldKind:
+    """
+    A field that is compared as a whole number.
+    """
+    return FieldKind("a whole number", _ORDER, _number)
+
+
+def instant() -> FieldKind:
+    """
+    A field that is compared as an instant.
+    """
+    return FieldKind('an instant such as "2026-01-31T00:00:00Z"', _ORDER, _instant)
+
+
+def one_of(*names: str, prefix: str = "") -> FieldKind:
+    """
+    A field whose values have names; case does not matter, nor whether the name
+    has the *prefix* that it has in the contract.
+    """
+
+    def read(value: str) -> Value:
+        name = value.upper().removeprefix(prefix)
+        if name not in names:
+            raise ValueError(value)
+        return name
+
+    return FieldKind(f"one of {', '.join(names)}", _EQUALITY, read)
+
+
+def text_that(expects: str, holds: Callable[[str], bool]) -> FieldKind:
+    """
+    A field that is compared as text of a certain kind.
+    """
+
+    def read(value: str) -> Value:
+        if not holds(value):
+            raise ValueError(value)
+        return value
+
+    return FieldKind(expects, _EQUALITY, read)
+
+
+def parse(source: str, fields: Mapping[str, FieldKind]) -> tuple[Comparison, ...]:
+    """
+    Parse a filter over *fields*; an empty one has no comparisons.
+
+    Raises `InvalidArgument` with the reason `FILTER_SYNTAX` and the position.
+    """
+    if len(source) > _LONGEST:
+        raise _syntax(f"must be at most {_LONGEST} characters", _LONGEST)
+    tokens = list(_tokens(source))
+    comparisons: list[Comparison] = []
+    for at in range(0, len(tokens), 4):
+        comparisons.append(_comparison(tokens[at : at + 3], fields, len(source)))
+        joint = tokens[at + 3 : at + 4]
+        if joint and (joint[0].kind != "word" or joint[0].text.upper() != "AND"):
+            raise _syntax("comparisons must be joined by AND", joint[0].at)
+        if joint and at + 4 == len(tokens):
+            raise _syntax("a comparison must follow AND", len(source))
+    if len(comparisons) > _MOST_COMPARISONS:
+        raise _syntax(f"must hold at most {_MOST_COMPARISONS} comparisons", len(source))
+    return tuple(comparisons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    kind: str
+    text: str
+    at: int
+
+
+def _tokens(source: str) -> Iterator[_Token]:
+    at = 0
+    end = len(source.rstrip())
+    while at < end:
+        found = _TOKEN.match(source, at)
+        if found is None or found.lastgroup is None:
+            raise _syntax("cannot be understood", at)
+        value = found[found.lastgroup]
+        if found.lastgroup == "quoted":
+            value = _ESCAPED.sub(r"\1", value)
+        yield _Token(found.lastgroup, value, found.start(found.lastgroup))
+        at = found.end()
+
+
+def _comparison(tokens: list[_Token], fields: Mapping[str, FieldKind], end: int) -> Comparison:
+    if len(tokens) < 3:  # noqa: PLR2004 - field, operator, value
+        raise _syntax("a comparison is a field, an operator and a value", end)
+    field, operator, value = tokens
+    kind = fields.get(field.text) if field.kind == "word" else None
+    if kind is None:
+        raise _syntax(f"fields are {', '.join(fields)}", field.at)
+    if operator.kind != "operator" or operator.text not in kind.operators:
+        raise _syntax(f"{field.text} is compared with {' '.join(kind.operators)}", operator.at)
+    if value.kind == "operator":
+        raise _syntax("a value must follow the operator", value.at)
+    try:
+        return Comparison(field.text, operator.text, kind.read(value.text))
+    except (ValueError, OverflowError):
+        raise _syntax(f"{field.text} must be {kind.expects}", value.at) from None
+
+
+def _number(value: str) -> int:
+    found = int(value)
+    if abs(found) >= 2**63:
+        raise ValueError(value)
+    return found
+
+
+def _instant(value: str) -> datetime:
+    parsed = datetime.fromisoformat(value)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _syntax(problem: str, at: int) -> InvalidArgument:
+    return InvalidArgument(
+        "The filter is not valid.",
+        reason="FILTER_SYNTAX",
+        faults=[FieldFault("filter", f"{problem} (at character {at + 1})")],
+        position=str(at + 1),
+    )

@@ -1,0 +1,95 @@
+"""
+Pages of lists: how large they are, and the sealed tokens of the next ones.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from google.protobuf.message import Message
+
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
+
+DEFAULT_SIZE = 50
+LARGEST_SIZE = 1000
+_NONCE_BYTES = 12
+_UNBOUND = frozenset({"page_size", "page_token", "cursor"})
+
+Key = list[int | str]
+"""
+The sort key of the last item of a page.
+"""
+
+
+def page_size(asked: int) -> int:
+    """
+    Return the size of a page: 0 asks for 50, more than 1,000 is 1,000.
+
+    Raises `InvalidArgument` for a negative one.
+    """
+    if asked < 0:
+        raise InvalidArgument(
+            "The request is not valid.",
+            faults=[FieldFault("page_size", "must be 0 for the default, or 1 to 1000")],
+        )
+    return min(asked or DEFAULT_SIZE, LARGEST_SIZE)
+
+
+class PageTokens:
+    """
+    Makes and reads page tokens under *key*, 32 bytes.
+
+    A token is bound to its method and to all of the request but the page's
+    size and the token itself. It grants nothing. Cursors of streams are made the same way.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._cipher = AESGCM(key)
+
+    def make(self, last: Key, request: Message) -> str:
+        """
+        Seal the sort key of the last item of a page.
+        """
+        nonce = os.urandom(_NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, msgspec.json.encode(last), _bound_to(request))
+        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+    def read(self, token: str, request: Message) -> Key | None:
+        """
+        Return the sort key that the page begins after; None for the first page.
+
+        Raises `InvalidArgument` for a token that is not ours or of another request.
+        """
+        if not token:
+            return None
+        try:
+            raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+            opened = self._cipher.decrypt(
+                raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], _bound_to(request)
+            )
+        except (InvalidTag, ValueError, binascii.Error):
+            raise InvalidArgument(
+                "The page token is not one of this list.",
+                reason="PAGE_TOKEN_INVALID",
+                faults=[FieldFault("page_token", "must be the next_page_token of the same list")],
+                method=request.DESCRIPTOR.name.removesuffix("Request"),
+            ) from None
+        return msgspec.json.decode(opened, type=Key)
+
+
+def _bound_to(request: Message) -> bytes:
+    """
+    Hash what a token is bound to.
+    """
+    rest = type(request)()
+    rest.CopyFrom(request)
+    for field in _UNBOUND.intersection(rest.DESCRIPTOR.fields_by_name):
+        rest.ClearField(field)
+    content = request.DESCRIPTOR.full_name.encode() + b"\0"
+    return hashlib.sha256(content + rest.SerializeToString(deterministic=True)).digest()

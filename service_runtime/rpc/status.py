@@ -1,0 +1,108 @@
+"""
+Errors on the wire: `google.rpc.Status` with exactly one `ErrorInfo`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+import grpc
+import structlog
+from google.protobuf import any_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from service_runtime.rpc.errors import DOMAIN, FieldFault, Internal, RpcError
+
+log = structlog.get_logger()
+
+
+def to_status(error: RpcError) -> status_pb2.Status:
+    """
+    Write an error as a status with its details.
+    """
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    details = [_packed(info)]
+    if error.faults:
+        bad_request = error_details_pb2.BadRequest()
+        for fault in error.faults:
+            bad_request.field_violations.add(field=fault.field, description=fault.description)
+        details.append(_packed(bad_request))
+    if error.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(error.retry_after)
+        details.append(_packed(retry))
+    return status_pb2.Status(
+        code=code_pb2.Code.Value(error.code), message=error.message, details=details
+    )
+
+
+def public_error(error: BaseException) -> RpcError:
+    """
+    Return the error that a caller may see: itself, or for a fault of ours an id
+    under which the log holds it. The text of such a fault goes nowhere.
+    """
+    if isinstance(error, RpcError):
+        return error
+    error_id = secrets.token_hex(6)
+    log.error("rpc.fault", error_id=error_id, exc_info=error)
+    return Internal(f"A fault of the service; the log has it under {error_id}.", id=error_id)
+
+
+def status_of(error: BaseException) -> status_pb2.Status:
+    """
+    Write any exception as the status that a caller may see.
+    """
+    return to_status(public_error(error))
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorDetail:
+    """
+    What a client can read from an error of the API.
+    """
+
+    code: str
+    message: str
+    reason: str
+    metadata: dict[str, str]
+    faults: tuple[FieldFault, ...]
+
+
+def read_error(error: grpc.RpcError) -> ErrorDetail:
+    """
+    Read an error that a call ended with; an empty reason where it has no details.
+    """
+    call: grpc.Call = error  # type: ignore[assignment]
+    status = rpc_status.from_call(call)
+    if status is None:
+        return ErrorDetail(call.code().name, call.details() or "", "", {}, ())
+    return read_status(status)
+
+
+def read_status(status: status_pb2.Status) -> ErrorDetail:
+    """
+    Read a status, such as that of one event of a batch.
+    """
+    info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    for detail in status.details:
+        if not detail.Unpack(info):
+            detail.Unpack(bad_request)
+    return ErrorDetail(
+        code_pb2.Code.Name(status.code),
+        status.message,
+        info.reason,
+        dict(info.metadata),
+        tuple(FieldFault(it.field, it.description) for it in bad_request.field_violations),
+    )
+
+
+def _packed(
+    message: error_details_pb2.ErrorInfo
+    | error_details_pb2.BadRequest
+    | error_details_pb2.RetryInfo,
+) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

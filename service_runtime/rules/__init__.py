@@ -1,0 +1,3 @@
+"""
+The rules that both services enforce on URLs, addresses and headers. Pure.
+"""

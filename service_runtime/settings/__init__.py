@@ -1,0 +1,3 @@
+"""
+Settings from the environment.
+"""

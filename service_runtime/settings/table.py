@@ -1,0 +1,30 @@
+"""
+The settings of a service as a table for people.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from service_runtime.settings.common import CommonSettings
+
+
+def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
+    """
+    List (name, default, meaning) of the settings of a service.
+    """
+    return [
+        (str(field.alias), _shown_default(field.get_default()), str(field.description))
+        for field in kind.model_fields.values()
+    ]
+
+
+def _shown_default(default: Any) -> str:
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():.10g}s"
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return "" if default is None or isinstance(default, SecretStr) else str(default)
