@@ -20,7 +20,7 @@ run: $(STAMP) ## Start both services on loopback, with SQLite in ./data, until C
 	@$(BIN)/python -m service_runtime.process.pair
 
 demo: $(STAMP) ## Show a typed event become the documented JSON at an HTTPS receiver.
-	@$(BIN)/python -m tests.e2e.demo
+	@$(BIN)/python -m tests.support.demo
 
 ##@ Test
 
@@ -43,7 +43,7 @@ crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothin
 	@$(BIN)/python -m tests.crash.loop $(MINUTES)
 
 test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
-	@TEST_PROFILE=long $(BIN)/python -m pytest -o timeout=3600 tests/unit tests/integration/dispatch_service/test_queue_machine.py
+	@TEST_PROFILE=long $(BIN)/python -m pytest -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py
 	@$(MAKE) --no-print-directory crash-test
 
 ##@ Measure

@@ -15,7 +15,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.databases import fresh_database, postgres_server
+from tests.support.databases import fresh_database, postgres_server
 
 # What is generated is the same in each run, and time decides nothing: a slow machine is
 # no fault. `make test-long` searches further, at random.

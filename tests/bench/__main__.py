@@ -24,7 +24,7 @@ from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenar
 from tests.bench.figures import judged, summary, table
 from tests.bench.machine import longest_stall_ms, machine
 from tests.bench.scenarios import Figures, Scale, Scenario
-from tests.databases import running_postgres
+from tests.support.databases import running_postgres
 
 RESULT = Path("build/bench.json")
 PATIENCE_SECONDS = 420.0

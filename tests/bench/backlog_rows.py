@@ -25,7 +25,7 @@ from service_runtime.database.engine import create_engine
 from service_runtime.rules.urls import parse_url
 from service_runtime.settings.common import read_settings
 from tests.bench.bulk_subscriptions import subscription_id
-from tests.dispatch_factories import subscription
+from tests.support.dispatch_factories import subscription
 
 EVENTS_EACH = 10
 GROUP = 500

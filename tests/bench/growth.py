@@ -26,7 +26,7 @@ from tests.bench.plots import Curve, Point, replaced, section
 from tests.bench.scale_scenarios import SNAPSHOT_PATIENCE_SECONDS
 from tests.bench.scenarios import NO_SWEEP, WIDE, Figures, Scale, over_endpoints, slow_answers
 from tests.bench.stage import Measured, Stage, running_stage
-from tests.databases import running_postgres
+from tests.support.databases import running_postgres
 
 RESULT = Path("build/growth.json")
 DOCUMENT = Path("docs/performance.md")

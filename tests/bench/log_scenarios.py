@@ -18,7 +18,7 @@ from dispatch_service.routing.match import match, read_facts
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
 from tests.bench.scenarios import WIDE, Figures, Scale
 from tests.bench.stage import Stage, running_stage
-from tests.dispatch_factories import subscription
+from tests.support.dispatch_factories import subscription
 
 ROWS = 1_000_000
 CALLS = 7

@@ -17,7 +17,7 @@ from tests.bench.backlog_rows import fill_backlog
 from tests.bench.bulk_subscriptions import filled_with
 from tests.bench.scenarios import Figures, Scale
 from tests.bench.stage import Stage, running_stage
-from tests.e2e.pair import CONFIG, DISPATCH, Subscription
+from tests.support.pair import CONFIG, DISPATCH, Subscription
 
 ACCOUNTS = range(1000, 11_000)
 EACH = 10

@@ -13,7 +13,7 @@ from typing import Any
 from tests.bench import wrk
 from tests.bench.bulk_subscriptions import filled_with
 from tests.bench.stage import Measured, Stage, running_stage
-from tests.databases import Postgres
+from tests.support.databases import Postgres
 
 Figures = dict[str, float]
 

@@ -28,8 +28,8 @@ from service_runtime.process import pair as processes
 from service_runtime.settings.common import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
 from tests.bench.receiver_process import PATIENCE_SECONDS, Receiver, running_receiver
-from tests.databases import Postgres, free_port, fresh_database
-from tests.e2e.pair import CONFIG, DISPATCH, Pair, Subscription
+from tests.support.databases import Postgres, free_port, fresh_database
+from tests.support.pair import CONFIG, DISPATCH, Pair, Subscription
 
 SETTLE_SECONDS = 0.5
 SUBSCRIBING = 16

@@ -34,7 +34,7 @@ from dispatch_service.routing.match import match, read_facts
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.keys.keyring import DataKey, KeyRing
 from shipedge.webhooks.dispatch.v1.publisher_service_pb2 import PublishEventsResponse
-from tests.dispatch_factories import subscription
+from tests.support.dispatch_factories import subscription
 
 EVENT_TYPE, VERSION = "orders/shipped", "v2"
 ROUNDS = 7

@@ -24,7 +24,7 @@ from dispatch_service.delivery import request as outbound
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.payloads import example_event, render
 from tests.bench.receiver_process import running_receiver
-from tests.dispatch_factories import NOW, claimed, subscription
+from tests.support.dispatch_factories import NOW, claimed, subscription
 
 CONNECTIONS = 128
 SHORT_SECONDS, LONG_SECONDS = 1, 5

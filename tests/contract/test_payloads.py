@@ -20,7 +20,7 @@ from dispatch_service.payloads.core.money import Price
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
-from tests.goldens import FOLDER, golden_path
+from tests.support.goldens import FOLDER, golden_path
 
 _FIELD = re.compile(r"(?:repeated )?[\w.]+ (\w+) = \d+;")
 _DEMANDED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")

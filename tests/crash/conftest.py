@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.crash.stage import Memory, Replica
-from tests.databases import free_port
-from tests.e2e.pair import CONFIG, Pair, environment_of
-from tests.integration.receivers import Receiver, https_receiver
+from tests.support.databases import free_port
+from tests.support.pair import CONFIG, Pair, environment_of
+from tests.support.receivers import Receiver, https_receiver
 
 QUICK = {"SHIPEDGE_DISPATCH_DEADLINE": "1s", "SHIPEDGE_DISPATCH_LEASE": "12s"}
 

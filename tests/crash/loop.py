@@ -27,9 +27,9 @@ from tests.crash.stage import (
     read_log,
     shipped,
 )
-from tests.databases import Postgres, free_port, fresh_database, running_postgres
-from tests.e2e.pair import CONFIG, Pair, environment_of
-from tests.integration.receivers import Receiver, https_receiver
+from tests.support.databases import Postgres, free_port, fresh_database, running_postgres
+from tests.support.pair import CONFIG, Pair, environment_of
+from tests.support.receivers import Receiver, https_receiver
 
 LEASE_SECONDS = 12.0
 CALM_SECONDS = 120.0

@@ -23,7 +23,7 @@ from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped
-from tests.databases import free_port
+from tests.support.databases import free_port
 
 EVENTS = 8
 BATCH = 4

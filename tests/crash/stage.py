@@ -22,7 +22,7 @@ from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.crash.ledger import Ledger, Request
-from tests.integration.receivers import Received
+from tests.support.receivers import Received
 
 DISPATCH = "dispatch_service"
 CALL_SECONDS = 5.0

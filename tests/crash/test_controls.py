@@ -26,8 +26,8 @@ from service_runtime.database.migrations import migrate
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, Request, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped
-from tests.databases import fresh_database
-from tests.dispatch_factories import attempt, new_delivery, new_event
+from tests.support.databases import fresh_database
+from tests.support.dispatch_factories import attempt, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,7 @@ from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.crash.conftest import Stage
 from tests.crash.scenarios import EVENTS, SCENARIOS, Play
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
-from tests.databases import fresh_database
+from tests.support.databases import fresh_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 

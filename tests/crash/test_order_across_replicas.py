@@ -15,7 +15,7 @@ import pytest
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.crash.conftest import Stage
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
-from tests.databases import fresh_database
+from tests.support.databases import fresh_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.pair import Pair, environment_of, running_pair
-from tests.integration.receivers import Receiver, answering, https_receiver
+from tests.support.pair import Pair, environment_of, running_pair
+from tests.support.receivers import Receiver, answering, https_receiver
 
 
 @pytest.fixture

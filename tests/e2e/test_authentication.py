@@ -33,8 +33,9 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
     payload_service_pb2,
 )
-from tests.certificates import client, root
-from tests.e2e.pair import (
+from tests.e2e.test_payload_service import payloads
+from tests.support.certificates import client, root
+from tests.support.pair import (
     DISPATCH,
     PATIENCE_SECONDS,
     Pair,
@@ -43,8 +44,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.e2e.test_payload_service import payloads
-from tests.integration.receivers import Received, Receiver, answering, https_receiver
+from tests.support.receivers import Received, Receiver, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -15,9 +15,9 @@ import pytest
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
-from tests.databases import Postgres, fresh_database, running_postgres
-from tests.e2e.pair import environment_of, running_pair
-from tests.integration.receivers import Receiver
+from tests.support.databases import Postgres, fresh_database, running_postgres
+from tests.support.pair import environment_of, running_pair
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,8 @@ from dispatch_service.payloads import example_event
 from shipedge.webhooks.config.v1 import config_service_pb2, subscription_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.pair import (
+from tests.e2e.test_pair import Verdict, decided
+from tests.support.pair import (
     PATIENCE_SECONDS,
     Pair,
     Subscription,
@@ -22,8 +23,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.e2e.test_pair import Verdict, decided
-from tests.integration.receivers import Received, Receiver, https_receiver
+from tests.support.receivers import Received, Receiver, https_receiver
 
 pytestmark = pytest.mark.anyio
 

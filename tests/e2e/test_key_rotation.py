@@ -16,9 +16,9 @@ from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grp
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_pb2
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc as dispatch_grpc
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
-from tests.e2e.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
 from tests.e2e.test_pair import known, settled, shipped
-from tests.integration.receivers import Receiver
+from tests.support.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -22,8 +22,8 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.pair import DISPATCH, PATIENCE_SECONDS, Pair, environment_of, running_pair
-from tests.integration.receivers import Received, Receiver, https_receiver
+from tests.support.pair import DISPATCH, PATIENCE_SECONDS, Pair, environment_of, running_pair
+from tests.support.receivers import Received, Receiver, https_receiver
 
 pytestmark = pytest.mark.anyio
 

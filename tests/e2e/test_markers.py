@@ -20,11 +20,11 @@ from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
-from tests.certificates import client
-from tests.databases import free_port
-from tests.e2e.pair import CONFIG, Pair, environment_of, running_pair
 from tests.e2e.test_pair import settled, shipped
-from tests.integration.receivers import Receiver, answering, https_receiver
+from tests.support.certificates import client
+from tests.support.databases import free_port
+from tests.support.pair import CONFIG, Pair, environment_of, running_pair
+from tests.support.receivers import Receiver, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -15,11 +15,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import delivery_pb2
-from tests.databases import free_port
-from tests.e2e.pair import environment_of, running_pair
 from tests.e2e.test_pair import known, settled
 from tests.e2e.test_production import production
-from tests.integration.receivers import Receiver
+from tests.support.databases import free_port
+from tests.support.pair import environment_of, running_pair
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -12,8 +12,8 @@ import pytest
 
 from dispatch_service.payloads import example_event
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.pair import environment_of, eventually, running_pair
-from tests.integration.receivers import Received, https_receiver
+from tests.support.pair import environment_of, eventually, running_pair
+from tests.support.receivers import Received, https_receiver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 

@@ -19,7 +19,7 @@ from shipedge.webhooks.dispatch.v1 import (
     payload_service_pb2_grpc,
 )
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.pair import (
+from tests.support.pair import (
     CONFIG,
     DISPATCH,
     PATIENCE_SECONDS,
@@ -29,7 +29,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.integration.receivers import Receiver
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -24,7 +24,8 @@ from shipedge.webhooks.dispatch.v1 import (
     payload_service_pb2_grpc,
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
-from tests.e2e.pair import (
+from tests.e2e.test_pair import decided, shipped
+from tests.support.pair import (
     DISPATCH,
     PATIENCE_SECONDS,
     Pair,
@@ -33,8 +34,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.e2e.test_pair import decided, shipped
-from tests.integration.receivers import Receiver, answering, https_receiver
+from tests.support.receivers import Receiver, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -18,9 +18,9 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
-from tests.databases import free_port
-from tests.e2e.pair import PATIENCE_SECONDS, Subscription, environment_of, eventually, knows
-from tests.integration.receivers import Receiver
+from tests.support.databases import free_port
+from tests.support.pair import PATIENCE_SECONDS, Subscription, environment_of, eventually, knows
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

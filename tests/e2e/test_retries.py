@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, delivery_service_pb2
-from tests.e2e.pair import (
+from tests.e2e.test_pair import settled, shipped
+from tests.support.pair import (
     DISPATCH,
     PATIENCE_SECONDS,
     Pair,
@@ -18,8 +19,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.e2e.test_pair import settled, shipped
-from tests.integration.receivers import Received, Script, answering, https_receiver
+from tests.support.receivers import Received, Script, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 

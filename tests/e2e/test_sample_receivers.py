@@ -24,9 +24,9 @@ from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.config.v1 import account_settings_pb2, config_service_pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, payload_service_pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2
-from tests.databases import free_port
-from tests.e2e.pair import PATIENCE_SECONDS, Pair, Subscription
 from tests.e2e.test_payload_service import payloads
+from tests.support.databases import free_port
+from tests.support.pair import PATIENCE_SECONDS, Pair, Subscription
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 
 from dispatch_service.storage.schema import attempts, deliveries
 from service_runtime.database.engine import create_engine, reading
-from tests.e2e.pair import (
+from tests.e2e.test_pair import shipped
+from tests.support.pair import (
     DISPATCH,
     PATIENCE_SECONDS,
     Pair,
@@ -20,8 +21,7 @@ from tests.e2e.pair import (
     eventually,
     running_pair,
 )
-from tests.e2e.test_pair import shipped
-from tests.integration.receivers import Received, https_receiver
+from tests.support.receivers import Received, https_receiver
 
 pytestmark = pytest.mark.anyio
 

@@ -20,9 +20,9 @@ from typing import Any
 import pytest
 
 from shipedge.webhooks.dispatch.v1 import delivery_pb2
-from tests.e2e.pair import CONFIG, DISPATCH, Pair, eventually
 from tests.e2e.test_pair import settled
-from tests.integration.receivers import Receiver
+from tests.support.pair import CONFIG, DISPATCH, Pair, eventually
+from tests.support.receivers import Receiver
 
 pytestmark = pytest.mark.anyio
 

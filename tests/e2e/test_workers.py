@@ -20,10 +20,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from dispatch_service.domain.deliveries import State
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
-from tests.databases import fresh_database
-from tests.e2e.pair import DISPATCH, eventually
 from tests.e2e.test_pair import shipped
-from tests.e2e.worker_stage import (
+from tests.support.databases import fresh_database
+from tests.support.pair import DISPATCH, eventually
+from tests.support.worker_setup import (
     DISPATCHERS,
     PATIENCE_SECONDS,
     STATES,

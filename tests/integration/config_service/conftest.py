@@ -31,7 +31,7 @@ from shipedge.webhooks.config.v1 import (
     config_service_pb2_grpc,
     feed_service_pb2_grpc,
 )
-from tests.databases import free_port
+from tests.support.databases import free_port
 
 
 @dataclass

@@ -5,7 +5,7 @@ The bodies of the examples, byte for byte.
 import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_body
-from tests.goldens import compact, golden_path
+from tests.support.goldens import compact, golden_path
 
 # The two examples that the published page on webhooks prints.
 _PUBLISHED = {

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from dispatch_service.payloads import CONTRACTS, check, example_event, render, schema
 from dispatch_service.payloads.core.builders import Builder, Key
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from tests.event_strategies import events, system_events
+from tests.support.event_strategies import events, system_events
 
 _QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -1,0 +1,57 @@
+"""
+Wrapping sealed values anew, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from config_service.store import subscription_store
+from config_service.store.sealed_columns import SEALED_COLUMNS
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.keys.rotation import KeysMissingError, check_keys, rotate
+from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from tests.integration.config_service.api.test_config import create, error
+from tests.integration.config_service.api.test_credentials import certified, created
+from tests.integration.config_service.conftest import Running
+
+pytestmark = pytest.mark.anyio
+
+KEY = b"k" * 32  # the key of the running service
+BOTH = KeyRing({"next": b"n" * 32, "test": KEY}, b"h" * 32)
+NEXT = KeyRing({"next": b"n" * 32}, b"h" * 32)
+
+
+async def test_every_value_is_wrapped_anew(running: Running) -> None:
+    """
+    Some at a time, until the new key alone opens everything.
+    """
+    made = await create(running)
+    await created(running)
+    await certified(running)
+    async with writing(running.engine) as db:
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 2)
+    async with reading(running.engine) as db:
+        with pytest.raises(KeysMissingError, match="2 values"):
+            await check_keys(db, NEXT, SEALED_COLUMNS)
+        await check_keys(db, BOTH, SEALED_COLUMNS)
+    async with writing(running.engine) as db:
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (2, 0)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (0, 0)
+    async with reading(running.engine) as db:
+        await check_keys(db, NEXT, SEALED_COLUMNS)
+        row = await subscription_store.find(db, "accounts/100", made.name.rpartition("/")[2])
+        (message,) = await subscription_store.messages(db, [row], NEXT)
+    assert message.signing_secrets[0].secret == made.signing_secret
+
+
+async def test_nothing_to_rotate(running: Running) -> None:
+    """
+    Under the first key already: nothing is done, and that is said.
+    """
+    await create(running)
+    answer = await running.admin.RotateEncryptionKeys(pb.RotateEncryptionKeysRequest())
+    assert (answer.rotated_count, answer.remaining_count, answer.key_id) == (0, 0, "test")
+    wrong = running.admin.RotateEncryptionKeys(pb.RotateEncryptionKeysRequest(limit=10_001))
+    assert (await error(wrong)).faults[0].field == "limit"

@@ -1,0 +1,144 @@
+"""
+The way out through an operator's proxy.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.proxy import EgressProxy
+from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.transport import GuardedTransport
+from tests.support.receivers import Receiver, answering, https_receiver, raw_receiver
+from tests.support.transports import LOOPBACK, LOOPS, contexts, outbound, until
+
+pytestmark = pytest.mark.anyio
+
+Raw = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """
+    Run every test on both event loops.
+    """
+    return request.param
+
+
+def tunnelling(to: Receiver, asked: list[bytes]) -> Raw:
+    """
+    A proxy that tunnels to a receiver, whatever name it is asked for.
+    """
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while piece := await reader.read(65536):
+            writer.write(piece)
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", to.port)
+        writer.write(b"HTTP/1.1 200 Connected\r\nVia: proxy\r\n\r\n")
+        try:
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+        finally:
+            there_writer.transport.abort()
+
+    return script
+
+
+async def exchanged(
+    proxy: str, receiver: Receiver, *, times: int = 1, deadline_seconds: float = 20.0
+) -> Exchange:
+    """
+    The last answer of a receiver behind a proxy.
+    """
+    opener = EgressProxy(proxy, contexts(receiver.ca_pem))
+    transport = GuardedTransport(opener, rules=LOOPBACK)
+    try:
+        for _ in range(times):
+            answer = await transport.exchange(outbound(receiver, deadline_seconds=deadline_seconds))
+    finally:
+        await transport.aclose()
+        await until(lambda: transport.pool.open_count == 0)
+    return answer
+
+
+async def test_tunnel() -> None:
+    """
+    The proxy is told the name; certificate and kept-alive connection are as without it.
+    """
+    asked: list[bytes] = []
+    async with (
+        https_receiver(answering()) as receiver,
+        raw_receiver(tunnelling(receiver, asked)) as proxy,
+    ):
+        answer = await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, times=3)
+
+    target = f"{receiver.host}:{receiver.port}".encode()
+    assert asked == [b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, target)]
+    assert (answer.status_code, answer.remote_address) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"HTTP/1.1 407 Denied\r\nContent-Length: 0\r\n\r\n", "refused the destination"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "refused the destination"),
+        (b"HTTP/1.1 200 OK\r\n\r\nsurplus", "does not answer"),
+        (b"garbage\r\n\r\n", "does not answer"),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 9999, "does not answer"),
+        (b"", "does not answer"),
+    ],
+)
+async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
+    """
+    What goes wrong at the proxy is the proxy's failure, not the customer's.
+    """
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        writer.write_eof()
+        await reader.read()
+
+    async with https_receiver(answering()) as receiver, raw_receiver(script) as proxy:
+        with pytest.raises(ExchangeFailedError) as raised:
+            await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
+
+    assert raised.value.kind is FailureKind.PROXY
+    assert raised.value.error == f"the egress proxy {error}"
+    assert receiver.connections == 0
+
+
+async def test_proxy_that_is_down_or_silent() -> None:
+    """
+    A proxy that is not there is a proxy failure; one that says nothing ends with the deadline.
+    """
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with https_receiver(answering()) as receiver:
+        async with raw_receiver(silent) as proxy:
+            with pytest.raises(ExchangeFailedError) as said_nothing:
+                await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, deadline_seconds=0.5)
+        with pytest.raises(ExchangeFailedError) as down:
+            await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
+
+    assert said_nothing.value.kind is FailureKind.TIMEOUT
+    assert (down.value.kind, down.value.error) == (
+        FailureKind.PROXY,
+        "the egress proxy cannot be reached",
+    )
+
+
+@pytest.mark.parametrize("url", ["proxy:3128", "https://proxy:3128", "http://u:p@proxy", "http://"])
+def test_proxy_must_be_a_plain_url(url: str) -> None:
+    """
+    Anything but `http://host:port` is refused at the start.
+    """
+    with pytest.raises(ValueError, match="egress proxy"):
+        EgressProxy(url, contexts(None))

@@ -1,0 +1,242 @@
+"""
+Exchanges with receivers that mean well.
+"""
+
+import asyncio
+
+import httpx
+import pytest
+
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import OutboundRequest
+from service_runtime.rules.urls import parse_url
+from tests.support.receivers import (
+    HOST,
+    Received,
+    answering,
+    http_receiver,
+    https_receiver,
+    server_certificate,
+)
+from tests.support.transports import LOOPBACK, LOOPS, failure, guarded_transport, outbound
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """
+    Run every test on both event loops.
+    """
+    return request.param
+
+
+async def test_one_exchange() -> None:
+    """
+    The receiver gets method, host, length, headers and body; we get its whole answer.
+    """
+    script = answering(201, b"thanks", ("X-Request-Id: 7", "X-Empty:"))
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        answer = await transport.exchange(outbound(receiver))
+        received = receiver.requests[0]
+
+    assert (received.method, received.target) == ("POST", "/hook")
+    assert received.headers["host"] == f"{HOST}:{receiver.port}"
+    assert received.headers["content-type"] == "application/json"
+    assert received.body == b'{"event": "orders/shipped_v2"}'
+    assert (answer.status_code, answer.body, answer.body_truncated) == (201, b"thanks", False)
+    assert (b"X-Request-Id", b"7") in answer.headers
+    assert (b"X-Empty", b"") in answer.headers
+    assert answer.remote_address == "127.0.0.1"
+
+
+async def test_timings() -> None:
+    """
+    A first exchange tells what each step took; one on a kept-alive connection had only an answer.
+    """
+    async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
+        first = (await transport.exchange(outbound(receiver))).timings
+        second = (await transport.exchange(outbound(receiver))).timings
+
+    assert None not in (first.dns_us, first.connect_us, first.tls_us)
+    assert first.first_byte_us is not None
+    assert first.total_us is not None
+    assert first.total_us >= first.first_byte_us > 0
+    assert (second.dns_us, second.connect_us, second.tls_us) == (None, None, None)
+    assert second.first_byte_us
+
+
+async def test_connections_are_kept_alive() -> None:
+    """
+    A warm endpoint needs no second connection.
+    """
+    async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
+        for _ in range(50):
+            await transport.exchange(outbound(receiver))
+
+        assert receiver.connections == 1
+        assert transport.pool.idle_count == 1
+
+
+async def test_owners_share_no_connection() -> None:
+    """
+    Two owners with the same endpoint have a connection each.
+    """
+    async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
+        for owner in ("accounts/100", "accounts/200", "accounts/100"):
+            await transport.exchange(outbound(receiver, owner=owner))
+
+    assert [received.connection for received in receiver.requests] == [1, 2, 1]
+
+
+async def test_names_share_no_connection() -> None:
+    """
+    A connection to the same address is not used for another name.
+    """
+    certificate = server_certificate(HOST, "other.acme.example")
+    async with (
+        https_receiver(answering(), certificate=certificate) as receiver,
+        guarded_transport(receiver) as transport,
+    ):
+        await transport.exchange(outbound(receiver))
+        other = receiver.url.replace(HOST, "other.acme.example")
+        await transport.exchange(
+            OutboundRequest(owner="accounts/100", url=parse_url(other, LOOPBACK))
+        )
+
+    assert receiver.connections == 2
+
+
+@pytest.mark.parametrize("header", ["Connection: close", "Connection: Close"])
+async def test_receiver_may_close(header: str) -> None:
+    """
+    A receiver that announces the end of a connection gets a new one next time.
+    """
+    script = answering(200, b"ok", (header,))
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        for _ in range(2):
+            await transport.exchange(outbound(receiver))
+
+    assert receiver.connections == 2
+
+
+async def test_body_without_length() -> None:
+    """
+    A body that ends with the connection is complete, and so is a chunked one.
+    """
+
+    async def script(received: Received) -> None:
+        if len(receiver.requests) == 1:
+            await received.send(b"HTTP/1.1 200 OK\r\n\r\nabc")
+            received.writer.close()
+        else:
+            chunked = b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n"
+            await received.send(b"HTTP/1.1 200 OK\r\n" + chunked)
+
+    async with http_receiver(script) as receiver, guarded_transport() as transport:
+        answers = [await transport.exchange(outbound(receiver)) for _ in range(2)]
+
+    assert [(answer.body, answer.body_truncated) for answer in answers] == [(b"abc", False)] * 2
+
+
+async def test_stale_connection_is_tried_once_more() -> None:
+    """
+    A kept-alive connection that dies without an answer costs no attempt.
+    """
+
+    async def script(received: Received) -> None:
+        if received.connection == 1 and len(receiver.requests) == 2:
+            received.reset()
+        else:
+            await received.answer()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        await transport.exchange(outbound(receiver))
+        answer = await transport.exchange(outbound(receiver))
+
+    assert answer.status_code == 200
+    assert [received.connection for received in receiver.requests] == [1, 1, 2]
+
+
+async def test_begun_answer_is_not_tried_again() -> None:
+    """
+    A connection that dies after the first byte of an answer ends the attempt.
+    """
+
+    async def script(received: Received) -> None:
+        if len(receiver.requests) == 1:
+            await received.answer()
+        else:
+            await received.send(b"HTTP/1.1 2")
+            received.writer.close()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        await transport.exchange(outbound(receiver))
+        failed = await failure(transport, outbound(receiver))
+
+    assert failed.kind is FailureKind.PROTOCOL
+    assert len(receiver.requests) == 2
+
+
+async def test_new_connection_is_not_tried_again() -> None:
+    """
+    A new connection that dies without an answer is a failure: it cannot have been stale.
+    """
+
+    async def script(received: Received) -> None:
+        received.reset()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        failed = await failure(transport, outbound(receiver))
+
+    assert failed.kind is FailureKind.PROTOCOL
+    assert len(receiver.requests) == 1
+
+
+async def test_exchanges_do_not_wait_for_each_other() -> None:
+    """
+    Requests to one endpoint run beside each other, each on a connection of its own.
+    """
+    all_here = asyncio.Barrier(8)
+
+    async def script(received: Received) -> None:
+        await all_here.wait()
+        await received.answer()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        answers = await asyncio.gather(*[transport.exchange(outbound(receiver)) for _ in range(8)])
+
+    assert [answer.status_code for answer in answers] == [200] * 8
+
+
+async def test_plain_http_only_where_allowed() -> None:
+    """
+    A URL without TLS is refused by a transport that does not allow it, whoever made the URL.
+    """
+    async with (
+        http_receiver(answering()) as receiver,
+        guarded_transport(rules=type(LOOPBACK)(allow=LOOPBACK.allow)) as transport,
+    ):
+        failed = await failure(transport, outbound(receiver))
+
+    assert failed.kind is FailureKind.INVALID_URL
+    assert receiver.connections == 0
+
+
+async def test_through_httpx() -> None:
+    """
+    A client of httpx over the transport sends, receives and fails in httpx's types.
+    """
+    script = answering(200, b'{"access_token": "t"}', ("Content-Type: application/json",))
+    async with (
+        https_receiver(script) as receiver,
+        guarded_transport(receiver) as transport,
+        httpx.AsyncClient(transport=transport) as client,
+    ):
+        response = await client.post(receiver.url, data={"grant_type": "client_credentials"})
+        with pytest.raises(httpx.UnsupportedProtocol):
+            await client.post("https://u:p@hooks.acme.example/")
+
+    assert response.json() == {"access_token": "t"}
+    assert receiver.requests[0].body == b"grant_type=client_credentials"
+    assert receiver.requests[0].headers["accept-encoding"] == "identity"

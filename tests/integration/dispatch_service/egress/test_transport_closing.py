@@ -1,0 +1,193 @@
+"""
+Connections that end: idle, old, cancelled, closed.
+"""
+
+import asyncio
+import gc
+
+import pytest
+
+from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.egress.connection import Connection, Key
+from dispatch_service.egress.connector import Dialler, Lost
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.egress.resolver import Resolver
+from dispatch_service.egress.timings import Stopwatch
+from dispatch_service.egress.transport import GuardedTransport
+from tests.support.receivers import Received, answering, http_receiver, https_receiver
+from tests.support.transports import (
+    LOOPBACK,
+    LOOPS,
+    contexts,
+    failure,
+    guarded_transport,
+    outbound,
+    until,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """
+    Run every test on both event loops.
+    """
+    return request.param
+
+
+async def test_closed_idle_connections_are_forgotten() -> None:
+    """
+    A receiver that drops idle connections leaves none of them in the pool.
+    """
+    async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
+        await transport.exchange(outbound(receiver))
+        receiver.drop_connections()
+        await until(lambda: transport.pool.open_count == 0)
+
+        assert transport.pool.idle_count == 0
+        assert (await transport.exchange(outbound(receiver))).status_code == 200
+
+
+async def test_idle_connections_expire() -> None:
+    """
+    A connection that nobody uses is closed after its time, by one timer for all.
+    """
+    pool = ConnectionPool(idle_seconds=0.1)
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, pool=pool) as transport,
+    ):
+        await transport.exchange(outbound(receiver))
+        assert pool.idle_count == 1
+
+        await until(lambda: pool.open_count == 0)
+
+
+async def test_old_connections_are_not_kept() -> None:
+    """
+    A connection past its age is not used again, however busy it is.
+    """
+    pool = ConnectionPool(max_age_seconds=-1.0)
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, pool=pool) as transport,
+    ):
+        for _ in range(2):
+            await transport.exchange(outbound(receiver))
+
+    assert receiver.connections == 2
+
+
+async def test_cancelled_exchange_leaves_nothing() -> None:
+    """
+    Cancelling whoever waits closes the connection, at whatever step it was.
+    """
+    here = asyncio.Event()
+
+    async def script(received: Received) -> None:
+        del received
+        here.set()
+        await asyncio.Event().wait()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        task = asyncio.create_task(transport.exchange(outbound(receiver)))
+        await here.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for steps in range(40):
+            task = asyncio.create_task(transport.exchange(outbound(receiver)))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+class LateCancel:
+    """
+    A dialler during whose last step the caller is cancelled.
+    """
+
+    def __init__(self, dialler: Dialler) -> None:
+        self._dialler = dialler
+        self.caller: asyncio.Task[Exchange] | None = None
+        self.opened: Connection | None = None
+
+    async def open(
+        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
+    ) -> Connection:
+        """
+        Open a connection that nobody will take.
+        """
+        self.opened = await self._dialler.open(request, key, stopwatch, lost)
+        assert self.caller is not None
+        asyncio.get_running_loop().call_soon(self.caller.cancel)
+        return self.opened
+
+    def close(self) -> None:
+        """
+        Close the dialler.
+        """
+        self._dialler.close()
+
+
+async def test_connection_opened_too_late_is_closed() -> None:
+    """
+    A connection that is ready just as its caller is cancelled is not left open.
+    """
+    async with https_receiver(answering()) as receiver:
+        resolver = Resolver(lambda _: ("127.0.0.1",))
+        opener = LateCancel(Dialler(resolver, contexts(receiver.ca_pem), LOOPBACK.allow))
+        transport = GuardedTransport(opener, rules=LOOPBACK)
+        opener.caller = asyncio.create_task(transport.exchange(outbound(receiver)))
+        with pytest.raises(asyncio.CancelledError):
+            await opener.caller
+        await until(lambda: opener.opened is not None and opener.opened.closed)
+        await transport.aclose()
+
+    assert receiver.requests == []
+
+
+async def test_closing_ends_what_is_under_way() -> None:
+    """
+    Closing the transport fails the exchanges under way instead of leaving them to hang.
+    """
+    here = asyncio.Event()
+
+    async def script(received: Received) -> None:
+        del received
+        here.set()
+        await asyncio.Event().wait()
+
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        waiting = asyncio.create_task(failure(transport, outbound(receiver)))
+        await here.wait()
+        opening = asyncio.create_task(failure(transport, outbound(receiver)))
+        await asyncio.sleep(0)
+        await transport.aclose()
+
+        assert (await waiting).kind is FailureKind.PROTOCOL
+        assert (await opening).kind is FailureKind.INTERRUPTED
+        assert (await failure(transport, outbound(receiver))).kind is FailureKind.INTERRUPTED
+
+
+async def test_closed_connections_are_freed_at_once() -> None:
+    """
+    A connection that has closed is freed without waiting for the garbage collector.
+    """
+    script = answering(200, b"ok", ("Connection: close",))
+    async with http_receiver(script) as receiver, guarded_transport() as transport:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(5):
+                await transport.exchange(outbound(receiver))
+            await until(lambda: transport.pool.open_count == 0)
+            left = [one for one in gc.get_objects() if isinstance(one, Connection)]
+        finally:
+            gc.enable()
+
+    assert left == []

@@ -1,0 +1,239 @@
+"""
+What the guard dials, seen at the seam that connects.
+"""
+
+import asyncio
+import socket
+
+import httpx
+import pytest
+
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.connector import connect_tcp
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.requests import OutboundRequest
+from service_runtime.rules.addresses import AllowList
+from service_runtime.rules.urls import UrlRules, parse_url
+from tests.support.receivers import HOST, Received, answering, http_receiver, https_receiver
+from tests.support.transports import (
+    LOOPBACK,
+    LOOPS,
+    RecordingDialler,
+    failure,
+    guarded_transport,
+    outbound,
+    settled,
+)
+
+pytestmark = pytest.mark.anyio
+
+PUBLIC = "93.184.216.34"
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def anyio_backend(request: pytest.FixtureRequest) -> object:
+    """
+    Run every test on both event loops.
+    """
+    return request.param
+
+
+class Redirector:
+    """
+    Connects to a receiver on loopback in place of whatever address was dialled.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.dialled: list[str] = []
+
+    async def connect(self, address: str, port: int) -> socket.socket:
+        """
+        Note the address, and connect to the receiver.
+        """
+        del port
+        self.dialled.append(address)
+        return await connect_tcp("127.0.0.1", self._port)
+
+
+async def test_rebinding_between_connections() -> None:
+    """
+    A name that moves to an internal address is refused at the next connection.
+
+    The kept-alive connection goes on: it leads to the address that was judged.
+    """
+    answers = {HOST: (PUBLIC,)}
+    allow_peer = UrlRules(allow=AllowList.parse(["127.0.0.1/32:*"]))
+    pool = ConnectionPool()
+    async with https_receiver(answering()) as receiver:
+        redirector = Redirector(receiver.port)
+        async with guarded_transport(
+            receiver, answers=answers, rules=allow_peer, connect=redirector.connect, pool=pool
+        ) as transport:
+            await transport.exchange(outbound(receiver))
+            answers[HOST] = ("10.9.9.9",)
+            await transport.exchange(outbound(receiver))
+            receiver.drop_connections()
+            await settled(transport)
+            failed = await failure(transport, outbound(receiver, owner="accounts/200"))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert "10.9.9.9" not in failed.error
+    assert "10.9.9.9" in failed.detail
+    assert redirector.dialled == [PUBLIC]
+    assert receiver.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        (PUBLIC, "10.0.0.5"),
+        ("10.0.0.5", PUBLIC),
+        (PUBLIC,) * 9 + ("::1",),
+        (PUBLIC, "fe80::1%eth0"),
+    ],
+)
+async def test_mixed_answers(answers: tuple[str, ...]) -> None:
+    """
+    One answer that is not public refuses the name, wherever it stands among the others.
+    """
+    recording = RecordingDialler()
+
+    async with guarded_transport(
+        answers={"a.com": answers}, rules=UrlRules(), connect=recording.connect
+    ) as transport:
+        failed = await failure(transport, outbound("https://a.com/"))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert recording.dialled == []
+
+
+async def test_peer_is_judged_after_connecting() -> None:
+    """
+    Should the socket end up at another address than the one judged, it is closed unused.
+    """
+    async with https_receiver(answering()) as receiver:
+        redirector = Redirector(receiver.port)
+        async with guarded_transport(
+            receiver, answers={HOST: (PUBLIC,)}, rules=UrlRules(), connect=redirector.connect
+        ) as transport:
+            failed = await failure(transport, outbound(receiver))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert redirector.dialled == [PUBLIC]
+    assert receiver.requests == []
+
+
+async def test_every_address_is_tried() -> None:
+    """
+    Up to four addresses are tried in order until one answers.
+    """
+    answers = {HOST: ("127.0.0.2", "127.0.0.3", "127.0.0.1")}
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, answers=answers) as transport,
+    ):
+        answer = await transport.exchange(outbound(receiver))
+
+    assert answer.remote_address == "127.0.0.1"
+
+
+async def test_hanging_address_leaves_time_for_the_next() -> None:
+    """
+    An address that does not answer uses up its share of the deadline, not all of it.
+    """
+    dialled: list[str] = []
+
+    async def connect(address: str, port: int) -> socket.socket:
+        dialled.append(address)
+        if address == "127.0.0.2":
+            await asyncio.Event().wait()
+        return await connect_tcp(address, port)
+
+    answers = {HOST: ("127.0.0.2", "127.0.0.1")}
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, answers=answers, connect=connect) as transport,
+    ):
+        answer = await transport.exchange(outbound(receiver, deadline_seconds=1.0))
+
+    assert dialled == ["127.0.0.2", "127.0.0.1"]
+    assert answer.status_code == 200
+
+
+async def test_nobody_answers() -> None:
+    """
+    Addresses that all hang are a timeout, addresses that refuse a failed connection.
+    """
+
+    async def hang(address: str, port: int) -> socket.socket:
+        del address, port
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    answers = {"a.com": (PUBLIC, "8.8.8.8")}
+    async with guarded_transport(answers=answers, connect=hang) as transport:
+        hung = await failure(transport, outbound("https://a.com/", deadline_seconds=0.2))
+    async with guarded_transport(answers=answers, connect=RecordingDialler().connect) as transport:
+        refused = await failure(transport, outbound("https://a.com/"))
+
+    assert hung.kind is FailureKind.TIMEOUT
+    assert (refused.kind, refused.error) == (
+        FailureKind.CONNECT,
+        "cannot connect: connection refused",
+    )
+
+
+async def test_redirects_are_not_followed() -> None:
+    """
+    A redirect to the metadata service is an answer and nothing more, and blocked if followed.
+    """
+    script = answering(307, b"", ("Location: http://169.254.169.254/latest/meta-data/",))
+    async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
+        answer = await transport.exchange(outbound(receiver))
+        async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.post(receiver.url)
+
+    assert answer.status_code == 307
+
+
+async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    No variable of the environment leads a request elsewhere.
+    """
+
+    async def never(received: Received) -> None:
+        await received.answer(500)
+
+    async with (
+        http_receiver(never) as proxy,
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver) as transport,
+    ):
+        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        answer = await transport.exchange(outbound(receiver))
+        async with httpx.AsyncClient(transport=transport) as client:
+            response = await client.post(receiver.url)
+
+    assert (answer.status_code, response.status_code) == (200, 200)
+    assert proxy.connections == 0
+
+
+async def test_allowed_host_may_be_anywhere() -> None:
+    """
+    A host on the allow-list is dialled whatever it resolves to, at its port alone.
+    """
+    async with http_receiver(answering(), host="receiver") as receiver:
+        rules = UrlRules(
+            allow_http=True, allow=AllowList.parse([f"receiver:{receiver.port}", "receiver:1"])
+        )
+        async with guarded_transport(rules=rules) as transport:
+            request = OutboundRequest(owner="a", url=parse_url(receiver.url, rules))
+            answer = await transport.exchange(request)
+
+    assert answer.status_code == 200
+    with pytest.raises(ValueError, match="single label"):
+        parse_url(f"https://receiver:{receiver.port + 1}/", rules)
+    assert LOOPBACK.allow_http

@@ -1,0 +1,162 @@
+"""
+What becomes of all that waits for a subscription, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.domain.work import Release
+from dispatch_service.feed import backlog_update_steps, backlog_updater, backlog_updates
+from dispatch_service.feed.backlog_updater import MARGIN
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import wishes as wishes_table
+from service_runtime.database.engine import after, reading, writing
+from shipedge.webhooks.config.v1 import subscription_pb2
+from tests.support.backlog_update_checks import (
+    PARK,
+    RESUME,
+    change_status,
+    note,
+    noted,
+    parked,
+    wait_for,
+    work_off,
+)
+from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_change_of_the_status_is_followed_in_batches(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The change itself touches no delivery; afterwards all of them are parked, or due again.
+    """
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "TURN", 3)
+    await wait_for(queue, 7)
+
+    await change_status(store, 2, subscription_pb2.Subscription.STATUS_INACTIVE)
+    assert await parked(store) == 0
+    assert await work_off(store) == 7
+    assert await parked(store) == 7
+    assert await queue.claim(LEASE, limit=9, per_endpoint=9, full=()) == []
+
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+    assert await work_off(store) == 7
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 7
+
+
+async def test_crash_between_batches_loses_nothing(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Another process goes on where one died.
+    """
+
+    def die() -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    await wait_for(queue, 5)
+    await note(store, PARK)
+    with pytest.raises(asyncio.CancelledError):
+        await work_off(store, moved=die)
+    assert await parked(store) == 2
+
+    assert await work_off(store) == 3
+
+    assert await parked(store) == 5
+
+
+async def test_newer_wish_stops_the_work(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What was begun for a wish that does not hold any more goes no further.
+    """
+    await wait_for(queue, 1)
+    await note(store, PARK)
+    async with reading(store) as db:
+        (old,) = await backlog_updates.due(db)
+        ids = await backlog_update_steps.find(db, old.wish, 10)
+    await note(store, RESUME)
+
+    async with writing(store) as db:
+        assert await backlog_update_steps.move(db, old, ids) is None
+
+    assert await parked(store) == 0
+
+
+async def test_wish_for_an_older_revision_is_none(store: AsyncEngine) -> None:
+    """
+    A process that is behind changes nothing; the same revision may be ended by its 410.
+    """
+    newer = Wish("accounts/100", "shipped", 2, Fate.DUE)
+    await note(store, newer)
+    await note(store, PARK)
+    assert await noted(store) == [newer]
+
+    ended = Wish("accounts/100", "shipped", 2, Fate.PARKED)
+    await note(store, ended)
+
+    assert await noted(store) == [ended]
+
+
+async def test_what_is_parked_too_late_is_due_again(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A process that does not know yet that a subscription is Active may still park a delivery
+    that it holds; when no such lease is left, it is looked for.
+    """
+    held = new_event(new_delivery(leased=True))
+    await queue.store_events([held], LEASE)
+    await note(store, RESUME)
+    assert await work_off(store) == 0
+    await queue.release([Release(claimed_of(held), None)])
+    assert (await parked(store), await noted(store)) == (1, [])
+
+    async with writing(store) as db:
+        past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
+        await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
+    assert await work_off(store) == 1
+
+    assert await parked(store) == 0
+    async with reading(store) as db:
+        assert (await db.execute(sa.select(wishes_table))).all() == []
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_rows_that_others_hold_are_left_for_later(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A batch waits for nobody, and what it passed by is found again.
+    """
+    await wait_for(queue, 3)
+    await note(store, PARK)
+    async with writing(store) as db:
+        await db.execute(sa.select(deliveries).limit(1).with_for_update())
+        assert await work_off(store) == 2
+
+    assert await work_off(store) == 1
+
+
+async def test_what_waits_in_an_order_lane_is_left_there(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Only the head of a lane is due, so only it is parked and due again.
+    """
+    made = [new_event(new_delivery(ordered=True)) for _ in range(3)]
+    await queue.store_events(made, LEASE)
+
+    await note(store, PARK)
+    assert await work_off(store) == 1
+    await note(store, RESUME)
+    assert await work_off(store) == 1
+
+    (head,) = await queue.claim(LEASE, limit=9, per_endpoint=9, full=())
+    assert head.event_id == made[0].event_id

@@ -1,0 +1,229 @@
+"""
+What a change of a subscription does to all that waits for it, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import Settlement
+from dispatch_service.feed import backlog_update_steps, backlog_updater, snapshot
+from dispatch_service.feed.backlog_updater import MARGIN, WishRunner
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import wishes as wishes_table
+from service_runtime.database.engine import after, reading, writing
+from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from tests.support.backlog_update_checks import (
+    NAME,
+    RING,
+    change_status,
+    note,
+    noted,
+    parked,
+    rows_of,
+    store_change,
+    wait_for,
+    work_off,
+)
+from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_deletion_is_followed_in_batches(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The deletion itself touches no delivery; afterwards all that wait are cancelled, those in
+    order lanes with their lanes. One that is being sent ends by its result.
+    """
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "LANES", 1)
+    await wait_for(queue, 3)
+    lanes = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
+    sent = new_event(new_delivery(ordered=True, leased=True), resource="orders/9")
+    await queue.store_events([*lanes, sent], LEASE)
+
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    assert {it.state for it in await rows_of(store)} == {"PENDING", "DELIVERING"}
+    assert await work_off(store) == 8
+
+    rows = await rows_of(store)
+    assert sorted(it.state for it in rows) == ["CANCELLED"] * 7 + ["DELIVERING"]
+    cancelled = [it for it in rows if it.state == "CANCELLED"]
+    assert {(it.due_time, it.failure_kind) for it in cancelled} == {(None, "inactive")}
+    await queue.settle([Settlement(claimed_of(sent), succeed(0), None)])
+    assert [it.state for it in await rows_of(store)].count("SUCCEEDED") == 1
+
+
+async def test_undeletion_saves_what_is_not_cancelled_yet(queue: Queue, store: AsyncEngine) -> None:
+    """
+    The newest revision decides: what a cancellation has not come to goes on.
+    """
+    await wait_for(queue, 2)
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+
+    assert await work_off(store) == 0
+
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 2
+
+
+async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What waits moves to the new endpoint and keeps its time; what is behind in an order lane
+    goes on to wait for its turn there.
+    """
+    lane = [new_event(new_delivery(ordered=True)) for _ in range(2)]
+    await queue.store_events([new_event(new_delivery()), *lane], LEASE)
+    before = await rows_of(store)
+
+    change = feed_service_pb2.FeedChange(revision=2)
+    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
+    change.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
+    change.subscription.ordered = True
+    await store_change(store, change)
+    assert await work_off(store) == 3
+
+    after_it = await rows_of(store)
+    assert {it.endpoint for it in after_it} == {"https://elsewhere.example:443"}
+    assert [it.due_time for it in after_it] == [it.due_time for it in before]
+    assert sum(it.due_time is None for it in after_it) == 1
+    assert await work_off(store) == 0
+
+
+async def test_inactive_and_moved_is_parked_elsewhere(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A change of two things at once comes true as a whole.
+    """
+    await wait_for(queue, 2)
+    change = feed_service_pb2.FeedChange(revision=2)
+    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
+    change.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
+    await store_change(store, change)
+
+    assert await work_off(store) == 2
+
+    assert await parked(store) == 2
+    assert {it.endpoint for it in await rows_of(store)} == {"https://elsewhere.example:443"}
+
+
+async def test_only_what_waits_is_noted(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A subscription for which nothing waits costs no row, however many change at once.
+    """
+    await wait_for(queue, 2)
+    ended = new_event(new_delivery(subscription="ended", leased=True))
+    await queue.store_events([ended], LEASE)
+    await queue.settle([Settlement(claimed_of(ended), succeed(0), None)])
+    names = ["shipped", "ended", *(f"sub-{n}" for n in range(600))]
+    changes = [
+        feed_service_pb2.FeedChange(revision=2, deleted_name=f"accounts/100/subscriptions/{it}")
+        for it in names
+    ]
+    async with writing(store) as db:
+        await snapshot.store_changes(db, changes, RING, lambda url: url)
+
+    assert await noted(store) == [Wish("accounts/100", "shipped", 2, Fate.CANCELLED)]
+
+
+async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A subscription that is gone from the snapshot is deleted as of its revision.
+    """
+    await wait_for(queue, 2)
+    await change_status(store, 1, subscription_pb2.Subscription.STATUS_ACTIVE)
+
+    async with writing(store) as db:
+        await snapshot.drop(db, [NAME], 7)
+    assert await work_off(store) == 2
+
+    assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
+    assert await snapshot.stored_names(store) == set()
+
+
+async def test_what_comes_after_an_undeletion_is_not_cancelled(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    A deletion that came true is not looked at again where a newer revision is stored, though
+    nothing was waiting when it came.
+    """
+    await wait_for(queue, 2)
+    await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
+    assert await work_off(store) == 2
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+    await wait_for(queue, 1)
+
+    async with writing(store) as db:
+        past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
+        await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
+    assert await work_off(store) == 0
+
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 1
+    async with reading(store) as db:
+        assert (await db.execute(sa.select(wishes_table))).all() == []
+
+
+async def test_wish_of_an_outdated_revision_does_nothing(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What was noted for a revision after a newer one was stored is dropped.
+    """
+    await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
+    await wait_for(queue, 1)
+    await note(store, Wish("accounts/100", "shipped", 2, Fate.PARKED))
+
+    assert await work_off(store) == 0
+
+    assert await parked(store) == 0
+
+
+async def test_deep_lane_is_emptied_from_its_end(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    However many wait about one resource, a transaction takes a few of them, and what is left
+    is a lane with the same head.
+    """
+    monkeypatch.setattr(backlog_updater, "BATCH", 2)
+    monkeypatch.setattr(backlog_updater, "TURN", 4)
+    made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
+    await queue.store_events(made, LEASE)
+    await note(store, Wish("accounts/100", "shipped", 2, Fate.DUE, ordered=False))
+
+    assert await WishRunner(store, LEASE.duration, poll_seconds=1).run_once() == 4
+    left = [it for it in await rows_of(store) if it.lane_number is not None]
+    assert {it.event_id for it in left} == {it.event_id for it in made[:3]}
+    assert [it.due_time is not None for it in left] == [True, False, False]
+
+    assert await work_off(store) == 3
+    assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 7
+
+
+async def test_wish_that_fails_holds_no_other_up(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The others of its round come true.
+    """
+    await wait_for(queue, 1)
+    await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
+    await note(store, Wish("accounts/100", "other", 1, Fate.PARKED))
+    await note(store, Wish("accounts/100", "shipped", 1, Fate.PARKED))
+    find = backlog_update_steps.find
+
+    async def broken(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
+        if wish.subscription == "other":
+            raise ZeroDivisionError
+        return await find(db, wish, limit)
+
+    monkeypatch.setattr(backlog_update_steps, "find", broken)
+    await work_off(store)
+
+    assert await parked(store) == 1

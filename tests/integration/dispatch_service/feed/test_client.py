@@ -1,0 +1,127 @@
+"""
+The feed as a dispatch service follows it, from a config service that says what a test wants.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.feed import snapshot
+from dispatch_service.feed.client import FeedClient
+from dispatch_service.routing.index import SubscriptionIndex
+from service_runtime.database.engine import writing
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import server
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rules.urls import UrlRules
+from shipedge.webhooks.client import channel
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
+from tests.support.databases import free_port
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE_SECONDS = 30.0
+RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
+
+Answer = feed_service_pb2.WatchSubscriptionsResponse
+
+
+def settings_of(account: int, revision: int = 1) -> feed_service_pb2.FeedChange:
+    """
+    Make a change of an account's settings.
+    """
+    made = feed_service_pb2.FeedChange(revision=revision)
+    made.account_settings.name = f"accounts/{account}/settings"
+    return made
+
+
+class Feed(feed_service_pb2_grpc.FeedServiceServicer):
+    """
+    Tells its answers, and waits at the end of the first until it may go on.
+    """
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        self.may_go_on = asyncio.Event()
+        self._answers = answers
+
+    async def WatchSubscriptions(
+        self, request: feed_service_pb2.WatchSubscriptionsRequest, context: Any
+    ) -> AsyncIterator[Answer]:
+        """
+        Tell everything once.
+        """
+        for answer in self._answers:
+            yield answer
+            await self.may_go_on.wait()
+
+    async def ReportEndpointEvents(
+        self, request: feed_service_pb2.ReportEndpointEventsRequest, context: Any
+    ) -> feed_service_pb2.ReportEndpointEventsResponse:
+        """
+        Hear reports.
+        """
+        return feed_service_pb2.ReportEndpointEventsResponse()
+
+
+@asynccontextmanager
+async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterator[int]]:
+    """
+    Follow a feed; what comes out are the revisions as they are applied.
+    """
+    address = f"127.0.0.1:{free_port()}"
+    grpc_server, _ = server.build(address, interceptors=[], credentials=None)
+    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
+    await grpc_server.start()
+    async with channel.connect(address) as connection:
+        client = FeedClient(
+            store,
+            RING,
+            connection,
+            SubscriptionIndex(),
+            CallerDirectory(),
+            rules=UrlRules(),
+            dispatcher="test",
+            resumed=lambda _: None,
+            wished=lambda: None,
+        )
+        yield client.follow()
+    await server.stop(grpc_server, 0)
+
+
+async def store_by_another(store: AsyncEngine, *changes: feed_service_pb2.FeedChange) -> None:
+    """
+    Store changes as another process of the same database does.
+    """
+    async with writing(store) as db:
+        await snapshot.store_changes(db, changes, RING, lambda _: "")
+
+
+async def test_snapshot_drops_what_is_gone_but_nothing_newer(store: AsyncEngine) -> None:
+    """
+    What was stored before and is not named is gone; what another process stores meanwhile,
+    from a later revision than the snapshot's, stays.
+    """
+    await store_by_another(store, settings_of(1), settings_of(2))
+    feed = Feed(
+        [
+            Answer(changes=[settings_of(2)]),
+            Answer(revision=5, snapshot_complete=True),
+        ]
+    )
+
+    async with asyncio.timeout(PATIENCE_SECONDS), following(store, feed) as revisions:
+        await anext(revisions)
+        await store_by_another(store, settings_of(3, revision=6))
+        feed.may_go_on.set()
+        assert await anext(revisions) == 5
+
+    assert await snapshot.stored_names(store) == {
+        "accounts/2/settings",
+        "accounts/3/settings",
+    }

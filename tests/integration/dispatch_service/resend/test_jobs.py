@@ -1,0 +1,323 @@
+"""
+Resends of many deliveries, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.domain.deliveries import fail, succeed
+from dispatch_service.domain.errors import ResendJobEnded
+from dispatch_service.domain.names import delivery_name, job_name
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.resend import jobs
+from dispatch_service.resend.runner import ResendRunner
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.schema import deliveries
+from dispatch_service.storage.schema import resend_jobs as jobs_table
+from service_runtime.database.engine import after, reading, writing
+from service_runtime.rpc.errors import InvalidArgument
+from tests.support.dispatch_factories import (
+    LEASE,
+    attempt,
+    claimed_of,
+    new_delivery,
+    new_event,
+    subscription,
+)
+
+pytestmark = pytest.mark.anyio
+
+OWNER = "accounts/100"
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+
+
+def hashed(url: str) -> bytes:
+    """
+    Hash nothing: no test looks for a URL.
+    """
+    return url.encode()
+
+
+async def store_failed(queue: Queue, count: int, name: str = "shipped") -> list[NewEvent]:
+    """
+    Store events whose deliveries failed.
+    """
+    made = [new_event(new_delivery(leased=True, subscription=name)) for _ in range(count)]
+    await queue.store_events(made, LEASE)
+    settlements = []
+    for event in made:
+        claimed = claimed_of(event)
+        record = attempt(claimed, status="FAILURE", failure_kind="timeout", response_code=None)
+        settlements.append(Settlement(claimed, fail(0, FailureKind.TIMEOUT), record))
+    await queue.settle(settlements)
+    return made
+
+
+def index_of(*known: Any) -> SubscriptionIndex:
+    """
+    Make an index of subscriptions.
+    """
+    index = SubscriptionIndex(received=True, complete=True)
+    for it in known:
+        index.put(it)
+    return index
+
+
+async def made_job(
+    store: AsyncEngine, source: str = "", names: list[str] | None = None, **over: Any
+) -> Any:
+    """
+    Make a job as a request would.
+    """
+    force = over.get("force", False)
+    async with writing(store) as db:
+        now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
+        choice = jobs.choose(OWNER, source, names or [], force=force, now=now)
+        total = await jobs.count(db, choice, hashed)
+        job_id, rate = new_id(), over.get("rate", 0)
+        await jobs.create(
+            db, job_id, choice, total, force=force, rate=rate, requested_by="callers/ann"
+        )
+        return await jobs.get(db, job_name(OWNER, job_id))
+
+
+async def job_of(store: AsyncEngine, job: Any) -> Any:
+    """
+    Read a job again.
+    """
+    async with reading(store) as db:
+        return await jobs.get(db, job_name(job.owner, job.resend_job_id))
+
+
+async def states(store: AsyncEngine) -> dict[str, int]:
+    """
+    Count the deliveries in each state.
+    """
+    query = sa.select(deliveries.c.state, sa.func.count()).group_by(deliveries.c.state)
+    async with reading(store) as db:
+        return {row[0]: row[1] for row in await db.execute(query)}
+
+
+async def finish(runner: ResendRunner) -> int:
+    """
+    Run batches until none is due; return how many there were.
+    """
+    batches = 0
+    while await runner.run_once():
+        batches += 1
+        assert batches < 100
+    return batches
+
+
+async def test_all_that_failed_goes_out_again(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Every delivery that a job chose is made due, batch by batch, none left out.
+    """
+    await store_failed(queue, 230)
+    job = await made_job(store)
+    woken: list[None] = []
+    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: woken.append(None))
+
+    batches = await finish(runner)
+
+    after_it = await job_of(store, job)
+    assert (job.state, job.total_count) == ("RUNNING", 230)
+    assert (after_it.state, after_it.resent_count, after_it.skipped_count) == ("SUCCEEDED", 230, 0)
+    assert await states(store) == {"PENDING": 230}
+    assert (batches, len(woken)) == (3, 3)
+
+
+async def test_crash_between_batches_loses_and_repeats_nothing(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    A job goes on in another process where the last commit left it.
+    """
+    await store_failed(queue, 150)
+    job = await made_job(store)
+    await ResendRunner(store, index_of(subscription()), hashed, lambda: None).run_once()
+    assert (await job_of(store, job)).resent_count == 100
+
+    await finish(ResendRunner(store, index_of(subscription()), hashed, lambda: None))
+
+    after_it = await job_of(store, job)
+    assert (after_it.state, after_it.resent_count) == ("SUCCEEDED", 150)
+    claimed = await queue.claim(LEASE, limit=500, per_endpoint=500, full=())
+    assert {it.number for it in claimed} == {2}
+
+
+async def test_batches_neither_repeat_nor_skip(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What a job has resent may still be what it chooses; it goes on behind it all the same,
+    in each batch in another process, also where many were accepted at the same instant.
+    """
+    for count in (150, 1, 130):
+        await store_succeeded(queue, count)
+    job = await made_job(store, "state = SUCCEEDED", force=True)
+
+    batches = 0
+    while await ResendRunner(store, index_of(subscription()), hashed, lambda: None).run_once():
+        batches += 1
+        assert batches <= 3
+
+    after_it = await job_of(store, job)
+    assert (after_it.state, after_it.resent_count, after_it.skipped_count) == ("SUCCEEDED", 281, 0)
+    claimed = await queue.claim(LEASE, limit=500, per_endpoint=500, full=())
+    assert len({it.delivery_id for it in claimed}) == 281
+    assert {it.number for it in claimed} == {2}
+
+
+async def store_succeeded(queue: Queue, count: int) -> None:
+    """
+    Store events, accepted at one instant, whose deliveries succeeded.
+    """
+    made = [new_event(new_delivery(leased=True)) for _ in range(count)]
+    await queue.store_events(made, LEASE)
+    held = [claimed_of(it) for it in made]
+    await queue.settle([Settlement(it, succeed(0), attempt(it)) for it in held])
+
+
+async def test_what_cannot_be_sent_is_counted(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Deliveries of a subscription that is Inactive or gone are skipped, and said to be.
+    """
+    await store_failed(queue, 3)
+    await store_failed(queue, 2, "paused")
+    await store_failed(queue, 1, "gone")
+    job = await made_job(store)
+    index = index_of(subscription(), subscription(subscription_id="paused", active=False))
+
+    await finish(ResendRunner(store, index, hashed, lambda: None))
+
+    after_it = await job_of(store, job)
+    assert (after_it.resent_count, after_it.skipped_count, after_it.total_count) == (3, 3, 6)
+
+
+async def test_rate_spreads_a_job(queue: Queue, store: AsyncEngine) -> None:
+    """
+    With a rate no more than a second's share is due before the job may go on.
+    """
+    await store_failed(queue, 25)
+    job = await made_job(store, rate=10)
+    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
+
+    begun = datetime.now(UTC)  # noqa: TID251 - the database's clock is that of this machine
+    assert await runner.run_once()
+
+    waits = await job_of(store, job)
+    assert waits.resent_count == 10
+    assert waits.due_time >= begun + timedelta(seconds=0.99)
+    await due_in(store, timedelta(hours=1))
+    assert not await runner.run_once()
+    await due_in(store, timedelta(seconds=-1))
+    assert await runner.run_once()
+    assert (await job_of(store, job)).resent_count == 20
+
+
+async def due_in(store: AsyncEngine, delay: timedelta) -> None:
+    """
+    Let all jobs go on after a delay.
+    """
+    async with writing(store) as db:
+        await db.execute(sa.update(jobs_table).values({"due_time": after(delay)}))
+
+
+async def test_cancelled_job_stops(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A job that is stopped makes nothing more due, and cannot be stopped again.
+    """
+    await store_failed(queue, 150)
+    job = await made_job(store)
+    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
+    await runner.run_once()
+
+    async with writing(store) as db:
+        await jobs.cancel(db, job, "callers/ann")
+
+    assert not await runner.run_once()
+    assert (await job_of(store, job)).state == "CANCELLED"
+    assert await states(store) == {"PENDING": 100, "FAILED": 50}
+    async with writing(store) as db:
+        with pytest.raises(ResendJobEnded):
+            await jobs.cancel(db, job, "callers/ann")
+
+
+async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Deliveries that are named are resent, whatever their state allows with `force`.
+    """
+    failed = await store_failed(queue, 2)
+    good = new_event(new_delivery(leased=True))
+    await queue.store_events([good], LEASE)
+    await queue.settle([Settlement(claimed_of(good), succeed(0), attempt(claimed_of(good)))])
+    wanted = [delivery_name(OWNER, it.deliveries[0].delivery_id) for it in (failed[0], good)]
+
+    for force, resent in ((False, 1), (True, 2)):
+        job = await made_job(store, names=wanted, force=force)
+        await finish(ResendRunner(store, index_of(subscription()), hashed, lambda: None))
+        assert (await job_of(store, job)).resent_count == resent
+
+
+@pytest.mark.parametrize(
+    ("source", "whole"),
+    [
+        (
+            "",
+            (
+                'state = FAILED AND create_time >= "2026-01-24T12:00:00.000000Z"'
+                ' AND create_time <= "2026-01-31T12:00:00.000000Z"'
+            ),
+        ),
+        (
+            'state = PENDING AND create_time > "2026-01-01T00:00:00Z"',
+            (
+                'state = PENDING AND create_time > "2026-01-01T00:00:00Z"'
+                ' AND create_time <= "2026-01-31T12:00:00.000000Z"'
+            ),
+        ),
+    ],
+)
+def test_filter_says_all_that_it_means(source: str, whole: str) -> None:
+    """
+    What a filter leaves open is written into it, so that nothing is left out in silence.
+    """
+    assert jobs.choose(OWNER, source, [], force=False, now=NOW).filter == whole
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "field"),
+    [
+        ("state = SUCCEEDED", [], "force"),
+        ("state = WRONG", [], "filter"),
+        ("state = FAILED", [f"accounts/100/deliveries/dlv_{'0' * 32}"], "filter"),
+        ("", [f"accounts/200/deliveries/dlv_{'0' * 32}"], "names[0]"),
+        ("", ["accounts/100/deliveries/other"], "names[0]"),
+        ("", [f"accounts/100/deliveries/dlv_{'0' * 32}"] * 1001, "names"),
+    ],
+)
+def test_refuses(source: str, names: list[str], field: str) -> None:
+    """
+    A request that cannot be meant is refused with the field.
+    """
+    with pytest.raises(InvalidArgument) as raised:
+        jobs.choose(OWNER, source, names, force=False, now=NOW)
+
+    assert raised.value.faults[0].field == field
+
+
+@pytest.mark.parametrize("rate", [-1, 10_001])
+def test_refuses_rates(rate: int) -> None:
+    """
+    A rate has bounds.
+    """
+    with pytest.raises(InvalidArgument):
+        jobs.checked_rate(rate)

@@ -1,0 +1,253 @@
+"""
+Taking away what is old, on SQLite and on PostgreSQL alike.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.storage.schema import (
+    attempts,
+    bodies,
+    deliveries,
+    event_keys,
+    events,
+    request_ids,
+)
+from dispatch_service.upkeep import erasure, retention
+from dispatch_service.upkeep.retention import Kept, Retention
+from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.database.engine import after, database_now, reading, writing
+from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+
+pytestmark = pytest.mark.anyio
+
+TABLES = (events, event_keys, bodies, deliveries, attempts)
+TIMES = (
+    events.c.accept_time,
+    event_keys.c.accept_time,
+    bodies.c.create_time,
+    deliveries.c.create_time,
+    attempts.c.start_time,
+)
+
+
+async def settle(queue: Queue, *made: NewEvent) -> None:
+    """
+    Store events and let their deliveries succeed.
+    """
+    await queue.store_events(made, LEASE)
+    settlements = []
+    for event in made:
+        claimed = claimed_of(event)
+        settlements.append(Settlement(claimed, succeed(0), attempt(claimed), 200))
+    await queue.settle(settlements)
+
+
+async def grow_older(store: AsyncEngine, age: timedelta) -> None:
+    """
+    Let everything in the tables be of an age.
+    """
+    async with writing(store) as db:
+        for column in TIMES:
+            await db.execute(sa.update(column.table).values({column.name: after(-age)}))
+
+
+async def counts(store: AsyncEngine) -> dict[str, int]:
+    """
+    Count the rows of the tables, and the events that still have their content.
+    """
+    found = {}
+    async with reading(store) as db:
+        for table in TABLES:
+            query = sa.select(sa.func.count()).select_from(table)
+            found[table.name] = int((await db.execute(query)).scalar_one())
+        filled = sa.select(sa.func.count(events.c.sealed_payload))
+        found["payloads"] = int((await db.execute(filled)).scalar_one())
+    return found
+
+
+def keeper(store: AsyncEngine, **settings: Any) -> Maintenance:
+    """
+    Make what keeps house, with settings of account 100.
+    """
+    index = SubscriptionIndex()
+    index.put_settings("accounts/100", OwnerSettings(**settings))
+    return Maintenance(store, index, Retention(), interval_seconds=1)
+
+
+async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEngine) -> None:
+    """
+    After 30 days the contents are gone, after 90 the log and with it the event's id.
+    """
+    await settle(queue, new_event(new_delivery(leased=True)))
+    keep = keeper(store)
+
+    await grow_older(store, timedelta(days=29))
+    await keep.prune()
+    assert set((await counts(store)).values()) == {1}
+
+    await grow_older(store, timedelta(days=31))
+    await keep.prune()
+    left = await counts(store)
+    assert (left["bodies"], left["payloads"]) == (0, 0)
+    assert (left["deliveries"], left["attempts"], left["events"], left["event_keys"]) == (1,) * 4
+
+    await grow_older(store, timedelta(days=91))
+    await keep.prune()
+    assert set((await counts(store)).values()) == {0}
+
+
+async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: AsyncEngine) -> None:
+    """
+    However old it is, what is still to be delivered stays, with its payload.
+    """
+    waiting, under_way = new_event(new_delivery()), new_event(new_delivery(leased=True))
+    await queue.store_events([waiting, under_way], LEASE)
+    await grow_older(store, timedelta(days=400))
+
+    await keeper(store).prune()
+
+    left = await counts(store)
+    assert (left["deliveries"], left["bodies"]) == (2, 2)
+    held = claimed_of(under_way)
+    ended = await queue.settle([Settlement(held, succeed(0), attempt(held), 200)])
+    assert ended.lost == frozenset()
+    (claimed,) = await queue.claim(LEASE, limit=9, per_endpoint=9, full=())
+    assert claimed.sealed_body is not None
+
+
+async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What an owner has set stands above the service's settings, for that owner only.
+    """
+    mine = new_event(new_delivery(leased=True))
+    theirs = new_event(new_delivery(leased=True, owner="accounts/200"), account=200)
+    await settle(queue, mine, theirs)
+    await grow_older(store, timedelta(days=3))
+
+    await keeper(
+        store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2)
+    ).prune()
+
+    async with reading(store) as db:
+        owners = (await db.execute(sa.select(deliveries.c.owner))).scalars().all()
+        bodies_left = (await db.execute(sa.select(bodies.c.owner))).scalars().all()
+    assert (owners, bodies_left) == (["accounts/200"], ["accounts/200"])
+
+
+async def test_event_stays_as_long_as_a_warehouse_keeps_something(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    What a warehouse keeps for longer than the account can still be erased by its event.
+    """
+    both = new_event(new_delivery(leased=True, owner="warehouses/w1"), warehouses=["w0", "w1"])
+    others = new_event(new_delivery(leased=True), warehouses=["w1"])
+    await settle(queue, both, others, new_event(new_delivery(leased=True)))
+    await grow_older(store, timedelta(days=20))
+    keep = keeper(store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2))
+
+    await keep.prune()
+    assert (await counts(store))["events"] == 1
+    erased = await erasure.erase_all(store, 100, events.c.event_id == both.event_id, "somebody")
+    assert (erased.events, (await counts(store))["bodies"]) == (1, 0)
+
+    await grow_older(store, timedelta(days=91))
+    await keep.prune()
+    assert set((await counts(store)).values()) == {0}
+
+
+async def test_owners_without_anything_old_cost_no_trips(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A sweep asks the database for the owners in groups, and goes only to those that need it.
+    """
+    monkeypatch.setattr(retention, "OWNERS", 7)
+    owners = [f"accounts/{100 + number}" for number in range(20)]
+    made = [
+        new_event(new_delivery(leased=True, owner=owner), account=100 + number)
+        for number, owner in enumerate(owners)
+    ]
+    await settle(queue, *made)
+    await grow_older(store, timedelta(hours=1))
+    keep = keeper(store, log_retention=timedelta(days=2))
+    async with writing(store) as db:
+        times = [(bodies, "create_time"), (deliveries, "create_time"), (attempts, "start_time")]
+        for table, name in times:
+            older = sa.update(table).where(table.c.owner.in_(owners[:2]))
+            await db.execute(older.values({name: after(-timedelta(days=3))}))
+
+    visited = []
+    original = keep._prune_one
+
+    async def noted(rule: Any, owner: Any) -> int:
+        visited.append((rule.kind, owner))
+        return await original(rule, owner)
+
+    monkeypatch.setattr(keep, "_prune_one", noted)
+    await keep.prune()
+
+    assert visited == [("attempt", "accounts/100"), ("delivery", "accounts/100")]
+    left = await counts(store)
+    assert (left["deliveries"], left["attempts"], left["bodies"]) == (19, 19, 20)
+
+
+async def test_batches_are_small(queue: Queue, store: AsyncEngine) -> None:
+    """
+    One transaction takes away a batch and no more.
+    """
+    count = retention.BATCH + 20
+    await settle(queue, *(new_event(new_delivery(leased=True)) for _ in range(count)))
+    await grow_older(store, timedelta(days=100))
+
+    async with writing(store) as db:
+        first = await retention.prune_deliveries(db, "accounts/100", Kept(timedelta(days=90)))
+    async with writing(store) as db:
+        second = await retention.prune_deliveries(db, "accounts/100", Kept(timedelta(days=90)))
+
+    assert (first, second) == (retention.BATCH, 20)
+
+
+async def test_repeated_event_is_known_as_long_as_it_is_shown(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    An id is forgotten only with the event itself, so publishing again never collides.
+    """
+    event = new_event(new_delivery(leased=True))
+    await settle(queue, event)
+    await grow_older(store, timedelta(days=60))
+    await keeper(store).prune()
+
+    receipt = (await queue.store_events([event], LEASE))[event.key]
+
+    assert not receipt.fresh
+
+
+async def test_request_ids_are_kept_for_a_day(store: AsyncEngine) -> None:
+    """
+    A request id counts for a day.
+    """
+    row = {"owner": "accounts/100", "method": "ResendDelivery", "resource": "it"}
+    async with writing(store) as db:
+        insert = sa.insert(request_ids)
+        await db.execute(insert.values(**row, request_id="new", create_time=database_now()))
+        old = after(timedelta(hours=-25))
+        await db.execute(insert.values(**row, request_id="old", create_time=old))
+
+    await keeper(store).prune()
+
+    async with reading(store) as db:
+        assert (await db.execute(sa.select(request_ids.c.request_id))).scalars().all() == ["new"]

@@ -1,0 +1,176 @@
+"""
+Worker processes and their supervisor, with small programs as workers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from service_runtime.process import restarts
+from service_runtime.process.lifecycle import only_listener
+from service_runtime.process.worker_reports import Post
+from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
+from service_runtime.rpc.server import PortTakenError
+from tests.support.databases import free_port
+
+pytestmark = pytest.mark.anyio
+
+PATIENCE = 30.0
+GOOD = """
+import asyncio, sys
+from service_runtime.observability import metrics
+from service_runtime.process.lifecycle import first_ended, stop_signal
+from service_runtime.process.worker_reports import Post
+
+async def serve(post):
+    metrics.EVENTS.inc(post.number)
+    metrics.gauge("seen_by_all", "The same in each.", lambda: 7.0, how="max")
+    await first_ended(stop_signal(), asyncio.create_task(post.answer(lambda: True)))
+
+asyncio.run(serve(Post(*map(int, sys.argv[1:]))))
+"""
+STUBBORN = f"""
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+{GOOD}
+"""
+
+
+def program(text: str) -> Callable[[Post], Sequence[str]]:
+    """
+    Make the command of a worker that runs *text*.
+    """
+    return lambda post: (sys.executable, "-c", text, str(post.number), str(post.descriptor))
+
+
+class Run:
+    """
+    Workers that run until `stop`.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self.workers = workers
+        self._asked = asyncio.Event()
+        self.task = asyncio.create_task(workers.run(asyncio.create_task(self._stopped())))
+
+    async def _stopped(self) -> None:
+        await self._asked.wait()
+
+    async def stop(self) -> None:
+        """
+        Stop them; raise what came of it.
+        """
+        self._asked.set()
+        await self.task
+
+    async def figure(self, name: str) -> float:
+        """
+        Return a figure of all; 0 where nobody has told it.
+        """
+        families = await self.workers.families()
+        return sum(it.value for family in families for it in family.samples if it.name == name)
+
+    async def shows(self, name: str, value: float) -> None:
+        """
+        Wait until a figure has a value.
+        """
+        async with asyncio.timeout(PATIENCE):
+            while await self.figure(name) != value:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(text: str = GOOD, *, stop_seconds: float = PATIENCE) -> AsyncIterator[Run]:
+    """
+    Run two workers; see that they are stopped.
+    """
+    run = Run(Workers(2, program(text), stop_seconds=stop_seconds))
+    try:
+        yield run
+    finally:
+        if not run.task.done():
+            await run.stop()
+
+
+async def test_figures_of_all_workers_are_merged() -> None:
+    """
+    Counters add up, what each sees whole stays as it is; stopping ends all well.
+    """
+    async with running() as run:
+        await run.shows("webhooks_events_accepted_total", 1 + 2)
+        await run.workers.check()
+
+        assert await run.figure("seen_by_all") == 7
+        await run.stop()
+        with pytest.raises(NoWorkerServesError):
+            await run.workers.check()
+
+
+async def test_worker_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Another takes its place, and what the dead one had counted is counted still.
+    """
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.01)
+    async with running() as run:
+        await run.shows("webhooks_events_accepted_total", 1 + 2)
+        run.workers._living[2].kill()
+
+        await run.shows("webhooks_events_accepted_total", 1 + 2 + 2)
+        await run.workers.check()
+
+
+async def test_worker_that_cannot_start_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Its exit code is the supervisor's.
+    """
+    monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.01)
+    async with running("import sys; sys.exit(3)") as run:
+        with pytest.raises(WorkerFailedError) as failed:
+            await run.task
+
+    assert failed.value.code == 3
+
+
+async def test_stragglers_are_killed() -> None:
+    """
+    A worker that does not stop in time is killed, and that is not a good end.
+    """
+    async with running(STUBBORN, stop_seconds=0.1) as run:
+        await run.shows("webhooks_events_accepted_total", 1 + 2)
+        with pytest.raises(WorkerFailedError) as failed:
+            await run.stop()
+
+    assert failed.value.code == 128 + 9
+
+
+def test_port_is_not_shared_with_strangers() -> None:
+    """
+    A port that somebody listens on is taken, even where that one would share it.
+    """
+    port = free_port()
+    with only_listener(f"127.0.0.1:{port}"):
+        pass
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        stranger.bind(("127.0.0.1", port))
+        stranger.listen()
+        with pytest.raises(PortTakenError, match=str(port)), only_listener(f"127.0.0.1:{port}"):
+            pass
+
+
+def test_address_has_one_supervisor() -> None:
+    """
+    A second one is refused from the first moment on, before any worker listens.
+    """
+    listen = f"127.0.0.1:{free_port()}"
+    with only_listener(listen):
+        with pytest.raises(PortTakenError), only_listener(listen):
+            pass
+    with only_listener(listen):
+        pass

@@ -1,0 +1,99 @@
+"""
+What tests of wishes have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from dispatch_service.feed import backlog_updates, snapshot
+from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import reading, writing
+from service_runtime.keys.keyring import KeyRing
+from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from tests.support.dispatch_factories import LEASE, new_delivery, new_event
+
+RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
+ENDPOINT = "https://example.com:443"
+NAME = "accounts/100/subscriptions/shipped"
+PARK = Wish("accounts/100", "shipped", 1, Fate.PARKED)
+RESUME = Wish("accounts/100", "shipped", 1, Fate.DUE)
+Status = subscription_pb2.Subscription.Status
+
+
+async def note(store: AsyncEngine, *wanted: Wish) -> None:
+    """
+    Note wishes.
+    """
+    async with writing(store) as db:
+        await backlog_updates.note(db, wanted)
+
+
+async def noted(store: AsyncEngine) -> list[Wish]:
+    """
+    Return the wishes that are to be worked off now.
+    """
+    async with reading(store) as db:
+        return [it.wish for it in await backlog_updates.due(db)]
+
+
+async def parked(store: AsyncEngine) -> int:
+    """
+    Count the deliveries that are parked.
+    """
+    columns = deliveries.c
+    query = sa.select(sa.func.count()).where(columns.due_time == columns.expire_time)
+    async with reading(store) as db:
+        return int((await db.execute(query)).scalar_one())
+
+
+async def work_off(store: AsyncEngine, **options: Any) -> int:
+    """
+    Work until nothing is left to be moved; return how many deliveries were.
+    """
+    working, total = WishRunner(store, LEASE.duration, poll_seconds=1, **options), 0
+    while moved := await working.run_once():
+        total += moved
+    return total
+
+
+async def wait_for(queue: Queue, count: int) -> None:
+    """
+    Store deliveries that wait.
+    """
+    await queue.store_events([new_event(new_delivery()) for _ in range(count)], LEASE)
+
+
+async def change_status(store: AsyncEngine, revision: int, status: Status.ValueType) -> None:
+    """
+    Store a change of the subscription, as the feed client does.
+    """
+    changed = subscription_pb2.Subscription(name=NAME, status=status)
+    change = feed_service_pb2.FeedChange(revision=revision, subscription=changed)
+    async with writing(store) as db:
+        await snapshot.store_changes(db, [change], RING, lambda _: ENDPOINT)
+
+
+async def rows_of(store: AsyncEngine) -> Sequence[Any]:
+    """
+    Read the deliveries in the order of their lanes and ids.
+    """
+    columns = deliveries.c
+    async with reading(store) as db:
+        query = sa.select(deliveries).order_by(columns.lane_number, columns.delivery_id)
+        return (await db.execute(query)).all()
+
+
+async def store_change(store: AsyncEngine, change: feed_service_pb2.FeedChange) -> None:
+    """
+    Store a change, as the feed client does.
+    """
+    async with writing(store) as db:
+        await snapshot.store_changes(db, [change], RING, lambda url: url)

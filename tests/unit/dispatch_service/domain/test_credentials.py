@@ -1,0 +1,207 @@
+"""
+How requests authenticate, and how token endpoints are read.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from dispatch_service.delivery.request import MASK, build, shown_headers
+from dispatch_service.domain.credentials import (
+    ClientCredentials,
+    compile_credential,
+    compile_identity,
+    fixed_headers,
+)
+from dispatch_service.domain.outcomes import Exchange
+from dispatch_service.egress.oauth_tokens import MARGIN_SECONDS, USUAL_SECONDS, read_answer
+from service_runtime.rules.urls import UrlRules
+from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
+from shipedge.webhooks.config.v1.credential_pb2 import (
+    Credential,
+    HmacAuthentication,
+    OAuth2ClientCredentials,
+)
+from tests.support.dispatch_factories import NOW, claimed, subscription
+
+NAME = "accounts/100/credentials/main"
+BODY = b'{"event":"orders/shipped_v2"}'
+
+
+def headers_of(**method: Any) -> dict[bytes, bytes]:
+    """
+    Return the headers of a credential for the body.
+    """
+    compiled = compile_credential(Credential(name=NAME, **method), UrlRules())
+    return dict(fixed_headers(compiled, BODY))
+
+
+def test_basic_is_that_of_the_rfc() -> None:
+    """
+    The example of RFC 7617, section 2.
+    """
+    found = headers_of(basic={"username": "Aladdin", "password": "open sesame"})
+    assert found == {b"Authorization": b"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}
+
+
+def test_bearer_and_api_key() -> None:
+    """
+    A token and a key go as they are.
+    """
+    assert headers_of(bearer={"token": "abc"}) == {b"Authorization": b"Bearer abc"}
+    assert headers_of(api_key={"header": "X-Api-Key", "key": "k"}) == {b"X-Api-Key": b"k"}
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha512", "sha1"])
+def test_hmac_of_the_body(name: str) -> None:
+    """
+    The exact bytes of the body are signed, written as asked for.
+    """
+    algorithm = HmacAuthentication.Algorithm.Value(f"ALGORITHM_{name.upper()}")
+    wanted = hmac.new(b"key", BODY, getattr(hashlib, name)).digest()
+    given = {"header": "X-Hmac", "key": "key", "algorithm": algorithm, "prefix": f"{name}="}
+    assert headers_of(hmac=given) == {b"X-Hmac": f"{name}={wanted.hex()}".encode()}
+    given |= {"encoding": HmacAuthentication.ENCODING_BASE64, "prefix": ""}
+    assert headers_of(hmac=given) == {b"X-Hmac": base64.b64encode(wanted)}
+
+
+def client(**over: Any) -> ClientCredentials:
+    """
+    Compile OAuth 2.0 client credentials.
+    """
+    given: dict[str, Any] = {
+        "token_url": "https://login.example.com/token",
+        "client_id": "id with space",
+        "client_secret": "s:cret",
+        "scopes": ["a", "b"],
+        "audience": "api",
+    }
+    method: Any = {"oauth2_client_credentials": given | over}
+    message = Credential(name=NAME, revision=7, **method)
+    compiled = compile_credential(message, UrlRules())
+    assert isinstance(compiled, ClientCredentials)
+    return compiled
+
+
+def test_token_request_names_the_client_in_a_header() -> None:
+    """
+    RFC 6749, section 2.3.1: id and secret are form-encoded before they are joined.
+    """
+    compiled = client()
+    authorization = dict(compiled.headers)[b"Authorization"]
+    assert base64.b64decode(authorization.removeprefix(b"Basic ")) == b"id+with+space:s%3Acret"
+    assert parse_qs(compiled.form.decode()) == {
+        "grant_type": ["client_credentials"],
+        "scope": ["a b"],
+        "audience": ["api"],
+    }
+    assert (compiled.id, compiled.owner) == (f"{NAME}@7", "accounts/100")
+
+
+def test_token_request_names_the_client_in_the_body() -> None:
+    """
+    Where the server wants it there.
+    """
+    compiled = client(client_authentication=OAuth2ClientCredentials.CLIENT_AUTHENTICATION_BODY)
+    assert b"Authorization" not in dict(compiled.headers)
+    form = parse_qs(compiled.form.decode())
+    assert (form["client_id"], form["client_secret"]) == (["id with space"], ["s:cret"])
+
+
+def answered(status: int = 200, **content: Any) -> Any:
+    """
+    Read an answer of a token endpoint to a request that began at 1000.
+    """
+    return read_answer(Exchange(status_code=status, body=json.dumps(content).encode()), 1000.0)
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "seconds"),
+    [
+        (3600, 3600 - MARGIN_SECONDS),
+        ("3600", 3600 - MARGIN_SECONDS),
+        (30, 15),
+        (0, 0),
+        (None, USUAL_SECONDS - MARGIN_SECONDS),
+        ("soon", USUAL_SECONDS - MARGIN_SECONDS),
+        (10**12, 24 * 3600 - MARGIN_SECONDS),
+        (-5, 0),
+    ],
+)
+def test_token_is_used_until_shortly_before_its_end(expires_in: object, seconds: float) -> None:
+    """
+    Whatever the server says of its life, a token is not used to its very end.
+    """
+    token = answered(access_token="t", token_type="Bearer", expires_in=expires_in)
+    assert (token.text, token.end - 1000.0, token.refusal) == ("t", seconds, "")
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "refusal"),
+    [
+        (401, {"error": "invalid_client"}, "the token endpoint answered 401: invalid_client"),
+        (400, {"error": "bad\r\ntext"}, "the token endpoint answered 400"),
+        (500, {}, "the token endpoint answered 500"),
+        (302, {}, "the token endpoint answered 302"),
+        (200, {"token_type": "bearer"}, "the token endpoint gave no usable access_token"),
+        (200, {"access_token": "a\nb"}, "the token endpoint gave no usable access_token"),
+        (200, {"access_token": 5}, "the token endpoint gave no usable access_token"),
+        (200, {"access_token": "t", "token_type": "mac"}, "another type than bearer"),
+    ],
+)
+def test_refusals(status: int, content: dict[str, Any], refusal: str) -> None:
+    """
+    What is no token is a refusal that customers may read.
+    """
+    token = answered(status, **content)
+    assert token.text == ""
+    assert refusal in token.refusal
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"\xff\xfe", b"[" * 16000])
+def test_nonsense_is_a_refusal(body: bytes) -> None:
+    """
+    Nothing that a token endpoint sends can raise.
+    """
+    assert read_answer(Exchange(status_code=200, body=body), 0.0).refusal
+
+
+def test_authentication_takes_the_place_of_a_configured_header() -> None:
+    """
+    A header that both set goes once, and the log shows neither value.
+    """
+    configured = subscription(headers=(("x-api-key", "old"), ("X-Other", "kept")))
+    request = build(
+        claimed(),
+        configured,
+        BODY,
+        now=NOW,
+        deadline=10,
+        authentication=((b"X-Api-Key", b"new"),),
+    )
+    sent = [pair for pair in request.headers if pair[0].lower() in {b"x-api-key", b"x-other"}]
+    assert sent == [(b"X-Other", b"kept"), (b"X-Api-Key", b"new")]
+    shown = dict(shown_headers(request, configured, ((b"X-Api-Key", b"new"),)))
+    assert (shown[b"X-Api-Key"], shown[b"X-Other"]) == (MASK, MASK)
+
+
+def test_identity_changes_with_its_revision() -> None:
+    """
+    Connections made with a replaced certificate are not used again.
+    """
+    message = ClientCertificate(
+        name="accounts/100/clientCertificates/main",
+        revision=3,
+        pem=PemMaterial(certificate_chain="chain", private_key="key"),
+    )
+    identity = compile_identity(message)
+    assert identity.id == "accounts/100/clientCertificates/main@3"
+    assert (identity.chain_pem, identity.key_pem) == (b"chain", b"key")
+    assert "key" not in repr(identity).replace("key_pem", "")

@@ -1,0 +1,118 @@
+"""
+What the guard dials for every hostile URL, had it got past the rules for its text.
+
+The addresses are observed at the seam that connects, where nothing trusts the guard's own word.
+"""
+
+import json
+import socket
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+import httpx
+import pytest
+
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from service_runtime.rules.urls import Url, UrlRules
+from tests.support.transports import RecordingDialler, guarded_transport
+
+pytestmark = pytest.mark.anyio
+
+_LINES = (Path(__file__).parents[3] / "data" / "hostile_urls.tsv").read_text("utf-8").split("\n")
+_ROWS = [line.split("\t") for line in _LINES[1:] if line]
+
+_KINDS = {
+    "blocked": FailureKind.BLOCKED_ADDRESS,
+    "unresolved": FailureKind.DNS,
+    "dialled": FailureKind.CONNECT,
+}
+_PRODUCTION = UrlRules()
+
+
+def lenient(text: str) -> Url | None:
+    """
+    Read a URL as a client does that checks nothing; None if even that cannot.
+    """
+    with suppress(httpx.InvalidURL, UnicodeError):
+        url = httpx.URL(text)
+        if url.scheme in ("http", "https") and url.host:
+            return Url(
+                scheme="https",
+                host=url.raw_host.decode(),
+                port=url.port or 443,
+                authority="host",
+                target="/",
+                shown="",
+                endpoint=text,
+            )
+    return None
+
+
+def answers_for(host: str, simulated: str) -> tuple[str, ...]:
+    """
+    Answer as the system's resolver does for numbers of every spelling, else from the table.
+    """
+    if simulated:
+        return tuple(json.loads(simulated))
+    try:
+        found = socket.getaddrinfo(host, None, flags=socket.AI_NUMERICHOST)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple(str(answer[4][0]) for answer in found)
+
+
+@pytest.mark.parametrize(("group", "text", "simulated", "at_write", "at_connect"), _ROWS)
+async def test_nothing_internal_is_dialled(
+    group: str, text: str, simulated: str, at_write: str, at_connect: str
+) -> None:
+    """
+    No hostile URL makes the guard dial an address that is not public.
+    """
+    del at_write
+    url = lenient(json.loads(text))
+    if url is None:
+        assert at_connect in ("", "unparsable")
+        return
+    recording = RecordingDialler()
+    answers = {url.host: answers_for(url.host, simulated)}
+
+    async with guarded_transport(
+        answers=answers, rules=_PRODUCTION, connect=recording.connect
+    ) as transport:
+        with pytest.raises(ExchangeFailedError) as raised:
+            await transport.exchange(OutboundRequest(owner="accounts/100", url=url))
+
+    assert all(ip_address(address).is_global for address, _ in recording.dialled)
+    assert bool(recording.dialled) == (raised.value.kind is FailureKind.CONNECT)
+    assert raised.value.kind is _KINDS.get(at_connect, raised.value.kind)
+    assert not any(answer in raised.value.error for answer in answers[url.host])
+    assert group != "good" or recording.dialled
+
+
+@pytest.mark.parametrize(("group", "text", "simulated", "at_write", "at_connect"), _ROWS)
+async def test_nothing_internal_is_dialled_for_httpx(
+    group: str, text: str, simulated: str, at_write: str, at_connect: str
+) -> None:
+    """
+    A client of httpx over the transport gets an httpx error for every hostile URL.
+    """
+    del at_connect
+    recording = RecordingDialler()
+    answers = {}
+    with suppress(httpx.InvalidURL, UnicodeError):
+        host = httpx.URL(json.loads(text)).raw_host.decode()
+        answers = {host: answers_for(host, simulated)}
+
+    async with (
+        guarded_transport(
+            answers=answers, rules=_PRODUCTION, connect=recording.connect
+        ) as transport,
+        httpx.AsyncClient(transport=transport) as client,
+    ):
+        with pytest.raises((httpx.TransportError, httpx.InvalidURL, UnicodeError)):
+            await client.post(json.loads(text))
+
+    assert all(ip_address(address).is_global for address, _ in recording.dialled)
+    assert not recording.dialled or at_write == "accepted" or group == "parser confusion"

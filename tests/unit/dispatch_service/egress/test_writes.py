@@ -1,0 +1,38 @@
+"""
+Requests that are written together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.writes import Outbox
+from tests.unit.dispatch_service.egress.test_connection import Broken, Wire, opened
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_requests_of_one_turn_are_written_in_the_next_whatever_becomes_of_one() -> None:
+    """
+    They go in their order, and a wire that takes nothing concerns one of them.
+    """
+    loop = asyncio.get_running_loop()
+    outbox = Outbox()
+    wires = [Wire(), Broken(), Wire()]
+    connections: list[Connection] = [opened(loop, wire) for wire in wires]
+    waiters = []
+    for number, connection in enumerate(connections):
+        waiters.append(connection.send(b"POST /%d" % number))
+        outbox.add(connection)
+    assert [it.written for it in wires] == [b"", b"", b""]
+
+    await asyncio.sleep(0)
+
+    assert [it.written for it in wires] == [b"POST /0", b"", b"POST /2"]
+    assert isinstance(waiters[1].exception(), ExchangeFailedError)
+    assert not waiters[0].done()
+    assert not waiters[2].done()

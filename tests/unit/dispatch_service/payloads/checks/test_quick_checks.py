@@ -1,0 +1,193 @@
+"""
+The quick look at events: it never overlooks what the checks find, and seldom needs them.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.decimal_pb2 import Decimal
+from google.type.money_pb2 import Money
+from hypothesis import HealthCheck, given, settings
+
+from dispatch_service.payloads import CONTRACTS, example_event
+from dispatch_service.payloads.checks import rules
+from dispatch_service.payloads.checks.events import MAX_LINES, find_faults, is_sound
+from dispatch_service.payloads.checks.quick import expression
+from dispatch_service.payloads.core.states import OTHER
+from shipedge.webhooks.events.v1.event_pb2 import Event
+from tests.support.event_strategies import events
+
+_MANY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+
+_EVENT_TYPES = sorted({name for name, _ in CONTRACTS})
+_NUMBERS = (-(2**53), -(2**53) + 1, -1, 0, 1, 2**31 - 1, 2**53 - 1, 2**53)
+_NANOS = (-(10**9), -999_999_999, -(10**7), -1, 0, 1, 10**7, 999_999_999, 10**9)
+_SECONDS = (rules.FIRST_SECOND - 1, rules.FIRST_SECOND, 0, rules.LAST_SECOND, rules.LAST_SECOND + 1)
+_AMOUNTS = [
+    Money(units=units, nanos=nanos, currency_code=code)
+    for units in (-1, 0, 1)
+    for nanos in _NANOS
+    for code in ("", "usd", "USD", "JPY", "KWD")
+]
+_VALUES: list[tuple[rules.Rule, list[Any]]] = [
+    *((rule, list(_NUMBERS)) for rule in (rules.count, rules.required_id, rules.difference)),
+    (rules.required_text, ["", " ", "a"]),
+    (rules.moment, [Timestamp(seconds=s, nanos=n) for s in _SECONDS for n in _NANOS]),
+    (rules.decimal, [Decimal(value=it) for it in ("", "1.5", "-1e3", "NaN", "1_0", " 8", "x")]),
+    (rules.money, _AMOUNTS),
+    (rules.signed_money, _AMOUNTS),
+]
+
+
+@pytest.mark.parametrize(("rule", "values"), _VALUES, ids=lambda it: getattr(it, "__name__", ""))
+def test_expressions_say_what_the_rules_say(rule: rules.Rule, values: list[Any]) -> None:
+    """
+    The short form of a rule lets pass what the rule lets pass, and nothing else.
+    """
+    text = expression(rule, "value")
+    assert text is not None
+
+    for value in values:
+        known = {"value": value, "steps": {}, "note": _note, "is_decimal": rules.is_decimal}
+        assert bool(eval(text, known)) == (rule(value) is None), value  # noqa: S307 - our own text
+
+
+def _note(_steps: dict[str, int], code: str) -> int:
+    return rules.smallest_nanos(code) or 0
+
+
+@pytest.mark.parametrize("event_type", _EVENT_TYPES)
+def test_examples_need_no_closer_look(event_type: str) -> None:
+    """
+    What usually comes is taken at a glance; what only we may raise never is.
+    """
+    event = example_event(event_type)
+    ours = event.WhichOneof("payload") == "endpoint_state_changed"
+
+    assert is_sound(event, event.SerializeToString()) == (not ours)
+
+
+def test_another_currency_is_seen_wherever_it_stands() -> None:
+    """
+    Every kind of amount counts when currencies are compared.
+    """
+    for name in ("subtotal", "shipping", "tax", "discount", "total"):
+        event = example_event("orders/shipped")
+        amount = getattr(event.order_status_changed.order.totals, name)
+        amount.CopyFrom(Money(units=1, currency_code="EUR"))
+        content = event.SerializeToString()
+
+        assert not is_sound(event, content), name
+        assert find_faults(event, content)
+
+
+@pytest.mark.parametrize("event_type", _EVENT_TYPES)
+def test_nothing_is_overlooked(event_type: str) -> None:
+    """
+    Whatever one field of an example is set to, at a glance it is sound only where the checks
+    find nothing.
+    """
+    for changed, event in _spoiled(example_event(event_type)):
+        content = event.SerializeToString()
+        if is_sound(event, content):
+            assert find_faults(event, content) == [], changed
+
+
+@_MANY
+@given(events())
+def test_all_that_may_be_published_is_taken_alike(event: Event) -> None:
+    """
+    A random event that may be published is sound, or has a state or a size that is looked at.
+    """
+    content = event.SerializeToString()
+
+    if not is_sound(event, content):
+        closer = b"\0" in content or len(content) >= 2 * MAX_LINES
+        assert closer or any(value == OTHER for value in _numbers(event))
+
+
+def _spoiled(example: Event) -> Iterator[tuple[str, Event]]:
+    """
+    Yield copies of an event, each with another field spoilt in another way.
+    """
+    for path, field in _places(example, ()):
+        for number, spoil in enumerate(_spoils(field)):
+            event = Event.FromString(example.SerializeToString())
+            message: Any = event
+            for step in path:
+                message = getattr(message, step)
+                message = message if isinstance(message, Message) else message[0]
+            spoil(message)
+            yield f"{'.'.join(path)}.{field.name}, change {number}", event
+
+
+def _places(message: Message, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """
+    Yield every field of a message and of its parts, of a list those of its first.
+    """
+    for field in message.DESCRIPTOR.fields:
+        yield path, field
+        if field.message_type is None:
+            continue
+        value = getattr(message, field.name)
+        if field.is_repeated:
+            for part in value[:1]:
+                yield from _places(part, (*path, field.name))
+        elif message.HasField(field.name):
+            yield from _places(value, (*path, field.name))
+
+
+def _spoils(field: FieldDescriptor) -> Iterator[Callable[[Any], object]]:
+    """
+    Yield what can be done to a field: take it away, empty it, set it to what lies at a bound.
+    """
+    name = field.name
+    yield lambda it: it.ClearField(name)
+    if field.message_type is not None and field.is_repeated:
+        yield lambda it: getattr(it, name).add()
+    elif field.message_type is not None:
+        yield lambda it: (it.ClearField(name), getattr(it, name).SetInParent())
+    elif field.is_repeated:
+        yield from (partial(_append, name=name, value=it) for it in ("", "a/b"))
+    else:
+        yield from (partial(_set, name=name, value=it) for it in _scalars(field))
+
+
+def _append(message: Any, name: str, value: str) -> None:
+    getattr(message, name).append(value)
+
+
+def _set(message: Any, name: str, value: object) -> None:
+    setattr(message, name, value)
+
+
+def _scalars(field: FieldDescriptor) -> Sequence[object]:
+    """
+    Return values at the bounds of what the field's type allows.
+    """
+    if field.enum_type is not None:
+        return (0, 1, 77, OTHER)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return ("", "a", "USD", "EUR", "\0", "1.5", "x" * 65)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return (False, True)
+    small = field.cpp_type == FieldDescriptor.CPPTYPE_INT32
+    numbers = (*_NUMBERS, *_NANOS, *_SECONDS)
+    return [it for it in numbers if not small or -(2**31) <= it < 2**31]
+
+
+def _numbers(message: Message) -> Iterator[object]:
+    """
+    Yield all numbers in a message.
+    """
+    for field, value in message.ListFields():
+        for it in value if field.is_repeated else [value]:
+            if isinstance(it, Message):
+                yield from _numbers(it)
+            else:
+                yield it
