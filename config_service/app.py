@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.api.admin import AdminServicer
 from config_service.api.config import ConfigServicer
-from config_service.api.feed import Bell, FeedServicer, wait
+from config_service.api.feed import ChangeNotifier, FeedServicer, wait
 from config_service.api.subscriptions import Store
 from config_service.settings import Settings
 from config_service.store import caller_store, endpoint_feed, feed
@@ -67,20 +67,20 @@ async def run(settings: Settings) -> None:
         await migrate(settings.database(), "config_service")
         engine = create_engine(settings.database(), application_name="config_service")
         stack.push_async_callback(engine.dispose)
-        bell = Bell()
+        notifier = ChangeNotifier()
         ring = settings.key_ring()
         async with reading(engine) as db:
             await check_keys(db, ring, SEALED_COLUMNS)
-        store = Store(engine, Sealing(ring, settings.url_rules()), bell.ring)
+        store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
         health = Health(SERVICES, lambda: check_alive(engine))
         callers = settings.callers()
         identify = development_caller if callers is None else callers.identify
-        grpc_server = build_server(settings, store, bell, health, identify)
+        grpc_server = build_server(settings, store, notifier, health, identify)
         tasks = [asyncio.create_task(health.run())]
         tasks.append(asyncio.create_task(_compact(engine, settings.tombstones)))
         if callers is not None:
             await _read_callers(engine, callers)
-            tasks.append(asyncio.create_task(_follow_callers(engine, callers, bell)))
+            tasks.append(asyncio.create_task(_follow_callers(engine, callers, notifier)))
         tasks.append(asyncio.create_task(_watch_certificates(engine)))
         await stack.enter_async_context(
             operators_listeners(
@@ -93,7 +93,7 @@ async def run(settings: Settings) -> None:
 def build_server(
     settings: Settings,
     store: Store,
-    bell: Bell,
+    notifier: ChangeNotifier,
     health: Health,
     identify: Identify = development_caller,
 ) -> grpc.aio.Server:
@@ -114,7 +114,7 @@ def build_server(
             store,
             tokens,
             tuple(settings.egress_ranges),
-            bell=bell,
+            notifier=notifier,
             poll_seconds=settings.feed_poll.total_seconds(),
             heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
         ),
@@ -122,7 +122,7 @@ def build_server(
     )
     feed_servicer = FeedServicer(
         store,
-        bell,
+        notifier,
         poll_seconds=settings.feed_poll.total_seconds(),
         heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
     )
@@ -162,17 +162,19 @@ async def _read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
         callers.replace(await caller_store.entries(db))
 
 
-async def _follow_callers(engine: AsyncEngine, callers: CallerDirectory, bell: Bell) -> None:
+async def _follow_callers(
+    engine: AsyncEngine, callers: CallerDirectory, notifier: ChangeNotifier
+) -> None:
     """
     Take over each change of the callers: at once those of this process, soon those of others.
     """
     while True:
-        rung = bell.next_ring()
+        changed = notifier.next_change()
         try:
             await _read_callers(engine, callers)
         except Exception as error:  # noqa: BLE001 - it is tried again
             log.error("callers.read_failed", error_type=type(error).__name__)
-        await wait(rung, CALLERS_SECONDS)
+        await wait(changed, CALLERS_SECONDS)
 
 
 async def _watch_certificates(engine: AsyncEngine) -> None:

@@ -42,7 +42,7 @@ from service_runtime.process.lifecycle import (
     stop_signal,
 )
 from service_runtime.process.operators import operators_listeners
-from service_runtime.process.worker_reports import Post
+from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.rpc import reflection, server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
@@ -91,18 +91,18 @@ async def prepare(settings: Settings) -> None:
         await store.dispose()
 
 
-async def run(settings: Settings, post: Post | None = None) -> None:
+async def run(settings: Settings, control: ControlChannel | None = None) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish what was begun.
 
-    At the *post* of a worker it serves beside others, on the same port, until its
+    At the *control* of a worker it serves beside others, on the same port, until its
     supervisor is gone too; what has to be done once that one does.
     """
     failpoints.arm(settings.failpoint)
     spare_the_collector()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
-        if post is None:
+        if control is None:
             await prepare(settings)
         store = create_engine(settings.database(), application_name="dispatch_service")
         stack.push_async_callback(store.dispose)
@@ -138,9 +138,9 @@ async def run(settings: Settings, post: Post | None = None) -> None:
         payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
         health = Health(SERVICES, lambda: check_alive(store))
         identify = development_caller if callers is None else callers.identify
-        grpc_server = _server(settings, health, identify, reuse_port=post is not None)
+        grpc_server = _server(settings, health, identify, reuse_port=control is not None)
         _offer_gauges(engine)
-        if post is None:
+        if control is None:
             await stack.enter_async_context(
                 operators_listeners(
                     settings.operators_listen, settings.metrics_listen, health, SERVICES
@@ -157,7 +157,7 @@ async def run(settings: Settings, post: Post | None = None) -> None:
             AdminServicer(store, ring, keys.hashed, tokens),
             grpc_server,
         )
-        await _serve(settings, engine, grpc_server, health, runner, post)
+        await _serve(settings, engine, grpc_server, health, runner, control)
 
 
 def _offer_gauges(engine: Engine) -> None:
@@ -167,7 +167,7 @@ def _offer_gauges(engine: Engine) -> None:
     metrics.gauge(
         "webhooks_deliveries_in_memory",
         "Deliveries that wait in memory or are being attempted.",
-        engine.lanes.held,
+        engine.endpoint_queues.held,
     )
     metrics.gauge(
         "webhooks_deliveries_unfinished",
@@ -182,9 +182,9 @@ def _offer_gauges(engine: Engine) -> None:
         how="max",
     )
     metrics.gauge(
-        "webhooks_endpoints_troubled",
+        "webhooks_endpoints_degraded",
         "Endpoints that get fewer requests, or none, because they are in trouble.",
-        engine.endpoints.troubled,
+        engine.endpoints.degraded,
         how="max",
     )
 
@@ -217,14 +217,14 @@ async def _serve(
     grpc_server: grpc.aio.Server,
     health: Health,
     runner: ResendRunner,
-    post: Post | None,
+    control: ControlChannel | None,
 ) -> None:
     """
     Run everything until a signal, then stop in the order in which work flows.
     """
     stopped = [stop_signal()]
-    if post is not None:
-        stopped.append(asyncio.create_task(post.answer(lambda: health.serving)))
+    if control is not None:
+        stopped.append(asyncio.create_task(control.answer(lambda: health.serving)))
     flowing = [
         asyncio.create_task(engine.committer.run()),
         asyncio.create_task(engine.settler.run()),
@@ -249,11 +249,11 @@ async def _serve(
         task.cancel()
     await asyncio.gather(*serving, return_exceptions=True)
     grace = settings.grace.total_seconds()
-    await asyncio.gather(server.stop(grpc_server, grace), engine.lanes.drain(grace))
+    await asyncio.gather(server.stop(grpc_server, grace), engine.endpoint_queues.drain(grace))
     engine.committer.stop()
     await asyncio.wait([flowing[0]], timeout=LAST_WORDS_SECONDS)
     # What was accepted in the last moments may have found a place before there was none.
-    engine.lanes.stop()
+    engine.endpoint_queues.stop()
     engine.settler.stop(LAST_WORDS_SECONDS)
     await asyncio.wait([flowing[1]], timeout=2 * LAST_WORDS_SECONDS)
     await _leave(engine)

@@ -16,14 +16,14 @@ import structlog
 
 from dispatch_service.delivery.attempt import Worker
 from dispatch_service.delivery.claim import Claimer
-from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.recorder import Recorder
 from dispatch_service.delivery.replicas import Limits, Replicas
 from dispatch_service.delivery.results import Settler
 from dispatch_service.delivery.send import Courier
 from dispatch_service.domain.work import Lease
-from dispatch_service.egress.connector import Dialler, Opener
+from dispatch_service.egress.connector import Connector, Opener
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.proxy import EgressProxy
@@ -32,7 +32,7 @@ from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.sender import Sender
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
-from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.feed.client import FeedClient
 from dispatch_service.feed.reporter import Reporter
 from dispatch_service.health.follow import HealthLog
@@ -41,7 +41,7 @@ from dispatch_service.intake.admission import Admission
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.pressure import Backlog
-from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue
@@ -80,7 +80,7 @@ class Engine:
     """
 
     queue: Queue
-    lanes: Lanes
+    endpoint_queues: EndpointQueues
     endpoints: Endpoints
     replicas: Replicas
     settler: Settler
@@ -88,7 +88,7 @@ class Engine:
     health_log: HealthLog
     reporter: Reporter
     maintenance: Maintenance
-    wish_runner: WishRunner
+    wish_runner: BacklogUpdater
     committer: GroupCommitter
     claimer: Claimer
     feed: FeedClient
@@ -110,7 +110,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(store, endpoints, lease.owner)
     worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))
-    lanes = Lanes(
+    endpoint_queues = EndpointQueues(
         worker.deliver,
         settler.release,
         endpoints,
@@ -118,23 +118,29 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
         Limits(subscriptions, replicas).of,
     )
     backlog = Backlog(store, settings.tolerance())
-    suppressions = Suppressions()
-    admission = Admission(subscriptions, keys, lanes)
+    skipped_counts = SkippedCounts()
+    admission = Admission(subscriptions, keys, endpoint_queues)
     committer = GroupCommitter(
-        queue, lanes, lease, backlog, suppressions, admission, most_waiting=settings.most_waiting
+        queue,
+        endpoint_queues,
+        lease,
+        backlog,
+        skipped_counts,
+        admission,
+        most_waiting=settings.most_waiting,
     )
     intake = Intake(store, keys, admission, committer)
     config = channel.connect(settings.config_address, _client_credentials(settings))
     stack.push_async_callback(config.close)
     poll_seconds = settings.poll_interval.total_seconds()
-    claimer = Claimer(queue, lanes, endpoints, keys, lease, poll_seconds=poll_seconds)
-    settler.freed = claimer.claim_soon
-    wish_runner = WishRunner(
+    claimer = Claimer(queue, endpoint_queues, endpoints, keys, lease, poll_seconds=poll_seconds)
+    settler.unblocked = claimer.claim_soon
+    wish_runner = BacklogUpdater(
         store, lease.duration, poll_seconds=poll_seconds, moved=claimer.claim_soon
     )
     return Engine(
         queue=queue,
-        lanes=lanes,
+        endpoint_queues=endpoint_queues,
         endpoints=endpoints,
         replicas=replicas,
         settler=settler,
@@ -144,7 +150,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
             store,
             config,
             health_log.load,
-            suppressions.write_down,
+            skipped_counts.write_down,
             dispatcher=lease.owner,
         ),
         maintenance=Maintenance(
@@ -196,7 +202,7 @@ def _worker(
 def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
     contexts = TlsContexts(authorities)
-    opener: Opener = Dialler(Resolver(), contexts, settings.allow_list())
+    opener: Opener = Connector(Resolver(), contexts, settings.allow_list())
     if settings.egress_proxy:
         opener = EgressProxy(settings.egress_proxy, contexts)
     # One that is closed after a burst costs a handshake at the next: as much as fifty requests.

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dispatch_service.intake.pressure import Tolerance
+from dispatch_service.intake.pressure import Limits
 from dispatch_service.upkeep.retention import Retention
 from service_runtime.database.engine import sqlite_file
 from service_runtime.process import failpoints
@@ -211,11 +211,11 @@ class Settings(ServiceSettings):
         """
         return Retention(self.payload_retention, self.log_retention, self.event_key_retention)
 
-    def tolerance(self) -> Tolerance:
+    def tolerance(self) -> Limits:
         """
         Return how much may be owed.
         """
-        return Tolerance(
+        return Limits(
             self.most_backlog, self.least_disk_mb * 1024 * 1024, sqlite_file(self.database())
         )
 

@@ -21,7 +21,7 @@ from service_runtime.observability.merged_metrics import Family
 from service_runtime.observability.metrics import FamiliesCollector
 from service_runtime.process.lifecycle import only_listener, stop_signal
 from service_runtime.process.operators import operators_listeners
-from service_runtime.process.worker_reports import Post
+from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import Workers
 from service_runtime.rpc.health import Health
 
@@ -70,11 +70,11 @@ async def _drained(stopped: asyncio.Task[None], health: Health) -> None:
     await health.drain()
 
 
-def command(post: Post) -> Sequence[str]:
+def command(control: ControlChannel) -> Sequence[str]:
     """
     Return the command line of a worker.
     """
-    worker = ("--post", str(post.number), str(post.descriptor))
+    worker = ("--post", str(control.number), str(control.descriptor))
     return (sys.executable, "-m", "dispatch_service", "serve", *worker)
 
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from config_service.api.credentials import CredentialMethods
-from config_service.api.feed import Bell, wait
+from config_service.api.feed import ChangeNotifier, wait
 from config_service.api.subscriptions import Store
 from config_service.rules import account_settings
 from config_service.rules.errors import EtagMismatch, EventTypeNotFound
@@ -20,7 +20,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.config.v1 import (
     account_settings_pb2,
@@ -40,7 +40,7 @@ class ConfigServicer(CredentialMethods):
     """
     Serves `ConfigService`.
 
-    Watchers are woken by *bell*, look every *poll_seconds* for what other
+    Watchers are woken by *notifier*, look every *poll_seconds* for what other
     processes did, and get a sign of life every *heartbeat_seconds*.
     """
 
@@ -50,13 +50,13 @@ class ConfigServicer(CredentialMethods):
         tokens: PageTokens,
         egress_ranges: tuple[str, ...],
         *,
-        bell: Bell,
+        notifier: ChangeNotifier,
         poll_seconds: float,
         heartbeat_seconds: float,
     ) -> None:
         super().__init__(store, tokens)
         self._egress_ranges = egress_ranges
-        self._bell = bell
+        self._notifier = notifier
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -148,18 +148,18 @@ class ConfigServicer(CredentialMethods):
         if request.cursor:
             revision = endpoint_feed.parse_cursor(request.cursor)
         else:
-            revision = await uncut(self._newest())
+            revision = await shielded(self._newest())
         spoke = time.monotonic() - self._heartbeat_seconds
         while True:
-            rung = self._bell.next_ring()
-            events, revision = await uncut(self._events_after(owner, revision))
+            changed = self._notifier.next_change()
+            events, revision = await shielded(self._events_after(owner, revision))
             if events or time.monotonic() - spoke >= self._heartbeat_seconds:
                 yield config_service_pb2.WatchEndpointEventsResponse(
                     endpoint_events=events, cursor=endpoint_feed.cursor(revision)
                 )
                 spoke = time.monotonic()
             if len(events) < endpoint_feed.BATCH:
-                await wait(rung, self._poll_seconds)
+                await wait(changed, self._poll_seconds)
 
     async def _newest(self) -> int:
         async with reading(self._store.engine) as db:

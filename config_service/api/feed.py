@@ -15,7 +15,7 @@ from config_service.api.subscriptions import Store
 from config_service.store import endpoint_reports, feed
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
 from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsResponse
 
@@ -27,35 +27,35 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Bell:
+class ChangeNotifier:
     """
     Wakes all that wait for a change.
     """
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._changed = asyncio.Event()
 
-    def ring(self) -> None:
+    def notify(self) -> None:
         """
         Wake everybody who waits now.
         """
-        self._rung.set()
-        self._rung = asyncio.Event()
+        self._changed.set()
+        self._changed = asyncio.Event()
 
-    def next_ring(self) -> asyncio.Event:
+    def next_change(self) -> asyncio.Event:
         """
         Return what is set when it rings the next time from now on.
         """
-        return self._rung
+        return self._changed
 
 
-async def wait(rung: asyncio.Event, seconds: float) -> None:
+async def wait(changed: asyncio.Event, seconds: float) -> None:
     """
-    Wait until the bell rings, no longer than *seconds*.
+    Wait until the notifier rings, no longer than *seconds*.
     """
     try:
         async with asyncio.timeout(seconds):
-            await rung.wait()
+            await changed.wait()
     except TimeoutError:
         pass
 
@@ -69,10 +69,15 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     """
 
     def __init__(
-        self, store: Store, bell: Bell, *, poll_seconds: float, heartbeat_seconds: float
+        self,
+        store: Store,
+        notifier: ChangeNotifier,
+        *,
+        poll_seconds: float,
+        heartbeat_seconds: float,
     ) -> None:
         self._store = store
-        self._bell = bell
+        self._notifier = notifier
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -89,12 +94,12 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         revision = request.after_revision
         log.info("feed.opened", name=request.dispatcher, revision=revision)
         if revision == 0:
-            revision = await uncut(feed.reached(self._store.engine))
+            revision = await shielded(feed.reached(self._store.engine))
             async for changes in feed.snapshot(self._store.engine, self._ring):
                 yield WatchSubscriptionsResponse(changes=changes)
             yield WatchSubscriptionsResponse(revision=revision, snapshot_complete=True)
         else:
-            await uncut(feed.check_resumable(self._store.engine, revision))
+            await shielded(feed.check_resumable(self._store.engine, revision))
         async for answer in self._changes(revision):
             yield answer
 
@@ -102,8 +107,8 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         spoke = time.monotonic()
         while True:
             # Taken before looking, so that no change falls between the look and the wait.
-            rung = self._bell.next_ring()
-            changes, reached = await uncut(
+            changed = self._notifier.next_change()
+            changes, reached = await shielded(
                 feed.changes_after(self._store.engine, revision, self._ring)
             )
             quiet = time.monotonic() - spoke
@@ -112,7 +117,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
                 spoke = time.monotonic()
             revision = reached
             if len(changes) < feed.BATCH:
-                await wait(rung, self._poll_seconds)
+                await wait(changed, self._poll_seconds)
 
     async def ReportEndpointEvents(
         self, request: feed_service_pb2.ReportEndpointEventsRequest, context: Context

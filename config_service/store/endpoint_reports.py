@@ -108,7 +108,7 @@ async def insert(
 
 async def _act(db: AsyncConnection, row: Any, event: EndpointEvent, sealing: Sealing) -> None:
     """
-    Show the health of the endpoint, count what was suppressed, set it Inactive.
+    Show the health of the endpoint, count what was skipped, set it Inactive.
     """
     if event.kind == EndpointEvent.KIND_SUPPRESSED:
         at = event.occur_time.ToDatetime(tzinfo=UTC)

@@ -23,9 +23,9 @@ from config_service.store.schema import (
     subscriptions,
 )
 from service_runtime.database.engine import after, reading, writing
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 
 BATCH = 500
@@ -75,7 +75,7 @@ async def snapshot(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[Sequence
     """
     last: str | None = ""
     while last is not None:
-        changes, last = await uncut(_page(engine, ring, last))
+        changes, last = await shielded(_page(engine, ring, last))
         if changes:
             yield changes
 
@@ -163,7 +163,7 @@ async def _load_subscriptions(
     if not names:
         return
     keys = [tuple(name.split("/subscriptions/")) for name in names]
-    mine = among([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
+    mine = in_keys([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
     rows = (await db.execute(sa.select(subscriptions).where(mine, live))).all()
     for message in await subscription_store.messages(db, rows, ring):
@@ -180,7 +180,7 @@ async def _load_owned(
     if not names:
         return
     keys = [tuple(name.split(f"/{kind.collection}/")) for name in names]
-    mine = among([kind.table.c.owner, kind.id_column], keys)
+    mine = in_keys([kind.table.c.owner, kind.id_column], keys)
     for row in await db.execute(sa.select(kind.table).where(mine)):
         message = owned_resources.message_of(kind, row, ring)
         found[message.name] = FeedChange(**{kind.name: message})

@@ -30,7 +30,7 @@ from config_service.store.subscription_rows import (
     with_secrets,
 )
 from service_runtime.database.engine import after, database_now
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters
 from service_runtime.rpc.filters import Comparison
@@ -184,7 +184,7 @@ async def messages(db: AsyncConnection, rows: Sequence[Any], ring: KeyRing) -> l
     if not rows:
         return []
     keys = [(row.owner, row.subscription_id) for row in rows]
-    mine = among([signing_secrets.c.owner, signing_secrets.c.subscription_id], keys)
+    mine = in_keys([signing_secrets.c.owner, signing_secrets.c.subscription_id], keys)
     live = sa.or_(
         signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > database_now()
     )

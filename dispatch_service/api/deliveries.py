@@ -28,7 +28,7 @@ from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.page_bytes import fitting
 from service_runtime.rpc.paging import page_size
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
     delivery_pb2,
@@ -154,10 +154,10 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         owner = names.parse_parent(request.parent)
         comparisons = parse_watch_filter(request.filter)
         begin = self._mark(request)
-        mark = await uncut(self._present()) if begin is None else begin
+        mark = await shielded(self._present()) if begin is None else begin
         spoke = time.monotonic() - HEARTBEAT_SECONDS
         while True:
-            rows, mark = await uncut(self._settled_after(owner, comparisons, mark))
+            rows, mark = await shielded(self._settled_after(owner, comparisons, mark))
             if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
                 yield delivery_service_pb2.WatchAttemptsResponse(
                     attempts=[attempt_message(row) for row in rows],

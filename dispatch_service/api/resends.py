@@ -21,7 +21,7 @@ from dispatch_service.resend.jobs import Choice
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.conflicts import again
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import database_now, reading, writing
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc import names
@@ -78,7 +78,7 @@ class ResendMethods:
         self._claim_soon()
         return delivery_message(after)
 
-    @again
+    @retry_on_conflict
     async def _resent(self, request: pb.ResendDeliveryRequest) -> Any:
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)
@@ -109,7 +109,7 @@ class ResendMethods:
         self._claim_soon()
         return delivery_message(after)
 
-    @again
+    @retry_on_conflict
     async def _cancelled(self, request: pb.CancelDeliveryRequest) -> Any:
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)

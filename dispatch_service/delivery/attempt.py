@@ -54,15 +54,15 @@ def plan(
     """
     claimed = ready.claimed
     if claimed.cancelled or subscription is None or subscription.deleted:
-        return deliveries.cancel(claimed.step)
+        return deliveries.cancel(claimed.retries_used)
     if claimed.expired:
-        return deliveries.fail(claimed.step, FailureKind.EXPIRED)
+        return deliveries.fail(claimed.retries_used, FailureKind.EXPIRED)
     if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
-        return deliveries.fail(claimed.step, FailureKind.POISON)
+        return deliveries.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
         return Release(claimed, None, subscription.revision)
     if ready.body is None:
-        return deliveries.fail(claimed.step, FailureKind.RENDER)
+        return deliveries.fail(claimed.retries_used, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:
         return Release(claimed, timedelta())
     return Attempt(subscription, ready.body)

@@ -10,7 +10,7 @@ import time
 import structlog
 
 from dispatch_service.delivery.endpoint_queue import Ready
-from dispatch_service.delivery.endpoint_queues import Lanes
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Claimed, Lease
 from dispatch_service.queue.protocol import Queue
@@ -18,7 +18,7 @@ from dispatch_service.storage.places import body_place
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.keys.keyring import SealBrokenError, UnknownKeyError
 from service_runtime.process.failpoints import reach
-from service_runtime.process.periodic import Rounds
+from service_runtime.process.periodic import Periodic
 
 BATCH = 200
 PER_ENDPOINT = 16
@@ -31,13 +31,13 @@ log = structlog.get_logger()
 
 class Claimer:
     """
-    Fills the lanes from the table.
+    Fills the endpoint_queues from the table.
     """
 
     def __init__(
         self,
         queue: Queue,
-        lanes: Lanes,
+        endpoint_queues: EndpointQueues,
         endpoints: Endpoints,
         keys: DayKeys,
         lease: Lease,
@@ -45,11 +45,11 @@ class Claimer:
         poll_seconds: float,
     ) -> None:
         self._queue = queue
-        self._lanes = lanes
+        self._endpoint_queues = endpoint_queues
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
-        self._rounds = Rounds(
+        self._periodic = Periodic(
             self.run_once, pause_seconds=poll_seconds, failure="delivery.claim_failed"
         )
 
@@ -57,30 +57,30 @@ class Claimer:
         """
         Look at the table without waiting for the next turn.
         """
-        self._rounds.go_soon()
+        self._periodic.wake()
 
     async def run(self) -> None:
         """
         Claim for ever: at once again while there is much, else every poll interval.
         """
-        await self._rounds.run()
+        await self._periodic.run()
 
     async def run_once(self) -> int:
         """
-        Take what the lanes have room for; return how many deliveries that were.
+        Take what the endpoint_queues have room for; return how many deliveries that were.
         """
-        room = min(self._lanes.room, BATCH)
+        room = min(self._endpoint_queues.room, BATCH)
         if room == 0:
             return 0
         lease_end = time.monotonic() + self._lease.duration.total_seconds()
-        full = {*self._lanes.full(), *self._endpoints.parked()}
+        full = {*self._endpoint_queues.full(), *self._endpoints.open_breakers()}
         claimed = await self._queue.claim(
             self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=full
         )
         if claimed:
             reach("attempt.after_claim")
         for it in claimed:
-            self._lanes.offer(Ready(it, await self._body(it), lease_end))
+            self._endpoint_queues.offer(Ready(it, await self._body(it), lease_end))
         return len(claimed)
 
     async def _body(self, claimed: Claimed) -> bytes | None:

@@ -1,5 +1,5 @@
 """
-What waits in memory for one endpoint: in lines, one for each subscription that
+What waits in memory for one endpoint: in subqueues, one for each subscription that
 has limits of its own and one for all others. No I/O; `now` is the monotonic
 clock in seconds and is passed in.
 """
@@ -16,12 +16,12 @@ from dispatch_service.domain.work import Claimed
 
 HORIZON_SECONDS = 15.0
 """
-A lane takes only what it can begin within this time, well inside the lease.
+A queue takes only what it can begin within this time, well inside the lease.
 """
 
 MOST_ROUNDS = 128
 """
-How many deliveries may wait in a lane for each that is under way.
+How many deliveries may wait in a queue for each that is under way.
 """
 
 LATER_SHARE = 0.75
@@ -59,7 +59,7 @@ class Ready(Confidential, frozen=True, gc=False):
         Whether it comes from its publisher at once: what waited in the table, for its first
         attempt or for another, has waited already.
         """
-        return self.claimed.handed_over
+        return self.claimed.dispatched
 
     @property
     def size(self) -> int:
@@ -83,7 +83,7 @@ NO_LIMIT = Limit()
 
 
 @dataclass(slots=True)
-class Line:
+class SubscriptionQueue:
     """
     Deliveries that share a limit.
     """
@@ -146,12 +146,12 @@ class Line:
 
 
 @dataclass(slots=True)
-class Lane:
+class EndpointQueue:
     """
-    The lines of one endpoint, and how many attempts are under way.
+    The subqueues of one endpoint, and how many attempts are under way.
     """
 
-    lines: dict[str, Line] = field(default_factory=dict)
+    subqueues: dict[str, SubscriptionQueue] = field(default_factory=dict)
     waiting: int = 0
     reserved: int = 0
     running: int = 0
@@ -166,16 +166,16 @@ class Lane:
         rounds = min(max(HORIZON_SECONDS / self.usual_seconds, 1.0), MOST_ROUNDS)
         return int(allowed * rounds) - self.waiting - self.reserved - self.running
 
-    def line(self, subscription: str, limit: Limit) -> Line:
+    def subqueue(self, subscription: str, limit: Limit) -> SubscriptionQueue:
         """
-        Return the line of a subscription.
+        Return the subqueue of a subscription.
         """
         key = subscription if limit is not NO_LIMIT else ""
-        line = self.lines.get(key)
-        if line is None:
-            line = self.lines[key] = Line()
-        line.limit = limit
-        return line
+        subqueue = self.subqueues.get(key)
+        if subqueue is None:
+            subqueue = self.subqueues[key] = SubscriptionQueue()
+        subqueue.limit = limit
+        return subqueue
 
     def allows(self, subscription: str, limit: Limit, now: float) -> bool:
         """
@@ -183,48 +183,50 @@ class Lane:
         """
         if limit is NO_LIMIT:
             return True
-        line = self.line(subscription, limit)
-        return len(line) == 0 and line.wait(now) == 0
+        subqueue = self.subqueue(subscription, limit)
+        return len(subqueue) == 0 and subqueue.wait(now) == 0
 
-    def add(self, line: Line, ready: Ready) -> None:
+    def add(self, subqueue: SubscriptionQueue, ready: Ready) -> None:
         """
-        Put a delivery at the end of a line.
+        Put a delivery at the end of a subqueue.
         """
-        (line.first if ready.first else line.later).append(ready)
+        (subqueue.first if ready.first else subqueue.later).append(ready)
         self.waiting += 1
 
-    def next(self, now: float, *, later_allowed: bool) -> tuple[Line, Ready] | float | None:
+    def next(
+        self, now: float, *, later_allowed: bool
+    ) -> tuple[SubscriptionQueue, Ready] | float | None:
         """
-        Take what begins next, the lines in turn; else the seconds until something may,
+        Take what begins next, the subqueues in turn; else the seconds until something may,
         or None where only the end of an attempt can change that.
         """
         soonest = None
-        for key in list(self.lines):
-            line = self.lines[key]
-            if not len(line):
+        for key in list(self.subqueues):
+            subqueue = self.subqueues[key]
+            if not len(subqueue):
                 continue
-            wait = line.wait(now)
-            if wait == 0 and (ready := line.pop(later_allowed=later_allowed)) is not None:
-                self._to_the_back(key, line)
-                return line, ready
+            wait = subqueue.wait(now)
+            if wait == 0 and (ready := subqueue.pop(later_allowed=later_allowed)) is not None:
+                self._to_the_back(key, subqueue)
+                return subqueue, ready
             if wait:
                 soonest = wait if soonest is None else min(soonest, wait)
         return soonest
 
-    def began(self, line: Line, ready: Ready, now: float) -> None:
+    def began(self, subqueue: SubscriptionQueue, ready: Ready, now: float) -> None:
         """
         Count an attempt that begins.
         """
-        line.began(now)
+        subqueue.began(now)
         self.waiting -= 1
         self.running += 1
         self.running_later += not ready.first
 
-    def ended(self, line: Line, ready: Ready, seconds: float) -> None:
+    def ended(self, subqueue: SubscriptionQueue, ready: Ready, seconds: float) -> None:
         """
         Count an attempt that has ended, and learn how long it took.
         """
-        line.running -= 1
+        subqueue.running -= 1
         self.running -= 1
         self.running_later -= not ready.first
         self.usual_seconds += _SMOOTHING * (max(seconds, 0.001) - self.usual_seconds)
@@ -240,28 +242,28 @@ class Lane:
         """
         Whether retries or resends wait.
         """
-        return any(line.later for line in self.lines.values())
+        return any(subqueue.later for subqueue in self.subqueues.values())
 
     def clear(self) -> Iterator[Ready]:
         """
         Take out all that waits.
         """
-        for line in self.lines.values():
-            yield from line.first
-            yield from line.later
-            line.first.clear()
-            line.later.clear()
+        for subqueue in self.subqueues.values():
+            yield from subqueue.first
+            yield from subqueue.later
+            subqueue.first.clear()
+            subqueue.later.clear()
         self.waiting = 0
 
     def rest(self, now: float) -> float | None:
         """
-        Return how long an idle lane is remembered for its rate limits, None if it is not idle.
+        Return how long an idle queue is remembered for its rate limits, None if it is not idle.
         """
         if self.waiting or self.reserved or self.running:
             return None
-        return max((line.next_start - now for line in self.lines.values()), default=0.0)
+        return max((subqueue.next_start - now for subqueue in self.subqueues.values()), default=0.0)
 
-    def _to_the_back(self, key: str, line: Line) -> None:
-        if len(self.lines) > 1:
-            del self.lines[key]
-            self.lines[key] = line
+    def _to_the_back(self, key: str, subqueue: SubscriptionQueue) -> None:
+        if len(self.subqueues) > 1:
+            del self.subqueues[key]
+            self.subqueues[key] = subqueue

@@ -1,6 +1,6 @@
 """
-The deliveries in memory: one lane for each endpoint, with bounded concurrency
-and a bounded queue, so that a slow endpoint occupies its own lane only.
+The deliveries in memory: one queue for each endpoint, with bounded concurrency
+and a bounded queue, so that a slow endpoint occupies its own queue only.
 """
 
 from __future__ import annotations
@@ -11,19 +11,26 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dispatch_service.delivery.endpoint_queue import LATER_SHARE, NO_LIMIT, Lane, Limit, Line, Ready
+from dispatch_service.delivery.endpoint_queue import (
+    LATER_SHARE,
+    NO_LIMIT,
+    EndpointQueue,
+    Limit,
+    Ready,
+    SubscriptionQueue,
+)
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import EndpointKey, Release
 
 Deliver = Callable[[Ready], Awaitable[None]]
-LetGo = Callable[[Release], None]
+ReleaseLease = Callable[[Release], None]
 LimitOf = Callable[[str, str], Limit]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """
-    What is bounded over all lanes: attempts under way, deliveries that wait in
+    What is bounded over all endpoint_queues: attempts under way, deliveries that wait in
     memory, and the bytes of their payloads.
     """
 
@@ -39,30 +46,30 @@ def no_limit(_owner: str, _subscription: str) -> Limit:
     return NO_LIMIT
 
 
-class Lanes:
+class EndpointQueues:
     """
-    All lanes of a process. Used by one event loop only.
+    All endpoint_queues of a process. Used by one event loop only.
 
-    *deliver* makes one attempt and must not raise, *let_go* gives up a lease
+    *deliver* makes one attempt and must not raise, *release* gives up a lease
     unsent, *limit_of* says what an owner's subscription is limited to.
     """
 
     def __init__(
         self,
         deliver: Deliver,
-        let_go: LetGo,
+        release: ReleaseLease,
         endpoints: Endpoints,
         bounds: Bounds,
         limit_of: LimitOf = no_limit,
     ) -> None:
         self._deliver = deliver
-        self._let_go = let_go
+        self._release = release
         self._endpoints = endpoints
         self._bounds = bounds
         self._limit_of = limit_of
         self._most_later = max(int(bounds.running * LATER_SHARE), 1)
-        self._lanes: dict[EndpointKey, Lane] = {}
-        # Lanes that wait for a slot of the process, and those that wait for one of later attempts.
+        self._queues: dict[EndpointKey, EndpointQueue] = {}
+        # Queues that wait for a slot of the process, and those that wait for one of later attempts.
         self._starved: dict[EndpointKey, None] = {}
         self._starved_later: dict[EndpointKey, None] = {}
         self._waiting = 0
@@ -71,7 +78,7 @@ class Lanes:
         self._running_later = 0
         self._runners: set[asyncio.Task[None]] = set()
         self._stopping = False
-        endpoints.on_open = self.let_wait
+        endpoints.on_open = self.release_waiting
 
     @property
     def room(self) -> int:
@@ -103,85 +110,85 @@ class Lanes:
         key = (owner, endpoint)
         if self._stopping or self._is_full(size) or self._endpoints.is_open(key):
             return False
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane()
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = EndpointQueue()
         limit = self._limit_of(owner, subscription)
-        if lane.room(self._endpoints.limit(key)) <= 0 or not lane.allows(
+        if queue.room(self._endpoints.limit(key)) <= 0 or not queue.allows(
             subscription, limit, time.monotonic()
         ):
-            self._forget_if_idle(key, lane)
+            self._forget_if_idle(key, queue)
             return False
-        lane.reserved += 1
+        queue.reserved += 1
         self._count_waiting(1, size)
         return True
 
-    def give_back(self, key: EndpointKey, size: int) -> None:
+    def unreserve(self, key: EndpointKey, size: int) -> None:
         """
         Return a place that `reserve` kept.
         """
-        lane = self._lanes[key]
-        lane.reserved -= 1
+        queue = self._queues[key]
+        queue.reserved -= 1
         self._count_waiting(-1, -size)
-        self._forget_if_idle(key, lane)
+        self._forget_if_idle(key, queue)
 
     def take_reserved(self, ready: Ready) -> None:
         """
         Put a delivery into the place that `reserve` kept for it.
         """
-        lane = self._lanes[ready.claimed.endpoint_key]
-        lane.reserved -= 1
+        queue = self._queues[ready.claimed.endpoint_key]
+        queue.reserved -= 1
         self._count_waiting(-1, -ready.size)
         if self._endpoints.is_open(ready.claimed.endpoint_key):
-            self._let_go(Release(ready.claimed, timedelta()))
-            self._forget_if_idle(ready.claimed.endpoint_key, lane)
+            self._release(Release(ready.claimed, timedelta()))
+            self._forget_if_idle(ready.claimed.endpoint_key, queue)
         else:
             self.offer(ready)
 
     def offer(self, ready: Ready) -> None:
         """
-        Put a leased delivery into its lane; it begins as soon as there is a slot.
+        Put a leased delivery into its queue; it begins as soon as there is a slot.
 
         One that its subscription's limit does not let begin soon is let go until then.
         """
         claimed = ready.claimed
         key = claimed.endpoint_key
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = Lane()
+        queue = self._queues.get(key)
+        if queue is None:
+            queue = self._queues[key] = EndpointQueue()
         limit = self._limit_of(claimed.owner, claimed.subscription)
-        line = lane.line(claimed.subscription, limit)
-        if limit is not NO_LIMIT and (wait := line.over(lane.usual_seconds, time.monotonic())):
-            self._let_go(Release(claimed, wait))
+        subqueue = queue.subqueue(claimed.subscription, limit)
+        if limit is not NO_LIMIT and (wait := subqueue.over(queue.usual_seconds, time.monotonic())):
+            self._release(Release(claimed, wait))
             return
-        lane.add(line, ready)
+        queue.add(subqueue, ready)
         self._count_waiting(1, ready.size)
-        self._fill(key, lane)
+        self._fill(key, queue)
 
     def full(self) -> Collection[EndpointKey]:
         """
-        Return the endpoints whose lanes can begin nothing more soon.
+        Return the endpoints whose endpoint_queues can begin nothing more soon.
         """
         limit = self._endpoints.limit
-        return [key for key, lane in self._lanes.items() if lane.room(limit(key)) <= 0]
+        return [key for key, queue in self._queues.items() if queue.room(limit(key)) <= 0]
 
-    def let_wait(self, key: EndpointKey) -> None:
+    def release_waiting(self, key: EndpointKey) -> None:
         """
         Let go of all that waits for an endpoint.
         """
-        lane = self._lanes.get(key)
-        if lane is not None:
-            for ready in lane.clear():
+        queue = self._queues.get(key)
+        if queue is not None:
+            for ready in queue.clear():
                 self._count_waiting(-1, -ready.size)
-                self._let_go(Release(ready.claimed, timedelta()))
+                self._release(Release(ready.claimed, timedelta()))
 
     def stop(self) -> None:
         """
         Begin nothing more, and let go of what waits.
         """
         self._stopping = True
-        for key in self._lanes:
-            self.let_wait(key)
+        for key in self._queues:
+            self.release_waiting(key)
 
     async def drain(self, seconds: float) -> None:
         """
@@ -201,49 +208,53 @@ class Lanes:
         self._waiting += count
         self._waiting_bytes += size
 
-    def _fill(self, key: EndpointKey, lane: Lane) -> None:
+    def _fill(self, key: EndpointKey, queue: EndpointQueue) -> None:
         """
         Begin what may begin.
         """
         allowed = self._endpoints.limit(key)
-        while lane.waiting and lane.running < allowed and not self._stopping:
+        while queue.waiting and queue.running < allowed and not self._stopping:
             if not self._has_slot:
                 self._starved[key] = None
                 return
-            picked = self._pick(key, lane)
+            picked = self._pick(key, queue)
             if picked is None:
                 return
-            runner = asyncio.get_running_loop().create_task(self._run(key, lane, *picked))
+            runner = asyncio.get_running_loop().create_task(self._run(key, queue, *picked))
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
-    def _pick(self, key: EndpointKey, lane: Lane) -> tuple[Line, Ready] | None:
+    def _pick(
+        self, key: EndpointKey, queue: EndpointQueue
+    ) -> tuple[SubscriptionQueue, Ready] | None:
         """
         Take what begins next and count it as under way.
         """
         allowed = self._endpoints.limit(key)
-        if lane.running >= allowed:
+        if queue.running >= allowed:
             return None
         now = time.monotonic()
         shared = self._running_later < self._most_later
-        found = lane.next(now, later_allowed=shared and lane.later_allowed(allowed))
+        found = queue.next(now, later_allowed=shared and queue.later_allowed(allowed))
         if found is None:
-            if not shared and lane.later_waiting:
+            if not shared and queue.later_waiting:
                 self._starved_later[key] = None
             return None
         if isinstance(found, float):
-            self._wake(key, lane, found)
+            self._wake(key, queue, found)
             return None
-        line, ready = found
-        lane.began(line, ready, now)
+        subqueue, ready = found
+        queue.began(subqueue, ready, now)
         self._count_waiting(-1, -ready.size)
         self._running += 1
         self._running_later += not ready.first
         return found
 
-    async def _run(self, key: EndpointKey, lane: Lane, line: Line, ready: Ready) -> None:
+    async def _run(
+        self, key: EndpointKey, queue: EndpointQueue, subqueue: SubscriptionQueue, ready: Ready
+    ) -> None:
         """
-        Work through a lane until nothing in it may begin or another lane waits for the slot.
+        Work through a queue until nothing in it may begin or another queue waits for the slot.
         """
         while True:
             begun = time.monotonic()
@@ -252,27 +263,27 @@ class Lanes:
                 # What else ends in this turn ends first, then as many begin (ADR 22).
                 await asyncio.sleep(0)
             finally:
-                lane.ended(line, ready, time.monotonic() - begun)
+                queue.ended(subqueue, ready, time.monotonic() - begun)
                 self._running -= 1
                 self._running_later -= not ready.first
-            if self._starved or self._stopping or not lane.waiting:
+            if self._starved or self._stopping or not queue.waiting:
                 break
-            picked = self._pick(key, lane)
+            picked = self._pick(key, queue)
             if picked is None:
                 break
-            line, ready = picked
-        self._pass_on(key, lane)
+            subqueue, ready = picked
+        self._pass_on(key, queue)
 
-    def _pass_on(self, key: EndpointKey, lane: Lane) -> None:
-        if self._starved and lane.waiting:
+    def _pass_on(self, key: EndpointKey, queue: EndpointQueue) -> None:
+        if self._starved and queue.waiting:
             self._starved[key] = None
         else:
-            self._fill(key, lane)
+            self._fill(key, queue)
         while self._starved_later and self._has_slot and self._running_later < self._most_later:
             self._feed(self._starved_later)
         while self._starved and self._has_slot:
             self._feed(self._starved)
-        self._forget_if_idle(key, lane)
+        self._forget_if_idle(key, queue)
 
     @property
     def _has_slot(self) -> bool:
@@ -281,25 +292,25 @@ class Lanes:
     def _feed(self, starved: dict[EndpointKey, None]) -> None:
         key = next(iter(starved))
         del starved[key]
-        lane = self._lanes.get(key)
-        if lane is not None:
-            self._fill(key, lane)
+        queue = self._queues.get(key)
+        if queue is not None:
+            self._fill(key, queue)
 
-    def _wake(self, key: EndpointKey, lane: Lane, seconds: float) -> None:
-        if not lane.wakes:
-            lane.wakes = True
-            asyncio.get_running_loop().call_later(seconds, self._woken, key, lane)
+    def _wake(self, key: EndpointKey, queue: EndpointQueue, seconds: float) -> None:
+        if not queue.wakes:
+            queue.wakes = True
+            asyncio.get_running_loop().call_later(seconds, self._woken, key, queue)
 
-    def _woken(self, key: EndpointKey, lane: Lane) -> None:
-        lane.wakes = False
-        self._fill(key, lane)
-        self._forget_if_idle(key, lane)
+    def _woken(self, key: EndpointKey, queue: EndpointQueue) -> None:
+        queue.wakes = False
+        self._fill(key, queue)
+        self._forget_if_idle(key, queue)
 
-    def _forget_if_idle(self, key: EndpointKey, lane: Lane) -> None:
-        rest = lane.rest(time.monotonic())
-        if rest is None or self._lanes.get(key) is not lane:
+    def _forget_if_idle(self, key: EndpointKey, queue: EndpointQueue) -> None:
+        rest = queue.rest(time.monotonic())
+        if rest is None or self._queues.get(key) is not queue:
             return
         if rest > 0:
-            self._wake(key, lane, rest)
+            self._wake(key, queue, rest)
         else:
-            del self._lanes[key]
+            del self._queues[key]

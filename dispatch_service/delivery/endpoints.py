@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class OpenBreaker:
     """
     An endpoint that gets nothing for a while: *pause* is what is left of it.
     """
@@ -37,7 +37,7 @@ class Parked:
 @dataclass(slots=True)
 class _Known:
     breaker: Breaker
-    parked_until: float = 0.0
+    open_until: float = 0.0
 
 
 class Endpoints:
@@ -52,7 +52,7 @@ class Endpoints:
         self.on_open: Callable[[EndpointKey], None] = _nobody
         self._cap = cap
         self._known: dict[EndpointKey, _Known] = {}
-        self._changes: dict[EndpointKey, Parked | None] = {}
+        self._changes: dict[EndpointKey, OpenBreaker | None] = {}
         self._changed_at: dict[EndpointKey, float] = {}
 
     def limit(self, key: EndpointKey) -> int:
@@ -69,14 +69,14 @@ class Endpoints:
         known = self._known.get(key)
         return known is not None and known.breaker.open
 
-    def parked(self) -> Collection[EndpointKey]:
+    def open_breakers(self) -> Collection[EndpointKey]:
         """
         Return the endpoints for which nothing may be claimed now.
         """
         now = time.monotonic()
-        return [key for key, it in self._known.items() if it.parked_until > now]
+        return [key for key, it in self._known.items() if it.open_until > now]
 
-    def troubled(self) -> int:
+    def degraded(self) -> int:
         """
         Count the endpoints in trouble.
         """
@@ -91,7 +91,7 @@ class Endpoints:
             return
         before = known.breaker if known is not None else None
         verdict = breakers.judge(outcome)
-        if verdict is Verdict.TROUBLE and known is not None and _is_parked(known):
+        if verdict is Verdict.TROUBLE and known is not None and _is_open(known):
             return  # begun before it opened: nothing new
         now = breakers.after(before, verdict, self._cap)
         if verdict is Verdict.TROUBLE and breakers.opens(now, outcome.retry_after):
@@ -108,29 +108,29 @@ class Endpoints:
         """
         self._known.setdefault(key, _Known(Breaker(1)))
 
-    def take_changes(self) -> Mapping[EndpointKey, Parked | None]:
+    def take_changes(self) -> Mapping[EndpointKey, OpenBreaker | None]:
         """
-        Return what has to be stored: None for an endpoint that is no longer parked.
+        Return what has to be stored: None for an endpoint that is no longer open_breakers.
         """
         changes, self._changes = self._changes, {}
         return changes
 
-    def put_back(self, changes: Mapping[EndpointKey, Parked | None]) -> None:
+    def put_back(self, changes: Mapping[EndpointKey, OpenBreaker | None]) -> None:
         """
         Return changes that could not be stored; newer ones stand.
         """
         self._changes = {**changes, **self._changes}
 
-    def learn(self, stored: Mapping[EndpointKey, Parked], asked_at: float) -> None:
+    def learn(self, stored: Mapping[EndpointKey, OpenBreaker], asked_at: float) -> None:
         """
         Take over what the table said when it was asked, *asked_at* on the monotonic clock.
 
         What changed here since is newer.
         """
         self._changed_at = {key: at for key, at in self._changed_at.items() if at >= asked_at}
-        for key, parked in self._foreign(stored.items()):
-            until = asked_at + parked.pause.total_seconds()
-            self._known[key] = _Known(Breaker(1, trips=parked.trips, open=True), until)
+        for key, open_breakers in self._foreign(stored.items()):
+            until = asked_at + open_breakers.pause.total_seconds()
+            self._known[key] = _Known(Breaker(1, trips=open_breakers.trips, open=True), until)
         open_here = [(key, it) for key, it in self._known.items() if it.breaker.open]
         for key, known in self._foreign(open_here):
             if key not in stored:
@@ -144,7 +144,7 @@ class Endpoints:
     def _open(self, key: EndpointKey, breaker: Breaker, outcome: Outcome) -> None:
         opened, pause = breakers.opened(breaker, outcome.retry_after, random())  # noqa: S311 - jitter is no secret
         self._known[key] = _Known(opened, time.monotonic() + pause.total_seconds())
-        self._change(key, Parked(pause, opened.trips))
+        self._change(key, OpenBreaker(pause, opened.trips))
         log.warning(
             "endpoint.opened",
             owner=key[0],
@@ -160,13 +160,13 @@ class Endpoints:
         else:
             self._known[key] = _Known(breaker)
 
-    def _change(self, key: EndpointKey, parked: Parked | None) -> None:
-        self._changes[key] = parked
+    def _change(self, key: EndpointKey, open_breakers: OpenBreaker | None) -> None:
+        self._changes[key] = open_breakers
         self._changed_at[key] = time.monotonic()
 
 
-def _is_parked(known: _Known) -> bool:
-    return known.parked_until > time.monotonic()
+def _is_open(known: _Known) -> bool:
+    return known.open_until > time.monotonic()
 
 
 def _nobody(_: EndpointKey) -> None:

@@ -81,7 +81,7 @@ class Recorder:
         return decide(
             made.outcome,
             state=claimed.state,
-            step=claimed.step,
+            retries_used=claimed.retries_used,
             # A test answers at once: it is not tried again for days.
             schedule=() if claimed.test else self._subscriptions.schedule_of(made.subscription),
             chance=random.random(),  # noqa: S311 - jitter is no secret

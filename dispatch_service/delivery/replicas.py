@@ -1,6 +1,6 @@
 """
 What the processes that share a database tell each other through it: which
-endpoints are parked, and how many of them there are.
+endpoints are open_breakers, and how many of them there are.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 import structlog
 
 from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
-from dispatch_service.delivery.endpoints import Endpoints, Parked
+from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
@@ -62,7 +62,7 @@ class Replicas:
         await self._store(self._endpoints.take_changes())
         asked_at = time.monotonic()
         async with reading(self._engine) as db:
-            stored = await _parked(db)
+            stored = await _open_breakers(db)
             alive = dispatchers.c.heartbeat_time > after(-ALIVE_FOR)
             count = await db.execute(sa.select(sa.func.count()).where(alive))
             self.count = max(count.scalar_one(), 1)
@@ -76,7 +76,7 @@ class Replicas:
         async with writing(self._engine) as db:
             await db.execute(sa.delete(dispatchers).where(dispatchers.c.name == self._name))
 
-    async def _store(self, changes: Mapping[EndpointKey, Parked | None]) -> None:
+    async def _store(self, changes: Mapping[EndpointKey, OpenBreaker | None]) -> None:
         beats = time.monotonic() >= self._next_heartbeat
         if not (changes or beats):
             return
@@ -98,27 +98,29 @@ class Replicas:
         await db.execute(sa.delete(dispatchers).where(gone))
         row = {"name": self._name, "heartbeat_time": database_now()}
         await db.execute(sa.insert(dispatchers).values(row))
-        stale = endpoint_states.c.parked_until < after(-FORGET_AFTER)
+        stale = endpoint_states.c.open_until < after(-FORGET_AFTER)
         await db.execute(sa.delete(endpoint_states).where(stale))
 
 
-async def _replace(db: AsyncConnection, key: EndpointKey, parked: Parked | None) -> None:
+async def _replace(
+    db: AsyncConnection, key: EndpointKey, open_breakers: OpenBreaker | None
+) -> None:
     owner, endpoint = key
     same = sa.and_(endpoint_states.c.owner == owner, endpoint_states.c.endpoint == endpoint)
     await db.execute(sa.delete(endpoint_states).where(same))
-    if parked is not None:
-        row = {"owner": owner, "endpoint": endpoint, "trips": parked.trips}
-        row |= {"parked_until": after(parked.pause), "update_time": database_now()}
+    if open_breakers is not None:
+        row = {"owner": owner, "endpoint": endpoint, "trips": open_breakers.trips}
+        row |= {"open_until": after(open_breakers.pause), "update_time": database_now()}
         await db.execute(sa.insert(endpoint_states).values(row))
 
 
-async def _parked(db: AsyncConnection) -> dict[EndpointKey, Parked]:
+async def _open_breakers(db: AsyncConnection) -> dict[EndpointKey, OpenBreaker]:
     columns = endpoint_states.c
     query = sa.select(
-        columns.owner, columns.endpoint, columns.parked_until, columns.trips, database_now()
+        columns.owner, columns.endpoint, columns.open_until, columns.trips, database_now()
     )
     return {
-        (owner, endpoint): Parked(until - now, trips)
+        (owner, endpoint): OpenBreaker(until - now, trips)
         for owner, endpoint, until, trips, now in await db.execute(query)
     }
 

@@ -74,7 +74,7 @@ def build(
         ),
         body=body,
         identity=identity,
-        urgent=claimed.handed_over,
+        urgent=claimed.dispatched,
         deadline_seconds=deadline,
     )
 

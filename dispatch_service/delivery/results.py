@@ -48,7 +48,7 @@ class Settler:
 
     *follow* writes what else follows from settlements, in their transaction, where *wants*
     says that anything may.
-    `freed` is called when deliveries became due that waited behind others.
+    `unblocked` is called when deliveries became due that waited behind others.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Settler:
         self._recorder = recorder
         self._follow = follow
         self._wants = wants
-        self.freed: Callable[[], None] = _nobody
+        self.unblocked: Callable[[], None] = _nobody
         self._ends: Lot[Made | Settlement] = Lot()
         self._releases: Lot[Release] = Lot()
         self._arrived = asyncio.Event()
@@ -140,8 +140,8 @@ class Settler:
         return await self._queue.settle(settlements, follow)
 
     def _tell(self, ended: Ended) -> None:
-        if ended.freed:
-            self.freed()
+        if ended.unblocked:
+            self.unblocked()
 
     def _is_over(self) -> bool:
         return self._ends_at is not None and time.monotonic() >= self._ends_at

@@ -86,66 +86,71 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     What a settled delivery becomes. Built only by the functions below.
 
     *delay* is the time until the next attempt and is None where there is none;
-    *step* counts the delays of the schedule that have been used up.
+    *retries_used* counts the delays of the schedule that have been used up.
     """
 
     state: State
-    step: int
+    retries_used: int
     delay: timedelta | None = None
     failure_kind: FailureKind | None = None
     gone: bool = False
 
 
-def succeed(step: int) -> Transition:
+def succeed(retries_used: int) -> Transition:
     """
     End a delivery that the receiver confirmed.
     """
-    return Transition(State.SUCCEEDED, step)
+    return Transition(State.SUCCEEDED, retries_used)
 
 
-def fail(step: int, kind: FailureKind, *, gone: bool = False) -> Transition:
+def fail(retries_used: int, kind: FailureKind, *, gone: bool = False) -> Transition:
     """
     End a delivery that cannot succeed any more.
     """
-    return Transition(State.FAILED, step, failure_kind=kind, gone=gone)
+    return Transition(State.FAILED, retries_used, failure_kind=kind, gone=gone)
 
 
-def retry(step: int, delay: timedelta, kind: FailureKind) -> Transition:
+def retry(retries_used: int, delay: timedelta, kind: FailureKind) -> Transition:
     """
     Put a delivery back until *delay* has passed.
     """
-    return Transition(State.PENDING, step, delay=delay, failure_kind=kind)
+    return Transition(State.PENDING, retries_used, delay=delay, failure_kind=kind)
 
 
-def cancel(step: int) -> Transition:
+def cancel(retries_used: int) -> Transition:
     """
     End a delivery that nobody wants any more.
     """
-    return Transition(State.CANCELLED, step, failure_kind=FailureKind.INACTIVE)
+    return Transition(State.CANCELLED, retries_used, failure_kind=FailureKind.INACTIVE)
 
 
 def decide(
-    outcome: Outcome, *, state: State, step: int, schedule: tuple[timedelta, ...], chance: float
+    outcome: Outcome,
+    *,
+    state: State,
+    retries_used: int,
+    schedule: tuple[timedelta, ...],
+    chance: float,
 ) -> Transition:
     """
     Choose what happens after an attempt.
 
-    *step* is how many delays of *schedule* were used up before it; *chance* is
+    *retries_used* is how many delays of *schedule* were used up before it; *chance* is
     a random number in [0, 1) for the jitter. A receiver may ask for more
     patience with `Retry-After`, never for less. A delivery that had already
     succeeded (a forced resend) stays so whatever came of this attempt.
     """
     if outcome.succeeded or state is State.SUCCEEDED:
-        return succeed(step)
+        return succeed(retries_used)
     kind = outcome.failure_kind or FailureKind.INTERNAL
     if outcome.status_code == GONE:
-        return fail(step, kind, gone=True)
-    if step >= len(schedule):
-        return fail(step, kind)
-    delay = jittered(schedule[step], chance)
+        return fail(retries_used, kind, gone=True)
+    if retries_used >= len(schedule):
+        return fail(retries_used, kind)
+    delay = jittered(schedule[retries_used], chance)
     if outcome.retry_after is not None:
         delay = max(delay, outcome.retry_after)
-    return retry(step + 1, delay, kind)
+    return retry(retries_used + 1, delay, kind)
 
 
 def jittered(delay: timedelta, chance: float) -> timedelta:

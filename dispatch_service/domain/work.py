@@ -99,14 +99,14 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
     """
     What the store knows of an event id: *fresh* where it was stored just now.
 
-    *held_back* are the ids of its deliveries that were not leased because an
+    *blocked* are the ids of its deliveries that were not leased because an
     earlier one of their resource is unfinished.
     """
 
     accept_time: datetime
     sha256: bytes
     fresh: bool
-    held_back: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +126,15 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     *number* is that of the attempt that has begun; *token* is what settling
     it needs. *sealed_body* is None where the payload is gone. *expired* says
     that its time was up when it was claimed, *cancelled* that somebody gave it up
-    while an attempt was being made, *handed_over* that it never waited in the table,
-    *in_lane* that it has a place in an order lane.
+    while an attempt was being made, *dispatched* that it never waited in the table,
+    *in_sequence* that it has a place in an order lane.
     """
 
     owner: str
     delivery_id: str
     token: int
     number: int
-    step: int
+    retries_used: int
     interrupted: int
     state: State
     trigger: Trigger
@@ -150,8 +150,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     occurred_at: datetime
     expired: bool
     cancelled: bool = False
-    handed_over: bool = False
-    in_lane: bool = False
+    dispatched: bool = False
+    in_sequence: bool = False
     sealed_body: bytes | None
 
     @property
@@ -229,4 +229,4 @@ class Ended:
     """
 
     lost: frozenset[LeaseKey] = frozenset()
-    freed: int = 0
+    unblocked: int = 0

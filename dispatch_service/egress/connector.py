@@ -28,7 +28,7 @@ Lost = Callable[[Connection], None]
 
 class Opener(Protocol):
     """
-    What opens connections: the dialler, or a way through an egress proxy.
+    What opens connections: the connector, or a way through an egress proxy.
     """
 
     async def open(
@@ -59,7 +59,7 @@ async def connect_tcp(address: str, port: int) -> socket.socket:
     return sock
 
 
-class Dialler:
+class Connector:
     """
     Opens connections straight to the receivers. The guard: only judged addresses are dialled.
     """

@@ -14,7 +14,7 @@ So many begin in a turn of the loop, and so many of them are urgent ones while o
 """
 
 
-class Pacer:
+class HandshakeThrottle:
     """
     Lets so many through in each turn of the event loop, in the order in which they come.
 

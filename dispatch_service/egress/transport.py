@@ -10,7 +10,7 @@ from dispatch_service.domain.outcomes import Exchange, FailureKind
 from dispatch_service.egress.connection import Connection, Key
 from dispatch_service.egress.connector import Opener
 from dispatch_service.egress.deadlines import Deadline, Deadlines
-from dispatch_service.egress.handshakes import Pacer
+from dispatch_service.egress.handshakes import HandshakeThrottle
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import (
     DEADLINE_SECONDS,
@@ -19,7 +19,7 @@ from dispatch_service.egress.requests import (
     wire_form,
 )
 from dispatch_service.egress.timings import Stopwatch
-from dispatch_service.egress.writes import Outbox
+from dispatch_service.egress.writes import WriteCoalescer
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 
 _PRODUCTION = UrlRules()
@@ -72,9 +72,9 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self._opener = opener
         self._rules = rules
         self._opening: set[asyncio.Task[Connection]] = set()
-        self._pacer = Pacer()
+        self._throttle = HandshakeThrottle()
         self._deadlines = Deadlines()
-        self._outbox = Outbox()
+        self._writes = WriteCoalescer()
         self._closed = False
         self.pool = ConnectionPool() if pool is None else pool
 
@@ -164,7 +164,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         deadline.cut = connection.cut_off
         try:
             answered = connection.send(wire)
-            self._outbox.add(connection)
+            self._writes.add(connection)
             await answered
         except BaseException as error:
             connection.abort()
@@ -212,7 +212,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
 
     async def _paced(self, request: OutboundRequest, key: Key, stopwatch: Stopwatch) -> Connection:
         # A handshake costs as much as fifty requests: many at once would hold publishers up.
-        await self._pacer.turn(urgent=request.urgent)
+        await self._throttle.turn(urgent=request.urgent)
         return await self._opener.open(request, key, stopwatch, self.pool.lost)
 
     async def _from_httpx(self, request: httpx.Request) -> OutboundRequest:

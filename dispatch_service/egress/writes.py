@@ -10,7 +10,7 @@ import asyncio
 from dispatch_service.egress.connection import Connection
 
 
-class Outbox:
+class WriteCoalescer:
     """
     Writes the requests together that became ready in one turn of the event loop, in the next
     one: while one after another is encrypted and sent, the code for it stays in the

@@ -1,5 +1,5 @@
 """
-The steps by which a wish comes true: order lanes first, then deliveries by their keys,
+The steps by which an update comes true: order lanes first, then deliveries by their keys,
 a batch in each transaction.
 """
 
@@ -14,10 +14,10 @@ from sqlalchemy.dialects import postgresql
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.feed import backlog_updates
-from dispatch_service.feed.backlog_updates import Fate, Noted, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate, RecordedUpdate
 from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import update_locked
-from dispatch_service.queue.sequences import LaneKey
+from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import database_now
 
@@ -32,19 +32,19 @@ _CANCELLED: Mapping[str, Any] = {
 }
 
 
-async def end_lanes(
-    db: AsyncConnection, noted: Noted, lanes: Sequence[LaneKey], limit: int
+async def end_sequences(
+    db: AsyncConnection, recorded: RecordedUpdate, lanes: Sequence[SequenceKey], limit: int
 ) -> int | None:
     """
     Take deliveries of a subscription that wait for their turn no more out of *lanes*, at most
-    *limit*, the last ones first; return how many, None where the wish has changed.
+    *limit*, the last ones first; return how many, None where the update has changed.
     """
     await sequences.lock(db, lanes)
-    if not await backlog_updates.holds(db, noted):
+    if not await backlog_updates.holds(db, recorded):
         return None
-    owner = noted.wish.owner
+    owner = recorded.update.owner
     ids = await sequences.ends(db, lanes, limit)
-    if noted.wish.fate is Fate.CANCELLED:
+    if recorded.update.action is BacklogAction.CANCEL:
         columns = deliveries.c
         mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
         waiting = sa.and_(mine, columns.state == State.PENDING.value)
@@ -54,37 +54,39 @@ async def end_lanes(
     return len(ids)
 
 
-async def find(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
+async def find(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
     """
-    Find deliveries that a wish has not come to yet.
+    Find deliveries that an update has not come to yet.
     """
-    query = sa.select(deliveries.c.delivery_id).where(_left(wish)).limit(limit)
+    query = sa.select(deliveries.c.delivery_id).where(_left(update)).limit(limit)
     return list((await db.execute(query)).scalars())
 
 
-async def move(db: AsyncConnection, noted: Noted, delivery_ids: Sequence[str]) -> int | None:
+async def move(
+    db: AsyncConnection, recorded: RecordedUpdate, delivery_ids: Sequence[str]
+) -> int | None:
     """
-    Do to deliveries what is wished; return to how many, None where the wish has changed.
+    Do to deliveries what is wished; return to how many, None where the update has changed.
 
     Rows that others hold are left to the next turn.
     """
-    if not await backlog_updates.holds(db, noted):
+    if not await backlog_updates.holds(db, recorded):
         return None
-    wish = noted.wish
-    rows = (await db.execute(_locked(db.dialect.name, wish, delivery_ids))).all()
+    update = recorded.update
+    rows = (await db.execute(_locked(db.dialect.name, update, delivery_ids))).all()
     left = [{"its_id": delivery_id} for delivery_id, is_left in rows if is_left]
     if left:
-        await db.execute(_moved(wish), left)
+        await db.execute(_moved(update), left)
     return len(left)
 
 
-def _locked(dialect: str, wish: Wish, delivery_ids: Sequence[str]) -> sa.Select[Any]:
+def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) -> sa.Select[Any]:
     """
-    Select and lock deliveries by their keys, with whether a wish has not come to them yet.
+    Select and lock deliveries by their keys, with whether an update has not come to them yet.
     """
     columns = deliveries.c
-    query = sa.select(columns.delivery_id, _left(wish).label("is_left"))
-    query = query.where(columns.owner == wish.owner)
+    query = sa.select(columns.delivery_id, _left(update).label("is_left"))
+    query = query.where(columns.owner == update.owner)
     if dialect != "postgresql":
         return query.where(columns.delivery_id.in_(delivery_ids))
     # One after the other: for a set a planner that knows no better walks all that an owner has.
@@ -95,43 +97,43 @@ def _locked(dialect: str, wish: Wish, delivery_ids: Sequence[str]) -> sa.Select[
     return sa.select(row.c.delivery_id, row.c.is_left).select_from(ids.join(row, sa.true()))
 
 
-def _moved(wish: Wish) -> sa.Update:
+def _moved(update: BacklogUpdate) -> sa.Update:
     columns = deliveries.c
-    mine = sa.and_(columns.owner == wish.owner, columns.delivery_id == sa.bindparam("its_id"))
-    return sa.update(deliveries).where(mine).values(**_values(wish))
+    mine = sa.and_(columns.owner == update.owner, columns.delivery_id == sa.bindparam("its_id"))
+    return sa.update(deliveries).where(mine).values(**_values(update))
 
 
-def _values(wish: Wish) -> Mapping[str, Any]:
-    if wish.fate is Fate.CANCELLED:
+def _values(update: BacklogUpdate) -> Mapping[str, Any]:
+    if update.action is BacklogAction.CANCEL:
         return _CANCELLED
     columns = deliveries.c
     due = columns.due_time
     # What has no due time waits behind another of its order lane, and goes on to do so.
     times = {
-        Fate.DUE: sa.case((due == columns.expire_time, database_now()), else_=due),
-        Fate.PARKED: sa.case((due.is_not(None), columns.expire_time)),
+        BacklogAction.RESUME: sa.case((due == columns.expire_time, database_now()), else_=due),
+        BacklogAction.SUSPEND: sa.case((due.is_not(None), columns.expire_time)),
     }
-    endpoint = {} if wish.endpoint is None else {"endpoint": wish.endpoint}
-    return {"due_time": times[wish.fate], **endpoint}
+    endpoint = {} if update.endpoint is None else {"endpoint": update.endpoint}
+    return {"due_time": times[update.action], **endpoint}
 
 
-def _left(wish: Wish) -> sa.ColumnElement[bool]:
+def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:
     columns = deliveries.c
     return sa.and_(
-        columns.owner == wish.owner,
-        columns.subscription == wish.subscription,
+        columns.owner == update.owner,
+        columns.subscription == update.subscription,
         columns.end_time.is_(None),
         columns.state == State.PENDING.value,
-        _differs(wish),
+        _differs(update),
     )
 
 
-def _differs(wish: Wish) -> sa.ColumnElement[bool]:
+def _differs(update: BacklogUpdate) -> sa.ColumnElement[bool]:
     columns = deliveries.c
-    if wish.fate is Fate.CANCELLED:
+    if update.action is BacklogAction.CANCEL:
         # What is in a lane ends with it.
-        return columns.lane_number.is_(None)
-    elsewhere = sa.false() if wish.endpoint is None else columns.endpoint != wish.endpoint
-    if wish.fate is Fate.DUE:
+        return columns.sequence_position.is_(None)
+    elsewhere = sa.false() if update.endpoint is None else columns.endpoint != update.endpoint
+    if update.action is BacklogAction.RESUME:
         return sa.or_(columns.due_time == columns.expire_time, elsewhere)
     return sa.or_(columns.due_time != columns.expire_time, elsewhere)

@@ -1,5 +1,5 @@
 """
-Lets wishes come true, batch by batch.
+Lets backlog_updates come true, batch by batch.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from dispatch_service.feed import backlog_update_steps, backlog_updates
-from dispatch_service.feed.backlog_updates import Noted
+from dispatch_service.feed.backlog_updates import RecordedUpdate
 from dispatch_service.queue import sequences
-from dispatch_service.queue.sequences import LaneKey
-from service_runtime.database.conflicts import again
+from dispatch_service.queue.sequences import SequenceKey
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import is_unavailable, reading, writing
-from service_runtime.process.periodic import Rounds
+from service_runtime.process.periodic import Periodic
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -56,11 +56,11 @@ def _nobody() -> None:
     """
 
 
-class WishRunner:
+class BacklogUpdater:
     """
-    Works off what was noted. Several processes may do so at a time.
+    Works off what was recorded. Several processes may do so at a time.
 
-    Who holds a lease and does not know of a change yet may still park what is to be due.
+    Who holds a lease and does not know of a change yet may still suspend what is to be due.
     So everything is looked at again when no lease from before the change is left.
     `moved` is called when deliveries may have become due.
     """
@@ -76,19 +76,21 @@ class WishRunner:
         self._engine = engine
         self._again_after = lease + MARGIN
         self._moved = moved
-        self._rounds = Rounds(self.run_once, pause_seconds=poll_seconds, failure="wish.failed")
+        self._periodic = Periodic(
+            self.run_once, pause_seconds=poll_seconds, failure="update.failed"
+        )
 
     def look_soon(self) -> None:
         """
-        Look at what was noted without waiting for the next turn.
+        Look at what was recorded without waiting for the next turn.
         """
-        self._rounds.go_soon()
+        self._periodic.wake()
 
     async def run(self) -> None:
         """
         Work for ever: at once again while there is much, else every poll interval.
         """
-        await self._rounds.run()
+        await self._periodic.run()
 
     async def run_once(self) -> int:
         """
@@ -99,79 +101,79 @@ class WishRunner:
         async with reading(self._engine) as db:
             found = await backlog_updates.due(db)
         done, total = [], 0
-        for noted in found:
+        for recorded in found:
             try:
-                changed = await self._turn(noted)
+                changed = await self._turn(recorded)
             except Exception as error:
                 if is_unavailable(error):
                     raise
-                log.error("wish.failed", error_type=type(error).__name__)
+                log.error("update.failed", error_type=type(error).__name__)
                 continue
             if changed is None:
-                done.append(noted)
+                done.append(recorded)
             else:
                 total += changed
         if done:
             await self._end(done)
         return total
 
-    async def _turn(self, noted: Noted) -> int | None:
+    async def _turn(self, recorded: RecordedUpdate) -> int | None:
         """
         Change a part of what waits for a subscription; return how much, None if nothing is
-        left to be done, or another wish counts.
+        left to be done, or another update counts.
         """
-        changed = await self._end_lanes(noted) if noted.wish.ends_lanes else 0
+        changed = await self._end_sequences(recorded) if recorded.update.ends_sequences else 0
         if changed is None or changed >= TURN:
             return changed
         async with reading(self._engine) as db:
-            ids = await backlog_update_steps.find(db, noted.wish, TURN)
+            ids = await backlog_update_steps.find(db, recorded.update, TURN)
         for start in range(0, len(ids), BATCH):
-            count = await self._move(noted, ids[start : start + BATCH])
+            count = await self._move(recorded, ids[start : start + BATCH])
             if count is None:
                 return None
             changed += count
             await self._breathe()
         return changed if changed or ids else None
 
-    async def _end_lanes(self, noted: Noted) -> int | None:
+    async def _end_sequences(self, recorded: RecordedUpdate) -> int | None:
         """
         Empty the lanes of a subscription, as far as a turn goes; return of how many deliveries,
-        None where another wish counts.
+        None where another update counts.
         """
-        wish, changed = noted.wish, 0
+        update, changed = recorded.update, 0
         while changed < TURN:
             async with reading(self._engine) as db:
-                lanes = await sequences.find(db, wish.owner, wish.subscription, LANES)
+                lanes = await sequences.find(db, update.owner, update.subscription, LANES)
             if not lanes:
                 break
-            count = await self._empty(noted, lanes)
+            count = await self._empty(recorded, lanes)
             if count is None:
                 return None
             changed += count
             await self._breathe()
         return changed
 
-    @again
-    async def _empty(self, noted: Noted, lanes: Sequence[LaneKey]) -> int | None:
+    @retry_on_conflict
+    async def _empty(self, recorded: RecordedUpdate, lanes: Sequence[SequenceKey]) -> int | None:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.end_lanes(db, noted, lanes, BATCH)
+            return await backlog_update_steps.end_sequences(db, recorded, lanes, BATCH)
 
-    @again
-    async def _move(self, noted: Noted, delivery_ids: Sequence[str]) -> int | None:
+    @retry_on_conflict
+    async def _move(self, recorded: RecordedUpdate, delivery_ids: Sequence[str]) -> int | None:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.move(db, noted, delivery_ids)
+            return await backlog_update_steps.move(db, recorded, delivery_ids)
 
     async def _breathe(self) -> None:
         self._moved()
         await asyncio.sleep(BREATH_SECONDS)
 
-    @again
-    async def _end(self, done: Sequence[Noted]) -> None:
+    @retry_on_conflict
+    async def _end(self, done: Sequence[RecordedUpdate]) -> None:
         async with writing(self._engine) as db:
             # In the order in which others note them.
-            for noted in sorted(done, key=lambda it: it.wish.key):
-                until = noted.create_time + self._again_after
-                if noted.now < until:
-                    await backlog_updates.postpone(db, noted, until)
+            for recorded in sorted(done, key=lambda it: it.update.key):
+                until = recorded.create_time + self._again_after
+                if recorded.now < until:
+                    await backlog_updates.postpone(db, recorded, until)
                 else:
-                    await backlog_updates.forget(db, noted)
+                    await backlog_updates.forget(db, recorded)

@@ -1,5 +1,5 @@
 """
-What the change of a subscription means for all that waits for it: noted where that is
+What the change of a subscription means for all that waits for it: recorded where that is
 decided, done afterwards in batches; see `wish_steps`.
 
 So a decision costs one row, however much waits. Until a batch comes to it, a due delivery
@@ -16,33 +16,33 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.storage.schema import feed_resources, wishes
+from dispatch_service.storage.schema import backlog_updates, feed_resources
 from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-MOST_WISHES = 1000
+MOST_UPDATES = 1000
 """
-How many wishes are looked at in one turn.
+How many backlog_updates are looked at in one turn.
 """
 
-_NOTED = 500
+_RECORDED_AT_ONCE = 500
 
 
-class Fate(StrEnum):
+class BacklogAction(StrEnum):
     """
-    What becomes of a delivery that waits.
+    What happens to the deliveries that wait for a subscription.
     """
 
-    DUE = "DUE"  # the subscription is Active: what was parked is due again
-    PARKED = "PARKED"  # it is Inactive
-    CANCELLED = "CANCELLED"  # it is deleted
+    RESUME = "RESUME"  # it is Active: suspended deliveries are due again
+    SUSPEND = "SUSPEND"  # it is Inactive
+    CANCEL = "CANCEL"  # it is deleted
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BacklogUpdate:
     """
     What is to become of all that waits for a subscription, as of a revision of it.
 
@@ -53,7 +53,7 @@ class Wish:
     owner: str
     subscription: str
     revision: int
-    fate: Fate
+    action: BacklogAction
     endpoint: str | None = None
     ordered: bool = True
 
@@ -65,111 +65,122 @@ class Wish:
         return self.owner, self.subscription
 
     @property
-    def ends_lanes(self) -> bool:
+    def ends_sequences(self) -> bool:
         """
         Whether nothing waits for its turn any more.
         """
-        return self.fate is Fate.CANCELLED or not self.ordered
+        return self.action is BacklogAction.CANCEL or not self.ordered
 
 
 @dataclass(frozen=True, slots=True)
-class Noted:
+class RecordedUpdate:
     """
-    A wish in the table, when it was noted and when it was looked at.
+    An update in the table, when it was recorded and when it was looked at.
     """
 
-    wish: Wish
+    update: BacklogUpdate
     create_time: datetime
     now: datetime
 
 
-async def note(db: AsyncConnection, wanted: Iterable[Wish]) -> None:
+async def note(db: AsyncConnection, wanted: Iterable[BacklogUpdate]) -> None:
     """
-    Note wishes, each in place of one that is no newer; in the order of their keys, so that
+    Note backlog_updates, each in place of one that is no newer; in the order of their keys, so that
     no two processes wait for each other.
     """
-    rows = [_row(wish) for wish in sorted(wanted, key=lambda it: it.key)]
-    for start in range(0, len(rows), _NOTED):
-        await db.execute(_upsert(db.dialect.name, rows[start : start + _NOTED]))
+    rows = [_row(update) for update in sorted(wanted, key=lambda it: it.key)]
+    for start in range(0, len(rows), _RECORDED_AT_ONCE):
+        await db.execute(_upsert(db.dialect.name, rows[start : start + _RECORDED_AT_ONCE]))
 
 
-def _row(wish: Wish) -> dict[str, Any]:
+def _row(update: BacklogUpdate) -> dict[str, Any]:
     return {
-        "owner": wish.owner,
-        "subscription": wish.subscription,
-        "revision": wish.revision,
-        "fate": wish.fate.value,
-        "endpoint": wish.endpoint,
-        "ordered": wish.ordered,
+        "owner": update.owner,
+        "subscription": update.subscription,
+        "revision": update.revision,
+        "action": update.action.value,
+        "endpoint": update.endpoint,
+        "ordered": update.ordered,
         "create_time": database_now(),
         "due_time": database_now(),
     }
 
 
 def _upsert(dialect: str, rows: Sequence[dict[str, Any]]) -> Any:
-    statement = insert(dialect, wishes).values(list(rows))
+    statement = insert(dialect, backlog_updates).values(list(rows))
     new = statement.excluded
     keys = ("owner", "subscription")
     return statement.on_conflict_do_update(
-        index_elements=[wishes.c[name] for name in keys],
-        set_={it.name: new[it.name] for it in wishes.c if it.name not in keys},
-        where=wishes.c.revision <= new.revision,
+        index_elements=[backlog_updates.c[name] for name in keys],
+        set_={it.name: new[it.name] for it in backlog_updates.c if it.name not in keys},
+        where=backlog_updates.c.revision <= new.revision,
     )
 
 
-async def due(db: AsyncConnection) -> list[Noted]:
+async def due(db: AsyncConnection) -> list[RecordedUpdate]:
     """
-    Return the wishes that are to be worked off now, those that wait longest first.
+    Return the backlog_updates that are to be worked off now, those that wait longest first.
     """
-    columns = wishes.c
+    columns = backlog_updates.c
     query = (
-        sa.select(wishes, database_now().label("now"))
+        sa.select(backlog_updates, database_now().label("now"))
         .where(columns.due_time <= database_now())
         .order_by(columns.due_time)
-        .limit(MOST_WISHES)
+        .limit(MOST_UPDATES)
     )
-    return [Noted(_wish_of(row), row.create_time, row.now) for row in await db.execute(query)]
+    return [
+        RecordedUpdate(_update_of(row), row.create_time, row.now) for row in await db.execute(query)
+    ]
 
 
-def _wish_of(row: Any) -> Wish:
-    return Wish(
-        row.owner, row.subscription, row.revision, Fate(row.fate), row.endpoint, row.ordered
+def _update_of(row: Any) -> BacklogUpdate:
+    return BacklogUpdate(
+        row.owner,
+        row.subscription,
+        row.revision,
+        BacklogAction(row.action),
+        row.endpoint,
+        row.ordered,
     )
 
 
-async def holds(db: AsyncConnection, noted: Noted) -> bool:
+async def holds(db: AsyncConnection, recorded: RecordedUpdate) -> bool:
     """
-    Tell whether a wish is still the newest one, and no newer revision of its subscription is
+    Tell whether an update is still the newest one, and no newer revision of its subscription is
     stored; keep it so until the transaction ends.
     """
-    wish = noted.wish
+    update = recorded.update
     columns = feed_resources.c
-    name = f"{wish.owner}/subscriptions/{wish.subscription}"
-    newer = sa.exists().where(columns.name == name, columns.revision > wish.revision)
-    same = sa.select(wishes.c.revision).where(_is(noted), ~newer).with_for_update(of=wishes)
+    name = f"{update.owner}/subscriptions/{update.subscription}"
+    newer = sa.exists().where(columns.name == name, columns.revision > update.revision)
+    same = (
+        sa.select(backlog_updates.c.revision)
+        .where(_is(recorded), ~newer)
+        .with_for_update(of=backlog_updates)
+    )
     return (await db.execute(same)).one_or_none() is not None
 
 
-async def forget(db: AsyncConnection, noted: Noted) -> None:
+async def forget(db: AsyncConnection, recorded: RecordedUpdate) -> None:
     """
-    Forget a wish that came true, unless there is a new one.
+    Forget an update that came true, unless there is a new one.
     """
-    await db.execute(sa.delete(wishes).where(_is(noted)))
+    await db.execute(sa.delete(backlog_updates).where(_is(recorded)))
 
 
-async def postpone(db: AsyncConnection, noted: Noted, until: datetime) -> None:
+async def postpone(db: AsyncConnection, recorded: RecordedUpdate, until: datetime) -> None:
     """
-    Look at a wish again at a later time.
+    Look at an update again at a later time.
     """
-    await db.execute(sa.update(wishes).where(_is(noted)).values(due_time=until))
+    await db.execute(sa.update(backlog_updates).where(_is(recorded)).values(due_time=until))
 
 
-def _is(noted: Noted) -> sa.ColumnElement[bool]:
-    columns, wish = wishes.c, noted.wish
+def _is(recorded: RecordedUpdate) -> sa.ColumnElement[bool]:
+    columns, update = backlog_updates.c, recorded.update
     return sa.and_(
-        columns.owner == wish.owner,
-        columns.subscription == wish.subscription,
-        columns.revision == wish.revision,
-        columns.fate == wish.fate.value,
-        columns.create_time == noted.create_time,
+        columns.owner == update.owner,
+        columns.subscription == update.subscription,
+        columns.revision == update.revision,
+        columns.action == update.action.value,
+        columns.create_time == recorded.create_time,
     )

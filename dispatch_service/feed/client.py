@@ -18,7 +18,7 @@ from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
 from dispatch_service.routing.index import Subscription, SubscriptionIndex, compile_subscription
 from dispatch_service.routing.owner_settings import compile_settings
-from service_runtime.database.conflicts import again
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.caller_directory import CallerDirectory
@@ -139,7 +139,7 @@ class FeedClient:
         self._wished()
         self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
 
-    @again
+    @retry_on_conflict
     async def _store(
         self,
         answer: feed_service_pb2.WatchSubscriptionsResponse,

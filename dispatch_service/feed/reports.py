@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from dispatch_service.storage.schema import endpoint_reports
 from service_runtime.database.engine import database_now
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ async def put_reports(
 
 async def oldest_reports(db: AsyncConnection, limit: int) -> list[Any]:
     """
-    Return what was noted first.
+    Return what was recorded first.
     """
     query = sa.select(endpoint_reports).order_by(endpoint_reports.c.create_time).limit(limit)
     return list((await db.execute(query)).all())
@@ -48,5 +48,5 @@ async def drop_reports(db: AsyncConnection, rows: Iterable[Any]) -> None:
     """
     columns = endpoint_reports.c
     told = [(row.owner, row.endpoint_event_id) for row in rows]
-    mine = among([columns.owner, columns.endpoint_event_id], told)
+    mine = in_keys([columns.owner, columns.endpoint_event_id], told)
     await db.execute(sa.delete(endpoint_reports).where(mine))

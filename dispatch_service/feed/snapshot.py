@@ -13,11 +13,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from dispatch_service.feed import backlog_updates, overrides
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.storage.places import resource_place
+from dispatch_service.storage.schema import backlog_updates as wishes_table
 from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
-from dispatch_service.storage.schema import wishes as wishes_table
 from service_runtime.database.engine import database_now, reading
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
@@ -168,7 +168,9 @@ async def drop(db: AsyncConnection, names: Collection[str], revision: int) -> No
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
-    ended = [Wish(*key, revision, Fate.CANCELLED) for key in await _concerned(db, gone)]
+    ended = [
+        BacklogUpdate(*key, revision, BacklogAction.CANCEL) for key in await _concerned(db, gone)
+    ]
     await backlog_updates.note(db, ended)
 
 
@@ -183,7 +185,7 @@ def _joined(key: SubscriptionKey) -> str:
 
 async def _concerned(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
     """
-    Find the subscriptions among *names* that have unfinished deliveries, or an older wish
+    Find the subscriptions among *names* that have unfinished deliveries, or an older update
     that must not come true any more.
     """
     keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
@@ -209,9 +211,9 @@ def _having_work(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any
     older = sa.select(sa.literal(1)).where(
         wishes_table.c.owner == owner, wishes_table.c.subscription == subscription
     )
-    noted = older.correlate(listed).scalar_subquery()
+    recorded = older.correlate(listed).scalar_subquery()
     chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
-    return chosen.select_from(listed).where(sa.or_(first.is_not(None), noted.is_not(None)))
+    return chosen.select_from(listed).where(sa.or_(first.is_not(None), recorded.is_not(None)))
 
 
 def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, Any]:
@@ -236,13 +238,13 @@ def _wish(
     endpoint_of: EndpointOf,
     *,
     overridden: bool,
-) -> Wish:
+) -> BacklogUpdate:
     """
     Say what a change means for the deliveries that wait for a subscription.
     """
     it = change.subscription
     if change.WhichOneof("change") == "deleted_name" or it.HasField("delete_time"):
-        return Wish(*key, change.revision, Fate.CANCELLED)
+        return BacklogUpdate(*key, change.revision, BacklogAction.CANCEL)
     active = it.status == subscription_pb2.Subscription.STATUS_ACTIVE and not overridden
-    fate = Fate.DUE if active else Fate.PARKED
-    return Wish(*key, change.revision, fate, endpoint_of(it.url), it.ordered)
+    action = BacklogAction.RESUME if active else BacklogAction.SUSPEND
+    return BacklogUpdate(*key, change.revision, action, endpoint_of(it.url), it.ordered)

@@ -17,7 +17,7 @@ import structlog
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Lease, Settlement
 from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.health import judge, rows
 from dispatch_service.health.changes import EndpointChange, event_of, report_of
@@ -154,14 +154,14 @@ class HealthLog:
         if await snapshot.is_outdated(db, subscription.name, revision):
             return
         await overrides.override(db, subscription, reason)
-        await backlog_updates.note(db, [_parked(subscription)])
+        await backlog_updates.note(db, [_suspended(subscription)])
         # Were the transaction to fail, the next answer of the feed would put it right.
         self._subscriptions.override({subscription.name: revision})
 
 
-def _parked(it: Subscription) -> Wish:
+def _suspended(it: Subscription) -> BacklogUpdate:
     key = (it.owner, it.subscription_id)
-    return Wish(*key, it.revision, Fate.PARKED, it.endpoint, it.ordered)
+    return BacklogUpdate(*key, it.revision, BacklogAction.SUSPEND, it.endpoint, it.ordered)
 
 
 def _key(settlement: Settlement) -> SubscriptionKey:

@@ -18,7 +18,7 @@ from dispatch_service.storage.schema import (
 )
 from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -80,7 +80,7 @@ async def write(
     columns = subscription_health.c
     well = [key for key, health in known.items() if health is None]
     if well:
-        mine = among([columns.owner, columns.subscription], well)
+        mine = in_keys([columns.owner, columns.subscription], well)
         await db.execute(sa.delete(subscription_health).where(mine))
     update = sa.update(subscription_health).where(
         columns.owner == sa.bindparam("its_owner"),

@@ -15,7 +15,7 @@ from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.log.events import content_hash, find
 from dispatch_service.routing.index import Subscription
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Intake:
         """
         try:
             if receipt.sha256 != content_hash(event):
-                await uncut(self._compare(event))
+                await shielded(self._compare(event))
         except Exception as error:  # noqa: BLE001 - each event is answered by itself
             return error
         return receipt

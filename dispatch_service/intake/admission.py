@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Self
 
-from dispatch_service.delivery.endpoint_queues import Lanes
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.domain.errors import EventInvalid
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.intake.prepare import Prepared, Preparer, prepare_waiting
@@ -24,11 +24,13 @@ class Admission:
     their deliveries.
     """
 
-    def __init__(self, subscriptions: SubscriptionIndex, keys: DayKeys, lanes: Lanes) -> None:
+    def __init__(
+        self, subscriptions: SubscriptionIndex, keys: DayKeys, endpoint_queues: EndpointQueues
+    ) -> None:
         self._subscriptions = subscriptions
         self._preparer = Preparer(subscriptions)
         self._keys = keys
-        self._lanes = lanes
+        self._endpoint_queues = endpoint_queues
 
     def refusal(self, event: event_pb2.Event, content: bytes) -> Exception | None:
         """
@@ -57,7 +59,7 @@ class Admission:
         """
         if not self._subscriptions.complete:
             return prepare_waiting(events, sealer, contents)
-        with _Places(self._lanes) as places:
+        with _Places(self._endpoint_queues) as places:
             return self._preparer.prepare(events, sealer, places.reserve, contents)
 
     def prepare_test(
@@ -70,7 +72,7 @@ class Admission:
         """
         Work out a sample with one delivery, to *subscription*, whatever its filter says.
         """
-        with _Places(self._lanes) as places:
+        with _Places(self._endpoint_queues) as places:
             return self._preparer.prepare_test(
                 event, subscription, requested_by, sealer, places.reserve
             )
@@ -81,8 +83,8 @@ class _Places:
     The places that are kept in memory, which are given back where the block ends badly.
     """
 
-    def __init__(self, lanes: Lanes) -> None:
-        self._lanes = lanes
+    def __init__(self, endpoint_queues: EndpointQueues) -> None:
+        self._endpoint_queues = endpoint_queues
         self._kept: list[tuple[EndpointKey, int]] = []
 
     def __enter__(self) -> Self:
@@ -91,13 +93,13 @@ class _Places:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None:
             for endpoint, size in self._kept:
-                self._lanes.give_back(endpoint, size)
+                self._endpoint_queues.unreserve(endpoint, size)
 
     def reserve(self, owner: str, subscription: str, endpoint: str, size: int) -> bool:
         """
         Keep a place, if there is one.
         """
-        kept = self._lanes.reserve(owner, subscription, endpoint, size)
+        kept = self._endpoint_queues.reserve(owner, subscription, endpoint, size)
         if kept:
             self._kept.append(((owner, endpoint), size))
         return kept

@@ -15,14 +15,14 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 
 from dispatch_service.delivery.endpoint_queue import Ready
-from dispatch_service.delivery.endpoint_queues import Lanes
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.domain.work import EventKey, Lease, Receipt
 from dispatch_service.intake.admission import Admission
 from dispatch_service.intake.answers import Answers
 from dispatch_service.intake.prepare import Prepared
 from dispatch_service.intake.pressure import Backlog
-from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting_events import Entry, WaitingEvents
 from dispatch_service.log.events import serialised
 from dispatch_service.queue.protocol import Queue
@@ -85,19 +85,19 @@ class GroupCommitter:
     def __init__(
         self,
         queue: Queue,
-        lanes: Lanes,
+        endpoint_queues: EndpointQueues,
         lease: Lease,
         backlog: Backlog,
-        suppressions: Suppressions,
+        skipped_counts: SkippedCounts,
         admission: Admission,
         *,
         most_waiting: int,
     ) -> None:
         self._queue = queue
-        self._lanes = lanes
+        self._endpoint_queues = endpoint_queues
         self._lease = lease
         self._backlog = backlog
-        self._suppressions = suppressions
+        self._skipped_counts = skipped_counts
         self._admission = admission
         self._most_waiting = most_waiting
         self._waiting = WaitingEvents()
@@ -269,32 +269,32 @@ class GroupCommitter:
             exc_info=None if away or isinstance(error, DBAPIError) else error,
         )
         for entry in group:
-            self._give_back(entry)
+            self._unreserve(entry)
             entry.answers.give(entry.index, StoreUnavailable() if away else error)
             for it in entry.repeats:
                 # What has the id of a refused event may say something else; it waits anew.
                 if away:
-                    self._give_back(it)
+                    self._unreserve(it)
                     it.answers.give(it.index, StoreUnavailable())
                 else:
                     self._add(it)
 
     def _answer(self, entry: Entry, prepared: Prepared, receipt: Receipt, lease_end: float) -> None:
         if receipt.fresh:
-            self._suppressions.count(prepared.suppressed)
-            for claimed, body in prepared.handover:
-                if claimed.delivery_id in receipt.held_back:
-                    self._lanes.give_back(claimed.endpoint_key, len(body))
+            self._skipped_counts.count(prepared.skipped)
+            for claimed, body in prepared.direct:
+                if claimed.delivery_id in receipt.blocked:
+                    self._endpoint_queues.unreserve(claimed.endpoint_key, len(body))
                 else:
-                    self._lanes.take_reserved(Ready(claimed, body, lease_end))
+                    self._endpoint_queues.take_reserved(Ready(claimed, body, lease_end))
         else:
-            self._give_back(entry)
+            self._unreserve(entry)
         entry.answers.give(entry.index, receipt)
         for it in entry.repeats:
-            self._give_back(it)
+            self._unreserve(it)
             it.answers.give(it.index, replace(receipt, fresh=False))
 
-    def _give_back(self, entry: Entry) -> None:
+    def _unreserve(self, entry: Entry) -> None:
         if entry.prepared is not None:
-            for claimed, body in entry.prepared.handover:
-                self._lanes.give_back(claimed.endpoint_key, len(body))
+            for claimed, body in entry.prepared.direct:
+                self._endpoint_queues.unreserve(claimed.endpoint_key, len(body))

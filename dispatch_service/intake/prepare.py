@@ -15,7 +15,7 @@ from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
 from dispatch_service.intake.render import Bodies, new_body, render_bodies
 from dispatch_service.intake.sample_events import resource_of_test
-from dispatch_service.log.events import handed_over, new_event, serialised
+from dispatch_service.log.events import dispatched, new_event, serialised
 from dispatch_service.routing.index import Subscription, SubscriptionIndex
 from dispatch_service.routing.match import Facts, Routed, match, read_facts
 from dispatch_service.storage.ids import new_id
@@ -40,13 +40,13 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     """
     An event with all that follows from it, ready to be committed.
 
-    *handover* are the deliveries that have a place in memory, with their bodies;
-    *suppressed* the subscriptions that would get it if they were not Inactive.
+    *direct* are the deliveries that have a place in memory, with their bodies;
+    *skipped* the subscriptions that would get it if they were not Inactive.
     """
 
     event: NewEvent
-    handover: Sequence[tuple[Claimed, bytes]] = ()
-    suppressed: Sequence[Subscription] = ()
+    direct: Sequence[tuple[Claimed, bytes]] = ()
+    skipped: Sequence[Subscription] = ()
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
@@ -140,7 +140,7 @@ class Preparer:
             )
         ]
         return [
-            Prepared(event, _handover(event, rendered), it.suppressed)
+            Prepared(event, _direct(event, rendered), it.skipped)
             for event, rendered, it in zip(stored, bodies, batch.routed, strict=True)
         ]
 
@@ -183,9 +183,9 @@ def prepare_waiting(
     ]
 
 
-def _handover(event: NewEvent, bodies: Bodies) -> list[tuple[Claimed, bytes]]:
+def _direct(event: NewEvent, bodies: Bodies) -> list[tuple[Claimed, bytes]]:
     return [
-        (handed_over(event, it), bodies.of(it.event_type, it.payload_version))
+        (dispatched(event, it), bodies.of(it.event_type, it.payload_version))
         for it in event.deliveries
         if it.leased
     ]

@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Tolerance:
+class Limits:
     """
     What is borne before publishers have to wait: so many unfinished deliveries, and
     so many free bytes where the database is a file of ours.
@@ -50,7 +50,7 @@ class Backlog:
     Counts the unfinished deliveries now and then. Used by one event loop only.
     """
 
-    def __init__(self, engine: AsyncEngine, tolerance: Tolerance) -> None:
+    def __init__(self, engine: AsyncEngine, tolerance: Limits) -> None:
         self.unfinished = 0
         self.late_seconds = 0.0
         self._engine = engine

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-class Suppressions:
+class SkippedCounts:
     """
     Counts in memory until it is written down. A crash loses seconds of counting.
     """
@@ -29,11 +29,11 @@ class Suppressions:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
-    def count(self, suppressed: Iterable[Subscription]) -> None:
+    def count(self, skipped: Iterable[Subscription]) -> None:
         """
         Count one event for each subscription.
         """
-        for it in suppressed:
+        for it in skipped:
             self._counts[it.owner, it.name, it.revision] += 1
 
     async def write_down(self, engine: AsyncEngine) -> None:

@@ -87,7 +87,7 @@ def new_event(
     )
 
 
-def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
+def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
     """
     Describe a delivery that is stored leased: its first attempt has begun.
     """
@@ -96,7 +96,7 @@ def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
         delivery_id=delivery.delivery_id,
         token=1,
         number=1,
-        step=0,
+        retries_used=0,
         interrupted=0,
         state=State.DELIVERING,
         trigger=delivery.trigger,
@@ -111,8 +111,8 @@ def handed_over(event: NewEvent, delivery: NewDelivery) -> Claimed:
         sequence=event.sequence,
         occurred_at=event.occurred_at,
         expired=False,
-        handed_over=True,
-        in_lane=delivery.ordered,
+        dispatched=True,
+        in_sequence=delivery.ordered,
         sealed_body=None,
     )
 

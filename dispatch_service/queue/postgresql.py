@@ -38,8 +38,8 @@ from dispatch_service.queue.rows import (
     release_row,
     settlement_row,
 )
-from service_runtime.database.conflicts import again
-from service_runtime.database.pinned import StandingConnections
+from service_runtime.database.conflicts import retry_on_conflict
+from service_runtime.database.pinned import PinnedConnections
 from service_runtime.process.failpoints import reach
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class PostgresQueue:
     def __init__(self, engine: AsyncEngine, *, most_endpoints: int = MOST_ENDPOINTS) -> None:
         self._engine = engine
         self._most_endpoints = most_endpoints
-        self._at_once = StandingConnections(engine)
+        self._at_once = PinnedConnections(engine)
         self._after: EndpointKey = START
 
     async def close(self) -> None:
@@ -63,7 +63,7 @@ class PostgresQueue:
         """
         await self._at_once.close()
 
-    @again
+    @retry_on_conflict
     async def store_events(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
@@ -96,7 +96,7 @@ class PostgresQueue:
             receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
         return receipts
 
-    @again
+    @retry_on_conflict
     async def store_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
@@ -148,7 +148,7 @@ class PostgresQueue:
             self._after = (rows[0].walked_owner or "", rows[0].walked_endpoint or "")
         return [claimed_from(row) for row in taken]
 
-    @again
+    @retry_on_conflict
     async def settle(
         self, settlements: Sequence[Settlement], follow: Follow | None = None
     ) -> Ended:
@@ -174,7 +174,7 @@ class PostgresQueue:
             reach("settle.before_commit")
         return ended
 
-    @again
+    @retry_on_conflict
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
         Let leases go; see `Queue`.
@@ -183,7 +183,7 @@ class PostgresQueue:
             releases = await suspend_checks.checked(db, releases)
             parameters = arrays("s", RELEASE, _in_order(map(release_row, releases)))
             await sequences.lock(db, sequences.of(it.claimed for it in releases))
-            return await _end(db, sql.LET_GO, parameters)
+            return await _end(db, sql.RELEASE_LEASES, parameters)
 
 
 def _settled_row(settlement: Settlement) -> tuple[Any, ...]:
@@ -214,8 +214,8 @@ async def _end(
             lanes.append((owner, subscription, resource))
         else:
             lost.add((owner, delivery_hex(delivery_id), token))
-    freed = await sequences.advance(db, lanes) if lanes else 0
-    return Ended(frozenset(lost), freed)
+    unblocked = await sequences.advance(db, lanes) if lanes else 0
+    return Ended(frozenset(lost), unblocked)
 
 
 async def _note_late(db: AsyncConnection, attempted: Sequence[Settlement], ended: Ended) -> None:

@@ -40,7 +40,7 @@ WHERE NOT EXISTS (
       AND e.delivery_id = s.delivery_id AND e.lease_token = s.lease_token)
 UNION ALL
 SELECT owner, NULL, NULL, subscription, resource
-FROM ended WHERE end_time IS NOT NULL AND lane_number IS NOT NULL
+FROM ended WHERE end_time IS NOT NULL AND sequence_position IS NOT NULL
 """
 
 
@@ -98,7 +98,8 @@ stored_bodies AS (
     INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
         payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
         create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-        begun, step, interrupted, next_trigger, requested_by, lane_number, failure_kind)
+        attempt_count, retries_used, interrupted, next_trigger, requested_by,
+        sequence_position, failure_kind)
     SELECT d.owner, d.delivery_id, account, event_id, d.subscription, d.event_type,
         d.payload_version, d.endpoint, d.url_shown, d.url_hash, fresh.resource,
         fresh.sequence, fresh.occurred_at, accept_time,
@@ -112,7 +113,7 @@ stored_bodies AS (
         CASE WHEN d.leased THEN CAST(:lease_owner AS text) END,
         CASE WHEN d.leased THEN 1 ELSE 0 END,
         CASE WHEN d.leased THEN 1 ELSE 0 END, 0, 0,
-        d.next_trigger, d.requested_by, d.lane_number, d.failure_kind
+        d.next_trigger, d.requested_by, d.sequence_position, d.failure_kind
     FROM {_unnest("d", DELIVERY)} JOIN fresh USING (account, event_id)
 )
 """
@@ -137,7 +138,7 @@ ONLY_KEYS = sa.text(f"WITH {NEW_KEYS} {FRESH_ROWS}")
 ONLY_MATCHES = sa.text(f"WITH {UNMATCHED} {FRESH_ROWS}")
 
 TAKE_NUMBERS = sa.text(f"""
-INSERT INTO order_lanes AS known (owner, subscription, resource, next_number, head_number)
+INSERT INTO sequences AS known (owner, subscription, resource, next_number, head_number)
 SELECT owner, subscription, resource, 1 + wanted, 1 FROM {_unnest("l", LANE_COUNT)}
 ON CONFLICT (owner, subscription, resource)
     DO UPDATE SET next_number = known.next_number + EXCLUDED.next_number - 1
@@ -176,11 +177,11 @@ WITH RECURSIVE walk AS (
 ), picked AS (
     SELECT p.*, w.steps FROM walk w
     LEFT JOIN LATERAL (
-        SELECT trips, parked_until FROM endpoint_states
+        SELECT trips, open_until FROM endpoint_states
         WHERE owner = w.owner AND endpoint = w.endpoint LIMIT 1
     ) s ON true
     CROSS JOIN LATERAL (
-        SELECT owner, endpoint, delivery_id, lease_owner AS old_owner, begun AS old_begun,
+        SELECT owner, endpoint, delivery_id, lease_owner AS old_owner, attempt_count AS old_begun,
                next_trigger AS old_trigger, requested_by AS old_requested_by,
                due_time AS old_due_time
         FROM deliveries
@@ -189,7 +190,7 @@ WITH RECURSIVE walk AS (
         LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END
         FOR UPDATE SKIP LOCKED
     ) p
-    WHERE w.due_time <= now() AND (s.parked_until IS NULL OR s.parked_until <= now())
+    WHERE w.due_time <= now() AND (s.open_until IS NULL OR s.open_until <= now())
       AND (w.owner, w.endpoint) NOT IN (
         SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
     LIMIT CAST(:claim_limit AS integer)
@@ -203,7 +204,7 @@ WITH RECURSIVE walk AS (
         lease_owner = :lease_owner,
         lease_token = d.lease_token + 1,
         due_time = now() + CAST(:lease_us AS bigint) * interval '1 microsecond',
-        begun = d.begun + 1,
+        attempt_count = d.attempt_count + 1,
         interrupted = d.interrupted + CASE WHEN p.old_owner IS NULL THEN 0 ELSE 1 END,
         next_trigger = CASE WHEN p.old_owner IS NULL THEN d.next_trigger ELSE 'RETRY' END
     FROM picked p
@@ -212,7 +213,7 @@ WITH RECURSIVE walk AS (
         p.steps
 ), probing AS (
     UPDATE endpoint_states s
-    SET parked_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond'
+    SET open_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond'
     FROM (SELECT DISTINCT owner, endpoint FROM picked) p
     WHERE s.owner = p.owner AND s.endpoint = p.endpoint
 ), cut_off AS (
@@ -226,10 +227,10 @@ WITH RECURSIVE walk AS (
     FROM taken WHERE old_owner IS NOT NULL
     ON CONFLICT DO NOTHING
 )
-SELECT t.owner, t.delivery_id, t.lease_token, t.begun, t.step, t.interrupted, t.state,
-    t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
+SELECT t.owner, t.delivery_id, t.lease_token, t.attempt_count, t.retries_used, t.interrupted,
+    t.state, t.next_trigger, t.requested_by, t.account, t.event_id, t.subscription, t.event_type,
     t.payload_version, t.endpoint, t.resource, t.sequence, t.occurred_at,
-    t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, t.lane_number,
+    t.end_time IS NULL AND t.expire_time <= now() AS expired, t.cancelled_by, t.sequence_position,
     b.sealed_body, t.steps, walked.place[1] AS walked_owner, walked.place[2] AS walked_endpoint
 FROM walked LEFT JOIN taken t ON true
 LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id = t.event_id
@@ -248,9 +249,9 @@ WITH s AS (SELECT * FROM {_unnest("s", SETTLED)}), ended AS (
         end_time = CASE WHEN s.delay_us IS NULL OR d.cancelled_by IS NOT NULL
                         THEN coalesce(d.end_time, now()) END,
         lease_owner = NULL,
-        step = s.step,
+        retries_used = s.retries_used,
         interrupted = CASE WHEN s.attempted THEN 0 ELSE d.interrupted END,
-        begun = d.begun - CASE WHEN s.attempted THEN 0 ELSE 1 END,
+        attempt_count = d.attempt_count - CASE WHEN s.attempted THEN 0 ELSE 1 END,
         next_trigger = 'RETRY',
         failure_kind = s.failure_kind,
         response_code = s.response_code
@@ -258,7 +259,8 @@ WITH s AS (SELECT * FROM {_unnest("s", SETTLED)}), ended AS (
     WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
       AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
     RETURNING d.owner, d.delivery_id, d.lease_token, d.account, d.event_id, d.subscription,
-              d.event_type, d.payload_version, d.resource, d.due_time, d.end_time, d.lane_number
+              d.event_type, d.payload_version, d.resource, d.due_time, d.end_time,
+              d.sequence_position
 ), logged AS (
     INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription,
         event_type, payload_version, resource, url_shown, url_hash, attempt_trigger,
@@ -285,7 +287,7 @@ WHERE a.owner = l.owner AND a.delivery_id = l.delivery_id AND a.number = l.numbe
   AND a.status = 'INTERRUPTED' AND a.duration_us IS NULL AND a.error = :interrupted_error
 """)
 
-LET_GO = sa.text(f"""
+RELEASE_LEASES = sa.text(f"""
 WITH s AS (SELECT * FROM {_unnest("s", RELEASE)}), ended AS (
     UPDATE deliveries d SET
         state = CASE WHEN d.end_time IS NOT NULL THEN d.state
@@ -296,12 +298,12 @@ WITH s AS (SELECT * FROM {_unnest("s", RELEASE)}), ended AS (
         end_time = CASE WHEN d.cancelled_by IS NULL THEN d.end_time
                         ELSE coalesce(d.end_time, now()) END,
         lease_owner = NULL,
-        begun = d.begun - 1
+        attempt_count = d.attempt_count - 1
     FROM s
     WHERE d.owner = s.owner AND d.delivery_id = s.delivery_id
       AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL
     RETURNING d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.end_time,
-              d.lane_number
+              d.sequence_position
 )
 {_LOST_AND_LANES}
 """)

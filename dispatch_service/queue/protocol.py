@@ -112,6 +112,6 @@ class Queue(Protocol):
 
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
-        Let leases go as if the attempts had never begun.
+        Let leases go as if the attempts had never attempt_count.
         """
         ...

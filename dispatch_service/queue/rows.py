@@ -113,12 +113,12 @@ def fresh_receipt(event: NewEvent, accept_time: datetime, places: Mapping[str, P
     """
     Say that an event was stored, and which of its deliveries have to wait for others.
     """
-    held_back = [
+    blocked = [
         it.delivery_id
         for it in event.deliveries
         if it.leased and places.get(it.delivery_id, NO_PLACE).behind
     ]
-    return Receipt(accept_time, event.sha256, fresh=True, held_back=frozenset(held_back))
+    return Receipt(accept_time, event.sha256, fresh=True, blocked=frozenset(blocked))
 
 
 def settlement_row(settlement: Settlement) -> tuple[Any, ...]:
@@ -132,7 +132,7 @@ def settlement_row(settlement: Settlement) -> tuple[Any, ...]:
         claimed.token,
         transition.state.value,
         None if transition.delay is None else micros(transition.delay),
-        transition.step,
+        transition.retries_used,
         settlement.attempt is not None,
         transition.failure_kind,
         settlement.response_code,
@@ -198,8 +198,8 @@ def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) ->
         owner=row.owner,
         delivery_id=delivery_hex(row.delivery_id),
         token=row.lease_token,
-        number=row.begun,
-        step=row.step,
+        number=row.attempt_count,
+        retries_used=row.retries_used,
         interrupted=row.interrupted,
         state=State(row.state),
         trigger=Trigger(row.next_trigger),
@@ -215,6 +215,6 @@ def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) ->
         occurred_at=from_stored(row.occurred_at),
         expired=bool(row.expired),
         cancelled=row.cancelled_by is not None,
-        in_lane=row.lane_number is not None,
+        in_sequence=row.sequence_position is not None,
         sealed_body=row.sealed_body,
     )

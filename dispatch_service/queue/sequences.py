@@ -21,14 +21,14 @@ import sqlalchemy as sa
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
 from dispatch_service.queue.lock_order import by_key, update_locked
-from dispatch_service.storage.schema import deliveries, order_lanes
+from dispatch_service.storage.schema import deliveries, sequences
 from service_runtime.database.engine import database_now
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-LaneKey = tuple[str, str, str]
+SequenceKey = tuple[str, str, str]
 """
 An owner, a subscription of it and a resource.
 """
@@ -53,7 +53,7 @@ That of a delivery that waits for no other.
 """
 
 
-def ordered(event: NewEvent) -> Iterable[tuple[LaneKey, NewDelivery]]:
+def ordered(event: NewEvent) -> Iterable[tuple[SequenceKey, NewDelivery]]:
     """
     Yield the deliveries of an event that need a place, with their lanes.
     """
@@ -62,7 +62,7 @@ def ordered(event: NewEvent) -> Iterable[tuple[LaneKey, NewDelivery]]:
             yield (it.owner, it.subscription, event.resource), it
 
 
-def wanted(events: Sequence[NewEvent]) -> Mapping[LaneKey, int]:
+def wanted(events: Sequence[NewEvent]) -> Mapping[SequenceKey, int]:
     """
     Count the places that *events* need in each lane, in the order of the lanes.
     """
@@ -70,22 +70,22 @@ def wanted(events: Sequence[NewEvent]) -> Mapping[LaneKey, int]:
     return dict(sorted(counts.items()))
 
 
-def of(leases: Iterable[Claimed]) -> list[LaneKey]:
+def of(leases: Iterable[Claimed]) -> list[SequenceKey]:
     """
     Find the lanes of what is leased.
     """
-    return [(it.owner, it.subscription, it.resource) for it in leases if it.in_lane]
+    return [(it.owner, it.subscription, it.resource) for it in leases if it.in_sequence]
 
 
 def places(
-    events: Sequence[NewEvent], heads: Mapping[LaneKey, tuple[int, int]]
+    events: Sequence[NewEvent], heads: Mapping[SequenceKey, tuple[int, int]]
 ) -> dict[str, Place]:
     """
     Give the ordered deliveries of *events* their places, in the order of *events*.
 
     *heads* says of each lane the first number that was taken and the head's.
     """
-    given: Counter[LaneKey] = Counter()
+    given: Counter[SequenceKey] = Counter()
     result = {}
     for event in events:
         for key, it in ordered(event):
@@ -96,19 +96,19 @@ def places(
     return result
 
 
-async def advance(db: AsyncConnection, lanes: Collection[LaneKey]) -> int:
+async def advance(db: AsyncConnection, lanes: Collection[SequenceKey]) -> int:
     """
     Let the next delivery of each lane be due where the head has ended; return how
     many became due. To be called in the transaction that ended deliveries.
     """
     keys = sorted(set(lanes))
-    freed = 0
+    unblocked = 0
     for start in range(0, len(keys), _BATCH):
-        freed += await _advance(db, keys[start : start + _BATCH])
-    return freed
+        unblocked += await _advance(db, keys[start : start + _BATCH])
+    return unblocked
 
 
-async def lock(db: AsyncConnection, lanes: Collection[LaneKey]) -> list[sa.Row[Any]]:
+async def lock(db: AsyncConnection, lanes: Collection[SequenceKey]) -> list[sa.Row[Any]]:
     """
     Lock lanes and return their rows. Who stores a delivery in one at this moment
     is waited for, and seen by the next statement.
@@ -116,53 +116,55 @@ async def lock(db: AsyncConnection, lanes: Collection[LaneKey]) -> list[sa.Row[A
     keys = sorted(set(lanes))
     rows: list[sa.Row[Any]] = []
     for start in range(0, len(keys), _BATCH):
-        mine = _in(order_lanes, keys[start : start + _BATCH])
-        query = sa.select(order_lanes).where(mine).order_by(*by_key(order_lanes))
+        mine = _in(sequences, keys[start : start + _BATCH])
+        query = sa.select(sequences).where(mine).order_by(*by_key(sequences))
         rows += (await db.execute(query.with_for_update())).all()
     return rows
 
 
-async def find(db: AsyncConnection, owner: str, subscription: str, limit: int) -> list[LaneKey]:
+async def find(db: AsyncConnection, owner: str, subscription: str, limit: int) -> list[SequenceKey]:
     """
     Find lanes of a subscription. One that is made at this moment is not among them.
     """
-    columns = order_lanes.c
+    columns = sequences.c
     mine = sa.and_(columns.owner == owner, columns.subscription == subscription)
     rows = await db.execute(sa.select(columns.resource).where(mine).limit(limit))
     return [(owner, subscription, resource) for resource in rows.scalars()]
 
 
-async def mend(db: AsyncConnection, key: LaneKey) -> int:
+async def mend(db: AsyncConnection, key: SequenceKey) -> int:
     """
     Make the first delivery of a lane due where it waits for nothing, and the lane
     where it is gone; return how many became due.
     """
     if not await lock(db, [key]):
         await _make_again(db, key)
-    freed = await advance(db, [key])
+    unblocked = await advance(db, [key])
     head = (await _first_unfinished(db, [key])).get(key)
-    return freed or (0 if head is None else await _make_due(db, key, head))
+    return unblocked or (0 if head is None else await _make_due(db, key, head))
 
 
-async def _make_again(db: AsyncConnection, key: LaneKey) -> None:
-    last = sa.select(sa.func.max(deliveries.c.lane_number)).where(_is(deliveries, key), in_lane())
+async def _make_again(db: AsyncConnection, key: SequenceKey) -> None:
+    last = sa.select(sa.func.max(deliveries.c.sequence_position)).where(
+        _is(deliveries, key), in_sequence()
+    )
     number = (await db.execute(last)).scalar_one()
     if number is not None:
         row = dict(zip(_KEY, key, strict=True)) | {"head_number": 0, "next_number": number + 1}
-        await db.execute(sa.insert(order_lanes).values(row))
+        await db.execute(sa.insert(sequences).values(row))
 
 
-def in_lane() -> sa.ColumnElement[bool]:
+def in_sequence() -> sa.ColumnElement[bool]:
     """
     Say which deliveries are in a lane, in the words of their index.
     """
-    return sa.and_(deliveries.c.lane_number.is_not(None), deliveries.c.end_time.is_(None))
+    return sa.and_(deliveries.c.sequence_position.is_not(None), deliveries.c.end_time.is_(None))
 
 
-async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
+async def _advance(db: AsyncConnection, keys: Sequence[SequenceKey]) -> int:
     rows = await lock(db, keys)
     heads = await _first_unfinished(db, keys)
-    freed, empty = 0, []
+    unblocked, empty = 0, []
     for row in rows:
         key = (row.owner, row.subscription, row.resource)
         head = heads.get(key)
@@ -170,31 +172,33 @@ async def _advance(db: AsyncConnection, keys: Sequence[LaneKey]) -> int:
             empty.append(key)
         elif head != row.head_number:
             numbers = {"head_number": head, "next_number": max(row.next_number, head + 1)}
-            await db.execute(sa.update(order_lanes).where(_is(order_lanes, key)).values(numbers))
-            freed += await _make_due(db, key, head)
+            await db.execute(sa.update(sequences).where(_is(sequences, key)).values(numbers))
+            unblocked += await _make_due(db, key, head)
     if empty:
-        await db.execute(sa.delete(order_lanes).where(_in(order_lanes, empty)))
-    return freed
+        await db.execute(sa.delete(sequences).where(_in(sequences, empty)))
+    return unblocked
 
 
-async def _first_unfinished(db: AsyncConnection, keys: Sequence[LaneKey]) -> dict[LaneKey, int]:
+async def _first_unfinished(
+    db: AsyncConnection, keys: Sequence[SequenceKey]
+) -> dict[SequenceKey, int]:
     """
     Return the number of the first delivery of each lane that has one.
     """
-    same = (deliveries.c[name] == order_lanes.c[name] for name in _KEY)
-    first = sa.select(sa.func.min(deliveries.c.lane_number)).where(*same, in_lane())
-    columns = [order_lanes.c[name] for name in _KEY]
-    query = sa.select(*columns, first.scalar_subquery()).where(_in(order_lanes, keys))
+    same = (deliveries.c[name] == sequences.c[name] for name in _KEY)
+    first = sa.select(sa.func.min(deliveries.c.sequence_position)).where(*same, in_sequence())
+    columns = [sequences.c[name] for name in _KEY]
+    query = sa.select(*columns, first.scalar_subquery()).where(_in(sequences, keys))
     rows = await db.execute(query)
     return {(row[0], row[1], row[2]): row[3] for row in rows if row[3] is not None}
 
 
-async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
+async def _make_due(db: AsyncConnection, key: SequenceKey, number: int) -> int:
     result = await db.execute(
         sa.update(deliveries)
         .where(
             _is(deliveries, key),
-            deliveries.c.lane_number == number,
+            deliveries.c.sequence_position == number,
             deliveries.c.end_time.is_(None),
             deliveries.c.state == State.PENDING,
             deliveries.c.due_time.is_(None),
@@ -204,15 +208,15 @@ async def _make_due(db: AsyncConnection, key: LaneKey, number: int) -> int:
     return int(result.rowcount)
 
 
-async def ends(db: AsyncConnection, lanes: Sequence[LaneKey], limit: int) -> list[str]:
+async def ends(db: AsyncConnection, lanes: Sequence[SequenceKey], limit: int) -> list[str]:
     """
     Return the ids of the last deliveries of lanes, at most *limit* of all: without them each
     is still a lane.
     """
     found: list[str] = []
-    number = deliveries.c.lane_number
+    number = deliveries.c.sequence_position
     for key in lanes:
-        last = sa.select(deliveries.c.delivery_id).where(_is(deliveries, key), in_lane())
+        last = sa.select(deliveries.c.delivery_id).where(_is(deliveries, key), in_sequence())
         query = last.order_by(number.desc()).limit(limit - len(found))
         found += (await db.execute(query)).scalars()
         if len(found) == limit:
@@ -226,13 +230,13 @@ async def take_out(db: AsyncConnection, owner: str, delivery_ids: Sequence[str])
     """
     mine = sa.and_(deliveries.c.owner == owner, deliveries.c.delivery_id.in_(delivery_ids))
     due = sa.func.coalesce(deliveries.c.due_time, database_now())
-    update = update_locked(sa.and_(mine, in_lane()))
-    await db.execute(update.values(due_time=due, lane_number=None))
+    update = update_locked(sa.and_(mine, in_sequence()))
+    await db.execute(update.values(due_time=due, sequence_position=None))
 
 
-def _is(table: sa.Table, key: LaneKey) -> sa.ColumnElement[bool]:
+def _is(table: sa.Table, key: SequenceKey) -> sa.ColumnElement[bool]:
     return sa.and_(*(table.c[name] == value for name, value in zip(_KEY, key, strict=True)))
 
 
-def _in(table: sa.Table, keys: Sequence[LaneKey]) -> sa.ColumnElement[bool]:
-    return among([table.c[name] for name in _KEY], keys)
+def _in(table: sa.Table, keys: Sequence[SequenceKey]) -> sa.ColumnElement[bool]:
+    return in_keys([table.c[name] for name in _KEY], keys)

@@ -170,11 +170,11 @@ class SqliteQueue:
             await _insert(db, sql.NOTE_LATE, late)
             ended = [it.claimed for it in counted if it.transition.delay is None]
             ended += [it.claimed for it in counted if held[it.claimed.key].cancelled_by]
-            freed = await _free(db, [held[it.key] for it in ended])
+            unblocked = await _free(db, [held[it.key] for it in ended])
             if follow is not None:
                 await follow(db, counted)
             reach("settle.before_commit")
-        return Ended(_lost((it.claimed for it in settlements), held), freed)
+        return Ended(_lost((it.claimed for it in settlements), held), unblocked)
 
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
@@ -185,9 +185,9 @@ class SqliteQueue:
             held = await _held(db, [it.claimed for it in releases])
             checked = await suspend_checks.checked(db, releases)
             rows = [_named(RELEASE, release_row(it), now=now) for it in checked]
-            await _insert(db, sql.LET_GO, rows)
-            freed = await _free(db, [it for it in held.values() if it.cancelled_by])
-        return Ended(_lost((it.claimed for it in releases), held), freed)
+            await _insert(db, sql.RELEASE_LEASES, rows)
+            unblocked = await _free(db, [it for it in held.values() if it.cancelled_by])
+        return Ended(_lost((it.claimed for it in releases), held), unblocked)
 
 
 async def _held(db: AsyncConnection, leases: Sequence[Claimed]) -> dict[LeaseKey, Any]:
@@ -207,7 +207,9 @@ async def _free(db: AsyncConnection, ended: Sequence[Any]) -> int:
     """
     Let what waited behind deliveries that have ended be due.
     """
-    lanes = [(it.owner, it.subscription, it.resource) for it in ended if it.lane_number is not None]
+    lanes = [
+        (it.owner, it.subscription, it.resource) for it in ended if it.sequence_position is not None
+    ]
     return await sequences.advance(db, lanes) if lanes else 0
 
 

@@ -65,15 +65,15 @@ async def take(
     Take up to *limit* due deliveries of an endpoint.
     """
     place = {"owner": endpoint[0], "endpoint": endpoint[1], "now": now}
-    parked_until = (await db.execute(sql.PARKED, place)).scalar_one_or_none()
-    if parked_until is not None and parked_until > now:
+    open_until = (await db.execute(sql.OPEN, place)).scalar_one_or_none()
+    if open_until is not None and open_until > now:
         return []
     # After a pause one delivery goes out, as a probe.
-    most = limit if parked_until is None else 1
+    most = limit if open_until is None else 1
     rows = (await db.execute(sql.PICK, {**place, "per_endpoint": most})).mappings().all()
     if not rows:
         return []
-    if parked_until is not None:
+    if open_until is not None:
         await db.execute(sql.PROBE, {**place, "lease_us": micros(lease.duration)})
     cut_off = [_interrupted(row, lease, now) for row in rows if row["lease_owner"] is not None]
     if cut_off:
@@ -86,7 +86,7 @@ async def take(
 def _interrupted(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
     return {
         **row,
-        "number": row["begun"],
+        "number": row["attempt_count"],
         "attempt_trigger": row["next_trigger"],
         "error": INTERRUPTED_ERROR,
         "start_time": row["due_time"] - micros(lease.duration),
@@ -103,7 +103,7 @@ def _taken(row: Mapping[Any, Any], lease: Lease, now: int) -> dict[str, Any]:
         "lease_token": row["lease_token"] + 1,
         "lease_us": micros(lease.duration),
         "now": now,
-        "begun": row["begun"] + 1,
+        "attempt_count": row["attempt_count"] + 1,
         "interrupted": row["interrupted"] + (1 if over else 0),
         "next_trigger": "RETRY" if over else row["next_trigger"],
     }

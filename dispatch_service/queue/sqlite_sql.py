@@ -46,7 +46,8 @@ STORE_DELIVERY = sa.text("""
 INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
     payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
     create_time, state, due_time, expire_time, end_time, lease_owner, lease_token,
-    begun, step, interrupted, next_trigger, requested_by, lane_number, failure_kind)
+    attempt_count, retries_used, interrupted, next_trigger, requested_by, sequence_position,
+    failure_kind)
 VALUES (:owner, :delivery_id, :account, :event_id, :subscription, :event_type,
     :payload_version, :endpoint, :url_shown, :url_hash, :resource, :sequence, :occurred_at,
     :accept_time,
@@ -59,11 +60,11 @@ VALUES (:owner, :delivery_id, :account, :event_id, :subscription, :event_type,
     CASE WHEN :leased THEN :lease_owner END,
     CASE WHEN :leased THEN 1 ELSE 0 END,
     CASE WHEN :leased THEN 1 ELSE 0 END, 0, 0,
-    :next_trigger, :requested_by, :lane_number, :failure_kind)
+    :next_trigger, :requested_by, :sequence_position, :failure_kind)
 """)
 
 TAKE_NUMBERS = sa.text("""
-INSERT INTO order_lanes (owner, subscription, resource, next_number, head_number)
+INSERT INTO sequences (owner, subscription, resource, next_number, head_number)
 VALUES (:owner, :subscription, :resource, 1 + :wanted, 1)
 ON CONFLICT (owner, subscription, resource) DO UPDATE SET next_number = next_number + :wanted
 RETURNING next_number - :wanted, head_number
@@ -95,16 +96,16 @@ WITH RECURSIVE walk(owner, endpoint, due_time, steps) AS (
 SELECT w.owner, w.endpoint, w.steps, w.due_time <= :now AS is_due
 FROM walk w LEFT JOIN endpoint_states s USING (owner, endpoint)
 WHERE w.steps = :most
-   OR (w.due_time <= :now AND (s.parked_until IS NULL OR s.parked_until <= :now))
+   OR (w.due_time <= :now AND (s.open_until IS NULL OR s.open_until <= :now))
 LIMIT :walk_limit
 """)
 
-PARKED = sa.text("""
-SELECT parked_until FROM endpoint_states WHERE owner = :owner AND endpoint = :endpoint
+OPEN = sa.text("""
+SELECT open_until FROM endpoint_states WHERE owner = :owner AND endpoint = :endpoint
 """)
 
 PROBE = sa.text("""
-UPDATE endpoint_states SET parked_until = :now + :lease_us
+UPDATE endpoint_states SET open_until = :now + :lease_us
 WHERE owner = :owner AND endpoint = :endpoint
 """)
 
@@ -120,7 +121,7 @@ TAKE = sa.text("""
 UPDATE deliveries SET
     state = CASE WHEN end_time IS NULL THEN 'DELIVERING' ELSE state END,
     lease_owner = :lease_owner, lease_token = :lease_token, due_time = :now + :lease_us,
-    begun = :begun, interrupted = :interrupted, next_trigger = :next_trigger
+    attempt_count = :attempt_count, interrupted = :interrupted, next_trigger = :next_trigger
 WHERE owner = :owner AND delivery_id = :delivery_id
 """)
 
@@ -142,9 +143,9 @@ UPDATE deliveries SET
     end_time = CASE WHEN :delay_us IS NULL OR cancelled_by IS NOT NULL
                     THEN coalesce(end_time, :now) END,
     lease_owner = NULL,
-    step = :step,
+    retries_used = :retries_used,
     interrupted = CASE WHEN :attempted THEN 0 ELSE interrupted END,
-    begun = begun - CASE WHEN :attempted THEN 0 ELSE 1 END,
+    attempt_count = attempt_count - CASE WHEN :attempted THEN 0 ELSE 1 END,
     next_trigger = 'RETRY',
     failure_kind = :failure_kind,
     response_code = :response_code
@@ -153,7 +154,7 @@ WHERE owner = :owner AND delivery_id = :delivery_id
 """)
 
 HELD = sa.text("""
-SELECT d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.lane_number,
+SELECT d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.sequence_position,
        d.cancelled_by
 FROM json_each(:leases) j
 JOIN deliveries d ON d.owner = json_extract(j.value, '$[0]')
@@ -180,7 +181,7 @@ WHERE owner = :owner AND delivery_id = :delivery_id AND number = :number
   AND status = 'INTERRUPTED' AND duration_us IS NULL AND error = :interrupted_error
 """)
 
-LET_GO = sa.text("""
+RELEASE_LEASES = sa.text("""
 UPDATE deliveries SET
     state = CASE WHEN end_time IS NOT NULL THEN state
                  WHEN cancelled_by IS NOT NULL THEN 'CANCELLED' ELSE 'PENDING' END,
@@ -188,7 +189,7 @@ UPDATE deliveries SET
                     coalesce(:now + :delay_us, CASE WHEN end_time IS NULL THEN expire_time END) END,
     end_time = CASE WHEN cancelled_by IS NULL THEN end_time ELSE coalesce(end_time, :now) END,
     lease_owner = NULL,
-    begun = begun - 1
+    attempt_count = attempt_count - 1
 WHERE owner = :owner AND delivery_id = :delivery_id
   AND lease_token = :lease_token AND lease_owner IS NOT NULL
 """)

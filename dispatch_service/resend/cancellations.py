@@ -37,8 +37,8 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
     """
     name = delivery_name(row.owner, row.delivery_id)
     lane = (row.owner, row.subscription, row.resource)
-    in_lane = row.lane_number is not None
-    if in_lane:
+    in_sequence = row.sequence_position is not None
+    if in_sequence:
         await sequences.lock(db, [lane])
     # A result that is being written is waited for: only then is it clear what there is to do.
     state = str((await db.execute(_state(row))).scalar_one_or_none() or row.state)
@@ -46,7 +46,7 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
         raise DeliveryEnded(name, state)
     update = sa.update(deliveries).where(_is(row))
     await db.execute(update.values(**_CHANGES[state], cancelled_by=cancelled_by))
-    if in_lane:
+    if in_sequence:
         await sequences.advance(db, [lane])
     await audit.note(
         db,

@@ -110,7 +110,7 @@ async def make_due(
 def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
     columns = deliveries.c
     given_up = columns.state.in_(_GIVEN_UP)
-    cleared = ("end_time", "failure_kind", "response_code", "lane_number")
+    cleared = ("end_time", "failure_kind", "response_code", "sequence_position")
     return {
         "due_time": database_now(),
         # A wish to cancel an attempt that succeeded nevertheless does not hold for this one.
@@ -118,7 +118,9 @@ def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
         "next_trigger": Trigger.RESEND.value,
         "requested_by": requested_by,
         "state": sa.case((given_up, State.PENDING.value), else_=columns.state),
-        "step": sa.case((given_up, 0), (columns.step > 0, columns.step - 1), else_=0),
+        "retries_used": sa.case(
+            (given_up, 0), (columns.retries_used > 0, columns.retries_used - 1), else_=0
+        ),
         "interrupted": sa.case((given_up, 0), else_=columns.interrupted),
         "expire_time": sa.case((given_up, after(lifetime)), else_=columns.expire_time),
         **{name: sa.case((given_up, sa.null()), else_=columns[name]) for name in cleared},

@@ -20,10 +20,10 @@ from dispatch_service.log.filters import Hash
 from dispatch_service.resend import jobs, resends
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import resend_jobs as jobs_table
-from service_runtime.database.conflicts import again
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import after, database_now, writing
 from service_runtime.process.failpoints import reach
-from service_runtime.process.periodic import Rounds
+from service_runtime.process.periodic import Periodic
 from service_runtime.rpc.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class ResendRunner:
         self._subscriptions = subscriptions
         self._hashed = hashed
         self._claim_soon = claim_soon
-        self._rounds = Rounds(
+        self._periodic = Periodic(
             self.run_once, pause_seconds=IDLE_SECONDS, failure="resend_job.failed"
         )
 
@@ -67,15 +67,15 @@ class ResendRunner:
         """
         Look for jobs without waiting.
         """
-        self._rounds.go_soon()
+        self._periodic.wake()
 
     async def run(self) -> None:
         """
         Work for ever.
         """
-        await self._rounds.run()
+        await self._periodic.run()
 
-    @again
+    @retry_on_conflict
     async def run_once(self) -> bool:
         """
         Do one batch of the job that is due; False where none is.

@@ -206,7 +206,7 @@ class Routed(msgspec.Struct, frozen=True, gc=False):
     """
 
     subscriptions: tuple[Subscription, ...]
-    suppressed: tuple[Subscription, ...] = ()
+    skipped: tuple[Subscription, ...] = ()
 
 
 def match(facts: Facts, subscriptions: Subscriptions) -> Routed:

@@ -139,12 +139,12 @@ deliveries = sa.Table(
     sa.Column("end_time", Instant),
     sa.Column("lease_owner", sa.Text),
     sa.Column("lease_token", sa.BigInteger, nullable=False),
-    sa.Column("begun", sa.Integer, nullable=False),
-    sa.Column("step", sa.Integer, nullable=False),
+    sa.Column("attempt_count", sa.Integer, nullable=False),
+    sa.Column("retries_used", sa.Integer, nullable=False),
     sa.Column("interrupted", sa.Integer, nullable=False),
     sa.Column("next_trigger", sa.Text, nullable=False),
     sa.Column("requested_by", sa.Text),
-    sa.Column("lane_number", sa.BigInteger),
+    sa.Column("sequence_position", sa.BigInteger),
     sa.Column("cancelled_by", sa.Text),
     sa.Column("failure_kind", sa.Text),
     sa.Column("response_code", sa.Integer),
@@ -163,7 +163,9 @@ deliveries = sa.Table(
     sa.CheckConstraint(
         "state NOT IN ('FAILED', 'CANCELLED') OR due_time IS NULL", name="given_up_is_not_due"
     ),
-    sa.CheckConstraint("begun >= 0 AND step >= 0 AND interrupted >= 0", name="counts"),
+    sa.CheckConstraint(
+        "attempt_count >= 0 AND retries_used >= 0 AND interrupted >= 0", name="counts"
+    ),
     sa.CheckConstraint("next_trigger IN ('EVENT', 'RETRY', 'RESEND', 'TEST')", name="next_trigger"),
     _partial("ix_deliveries_due", "owner", "endpoint", "due_time", where="due_time IS NOT NULL"),
     _partial("ix_deliveries_unfinished", "owner", "subscription", where="end_time IS NULL"),
@@ -172,15 +174,15 @@ deliveries = sa.Table(
         "owner",
         "subscription",
         "resource",
-        "lane_number",
-        where="lane_number IS NOT NULL AND end_time IS NULL",
+        "sequence_position",
+        where="sequence_position IS NOT NULL AND end_time IS NULL",
     ),
     sa.Index(None, "owner", "create_time"),
     sa.Index("ix_deliveries_resource", "owner", "resource", "create_time"),
     comment=(
         "Events owed to subscriptions: the log and the queue in one. due_time is when the row"
-        " may be claimed: the next attempt, or for a leased row the end of its lease."
-        " A pending row without it is parked, or waits behind an earlier lane_number."
+        " may be claimed: the next attempt, the end of the lease of a leased row, or expire_time"
+        " for a suspended row. A pending row without it waits behind an earlier sequence_position."
     ),
 )
 
@@ -252,8 +254,8 @@ audit_entries = sa.Table(
     comment="What people did by hand, without secrets.",
 )
 
-order_lanes = sa.Table(
-    "order_lanes",
+sequences = sa.Table(
+    "sequences",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("subscription", sa.Text, primary_key=True),
@@ -272,11 +274,11 @@ endpoint_states = sa.Table(
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("endpoint", sa.Text, primary_key=True),
-    sa.Column("parked_until", Instant, nullable=False),
+    sa.Column("open_until", Instant, nullable=False),
     sa.Column("trips", sa.Integer, nullable=False),
     sa.Column("update_time", Instant, nullable=False),
     sa.CheckConstraint("trips >= 1", name="trips"),
-    comment="Endpoints in trouble: nothing is claimed for them until then, after it one probe.",
+    comment="Endpoints whose breaker is open: nothing is claimed until open_until, then one probe.",
 )
 
 subscription_health = sa.Table(
@@ -304,23 +306,23 @@ subscription_overrides = sa.Table(
     comment="Subscriptions that count as Inactive until a newer revision of them comes.",
 )
 
-wishes = sa.Table(
-    "wishes",
+backlog_updates = sa.Table(
+    "backlog_updates",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
     sa.Column("subscription", sa.Text, primary_key=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
-    sa.Column("fate", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
     sa.Column("endpoint", sa.Text),
     sa.Column("ordered", sa.Boolean, nullable=False),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("due_time", Instant, nullable=False),
-    sa.CheckConstraint("fate IN ('DUE', 'PARKED', 'CANCELLED')", name="fate"),
+    sa.CheckConstraint("action IN ('RESUME', 'SUSPEND', 'CANCEL')", name="action"),
     sa.Index(None, "due_time"),
     comment=(
-        "Subscriptions whose waiting deliveries are still to be parked, made due or cancelled,"
-        " in batches, at an endpoint, and in lanes only where ordered. A NULL endpoint leaves"
-        " them at theirs."
+        "Changes of subscriptions that are still to be applied to the waiting deliveries, in"
+        " batches: resume, suspend or cancel them, move them to endpoint unless it is NULL, and"
+        " take them out of their sequences unless ordered."
     ),
 )
 
@@ -332,7 +334,7 @@ endpoint_reports = sa.Table(
     sa.Column("report", sa.LargeBinary, nullable=False),
     sa.Column("create_time", Instant, nullable=False),
     sa.Index(None, "create_time"),
-    comment="What the config service has not been told yet.",
+    comment="Endpoint events that the config service has not confirmed yet.",
 )
 
 dispatchers = sa.Table(

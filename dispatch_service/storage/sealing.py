@@ -16,7 +16,7 @@ from dispatch_service.storage.schema import day_keys
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.inserts import insert
 from service_runtime.keys.keyring import DataKey, KeyRing, Place
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -65,7 +65,7 @@ class DayKeys:
         day = day_number(now)
         key = self._keys.get(day)
         if key is None:
-            key = await uncut(self._made(day))
+            key = await shielded(self._made(day))
         self._sealer = Sealer(day, key, self.hashed)
         self._until = datetime.combine(_EPOCH, time.min, UTC) + timedelta(days=day + 1)
         return self._sealer

@@ -16,7 +16,7 @@ from dispatch_service.domain.deliveries import State
 from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import locked
 from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
-from service_runtime.database.conflicts import again
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import database_now, reading, writing
 from service_runtime.process.failpoints import reach
 
@@ -98,7 +98,7 @@ async def erase_all(
         last = found[-1].event_id
 
 
-@again
+@retry_on_conflict
 async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erased:
     """
     Erase an event in a transaction of its own; see `erase`.
@@ -136,7 +136,7 @@ def _owners(event: Any) -> list[str]:
 
 async def _lock(
     db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]
-) -> list[sequences.LaneKey]:
+) -> list[sequences.SequenceKey]:
     """
     Lock an event and what was made of it; return the lanes in which something waits.
 
@@ -145,7 +145,7 @@ async def _lock(
     await db.execute(sa.select(events.c.event_id).where(_same(events, event)).with_for_update())
     columns = deliveries.c
     lane = sa.select(columns.owner, columns.subscription, columns.resource)
-    rows = await db.execute(lane.where(mine, sequences.in_lane()))
+    rows = await db.execute(lane.where(mine, sequences.in_sequence()))
     lanes = [(row[0], row[1], row[2]) for row in rows]
     await sequences.lock(db, lanes)
     await db.execute(locked(mine))

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import State
 from dispatch_service.queue import sequences
-from dispatch_service.queue.sequences import LaneKey
+from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading, writing
 
@@ -25,14 +25,16 @@ So many rows of the index are read at a time; the rest of a deep lane is passed 
 """
 
 
-async def mend_batch(engine: AsyncEngine, last: LaneKey | None) -> tuple[LaneKey | None, int]:
+async def repair_batch(
+    engine: AsyncEngine, last: SequenceKey | None
+) -> tuple[SequenceKey | None, int]:
     """
     Look at the lanes after *last*; return how far that came, None at the end, and how
     many deliveries became due.
     """
     async with reading(engine) as db:
         rows = await _read(db, last)
-    firsts: dict[LaneKey, bool] = {}
+    firsts: dict[SequenceKey, bool] = {}
     for owner, subscription, resource, waits in rows:
         firsts.setdefault((owner, subscription, resource), bool(waits))
     due = 0
@@ -42,12 +44,12 @@ async def mend_batch(engine: AsyncEngine, last: LaneKey | None) -> tuple[LaneKey
     return (list(firsts)[-1] if len(rows) == BATCH else None), due
 
 
-async def _read(db: AsyncConnection, last: LaneKey | None) -> list[tuple[str, str, str, bool]]:
+async def _read(db: AsyncConnection, last: SequenceKey | None) -> list[tuple[str, str, str, bool]]:
     columns = deliveries.c
     lane = (columns.owner, columns.subscription, columns.resource)
     waits = sa.and_(columns.state == State.PENDING, columns.due_time.is_(None))
-    query = sa.select(*lane, waits).where(sequences.in_lane())
+    query = sa.select(*lane, waits).where(sequences.in_sequence())
     if last is not None:
         query = query.where(sa.tuple_(*lane) > sa.tuple_(*map(sa.literal, last)))
-    rows = await db.execute(query.order_by(*lane, columns.lane_number).limit(BATCH))
+    rows = await db.execute(query.order_by(*lane, columns.sequence_position).limit(BATCH))
     return [(row[0], row[1], row[2], row[3]) for row in rows]

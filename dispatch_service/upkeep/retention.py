@@ -22,7 +22,7 @@ from dispatch_service.storage.schema import (
     resend_jobs,
 )
 from service_runtime.database.engine import after, database_now
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -163,7 +163,7 @@ async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
     keys = (await db.execute(old)).all()
     if not keys:
         return 0
-    logged = among([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
+    logged = in_keys([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
     await db.execute(sa.delete(attempts).where(logged))
     await db.execute(sa.delete(deliveries).where(_among(deliveries, keys)))
     return len(keys)
@@ -228,4 +228,4 @@ async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> 
 
 
 def _among(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
-    return among(list(table.primary_key.columns), [tuple(row) for row in keys])
+    return in_keys(list(table.primary_key.columns), [tuple(row) for row in keys])

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from dispatch_service.queue.sequences import LaneKey
+from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import attempts, bodies, deliveries, events
 from dispatch_service.upkeep import erasure, repair, retention
@@ -103,7 +103,7 @@ class Maintenance:
                 await self.finish_erasures()
                 if time.monotonic() >= next_prune:
                     next_prune = time.monotonic() + PRUNE_SECONDS
-                    await self.mend_lanes()
+                    await self.repair_sequences()
                     await self.prune()
             except Exception as error:  # noqa: BLE001 - it is tried again
                 log.error("maintenance.failed", error_type=type(error).__name__)
@@ -119,20 +119,20 @@ class Maintenance:
             done += (await erasure.erase_one(self._engine, event, event.requested_by)).events
         return done
 
-    async def mend_lanes(self) -> int:
+    async def repair_sequences(self) -> int:
         """
         Make due what waits in order lanes for nothing; return how many deliveries that were.
         """
         due = 0
-        last: LaneKey | None = None
+        last: SequenceKey | None = None
         while True:
-            last, count = await repair.mend_batch(self._engine, last)
+            last, count = await repair.repair_batch(self._engine, last)
             due += count
             if last is None:
                 break
             await asyncio.sleep(BREATH_SECONDS)
         if due:
-            log.warning("maintenance.lanes_mended", deliveries=due)
+            log.warning("maintenance.sequences_repaired", deliveries=due)
         return due
 
     async def prune(self) -> None:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 Work = Callable[P, Coroutine[Any, Any, T]]
 
 
-def again(work: Work[P, T]) -> Work[P, T]:
+def retry_on_conflict(work: Work[P, T]) -> Work[P, T]:
     """
     Run *work*, a whole transaction, anew where the database ended it in favour of another.
 

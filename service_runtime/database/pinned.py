@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-class StandingConnections:
+class PinnedConnections:
     """
     Connections on which each statement is a transaction of its own.
 

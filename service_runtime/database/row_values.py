@@ -17,7 +17,9 @@ from sqlalchemy.sql.functions import FunctionElement
 Key = Sequence[Any]
 
 
-def among(columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[Key]) -> sa.ColumnElement[bool]:
+def in_keys(
+    columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[Key]
+) -> sa.ColumnElement[bool]:
     """
     Say that *columns* are one of *keys*, which are texts, integers and UUIDs.
 
@@ -27,7 +29,7 @@ def among(columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[Key]) -> sa.C
     """
     wanted = list(keys)
     key = sa.tuple_(*columns)
-    return _Among(key.in_(wanted), key.in_(_listed(columns, wanted)))
+    return _InKeys(key.in_(wanted), key.in_(_listed(columns, wanted)))
 
 
 def _listed(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[Key]) -> sa.Select[Any]:
@@ -60,17 +62,17 @@ class Condition(FunctionElement[bool]):
         return self
 
 
-class _Among(Condition):
+class _InKeys(Condition):
     inherit_cache = True
 
 
-@compiles(_Among)
-def _values(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_InKeys)
+def _values(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
     by_values, _ = element.clauses
     return compiler.process(by_values, **kw)
 
 
-@compiles(_Among, "sqlite")
-def _json(element: _Among, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_InKeys, "sqlite")
+def _json(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
     _, by_list = element.clauses
     return compiler.process(by_list, **kw)

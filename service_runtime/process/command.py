@@ -20,7 +20,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.process.lifecycle import SecondProcessError
-from service_runtime.process.worker_reports import Post
+from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.server import PortTakenError
 from service_runtime.settings.common import ServiceSettings, SettingsInvalidError, read_settings
@@ -39,7 +39,7 @@ class WorkerOption(Generic[SettingsT]):
     """
 
     setting: str
-    serve: Callable[[SettingsT, Post], Awaitable[None]]
+    serve: Callable[[SettingsT, ControlChannel], Awaitable[None]]
 
 
 def main(
@@ -59,18 +59,18 @@ def main(
         settings = read_settings(kind, _environment(asked, workers))
     except SettingsInvalidError as refused:
         sys.exit(f"{package}: these settings cannot be used:\n{refused}")
-    post = Post(*asked.post) if asked.post else None
+    control = ControlChannel(*asked.control) if asked.control else None
     logs.configure(
         level=settings.log_level,
         console=settings.console_log,
-        worker=0 if post is None else post.number,
+        worker=0 if control is None else control.number,
     )
     if asked.command == "probe":
         sys.exit(0 if asyncio.run(probe(settings)) else 1)
     if asked.command == "migrate":
         work: Awaitable[None] = migrate(settings.database(), package)
-    elif post is not None and workers is not None:
-        work = workers.serve(settings, post)
+    elif control is not None and workers is not None:
+        work = workers.serve(settings, control)
     else:
         work = serve(settings)
     _run(package, work)
@@ -86,7 +86,7 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
         help="serve (the default); bring the database up to date; ask a running service"
         " whether it serves; list the settings",
     )
-    parser.set_defaults(workers=None, post=None)
+    parser.set_defaults(workers=None, control=None)
     if workers is not None:
         parser.add_argument(
             "--workers", metavar="N", help=f"serve with so many processes, as {workers.setting}"

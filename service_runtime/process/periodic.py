@@ -12,7 +12,7 @@ import structlog
 log = structlog.get_logger()
 
 
-class Rounds:
+class Periodic:
     """
     Calls *once*, at once again as long as it says that there was something to do, else
     after a pause or when somebody knows of something. What it raises is logged as *failure*.
@@ -26,7 +26,7 @@ class Rounds:
         self._failure = failure
         self._wanted = asyncio.Event()
 
-    def go_soon(self) -> None:
+    def wake(self) -> None:
         """
         Begin the next round without waiting for the end of the pause.
         """

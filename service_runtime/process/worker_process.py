@@ -12,11 +12,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from service_runtime.observability.merged_metrics import Family
-from service_runtime.process.worker_reports import QUESTION, Post, Report, open_end, read_report
+from service_runtime.process.worker_reports import (
+    QUESTION,
+    ControlChannel,
+    Report,
+    open_end,
+    read_report,
+)
 
 ANSWER_SECONDS = 1.0
 
-Command = Callable[[Post], Sequence[str]]
+Command = Callable[[ControlChannel], Sequence[str]]
 """
 Makes the command line of a worker.
 """
@@ -118,6 +124,8 @@ async def start(number: int, command: Command) -> WorkerProcess:
     with its:
         # Unlike the loop's own way this calls no fork handlers, for which gRPC is never ready.
         child = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it takes a millisecond
-            command(Post(number, its.fileno())), pass_fds=(its.fileno(),), start_new_session=True
+            command(ControlChannel(number, its.fileno())),
+            pass_fds=(its.fileno(),),
+            start_new_session=True,
         )
     return WorkerProcess(number, child, *await open_end(ours))

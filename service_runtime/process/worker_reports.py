@@ -35,7 +35,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class ControlChannel:
     """
     The place of a worker: its *number* from 1 on, and the *descriptor* of its end of the pair.
     """

@@ -18,7 +18,7 @@ from grpc_status import rpc_status
 from service_runtime.rpc import access
 from service_runtime.rpc.callers import Caller, Identify, current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable, Unauthenticated, not_offered
-from service_runtime.rpc.shielded import uncut
+from service_runtime.rpc.shielded import shielded
 from service_runtime.rpc.status import public_error, to_status
 
 DEFAULT_DEADLINE_SECONDS = 30.0
@@ -132,7 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             else grpc.unary_unary_rpc_method_handler
         )
 
-        whole = _as_it_is if method.startswith(_BUSY) else uncut
+        whole = _as_it_is if method.startswith(_BUSY) else shielded
 
         async def serve(request: Any, context: Context) -> Any:
             async with self._call(method, context):

@@ -13,7 +13,7 @@ T = TypeVar("T")
 _running: set[asyncio.Task[Any]] = set()
 
 
-async def uncut(work: Coroutine[Any, Any, T]) -> T:
+async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """
     Wait for *work*, which goes on to its end even when the waiting is cancelled.
 

@@ -20,7 +20,7 @@ from dispatch_service.egress.requests import wire_form
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.intake.render import new_body
 from dispatch_service.log.attempts import attempt_record, seal_exchange
-from dispatch_service.log.events import handed_over, new_event, serialised
+from dispatch_service.log.events import dispatched, new_event, serialised
 from dispatch_service.payloads import check, example_event, render
 from dispatch_service.queue.rows import (
     attempt_row,
@@ -66,7 +66,7 @@ def stages() -> Mapping[str, Callable[[], object]]:
     preparer = Preparer(index)
     (prepared,) = preparer.prepare([event], sealer)
     stored = prepared.event
-    claimed = handed_over(stored, stored.deliveries[0])
+    claimed = dispatched(stored, stored.deliveries[0])
     request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
     shown = outbound.shown_headers(request, wanted)
     outcome = from_response(ANSWER, lambda: now)
@@ -84,7 +84,7 @@ def stages() -> Mapping[str, Callable[[], object]]:
         "seal_event": lambda: new_event(event, content, facts, sealer, matched=True),
         "seal_body": lambda: new_body(event, key, body, sealer),
         "prepare_in_all": lambda: preparer.prepare([event], sealer, contents=[content]),
-        "hand_over": lambda: handed_over(stored, stored.deliveries[0]),
+        "hand_over": lambda: dispatched(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (
             event_row(stored),
             list(body_rows(stored)),
@@ -95,7 +95,11 @@ def stages() -> Mapping[str, Callable[[], object]]:
         "shown_headers": lambda: outbound.shown_headers(request, wanted),
         "wire_form": lambda: wire_form(request),
         "judge": lambda: decide(
-            from_response(ANSWER, lambda: now), state=claimed.state, step=0, schedule=(), chance=0.5
+            from_response(ANSWER, lambda: now),
+            state=claimed.state,
+            retries_used=0,
+            schedule=(),
+            chance=0.5,
         ),
         "seal_exchange": lambda: seal_exchange(claimed, shown, outcome, sealer),
         "attempt_record": lambda: Settlement(

@@ -1,5 +1,5 @@
 """
-What tests of wishes have in common.
+What tests of backlog_updates have in common.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.feed import backlog_updates, snapshot
-from dispatch_service.feed.backlog_updater import WishRunner
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updater import BacklogUpdater
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading, writing
@@ -23,30 +23,30 @@ from tests.support.dispatch_factories import LEASE, new_delivery, new_event
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 ENDPOINT = "https://example.com:443"
 NAME = "accounts/100/subscriptions/shipped"
-PARK = Wish("accounts/100", "shipped", 1, Fate.PARKED)
-RESUME = Wish("accounts/100", "shipped", 1, Fate.DUE)
+SUSPEND = BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND)
+RESUME = BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.RESUME)
 Status = subscription_pb2.Subscription.Status
 
 
-async def note(store: AsyncEngine, *wanted: Wish) -> None:
+async def note(store: AsyncEngine, *wanted: BacklogUpdate) -> None:
     """
-    Note wishes.
+    Note backlog_updates.
     """
     async with writing(store) as db:
         await backlog_updates.note(db, wanted)
 
 
-async def noted(store: AsyncEngine) -> list[Wish]:
+async def recorded(store: AsyncEngine) -> list[BacklogUpdate]:
     """
-    Return the wishes that are to be worked off now.
+    Return the backlog_updates that are to be worked off now.
     """
     async with reading(store) as db:
-        return [it.wish for it in await backlog_updates.due(db)]
+        return [it.update for it in await backlog_updates.due(db)]
 
 
-async def parked(store: AsyncEngine) -> int:
+async def suspended(store: AsyncEngine) -> int:
     """
-    Count the deliveries that are parked.
+    Count the deliveries that are suspended.
     """
     columns = deliveries.c
     query = sa.select(sa.func.count()).where(columns.due_time == columns.expire_time)
@@ -58,7 +58,7 @@ async def work_off(store: AsyncEngine, **options: Any) -> int:
     """
     Work until nothing is left to be moved; return how many deliveries were.
     """
-    working, total = WishRunner(store, LEASE.duration, poll_seconds=1, **options), 0
+    working, total = BacklogUpdater(store, LEASE.duration, poll_seconds=1, **options), 0
     while moved := await working.run_once():
         total += moved
     return total
@@ -87,7 +87,7 @@ async def rows_of(store: AsyncEngine) -> Sequence[Any]:
     """
     columns = deliveries.c
     async with reading(store) as db:
-        query = sa.select(deliveries).order_by(columns.lane_number, columns.delivery_id)
+        query = sa.select(deliveries).order_by(columns.sequence_position, columns.delivery_id)
         return (await db.execute(query)).all()
 
 

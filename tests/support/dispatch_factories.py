@@ -18,7 +18,7 @@ from dispatch_service.domain.work import (
     NewDelivery,
     NewEvent,
 )
-from dispatch_service.log.events import handed_over
+from dispatch_service.log.events import dispatched
 from dispatch_service.routing.index import Filter, SigningKey, Subscription
 from dispatch_service.storage.ids import new_id
 from service_runtime.rules.urls import parse_url
@@ -86,7 +86,7 @@ def claimed_of(event: NewEvent, at: int = 0) -> Claimed:
     """
     Describe a delivery of *event* that was stored leased.
     """
-    return handed_over(event, event.deliveries[at])
+    return dispatched(event, event.deliveries[at])
 
 
 def attempt(claimed: Claimed, **over: Any) -> AttemptRecord:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.feed import backlog_updates
-from dispatch_service.feed.backlog_updater import WishRunner
-from dispatch_service.feed.backlog_updates import Wish
+from dispatch_service.feed.backlog_updater import BacklogUpdater
+from dispatch_service.feed.backlog_updates import BacklogUpdate
 from service_runtime.database.engine import writing
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ async def changed(
         return await change(db, *values)
 
 
-async def come_true(store: AsyncEngine, wish: Wish) -> None:
+async def come_true(store: AsyncEngine, wish: BacklogUpdate) -> None:
     """
     Note a wish and work it off.
     """
     await changed(store, backlog_updates.note, [wish])
-    runner = WishRunner(store, timedelta(minutes=5), poll_seconds=1)
+    runner = BacklogUpdater(store, timedelta(minutes=5), poll_seconds=1)
     while await runner.run_once():
         pass
 

@@ -27,7 +27,7 @@ class Modelled:
     lane: bool
     state: State = State.PENDING
     due: str = NOW
-    parked: bool = False
+    suspended: bool = False
     expired: bool = False
     resent: bool = False
     cancelled: bool = False
@@ -55,12 +55,12 @@ class Modelled:
         lost = self.held
         if lost is not None:
             self.attempts.append("INTERRUPTED")
-        self.held, self.due, self.parked = claimed, LATER, False
+        self.held, self.due, self.suspended = claimed, LATER, False
         if not self.ended:
             self.state = State.DELIVERING
         return lost
 
-    def let_go(self, state: State, due: str) -> None:
+    def release(self, state: State, due: str) -> None:
         """
         Note that its lease ended.
         """

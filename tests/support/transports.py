@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from dispatch_service.domain.outcomes import Exchange, FailureKind
-from dispatch_service.egress.connector import Connect, Dialler, connect_tcp
+from dispatch_service.egress.connector import Connect, Connector, connect_tcp
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
@@ -34,7 +34,7 @@ contexts = cache(TlsContexts)
 Came = Exchange | ExchangeFailedError
 
 
-class RecordingDialler:
+class RecordingConnector:
     """
     Notes which addresses would be connected to, and connects nowhere.
     """
@@ -68,13 +68,13 @@ async def guarded_transport(
     def lookup(host: str) -> tuple[str, ...]:
         return ("127.0.0.1",) if answers is None else answers.get(host, ())
 
-    dialler = Dialler(
+    connector = Connector(
         Resolver(lookup, ttl=0.0, negative_ttl=0.0),
         contexts(None if receiver is None else receiver.ca_pem),
         rules.allow,
         connect=connect,
     )
-    transport = GuardedTransport(dialler, pool, rules=rules)
+    transport = GuardedTransport(connector, pool, rules=rules)
     try:
         yield transport
         await settled(transport)

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service.api.feed import Bell
+from config_service.api.feed import ChangeNotifier
 from config_service.api.subscriptions import Store
 from config_service.app import build_server
 from config_service.settings import Settings
@@ -63,12 +63,12 @@ async def running(database_url: str) -> AsyncIterator[Running]:
         "SHIPEDGE_CONFIG_FEED_POLL": "100ms",
     }
     settings = read_settings(Settings, environment)
-    bell = Bell()
+    notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
-    store = Store(engine, Sealing(ring, UrlRules()), bell.ring)
+    store = Store(engine, Sealing(ring, UrlRules()), notifier.notify)
     health = Health((), lambda: check_alive(engine))
     acting: list[Running] = []
-    grpc_server = build_server(settings, store, bell, health, lambda *_: acting[0].caller)
+    grpc_server = build_server(settings, store, notifier, health, lambda *_: acting[0].caller)
     await grpc_server.start()
     async with channel.connect(address) as connection:
         acting.append(

@@ -44,10 +44,10 @@ async def trip(endpoints: Endpoints, replicas: Replicas) -> None:
 
 async def pause_over(store: AsyncEngine) -> None:
     """
-    Let the pause of all parked endpoints be over.
+    Let the pause of all open_breakers endpoints be over.
     """
     async with writing(store) as db:
-        values = {"parked_until": after(timedelta(seconds=-1))}
+        values = {"open_until": after(timedelta(seconds=-1))}
         await db.execute(sa.update(endpoint_states).values(values))
 
 
@@ -55,7 +55,7 @@ async def test_parked_endpoint_is_passed_by_without_using_up_attempts(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    While an endpoint is parked nothing of it is claimed; the others go on.
+    While the breaker of an endpoint is open nothing of it is claimed; the others go on.
     """
     bad = [new_delivery(subscription=f"b{n}", endpoint="https://bad:443") for n in range(3)]
     good = new_delivery(subscription="good", endpoint="https://good:443")
@@ -86,7 +86,7 @@ async def test_one_probe_goes_out_after_the_pause(queue: Queue, store: AsyncEngi
 
 async def test_state_survives_a_restart_and_is_shared(store: AsyncEngine) -> None:
     """
-    Another process, or the next one, knows what is parked, and for how long still.
+    Another process, or the next one, knows which breakers are open, and for how long still.
     """
     endpoints = Endpoints(8)
     await trip(endpoints, Replicas(store, endpoints, "one"))
@@ -94,7 +94,7 @@ async def test_state_survives_a_restart_and_is_shared(store: AsyncEngine) -> Non
 
     await Replicas(store, other, "two").sync()
 
-    assert list(other.parked()) == [KEY]
+    assert list(other.open_breakers()) == [KEY]
     assert other.is_open(KEY)
 
 

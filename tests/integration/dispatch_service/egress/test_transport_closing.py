@@ -9,7 +9,7 @@ import pytest
 
 from dispatch_service.domain.outcomes import Exchange, FailureKind
 from dispatch_service.egress.connection import Connection, Key
-from dispatch_service.egress.connector import Dialler, Lost
+from dispatch_service.egress.connector import Connector, Lost
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.egress.resolver import Resolver
@@ -108,11 +108,11 @@ async def test_cancelled_exchange_leaves_nothing() -> None:
 
 class LateCancel:
     """
-    A dialler during whose last step the caller is cancelled.
+    A connector during whose last step the caller is cancelled.
     """
 
-    def __init__(self, dialler: Dialler) -> None:
-        self._dialler = dialler
+    def __init__(self, connector: Connector) -> None:
+        self._connector = connector
         self.caller: asyncio.Task[Exchange] | None = None
         self.opened: Connection | None = None
 
@@ -122,16 +122,16 @@ class LateCancel:
         """
         Open a connection that nobody will take.
         """
-        self.opened = await self._dialler.open(request, key, stopwatch, lost)
+        self.opened = await self._connector.open(request, key, stopwatch, lost)
         assert self.caller is not None
         asyncio.get_running_loop().call_soon(self.caller.cancel)
         return self.opened
 
     def close(self) -> None:
         """
-        Close the dialler.
+        Close the connector.
         """
-        self._dialler.close()
+        self._connector.close()
 
 
 async def test_connection_opened_too_late_is_closed() -> None:
@@ -140,7 +140,7 @@ async def test_connection_opened_too_late_is_closed() -> None:
     """
     async with https_receiver(answering()) as receiver:
         resolver = Resolver(lambda _: ("127.0.0.1",))
-        opener = LateCancel(Dialler(resolver, contexts(receiver.ca_pem), LOOPBACK.allow))
+        opener = LateCancel(Connector(resolver, contexts(receiver.ca_pem), LOOPBACK.allow))
         transport = GuardedTransport(opener, rules=LOOPBACK)
         opener.caller = asyncio.create_task(transport.exchange(outbound(receiver)))
         with pytest.raises(asyncio.CancelledError):

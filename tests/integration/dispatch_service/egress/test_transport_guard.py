@@ -18,7 +18,7 @@ from tests.support.receivers import HOST, Received, answering, http_receiver, ht
 from tests.support.transports import (
     LOOPBACK,
     LOOPS,
-    RecordingDialler,
+    RecordingConnector,
     failure,
     guarded_transport,
     outbound,
@@ -97,7 +97,7 @@ async def test_mixed_answers(answers: tuple[str, ...]) -> None:
     """
     One answer that is not public refuses the name, wherever it stands among the others.
     """
-    recording = RecordingDialler()
+    recording = RecordingConnector()
 
     async with guarded_transport(
         answers={"a.com": answers}, rules=UrlRules(), connect=recording.connect
@@ -174,7 +174,9 @@ async def test_nobody_answers() -> None:
     answers = {"a.com": (PUBLIC, "8.8.8.8")}
     async with guarded_transport(answers=answers, connect=hang) as transport:
         hung = await failure(transport, outbound("https://a.com/", deadline_seconds=0.2))
-    async with guarded_transport(answers=answers, connect=RecordingDialler().connect) as transport:
+    async with guarded_transport(
+        answers=answers, connect=RecordingConnector().connect
+    ) as transport:
         refused = await failure(transport, outbound("https://a.com/"))
 
     assert hung.kind is FailureKind.TIMEOUT

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.work import Release
 from dispatch_service.feed import snapshot
-from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import after, writing
@@ -52,8 +52,8 @@ async def row_of(store: AsyncEngine) -> Any:
 
 async def test_what_is_active_again_is_not_parked(queue: Queue, store: AsyncEngine) -> None:
     """
-    A delivery that was to be parked before its subscription changed is looked at again
-    soon; one that is to be parked after it is parked.
+    A delivery that was to be suspended before its subscription changed is looked at again
+    soon; one that is to be suspended after it is suspended.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
@@ -79,7 +79,7 @@ async def test_what_is_active_again_is_not_parked(queue: Queue, store: AsyncEngi
 
 async def test_change_waits_for_what_is_being_parked(queue: Queue, store: AsyncEngine) -> None:
     """
-    A delivery that is parked just before its subscription is Active again is due with the rest.
+    A delivery that is suspended just before its subscription is Active again is due with the rest.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
@@ -98,7 +98,7 @@ async def test_change_waits_for_what_is_being_parked(queue: Queue, store: AsyncE
         resuming = asyncio.create_task(resume())
         await settle_down(store, parking, resuming)
     await asyncio.gather(parking, resuming)
-    runner = WishRunner(store, timedelta(minutes=5), poll_seconds=1)
+    runner = BacklogUpdater(store, timedelta(minutes=5), poll_seconds=1)
     while await runner.run_once():
         pass
 

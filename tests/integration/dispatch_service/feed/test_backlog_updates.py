@@ -14,19 +14,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.work import Release
 from dispatch_service.feed import backlog_update_steps, backlog_updater, backlog_updates
 from dispatch_service.feed.backlog_updater import MARGIN
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
+from dispatch_service.storage.schema import backlog_updates as wishes_table
 from dispatch_service.storage.schema import deliveries
-from dispatch_service.storage.schema import wishes as wishes_table
 from service_runtime.database.engine import after, reading, writing
 from shipedge.webhooks.config.v1 import subscription_pb2
 from tests.support.backlog_update_checks import (
-    PARK,
     RESUME,
+    SUSPEND,
     change_status,
     note,
-    noted,
-    parked,
+    recorded,
+    suspended,
     wait_for,
     work_off,
 )
@@ -39,16 +39,16 @@ async def test_change_of_the_status_is_followed_in_batches(
     queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The change itself touches no delivery; afterwards all of them are parked, or due again.
+    The change itself touches no delivery; afterwards all of them are suspended, or due again.
     """
     monkeypatch.setattr(backlog_updater, "BATCH", 2)
     monkeypatch.setattr(backlog_updater, "TURN", 3)
     await wait_for(queue, 7)
 
     await change_status(store, 2, subscription_pb2.Subscription.STATUS_INACTIVE)
-    assert await parked(store) == 0
+    assert await suspended(store) == 0
     assert await work_off(store) == 7
-    assert await parked(store) == 7
+    assert await suspended(store) == 7
     assert await queue.claim(LEASE, limit=9, per_endpoint=9, full=()) == []
 
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
@@ -68,51 +68,51 @@ async def test_crash_between_batches_loses_nothing(
 
     monkeypatch.setattr(backlog_updater, "BATCH", 2)
     await wait_for(queue, 5)
-    await note(store, PARK)
+    await note(store, SUSPEND)
     with pytest.raises(asyncio.CancelledError):
         await work_off(store, moved=die)
-    assert await parked(store) == 2
+    assert await suspended(store) == 2
 
     assert await work_off(store) == 3
 
-    assert await parked(store) == 5
+    assert await suspended(store) == 5
 
 
 async def test_newer_wish_stops_the_work(queue: Queue, store: AsyncEngine) -> None:
     """
-    What was begun for a wish that does not hold any more goes no further.
+    What was begun for an update that does not hold any more goes no further.
     """
     await wait_for(queue, 1)
-    await note(store, PARK)
+    await note(store, SUSPEND)
     async with reading(store) as db:
         (old,) = await backlog_updates.due(db)
-        ids = await backlog_update_steps.find(db, old.wish, 10)
+        ids = await backlog_update_steps.find(db, old.update, 10)
     await note(store, RESUME)
 
     async with writing(store) as db:
         assert await backlog_update_steps.move(db, old, ids) is None
 
-    assert await parked(store) == 0
+    assert await suspended(store) == 0
 
 
 async def test_wish_for_an_older_revision_is_none(store: AsyncEngine) -> None:
     """
     A process that is behind changes nothing; the same revision may be ended by its 410.
     """
-    newer = Wish("accounts/100", "shipped", 2, Fate.DUE)
+    newer = BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.RESUME)
     await note(store, newer)
-    await note(store, PARK)
-    assert await noted(store) == [newer]
+    await note(store, SUSPEND)
+    assert await recorded(store) == [newer]
 
-    ended = Wish("accounts/100", "shipped", 2, Fate.PARKED)
+    ended = BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.SUSPEND)
     await note(store, ended)
 
-    assert await noted(store) == [ended]
+    assert await recorded(store) == [ended]
 
 
 async def test_what_is_parked_too_late_is_due_again(queue: Queue, store: AsyncEngine) -> None:
     """
-    A process that does not know yet that a subscription is Active may still park a delivery
+    A process that does not know yet that a subscription is Active may still suspend a delivery
     that it holds; when no such lease is left, it is looked for.
     """
     held = new_event(new_delivery(leased=True))
@@ -120,14 +120,14 @@ async def test_what_is_parked_too_late_is_due_again(queue: Queue, store: AsyncEn
     await note(store, RESUME)
     assert await work_off(store) == 0
     await queue.release([Release(claimed_of(held), None)])
-    assert (await parked(store), await noted(store)) == (1, [])
+    assert (await suspended(store), await recorded(store)) == (1, [])
 
     async with writing(store) as db:
         past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
         await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
     assert await work_off(store) == 1
 
-    assert await parked(store) == 0
+    assert await suspended(store) == 0
     async with reading(store) as db:
         assert (await db.execute(sa.select(wishes_table))).all() == []
 
@@ -138,7 +138,7 @@ async def test_rows_that_others_hold_are_left_for_later(queue: Queue, store: Asy
     A batch waits for nobody, and what it passed by is found again.
     """
     await wait_for(queue, 3)
-    await note(store, PARK)
+    await note(store, SUSPEND)
     async with writing(store) as db:
         await db.execute(sa.select(deliveries).limit(1).with_for_update())
         assert await work_off(store) == 2
@@ -148,12 +148,12 @@ async def test_rows_that_others_hold_are_left_for_later(queue: Queue, store: Asy
 
 async def test_what_waits_in_an_order_lane_is_left_there(queue: Queue, store: AsyncEngine) -> None:
     """
-    Only the head of a lane is due, so only it is parked and due again.
+    Only the head of a lane is due, so only it is suspended and due again.
     """
     made = [new_event(new_delivery(ordered=True)) for _ in range(3)]
     await queue.store_events(made, LEASE)
 
-    await note(store, PARK)
+    await note(store, SUSPEND)
     assert await work_off(store) == 1
     await note(store, RESUME)
     assert await work_off(store) == 1

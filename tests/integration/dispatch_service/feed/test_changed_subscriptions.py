@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from dispatch_service.domain.deliveries import succeed
 from dispatch_service.domain.work import Settlement
 from dispatch_service.feed import backlog_update_steps, backlog_updater, snapshot
-from dispatch_service.feed.backlog_updater import MARGIN, WishRunner
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updater import MARGIN, BacklogUpdater
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.storage.schema import wishes as wishes_table
+from dispatch_service.storage.schema import backlog_updates as wishes_table
 from service_runtime.database.engine import after, reading, writing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from tests.support.backlog_update_checks import (
@@ -24,10 +24,10 @@ from tests.support.backlog_update_checks import (
     RING,
     change_status,
     note,
-    noted,
-    parked,
+    recorded,
     rows_of,
     store_change,
+    suspended,
     wait_for,
     work_off,
 )
@@ -110,7 +110,7 @@ async def test_inactive_and_moved_is_parked_elsewhere(queue: Queue, store: Async
 
     assert await work_off(store) == 2
 
-    assert await parked(store) == 2
+    assert await suspended(store) == 2
     assert {it.endpoint for it in await rows_of(store)} == {"https://elsewhere.example:443"}
 
 
@@ -130,7 +130,9 @@ async def test_only_what_waits_is_noted(queue: Queue, store: AsyncEngine) -> Non
     async with writing(store) as db:
         await snapshot.store_changes(db, changes, RING, lambda url: url)
 
-    assert await noted(store) == [Wish("accounts/100", "shipped", 2, Fate.CANCELLED)]
+    assert await recorded(store) == [
+        BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.CANCEL)
+    ]
 
 
 async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: AsyncEngine) -> None:
@@ -173,15 +175,15 @@ async def test_what_comes_after_an_undeletion_is_not_cancelled(
 
 async def test_wish_of_an_outdated_revision_does_nothing(queue: Queue, store: AsyncEngine) -> None:
     """
-    What was noted for a revision after a newer one was stored is dropped.
+    What was recorded for a revision after a newer one was stored is dropped.
     """
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
     await wait_for(queue, 1)
-    await note(store, Wish("accounts/100", "shipped", 2, Fate.PARKED))
+    await note(store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.SUSPEND))
 
     assert await work_off(store) == 0
 
-    assert await parked(store) == 0
+    assert await suspended(store) == 0
 
 
 async def test_deep_lane_is_emptied_from_its_end(
@@ -195,10 +197,12 @@ async def test_deep_lane_is_emptied_from_its_end(
     monkeypatch.setattr(backlog_updater, "TURN", 4)
     made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
     await queue.store_events(made, LEASE)
-    await note(store, Wish("accounts/100", "shipped", 2, Fate.DUE, ordered=False))
+    await note(
+        store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.RESUME, ordered=False)
+    )
 
-    assert await WishRunner(store, LEASE.duration, poll_seconds=1).run_once() == 4
-    left = [it for it in await rows_of(store) if it.lane_number is not None]
+    assert await BacklogUpdater(store, LEASE.duration, poll_seconds=1).run_once() == 4
+    left = [it for it in await rows_of(store) if it.sequence_position is not None]
     assert {it.event_id for it in left} == {it.event_id for it in made[:3]}
     assert [it.due_time is not None for it in left] == [True, False, False]
 
@@ -214,16 +218,16 @@ async def test_wish_that_fails_holds_no_other_up(
     """
     await wait_for(queue, 1)
     await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
-    await note(store, Wish("accounts/100", "other", 1, Fate.PARKED))
-    await note(store, Wish("accounts/100", "shipped", 1, Fate.PARKED))
+    await note(store, BacklogUpdate("accounts/100", "other", 1, BacklogAction.SUSPEND))
+    await note(store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND))
     find = backlog_update_steps.find
 
-    async def broken(db: AsyncConnection, wish: Wish, limit: int) -> list[str]:
-        if wish.subscription == "other":
+    async def broken(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
+        if update.subscription == "other":
             raise ZeroDivisionError
-        return await find(db, wish, limit)
+        return await find(db, update, limit)
 
     monkeypatch.setattr(backlog_update_steps, "find", broken)
     await work_off(store)
 
-    assert await parked(store) == 1
+    assert await suspended(store) == 1

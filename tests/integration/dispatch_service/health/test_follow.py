@@ -15,10 +15,10 @@ from dispatch_service.domain.deliveries import fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Settlement
 from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
-from dispatch_service.feed.backlog_updater import WishRunner
+from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.health import rows as health_store
 from dispatch_service.health.follow import HealthLog
-from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import Subscription, SubscriptionIndex
 from dispatch_service.storage.schema import (
@@ -161,10 +161,10 @@ async def test_failing_is_told_once_and_so_is_its_end(trial: Trial) -> None:
 async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
     """
     410 makes the subscription count as Inactive here before the config service knows:
-    nothing more is matched or sent, and what waits is parked soon after.
+    nothing more is matched or sent, and what waits is suspended soon after.
     """
     await trial.deliver("failed", "gone")
-    await WishRunner(trial.store, LEASE.duration, poll_seconds=1).run_once()
+    await BacklogUpdater(trial.store, LEASE.duration, poll_seconds=1).run_once()
 
     assert await trial.reports() == ["KIND_GONE"]
     assert await trial.webhooks() == ["webhooks/endpoint_deactivated"]
@@ -259,7 +259,7 @@ async def test_suppressed_events_are_counted(store: AsyncEngine) -> None:
     """
     Events that an Inactive subscription would have got are counted and reported in one.
     """
-    counter = Suppressions()
+    counter = SkippedCounts()
     paused = subscription(active=False)
     counter.count([paused])
     counter.count([paused])

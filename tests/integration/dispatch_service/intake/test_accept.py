@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.delivery.endpoint_queue import Ready
-from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.deliveries import succeed
 from dispatch_service.domain.errors import BacklogFull, EventIdReused, EventInvalid
@@ -32,8 +32,8 @@ from dispatch_service.intake.admission import Admission
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.prepare import Prepared
-from dispatch_service.intake.pressure import Backlog, Tolerance
-from dispatch_service.intake.skipped import Suppressions
+from dispatch_service.intake.pressure import Backlog, Limits
+from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting_events import GROUP_EVENTS
 from dispatch_service.log import events as event_store
 from dispatch_service.log import read
@@ -73,12 +73,12 @@ class Parts:
     intake: Intake
     admission: Admission
     committer: GroupCommitter
-    lanes: Lanes
+    endpoint_queues: EndpointQueues
     keys: DayKeys
     subscriptions: SubscriptionIndex
     matcher: Matcher
     backlog: Backlog
-    handed_over: list[Ready]
+    dispatched: list[Ready]
 
 
 @pytest.fixture
@@ -86,25 +86,27 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     """
     Yield a running intake whose deliveries are only noted.
     """
-    handed_over: list[Ready] = []
+    dispatched: list[Ready] = []
 
     async def note(ready: Ready) -> None:
-        handed_over.append(ready)
+        dispatched.append(ready)
 
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
-    let_go: list[Release] = []
-    lanes = Lanes(note, let_go.append, Endpoints(8), Bounds(100, 1000))
-    backlog = Backlog(store, Tolerance(most_deliveries=3, least_disk=0))
+    release: list[Release] = []
+    endpoint_queues = EndpointQueues(note, release.append, Endpoints(8), Bounds(100, 1000))
+    backlog = Backlog(store, Limits(most_deliveries=3, least_disk=0))
     index = SubscriptionIndex(received=True, complete=True)
-    admission = Admission(index, keys, lanes)
+    admission = Admission(index, keys, endpoint_queues)
     committer = GroupCommitter(
-        queue, lanes, LEASE, backlog, Suppressions(), admission, most_waiting=50
+        queue, endpoint_queues, LEASE, backlog, SkippedCounts(), admission, most_waiting=50
     )
     intake = Intake(store, keys, admission, committer)
     matcher = Matcher(store, queue, keys, index, LEASE)
     running = asyncio.create_task(committer.run())
-    yield Parts(intake, admission, committer, lanes, keys, index, matcher, backlog, handed_over)
+    yield Parts(
+        intake, admission, committer, endpoint_queues, keys, index, matcher, backlog, dispatched
+    )
     committer.stop()
     await running
 
@@ -125,7 +127,7 @@ async def nothing_held(parts: Parts) -> None:
     Wait, a bounded time, until no delivery has a place in memory, be it a kept one.
     """
     async with asyncio.timeout(10):
-        while parts.lanes.held() or parts.lanes.full():
+        while parts.endpoint_queues.held() or parts.endpoint_queues.full():
             await asyncio.sleep(0.01)
 
 
@@ -170,7 +172,7 @@ async def test_accepted_event_is_committed_and_handed_over(
 
     assert isinstance(answer, Receipt)
     assert [await count(store, it) for it in (events, bodies, deliveries)] == [1, 1, 1]
-    (ready,) = parts.handed_over
+    (ready,) = parts.dispatched
     assert ready.claimed.event_id == "e1"
     assert ready.body is not None
     assert ready.body.startswith(b'{"event":"orders/shipped_v2"')
@@ -268,7 +270,7 @@ async def test_little_disk_is_too_much_owed(store: AsyncEngine, tmp_path: Path) 
     """
     Where the database is a file, publishers wait before its disk is full.
     """
-    backlog = Backlog(store, Tolerance(10, least_disk=2**62, file=tmp_path / "dispatch.db"))
+    backlog = Backlog(store, Limits(10, least_disk=2**62, file=tmp_path / "dispatch.db"))
     backlog.check()
 
     await backlog.count()
@@ -281,7 +283,7 @@ async def test_backlog_tells_how_late_the_oldest_is(store: AsyncEngine, queue: Q
     """
     What waits in the table is counted, with the time since the oldest became due.
     """
-    backlog = Backlog(store, Tolerance(10, 0))
+    backlog = Backlog(store, Limits(10, 0))
     await queue.store_events([new_event(new_delivery())], LEASE)
     async with writing(store) as db:
         due = {"due_time": after(timedelta(minutes=-1))}

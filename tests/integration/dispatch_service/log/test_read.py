@@ -216,13 +216,13 @@ async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:
 
 async def test_failed_delivery_gets_a_fresh_schedule(queue: Queue, store: AsyncEngine) -> None:
     """
-    A failed delivery that is resent is due now, from the first step; attempt numbers go on.
+    A failed delivery that is resent is due now, from the first retries_used; attempt numbers go on.
     """
     event = await settled(queue, new_event(new_delivery(leased=True)), failed=True)
 
     row = await resent(store, event)
 
-    assert (row.state, row.step, row.next_trigger) == ("PENDING", 0, "RESEND")
+    assert (row.state, row.retries_used, row.next_trigger) == ("PENDING", 0, "RESEND")
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
     assert (claimed.number, claimed.trigger, claimed.requested_by) == (2, "RESEND", "callers/ann")
     async with reading(store) as db:
@@ -262,7 +262,7 @@ async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine
     await resent(store, event)
 
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
-    assert (claimed.number, claimed.step) == (2, 0)
+    assert (claimed.number, claimed.retries_used) == (2, 0)
 
 
 async def test_request_id_makes_it_idempotent(queue: Queue, store: AsyncEngine) -> None:
@@ -293,7 +293,7 @@ async def test_resend_of_what_was_given_up_forgets_its_end(
     row = await resent(store, event)
 
     assert (row.failure_kind, row.response_code, row.end_time) == (None, None, None)
-    assert (row.cancelled_by, row.lane_number) == (None, None)
+    assert (row.cancelled_by, row.sequence_position) == (None, None)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.deliveries import succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.feed import snapshot
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.health import rows
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import events, metadata
@@ -36,7 +36,7 @@ pytestmark = [
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 EVERYTHING = Kept(timedelta(days=-1))
-GROWING = ("deliveries", "attempts", "bodies", "events", "order_lanes")
+GROWING = ("deliveries", "attempts", "bodies", "events", "sequences")
 """
 The tables that may have a million rows of one owner.
 """
@@ -104,7 +104,7 @@ async def test_results_and_lanes(queue: Queue, store: AsyncEngine, database_url:
         await queue.store_events([*made, new_event(new_delivery(ordered=True))], LEASE)
         await queue.settle(results(made))
 
-    assert any("FROM order_lanes" in text for text, _ in asked)
+    assert any("FROM sequences" in text for text, _ in asked)
     assert walks(database_url, asked) == []
 
 
@@ -120,9 +120,10 @@ async def test_changes_of_subscriptions(
     with asked_of(store) as asked:
         async with writing(store) as db:
             await snapshot.store_changes(db, changes, RING, lambda url: url)
-        for fate in Fate:
+        for action in BacklogAction:
             await come_true(
-                store, Wish("accounts/100", "shipped", 2, fate, "elsewhere", ordered=False)
+                store,
+                BacklogUpdate("accounts/100", "shipped", 2, action, "elsewhere", ordered=False),
             )
 
     assert walks(database_url, asked) == []

@@ -19,13 +19,13 @@ from dispatch_service.domain.deliveries import retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.feed import backlog_updates
-from dispatch_service.feed.backlog_updater import WishRunner
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updater import BacklogUpdater
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.log import read
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import cancellations, resends
 from dispatch_service.storage.schema import bodies, deliveries, events
-from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.storage.schema import sequences as lanes_table
 from dispatch_service.upkeep import erasure
 from service_runtime.database import conflicts
 from service_runtime.database.engine import writing
@@ -64,7 +64,7 @@ def retried(it: NewEvent) -> Settlement:
     return Settlement(claimed, retry(1, timedelta(hours=1), FailureKind.TIMEOUT), failed)
 
 
-async def hold_lane(db: AsyncConnection, resource: str = "orders/1") -> None:
+async def hold_sequence(db: AsyncConnection, resource: str = "orders/1") -> None:
     """
     Lock a lane.
     """
@@ -101,7 +101,7 @@ async def test_cancel_and_the_end_of_the_head(queue: Queue, store: AsyncEngine, 
     over = Settlement(head, succeed(0) if at else retried(lane[0]).transition, failed)
 
     async with writing(store) as db:
-        await hold_lane(db)
+        await hold_sequence(db)
         settling = asyncio.create_task(queue.settle([over]))
         await settle_down(store, settling)
         cancelling = asyncio.create_task(changed(store, cancellations.cancel, row, "ann"))
@@ -123,7 +123,7 @@ async def test_erasing_and_publishing(queue: Queue, store: AsyncEngine) -> None:
     more = [event("orders/1"), event("orders/2")]
 
     async with writing(store) as db:
-        await hold_lane(db, "orders/1")
+        await hold_sequence(db, "orders/1")
         publishing = asyncio.create_task(queue.store_events(more, LEASE))
         await settle_down(store, publishing)
         erasing = asyncio.create_task(
@@ -229,16 +229,20 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
     """
     it = event(leased=True)
     await queue.store_events([it, event()], LEASE)
-    await changed(store, backlog_updates.note, [Wish(OWNER, "shipped", 1, Fate.DUE, ordered=False)])
-    runner = WishRunner(store, LEASE.duration, poll_seconds=1)
+    await changed(
+        store,
+        backlog_updates.note,
+        [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.RESUME, ordered=False)],
+    )
+    runner = BacklogUpdater(store, LEASE.duration, poll_seconds=1)
 
     async with writing(store) as db:
-        await hold_lane(db)
+        await hold_sequence(db)
         ending = asyncio.create_task(runner.run_once())
         await settle_down(store, ending)
-        await backlog_updates.note(db, [Wish(OWNER, "shipped", 1, Fate.CANCELLED)])
+        await backlog_updates.note(db, [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.CANCEL)])
     await ending
     while await runner.run_once():
         pass
 
-    assert (await row_of(store, it)).lane_number is None
+    assert (await row_of(store, it)).sequence_position is None

@@ -130,7 +130,7 @@ async def test_retry_becomes_due_after_its_delay(queue: Queue, store: AsyncEngin
     await queue.settle([Settlement(claimed, again, failed)])
 
     (row,) = await rows(store, deliveries)
-    assert (row.state, row.step, row.failure_kind) == ("PENDING", 1, "timeout")
+    assert (row.state, row.retries_used, row.failure_kind) == ("PENDING", 1, "timeout")
     (logged,) = await rows(store, attempts)
     assert logged.next_attempt_time == row.due_time
     assert await claim(queue) == []
@@ -207,7 +207,7 @@ async def test_forced_resend_to_an_inactive_subscription_is_dropped(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    It had succeeded long ago, so there is no time until which it could be parked.
+    It had succeeded long ago, so there is no time until which it could be suspended.
     """
     event = new_event(new_delivery(leased=True, lifetime=timedelta(seconds=-1)))
     await queue.store_events([event], LEASE)
@@ -314,7 +314,7 @@ async def test_giving_up_without_an_attempt_counts_none(queue: Queue, store: Asy
     await queue.settle([Settlement(claimed, fail(0, FailureKind.EXPIRED), None)])
 
     (row,) = await rows(store, deliveries)
-    assert (row.state, row.begun, row.failure_kind) == (State.FAILED, 0, "expired")
+    assert (row.state, row.attempt_count, row.failure_kind) == (State.FAILED, 0, "expired")
     assert await rows(store, attempts) == []
 
 

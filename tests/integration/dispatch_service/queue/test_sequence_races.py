@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.deliveries import succeed
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries
-from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.storage.schema import sequences as lanes_table
 from dispatch_service.upkeep import repair
 from dispatch_service.upkeep.retention import Retention
 from dispatch_service.upkeep.schedule import Maintenance
@@ -27,7 +27,7 @@ from tests.support.lock_waits import come_true, settle_down
 pytestmark = pytest.mark.anyio
 
 SUBSCRIPTION = ("accounts/100", "shipped")
-UNORDERED = Wish(*SUBSCRIPTION, 1, Fate.DUE, ordered=False)
+UNORDERED = BacklogUpdate(*SUBSCRIPTION, 1, BacklogAction.RESUME, ordered=False)
 
 
 def event(resource: str = "orders/1", *, leased: bool = False) -> NewEvent:
@@ -64,11 +64,14 @@ async def delivered(queue: Queue) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("wish", "state"),
-    [(UNORDERED, "SUCCEEDED"), (Wish(*SUBSCRIPTION, 1, Fate.CANCELLED), "CANCELLED")],
+    ("update", "state"),
+    [
+        (UNORDERED, "SUCCEEDED"),
+        (BacklogUpdate(*SUBSCRIPTION, 1, BacklogAction.CANCEL), "CANCELLED"),
+    ],
 )
 async def test_publish_that_meets_the_end_of_order_is_not_lost(
-    queue: Queue, store: AsyncEngine, wish: Wish, state: str
+    queue: Queue, store: AsyncEngine, update: BacklogUpdate, state: str
 ) -> None:
     """
     A delivery that is committed while the lanes of its subscription end is sent as any
@@ -79,7 +82,7 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
 
     async with writing(store) as db:
         await queue.store_on(db, [late], LEASE)
-        ending = asyncio.create_task(come_true(store, wish))
+        ending = asyncio.create_task(come_true(store, update))
         await settle_down(store, ending)
     await ending
 
@@ -146,12 +149,12 @@ async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine)
         await db.execute(sa.insert(lanes_table).values(**row, **numbers))
 
     keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
-    assert await keeper.mend_lanes() == 2
+    assert await keeper.repair_sequences() == 2
 
     sent = await delivered(queue)
     assert [it for it in sent if it != behind.event_id] == [it.event_id for it in gone[1:]]
     assert behind.event_id in sent
-    assert await keeper.mend_lanes() == 0
+    assert await keeper.repair_sequences() == 0
 
 
 async def test_search_passes_deep_lanes_by(
@@ -168,6 +171,6 @@ async def test_search_passes_deep_lanes_by(
         await db.execute(sa.update(deliveries).where(last).values(due_time=None))
 
     keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
-    assert await keeper.mend_lanes() == 1
+    assert await keeper.repair_sequences() == 1
 
     assert stray.event_id in [it.event_id for it in await claim(queue)]

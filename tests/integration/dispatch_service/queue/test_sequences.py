@@ -14,11 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.deliveries import cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import sequences
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
-from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.storage.schema import sequences as lanes_table
 from service_runtime.database.engine import writing
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.support.lock_waits import come_true
@@ -77,7 +77,7 @@ async def test_success_frees_the_next_one(queue: Queue, store: AsyncEngine) -> N
         (claimed,) = await claim(queue)
         assert claimed.event_id == each.event_id
         ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
-        assert ended.freed == (1 if each is first else 0)
+        assert ended.unblocked == (1 if each is first else 0)
 
     assert await lanes(store) == []
 
@@ -111,7 +111,7 @@ async def test_no_hand_over_overtakes(queue: Queue) -> None:
 
     receipts = await queue.store_events([second], LEASE)
 
-    assert receipts[second.key].held_back == {second.deliveries[0].delivery_id}
+    assert receipts[second.key].blocked == {second.deliveries[0].delivery_id}
     assert await claim(queue) == []
     held = claimed_of(first)
     await queue.settle([Settlement(held, succeed(0), attempt(held), 200)])
@@ -169,7 +169,7 @@ async def test_head_cancelled_while_attempted_frees_the_next(
         [Settlement(head, retry(1, timedelta(hours=1), FailureKind.TIMEOUT), failed)]
     )
 
-    assert ended.freed == 1
+    assert ended.unblocked == 1
     async with store.connect() as db:
         state = await db.execute(sa.select(deliveries.c.state).where(mine))
         assert state.scalar_one() == "CANCELLED"
@@ -183,7 +183,9 @@ async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> N
     """
     await queue.store_events([event(), event(), event()], LEASE)
 
-    await come_true(store, Wish("accounts/100", "shipped", 1, Fate.DUE, ordered=False))
+    await come_true(
+        store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.RESUME, ordered=False)
+    )
 
     assert len(await claim(queue)) == 3
     assert await lanes(store) == []
@@ -220,9 +222,9 @@ async def test_concurrent_publishes_give_each_number_once(queue: Queue, store: A
 
     await asyncio.gather(*(queue.store_events(group, LEASE) for group in groups))
 
-    query = sa.select(deliveries.c.event_id, deliveries.c.lane_number)
+    query = sa.select(deliveries.c.event_id, deliveries.c.sequence_position)
     async with store.connect() as db:
-        numbers = {row.event_id: row.lane_number for row in await db.execute(query)}
+        numbers = {row.event_id: row.sequence_position for row in await db.execute(query)}
     assert sorted(numbers.values()) == list(range(1, 41))
     for group in groups:
         given = [numbers[it.event_id] for it in group]

@@ -25,14 +25,14 @@ from dispatch_service.domain.deliveries import State, Transition, fail, retry, s
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Lease, NewEvent, Release, Settlement
-from dispatch_service.feed.backlog_updates import Fate, Wish
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.log import read as delivery_log
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.rows import delivery_hex
 from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.resend import cancellations, resends
 from dispatch_service.storage.schema import attempts, deliveries, event_keys, events, metadata
-from dispatch_service.storage.schema import order_lanes as lanes_table
+from dispatch_service.storage.schema import sequences as lanes_table
 from dispatch_service.upkeep import erasure
 from service_runtime.database.engine import after, create_engine, writing
 from service_runtime.database.migrations import migrate
@@ -179,9 +179,9 @@ class StoreMachine(RuleBasedStateMachine):
         succeeded = transition.state is State.SUCCEEDED
         delivery.attempts.append("SUCCESS" if succeeded else "FAILURE")
         if delivery.cancelled and transition.delay is not None:
-            delivery.let_go(State.CANCELLED, NEVER)
+            delivery.release(State.CANCELLED, NEVER)
         else:
-            delivery.let_go(transition.state if not delivery.ended else delivery.state, due)
+            delivery.release(transition.state if not delivery.ended else delivery.state, due)
         self.model.advance()
 
     @precondition(lambda self: self.model.stale)
@@ -195,24 +195,24 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.run(self.queue.settle([settlement])).lost == {settlement.claimed.key}
 
     @precondition(lambda self: self.model.leased())
-    @rule(at=st.integers(min_value=0), park=st.booleans())
-    def release(self, at: int, park: bool) -> None:
+    @rule(at=st.integers(min_value=0), suspend=st.booleans())
+    def release(self, at: int, suspend: bool) -> None:
         """
         Let a lease go without an attempt.
         """
         held = self.model.leased()
         delivery = held[at % len(held)]
         assert delivery.held is not None
-        delay = None if park else timedelta()
+        delay = None if suspend else timedelta()
         self.run(self.queue.release([Release(delivery.held, delay)]))
         if delivery.cancelled:
-            delivery.let_go(delivery.state if delivery.ended else State.CANCELLED, NEVER)
+            delivery.release(delivery.state if delivery.ended else State.CANCELLED, NEVER)
             self.model.advance()
         elif delivery.ended:
-            delivery.let_go(delivery.state, NEVER if park else NOW)
+            delivery.release(delivery.state, NEVER if suspend else NOW)
         else:
-            delivery.let_go(State.PENDING, LATER if park and not delivery.expired else NOW)
-            delivery.parked = park
+            delivery.release(State.PENDING, LATER if suspend and not delivery.expired else NOW)
+            delivery.suspended = suspend
 
     @precondition(lambda self: self.model.deliveries)
     @rule(at=st.integers(min_value=0))
@@ -228,7 +228,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert made == (delivery.held is None)
         if not made:
             return
-        delivery.resent, delivery.due, delivery.parked = True, NOW, False
+        delivery.resent, delivery.due, delivery.suspended = True, NOW, False
         if delivery.state in {State.FAILED, State.CANCELLED}:
             delivery.state, delivery.lane, delivery.expired = State.PENDING, False, False
 
@@ -248,7 +248,7 @@ class StoreMachine(RuleBasedStateMachine):
         if delivery.held is not None:
             delivery.cancelled = True
         else:
-            delivery.state, delivery.due, delivery.parked = State.CANCELLED, NEVER, False
+            delivery.state, delivery.due, delivery.suspended = State.CANCELLED, NEVER, False
         self.model.advance()
 
     @precondition(lambda self: self.published)
@@ -268,7 +268,7 @@ class StoreMachine(RuleBasedStateMachine):
             elif it.ended:
                 it.due = NEVER
             else:
-                it.state, it.due, it.parked = State.CANCELLED, NEVER, False
+                it.state, it.due, it.suspended = State.CANCELLED, NEVER, False
         self.model.advance()
 
     async def erased(self, event: NewEvent) -> None:
@@ -299,13 +299,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.run(self.change(delivery.delivery_id, due_time=after(timedelta(seconds=-1))))
         delivery.due = NOW
 
-    @precondition(lambda self: self.model.where(due=LATER, held=None, parked=False))
+    @precondition(lambda self: self.model.where(due=LATER, held=None, suspended=False))
     @rule(at=st.integers(min_value=0))
     def delay_passes(self, at: int) -> None:
         """
         The time of the next attempt comes.
         """
-        later = self.model.where(due=LATER, held=None, parked=False)
+        later = self.model.where(due=LATER, held=None, suspended=False)
         delivery = later[at % len(later)]
         self.run(self.change(delivery.delivery_id, due_time=after(timedelta(seconds=-1))))
         delivery.due = NOW
@@ -319,42 +319,42 @@ class StoreMachine(RuleBasedStateMachine):
         waiting = self.model.where(state=State.PENDING)
         delivery = waiting[at % len(waiting)]
         past = after(timedelta(seconds=-1))
-        moved = {"due_time": past} if delivery.parked else {}
+        moved = {"due_time": past} if delivery.suspended else {}
         self.run(self.change(delivery.delivery_id, expire_time=past, **moved))
         delivery.expired = True
-        if delivery.parked:
-            delivery.due, delivery.parked = NOW, False
+        if delivery.suspended:
+            delivery.due, delivery.suspended = NOW, False
 
     # What owners do.
 
     @rule(name=SUBSCRIPTIONS)
     def deactivate(self, name: str) -> None:
         """
-        Set a subscription Inactive: what waits for it is parked.
+        Set a subscription Inactive: what waits for it is suspended.
         """
-        self.run(self.decided(name, Fate.PARKED))
+        self.run(self.decided(name, BacklogAction.SUSPEND))
         for it in self.model.waiting(name):
             if it.due != NEVER:
-                it.due, it.parked = (NOW, False) if it.expired else (LATER, True)
+                it.due, it.suspended = (NOW, False) if it.expired else (LATER, True)
 
     @rule(name=SUBSCRIPTIONS)
     def activate(self, name: str) -> None:
         """
-        Set a subscription Active: what was parked is due.
+        Set a subscription Active: what was suspended is due.
         """
-        self.run(self.decided(name, Fate.DUE))
+        self.run(self.decided(name, BacklogAction.RESUME))
         for it in self.model.waiting(name):
-            if it.parked:
-                it.due, it.parked = NOW, False
+            if it.suspended:
+                it.due, it.suspended = NOW, False
 
     @rule(name=SUBSCRIPTIONS)
     def delete(self, name: str) -> None:
         """
         Delete a subscription: what waits for it is cancelled.
         """
-        self.run(self.decided(name, Fate.CANCELLED))
+        self.run(self.decided(name, BacklogAction.CANCEL))
         for it in self.model.waiting(name):
-            it.state, it.due, it.parked = State.CANCELLED, NEVER, False
+            it.state, it.due, it.suspended = State.CANCELLED, NEVER, False
         for it in self.model.where(subscription=name):
             it.lane = False
 
@@ -363,20 +363,20 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Let an Active subscription be ordered no longer: what waits for its turn is due.
         """
-        self.run(self.decided(name, Fate.DUE, ordered=False))
+        self.run(self.decided(name, BacklogAction.RESUME, ordered=False))
         for it in self.model.waiting(name):
-            if it.parked:
-                it.due, it.parked = NOW, False
+            if it.suspended:
+                it.due, it.suspended = NOW, False
         for it in self.model.where(subscription=name, lane=True, ended=False):
             it.lane = False
             if it.due == NEVER:
                 it.due = NOW
 
-    async def decided(self, name: str, fate: Fate, *, ordered: bool = True) -> None:
+    async def decided(self, name: str, action: BacklogAction, *, ordered: bool = True) -> None:
         """
         Note what is to become of all that waits, and work it off.
         """
-        await come_true(self.store, Wish(OWNER, name, 1, fate, ordered=ordered))
+        await come_true(self.store, BacklogUpdate(OWNER, name, 1, action, ordered=ordered))
 
     async def changed(self, change: Any, *values: Any) -> Any:
         """
@@ -447,7 +447,7 @@ def check(delivery: Modelled, row: Any, logged: list[str]) -> None:
     assert (row.lease_owner is not None) == (delivery.held is not None)
     assert (row.due_time is None) == (delivery.due == NEVER)
     assert logged == delivery.attempts
-    assert row.begun == len(delivery.attempts) + (delivery.held is not None)
+    assert row.attempt_count == len(delivery.attempts) + (delivery.held is not None)
     if delivery.held is not None:
         assert row.lease_token == delivery.held.token
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service_runtime.database.conflicts import again
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import create_engine
 from tests.support.databases import fresh_database
 
@@ -49,7 +49,7 @@ async def test_victim_of_a_deadlock_runs_again(engine: AsyncEngine) -> None:
     tries = 0
     both = asyncio.Barrier(2)
 
-    @again
+    @retry_on_conflict
     async def add(first: int, second: int) -> None:
         nonlocal tries
         tries += 1
@@ -74,7 +74,7 @@ async def test_other_errors_are_raised_at_once(engine: AsyncEngine) -> None:
     """
     tries = 0
 
-    @again
+    @retry_on_conflict
     async def divide() -> None:
         nonlocal tries
         tries += 1
@@ -91,7 +91,7 @@ async def test_it_gives_up(engine: AsyncEngine) -> None:
     The last error is raised where no try gets through.
     """
 
-    @again
+    @retry_on_conflict
     async def refuse() -> None:
         async with engine.begin() as db:
             await db.execute(sa.text("DO $$ BEGIN RAISE SQLSTATE '40001'; END $$"))

@@ -15,6 +15,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.store import schema as config_schema
 from dispatch_service.storage import schema as dispatch_schema
@@ -30,6 +31,23 @@ SERVICES = pytest.mark.parametrize(
         ("config_service", config_schema.metadata),
         ("dispatch_service", dispatch_schema.metadata),
     ],
+)
+
+ROWS_OF_0005 = (
+    "INSERT INTO wishes VALUES ('o', 'due', 3, 'DUE', 'https://a:443', true, NOW, NOW)",
+    "INSERT INTO wishes VALUES ('o', 'parked', 3, 'PARKED', NULL, true, NOW, NOW)",
+    "INSERT INTO wishes VALUES ('o', 'cancelled', 3, 'CANCELLED', NULL, true, NOW, NOW)",
+    "INSERT INTO order_lanes VALUES ('o', 'due', 'orders/1', 9, 7)",
+    "INSERT INTO endpoint_states VALUES ('o', 'https://a:443', NOW, 4, NOW)",
+    """
+    INSERT INTO deliveries (owner, delivery_id, account, event_id, subscription, event_type,
+        payload_version, endpoint, url_shown, url_hash, resource, sequence, occurred_at,
+        create_time, state, due_time, expire_time, lease_token, begun, step, interrupted,
+        next_trigger, lane_number)
+    VALUES ('o', '00000000000000000000000000000001', 1, 'e', 'due', 'orders/shipped', 'v2',
+        'https://a:443', 'https://a/', BYTES, 'orders/1', 1, NOW, NOW, 'PENDING', NOW, NOW, 0,
+        3, 2, 0, 'RETRY', 7)
+    """,
 )
 
 
@@ -94,37 +112,81 @@ async def test_processes_that_start_at_once(database_url: str) -> None:
     assert [start.returncode for start in starts] == [0, 0, 0], ended
 
 
-async def test_what_is_to_be_parked_survives_the_way_there_and_back(database_url: str) -> None:
+async def test_suspensions_migrate_there_and_back(database_url: str) -> None:
     """
-    Revision 0005 keeps what was noted before it, and what can be said without it.
+    Revision 0005 keeps the rows of revision 0004; its downgrade keeps what 0004 can express.
     """
     engine = create_engine(database_url, application_name="tests")
-    config = migrations._config("dispatch_service")
-
-    async def go(step: Callable[[Config, str], None], revision: str) -> None:
-        def run(connection: sa.Connection) -> None:
-            config.attributes["connection"] = connection
-            step(config, revision)
-
-        async with engine.begin() as db:
-            await db.run_sync(run)
-
-    async def read(query: str) -> list[Any]:
-        async with engine.connect() as db:
-            return [tuple(row) for row in (await db.execute(sa.text(query))).all()]
-
-    await go(command.upgrade, "0004")
+    await _migrate(engine, command.upgrade, "0004")
     now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
-    noted = sa.text(f"INSERT INTO parkings VALUES ('accounts/1', :name, 3, :active, {now}, {now})")  # noqa: S608 - words of ours
+    insert = sa.text(f"INSERT INTO parkings VALUES ('accounts/1', :name, 3, :active, {now}, {now})")  # noqa: S608 - words of ours
     async with engine.begin() as db:
         for name, active in (("a", True), ("b", False)):
-            await db.execute(noted, {"name": name, "active": active})
+            await db.execute(insert, {"name": name, "active": active})
 
-    await go(command.upgrade, "0005")
-    wishes = "SELECT subscription, fate, endpoint, revision FROM wishes ORDER BY subscription"
-    assert await read(wishes) == [("a", "DUE", None, 3), ("b", "PARKED", None, 3)]
+    await _migrate(engine, command.upgrade, "0005")
+    rows = await _read(engine, "SELECT subscription, fate, revision FROM wishes")
+    assert rows == [("a", "DUE", 3), ("b", "PARKED", 3)]
 
-    await go(command.downgrade, "0004")
-    rows = await read("SELECT subscription, active FROM parkings ORDER BY subscription")
+    await _migrate(engine, command.downgrade, "0004")
+    rows = await _read(engine, "SELECT subscription, active FROM parkings")
     assert [(name, bool(active)) for name, active in rows] == [("a", True), ("b", False)]
     await engine.dispose()
+
+
+async def test_data_of_the_previous_revision_migrates(database_url: str) -> None:
+    """
+    Revision 0006 renames tables and columns: what stands in them stays, there and back.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await _migrate(engine, command.upgrade, "0005")
+    await _fill_0005(engine)
+
+    await _migrate(engine, command.upgrade, "0006")
+    assert await _read(engine, "SELECT subscription, action, endpoint FROM backlog_updates") == [
+        ("cancelled", "CANCEL", None),
+        ("due", "RESUME", "https://a:443"),
+        ("parked", "SUSPEND", None),
+    ]
+    assert await _read(engine, "SELECT resource, next_number, head_number FROM sequences") == [
+        ("orders/1", 9, 7)
+    ]
+    columns = "attempt_count, retries_used, sequence_position"
+    assert await _read(engine, f"SELECT {columns} FROM deliveries") == [(3, 2, 7)]  # noqa: S608 - words of ours
+    assert await _read(
+        engine, "SELECT trips FROM endpoint_states WHERE open_until IS NOT NULL"
+    ) == [(4,)]
+
+    await _migrate(engine, command.downgrade, "0005")
+    assert await _read(engine, "SELECT subscription, fate FROM wishes") == [
+        ("cancelled", "CANCELLED"),
+        ("due", "DUE"),
+        ("parked", "PARKED"),
+    ]
+    assert await _read(engine, "SELECT begun, step, lane_number FROM deliveries") == [(3, 2, 7)]
+    assert len(await _read(engine, "SELECT * FROM order_lanes")) == 1
+    await engine.dispose()
+
+
+async def _fill_0005(engine: AsyncEngine) -> None:
+    sqlite = engine.dialect.name == "sqlite"
+    async with engine.begin() as db:
+        for statement in ROWS_OF_0005:
+            dated = statement.replace("NOW", "1" if sqlite else "current_timestamp")
+            await db.execute(sa.text(dated.replace("BYTES", "X'00'" if sqlite else "'\\x00'")))
+
+
+async def _migrate(engine: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:
+    config = migrations._config("dispatch_service")
+
+    def run(connection: sa.Connection) -> None:
+        config.attributes["connection"] = connection
+        step(config, revision)
+
+    async with engine.begin() as db:
+        await db.run_sync(run)
+
+
+async def _read(engine: AsyncEngine, query: str) -> list[Any]:
+    async with engine.connect() as db:
+        return sorted(tuple(row) for row in (await db.execute(sa.text(query))).all())

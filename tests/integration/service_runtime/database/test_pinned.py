@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from service_runtime.database.engine import create_engine
-from service_runtime.database.pinned import StandingConnections
+from service_runtime.database.pinned import PinnedConnections
 from tests.support.databases import fresh_database
 
 pytestmark = pytest.mark.anyio
@@ -38,11 +38,11 @@ async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def standing(engine: AsyncEngine) -> AsyncIterator[StandingConnections]:
+async def standing(engine: AsyncEngine) -> AsyncIterator[PinnedConnections]:
     """
     Yield what is tested.
     """
-    made = StandingConnections(engine)
+    made = PinnedConnections(engine)
     yield made
     await made.close()
 
@@ -54,7 +54,7 @@ async def backend(db: AsyncConnection) -> int:
     return int((await db.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
 
 
-async def test_the_same_connection_is_lent_again(standing: StandingConnections) -> None:
+async def test_the_same_connection_is_lent_again(standing: PinnedConnections) -> None:
     """
     One use after the other has the same.
     """
@@ -66,7 +66,7 @@ async def test_the_same_connection_is_lent_again(standing: StandingConnections) 
     assert len(set(pids)) == 1
 
 
-async def test_each_use_at_a_time_has_its_own(standing: StandingConnections) -> None:
+async def test_each_use_at_a_time_has_its_own(standing: PinnedConnections) -> None:
     """
     Nobody gets in between the statements of another.
     """
@@ -75,7 +75,7 @@ async def test_each_use_at_a_time_has_its_own(standing: StandingConnections) -> 
 
 
 async def test_each_statement_is_a_transaction(
-    standing: StandingConnections, engine: AsyncEngine
+    standing: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     What was written is there for others before the connection is given back.
@@ -87,7 +87,7 @@ async def test_each_statement_is_a_transaction(
 
 
 async def test_connection_that_the_server_closed_is_replaced(
-    standing: StandingConnections, engine: AsyncEngine
+    standing: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     A server that was restarted while nothing was published fails nobody.
@@ -102,7 +102,7 @@ async def test_connection_that_the_server_closed_is_replaced(
 
 
 async def test_connection_on_which_anything_failed_is_not_lent_again(
-    standing: StandingConnections, engine: AsyncEngine
+    standing: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     It goes back to the pool, which knows what to do with it.
@@ -120,7 +120,7 @@ async def test_connection_on_which_anything_failed_is_not_lent_again(
 
 
 async def test_what_is_lent_while_it_closes_goes_back_too(
-    standing: StandingConnections, engine: AsyncEngine
+    standing: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     Nothing is kept when it has closed.
@@ -133,7 +133,7 @@ async def test_what_is_lent_while_it_closes_goes_back_too(
 
 
 async def test_connection_that_was_lost_under_its_user_is_not_kept(
-    standing: StandingConnections,
+    standing: PinnedConnections,
 ) -> None:
     """
     A user may bear the error; the next one gets another connection.

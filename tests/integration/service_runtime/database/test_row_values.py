@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_runtime.database.engine import create_engine, reading, writing
-from service_runtime.database.row_values import among
+from service_runtime.database.row_values import in_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +46,7 @@ async def test_rows_are_found_by_their_keys(
     """
     What is asked for and there is found, be it read or deleted.
     """
-    mine = among(list(things.primary_key.columns), wanted)
+    mine = in_keys(list(things.primary_key.columns), wanted)
     async with reading(store) as db:
         found = [tuple(row) for row in await db.execute(sa.select(things).where(mine))]
     assert sorted(found) == sorted(set(wanted) & set(KEYS))
@@ -59,7 +59,7 @@ async def test_part_of_a_key(store: AsyncEngine) -> None:
     """
     The columns may be the first ones of a key.
     """
-    mine = among([things.c.owner, things.c.number], [("accounts/1", 2), ("it's", 2**40)])
+    mine = in_keys([things.c.owner, things.c.number], [("accounts/1", 2), ("it's", 2**40)])
     async with reading(store) as db:
         assert len((await db.execute(sa.select(things).where(mine))).all()) == 2
 
@@ -70,7 +70,7 @@ async def test_sqlite_looks_keys_up(store: AsyncEngine, count: int) -> None:
     """
     However many keys there are, SQLite goes to their rows by the index.
     """
-    mine = among(list(things.primary_key.columns), [KEYS[0]] * count)
+    mine = in_keys(list(things.primary_key.columns), [KEYS[0]] * count)
     for statement in (sa.select(things).where(mine), sa.delete(things).where(mine)):
         text = statement.compile(dialect=store.dialect, compile_kwargs={"literal_binds": True})
         async with store.connect() as db:

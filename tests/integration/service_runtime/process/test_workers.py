@@ -14,7 +14,7 @@ import pytest
 
 from service_runtime.process import restarts
 from service_runtime.process.lifecycle import only_listener
-from service_runtime.process.worker_reports import Post
+from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
 from service_runtime.rpc.server import PortTakenError
 from tests.support.databases import free_port
@@ -26,14 +26,14 @@ GOOD = """
 import asyncio, sys
 from service_runtime.observability import metrics
 from service_runtime.process.lifecycle import first_ended, stop_signal
-from service_runtime.process.worker_reports import Post
+from service_runtime.process.worker_reports import ControlChannel
 
-async def serve(post):
-    metrics.EVENTS.inc(post.number)
+async def serve(control):
+    metrics.EVENTS.inc(control.number)
     metrics.gauge("seen_by_all", "The same in each.", lambda: 7.0, how="max")
-    await first_ended(stop_signal(), asyncio.create_task(post.answer(lambda: True)))
+    await first_ended(stop_signal(), asyncio.create_task(control.answer(lambda: True)))
 
-asyncio.run(serve(Post(*map(int, sys.argv[1:]))))
+asyncio.run(serve(ControlChannel(*map(int, sys.argv[1:]))))
 """
 STUBBORN = f"""
 import signal
@@ -42,11 +42,17 @@ signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 """
 
 
-def program(text: str) -> Callable[[Post], Sequence[str]]:
+def program(text: str) -> Callable[[ControlChannel], Sequence[str]]:
     """
     Make the command of a worker that runs *text*.
     """
-    return lambda post: (sys.executable, "-c", text, str(post.number), str(post.descriptor))
+    return lambda control: (
+        sys.executable,
+        "-c",
+        text,
+        str(control.number),
+        str(control.descriptor),
+    )
 
 
 class Run:

@@ -1,5 +1,5 @@
 """
-Lanes: bounded, apart from each other, and emptied in order.
+EndpointQueues: bounded, apart from each other, and emptied in order.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit, Ready
-from dispatch_service.delivery.endpoint_queues import Bounds, Lanes
+from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.deliveries import Trigger
 from dispatch_service.domain.outcomes import FailureKind, failed
@@ -31,7 +31,7 @@ class Gate:
     def __init__(self) -> None:
         self.begun: list[Ready] = []
         self.begun_at: list[float] = []
-        self.let_go: list[Release] = []
+        self.released: list[Release] = []
         self.turns: list[float] = []
         self.opened = asyncio.Event()
 
@@ -47,7 +47,7 @@ class Gate:
         """
         Note a delivery that is let go, and when its turn comes.
         """
-        self.let_go.append(release)
+        self.released.append(release)
         if release.delay is not None:
             self.turns.append(time.monotonic() + release.delay.total_seconds())
 
@@ -65,19 +65,19 @@ async def gate() -> AsyncIterator[Gate]:
     it.opened.set()
 
 
-def lanes_of(
+def sequences_of(
     gate: Gate,
     *,
     concurrency: int = 2,
     bounds: Bounds = WIDE,
     limit: Limit = NO_LIMIT,
     endpoints: Endpoints | None = None,
-) -> Lanes:
+) -> EndpointQueues:
     """
-    Make lanes over a gate.
+    Make endpoint_queues over a gate.
     """
     known = endpoints or Endpoints(concurrency)
-    return Lanes(gate.deliver, gate.release, known, bounds, lambda _, __: limit)
+    return EndpointQueues(gate.deliver, gate.release, known, bounds, lambda _, __: limit)
 
 
 def ready(
@@ -87,14 +87,14 @@ def ready(
     Make a delivery for an endpoint.
     """
     first = trigger is Trigger.EVENT
-    return Ready(claimed(endpoint=endpoint, trigger=trigger, handed_over=first), body, 0.0)
+    return Ready(claimed(endpoint=endpoint, trigger=trigger, dispatched=first), body, 0.0)
 
 
-def reserve(lanes: Lanes, size: int = 2) -> bool:
+def reserve(endpoint_queues: EndpointQueues, size: int = 2) -> bool:
     """
     Ask for a place for a delivery to the usual endpoint.
     """
-    return lanes.reserve("accounts/100", "shipped", "https://a:443", size)
+    return endpoint_queues.reserve("accounts/100", "shipped", "https://a:443", size)
 
 
 async def breathe() -> None:
@@ -109,9 +109,9 @@ async def test_lane_has_a_bounded_number_under_way(gate: Gate) -> None:
     """
     An endpoint has so many requests open and no more; the rest waits.
     """
-    lanes = lanes_of(gate)
+    endpoint_queues = sequences_of(gate)
     for _ in range(5):
-        lanes.offer(ready())
+        endpoint_queues.offer(ready())
 
     await breathe()
 
@@ -123,13 +123,13 @@ async def test_lane_has_a_bounded_number_under_way(gate: Gate) -> None:
 
 async def test_slow_endpoint_holds_up_no_other(gate: Gate) -> None:
     """
-    A lane that hangs occupies itself only.
+    A queue that hangs occupies itself only.
     """
-    lanes = lanes_of(gate)
+    endpoint_queues = sequences_of(gate)
     for _ in range(5):
-        lanes.offer(ready("https://slow:443"))
+        endpoint_queues.offer(ready("https://slow:443"))
 
-    lanes.offer(ready("https://fast:443"))
+    endpoint_queues.offer(ready("https://fast:443"))
     await breathe()
 
     assert "https://fast:443" in {it.claimed.endpoint for it in gate.begun}
@@ -137,12 +137,12 @@ async def test_slow_endpoint_holds_up_no_other(gate: Gate) -> None:
 
 async def test_total_is_bounded_and_slots_go_round(gate: Gate) -> None:
     """
-    With all slots taken, one that becomes free goes to the lane that waited.
+    With all slots taken, one that becomes free goes to the queue that waited.
     """
-    lanes = lanes_of(gate, bounds=Bounds(2, 100))
+    endpoint_queues = sequences_of(gate, bounds=Bounds(2, 100))
     for _ in range(4):
-        lanes.offer(ready("https://busy:443"))
-    lanes.offer(ready("https://late:443"))
+        endpoint_queues.offer(ready("https://busy:443"))
+    endpoint_queues.offer(ready("https://late:443"))
     await breathe()
     assert len(gate.begun) == 2
 
@@ -157,13 +157,13 @@ async def test_reserved_places_count(gate: Gate) -> None:
     """
     A place that is kept is not given twice, and can be given back.
     """
-    lanes = lanes_of(gate, bounds=Bounds(100, 1))
+    endpoint_queues = sequences_of(gate, bounds=Bounds(100, 1))
 
-    assert reserve(lanes)
-    assert not reserve(lanes)
-    lanes.give_back(ready().claimed.endpoint_key, 2)
-    assert reserve(lanes)
-    lanes.take_reserved(ready())
+    assert reserve(endpoint_queues)
+    assert not reserve(endpoint_queues)
+    endpoint_queues.unreserve(ready().claimed.endpoint_key, 2)
+    assert reserve(endpoint_queues)
+    endpoint_queues.take_reserved(ready())
     await breathe()
     assert len(gate.begun) == 1
 
@@ -172,84 +172,84 @@ async def test_memory_is_bounded_by_bytes(gate: Gate) -> None:
     """
     A few large payloads fill the room as well as many small ones.
     """
-    lanes = lanes_of(gate, bounds=Bounds(100, 100, waiting_bytes=1000))
+    endpoint_queues = sequences_of(gate, bounds=Bounds(100, 100, waiting_bytes=1000))
 
-    assert reserve(lanes, 600)
-    assert not reserve(lanes, 600)
-    assert reserve(lanes, 400)
-    assert lanes.room == 0
-    lanes.give_back(ready().claimed.endpoint_key, 600)
-    lanes.give_back(ready().claimed.endpoint_key, 400)
-    assert lanes.room == 75
+    assert reserve(endpoint_queues, 600)
+    assert not reserve(endpoint_queues, 600)
+    assert reserve(endpoint_queues, 400)
+    assert endpoint_queues.room == 0
+    endpoint_queues.unreserve(ready().claimed.endpoint_key, 600)
+    endpoint_queues.unreserve(ready().claimed.endpoint_key, 400)
+    assert endpoint_queues.room == 75
 
 
 async def test_slow_lane_has_little_room(gate: Gate) -> None:
     """
-    A lane takes only what it can begin soon, going by how long its attempts take.
+    A queue takes only what it can begin soon, going by how long its attempts take.
     """
-    lanes = lanes_of(gate, concurrency=1, bounds=Bounds(10, 10_000))
+    endpoint_queues = sequences_of(gate, concurrency=1, bounds=Bounds(10, 10_000))
     room = 0
-    while reserve(lanes):
+    while reserve(endpoint_queues):
         room += 1
     assert room == 128
     for _ in range(room):
-        lanes.give_back(ready().claimed.endpoint_key, 2)
-    assert list(lanes.full()) == []
-    assert lanes.held() == 0
+        endpoint_queues.unreserve(ready().claimed.endpoint_key, 2)
+    assert list(endpoint_queues.full()) == []
+    assert endpoint_queues.held() == 0
 
 
 async def test_drain_ends_what_is_under_way_and_lets_the_rest_go(gate: Gate) -> None:
     """
     Stopping begins nothing more, finishes what was begun and gives up the leases of the rest.
     """
-    lanes = lanes_of(gate)
+    endpoint_queues = sequences_of(gate)
     for _ in range(5):
-        lanes.offer(ready())
+        endpoint_queues.offer(ready())
     await breathe()
 
-    draining = asyncio.create_task(lanes.drain(60))
+    draining = asyncio.create_task(endpoint_queues.drain(60))
     await breathe()
     assert not draining.done()
     gate.opened.set()
     await draining
 
-    assert len(gate.let_go) == 3
+    assert len(gate.released) == 3
     assert len(gate.begun) == 2
-    assert lanes.running == 0
-    assert lanes.room == 0
+    assert endpoint_queues.running == 0
+    assert endpoint_queues.room == 0
 
 
 async def test_drain_waits_no_longer_than_it_may(gate: Gate) -> None:
     """
     What is under way for longer than the grace is left; what comes late is let go.
     """
-    lanes = lanes_of(gate)
-    lanes.offer(ready())
+    endpoint_queues = sequences_of(gate)
+    endpoint_queues.offer(ready())
     await breathe()
 
-    await lanes.drain(0.01)
-    lanes.offer(ready())
-    lanes.stop()
+    await endpoint_queues.drain(0.01)
+    endpoint_queues.offer(ready())
+    endpoint_queues.stop()
 
-    assert lanes.running == 1
-    assert len(gate.let_go) == 1
+    assert endpoint_queues.running == 1
+    assert len(gate.released) == 1
     gate.opened.set()
-    await lanes.drain(60)
+    await endpoint_queues.drain(60)
 
 
 async def test_retries_leave_slots_to_first_attempts(gate: Gate) -> None:
     """
-    However many retries wait, some slots of a lane and of the process are for first attempts.
+    However many retries wait, some slots of a queue and of the process are for first attempts.
     """
-    lanes = lanes_of(gate, concurrency=8, bounds=Bounds(16, 1000))
+    endpoint_queues = sequences_of(gate, concurrency=8, bounds=Bounds(16, 1000))
     for endpoint in ("https://a:443", "https://b:443", "https://c:443"):
         for _ in range(20):
-            lanes.offer(ready(endpoint, Trigger.RETRY))
+            endpoint_queues.offer(ready(endpoint, Trigger.RETRY))
     await breathe()
     assert len(gate.begun) == 12
 
-    lanes.offer(ready("https://a:443"))
-    lanes.offer(ready("https://d:443"))
+    endpoint_queues.offer(ready("https://a:443"))
+    endpoint_queues.offer(ready("https://d:443"))
     await breathe()
 
     assert {it.claimed.endpoint for it in gate.begun[12:]} == {"https://a:443", "https://d:443"}
@@ -257,31 +257,31 @@ async def test_retries_leave_slots_to_first_attempts(gate: Gate) -> None:
     for _ in range(20):
         await breathe()
     assert len(gate.begun) == 62
-    assert lanes.held() == 0
+    assert endpoint_queues.held() == 0
 
 
 async def test_open_breaker_lets_go_of_what_waits_and_takes_no_more(gate: Gate) -> None:
     """
-    When an endpoint is parked its deliveries go back unsent, those on their way too.
+    When the breaker of an endpoint is open its deliveries go back unsent, those on their way too.
     """
     endpoints = Endpoints(2)
-    lanes = lanes_of(gate, endpoints=endpoints)
-    assert reserve(lanes)
+    endpoint_queues = sequences_of(gate, endpoints=endpoints)
+    assert reserve(endpoint_queues)
     for _ in range(5):
-        lanes.offer(ready())
+        endpoint_queues.offer(ready())
     await breathe()
 
     for _ in range(5):
         endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
 
-    assert len(gate.let_go) == 3
-    lanes.take_reserved(ready())
-    assert len(gate.let_go) == 4
-    assert not reserve(lanes)
-    assert list(endpoints.parked()) == [("accounts/100", "https://a:443")]
+    assert len(gate.released) == 3
+    endpoint_queues.take_reserved(ready())
+    assert len(gate.released) == 4
+    assert not reserve(endpoint_queues)
+    assert list(endpoints.open_breakers()) == [("accounts/100", "https://a:443")]
     gate.opened.set()
     await breathe()
-    assert lanes.held() == 0
+    assert endpoint_queues.held() == 0
 
 
 async def test_claimed_probe_begins_while_the_breaker_is_open(gate: Gate) -> None:
@@ -289,12 +289,12 @@ async def test_claimed_probe_begins_while_the_breaker_is_open(gate: Gate) -> Non
     What the table hands out for an endpoint that is open is the probe, and goes out.
     """
     endpoints = Endpoints(2)
-    lanes = lanes_of(gate, endpoints=endpoints)
+    endpoint_queues = sequences_of(gate, endpoints=endpoints)
     for _ in range(5):
         endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
 
-    lanes.offer(ready())
-    lanes.offer(ready())
+    endpoint_queues.offer(ready())
+    endpoint_queues.offer(ready())
     await breathe()
 
     assert len(gate.begun) == 1
@@ -304,9 +304,9 @@ async def test_subscription_with_a_concurrency_of_its_own(gate: Gate) -> None:
     """
     A subscription's limit holds within its endpoint's.
     """
-    lanes = lanes_of(gate, concurrency=8, limit=Limit(concurrency=2))
+    endpoint_queues = sequences_of(gate, concurrency=8, limit=Limit(concurrency=2))
     for _ in range(5):
-        lanes.offer(ready())
+        endpoint_queues.offer(ready())
     await breathe()
 
     assert len(gate.begun) == 2
@@ -320,23 +320,23 @@ async def test_subscription_over_its_rate_is_let_go_until_its_turn(gate: Gate) -
     What a rate does not let begin within the horizon goes back with its time, spread out.
     """
     gate.opened.set()
-    lanes = lanes_of(gate, concurrency=8, limit=Limit(rate=1.0))
+    endpoint_queues = sequences_of(gate, concurrency=8, limit=Limit(rate=1.0))
     for _ in range(30):
-        lanes.offer(ready())
+        endpoint_queues.offer(ready())
     await breathe()
 
     assert len(gate.begun) == 1
-    assert len(gate.let_go) == 14
+    assert len(gate.released) == 14
     # However slow we are here, a second lies between most turns.
     apart = [later - earlier for earlier, later in itertools.pairwise(gate.turns)]
     assert len(apart) == 13
     assert statistics.median(apart) == pytest.approx(1, abs=0.1)
-    lanes.let_wait(("accounts/100", "https://a:443"))
+    endpoint_queues.release_waiting(("accounts/100", "https://a:443"))
 
 
 async def test_rate_holds_from_one_attempt_to_the_next(gate: Gate) -> None:
     """
-    A limited lane begins again by itself when its time has come, and remembers it while idle.
+    A limited queue begins again by itself when its time has come, and remembers it while idle.
     """
     gate.opened.set()
     apart = await seconds_apart(gate, Limit(rate=5.0))
@@ -352,10 +352,10 @@ async def seconds_apart(gate: Gate, limit: Limit) -> float:
     Return how long after one attempt, which has ended, the next began.
     """
     gate.begun_at.clear()
-    lanes = lanes_of(gate, limit=limit)
-    lanes.offer(ready())
+    endpoint_queues = sequences_of(gate, limit=limit)
+    endpoint_queues.offer(ready())
     await breathe()
-    lanes.offer(ready())
+    endpoint_queues.offer(ready())
     async with asyncio.timeout(20):
         while len(gate.begun_at) < 2:
             await asyncio.sleep(0.01)

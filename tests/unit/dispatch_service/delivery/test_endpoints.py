@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-from dispatch_service.delivery.endpoints import Endpoints, Parked
+from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
 from dispatch_service.domain.outcomes import Exchange, FailureKind, failed, from_response
 from dispatch_service.domain.work import EndpointKey
 
@@ -18,7 +18,7 @@ WELL = from_response(Exchange(status_code=200), lambda: datetime(2024, 1, 15, tz
 
 def opened() -> Endpoints:
     """
-    Make endpoints of which one has been parked, and stored as such.
+    Make endpoints of which one has been open_breakers, and stored as such.
     """
     endpoints = Endpoints(8)
     for _ in range(5):
@@ -35,9 +35,9 @@ def test_trouble_parks_an_endpoint_for_all_processes() -> None:
     changes = endpoints.take_changes()
 
     assert list(changes) == [KEY]
-    parked = changes[KEY]
-    assert parked is not None
-    assert timedelta(seconds=4) <= parked.pause <= timedelta(seconds=6)
+    open_breakers = changes[KEY]
+    assert open_breakers is not None
+    assert timedelta(seconds=4) <= open_breakers.pause <= timedelta(seconds=6)
     assert endpoints.take_changes() == {}
 
 
@@ -67,20 +67,20 @@ def test_success_closes_and_starts_slowly() -> None:
     for expected in (2, 3, 4, 5, 6, 7, 8):
         endpoints.note(KEY, WELL)
         assert endpoints.limit(KEY) == expected
-    assert endpoints.troubled() == 0
+    assert endpoints.degraded() == 0
 
 
 def test_what_others_stored_counts_here() -> None:
     """
-    An endpoint that another process parked is parked here, until that one says otherwise.
+    A breaker that another process opened is open here, until that one says otherwise.
     """
     endpoints = Endpoints(8)
 
-    endpoints.learn({KEY: Parked(timedelta(seconds=30), 2)}, time.monotonic())
+    endpoints.learn({KEY: OpenBreaker(timedelta(seconds=30), 2)}, time.monotonic())
 
-    assert list(endpoints.parked()) == [KEY]
+    assert list(endpoints.open_breakers()) == [KEY]
     endpoints.learn({}, time.monotonic())
-    assert list(endpoints.parked()) == []
+    assert list(endpoints.open_breakers()) == []
     assert (endpoints.is_open(KEY), endpoints.limit(KEY)) == (False, 1)
 
 

@@ -36,11 +36,13 @@ def failed(code: int, retry_after: timedelta | None = None) -> Outcome:
     )
 
 
-def after(outcome: Outcome, *, step: int = 0, state: State = State.DELIVERING) -> Transition:
+def after(
+    outcome: Outcome, *, retries_used: int = 0, state: State = State.DELIVERING
+) -> Transition:
     """
     Decide without jitter.
     """
-    return decide(outcome, state=state, step=step, schedule=SCHEDULE, chance=0.5)
+    return decide(outcome, state=state, retries_used=retries_used, schedule=SCHEDULE, chance=0.5)
 
 
 def test_success_is_final() -> None:
@@ -50,14 +52,18 @@ def test_success_is_final() -> None:
     assert after(SUCCESS) == Transition(State.SUCCEEDED, 0)
 
 
-@pytest.mark.parametrize(("step", "delay"), [(0, SECOND), (1, HOUR)])
-def test_failure_uses_up_one_delay(step: int, delay: timedelta) -> None:
+@pytest.mark.parametrize(("retries_used", "delay"), [(0, SECOND), (1, HOUR)])
+def test_failure_uses_up_one_delay(retries_used: int, delay: timedelta) -> None:
     """
     Each failed attempt waits for the next delay of the schedule.
     """
-    moved = after(TIMEOUT, step=step)
+    moved = after(TIMEOUT, retries_used=retries_used)
 
-    assert (moved.state, moved.step, moved.delay) == (State.PENDING, step + 1, delay)
+    assert (moved.state, moved.retries_used, moved.delay) == (
+        State.PENDING,
+        retries_used + 1,
+        delay,
+    )
     assert moved.failure_kind is FailureKind.TIMEOUT
 
 
@@ -65,7 +71,9 @@ def test_used_up_schedule_fails() -> None:
     """
     When no delay is left the delivery has failed.
     """
-    assert after(TIMEOUT, step=2) == Transition(State.FAILED, 2, failure_kind=FailureKind.TIMEOUT)
+    assert after(TIMEOUT, retries_used=2) == Transition(
+        State.FAILED, 2, failure_kind=FailureKind.TIMEOUT
+    )
 
 
 def test_gone_ends_at_once() -> None:

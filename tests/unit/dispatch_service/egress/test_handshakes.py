@@ -8,7 +8,7 @@ import asyncio
 
 import pytest
 
-from dispatch_service.egress.handshakes import PER_TURN, URGENT_PER_TURN, Pacer
+from dispatch_service.egress.handshakes import PER_TURN, URGENT_PER_TURN, HandshakeThrottle
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ class Crowd:
     """
 
     def __init__(self) -> None:
-        self.pacer = Pacer()
+        self.throttle = HandshakeThrottle()
         self.begun: list[str] = []
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -30,7 +30,7 @@ class Crowd:
         self.tasks.append(asyncio.create_task(self._begin(name, urgent=urgent)))
 
     async def _begin(self, name: str, *, urgent: bool) -> None:
-        await self.pacer.turn(urgent=urgent)
+        await self.throttle.turn(urgent=urgent)
         self.begun.append(name)
 
     async def steps(self) -> list[int]:
@@ -96,9 +96,9 @@ async def test_one_now_and_then_waits_for_nobody() -> None:
     """
     Without company there is nothing to wait for.
     """
-    pacer = Pacer()
+    throttle = HandshakeThrottle()
     for _ in range(PER_TURN + 1):
         with pytest.raises(StopIteration):
-            pacer.turn().send(None)
+            throttle.turn().send(None)
         await asyncio.sleep(0)
         await asyncio.sleep(0)

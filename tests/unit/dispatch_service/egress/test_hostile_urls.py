@@ -16,7 +16,7 @@ import pytest
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from service_runtime.rules.urls import Url, UrlRules
-from tests.support.transports import RecordingDialler, guarded_transport
+from tests.support.transports import RecordingConnector, guarded_transport
 
 pytestmark = pytest.mark.anyio
 
@@ -75,7 +75,7 @@ async def test_nothing_internal_is_dialled(
     if url is None:
         assert at_connect in ("", "unparsable")
         return
-    recording = RecordingDialler()
+    recording = RecordingConnector()
     answers = {url.host: answers_for(url.host, simulated)}
 
     async with guarded_transport(
@@ -99,7 +99,7 @@ async def test_nothing_internal_is_dialled_for_httpx(
     A client of httpx over the transport gets an httpx error for every hostile URL.
     """
     del at_connect
-    recording = RecordingDialler()
+    recording = RecordingConnector()
     answers = {}
     with suppress(httpx.InvalidURL, UnicodeError):
         host = httpx.URL(json.loads(text)).raw_host.decode()

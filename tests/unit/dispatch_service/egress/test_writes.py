@@ -10,7 +10,7 @@ import pytest
 
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.requests import ExchangeFailedError
-from dispatch_service.egress.writes import Outbox
+from dispatch_service.egress.writes import WriteCoalescer
 from tests.unit.dispatch_service.egress.test_connection import Broken, Wire, opened
 
 pytestmark = pytest.mark.anyio
@@ -21,13 +21,13 @@ async def test_requests_of_one_turn_are_written_in_the_next_whatever_becomes_of_
     They go in their order, and a wire that takes nothing concerns one of them.
     """
     loop = asyncio.get_running_loop()
-    outbox = Outbox()
+    writes = WriteCoalescer()
     wires = [Wire(), Broken(), Wire()]
     connections: list[Connection] = [opened(loop, wire) for wire in wires]
     waiters = []
     for number, connection in enumerate(connections):
         waiters.append(connection.send(b"POST /%d" % number))
-        outbox.add(connection)
+        writes.add(connection)
     assert [it.written for it in wires] == [b"", b"", b""]
 
     await asyncio.sleep(0)

@@ -344,4 +344,4 @@ def test_inactive_subscriptions_are_told_apart() -> None:
     routed = match(read_facts(example_event("orders/shipped")), Held([inactive]))
 
     assert routed.subscriptions == ()
-    assert routed.suppressed == (inactive,)
+    assert routed.skipped == (inactive,)
