@@ -145,3 +145,21 @@ def test_links_between_documents_lead_somewhere() -> None:
     ]
 
     assert broken == []
+
+
+def test_index_lists_every_decision_with_status_and_date() -> None:
+    """
+    The index of decisions repeats number, title, status and date of every decision, in order.
+    """
+    folder = ROOT / "docs/decisions"
+    header = re.compile(r"# (\d+)\. (.+)\n\n- Status: (.+)\n- Date: (\d{4}-\d\d-\d\d)\n")
+    expected = []
+    for path in sorted(folder.glob("0*.md")):
+        found = header.match(path.read_text())
+        assert found, f"{path.name} does not begin with title, status and date"
+        number, title, status, date = found.groups()
+        assert int(number) == int(path.name[:4])
+        expected.append(f"| {number} | [{title}]({path.name}) | {status} | {date} |")
+
+    listed = re.findall(r"^\| \d+ \|.*$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert listed == expected
