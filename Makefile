@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo test unit integration contract e2e crash-test test-long check fmt lint types layers \
+.PHONY: help bench bench-quick bench-growth install run demo trace test unit integration contract e2e crash-test test-long check fmt lint types layers \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -21,6 +21,9 @@ run: $(STAMP) ## Start both services on loopback, with SQLite in ./data, until C
 
 demo: $(STAMP) ## Show a typed event become the documented JSON at an HTTPS receiver.
 	@$(BIN)/python -m tests.support.demo
+
+trace: $(STAMP) ## Show the way of one event through the code, and count what it passes.
+	@$(BIN)/python -m tests.support.event_trace
 
 ##@ Test
 
