@@ -7,7 +7,7 @@ MINUTES ?= 5
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo trace test unit integration contract e2e crash-test test-long check fmt lint types layers \
+.PHONY: help bench bench-quick bench-growth install run demo trace test unit integration contract e2e crash-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -80,6 +80,9 @@ types: $(STAMP) ## Check types.
 layers: $(STAMP) ## Check that imports go one way.
 	@$(BIN)/lint-imports --no-cache > .venv/layers.txt 2>&1 || (cat .venv/layers.txt; exit 1)
 	@echo "layers: good"
+
+tree: $(STAMP) ## Check sizes of rooms, files and functions, and words of names.
+	@$(BIN)/python -m tests.support.tree_check
 
 ##@ The contract
 
