@@ -136,7 +136,7 @@ async def measure(rounds: Sequence[Sequence[str]], part: float) -> Measurements:
 
 
 async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figures:
-    begun = time.monotonic()
+    started = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             return await SCENARIOS[name](scale)
@@ -145,7 +145,7 @@ async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figure
         errors[name] = f"{type(error).__name__}: {error}"
         return {}
     finally:
-        took = time.monotonic() - begun
+        took = time.monotonic() - started
         print(f"{name}: {took:.0f} s", file=sys.stderr, flush=True)
 
 

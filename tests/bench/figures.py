@@ -13,7 +13,7 @@ Samples = Mapping[str, Sequence[float]]
 What several runs measured, by the figure's name.
 """
 
-FLOORS: Mapping[str, tuple[str, float]] = {
+TARGETS: Mapping[str, tuple[str, float]] = {
     "deliveries_per_second_postgres": (">=", 4000),
     "ratio_to_naive": (">=", 15),
     "dispatcher_cpu_us_per_delivery": ("<=", 200),
@@ -73,33 +73,33 @@ def summary(samples: Samples) -> dict[str, dict[str, Any]]:
 
 def judged(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """
-    Add to each figure that has one its floor, and whether its median reaches it.
+    Add to each figure that has one its target, and whether its median reaches it.
     """
     return {name: {**it, **_verdict(name, it.get("median"))} for name, it in figures.items()}
 
 
 def _verdict(name: str, value: float | None) -> dict[str, Any]:
-    if name not in FLOORS:
+    if name not in TARGETS:
         return {}
     reached = None if value is None else reaches(name, value)
-    return {"floor": " ".join(map(str, FLOORS[name])), "reached": reached}
+    return {"target": " ".join(map(str, TARGETS[name])), "reached": reached}
 
 
 def reaches(name: str, value: float) -> bool | None:
     """
-    Tell whether a figure reaches its floor; None where it has none.
+    Tell whether a figure reaches its target; None where it has none.
     """
-    if name not in FLOORS:
+    if name not in TARGETS:
         return None
-    how, floor = FLOORS[name]
-    return value >= floor if how == ">=" else value <= floor
+    how, target = TARGETS[name]
+    return value >= target if how == ">=" else value <= target
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """
     Yield the lines of a table of figures, in Markdown.
     """
-    yield "| figure | median | min | max | floor |  |"
+    yield "| figure | median | min | max | target |  |"
     yield "|---|---:|---:|---:|---|---|"
     for name, it in figures.items():
         if it.get("median") is None:
@@ -108,7 +108,7 @@ def table(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         found = _verdict(name, it["median"])
         verdict = {None: "", True: "yes", False: "NO"}[found.get("reached")]
         numbers = " | ".join(shown(it[which]) for which in ("median", "min", "max"))
-        yield f"| `{name}` | {numbers} | {found.get('floor', '')} | {verdict} |"
+        yield f"| `{name}` | {numbers} | {found.get('target', '')} | {verdict} |"
 
 
 def shown(value: float) -> str:

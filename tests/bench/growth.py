@@ -153,10 +153,10 @@ async def measure(chosen: Sequence[str]) -> dict[str, Curve]:
     found = {}
     with running_postgres(durable=True) as postgres:
         for name in chosen:
-            begun = time.monotonic()
+            started = time.monotonic()
             curve, points = CURVES[name]
             found[name] = replace(curve, points=await points(Scale(postgres)))
-            print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
+            print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return found
 
 

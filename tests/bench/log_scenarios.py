@@ -126,9 +126,9 @@ async def _first_page_ms(stage: Stage, where: str) -> float:
     )
     took = []
     for _ in range(CALLS):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         answer = await stage.pair.deliveries.ListAttempts(request)
-        took.append((time.perf_counter() - begun) * 1000)
+        took.append((time.perf_counter() - started) * 1000)
         if not answer.attempts:
             raise RuntimeError(f"nothing found for {written}")
     return median(took)
@@ -165,9 +165,9 @@ def match_us(count: int) -> float:
         facts.append(read_facts(event))
     rounds = []
     for _ in range(5):
-        begun = time.process_time()
+        started = time.process_time()
         for _ in range(20):
             for it in facts:
                 match(it, index)
-        rounds.append((time.process_time() - begun) / 2000 * 1e6)
+        rounds.append((time.process_time() - started) / 2000 * 1e6)
     return min(rounds)

@@ -32,7 +32,7 @@ AGAIN_SECONDS = 0.05
 AGAIN = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
 """
 After these a batch is sent again: the service asked for time, or gRPC gave a call up
-that the service had not begun within half a minute.
+that the service had not started within half a minute.
 """
 
 
@@ -72,7 +72,7 @@ class Publisher:
         """
         Publish everything; report.
         """
-        begun = time.monotonic_ns()
+        started = time.monotonic_ns()
         if self._load.rate:
             await self._on_time()
         else:
@@ -83,7 +83,7 @@ class Publisher:
         used = resource.getrusage(resource.RUSAGE_SELF)
         ordered = sorted(self._acks_ms)
         return {
-            "begun_ns": begun,
+            "begun_ns": started,
             "ended_ns": time.monotonic_ns(),
             "ack_p50_ms": percentile(ordered, 50),
             "ack_p99_ms": percentile(ordered, 99),
@@ -101,28 +101,28 @@ class Publisher:
             await self._publish(size)
 
     async def _on_time(self) -> None:
-        begun = time.monotonic()
+        started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for at, size in enumerate(self._sizes()):
-                due = begun + at * self._load.batch / self._load.rate
+                due = started + at * self._load.batch / self._load.rate
                 if (wait := due - time.monotonic()) > 0:
                     await asyncio.sleep(wait)
                 group.create_task(self._publish(size))
 
     async def _publish(self, size: int) -> None:
-        begun = time.monotonic_ns()
+        started = time.monotonic_ns()
         request = publisher_service_pb2.PublishEventsRequest()
         for _ in range(size):
             number = next(self._number)
             event = request.events.add()
             event.CopyFrom(self._example)
-            event.event_id = f"t{begun}-{number}"
+            event.event_id = f"t{started}-{number}"
             event.account_id = self._load.first_account + number % self._load.accounts
             event.order_status_changed.order.id = number + 1
         while not await self._accepted(request):
             self._refused += size
             await asyncio.sleep(AGAIN_SECONDS)
-        self._acks_ms.append((time.monotonic_ns() - begun) / 1e6)
+        self._acks_ms.append((time.monotonic_ns() - started) / 1e6)
 
     async def _accepted(self, request: publisher_service_pb2.PublishEventsRequest) -> bool:
         try:

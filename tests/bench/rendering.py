@@ -32,10 +32,10 @@ def cost_us(work: Callable[[], object]) -> float:
     """
     Measure the CPU microseconds of one call.
     """
-    begun = time.process_time()
+    started = time.process_time()
     for _ in range(CALLS):
         work()
-    return (time.process_time() - begun) / CALLS * 1e6
+    return (time.process_time() - started) / CALLS * 1e6
 
 
 def works() -> Iterator[tuple[str, Callable[[], object]]]:

@@ -108,9 +108,9 @@ async def _backlog(stage: Stage) -> Figures:
     load = asyncio.create_task(
         stage.publish(total=FRESH, rate=FRESH_PER_SECOND, batch=1, first_account=HEALTHY)
     )
-    begun = time.monotonic()
+    started = time.monotonic()
     seen, memory = await _until_fresh_came(stage)
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     load.cancel()
     await asyncio.gather(load, return_exceptions=True)
     fresh = seen.get(_path(CHANGES - 1))

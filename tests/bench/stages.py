@@ -122,10 +122,10 @@ def measured() -> dict[str, float]:
 def _cost_us(stage: Callable[[], object]) -> float:
     rounds = []
     for _ in range(ROUNDS):
-        begun = time.process_time()
+        started = time.process_time()
         for _ in range(CALLS):
             stage()
-        rounds.append((time.process_time() - begun) / CALLS * 1e6)
+        rounds.append((time.process_time() - started) / CALLS * 1e6)
     return median(rounds)
 
 

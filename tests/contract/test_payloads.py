@@ -196,14 +196,14 @@ def test_every_field_is_shown() -> None:
         for leaf in _leaves(shape)
         for origin in (_origin(shape, leaf), f"{SOURCES[shape].also}.{leaf}")
     }
-    told = {
+    stated = {
         f"{message.name}.{field.name}"
         for message in _MESSAGES.values()
         for field in message.fields
         if _is_leaf(field)
     }
 
-    assert told - shown == set(NOT_SHOWN)
+    assert stated - shown == set(NOT_SHOWN)
 
 
 def _required(source: str) -> Iterator[tuple[str, str]]:

@@ -241,7 +241,7 @@ async def test_oauth_token_is_fetched_kept_and_renewed(tmp_path: Path) -> None:
         assert endpoint.given == 3
 
 
-async def test_oauth_refusal_is_told(tmp_path: Path) -> None:
+async def test_oauth_refusal_is_logged(tmp_path: Path) -> None:
     """
     Where there is no token the attempt failed for the authentication, with the server's reason.
     """

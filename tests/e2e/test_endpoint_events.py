@@ -38,14 +38,14 @@ class Endpoint:
 
     def __init__(self) -> None:
         self.status = 500
-        self.told: list[bytes] = []
+        self.bodies: list[bytes] = []
 
     async def __call__(self, received: Received) -> None:
         """
         Answer a request.
         """
         if b'"event":"webhooks/' in received.body:
-            self.told.append(received.body)
+            self.bodies.append(received.body)
             await received.answer(200)
         else:
             await received.answer(self.status)
@@ -134,12 +134,12 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     failing = await shows(pair, made.name, Health.STATE_FAILING)
     assert failing.endpoint_health.HasField("failing_since")
     assert failing.endpoint_health.response_code == 500
-    await eventually(lambda: any(b"endpoint_failing" in it for it in endpoint.told))
+    await eventually(lambda: any(b"endpoint_failing" in it for it in endpoint.bodies))
     endpoint.status = 200
 
     await shows(pair, made.name, Health.STATE_HEALTHY)
-    await eventually(lambda: any(b"endpoint_recovered" in it for it in endpoint.told))
-    assert made.name.encode() in endpoint.told[0]
+    await eventually(lambda: any(b"endpoint_recovered" in it for it in endpoint.bodies))
+    assert made.name.encode() in endpoint.bodies[0]
     assert await watched(pair, 2) == ["KIND_FAILING", "KIND_RECOVERED"]
 
 
@@ -157,7 +157,7 @@ async def test_gone_sets_it_inactive_until_its_owner_sets_it_active(
 
     gone = await shows(pair, made.name, Health.STATE_GONE)
     assert gone.status == Subscription.STATUS_INACTIVE
-    await eventually(lambda: any(b"endpoint_deactivated" in it for it in endpoint.told))
+    await eventually(lambda: any(b"endpoint_deactivated" in it for it in endpoint.bodies))
     await pair.publish(shipped("missed"))
     request = config_service_pb2.GetSubscriptionRequest(name=made.name)
     async with asyncio.timeout(PATIENCE_SECONDS):

@@ -106,6 +106,6 @@ async def test_service_without_the_key_does_not_start(
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await child.communicate()
+    _, stderr = await child.communicate()
     assert child.returncode == 1
-    assert b"sealed under keys that SHIPEDGE_ENCRYPTION_KEYS does not hold" in told
+    assert b"sealed under keys that SHIPEDGE_ENCRYPTION_KEYS does not hold" in stderr

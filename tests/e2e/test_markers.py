@@ -127,7 +127,7 @@ async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
         environment = environment_of(
             tmp_path, receiver, SHIPEDGE_LOG_LEVEL="debug", SHIPEDGE_LOG_FORMAT="json", **metrics
         )
-        with logs.open("wb") as file, _told_to(file):
+        with logs.open("wb") as file, _logging_to(file):
             async with running_pair(environment) as pair:
                 names = await configure(pair, receiver, failing)
                 await pair.known(*names)
@@ -154,7 +154,7 @@ async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
             assert marker.encode() not in content, (place, marker)
 
 
-class _told_to:  # noqa: N801 - reads as what it does
+class _logging_to:  # noqa: N801 - reads as what it does
     """
     Let the services write their logs to a file.
     """

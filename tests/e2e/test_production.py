@@ -135,10 +135,10 @@ async def test_production_without_keys_does_not_start() -> None:
         env=environment,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, told = await child.communicate()
+    _, stderr = await child.communicate()
 
     assert child.returncode == 1
-    assert b"SHIPEDGE_ENCRYPTION_KEYS is required in production" in told
-    assert b"SHIPEDGE_TLS_KEY_FILE is required in production" in told
-    assert b"SHIPEDGE_CALLERS is required in production" in told
-    assert b"did you mean SHIPEDGE_DISPATCH_LISTEN?" in told
+    assert b"SHIPEDGE_ENCRYPTION_KEYS is required in production" in stderr
+    assert b"SHIPEDGE_TLS_KEY_FILE is required in production" in stderr
+    assert b"SHIPEDGE_CALLERS is required in production" in stderr
+    assert b"did you mean SHIPEDGE_DISPATCH_LISTEN?" in stderr

@@ -70,7 +70,7 @@ async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
         await engine.dispose()
 
 
-async def test_sigterm_ends_what_is_under_way_and_lets_go_of_the_rest(tmp_path: Path) -> None:
+async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: Path) -> None:
     """
     Told to end, the dispatch service waits for the attempts that are being made, writes
     their results, releases what has not begun, and ends well.

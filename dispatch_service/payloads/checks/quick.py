@@ -109,15 +109,15 @@ class _Writer:
         for field in fields:
             if field.message_type is None and not field.is_repeated:
                 self._write_scalar(field, at, depth, required=field.name in required)
-        begun = len(self.lines)
+        started = len(self.lines)
         # To look a method up costs more than to call it.
         self._add(f"has_{at} = {at}.HasField", depth)
         for field in fields:
             if field.message_type is not None:
                 write = self._write_list if field.is_repeated else self._write_part
                 write(field, field.message_type, at, depth, required=field.name in required)
-        if not any(f"has_{at}(" in line for line in self.lines[begun:]):
-            del self.lines[begun]
+        if not any(f"has_{at}(" in line for line in self.lines[started:]):
+            del self.lines[started]
 
     def _write_scalar(self, field: FieldDescriptor, at: str, depth: int, *, required: bool) -> None:
         value = f"{at}.{field.name}"
@@ -131,7 +131,7 @@ class _Writer:
     def _write_part(
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
     ) -> None:
-        begun = len(self.lines)
+        started = len(self.lines)
         rule = leaf_rule(field, kind)
         asked = required or rule not in _MAY_BE_EMPTY
         if asked:
@@ -145,7 +145,7 @@ class _Writer:
         else:
             self.write_message(kind, part, depth)
         if len(self.lines) == filled:
-            del self.lines[begun:]
+            del self.lines[started:]
             if required:
                 self._demand(f"has_{at}({field.name!r})", depth - 1)
         elif required:
@@ -157,13 +157,13 @@ class _Writer:
     ) -> None:
         if required:
             self._demand(f"{at}.{field.name}", depth)
-        begun = len(self.lines)
+        started = len(self.lines)
         part = self._variable()
         # A copy: to go through the field itself takes longer than to make it.
         self._add(f"for {part} in {at}.{field.name}[:]:", depth)
         self.write_message(kind, part, depth + 1)
-        if len(self.lines) == begun + 1:
-            del self.lines[begun:]
+        if len(self.lines) == started + 1:
+            del self.lines[started:]
 
     def _expression(self, rule: Rule, value: str) -> str:
         return expression(rule, value) or f"{self._constant(rule)}({value}) is None"

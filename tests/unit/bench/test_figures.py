@@ -27,9 +27,9 @@ def test_samples_become_median_minimum_and_maximum() -> None:
     assert figures == {"a": {"median": 2.0, "min": 1.0, "max": 3.0, "rounds": 3}}
 
 
-def test_floors_point_in_their_direction() -> None:
+def test_targets_point_in_their_direction() -> None:
     """
-    Throughput has to be high, costs have to be low, and other figures have no floor.
+    Throughput has to be high, costs have to be low, and other figures have no target.
     """
     assert reaches("deliveries_per_second_postgres", 4000) is True
     assert reaches("dispatcher_cpu_us_per_delivery", 201) is False
@@ -45,7 +45,7 @@ def test_table_says_why_a_figure_is_missing() -> None:
     assert "wrk is not installed" in rows[-1]
 
 
-def test_figures_carry_their_floor_and_whether_it_is_reached() -> None:
+def test_figures_have_their_target_and_whether_it_is_reached() -> None:
     """
     The result says what was asked for; of what could not be measured it says neither yes nor no.
     """
@@ -57,6 +57,6 @@ def test_figures_carry_their_floor_and_whether_it_is_reached() -> None:
         }
     )
 
-    assert figures["ratio_to_naive"] == {"median": 14.0, "floor": ">= 15", "reached": False}
+    assert figures["ratio_to_naive"] == {"median": 14.0, "target": ">= 15", "reached": False}
     assert figures["ratio_to_wrk_cpu"]["reached"] is None
     assert figures["memory_mb"] == {"median": 80.0}

@@ -45,7 +45,7 @@ def test_acknowledged_and_never_confirmed_is_lost() -> None:
     assert not verdict.good
 
 
-def test_second_confirmation_needs_an_attempt_that_was_cut_off() -> None:
+def test_second_confirmation_needs_an_interrupted_attempt() -> None:
     """
     Each attempt of unknown outcome allows its delivery one duplicate, and no other.
     """
