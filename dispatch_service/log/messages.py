@@ -34,7 +34,7 @@ def delivery_message(row: Any) -> delivery_pb2.Delivery:
         state=delivery_pb2.Delivery.State.Value(f"STATE_{row.state}"),
         resource=row.resource,
         sequence=row.sequence,
-        attempt_count=row.begun,
+        attempt_count=row.attempt_count,
         failure_kind=failure_kind(row.failure_kind),
         response_code=row.response_code or 0,
         body_sha256=row.sha256.hex() if row.sha256 is not None else "",

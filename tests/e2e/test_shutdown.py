@@ -55,13 +55,15 @@ async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
         async with reading(engine) as db:
             logged = (await db.execute(sa.select(attempts.c.delivery_id, attempts.c.status))).all()
             found = await db.execute(
-                sa.select(columns.delivery_id, columns.state, columns.lease_owner, columns.begun)
+                sa.select(
+                    columns.delivery_id, columns.state, columns.lease_owner, columns.attempt_count
+                )
             )
             return sorted(
                 (
                     it.state,
                     it.lease_owner is not None,
-                    it.begun,
+                    it.attempt_count,
                     [status for delivery_id, status in logged if delivery_id == it.delivery_id],
                 )
                 for it in found

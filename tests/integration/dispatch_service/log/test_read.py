@@ -216,7 +216,7 @@ async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:
 
 async def test_failed_delivery_gets_a_fresh_schedule(queue: Queue, store: AsyncEngine) -> None:
     """
-    A failed delivery that is resent is due now, from the first retries_used; attempt numbers go on.
+    A failed delivery that is resent is due now, from the first delay; attempt numbers go on.
     """
     event = await settled(queue, new_event(new_delivery(leased=True)), failed=True)
 
@@ -245,7 +245,7 @@ async def test_forced_resend_of_a_success(queue: Queue, store: AsyncEngine) -> N
     await queue.settle([Settlement(claimed, succeed(0), again)])
 
     row = await row_of(store, event)
-    assert (row.state, row.due_time, row.begun) == ("SUCCEEDED", None, 2)
+    assert (row.state, row.due_time, row.attempt_count) == ("SUCCEEDED", None, 2)
 
 
 async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine) -> None:
@@ -340,7 +340,7 @@ async def test_state_machine_is_guarded_by_the_database(queue: Queue, store: Asy
         {"state": "DELIVERING", "end_time": None},
         {"state": "UNKNOWN"},
         {"lease_owner": "somebody"},
-        {"begun": -1},
+        {"attempt_count": -1},
     ]
     for values in broken:
         with pytest.raises(sa.exc.IntegrityError):
