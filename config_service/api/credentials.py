@@ -18,7 +18,8 @@ from config_service.store import owned_resources
 from config_service.store.changes import audit, differences, remember, remembered, shown_fields
 from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind
 from config_service.store.subscription_rows import etag_of
-from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import database_now
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument

@@ -28,7 +28,8 @@ from config_service.store.subscription_rows import (
     stored_config,
 )
 from config_service.store.subscription_store import Sealing
-from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import database_now
 from service_runtime.rpc import filters, masks, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.page_bytes import fitting

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import callers
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.rpc.caller_directory import Entry
 from service_runtime.rpc.caller_messages import entry_of
 from service_runtime.rpc.paging import Key

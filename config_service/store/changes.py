@@ -22,7 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.errors import RequestIdReused
 from config_service.store.schema import audit_entries, feed_items, feed_state, request_ids
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 
 NO_VALUE = ""
 

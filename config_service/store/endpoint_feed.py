@@ -21,7 +21,7 @@ from config_service.store.schema import (
     feed_state,
     subscriptions,
 )
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 

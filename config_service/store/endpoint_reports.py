@@ -15,7 +15,7 @@ from config_service.store import subscription_store
 from config_service.store.changes import audit, next_revision
 from config_service.store.schema import endpoint_events
 from config_service.store.subscription_store import Sealing
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
 from shipedge.webhooks.config.v1 import feed_service_pb2

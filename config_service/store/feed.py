@@ -22,7 +22,8 @@ from config_service.store.schema import (
     owner_settings,
     subscriptions,
 )
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.shielded import shielded

@@ -25,7 +25,7 @@ from config_service.rules.errors import (
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import client_certificates, credentials, subscriptions
 from config_service.store.subscription_rows import etag_of
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing, Place
 from service_runtime.rpc.errors import RpcError
 from service_runtime.rpc.paging import Key

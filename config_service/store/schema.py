@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
+from service_runtime.database.tables import NAMING_CONVENTION
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 
 feed_state = sa.Table(
     "feed_state",

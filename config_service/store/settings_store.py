@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import owner_settings
 from config_service.store.subscription_rows import etag_of
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 
 KIND = "account_settings"

@@ -29,7 +29,7 @@ from config_service.store.subscription_rows import (
     stored_config,
     with_secrets,
 )
-from service_runtime.database.engine import after, database_now
+from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters

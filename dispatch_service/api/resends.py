@@ -22,7 +22,8 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import database_now
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller

@@ -19,7 +19,8 @@ from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
-from service_runtime.database.engine import after, database_now, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after, database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

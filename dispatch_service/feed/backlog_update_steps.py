@@ -19,7 +19,7 @@ from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

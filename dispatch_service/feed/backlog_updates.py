@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import backlog_updates, feed_resources
-from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from dispatch_service.routing.index import Subscription
 from dispatch_service.storage.schema import subscription_overrides
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import endpoint_reports
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 

@@ -18,7 +18,8 @@ from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.storage.places import resource_place
 from dispatch_service.storage.schema import backlog_updates as wishes_table
 from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
-from service_runtime.database.engine import database_now, reading
+from service_runtime.database.engine import reading
+from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 

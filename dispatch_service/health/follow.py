@@ -27,7 +27,8 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import Subscription, SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.engine import database_now, reading
+from service_runtime.database.engine import reading
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

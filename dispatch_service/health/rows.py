@@ -16,8 +16,8 @@ from dispatch_service.health.judge import Health
 from dispatch_service.storage.schema import (
     subscription_health,
 )
-from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
+from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:

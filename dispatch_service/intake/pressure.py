@@ -18,7 +18,8 @@ import structlog
 
 from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import database_now, reading
+from service_runtime.database.engine import reading
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from dispatch_service.feed import reports
 from dispatch_service.routing.index import Subscription
 from dispatch_service.storage.ids import new_id
-from service_runtime.database.engine import database_now, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import database_now
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.schema import audit_entries
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 
 Change = dict[str, str]
 """

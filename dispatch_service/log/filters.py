@@ -17,7 +17,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from dispatch_service.domain.deliveries import State, Trigger
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.storage.schema import attempts, deliveries
-from service_runtime.database.engine import after
+from service_runtime.database.instants import after
 from service_runtime.database.row_values import Condition
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters

@@ -16,7 +16,7 @@ from dispatch_service.log.filters import Hash, conditions, unbounded
 from dispatch_service.storage.places import body_place
 from dispatch_service.storage.schema import attempts, bodies, deliveries
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.engine import from_microseconds, to_microseconds
+from service_runtime.database.instants import from_microseconds, to_microseconds
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Key
 

@@ -18,13 +18,12 @@ import sqlalchemy as sa
 
 from dispatch_service.log.filters import Hash, unbounded
 from dispatch_service.storage.schema import attempts
-from service_runtime.database.engine import (
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import (
     after,
     database_now,
     from_microseconds,
-    reading,
     to_microseconds,
-    writing,
 )
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Key

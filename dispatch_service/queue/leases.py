@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import database_now, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import byte_order
+from service_runtime.database.row_values import byte_order
 
 
 def by_key(table: sa.Table) -> list[sa.ColumnElement[Any]]:

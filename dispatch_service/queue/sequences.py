@@ -22,7 +22,7 @@ from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
 from dispatch_service.queue.lock_order import by_key, update_locked
 from dispatch_service.storage.schema import deliveries, sequences
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:

@@ -50,7 +50,8 @@ from dispatch_service.queue.rows import (
 )
 from dispatch_service.queue.sequences import Place
 from dispatch_service.queue.sqlite_claims import around, take
-from service_runtime.database.engine import from_microseconds, reading, to_microseconds, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import from_microseconds, to_microseconds
 from service_runtime.process.failpoints import reach
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dispatch_service.domain.work import Claimed, EndpointKey, Lease
 from dispatch_service.queue import sqlite_sql as sql
 from dispatch_service.queue.protocol import START
 from dispatch_service.queue.rows import INTERRUPTED_ERROR, claimed_from, micros
-from service_runtime.database.engine import from_microseconds
+from service_runtime.database.instants import from_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -4,7 +4,7 @@ The statements of the queue on SQLite. Instants are integer microseconds.
 
 import sqlalchemy as sa
 
-from service_runtime.database.engine import SQLITE_NOW
+from service_runtime.database.instants import SQLITE_NOW
 
 NOW = sa.text(f"SELECT {SQLITE_NOW}")
 

@@ -14,7 +14,7 @@ from dispatch_service.domain.names import delivery_name
 from dispatch_service.log import audit
 from dispatch_service.queue import sequences
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -21,7 +21,7 @@ from dispatch_service.log import audit, read
 from dispatch_service.log.filters import DEFAULT_RANGE, Hash, parse_delivery_filter, unbounded
 from dispatch_service.log.read import Page
 from dispatch_service.storage.schema import deliveries, resend_jobs
-from service_runtime.database.engine import database_now
+from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.paging import Key

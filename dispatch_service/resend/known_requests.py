@@ -10,8 +10,8 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.storage.schema import request_ids
-from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -13,8 +13,8 @@ from dispatch_service.log import events
 from dispatch_service.routing.index import Subscription
 from dispatch_service.storage.schema import bodies
 from dispatch_service.storage.sealing import DayKeys, Sealer
-from service_runtime.database.engine import database_now
 from service_runtime.database.inserts import insert
+from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

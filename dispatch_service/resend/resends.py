@@ -23,7 +23,7 @@ from dispatch_service.log import audit
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.routing.index import Subscription
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import after, database_now
+from service_runtime.database.instants import after, database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

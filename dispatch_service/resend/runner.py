@@ -21,7 +21,8 @@ from dispatch_service.resend import jobs, resends
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import after, database_now, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after, database_now
 from service_runtime.process.failpoints import reach
 from service_runtime.process.periodic import Periodic
 from service_runtime.rpc.errors import FailedPrecondition

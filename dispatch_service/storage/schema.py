@@ -10,28 +10,10 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
+from service_runtime.database.tables import NAMING_CONVENTION, UuidText, partial_index
 
-metadata = sa.MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-DeliveryId = sa.Uuid(as_uuid=False)
-
-
-def _partial(name: str, *columns: str, where: str) -> sa.Index:
-    """
-    Index the rows that meet a condition, on both databases.
-    """
-    condition = sa.text(where)
-    return sa.Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
+metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
 
 day_keys = sa.Table(
     "day_keys",
@@ -90,9 +72,9 @@ events = sa.Table(
     sa.Column("sealed_payload", sa.LargeBinary),
     sa.CheckConstraint("match_state IN ('MATCHED', 'PENDING_MATCH')", name="match_state"),
     sa.Index(None, "account", "accept_time"),
-    _partial("ix_events_order", "account", "order_id", where="order_id IS NOT NULL"),
-    _partial("ix_events_email", "account", "email_hash", where="email_hash IS NOT NULL"),
-    _partial("ix_events_pending_match", "accept_time", where="match_state = 'PENDING_MATCH'"),
+    partial_index("ix_events_order", "account", "order_id", where="order_id IS NOT NULL"),
+    partial_index("ix_events_email", "account", "email_hash", where="email_hash IS NOT NULL"),
+    partial_index("ix_events_pending_match", "accept_time", where="match_state = 'PENDING_MATCH'"),
     comment=(
         "Accepted events. A NULL payload was erased or is past its retention. warehouses is a"
         " JSON array of ids; order_id and the keyed hash of the customer's e-mail find what is"
@@ -120,7 +102,7 @@ deliveries = sa.Table(
     "deliveries",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("delivery_id", DeliveryId, primary_key=True),
+    sa.Column("delivery_id", UuidText, primary_key=True),
     sa.Column("account", sa.BigInteger, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
     sa.Column("subscription", sa.Text, nullable=False),
@@ -167,9 +149,11 @@ deliveries = sa.Table(
         "attempt_count >= 0 AND retries_used >= 0 AND interrupted >= 0", name="counts"
     ),
     sa.CheckConstraint("next_trigger IN ('EVENT', 'RETRY', 'RESEND', 'TEST')", name="next_trigger"),
-    _partial("ix_deliveries_due", "owner", "endpoint", "due_time", where="due_time IS NOT NULL"),
-    _partial("ix_deliveries_unfinished", "owner", "subscription", where="end_time IS NULL"),
-    _partial(
+    partial_index(
+        "ix_deliveries_due", "owner", "endpoint", "due_time", where="due_time IS NOT NULL"
+    ),
+    partial_index("ix_deliveries_unfinished", "owner", "subscription", where="end_time IS NULL"),
+    partial_index(
         "ix_deliveries_order",
         "owner",
         "subscription",
@@ -190,7 +174,7 @@ attempts = sa.Table(
     "attempts",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("delivery_id", DeliveryId, primary_key=True),
+    sa.Column("delivery_id", UuidText, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("account", sa.BigInteger, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
@@ -221,8 +205,8 @@ attempts = sa.Table(
     sa.Index(None, "owner", "start_time"),
     sa.Index(None, "owner", "subscription", "start_time"),
     sa.Index(None, "owner", "url_hash", "start_time"),
-    _partial("ix_attempts_failures", "owner", "start_time", where="status <> 'SUCCESS'"),
-    _partial("ix_attempts_slow", "owner", "start_time", where="duration_us >= 1000000"),
+    partial_index("ix_attempts_failures", "owner", "start_time", where="status <> 'SUCCESS'"),
+    partial_index("ix_attempts_slow", "owner", "start_time", where="duration_us >= 1000000"),
     # Rows come in the order of this time, so that a few bytes for each block of them are enough.
     sa.Index("ix_attempts_settled", "settle_time", postgresql_using="brin"),
     comment="One row for each HTTP request, written with its result.",
@@ -244,7 +228,7 @@ audit_entries = sa.Table(
     "audit_entries",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("audit_entry_id", DeliveryId, primary_key=True),
+    sa.Column("audit_entry_id", UuidText, primary_key=True),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("caller", sa.Text, nullable=False),
     sa.Column("method", sa.Text, nullable=False),
@@ -349,7 +333,7 @@ resend_jobs = sa.Table(
     "resend_jobs",
     metadata,
     sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("resend_job_id", DeliveryId, primary_key=True),
+    sa.Column("resend_job_id", UuidText, primary_key=True),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("filter", sa.Text, nullable=False),
     sa.Column("names", sa.Text),
@@ -360,7 +344,7 @@ resend_jobs = sa.Table(
     sa.Column("skipped_count", sa.BigInteger, nullable=False),
     sa.Column("requested_by", sa.Text, nullable=False),
     sa.Column("after_time", Instant),
-    sa.Column("after_delivery_id", DeliveryId),
+    sa.Column("after_delivery_id", UuidText),
     sa.Column("due_time", Instant),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("end_time", Instant),
@@ -368,7 +352,7 @@ resend_jobs = sa.Table(
     sa.CheckConstraint("(state = 'RUNNING') = (end_time IS NULL)", name="ended_has_end_time"),
     sa.CheckConstraint("(state = 'RUNNING') = (due_time IS NOT NULL)", name="running_is_due"),
     sa.Index(None, "owner", "create_time"),
-    _partial("ix_resend_jobs_due", "due_time", where="due_time IS NOT NULL"),
+    partial_index("ix_resend_jobs_due", "due_time", where="due_time IS NOT NULL"),
     comment=(
         "Resends of many deliveries. names is a JSON array of ids, NULL where the filter chooses;"
         " what comes after (after_time, after_delivery_id) has not been looked at yet."

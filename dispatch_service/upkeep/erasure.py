@@ -17,7 +17,8 @@ from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import locked
 from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import database_now, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import database_now
 from service_runtime.process.failpoints import reach
 
 if TYPE_CHECKING:

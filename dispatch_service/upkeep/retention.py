@@ -21,7 +21,7 @@ from dispatch_service.storage.schema import (
     request_ids,
     resend_jobs,
 )
-from service_runtime.database.engine import after, database_now
+from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:

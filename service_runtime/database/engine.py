@@ -12,32 +12,20 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.functions import FunctionElement
 
 from service_runtime.observability import metrics
 
 if TYPE_CHECKING:
-    from sqlalchemy.engine import Dialect
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
-    from sqlalchemy.sql.compiler import SQLCompiler
 
-SQLITE_NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
-"""
-SQLite's clock in microseconds since 1970; `unixepoch('subsec')` is not there before 3.42.
-"""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -54,132 +42,14 @@ How long the thread of SQLite's driver waits for the interpreter's lock, which i
 each row, before a busy event loop has to hand it over; the interpreter's default is 5 ms.
 """
 
-# Held by whoever writes to a SQLite file; PostgreSQL needs none.
-_write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
-
-
-def to_microseconds(instant: datetime) -> int:
-    """
-    Count the microseconds from 1970 to an aware *instant*.
-    """
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(count: int) -> datetime:
-    """
-    Return the instant *count* microseconds after 1970, in UTC.
-    """
-    return _EPOCH + timedelta(microseconds=count)
-
-
-class Instant(sa.types.TypeDecorator[datetime]):
-    """
-    An aware instant: timestamptz in PostgreSQL, integer microseconds in SQLite.
-    """
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
-        """
-        Choose the column type.
-        """
-        if dialect.name == "sqlite":
-            return dialect.type_descriptor(sa.BigInteger())
-        return dialect.type_descriptor(sa.DateTime(timezone=True))
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """
-        Convert an aware datetime. Raises `ValueError` for a naive one.
-        """
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("an instant must be aware of its zone")
-        return to_microseconds(value) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """
-        Convert what the database returned to UTC.
-        """
-        if value is None:
-            return None
-        return from_microseconds(value) if dialect.name == "sqlite" else value.astimezone(UTC)
-
-
-class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
-    """
-    The database's clock: the time that leases and due times go by.
-    """
-
-    type = Instant()
-    inherit_cache = True
-
-
-class after_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
-    """
-    The database's clock plus a number of microseconds; NULL for NULL.
-    """
-
-    type = Instant()
-    inherit_cache = True
-
-
-class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in statements
-    """
-    A text to sort by as Python sorts strings, whatever the database's collation is.
-    """
-
-    type = sa.Text()
-    inherit_cache = True
-
-
-@compiles(byte_order, "sqlite")
-def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
-    # With the sign it is no column: else SQLite may walk the index that has this order, and with
-    # it all that an owner has, instead of the one that finds what is asked for.
-    return f"+{compiler.process(element.clauses, **kw)}"
-
-
-@compiles(byte_order, "postgresql")
-def _postgresql_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
-    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'
-
-
-@compiles(database_now, "sqlite")
-def _sqlite_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:
-    return SQLITE_NOW
-
-
-@compiles(database_now, "postgresql")
-def _postgresql_now(_element: database_now, _compiler: SQLCompiler, **_: Any) -> str:
-    return "now()"
-
-
-@compiles(after_now, "sqlite")
-def _sqlite_after(element: after_now, compiler: SQLCompiler, **kw: Any) -> str:
-    return f"({SQLITE_NOW} + {compiler.process(element.clauses, **kw)})"
-
-
-@compiles(after_now, "postgresql")
-def _postgresql_after(element: after_now, compiler: SQLCompiler, **kw: Any) -> str:
-    micros = compiler.process(element.clauses, **kw)
-    return f"(now() + CAST({micros} AS bigint) * interval '1 microsecond')"
-
-
-def after(delay: timedelta | None) -> sa.ColumnElement[datetime]:
-    """
-    Write the database's now plus *delay* into a statement; NULL for None.
-    """
-    micros = None if delay is None else delay // _MICROSECOND
-    return after_now(sa.literal(micros, sa.BigInteger))
-
-
 COMMAND_SECONDS = 30.0
 """
 What takes longer than this on PostgreSQL counts as a database that does not answer: well
 below a lease, and far above what any statement of the services takes.
 """
+
+# Held by whoever writes to a SQLite file; PostgreSQL needs none.
+_write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
 
 
 def create_engine(

@@ -76,3 +76,24 @@ def _values(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
 def _json(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
     _, by_list = element.clauses
     return compiler.process(by_list, **kw)
+
+
+class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in statements
+    """
+    A text to sort by as Python sorts strings, whatever the database's collation is.
+    """
+
+    type = sa.Text()
+    inherit_cache = True
+
+
+@compiles(byte_order, "sqlite")
+def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    # With the sign it is no column: else SQLite may walk the index that has this order, and with
+    # it all that an owner has, instead of the one that finds what is asked for.
+    return f"+{compiler.process(element.clauses, **kw)}"
+
+
+@compiles(byte_order, "postgresql")
+def _postgresql_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
+    return f'{compiler.process(element.clauses, **kw)} COLLATE "C"'

@@ -20,7 +20,8 @@ from config_service.store import subscription_store
 from config_service.store.schema import feed_items, feed_state, signing_secrets, subscriptions
 from config_service.store.subscription_rows import config_columns, sealed_keys
 from config_service.store.subscription_store import Sealing
-from service_runtime.database.engine import create_engine, from_microseconds, writing
+from service_runtime.database.engine import create_engine, writing
+from service_runtime.database.instants import from_microseconds
 from service_runtime.database.migrations import migrate
 from service_runtime.settings.common import read_settings
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription

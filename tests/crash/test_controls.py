@@ -21,7 +21,8 @@ from dispatch_service.domain.work import Claimed, Lease, NewEvent, Settlement
 from dispatch_service.queue import postgresql_sql as sql
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import after, create_engine, writing
+from service_runtime.database.engine import create_engine, writing
+from service_runtime.database.instants import after
 from service_runtime.database.migrations import migrate
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, Request, judge

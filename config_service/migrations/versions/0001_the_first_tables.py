@@ -7,7 +7,7 @@ Revision: 0001, the first.
 import sqlalchemy as sa
 from alembic import op
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
 
 revision = "0001"
 down_revision = None

@@ -7,7 +7,7 @@ Revision: 0002, after 0001.
 import sqlalchemy as sa
 from alembic import op
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
 
 revision = "0002"
 down_revision = "0001"

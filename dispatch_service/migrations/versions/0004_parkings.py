@@ -7,7 +7,7 @@ Revision: 0004, after 0003.
 import sqlalchemy as sa
 from alembic import op
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
 
 revision = "0004"
 down_revision = "0003"

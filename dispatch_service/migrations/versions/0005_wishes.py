@@ -7,7 +7,7 @@ Revision: 0005, after 0004.
 import sqlalchemy as sa
 from alembic import op
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
 
 revision = "0005"
 down_revision = "0004"

@@ -7,7 +7,7 @@ Revision: 0006, after 0005.
 import sqlalchemy as sa
 from alembic import op
 
-from service_runtime.database.engine import Instant
+from service_runtime.database.instants import Instant
 
 revision = "0006"
 down_revision = "0005"

@@ -80,7 +80,6 @@ _SCHEMA = frozenset(
         "UniqueConstraint",
         "ForeignKeyConstraint",
         "PrimaryKeyConstraint",
-        "_partial",
         "partial_index",
     }
 )

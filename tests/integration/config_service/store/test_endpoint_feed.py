@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from config_service.store import endpoint_feed
 from config_service.store.schema import client_certificates
-from service_runtime.database.engine import after, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent

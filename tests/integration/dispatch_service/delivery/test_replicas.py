@@ -18,7 +18,8 @@ from dispatch_service.domain.work import Claimed, EndpointKey
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import endpoint_states
-from service_runtime.database.engine import after, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after
 from tests.support.dispatch_factories import LEASE, new_delivery, new_event, subscription
 
 pytestmark = pytest.mark.anyio

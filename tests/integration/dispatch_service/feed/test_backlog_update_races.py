@@ -17,7 +17,8 @@ from dispatch_service.feed import snapshot
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import after, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event

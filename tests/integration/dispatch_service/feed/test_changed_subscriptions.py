@@ -17,7 +17,8 @@ from dispatch_service.feed.backlog_updater import MARGIN, BacklogUpdater
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import backlog_updates as wishes_table
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from tests.support.backlog_update_checks import (
     NAME,

@@ -28,7 +28,8 @@ from dispatch_service.storage.schema import (
     subscription_overrides,
 )
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import endpoint_event_pb2, feed_service_pb2, subscription_pb2
 from tests.support.dispatch_factories import (

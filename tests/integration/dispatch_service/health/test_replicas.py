@@ -25,7 +25,8 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, subscription_health
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from service_runtime.keys.keyring import KeyRing
 from tests.support.dispatch_factories import (
     LEASE,

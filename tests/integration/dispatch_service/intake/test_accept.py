@@ -45,7 +45,8 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.places import body_place
 from dispatch_service.storage.schema import bodies, deliveries, events, metadata
 from dispatch_service.storage.sealing import DayKeys, Sealer
-from service_runtime.database.engine import after, database_now, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after, database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process import failpoints
 from service_runtime.rpc.errors import StoreUnavailable

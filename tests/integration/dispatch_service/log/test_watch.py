@@ -18,7 +18,8 @@ from dispatch_service.log.filters import parse_watch_filter
 from dispatch_service.log.watch import Mark
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import attempts
-from service_runtime.database.engine import database_now, reading
+from service_runtime.database.engine import reading
+from service_runtime.database.instants import database_now
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

@@ -20,7 +20,8 @@ from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.engine import after, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.instants import after
 from tests.support.dispatch_factories import LEASE, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

@@ -34,7 +34,8 @@ from dispatch_service.resend import cancellations, resends
 from dispatch_service.storage.schema import attempts, deliveries, event_keys, events, metadata
 from dispatch_service.storage.schema import sequences as lanes_table
 from dispatch_service.upkeep import erasure
-from service_runtime.database.engine import after, create_engine, writing
+from service_runtime.database.engine import create_engine, writing
+from service_runtime.database.instants import after
 from service_runtime.database.migrations import migrate
 from tests.support.dispatch_factories import attempt, new_delivery, new_event
 from tests.support.lock_waits import come_true

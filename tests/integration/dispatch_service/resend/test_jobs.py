@@ -23,7 +23,8 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.schema import deliveries
 from dispatch_service.storage.schema import resend_jobs as jobs_table
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from service_runtime.rpc.errors import InvalidArgument
 from tests.support.dispatch_factories import (
     LEASE,

@@ -21,7 +21,8 @@ from dispatch_service.upkeep import erasure, retention
 from dispatch_service.upkeep.erasure import Erased
 from dispatch_service.upkeep.retention import Kept, Retention
 from dispatch_service.upkeep.schedule import Maintenance
-from service_runtime.database.engine import after, reading, writing
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import after
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio

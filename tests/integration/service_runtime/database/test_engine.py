@@ -15,15 +15,13 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_runtime.database.engine import (
-    Instant,
-    after,
     check_alive,
     create_engine,
-    database_now,
     is_unavailable,
     reading,
     writing,
 )
+from service_runtime.database.instants import Instant, after, database_now
 from tests.support.databases import free_port
 
 pytestmark = pytest.mark.anyio

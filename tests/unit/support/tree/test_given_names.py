@@ -55,7 +55,7 @@ def test_definitions(text: str, expected: set[str]) -> None:
         ('sa.Table("lanes", metadata)', {"name in SQL lanes"}),
         ('sa.Column("lane_number", sa.Text, comment="the lot")', {"name in SQL lane_number"}),
         ('sa.CheckConstraint("x", name="has_lane")', {"name in SQL x", "name in SQL has_lane"}),
-        ('_partial("ix_lanes", "owner")', {"name in SQL ix_lanes", "name in SQL owner"}),
+        ('partial_index("ix_lanes", "owner")', {"name in SQL ix_lanes", "name in SQL owner"}),
         (
             "call(\"SELECT lane FROM lots WHERE state = 'parked' -- wish\")",
             {"name in SQL lane", "name in SQL lots", "name in SQL state"},
