@@ -23,7 +23,8 @@ from service_runtime.process.lifecycle import SecondProcessError
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.server import PortTakenError
-from service_runtime.settings.common import ServiceSettings, SettingsInvalidError, read_settings
+from service_runtime.settings.common import ServiceSettings
+from service_runtime.settings.reading import SettingsInvalidError, read_settings
 from service_runtime.settings.table import describe
 from shipedge.webhooks.client import channel
 

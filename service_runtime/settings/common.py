@@ -1,20 +1,16 @@
 """
-Settings from the environment: one class for each service, read once.
-
-All problems are reported together, and a name that no setting has is a
-problem too, so that a typo does not hide.
+The settings that both services have, and what is made of them.
 """
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service_runtime.keys.keyring import KeyRing, development_ring, parse_key, parse_keys
@@ -23,19 +19,10 @@ from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules
 from service_runtime.settings.types import Listen, Span, TextList
 
-COMMON_PREFIX = "SHIPEDGE_"
-SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
-
 LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
 """
 What development may deliver to beside public addresses.
 """
-
-
-class SettingsInvalidError(Exception):
-    """
-    Settings cannot be used; the message names each with what is allowed.
-    """
 
 
 class CommonSettings(BaseSettings):
@@ -247,58 +234,3 @@ def _key_problems(keys: SecretStr, hash_key: SecretStr) -> list[str]:
     except ValueError as refused:
         problems.append(f"SHIPEDGE_ENCRYPTION_KEYS: {refused}")
     return problems
-
-
-SettingsT = TypeVar("SettingsT", bound=CommonSettings)
-
-
-def read_settings(kind: type[SettingsT], environment: Mapping[str, str]) -> SettingsT:
-    """
-    Read the settings of a service from *environment*.
-
-    Raises `SettingsInvalidError` with all that is wrong, never a value.
-    """
-    problems = unknown_names(kind, environment)
-    known = {name: environment[name] for name in names(kind) if name in environment}
-    settings = None
-    try:
-        settings = kind.model_validate(known)
-    except ValidationError as refused:
-        problems += [_problem(error) for error in refused.errors(include_input=False)]
-    if problems or settings is None:
-        raise SettingsInvalidError("\n".join(problems))
-    return settings
-
-
-def names(kind: type[CommonSettings]) -> list[str]:
-    """
-    List the names of the variables that a service reads.
-    """
-    return [str(field.alias) for field in kind.model_fields.values()]
-
-
-def unknown_names(kind: type[CommonSettings], environment: Mapping[str, str]) -> list[str]:
-    """
-    Find variables that no setting has, other than those of the other service.
-    """
-    known = names(kind)
-    own = [name for name in known if name.startswith(SERVICE_PREFIXES)]
-    mine = own[0].split("_")[1] if own else ""
-    others = tuple(it for it in SERVICE_PREFIXES if it != f"{COMMON_PREFIX}{mine}_")
-    unknown = [
-        name
-        for name in sorted(environment)
-        if name.startswith(COMMON_PREFIX) and not name.startswith(others) and name not in known
-    ]
-    return [f"{name} is not a setting{_suggestion(name, known)}" for name in unknown]
-
-
-def _suggestion(name: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]}?" if near else ""
-
-
-def _problem(error: Any) -> str:
-    text = str(error["msg"]).removeprefix("Value error, ")
-    place = ".".join(str(part) for part in error["loc"])
-    return f"{place}: {text}" if place else text

@@ -23,7 +23,7 @@ from dispatch_service.settings import Settings
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import create_engine
 from service_runtime.rules.urls import parse_url
-from service_runtime.settings.common import read_settings
+from service_runtime.settings.reading import read_settings
 from tests.bench.bulk_subscriptions import subscription_id
 from tests.support.dispatch_factories import subscription
 

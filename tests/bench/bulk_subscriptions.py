@@ -23,7 +23,7 @@ from config_service.store.subscription_store import Sealing
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import from_microseconds
 from service_runtime.database.migrations import migrate
-from service_runtime.settings.common import read_settings
+from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.bench.stage import Before
 

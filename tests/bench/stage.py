@@ -25,7 +25,7 @@ from dispatch_service.settings import Settings
 from dispatch_service.storage.schema import feed_state
 from service_runtime.database.engine import create_engine, reading
 from service_runtime.process import pair as processes
-from service_runtime.settings.common import read_settings
+from service_runtime.settings.reading import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
 from tests.bench.receiver_process import PATIENCE_SECONDS, Receiver, running_receiver
 from tests.support.databases import Postgres, free_port, fresh_database

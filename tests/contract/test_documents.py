@@ -17,7 +17,8 @@ import yaml
 import config_service.settings
 import dispatch_service.settings
 from service_runtime.process.bootstrap import SERVICE_ACCOUNT
-from service_runtime.settings.common import CommonSettings, names
+from service_runtime.settings.common import CommonSettings
+from service_runtime.settings.reading import names
 
 ROOT = Path(__file__).parent.parent.parent
 SETTINGS: dict[str, type[CommonSettings]] = {

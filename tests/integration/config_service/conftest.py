@@ -24,7 +24,7 @@ from service_runtime.rpc import server
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.health import Health
 from service_runtime.rules.urls import UrlRules
-from service_runtime.settings.common import read_settings
+from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2_grpc,

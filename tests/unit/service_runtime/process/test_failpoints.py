@@ -11,7 +11,7 @@ import pytest
 from dispatch_service.settings import Settings
 from service_runtime.process import failpoints
 from service_runtime.process.failpoints import Failpoint, FailpointError
-from service_runtime.settings.common import SettingsInvalidError, read_settings
+from service_runtime.settings.reading import SettingsInvalidError, read_settings
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 
 from config_service.settings import Settings as ConfigSettings
 from dispatch_service.settings import Settings
-from service_runtime.settings.common import SettingsInvalidError, read_settings
+from service_runtime.settings.reading import SettingsInvalidError, read_settings
 
 KEY = base64.b64encode(b"k" * 32).decode()
 PRODUCTION = {
