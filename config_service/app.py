@@ -33,10 +33,10 @@ from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
 from service_runtime.process.lifecycle import first_ended, only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
-from service_runtime.rpc import reflection, server
+from service_runtime.rpc import server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
-from service_runtime.rpc.health import Health
+from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
 from shipedge.webhooks.config.v1 import (
@@ -72,7 +72,7 @@ async def run(settings: Settings) -> None:
         async with reading(engine) as db:
             await check_keys(db, ring, SEALED_COLUMNS)
         store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
-        health = Health(SERVICES, lambda: check_alive(engine))
+        health = ServerHealth(SERVICES, lambda: check_alive(engine))
         callers = settings.callers()
         identify = development_caller if callers is None else callers.identify
         grpc_server = build_server(settings, store, notifier, health, identify)
@@ -94,7 +94,7 @@ def build_server(
     settings: Settings,
     store: Store,
     notifier: ChangeNotifier,
-    health: Health,
+    health: ServerHealth,
     identify: Identify = development_caller,
 ) -> grpc.aio.Server:
     """
@@ -132,7 +132,7 @@ def build_server(
     )
     health.add_to(grpc_server)
     if not settings.production:
-        reflection.enable(grpc_server, SERVICES)
+        server.enable_reflection(grpc_server, SERVICES)
     log.info("service.listening", service="config", listen=settings.listen, port=port)
     return grpc_server
 
@@ -140,7 +140,7 @@ def build_server(
 async def _serve(
     settings: Settings,
     grpc_server: grpc.aio.Server,
-    health: Health,
+    health: ServerHealth,
     tasks: list[asyncio.Task[None]],
 ) -> None:
     await grpc_server.start()

@@ -43,10 +43,10 @@ from service_runtime.process.lifecycle import (
 )
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
-from service_runtime.rpc import reflection, server
+from service_runtime.rpc import server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
-from service_runtime.rpc.health import Health
+from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
 from shipedge.webhooks.dispatch.v1 import (
@@ -136,7 +136,7 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
         )
         samples = Samples(store, subscriptions, engine.intake, utc_now)
         payload_servicer = PayloadServicer(store, keys, tokens, subscriptions, samples)
-        health = Health(SERVICES, lambda: check_alive(store))
+        health = ServerHealth(SERVICES, lambda: check_alive(store))
         identify = development_caller if callers is None else callers.identify
         grpc_server = _server(settings, health, identify, reuse_port=control is not None)
         _offer_gauges(engine)
@@ -190,7 +190,7 @@ def _offer_gauges(engine: Engine) -> None:
 
 
 def _server(
-    settings: Settings, health: Health, identify: Identify, *, reuse_port: bool
+    settings: Settings, health: ServerHealth, identify: Identify, *, reuse_port: bool
 ) -> grpc.aio.Server:
     """
     Make the server with what does not depend on the engine.
@@ -206,7 +206,7 @@ def _server(
     )
     health.add_to(grpc_server)
     if not settings.production:
-        reflection.enable(grpc_server, SERVICES)
+        server.enable_reflection(grpc_server, SERVICES)
     log.info("service.listening", service="dispatch", listen=settings.listen, port=port)
     return grpc_server
 
@@ -215,7 +215,7 @@ async def _serve(
     settings: Settings,
     engine: Engine,
     grpc_server: grpc.aio.Server,
-    health: Health,
+    health: ServerHealth,
     runner: ResendRunner,
     control: ControlChannel | None,
 ) -> None:

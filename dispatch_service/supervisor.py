@@ -23,7 +23,7 @@ from service_runtime.process.lifecycle import only_listener, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import Workers
-from service_runtime.rpc.health import Health
+from service_runtime.rpc.health import ServerHealth
 
 STOP_MARGIN = timedelta(seconds=10)
 FIGURES_SECONDS = 5.0
@@ -48,7 +48,7 @@ async def supervise(settings: Settings) -> None:
     with only_listener(settings.listen):
         await prepare(settings)
         workers = Workers(settings.workers, command, stop_seconds=_stop_seconds(settings))
-        health = Health(SERVICES, workers.check)
+        health = ServerHealth(SERVICES, workers.check)
         log.info("supervisor.started", service="dispatch", listen=settings.listen)
         async with operators_listeners(
             settings.operators_listen, settings.metrics_listen, health, SERVICES, _registry(workers)
@@ -57,7 +57,7 @@ async def supervise(settings: Settings) -> None:
     log.info("supervisor.stopped", service="dispatch")
 
 
-async def _serve(workers: Workers, health: Health) -> None:
+async def _serve(workers: Workers, health: ServerHealth) -> None:
     asking = asyncio.create_task(health.run())
     try:
         await workers.run(asyncio.create_task(_drained(stop_signal(), health)))
@@ -65,7 +65,7 @@ async def _serve(workers: Workers, health: Health) -> None:
         asking.cancel()
 
 
-async def _drained(stopped: asyncio.Task[None], health: Health) -> None:
+async def _drained(stopped: asyncio.Task[None], health: ServerHealth) -> None:
     await stopped
     await health.drain()
 

@@ -21,8 +21,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.paging import PageTokens, fitting, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import admin_service_pb2_grpc
@@ -57,7 +56,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             raise refused("caller_id", names.ID_RULE)
         check_request_id(request.request_id)
         caller_rules.check(request.caller)
-        name, method = f"callers/{request.caller_id}", "CreateCaller"
+        name, method = names.caller(request.caller_id), "CreateCaller"
         async with writing(self._store.engine) as db:
             made = await remembered(db, NOBODY, request.request_id, method, request)
             if made is not None:
@@ -143,7 +142,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def _check_free(self, db: AsyncConnection, request: pb.CreateCallerRequest) -> None:
         if await caller_store.find(db, request.caller_id) is not None:
-            raise CallerExists(f"callers/{request.caller_id}")
+            raise CallerExists(names.caller(request.caller_id))
         identity = request.caller.certificate_identity
         if identity and await caller_store.identity_taken(db, identity):
             raise refused("caller.certificate_identity", "must not be that of another caller")

@@ -89,7 +89,7 @@ class ConfigServicer(CredentialMethods):
                 db,
                 caller=current_caller.get().name,
                 method="UpdateAccountSettings",
-                resource=f"{owner}/settings",
+                resource=names.settings(owner),
                 owner=owner,
                 changes=differences(shown_fields(before), shown_fields(after), frozenset()),
             )
@@ -175,7 +175,7 @@ def event_type_message(event_type: EventType) -> event_type_pb2.EventType:
     Show an event type of the catalogue.
     """
     message = event_type_pb2.EventType(
-        name=f"eventTypes/{event_type.resource_id}",
+        name=names.event_type(event_type.resource_id),
         event_type=event_type.event_type,
         title=event_type.title,
         description=event_type.description,

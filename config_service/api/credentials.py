@@ -23,8 +23,7 @@ from service_runtime.database.instants import database_now
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import page_size
+from service_runtime.rpc.paging import fitting, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
@@ -252,7 +251,7 @@ class CredentialMethods(SubscriptionMethods):
             caller=current_caller.get().name,
             method=method,
             resource=name,
-            owner="/".join(name.split("/")[:2]),
+            owner=names.owner_of(name),
             changes=differences(
                 shown_fields(owned_resources.configured(before)),
                 shown_fields(owned_resources.configured(after)),

@@ -32,8 +32,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import filters, masks, names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.paging import PageTokens, fitting, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
@@ -92,7 +91,14 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
             secret = await subscription_store.insert(
                 db, owner, subscription_id, wanted, self._store.sealing
             )
-            await remember(db, owner, request.request_id, method, request, _text(name))
+            await remember(
+                db,
+                owner,
+                request.request_id,
+                method,
+                request,
+                _text(name),
+            )
             await self._audit(db, name, method, {}, audited(wanted))
             answer = await self._answer(db, name)
         self._store.changed()
@@ -212,7 +218,14 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
             secret = await subscription_store.rotate_secret(
                 db, row, grace, self._store.sealing.ring
             )
-            await remember(db, name.owner, request.request_id, method, request, _text(name))
+            await remember(
+                db,
+                name.owner,
+                request.request_id,
+                method,
+                request,
+                _text(name),
+            )
             await self._audit(db, name, method, {}, {"signing_secrets": "changed"})
             answer = await self._answer(db, name)
         self._store.changed()
@@ -266,4 +279,4 @@ class SubscriptionMethods(config_service_pb2_grpc.ConfigServiceServicer):
 
 
 def _text(name: names.Name) -> str:
-    return f"{name.owner}/subscriptions/{name.id}"
+    return names.subscription(name.owner, name.id)

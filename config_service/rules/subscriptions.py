@@ -121,7 +121,7 @@ def _event_faults(
             "EVENT_TYPE_UNKNOWN",
         )
         return
-    if owner.startswith("warehouses/") and not event_type.warehouse:
+    if names.is_warehouse(owner) and not event_type.warehouse:
         allowed = [it.event_type for it in CATALOGUE.event_types.values() if it.warehouse]
         yield Fault(
             "event_type",
@@ -189,9 +189,9 @@ def _header_faults(subscription: Subscription) -> Iterator[Fault]:
 
 
 def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]:
-    for kind, collection in (
-        ("credential", "credentials"),
-        ("client_certificate", "clientCertificates"),
+    for kind, example in (
+        ("credential", names.credential(owner, "…")),
+        ("client_certificate", names.client_certificate(owner, "…")),
     ):
         text = getattr(subscription, kind)
         if not text:
@@ -201,7 +201,7 @@ def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]
         except InvalidArgument:
             same_owner = False
         if not same_owner:
-            yield Fault(kind, f"must be the name of one of this owner, {owner}/{collection}/…")
+            yield Fault(kind, f"must be the name of one of this owner, {example}")
 
 
 def _enum_faults(subscription: Subscription) -> Iterator[Fault]:

@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import callers
 from service_runtime.database.instants import database_now
-from service_runtime.rpc.caller_directory import Entry
-from service_runtime.rpc.caller_messages import entry_of
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc import names
+from service_runtime.rpc.caller_directory import CallerEntry, read_caller
+from service_runtime.rpc.paging import PageKey
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
 
@@ -68,7 +68,7 @@ async def insert(db: AsyncConnection, caller_id: str, message: Caller) -> str:
         "expire_time": expire,
     }
     await db.execute(sa.insert(callers).values(row))
-    await feed_change(db, f"callers/{caller_id}", KIND, revision)
+    await feed_change(db, names.caller(caller_id), KIND, revision)
     return token
 
 
@@ -78,12 +78,12 @@ async def delete(db: AsyncConnection, caller_id: str) -> None:
     """
     revision = await next_revision(db)
     await db.execute(sa.delete(callers).where(callers.c.caller_id == caller_id))
-    await feed_change(db, f"callers/{caller_id}", KIND, revision, deleted=True)
+    await feed_change(db, names.caller(caller_id), KIND, revision, deleted=True)
 
 
 async def list_rows(
-    db: AsyncConnection, *, size: int, begin_after: Key | None
-) -> tuple[Sequence[Any], Key | None]:
+    db: AsyncConnection, *, size: int, begin_after: PageKey | None
+) -> tuple[Sequence[Any], PageKey | None]:
     """
     List rows, oldest first, and the key that the next page begins after.
     """
@@ -94,11 +94,11 @@ async def list_rows(
     return rows[:size], [rows[size - 1].created_revision] if len(rows) > size else None
 
 
-async def entries(db: AsyncConnection) -> list[Entry]:
+async def entries(db: AsyncConnection) -> list[CallerEntry]:
     """
     Return all callers as the directory wants them.
     """
-    return [entry_of(feed_caller(row)) for row in await db.execute(sa.select(callers))]
+    return [read_caller(feed_caller(row)) for row in await db.execute(sa.select(callers))]
 
 
 def message_of(row: Any) -> Caller:
@@ -106,7 +106,7 @@ def message_of(row: Any) -> Caller:
     Show a caller, without its token.
     """
     message = Caller.FromString(row.config)
-    message.name = f"callers/{row.caller_id}"
+    message.name = names.caller(row.caller_id)
     message.certificate_identity = row.certificate_identity or ""
     message.revision = row.revision
     message.create_time.FromDatetime(row.create_time)

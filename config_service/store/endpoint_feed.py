@@ -22,6 +22,7 @@ from config_service.store.schema import (
     subscriptions,
 )
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 
@@ -113,7 +114,7 @@ async def _warn(db: AsyncConnection, name: str, certificate: Any, limit: int) ->
 def _expiring(mark: str, row: Any, now: datetime) -> EndpointEvent:
     event = EndpointEvent(
         endpoint_event_id=mark,
-        subscription=f"{row.owner}/subscriptions/{row.subscription_id}",
+        subscription=names.subscription(row.owner, row.subscription_id),
         subscription_revision=row.revision,
         kind=EndpointEvent.KIND_CERTIFICATE_EXPIRING,
     )

@@ -26,6 +26,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import names
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 
@@ -159,11 +160,11 @@ def _names(items: Sequence[Any], kind: str) -> list[str]:
 
 
 async def _load_subscriptions(
-    db: AsyncConnection, names: Sequence[str], ring: KeyRing, found: dict[str, FeedChange]
+    db: AsyncConnection, wanted: Sequence[str], ring: KeyRing, found: dict[str, FeedChange]
 ) -> None:
-    if not names:
+    if not wanted:
         return
-    keys = [tuple(name.split("/subscriptions/")) for name in names]
+    keys = [names.split(name) for name in wanted]
     mine = in_keys([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
     rows = (await db.execute(sa.select(subscriptions).where(mine, live))).all()
@@ -174,13 +175,13 @@ async def _load_subscriptions(
 async def _load_owned(
     db: AsyncConnection,
     kind: Kind,
-    names: Sequence[str],
+    wanted: Sequence[str],
     ring: KeyRing,
     found: dict[str, FeedChange],
 ) -> None:
-    if not names:
+    if not wanted:
         return
-    keys = [tuple(name.split(f"/{kind.collection}/")) for name in names]
+    keys = [names.split(name) for name in wanted]
     mine = in_keys([kind.table.c.owner, kind.id_column], keys)
     for row in await db.execute(sa.select(kind.table).where(mine)):
         message = owned_resources.message_of(kind, row, ring)
@@ -188,21 +189,21 @@ async def _load_owned(
 
 
 async def _load_callers(
-    db: AsyncConnection, names: Sequence[str], found: dict[str, FeedChange]
+    db: AsyncConnection, wanted: Sequence[str], found: dict[str, FeedChange]
 ) -> None:
-    if not names:
+    if not wanted:
         return
-    ids = [name.removeprefix("callers/") for name in names]
+    ids = [names.parse("caller", name).id for name in wanted]
     for row in await db.execute(sa.select(callers).where(callers.c.caller_id.in_(ids))):
-        found[f"callers/{row.caller_id}"] = FeedChange(caller=caller_store.feed_caller(row))
+        found[names.caller(row.caller_id)] = FeedChange(caller=caller_store.feed_caller(row))
 
 
 async def _load_settings(
-    db: AsyncConnection, names: Sequence[str], found: dict[str, FeedChange]
+    db: AsyncConnection, wanted: Sequence[str], found: dict[str, FeedChange]
 ) -> None:
-    if not names:
+    if not wanted:
         return
-    owners = [name.removesuffix("/settings") for name in names]
+    owners = [names.owner_of(name) for name in wanted]
     query = sa.select(owner_settings).where(owner_settings.c.owner.in_(owners))
     for row in await db.execute(query):
         message = settings_store.message_of(row)

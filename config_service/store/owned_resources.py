@@ -27,8 +27,9 @@ from config_service.store.schema import client_certificates, credentials, subscr
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing, Place
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import RpcError
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 
@@ -45,8 +46,8 @@ class Kind:
     """
 
     name: str
-    collection: str
     prefix: str
+    text: Callable[[str, str], str]
     table: sa.Table
     message: type[Message]
     columns: Callable[[Any], Mapping[str, Any]]
@@ -60,12 +61,6 @@ class Kind:
         The column of the last part of its names.
         """
         return self.table.c[f"{self.name}_id"]
-
-    def text(self, owner: str, resource_id: str) -> str:
-        """
-        Name a resource.
-        """
-        return f"{owner}/{self.collection}/{resource_id}"
 
     def name_of(self, row: Any) -> str:
         """
@@ -81,8 +76,8 @@ def _certificate_columns(message: ClientCertificate) -> Mapping[str, Any]:
 
 CREDENTIAL = Kind(
     "credential",
-    "credentials",
     "crd",
+    names.credential,
     credentials,
     Credential,
     lambda message: {"method": message.WhichOneof("method")},
@@ -92,8 +87,8 @@ CREDENTIAL = Kind(
 )
 CLIENT_CERTIFICATE = Kind(
     "client_certificate",
-    "clientCertificates",
     "crt",
+    names.client_certificate,
     client_certificates,
     ClientCertificate,
     _certificate_columns,
@@ -161,8 +156,8 @@ async def delete(db: AsyncConnection, kind: Kind, row: Any) -> None:
 
 
 async def list_rows(
-    db: AsyncConnection, kind: Kind, owner: str, *, size: int, begin_after: Key | None
-) -> tuple[Sequence[Any], Key | None]:
+    db: AsyncConnection, kind: Kind, owner: str, *, size: int, begin_after: PageKey | None
+) -> tuple[Sequence[Any], PageKey | None]:
     """
     List the rows of an owner, oldest first, and the key that the next page begins after.
     """
@@ -174,14 +169,14 @@ async def list_rows(
     return rows[:size], [rows[size - 1].created_revision] if len(rows) > size else None
 
 
-async def usage(db: AsyncConnection, kind: Kind, names: Sequence[str]) -> dict[str, int]:
+async def usage(db: AsyncConnection, kind: Kind, wanted: Sequence[str]) -> dict[str, int]:
     """
-    Count the subscriptions that use each of *names*; deleted ones do not count.
+    Count the subscriptions that use each of the resources *wanted*; deleted ones do not count.
     """
     column = subscriptions.c[kind.name]
     query = (
         sa.select(column, sa.func.count())
-        .where(column.in_(names), subscriptions.c.delete_time.is_(None))
+        .where(column.in_(wanted), subscriptions.c.delete_time.is_(None))
         .group_by(column)
     )
     rows = (await db.execute(query)).all()

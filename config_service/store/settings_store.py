@@ -13,6 +13,7 @@ from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import owner_settings
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 
 KIND = "account_settings"
@@ -24,7 +25,7 @@ async def read(db: AsyncConnection, owner: str) -> AccountSettings:
     """
     query = sa.select(owner_settings).where(owner_settings.c.owner == owner)
     row = (await db.execute(query)).one_or_none()
-    return AccountSettings(name=f"{owner}/settings") if row is None else message_of(row)
+    return AccountSettings(name=names.settings(owner)) if row is None else message_of(row)
 
 
 def message_of(row: Any) -> AccountSettings:
@@ -32,7 +33,7 @@ def message_of(row: Any) -> AccountSettings:
     Show the settings of a row.
     """
     message = AccountSettings.FromString(row.config)
-    message.name = f"{row.owner}/settings"
+    message.name = names.settings(row.owner)
     message.revision = row.revision
     message.etag = etag_of(row.revision)
     message.update_time.FromDatetime(row.update_time)
@@ -57,7 +58,7 @@ async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> N
     updated = await db.execute(sa.update(owner_settings).where(same).values(row))
     if updated.rowcount == 0:
         await db.execute(sa.insert(owner_settings).values(owner=owner, **row))
-    await feed_change(db, f"{owner}/settings", KIND, revision)
+    await feed_change(db, names.settings(owner), KIND, revision)
 
 
 async def features_of(db: AsyncConnection, owner: str) -> frozenset[int]:

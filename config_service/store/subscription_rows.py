@@ -13,6 +13,7 @@ from google.protobuf import json_format
 
 from config_service.rules.signing_keys import verification_key
 from service_runtime.keys.keyring import KeyRing, Place
+from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.catalogue import CATALOGUE
@@ -50,7 +51,7 @@ def name_of(row: Any) -> str:
     """
     Name the subscription of a row.
     """
-    return f"{row.owner}/subscriptions/{row.subscription_id}"
+    return names.subscription(row.owner, row.subscription_id)
 
 
 def etag_of(revision: int) -> str:

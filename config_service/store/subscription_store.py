@@ -32,9 +32,9 @@ from config_service.store.subscription_rows import (
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc import filters
+from service_runtime.rpc import filters, names
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 
@@ -90,7 +90,7 @@ async def insert(
     }
     await db.execute(sa.insert(subscriptions).values(row))
     secret = await add_secret(db, owner, subscription_id, sealing.ring)
-    await feed_change(db, f"{owner}/subscriptions/{subscription_id}", KIND, revision)
+    await feed_change(db, names.subscription(owner, subscription_id), KIND, revision)
     return secret
 
 
@@ -121,7 +121,7 @@ async def update(
     await db.execute(
         sa.update(subscriptions).where(_is(row.owner, row.subscription_id)).values(changed)
     )
-    name = f"{row.owner}/subscriptions/{row.subscription_id}"
+    name = names.subscription(row.owner, row.subscription_id)
     await feed_change(db, name, KIND, revision, deleted=deleted)
 
 
@@ -206,9 +206,9 @@ async def list_rows(
     *,
     show_deleted: bool,
     size: int,
-    begin_after: Key | None,
+    begin_after: PageKey | None,
     sealing: Sealing,
-) -> tuple[Sequence[Any], Key | None]:
+) -> tuple[Sequence[Any], PageKey | None]:
     """
     List rows, oldest first, and the key that the next page begins after.
     """

@@ -21,8 +21,7 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.paging import PageTokens, fitting, page_size
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
 

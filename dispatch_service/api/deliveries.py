@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.resends import ResendMethods, found_delivery
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
-from dispatch_service.domain.names import DELIVERY_PREFIX
 from dispatch_service.log import read, watch
 from dispatch_service.log.attempts import read_exchange
 from dispatch_service.log.filters import (
@@ -26,8 +25,7 @@ from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import InvalidArgument
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import page_size
+from service_runtime.rpc.paging import fitting, page_size
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
@@ -111,14 +109,13 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         Return an attempt with its request and response.
         """
         name = names.parse("attempt", request.name)
-        delivery_id = name.id.removeprefix(DELIVERY_PREFIX)
         async with reading(self._engine) as db:
-            row = await read.get_attempt(db, name.owner, delivery_id, name.number)
+            row = await read.get_attempt(db, name.owner, name.id, name.number)
         if row is None:
             raise AttemptNotFound(request.name)
         if row.sealed_exchange is None or not current_caller.get().has_role("operator", "admin"):
             return attempt_message(row)
-        place = exchange_place(name.owner, delivery_id, name.number)
+        place = exchange_place(name.owner, name.id, name.number)
         kept = read_exchange(await self._keys.open(row.sealed_exchange, place))
         return attempt_message(row, kept)
 
@@ -133,7 +130,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
             page = await read.list_attempts(
                 db,
                 parent.owner,
-                parent.id.removeprefix(DELIVERY_PREFIX),
+                parent.id,
                 parse_attempt_filter(request.filter),
                 hashed=self._hashed,
                 size=page_size(request.page_size),

@@ -138,7 +138,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         Gather what is known of an event, and its owners.
         """
         parsed = names.parse("event", name)
-        account = int(parsed.owner.removeprefix("accounts/"))
+        account = names.account_number(parsed.owner)
         stored = await events.find(self._engine, self._keys, account, parsed.id)
         if stored is None:
             raise EventNotFound(name)

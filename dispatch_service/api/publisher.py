@@ -13,6 +13,7 @@ from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.accept import Intake
 from dispatch_service.intake.answers import Answer
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import RpcError, StoreUnavailable
 from service_runtime.rpc.status import status_of
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
@@ -139,7 +140,7 @@ def _fill(results: Any, events: Sequence[event_pb2.Event], outcomes: Sequence[An
 
 
 def _write_accepted(accepted: Any, event: event_pb2.Event, receipt: Receipt) -> None:
-    accepted.name = f"accounts/{event.account_id}/events/{event.event_id}"
+    accepted.name = names.event(event.account_id, event.event_id)
     since = receipt.accept_time - _EPOCH
     accepted_at = accepted.accept_time
     accepted_at.seconds = since.days * 86_400 + since.seconds

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import lifetime
 from dispatch_service.domain.errors import DeliveryNotFound, RequestIdReused
-from dispatch_service.domain.names import DELIVERY_PREFIX, delivery_name, job_name
 from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.log.messages import delivery_message, job_message
@@ -27,8 +26,7 @@ from service_runtime.database.instants import database_now
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.page_bytes import fitting
-from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.paging import PageTokens, fitting, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, resend_job_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
@@ -83,7 +81,7 @@ class ResendMethods:
     async def _resent(self, request: pb.ResendDeliveryRequest) -> Any:
         async with writing(self._engine) as db:
             row = await found_delivery(db, request.name)
-            name = delivery_name(row.owner, row.delivery_id)
+            name = names.delivery(row.owner, row.delivery_id)
             if not await known_requests.seen(
                 db, row.owner, request.request_id, resends.METHOD, name
             ):
@@ -91,7 +89,7 @@ class ResendMethods:
             return await found_delivery(db, request.name)
 
     async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
-        known = self._subscriptions.by_name.get(f"{row.owner}/subscriptions/{row.subscription}")
+        known = self._subscriptions.by_name.get(names.subscription(row.owner, row.subscription))
         if known is not None and late_bodies.is_missing(row):
             await late_bodies.render(db, self._keys, self._keys.newest(), row, known)
             row = await found_delivery(db, name)
@@ -145,7 +143,7 @@ class ResendMethods:
         Return the name of the job of a request: a new one, unless it was made before.
         """
         owner, wanted, job_id = choice.owner, _digest(request), new_id()
-        name = job_name(owner, job_id)
+        name = names.resend_job(owner, job_id)
         known = await known_requests.first_use(
             db, owner, request.request_id, jobs.METHOD, f"{name}?{wanted}"
         )
@@ -207,8 +205,7 @@ async def found_delivery(db: AsyncConnection, name: str) -> Any:
     Return the row of a delivery. Raises `DeliveryNotFound`.
     """
     parsed = names.parse("delivery", name)
-    delivery_id = parsed.id.removeprefix(DELIVERY_PREFIX)
-    row = await read.get_delivery(db, parsed.owner, delivery_id)
+    row = await read.get_delivery(db, parsed.owner, parsed.id)
     if row is None:
         raise DeliveryNotFound(name)
     return row

@@ -21,9 +21,11 @@ from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.deliveries import Transition
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Release, Settlement
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
+from service_runtime.rpc import names
 
 SETTLING_SECONDS = 5.0
 """
@@ -102,7 +104,7 @@ class Worker:
 
     async def _deliver(self, ready: Ready) -> None:
         claimed = ready.claimed
-        name = f"{claimed.owner}/subscriptions/{claimed.subscription}"
+        name = names.subscription(claimed.owner, claimed.subscription)
         step = plan(
             ready,
             self._subscriptions.by_name.get(name),

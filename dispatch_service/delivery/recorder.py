@@ -18,7 +18,8 @@ from dispatch_service.domain.deliveries import Transition, decide
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import AttemptRecord, Claimed, Settlement
 from dispatch_service.log.attempts import attempt_record, seal_exchange
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.sealing import DayKeys, Sealer
 
 log = structlog.get_logger()

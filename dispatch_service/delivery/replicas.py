@@ -21,6 +21,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -142,7 +143,7 @@ class Limits:
         """
         if not self._subscriptions.limited:
             return NO_LIMIT
-        name = f"{owner}/subscriptions/{subscription_id}"
+        name = names.subscription(owner, subscription_id)
         if name not in self._subscriptions.limited:
             return NO_LIMIT
         found = self._subscriptions.by_name[name]

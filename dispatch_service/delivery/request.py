@@ -11,10 +11,10 @@ from datetime import datetime
 from functools import lru_cache
 
 from dispatch_service.domain.credentials import ClientIdentity, Header
-from dispatch_service.domain.names import DELIVERY_PREFIX
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.requests import OutboundRequest
-from dispatch_service.routing.index import SigningKey, Subscription
+from dispatch_service.routing.subscriptions import SigningKey, Subscription
+from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 
 MASK = b"***"
@@ -35,7 +35,7 @@ def webhook_id(claimed: Claimed) -> str:
     """
     Return the delivery's id as receivers see it: the same on every attempt.
     """
-    return DELIVERY_PREFIX + claimed.delivery_id
+    return names.DELIVERY_PREFIX + claimed.delivery_id
 
 
 def build(

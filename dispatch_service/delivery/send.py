@@ -25,7 +25,8 @@ from dispatch_service.domain.outcomes import FailureKind, Outcome
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.sender import Sender
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 
 UNAUTHORIZED = 401
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
+from service_runtime.rpc import names
 from service_runtime.rules.urls import Url, UrlRules, parse_url
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import (
@@ -166,7 +167,7 @@ def _client_credentials(message: Credential, rules: UrlRules) -> ClientCredentia
         headers += ((b"Authorization", b"Basic " + base64.b64encode(pair)),)
     return ClientCredentials(
         f"{message.name}@{message.revision}",
-        message.name.partition("/credentials/")[0],
+        names.owner_of(message.name),
         parse_url(given.token_url, rules),
         headers,
         urlencode(form).encode(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import (
     AlreadyExists,
     FailedPrecondition,
@@ -130,7 +131,7 @@ class EventIdReused(AlreadyExists):
     reason = "EVENT_ID_REUSED"
 
     def __init__(self, account: int, event_id: str) -> None:
-        name = f"accounts/{account}/events/{event_id}"
+        name = names.event(account, event_id)
         super().__init__(f"{name} was published before with other content.", name=name)
 
 

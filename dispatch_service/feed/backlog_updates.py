@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from dispatch_service.storage.schema import backlog_updates, feed_resources
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -151,7 +152,7 @@ async def holds(db: AsyncConnection, recorded: RecordedUpdate) -> bool:
     """
     update = recorded.update
     columns = feed_resources.c
-    name = f"{update.owner}/subscriptions/{update.subscription}"
+    name = names.subscription(update.owner, update.subscription)
     newer = sa.exists().where(columns.name == name, columns.revision > update.revision)
     same = (
         sa.select(backlog_updates.c.revision)

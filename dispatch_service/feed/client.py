@@ -16,13 +16,14 @@ import structlog
 from dispatch_service.domain.credentials import compile_credential, compile_identity
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
-from dispatch_service.routing.index import Subscription, SubscriptionIndex, compile_subscription
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.owner_settings import compile_settings
+from dispatch_service.routing.subscriptions import Subscription, compile_subscription
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc.caller_directory import CallerDirectory
-from service_runtime.rpc.caller_messages import entry_of
+from service_runtime.rpc import names
+from service_runtime.rpc.caller_directory import CallerDirectory, read_caller
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc
 
@@ -185,7 +186,7 @@ class FeedClient:
                     compile_subscription(change.subscription, self._rules, self._hashed)
                 )
             case "account_settings":
-                owner = change.account_settings.name.removesuffix("/settings")
+                owner = names.owner_of(change.account_settings.name)
                 self._subscriptions.put_settings(owner, compile_settings(change.account_settings))
             case "credential":
                 self._remember_credential(change.credential)
@@ -193,7 +194,7 @@ class FeedClient:
                 identity = compile_identity(change.client_certificate)
                 self._subscriptions.identities[change.client_certificate.name] = identity
             case "caller":
-                self._callers.put(entry_of(change.caller))
+                self._callers.put(read_caller(change.caller))
             case "deleted_name":
                 self._forget(change.deleted_name)
             case _:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import subscription_overrides
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -64,4 +65,4 @@ async def overrides(db: AsyncConnection) -> dict[str, int]:
     Map the names of overridden subscriptions to the revisions that are overridden.
     """
     rows = await db.execute(sa.select(subscription_overrides))
-    return {f"{row.owner}/subscriptions/{row.subscription}": row.revision for row in rows}
+    return {names.subscription(row.owner, row.subscription): row.revision for row in rows}

@@ -21,6 +21,7 @@ from dispatch_service.storage.schema import deliveries, feed_resources, feed_sta
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc import names
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _LOADED = 2000
 
 # Any number, as long as nothing else in the database takes the same lock.
 _LOCK = 0x5E1B_FEED
-_SUBSCRIPTIONS = "/subscriptions/"
 
 
 def change_name(change: feed_service_pb2.FeedChange) -> str:
@@ -97,9 +97,9 @@ async def store_changes(
         for name, change in newest.items()
         if change.WhichOneof("change") != "deleted_name"
     ]
-    names = list(newest)
-    for start in range(0, len(names), _BATCH):
-        part = names[start : start + _BATCH]
+    changed = list(newest)
+    for start in range(0, len(changed), _BATCH):
+        part = changed[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
@@ -107,8 +107,8 @@ async def store_changes(
     await backlog_updates.note(
         db,
         [
-            _wish(key, newest[_joined(key)], endpoint_of, overridden=_joined(key) in overridden)
-            for key in await _concerned(db, names)
+            _backlog_update(name, newest[name], endpoint_of, overridden=name in overridden)
+            for name in await _concerned(db, changed)
         ],
     )
 
@@ -130,7 +130,7 @@ async def _lift(db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedC
         name for name in standing.keys() & newest.keys() if newest[name].revision > standing[name]
     }
     for name in ended:
-        await overrides.lift(db, *_split(name))
+        await overrides.lift(db, *names.split(name))
     return standing.keys() - ended
 
 
@@ -160,40 +160,32 @@ async def stored_names(engine: AsyncEngine) -> set[str]:
         return set((await db.execute(sa.select(feed_resources.c.name))).scalars())
 
 
-async def drop(db: AsyncConnection, names: Collection[str], revision: int) -> None:
+async def drop(db: AsyncConnection, dropped: Collection[str], revision: int) -> None:
     """
     Drop resources that are there no more as of *revision*, in the transaction that has stored
     the changes.
     """
-    gone = list(names)
+    gone = list(dropped)
     for start in range(0, len(gone), _BATCH):
         part = gone[start : start + _BATCH]
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     ended = [
-        BacklogUpdate(*key, revision, BacklogAction.CANCEL) for key in await _concerned(db, gone)
+        BacklogUpdate(*names.split(name), revision, BacklogAction.CANCEL)
+        for name in await _concerned(db, gone)
     ]
     await backlog_updates.note(db, ended)
 
 
-def _split(name: str) -> SubscriptionKey:
-    owner, _, subscription_id = name.partition(_SUBSCRIPTIONS)
-    return owner, subscription_id
-
-
-def _joined(key: SubscriptionKey) -> str:
-    return _SUBSCRIPTIONS.join(key)
-
-
-async def _concerned(db: AsyncConnection, names: Sequence[str]) -> list[SubscriptionKey]:
+async def _concerned(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
     """
-    Find the subscriptions among *names* that have unfinished deliveries, or an older update
-    that must not come true any more.
+    Return the names among *changed* of subscriptions that have unfinished deliveries, or an
+    older update that must not be applied any more.
     """
-    keys = [_split(name) for name in names if _SUBSCRIPTIONS in name]
-    found: list[SubscriptionKey] = []
+    keys = [names.split(name) for name in changed if names.is_subscription(name)]
+    found: list[str] = []
     for start in range(0, len(keys), _BATCH):
         rows = await db.execute(_having_work(db.dialect.name, keys[start : start + _BATCH]))
-        found += [(row.owner, row.subscription) for row in rows]
+        found += [names.subscription(row.owner, row.subscription) for row in rows]
     return found
 
 
@@ -233,17 +225,17 @@ def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, An
     return listed, parts[0], parts[1]
 
 
-def _wish(
-    key: SubscriptionKey,
+def _backlog_update(
+    name: str,
     change: feed_service_pb2.FeedChange,
     endpoint_of: EndpointOf,
     *,
     overridden: bool,
 ) -> BacklogUpdate:
     """
-    Say what a change means for the deliveries that wait for a subscription.
+    Return what a change of the subscription *name* means for the deliveries that wait for it.
     """
-    it = change.subscription
+    key, it = names.split(name), change.subscription
     if change.WhichOneof("change") == "deleted_name" or it.HasField("delete_time"):
         return BacklogUpdate(*key, change.revision, BacklogAction.CANCEL)
     active = it.status == subscription_pb2.Subscription.STATUS_ACTIVE and not overridden

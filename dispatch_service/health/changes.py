@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dispatch_service.health.judge import Change, Health
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 from shipedge.webhooks.events.v1 import endpoint_pb2, event_pb2, states_pb2
 

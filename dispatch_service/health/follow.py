@@ -24,11 +24,13 @@ from dispatch_service.health.changes import EndpointChange, event_of, report_of
 from dispatch_service.health.judge import Change, Health, Patience
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -170,7 +172,7 @@ def _key(settlement: Settlement) -> SubscriptionKey:
 
 
 def _name(settlement: Settlement) -> str:
-    return f"{settlement.claimed.owner}/subscriptions/{settlement.claimed.subscription}"
+    return names.subscription(settlement.claimed.owner, settlement.claimed.subscription)
 
 
 def _told(

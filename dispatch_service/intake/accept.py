@@ -13,7 +13,7 @@ from dispatch_service.intake.admission import Admission
 from dispatch_service.intake.answers import Answer
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.log.events import content_hash, find
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.events.v1 import event_pb2

@@ -13,7 +13,8 @@ from dispatch_service.domain.errors import EventInvalid
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.intake.prepare import Prepared, Preparer, prepare_waiting
 from dispatch_service.payloads import check
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from shipedge.webhooks.events.v1 import event_pb2
 

@@ -16,8 +16,9 @@ from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
 from dispatch_service.intake.render import Bodies, new_body, render_bodies
 from dispatch_service.intake.sample_events import resource_of_test
 from dispatch_service.log.events import dispatched, new_event, serialised
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import Facts, Routed, match, read_facts
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import Sealer
 from shipedge.webhooks.events.v1 import event_pb2

@@ -13,7 +13,7 @@ import structlog
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.work import NewBody
 from dispatch_service.payloads import render
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.places import body_place
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.process.failpoints import reach

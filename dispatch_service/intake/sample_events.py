@@ -9,7 +9,7 @@ from datetime import datetime
 
 from dispatch_service.domain.deliveries import TEST_RESOURCES
 from dispatch_service.payloads import example_event
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from shipedge.webhooks.events.v1 import event_pb2
 
 PREFIX = "test_"

@@ -13,14 +13,15 @@ from dispatch_service.domain.errors import (
     SubscriptionInactive,
     SubscriptionNotFound,
 )
-from dispatch_service.domain.names import delivery_name
 from dispatch_service.intake.accept import Intake
 from dispatch_service.intake.sample_events import sample_event
 from dispatch_service.log import audit
 from dispatch_service.log.events import deliveries_of
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from service_runtime.database.engine import writing
+from service_runtime.rpc import names
 from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Samples:
             made = await self._made(subscription, event)
         if name not in made:
             raise RequestIdReused(METHOD)
-        return delivery_name(subscription.owner, made[name])
+        return names.delivery(subscription.owner, made[name])
 
     async def _made(self, subscription: Subscription, event: event_pb2.Event) -> Mapping[str, str]:
         return await deliveries_of(

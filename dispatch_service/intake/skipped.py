@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from dispatch_service.feed import reports
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import database_now

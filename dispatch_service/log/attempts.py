@@ -11,7 +11,7 @@ import msgspec
 from dispatch_service.domain.credentials import Header
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import AttemptRecord, Claimed
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.places import exchange_place
 from dispatch_service.storage.sealing import Sealer
 

@@ -20,6 +20,7 @@ from dispatch_service.storage.places import event_place
 from dispatch_service.storage.schema import deliveries, events
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import reading
+from service_runtime.rpc import names
 from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
@@ -179,4 +180,4 @@ async def deliveries_of(
     )
     async with reading(engine) as db:
         rows = (await db.execute(query)).all()
-    return {f"{it.owner}/subscriptions/{it.subscription}": str(it.delivery_id) for it in rows}
+    return {names.subscription(it.owner, it.subscription): str(it.delivery_id) for it in rows}

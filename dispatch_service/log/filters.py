@@ -20,7 +20,8 @@ from dispatch_service.storage.schema import attempts, deliveries
 from service_runtime.database.instants import after
 from service_runtime.database.row_values import Condition
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc import filters
+from service_runtime.rpc import filters, names
+from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.filters import Comparison, FieldKind
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
@@ -137,9 +138,9 @@ def _narrowed(
 
 
 def _of_account(table: sa.FromClause, comparison: Comparison) -> Iterator[sa.ColumnElement[bool]]:
-    account = str(comparison.value).removeprefix("accounts/").partition("/events/")[0]
-    if account.isdecimal():
-        yield table.c.account == int(account)
+    with suppress(InvalidArgument):
+        owner = names.parse("event", str(comparison.value)).owner
+        yield table.c.account == names.account_number(owner)
 
 
 def _is_of_few(comparison: Comparison) -> bool:
@@ -201,9 +202,9 @@ def _stored(comparison: Comparison) -> tuple[str, object]:
         case "duration_ms", int(millis):
             return "duration_us", millis * 1000
         case "event", str(event):
-            return "event_id", event.rpartition("/")[2]
+            return "event_id", names.split(event)[1]
         case "subscription", str(subscription):
-            return "subscription", subscription.rpartition("/")[2]
+            return "subscription", names.split(subscription)[1]
         case field, value:
             return field, value
 

@@ -10,8 +10,8 @@ from typing import Any
 from google.protobuf import duration_pb2
 
 from dispatch_service.domain.deliveries import TEST_RESOURCES
-from dispatch_service.domain.names import delivery_name, job_name
 from dispatch_service.log.attempts import KeptExchange
+from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
 
@@ -24,9 +24,9 @@ def delivery_message(row: Any) -> delivery_pb2.Delivery:
     Show a delivery.
     """
     message = delivery_pb2.Delivery(
-        name=delivery_name(row.owner, row.delivery_id),
-        event=f"accounts/{row.account}/events/{row.event_id}",
-        subscription=f"{row.owner}/subscriptions/{row.subscription}",
+        name=names.delivery(row.owner, row.delivery_id),
+        event=names.event(row.account, row.event_id),
+        subscription=names.subscription(row.owner, row.subscription),
         event_type=row.event_type,
         payload_version=row.payload_version,
         wire_name=CATALOGUE.wire_name(row.event_type, row.payload_version),
@@ -54,7 +54,7 @@ def job_message(row: Any) -> resend_job_pb2.ResendJob:
     Show a resend job.
     """
     message = resend_job_pb2.ResendJob(
-        name=job_name(row.owner, row.resend_job_id),
+        name=names.resend_job(row.owner, row.resend_job_id),
         state=resend_job_pb2.ResendJob.State.Value(f"STATE_{row.state}"),
         filter=row.filter,
         total_count=row.total_count,
@@ -73,10 +73,10 @@ def attempt_message(row: Any, kept: KeptExchange | None = None) -> attempt_pb2.A
     Show an attempt; with *kept* also its request and response.
     """
     message = attempt_pb2.Attempt(
-        name=f"{delivery_name(row.owner, row.delivery_id)}/attempts/{row.number}",
+        name=names.attempt(row.owner, row.delivery_id, row.number),
         number=row.number,
-        event=f"accounts/{row.account}/events/{row.event_id}",
-        subscription=f"{row.owner}/subscriptions/{row.subscription}",
+        event=names.event(row.account, row.event_id),
+        subscription=names.subscription(row.owner, row.subscription),
         event_type=row.event_type,
         payload_version=row.payload_version,
         url=row.url_shown,

@@ -18,7 +18,7 @@ from dispatch_service.storage.schema import attempts, bodies, deliveries
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.instants import from_microseconds, to_microseconds
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 
 _BODY_KEY = ("owner", "account", "event_id", "event_type", "payload_version")
 
@@ -30,10 +30,10 @@ class Page:
     """
 
     rows: Sequence[Any]
-    last: Key | None
-    key_of: Callable[[Any], Key]
+    last: PageKey | None
+    key_of: Callable[[Any], PageKey]
 
-    def last_of(self, shown: int) -> Key | None:
+    def last_of(self, shown: int) -> PageKey | None:
         """
         Return that key where only the first *shown* rows fit into the page.
         """
@@ -65,7 +65,7 @@ async def list_deliveries(
     *,
     hashed: Hash,
     size: int,
-    begin_after: Key | None,
+    begin_after: PageKey | None,
 ) -> Page:
     """
     List the deliveries of *owner*.
@@ -125,7 +125,7 @@ async def list_attempts(
     *,
     hashed: Hash,
     size: int,
-    begin_after: Key | None,
+    begin_after: PageKey | None,
 ) -> Page:
     """
     List the attempts of a delivery, or for an empty id of all deliveries of *owner*.
@@ -172,7 +172,7 @@ def _instant(micros: int | str) -> sa.BindParameter[datetime]:
     return sa.literal(from_microseconds(int(micros)), deliveries.c.create_time.type)
 
 
-def page(rows: Sequence[Any], size: int, key_of: Callable[[Any], Key]) -> Page:
+def page(rows: Sequence[Any], size: int, key_of: Callable[[Any], PageKey]) -> Page:
     """
     Make a page of *size* of rows, one more of which was asked for.
     """

@@ -26,7 +26,7 @@ from service_runtime.database.instants import (
     to_microseconds,
 )
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -55,14 +55,14 @@ class Mark:
     delivery_id: str = _FIRST_ID
     number: int = 0
 
-    def key(self) -> Key:
+    def key(self) -> PageKey:
         """
         Write it down for a cursor.
         """
         return [to_microseconds(self.settle_time), self.delivery_id, self.number]
 
 
-def mark_of(key: Key) -> Mark:
+def mark_of(key: PageKey) -> Mark:
     """
     Read what `Mark.key` wrote.
     """

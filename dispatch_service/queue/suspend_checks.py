@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from dispatch_service.domain.work import Claimed, Release
 from dispatch_service.queue.lock_order import by_key
 from dispatch_service.storage.schema import feed_resources
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -40,9 +41,9 @@ def _changed(release: Release, revisions: Mapping[str, int]) -> bool:
     return revisions.get(_subscription(release.claimed), 0) > release.revision
 
 
-async def _revisions(db: AsyncConnection, names: Sequence[str]) -> dict[str, int]:
+async def _revisions(db: AsyncConnection, wanted_names: Sequence[str]) -> dict[str, int]:
     columns = feed_resources.c
-    wanted = columns.name.in_(names)
+    wanted = columns.name.in_(wanted_names)
     # A change that is being stored is waited for; the next one waits for us and finds what we park.
     held = sa.select(columns.name).where(wanted).order_by(*by_key(feed_resources))
     await db.execute(held.with_for_update(read=True))
@@ -52,4 +53,4 @@ async def _revisions(db: AsyncConnection, names: Sequence[str]) -> dict[str, int
 
 
 def _subscription(claimed: Claimed) -> str:
-    return f"{claimed.owner}/subscriptions/{claimed.subscription}"
+    return names.subscription(claimed.owner, claimed.subscription)

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import DeliveryEnded
-from dispatch_service.domain.names import delivery_name
 from dispatch_service.log import audit
 from dispatch_service.queue import sequences
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.instants import database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -35,7 +35,7 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
 
     Raises `DeliveryEnded`.
     """
-    name = delivery_name(row.owner, row.delivery_id)
+    name = names.delivery(row.owner, row.delivery_id)
     lane = (row.owner, row.subscription, row.resource)
     in_sequence = row.sequence_position is not None
     if in_sequence:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.errors import ResendJobEnded, ResendJobNotFound
-from dispatch_service.domain.names import DELIVERY_PREFIX, JOB_PREFIX, job_name
 from dispatch_service.log import audit, read
 from dispatch_service.log.filters import DEFAULT_RANGE, Hash, parse_delivery_filter, unbounded
 from dispatch_service.log.read import Page
@@ -24,7 +23,7 @@ from dispatch_service.storage.schema import deliveries, resend_jobs
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -87,7 +86,7 @@ def _checked_ids(owner: str, source: str, wanted: Sequence[str]) -> tuple[str, .
     for at, it in enumerate(parsed):
         if it.owner != owner:
             raise _fault(f"names[{at}]", f"must be a delivery of {owner}")
-    return tuple(dict.fromkeys(it.id.removeprefix(DELIVERY_PREFIX) for it in parsed))
+    return tuple(dict.fromkeys(it.id for it in parsed))
 
 
 def checked_rate(rate: int) -> int:
@@ -150,7 +149,7 @@ async def create(
         owner=choice.owner,
         caller=requested_by,
         method=METHOD,
-        resource=job_name(choice.owner, job_id),
+        resource=names.resend_job(choice.owner, job_id),
         changes=changes,
     )
 
@@ -167,14 +166,16 @@ async def get(db: AsyncConnection, name: str) -> Any:
     Return the row of a job. Raises `ResendJobNotFound`.
     """
     parsed = names.parse("resend_job", name)
-    same = _is(parsed.owner, parsed.id.removeprefix(JOB_PREFIX))
+    same = _is(parsed.owner, parsed.id)
     row = (await db.execute(sa.select(resend_jobs).where(same))).first()
     if row is None:
         raise ResendJobNotFound(name)
     return row
 
 
-async def list_jobs(db: AsyncConnection, owner: str, size: int, begin_after: Key | None) -> Page:
+async def list_jobs(
+    db: AsyncConnection, owner: str, size: int, begin_after: PageKey | None
+) -> Page:
     """
     List the jobs of an owner, newest first.
     """
@@ -192,7 +193,7 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
     """
     ended = {"state": "CANCELLED", "end_time": database_now(), "due_time": None}
     running = _is(row.owner, row.resend_job_id) & (resend_jobs.c.state == "RUNNING")
-    name = job_name(row.owner, row.resend_job_id)
+    name = names.resend_job(row.owner, row.resend_job_id)
     if not (await db.execute(sa.update(resend_jobs).where(running).values(ended))).rowcount:
         raise ResendJobEnded(name)
     await audit.note(

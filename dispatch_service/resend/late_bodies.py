@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.intake.render import new_body, render_bodies
 from dispatch_service.log import events
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import bodies
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.inserts import insert

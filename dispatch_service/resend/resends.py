@@ -18,12 +18,12 @@ from dispatch_service.domain.errors import (
     SubscriptionDeleted,
     SubscriptionInactive,
 )
-from dispatch_service.domain.names import delivery_name
 from dispatch_service.log import audit
 from dispatch_service.queue.lock_order import update_locked
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.instants import after, database_now
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -48,14 +48,14 @@ class ResendRequest:
         """
         The name of the delivery.
         """
-        return delivery_name(self.owner, self.delivery_id)
+        return names.delivery(self.owner, self.delivery_id)
 
 
 def checked(name: str, row: Any, subscription: Subscription | None, *, force: bool) -> Subscription:
     """
     Return the subscription that a delivery may be sent to again, or raise why not.
     """
-    subscription_name = f"{row.owner}/subscriptions/{row.subscription}"
+    subscription_name = names.subscription(row.owner, row.subscription)
     if subscription is None or subscription.deleted:
         raise SubscriptionDeleted(subscription_name)
     if not subscription.active:

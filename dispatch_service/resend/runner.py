@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import lifetime
-from dispatch_service.domain.names import delivery_name
 from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.resend import jobs, resends
@@ -25,6 +24,7 @@ from service_runtime.database.engine import writing
 from service_runtime.database.instants import after, database_now
 from service_runtime.process.failpoints import reach
 from service_runtime.process.periodic import Periodic
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import FailedPrecondition
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class ResendRunner:
         by_lifetime: dict[timedelta, list[str]] = defaultdict(list)
         for row in rows:
             subscription = self._subscriptions.by_name.get(
-                f"{row.owner}/subscriptions/{row.subscription}"
+                names.subscription(row.owner, row.subscription)
             )
-            name = delivery_name(row.owner, row.delivery_id)
+            name = names.delivery(row.owner, row.delivery_id)
             try:
                 found = resends.checked(name, row, subscription, force=job.force)
             except FailedPrecondition:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from dispatch_service.domain.names import delivery_name
-from dispatch_service.routing.index import Subscription
 from dispatch_service.routing.match import Facts, may_subscribe, why_filtered
 from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.routing.subscriptions import Subscription
+from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 
 
@@ -67,7 +67,7 @@ def explain(
     """
     delivery_id = event.deliveries.get(subscription.name)
     if delivery_id is not None:
-        delivery = delivery_name(subscription.owner, delivery_id)
+        delivery = names.delivery(subscription.owner, delivery_id)
         return Explanation(subscription.name, Verdict.SENT, "", delivery)
     verdict, detail = next(_reasons(event, subscription, settings))
     changed_later = subscription.update_time > event.accept_time

@@ -14,8 +14,9 @@ import msgspec
 
 from dispatch_service.payloads.core.states import ORDER_STATUSES, shown
 from dispatch_service.payloads.orders.family import first_shipment, shown_shipping_method
-from dispatch_service.routing.index import Subscription, folded
 from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.routing.subscriptions import Subscription, folded
+from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1 import event_pb2, order_pb2
 from shipedge.webhooks.events.v1.catalogue_pb2 import (
@@ -110,7 +111,7 @@ def read_facts(event: event_pb2.Event) -> Facts:
     warehouses = tuple(dict.fromkeys(event.warehouses[:]))
     return Facts(
         domain_event=name,
-        owners=(f"accounts/{event.account_id}", *[f"warehouses/{it}" for it in warehouses]),
+        owners=(names.account(event.account_id), *map(names.warehouse, warehouses)),
         warehouses=warehouses,
         resource=resource_of(name, payload),
         event_types=_raised(name, event, payload),
@@ -237,7 +238,7 @@ def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) ->
     Tell whether *owner* may get events of a type: warehouses not all, some
     types only with a feature.
     """
-    if owner.startswith("warehouses/") and not event_type.warehouse:
+    if names.is_warehouse(owner) and not event_type.warehouse:
         return False
     needed = event_type.feature
     return needed == ACCOUNT_FEATURE_UNSPECIFIED or needed in settings.features

@@ -20,6 +20,7 @@ from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
 from service_runtime.process.failpoints import reach
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -132,7 +133,7 @@ def _made_of(event: Any) -> sa.ColumnElement[bool]:
 
 def _owners(event: Any) -> list[str]:
     warehouses = msgspec.json.decode(event.warehouses) if event.warehouses else ()
-    return [f"accounts/{event.account}", *(f"warehouses/{it}" for it in warehouses)]
+    return [names.account(event.account), *map(names.warehouse, warehouses)]
 
 
 async def _lock(

@@ -20,6 +20,7 @@ from dispatch_service.upkeep import erasure, repair, retention
 from dispatch_service.upkeep.retention import Ages, Kept, Retention
 from service_runtime.database.engine import reading, writing
 from service_runtime.observability import metrics
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -188,7 +189,7 @@ class Maintenance:
         """
         Return how long something of an owner, or of an account by number, is kept.
         """
-        name = owner if isinstance(owner, str) else f"accounts/{owner}"
+        name = owner if isinstance(owner, str) else names.account(owner)
         wanted = self._subscriptions.settings(name)
         if payloads:
             return wanted.payload_retention or self._keep.payloads

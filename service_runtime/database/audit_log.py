@@ -11,10 +11,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_runtime.rpc import filters
+from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import EVERY_OWNER
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import Key
+from service_runtime.rpc.paging import PageKey
 from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditEntry
 
 FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
@@ -32,8 +32,8 @@ async def list_rows(
     comparisons: Iterable[Comparison],
     *,
     size: int,
-    begin_after: Key | None,
-) -> tuple[Sequence[Any], Key | None]:
+    begin_after: PageKey | None,
+) -> tuple[Sequence[Any], PageKey | None]:
     """
     List the entries of *owners* in *table*, newest first, and the key that the next
     page begins after.
@@ -66,7 +66,7 @@ def message_of(row: Any) -> AuditEntry:
     Show an entry.
     """
     message = AuditEntry(
-        name=f"auditEntries/{id_of(row)}",
+        name=names.audit_entry(id_of(row)),
         caller=row.caller,
         method=row.method,
         resource=row.resource,

@@ -14,11 +14,11 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
-Key = Sequence[Any]
+RowKey = Sequence[Any]
 
 
 def in_keys(
-    columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[Key]
+    columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[RowKey]
 ) -> sa.ColumnElement[bool]:
     """
     Say that *columns* are one of *keys*, which are texts, integers and UUIDs.
@@ -32,7 +32,7 @@ def in_keys(
     return _InKeys(key.in_(wanted), key.in_(_listed(columns, wanted)))
 
 
-def _listed(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[Key]) -> sa.Select[Any]:
+def _listed(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[RowKey]) -> sa.Select[Any]:
     rows = [[_as_stored(*pair) for pair in zip(columns, key, strict=True)] for key in keys]
     listed = sa.func.json_each(sa.literal(json.dumps(rows), sa.Text)).table_valued("value")
     # Of the column's own type, because for another one the index does not count.

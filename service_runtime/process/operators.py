@@ -12,8 +12,8 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from service_runtime.observability import metrics
-from service_runtime.rpc import reflection, server
-from service_runtime.rpc.health import Health
+from service_runtime.rpc import server
+from service_runtime.rpc.health import ServerHealth
 
 log = structlog.get_logger()
 
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 async def operators_listeners(
     listen: str,
     metrics_listen: str,
-    health: Health,
+    health: ServerHealth,
     services: Sequence[str],
     registry: CollectorRegistry = metrics.REGISTRY,
 ) -> AsyncIterator[None]:
@@ -35,7 +35,7 @@ async def operators_listeners(
     if listen:
         grpc_server, _ = server.build(listen, interceptors=[], credentials=None)
         health.add_to(grpc_server)
-        reflection.enable(grpc_server, services)
+        server.enable_reflection(grpc_server, services)
         await grpc_server.start()
         log.info("operators.listening", listen=listen)
     stop_metrics = _serve_metrics(metrics_listen, registry) if metrics_listen else None

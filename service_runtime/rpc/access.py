@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from service_runtime.rpc import names
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import PermissionDenied
 
@@ -28,7 +29,7 @@ _OWNER = re.compile(r"(?:accounts|warehouses)/[^/]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class AccessRule:
     """
     The roles of which a caller needs one. For what concerns *everything*, not
     single owners, it must be allowed to touch all of them.
@@ -41,7 +42,7 @@ class Rule:
 _CONFIG = "shipedge.webhooks.config.v1"
 _DISPATCH = "shipedge.webhooks.dispatch.v1"
 
-_BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
+_BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
     f"{_CONFIG}.ConfigService": {
         **dict.fromkeys(
             (
@@ -54,7 +55,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
                 "GetAccountSettings",
                 "WatchEndpointEvents",
             ),
-            Rule(_READ),
+            AccessRule(_READ),
         ),
         **dict.fromkeys(
             (
@@ -71,22 +72,22 @@ _BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
                 "DeleteClientCertificate",
                 "UpdateAccountSettings",
             ),
-            Rule(_ADMINISTER),
+            AccessRule(_ADMINISTER),
         ),
-        **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), Rule(_ANY)),
+        **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), AccessRule(_ANY)),
     },
     f"{_CONFIG}.FeedService": dict.fromkeys(
-        ("WatchSubscriptions", "ReportEndpointEvents"), Rule(_FEED, everything=True)
+        ("WatchSubscriptions", "ReportEndpointEvents"), AccessRule(_FEED, everything=True)
     ),
     f"{_CONFIG}.AdminService": {
         **dict.fromkeys(
             ("CreateCaller", "ListCallers", "DeleteCaller", "RotateEncryptionKeys"),
-            Rule(_ADMINISTER, everything=True),
+            AccessRule(_ADMINISTER, everything=True),
         ),
-        "ListAuditEntries": Rule(_ADMINISTER),
+        "ListAuditEntries": AccessRule(_ADMINISTER),
     },
     f"{_DISPATCH}.PublisherService": dict.fromkeys(
-        ("PublishEvents", "StreamEvents"), Rule(_PUBLISH)
+        ("PublishEvents", "StreamEvents"), AccessRule(_PUBLISH)
     ),
     f"{_DISPATCH}.DeliveryService": {
         **dict.fromkeys(
@@ -99,7 +100,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
                 "GetResendJob",
                 "ListResendJobs",
             ),
-            Rule(_READ),
+            AccessRule(_READ),
         ),
         **dict.fromkeys(
             (
@@ -109,20 +110,21 @@ _BY_SERVICE: Mapping[str, Mapping[str, Rule]] = {
                 "CancelResendJob",
                 "CancelDelivery",
             ),
-            Rule(_OPERATE),
+            AccessRule(_OPERATE),
         ),
     },
     f"{_DISPATCH}.PayloadService": dict.fromkeys(
-        ("PreviewPayload", "DiffPayloadVersions", "SendTestEvent", "ExplainEvent"), Rule(_OPERATE)
+        ("PreviewPayload", "DiffPayloadVersions", "SendTestEvent", "ExplainEvent"),
+        AccessRule(_OPERATE),
     ),
     f"{_DISPATCH}.AdminService": {
-        "EraseCustomerData": Rule(_ADMINISTER),
-        "ListAuditEntries": Rule(_ADMINISTER),
-        "RotateEncryptionKeys": Rule(_ADMINISTER, everything=True),
+        "EraseCustomerData": AccessRule(_ADMINISTER),
+        "ListAuditEntries": AccessRule(_ADMINISTER),
+        "RotateEncryptionKeys": AccessRule(_ADMINISTER, everything=True),
     },
 }
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, AccessRule] = {
     f"/{service}/{method}": rule
     for service, methods in _BY_SERVICE.items()
     for method, rule in methods.items()
@@ -162,7 +164,7 @@ def _names(value: Any) -> Iterator[str]:
 
 def _accounts(events: Any) -> Iterator[str]:
     for account in dict.fromkeys([event.account_id for event in events[:]]):
-        yield f"accounts/{account}"
+        yield names.account(account)
 
 
 # Every field of a request by which an owner can be named.

@@ -10,17 +10,20 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
+from service_runtime.rpc import names
 from service_runtime.rpc.callers import EVERY_OWNER, ROLES, Caller
+from shipedge.webhooks.config.v1 import caller_pb2, feed_service_pb2
 
+_ROLE_PREFIX = "ROLE_"
 _SCHEME = "bearer "
 _ALTERNATIVE_NAMES = "x509_subject_alternative_name"
 _IDENTITY = re.compile(r"[\x21-\x7e]{1,253}")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CallerEntry:
     """
     A caller and how it is known: by a name in its certificate, or by the
     SHA-256 of its token.
@@ -37,14 +40,14 @@ class CallerDirectory:
     Finds callers. The *fixed* ones come from the settings and are always there.
     """
 
-    def __init__(self, fixed: Iterable[Entry] = ()) -> None:
+    def __init__(self, fixed: Iterable[CallerEntry] = ()) -> None:
         self._fixed = {entry.caller.name: entry for entry in fixed}
-        self._entries: dict[str, Entry] = {}
-        self._by_identity: dict[str, Entry] = {}
-        self._by_token: dict[bytes, Entry] = {}
+        self._entries: dict[str, CallerEntry] = {}
+        self._by_identity: dict[str, CallerEntry] = {}
+        self._by_token: dict[bytes, CallerEntry] = {}
         self._index()
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: CallerEntry) -> None:
         """
         Add a caller, or replace what it was.
         """
@@ -58,7 +61,7 @@ class CallerDirectory:
         if self._entries.pop(name, None) is not None:
             self._index()
 
-    def replace(self, entries: Iterable[Entry]) -> None:
+    def replace(self, entries: Iterable[CallerEntry]) -> None:
         """
         Replace all callers but the fixed ones.
         """
@@ -79,7 +82,7 @@ class CallerDirectory:
                 return caller
         return None
 
-    def _of_token(self, authorization: str) -> Entry | None:
+    def _of_token(self, authorization: str) -> CallerEntry | None:
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
         token = authorization[len(_SCHEME) :].strip()
@@ -93,14 +96,14 @@ class CallerDirectory:
         self._by_token = {it.token_sha256: it for it in entries if it.token_sha256}
 
 
-def _let_in(entry: Entry | None) -> Caller | None:
+def _let_in(entry: CallerEntry | None) -> Caller | None:
     if entry is None:
         return None
     expired = entry.expire_time is not None and entry.expire_time.timestamp() <= time.time()
     return None if expired else entry.caller
 
 
-def parse_fixed(entries: Iterable[str]) -> list[Entry]:
+def parse_fixed(entries: Iterable[str]) -> list[CallerEntry]:
     """
     Read `identity=role+role`, each a caller that may touch everything.
 
@@ -115,6 +118,26 @@ def parse_fixed(entries: Iterable[str]) -> list[Entry]:
             raise ValueError(
                 f"{entry!r} must be a name in a certificate, =, and roles joined by + ({allowed})"
             )
-        caller = Caller(f"callers/{identity}", named, EVERY_OWNER)
-        found.append(Entry(caller, certificate_identity=identity))
+        caller = Caller(names.caller(identity), named, EVERY_OWNER)
+        found.append(CallerEntry(caller, certificate_identity=identity))
     return found
+
+
+def read_caller(message: feed_service_pb2.FeedCaller) -> CallerEntry:
+    """
+    Read a caller of the feed; roles that are not known here give nothing.
+    """
+    shown = message.caller
+    known = caller_pb2.Caller.Role.values()
+    roles = frozenset(
+        caller_pb2.Caller.Role.Name(role).removeprefix(_ROLE_PREFIX).lower()
+        for role in shown.roles
+        if role in known and role
+    )
+    expires = shown.expire_time.ToDatetime(tzinfo=UTC) if shown.HasField("expire_time") else None
+    return CallerEntry(
+        Caller(shown.name, roles, frozenset(shown.owners)),
+        shown.certificate_identity,
+        message.token_sha256,
+        expires,
+    )

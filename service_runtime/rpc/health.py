@@ -21,7 +21,7 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
 
-class Health:
+class ServerHealth:
     """
     The health service of a server, for *services* and the server as a whole.
     """

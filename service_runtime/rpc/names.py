@@ -1,5 +1,9 @@
 """
-Resource names: parsed and written here alone.
+Resource names. No other module puts them together or takes them apart.
+
+For each kind of resource there is a function that writes its name from the parts as they are
+stored; `parse` returns the same parts. Ids of deliveries and resend jobs have a prefix in
+names alone.
 """
 
 from __future__ import annotations
@@ -15,13 +19,31 @@ LARGEST_ID = 2**53 - 1
 The largest number that every JSON reader can hold exactly.
 """
 
+DELIVERY_PREFIX = "dlv_"
+"""
+The prefix of delivery ids in names and in the header `webhook-id`.
+"""
+
+JOB_PREFIX = "rsj_"
+"""
+The prefix of the ids of resend jobs in names.
+"""
+
+ID_RULE = "must be 4 to 40 of a-z 0-9 _ -, beginning with a letter"
+"""
+The rule on ids that callers choose, for people.
+"""
+
+_ACCOUNTS = "accounts/"
+_WAREHOUSES = "warehouses/"
 _ACCOUNT = r"[1-9][0-9]{0,15}"
 _WAREHOUSE = r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 _OWNER = rf"accounts/{_ACCOUNT}|warehouses/{_WAREHOUSE}"
 _NUMBER = r"(?P<number>[1-9][0-9]{0,8})"
 _CHOSEN_ID = r"[a-z][a-z0-9_-]{3,39}"
+_UUID = r"(?P<id>[0-9a-f]{32})"
 
-# For each kind of resource: how it is shown in errors, and the pattern of its parts.
+# For each kind of resource: how errors show its name, and the pattern of its parts.
 _KINDS: Mapping[str, tuple[str, str]] = {
     "owner": ("accounts/{account} or warehouses/{warehouse}", rf"(?P<owner>{_OWNER})"),
     "subscription": (
@@ -36,35 +58,100 @@ _KINDS: Mapping[str, tuple[str, str]] = {
         "{owner}/clientCertificates/{client_certificate}",
         rf"(?P<owner>{_OWNER})/clientCertificates/(?P<id>{_CHOSEN_ID})",
     ),
-    "settings": ("{owner}/settings", rf"(?P<owner>{_OWNER})/(?P<id>settings)"),
+    "settings": ("{owner}/settings", rf"(?P<owner>{_OWNER})/settings"),
     "event": (
         "accounts/{account}/events/{event}",
         rf"(?P<owner>accounts/{_ACCOUNT})/events/(?P<id>[A-Za-z0-9_-]{{1,64}})",
     ),
     "delivery": (
         "{owner}/deliveries/{delivery}",
-        rf"(?P<owner>{_OWNER})/deliveries/(?P<id>dlv_[0-9a-f]{{32}})",
+        rf"(?P<owner>{_OWNER})/deliveries/{DELIVERY_PREFIX}{_UUID}",
     ),
     "attempt": (
         "{owner}/deliveries/{delivery}/attempts/{attempt}",
-        rf"(?P<owner>{_OWNER})/deliveries/(?P<id>dlv_[0-9a-f]{{32}})/attempts/{_NUMBER}",
+        rf"(?P<owner>{_OWNER})/deliveries/{DELIVERY_PREFIX}{_UUID}/attempts/{_NUMBER}",
     ),
     "resend_job": (
         "{owner}/resendJobs/{resend_job}",
-        rf"(?P<owner>{_OWNER})/resendJobs/(?P<id>rsj_[0-9a-f]{{32}})",
+        rf"(?P<owner>{_OWNER})/resendJobs/{JOB_PREFIX}{_UUID}",
     ),
     "event_type": ("eventTypes/{event_type}", r"eventTypes/(?P<id>[a-z_]+\.[a-z_]+)"),
     "caller": ("callers/{caller}", rf"callers/(?P<id>{_CHOSEN_ID})"),
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _KINDS.items()}
 _ID = re.compile(_CHOSEN_ID)
-ID_RULE = "must be 4 to 40 of a-z 0-9 _ -, beginning with a letter"
+
+
+def account(account_id: int) -> str:
+    return f"accounts/{account_id}"
+
+
+def warehouse(warehouse_id: str) -> str:
+    return f"warehouses/{warehouse_id}"
+
+
+def subscription(owner: str, subscription_id: str) -> str:
+    return f"{owner}/subscriptions/{subscription_id}"
+
+
+def credential(owner: str, credential_id: str) -> str:
+    return f"{owner}/credentials/{credential_id}"
+
+
+def client_certificate(owner: str, certificate_id: str) -> str:
+    return f"{owner}/clientCertificates/{certificate_id}"
+
+
+def settings(owner: str) -> str:
+    return f"{owner}/settings"
+
+
+def event(account_id: int, event_id: str) -> str:
+    return f"accounts/{account_id}/events/{event_id}"
+
+
+def delivery(owner: str, delivery_id: str) -> str:
+    """
+    Name a delivery; its UUID may be written with hyphens.
+    """
+    return f"{owner}/deliveries/{DELIVERY_PREFIX}{delivery_id.replace('-', '')}"
+
+
+def attempt(owner: str, delivery_id: str, number: int) -> str:
+    return f"{delivery(owner, delivery_id)}/attempts/{number}"
+
+
+def resend_job(owner: str, job_id: str) -> str:
+    """
+    Name a resend job; its UUID may be written with hyphens.
+    """
+    return f"{owner}/resendJobs/{JOB_PREFIX}{job_id.replace('-', '')}"
+
+
+def event_type(resource_id: str) -> str:
+    """
+    Name an event type by its `EventType.resource_id`, in which a dot stands for the slash.
+    """
+    return f"eventTypes/{resource_id}"
+
+
+def caller(caller_id: str) -> str:
+    return f"callers/{caller_id}"
+
+
+def audit_entry(entry_id: str) -> str:
+    """
+    Name an entry of the audit log; its id may be a UUID with hyphens.
+    """
+    return f"auditEntries/{entry_id.replace('-', '')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
     """
-    A parsed resource name: whose it is, its last part, and an attempt's number.
+    The parts of a resource name: the owner, the id, and the number of an attempt.
+
+    *owner* and *id* are empty for kinds that have none.
     """
 
     owner: str
@@ -76,7 +163,7 @@ def parse(kind: str, text: str, field: str = "name") -> Name:
     """
     Parse the name of a resource of *kind*, given in *field* of a request.
 
-    Raises `InvalidArgument` that says what it must look like.
+    Raises `InvalidArgument`, which shows the pattern of valid names.
     """
     found = _PATTERNS[kind].fullmatch(text)
     if found is None or not _account_fits(text):
@@ -90,14 +177,16 @@ def parse(kind: str, text: str, field: str = "name") -> Name:
 
 def parse_owner(text: str, field: str = "parent") -> str:
     """
-    Check that *text* names an account or a warehouse and return it.
+    Return *text*, which must name an account or a warehouse. Raises `InvalidArgument`.
     """
     return parse("owner", text, field).owner
 
 
 def parse_parent(text: str, *, wildcard: bool = False, field: str = "parent") -> str:
     """
-    Check the parent of a List; where *wildcard* is set, all accounts or warehouses too.
+    Return the parent of a List. Raises `InvalidArgument`.
+
+    With *wildcard*, `accounts/-` and `warehouses/-` are allowed for all of a kind.
     """
     if wildcard and text in {"accounts/-", "warehouses/-"}:
         return text
@@ -106,7 +195,7 @@ def parse_parent(text: str, *, wildcard: bool = False, field: str = "parent") ->
 
 def parse_attempts_parent(text: str) -> Name:
     """
-    Parse the parent of attempts: a delivery, or all of an owner's, whose id is then empty.
+    Parse the parent of attempts. The id is empty for `{owner}/deliveries/-`, all deliveries.
     """
     owner, found, rest = text.partition("/deliveries/")
     if found and rest == "-":
@@ -114,17 +203,46 @@ def parse_attempts_parent(text: str) -> Name:
     return parse("delivery", text, "parent")
 
 
+def owner_of(name: str) -> str:
+    """
+    Return the owner in *name*, a valid name of a resource that has one.
+    """
+    kind, owner_id, *_ = name.split("/", 2)
+    return f"{kind}/{owner_id}"
+
+
+def split(name: str) -> tuple[str, str]:
+    """
+    Split *name*, a valid `{owner}/{collection}/{id}`, into the owner and the id.
+    """
+    parent, _, resource_id = name.rpartition("/")
+    return parent.rpartition("/")[0], resource_id
+
+
 def account_number(owner: str) -> int:
     """
     Return the number of the account that *owner* is; 0 for a warehouse.
     """
-    prefix, _, number = owner.partition("/")
-    return int(number) if prefix == "accounts" else 0
+    return int(owner[len(_ACCOUNTS) :]) if owner.startswith(_ACCOUNTS) else 0
+
+
+def is_subscription(name: str) -> bool:
+    """
+    Tell whether *name*, a valid name of any kind, names a subscription.
+    """
+    return "/subscriptions/" in name
+
+
+def is_warehouse(owner: str) -> bool:
+    """
+    Tell whether *owner* is a warehouse, not an account.
+    """
+    return owner.startswith(_WAREHOUSES)
 
 
 def is_chosen_id(text: str) -> bool:
     """
-    Tell whether *text* may be the last part of a name that its creator chose.
+    Tell whether callers may choose *text* as the id of a resource; `ID_RULE` says the rule.
     """
     return _ID.fullmatch(text) is not None
 

@@ -8,6 +8,8 @@ import base64
 import binascii
 import hashlib
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -18,10 +20,17 @@ from service_runtime.rpc.errors import FieldFault, InvalidArgument
 
 DEFAULT_SIZE = 50
 LARGEST_SIZE = 1000
+PAGE_BYTES = 3 * 1024 * 1024
+"""
+The largest page: clients receive messages of 4 MiB by default.
+"""
+
 _NONCE_BYTES = 12
 _UNBOUND = frozenset({"page_size", "page_token", "cursor"})
 
-Key = list[int | str]
+MessageT = TypeVar("MessageT", bound=Message)
+
+PageKey = list[int | str]
 """
 The sort key of the last item of a page.
 """
@@ -52,7 +61,7 @@ class PageTokens:
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def make(self, last: Key, request: Message) -> str:
+    def make(self, last: PageKey, request: Message) -> str:
         """
         Seal the sort key of the last item of a page.
         """
@@ -60,7 +69,7 @@ class PageTokens:
         sealed = self._cipher.encrypt(nonce, msgspec.json.encode(last), _bound_to(request))
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
 
-    def read(self, token: str, request: Message) -> Key | None:
+    def read(self, token: str, request: Message) -> PageKey | None:
         """
         Return the sort key that the page begins after; None for the first page.
 
@@ -80,7 +89,7 @@ class PageTokens:
                 faults=[FieldFault("page_token", "must be the next_page_token of the same list")],
                 method=request.DESCRIPTOR.name.removesuffix("Request"),
             ) from None
-        return msgspec.json.decode(opened, type=Key)
+        return msgspec.json.decode(opened, type=PageKey)
 
 
 def _bound_to(request: Message) -> bytes:
@@ -93,3 +102,15 @@ def _bound_to(request: Message) -> bytes:
         rest.ClearField(field)
     content = request.DESCRIPTOR.full_name.encode() + b"\0"
     return hashlib.sha256(content + rest.SerializeToString(deterministic=True)).digest()
+
+
+def fitting(messages: Sequence[MessageT], most_bytes: int = PAGE_BYTES) -> Sequence[MessageT]:
+    """
+    Return as many of *messages* as fit into a page, one at least.
+    """
+    total = 0
+    for count, message in enumerate(messages):
+        total += message.ByteSize()
+        if total > most_bytes and count:
+            return messages[:count]
+    return messages

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+from grpc_reflection.v1alpha import reflection
 
 from service_runtime.rpc import shielded
 from shipedge.webhooks.client.channel import MESSAGE_BYTES
@@ -92,3 +93,11 @@ def server_credentials(certificate: Path, key: Path, authority: Path) -> grpc.Se
         root_certificates=authority.read_bytes(),
         require_client_auth=True,
     )
+
+
+def enable_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
+    """
+    Offer reflection of *services*, of health and of itself.
+    """
+    names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)

@@ -18,7 +18,8 @@ from dispatch_service.domain.work import Lease, NewEvent
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.payloads import example_event
 from dispatch_service.queue.postgresql import PostgresQueue
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import create_engine

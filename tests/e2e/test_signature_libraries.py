@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dispatch_service.delivery.request import sign
-from dispatch_service.routing.index import SigningKey
+from dispatch_service.routing.subscriptions import SigningKey
 from tests.e2e.test_sample_receivers import modules, program
 
 __all__ = ["modules"]

@@ -19,7 +19,7 @@ from dispatch_service.domain.work import (
     NewEvent,
 )
 from dispatch_service.log.events import dispatched
-from dispatch_service.routing.index import Filter, SigningKey, Subscription
+from dispatch_service.routing.subscriptions import Filter, SigningKey, Subscription
 from dispatch_service.storage.ids import new_id
 from service_runtime.rules.urls import parse_url
 

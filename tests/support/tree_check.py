@@ -19,11 +19,6 @@ from tests.support.tree.unused_words import GLOSSARY, Vocabulary, read_rules, us
 
 Check = Callable[[Sequence[Source]], Iterable[Violation]]
 
-NOT_YET = ("resource names",)
-"""
-Checks that are counted only, until the tree can keep them.
-"""
-
 
 def main(root: Path = ROOT) -> int:
     """
@@ -31,11 +26,9 @@ def main(root: Path = ROOT) -> int:
     """
     sources = read_sources(root)
     found = {name: sorted(check(sources)) for name, check in checks(root).items()}
-    broken = {name: places for name, places in found.items() if places and name not in NOT_YET}
+    broken = {name: places for name, places in found.items() if places}
     for name, places in broken.items():
         print(f"{name}:", *places, sep="\n  ")
-    for name in NOT_YET:
-        print(f"{name}: not checked yet, {len(found[name])} places")
     counts = ", ".join(f"{name} {len(places)}" for name, places in broken.items())
     print(f"tree: {counts or 'good'}")
     return int(bool(broken))

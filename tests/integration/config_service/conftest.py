@@ -22,7 +22,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
-from service_runtime.rpc.health import Health
+from service_runtime.rpc.health import ServerHealth
 from service_runtime.rules.urls import UrlRules
 from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.client import channel
@@ -66,7 +66,7 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     store = Store(engine, Sealing(ring, UrlRules()), notifier.notify)
-    health = Health((), lambda: check_alive(engine))
+    health = ServerHealth((), lambda: check_alive(engine))
     acting: list[Running] = []
     grpc_server = build_server(settings, store, notifier, health, lambda *_: acting[0].caller)
     await grpc_server.start()

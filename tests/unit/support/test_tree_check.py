@@ -50,6 +50,7 @@ def test_violations_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
         tmp_path,
         {
             "dispatch_service/log/read.py": "queue = 1\nlane = 2\n",
+            "dispatch_service/log/names.py": 'name = f"{owner}/events/{id}"\n',
             "tests/unit/test_read.py": "\n" * 401,
             "proto/tool.py": "lane = 1\n",
         },
@@ -62,8 +63,9 @@ def test_violations_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[st
         "words:\n"
         "  dispatch_service/log/read.py:2: variable `lane` uses `lane`: write queue\n"
         "  proto/tool.py:1: variable `lane` uses `lane`: write queue\n"
-        "resource names: not checked yet, 0 places\n"
-        "tree: files 1, words 2\n"
+        "resource names:\n"
+        "  dispatch_service/log/names.py:1: spells a resource name: f'{owner}/events/{id}'\n"
+        "tree: files 1, words 2, resource names 1\n"
     )
 
 

@@ -20,7 +20,8 @@ from dispatch_service.health import rows as health_store
 from dispatch_service.health.follow import HealthLog
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.routing.index import Subscription, SubscriptionIndex
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import (
     deliveries,
     endpoint_reports,

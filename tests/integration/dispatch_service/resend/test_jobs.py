@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.deliveries import fail, succeed
 from dispatch_service.domain.errors import ResendJobEnded
-from dispatch_service.domain.names import delivery_name, job_name
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.queue.protocol import Queue
@@ -25,6 +24,7 @@ from dispatch_service.storage.schema import deliveries
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import InvalidArgument
 from tests.support.dispatch_factories import (
     LEASE,
@@ -74,7 +74,7 @@ def index_of(*known: Any) -> SubscriptionIndex:
 
 
 async def made_job(
-    store: AsyncEngine, source: str = "", names: list[str] | None = None, **over: Any
+    store: AsyncEngine, source: str = "", chosen: list[str] | None = None, **over: Any
 ) -> Any:
     """
     Make a job as a request would.
@@ -82,13 +82,13 @@ async def made_job(
     force = over.get("force", False)
     async with writing(store) as db:
         now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
-        choice = jobs.choose(OWNER, source, names or [], force=force, now=now)
+        choice = jobs.choose(OWNER, source, chosen or [], force=force, now=now)
         total = await jobs.count(db, choice, hashed)
         job_id, rate = new_id(), over.get("rate", 0)
         await jobs.create(
             db, job_id, choice, total, force=force, rate=rate, requested_by="callers/ann"
         )
-        return await jobs.get(db, job_name(OWNER, job_id))
+        return await jobs.get(db, names.resend_job(OWNER, job_id))
 
 
 async def job_of(store: AsyncEngine, job: Any) -> Any:
@@ -96,7 +96,7 @@ async def job_of(store: AsyncEngine, job: Any) -> Any:
     Read a job again.
     """
     async with reading(store) as db:
-        return await jobs.get(db, job_name(job.owner, job.resend_job_id))
+        return await jobs.get(db, names.resend_job(job.owner, job.resend_job_id))
 
 
 async def states(store: AsyncEngine) -> dict[str, int]:
@@ -260,10 +260,10 @@ async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None
     good = new_event(new_delivery(leased=True))
     await queue.store_events([good], LEASE)
     await queue.settle([Settlement(claimed_of(good), succeed(0), attempt(claimed_of(good)))])
-    wanted = [delivery_name(OWNER, it.deliveries[0].delivery_id) for it in (failed[0], good)]
+    wanted = [names.delivery(OWNER, it.deliveries[0].delivery_id) for it in (failed[0], good)]
 
     for force, resent in ((False, 1), (True, 2)):
-        job = await made_job(store, names=wanted, force=force)
+        job = await made_job(store, chosen=wanted, force=force)
         await finish(ResendRunner(store, index_of(subscription()), hashed, lambda: None))
         assert (await job_of(store, job)).resent_count == resent
 
@@ -295,7 +295,7 @@ def test_filter_says_all_that_it_means(source: str, whole: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "names", "field"),
+    ("source", "chosen", "field"),
     [
         ("state = SUCCEEDED", [], "force"),
         ("state = WRONG", [], "filter"),
@@ -305,12 +305,12 @@ def test_filter_says_all_that_it_means(source: str, whole: str) -> None:
         ("", [f"accounts/100/deliveries/dlv_{'0' * 32}"] * 1001, "names"),
     ],
 )
-def test_refuses(source: str, names: list[str], field: str) -> None:
+def test_refuses(source: str, chosen: list[str], field: str) -> None:
     """
     A request that cannot be meant is refused with the field.
     """
     with pytest.raises(InvalidArgument) as raised:
-        jobs.choose(OWNER, source, names, force=False, now=NOW)
+        jobs.choose(OWNER, source, chosen, force=False, now=NOW)
 
     assert raised.value.faults[0].field == field
 

@@ -20,7 +20,7 @@ from service_runtime.database.engine import is_unavailable
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Caller, current_caller, development_caller
 from service_runtime.rpc.errors import NotFound
-from service_runtime.rpc.health import Health
+from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.client import channel
@@ -292,7 +292,7 @@ async def test_health_follows_the_checks() -> None:
             raise OSError("the database is gone")
 
     address = f"127.0.0.1:{free_port()}"
-    health = Health((), check)
+    health = ServerHealth((), check)
     grpc_server, _ = server.build(address, interceptors=[], credentials=None)
     health.add_to(grpc_server)
     await grpc_server.start()

@@ -13,7 +13,7 @@ from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.deliveries import State, Transition
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Release
-from dispatch_service.routing.index import Subscription
+from dispatch_service.routing.subscriptions import Subscription
 from tests.support.dispatch_factories import claimed, subscription
 
 

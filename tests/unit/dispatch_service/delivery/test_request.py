@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from standardwebhooks import Webhook
 
 from dispatch_service.delivery.request import MASK, build, shown_headers, sign
-from dispatch_service.routing.index import SigningKey
+from dispatch_service.routing.subscriptions import SigningKey
 from tests.support.dispatch_factories import claimed, subscription
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)

@@ -12,9 +12,9 @@ import pytest
 
 from dispatch_service.payloads import example_event
 from dispatch_service.routing.explain import AcceptedEvent, Verdict, explain
-from dispatch_service.routing.index import Filter
 from dispatch_service.routing.match import read_facts
 from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.routing.subscriptions import Filter
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
 from tests.support.dispatch_factories import NOW, subscription
 

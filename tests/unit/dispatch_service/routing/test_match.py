@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from dispatch_service.payloads import example_event
-from dispatch_service.routing.index import Filter, Subscription
 from dispatch_service.routing.match import match, read_facts
 from dispatch_service.routing.owner_settings import OwnerSettings
+from dispatch_service.routing.subscriptions import Filter, Subscription
 from shipedge.webhooks.events.v1 import event_pb2, order_events_pb2, states_pb2
 from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
 from tests.support.dispatch_factories import subscription

@@ -10,8 +10,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from service_runtime.rpc.caller_directory import CallerDirectory, Entry, parse_fixed
-from service_runtime.rpc.caller_messages import entry_of
+from service_runtime.rpc.caller_directory import (
+    CallerDirectory,
+    CallerEntry,
+    parse_fixed,
+    read_caller,
+)
 from service_runtime.rpc.callers import Caller
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
@@ -19,12 +23,12 @@ from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
 TOKEN = "shwt_abc"
 
 
-def entry(name: str, **over: object) -> Entry:
+def entry(name: str, **over: object) -> CallerEntry:
     """
     Make a reader of account 100.
     """
     who = Caller(name, frozenset({"reader"}), frozenset({"accounts/100"}))
-    return Entry(who, **over)  # type: ignore[arg-type]
+    return CallerEntry(who, **over)  # type: ignore[arg-type]
 
 
 def by_certificate(directory: CallerDirectory, *names: str) -> str:
@@ -129,6 +133,6 @@ def test_feed_caller_is_read() -> None:
         token_sha256=b"hash",
     )
     message.caller.roles.append(99)  # type: ignore[arg-type]
-    found = entry_of(message)
+    found = read_caller(message)
     assert found.caller.roles == {"reader", "operator"}
     assert (found.token_sha256, found.expire_time) == (b"hash", None)

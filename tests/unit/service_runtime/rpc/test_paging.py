@@ -7,11 +7,12 @@ from __future__ import annotations
 import base64
 
 import pytest
+from google.protobuf.wrappers_pb2 import BytesValue
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service_runtime.rpc.errors import InvalidArgument
-from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.paging import PageTokens, fitting, page_size
 from shipedge.webhooks.dispatch.v1.delivery_service_pb2 import (
     ListAttemptsRequest,
     ListDeliveriesRequest,
@@ -87,3 +88,15 @@ def test_nothing_but_the_typed_error(token: str) -> None:
     """
     with pytest.raises(InvalidArgument):
         TOKENS.read(token, REQUEST)
+
+
+def test_page_ends_where_it_is_full() -> None:
+    """
+    As many as fit, one at least, all where there is room.
+    """
+    messages = [BytesValue(value=b"x" * 100) for _ in range(5)]
+
+    assert len(fitting(messages, 250)) == 2
+    assert len(fitting(messages, 10)) == 1
+    assert len(fitting(messages, 10_000)) == 5
+    assert fitting([], 10) == []

@@ -1,0 +1,193 @@
+"""
+Subscriptions compiled for matching and delivery, once for each revision. No I/O, no clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from dispatch_service.routing.owner_settings import read_schedule
+from service_runtime.keys.macs import Mac
+from service_runtime.rpc import names
+from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
+from shipedge.webhooks.config.v1 import subscription_pb2
+
+PRIVATE_PREFIX = "whsk_"
+SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """
+    A key that signs requests until *expire_time*; None: it does not expire.
+
+    *private_key* is set where the subscription asks for ed25519 signatures too.
+    """
+
+    key: bytes = field(repr=False)
+    expire_time: datetime | None
+    private_key: Ed25519PrivateKey | None = field(default=None, repr=False)
+    mac: Mac = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac", Mac(self.key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """
+    The values that an event must have to be sent; an empty set allows every value.
+
+    Texts other than SKUs are in lower case and trimmed.
+    """
+
+    statuses: frozenset[str] = frozenset()
+    shipping_methods: frozenset[str] = frozenset()
+    store_ids: frozenset[int] = frozenset()
+    order_types: frozenset[str] = frozenset()
+    skus: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """
+    The newest applied revision of a subscription.
+
+    *name* is its resource name. *url* is None where the URL cannot be used, for the reason in
+    *url_problem*. *schedule* is empty where the subscription has none of its own.
+    """
+
+    owner: str
+    subscription_id: str
+    revision: int
+    event_type: str
+    payload_version: str
+    active: bool
+    deleted: bool
+    url: Url | None
+    url_problem: str
+    url_hash: bytes
+    filter: Filter
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    keys: tuple[SigningKey, ...]
+    credential: str
+    client_certificate: str
+    schedule: tuple[timedelta, ...]
+    ordered: bool
+    max_concurrency: int
+    rate_limit: int
+    deactivate_after: timedelta | None
+    create_time: datetime
+    update_time: datetime
+    name: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Made once: each delivery looks its subscription up by name.
+        name = names.subscription(self.owner, self.subscription_id)
+        object.__setattr__(self, "name", name)
+
+    @property
+    def endpoint(self) -> str:
+        """
+        Scheme, host and port, which choose the endpoint's queue. Empty without a usable URL.
+        """
+        return self.url.endpoint if self.url is not None else ""
+
+    @property
+    def url_shown(self) -> str:
+        """
+        The URL without its query, as logs may show it.
+        """
+        return self.url.shown if self.url is not None else ""
+
+
+def compile_subscription(
+    message: subscription_pb2.Subscription, rules: UrlRules, hashed: Callable[[str], bytes]
+) -> Subscription:
+    """
+    Compile a subscription of the feed. Raises `ValueError` for keys that cannot be read.
+
+    A URL that breaks *rules* becomes *url_problem*. *hashed* is the keyed hash of URLs by
+    which the log is searched.
+    """
+    owner, subscription_id = names.split(message.name)
+    url, problem = _url(message.url, rules)
+    return Subscription(
+        owner=owner,
+        subscription_id=subscription_id,
+        revision=message.revision,
+        event_type=message.event_type,
+        payload_version=message.payload_version,
+        active=message.status == subscription_pb2.Subscription.STATUS_ACTIVE,
+        deleted=message.HasField("delete_time"),
+        url=url,
+        url_problem=problem,
+        url_hash=hashed(url.text if url is not None else message.url),
+        filter=_filter(message.filter) if message.HasField("filter") else NO_FILTER,
+        headers=tuple((header.name, header.value) for header in message.custom_headers),
+        keys=tuple(_signing_key(secret) for secret in message.signing_secrets),
+        credential=message.credential,
+        client_certificate=message.client_certificate,
+        schedule=read_schedule(message.retry_schedule.delays),
+        ordered=message.ordered,
+        max_concurrency=message.max_concurrency,
+        rate_limit=message.rate_limit,
+        deactivate_after=message.deactivate_after.ToTimedelta() or None,
+        create_time=message.create_time.ToDatetime(tzinfo=UTC),
+        update_time=message.update_time.ToDatetime(tzinfo=UTC),
+    )
+
+
+def folded(text: str) -> str:
+    """
+    Trim *text* and convert it to lower case, as filters compare texts.
+    """
+    return text.strip().casefold()
+
+
+def _url(text: str, rules: UrlRules) -> tuple[Url | None, str]:
+    try:
+        return parse_url(text, rules), ""
+    except UrlRefusedError as refused:
+        return None, str(refused)
+
+
+NO_FILTER = Filter()
+
+
+def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:
+    return Filter(
+        statuses=frozenset(map(folded, message.statuses)),
+        shipping_methods=frozenset(map(folded, message.shipping_methods)),
+        store_ids=frozenset(message.store_ids),
+        order_types=frozenset(map(folded, message.order_types)),
+        skus=frozenset(sku.strip() for sku in message.skus),
+    )
+
+
+def _signing_key(secret: subscription_pb2.SigningSecret) -> SigningKey:
+    expires = secret.expire_time.ToDatetime(tzinfo=UTC) if secret.HasField("expire_time") else None
+    return SigningKey(secret_bytes(secret.secret), expires, _private_key(secret.signing_key))
+
+
+def _private_key(text: str) -> Ed25519PrivateKey | None:
+    if not text:
+        return None
+    raw = base64.b64decode(text.removeprefix(PRIVATE_PREFIX))
+    return Ed25519PrivateKey.from_private_bytes(raw)
+
+
+def secret_bytes(secret: str) -> bytes:
+    """
+    Decode a signing secret: base64 after `whsec_`. Raises `ValueError`.
+    """
+    try:
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except binascii.Error:
+        raise ValueError("a signing secret is not base64") from None

@@ -1,0 +1,75 @@
+"""
+Subscriptions compiled for matching and delivery.
+"""
+
+from __future__ import annotations
+
+from dispatch_service.routing.subscriptions import Filter, Subscription, compile_subscription
+from service_runtime.rules.urls import UrlRules
+from shipedge.webhooks.config.v1 import subscription_pb2
+
+
+def message(**over: object) -> subscription_pb2.Subscription:
+    """
+    Make a subscription as the feed sends it.
+    """
+    made = subscription_pb2.Subscription(
+        name="accounts/100/subscriptions/shipped",
+        event_type="orders/shipped",
+        payload_version="v2",
+        url="https://example.com/hooks?token=x",
+        status=subscription_pb2.Subscription.STATUS_ACTIVE,
+        revision=7,
+    )
+    made.signing_secrets.add(secret="whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
+    made.MergeFrom(subscription_pb2.Subscription(**over))  # type: ignore[arg-type]
+    return made
+
+
+def compiled(made: subscription_pb2.Subscription) -> Subscription:
+    """
+    Compile with the rules of production.
+    """
+    return compile_subscription(made, UrlRules(), lambda _: b"hash")
+
+
+def test_compiling() -> None:
+    """
+    What deliveries need is read once.
+    """
+    filters = subscription_pb2.SubscriptionFilter(shipping_methods=[" Ground "], skus=["A"])
+    it = compile_subscription(message(filter=filters), UrlRules(), str.encode)
+
+    assert (it.owner, it.subscription_id, it.revision) == ("accounts/100", "shipped", 7)
+    assert it.active
+    assert not it.deleted
+    assert it.filter == Filter(shipping_methods=frozenset({"ground"}), skus=frozenset({"A"}))
+    assert it.keys[0].key == b"k" * 3 + b"k" * 29
+    assert it.endpoint == "https://example.com:443"
+    assert it.url_shown == "https://example.com/hooks?…"
+    assert it.url_hash == b"https://example.com/hooks?token=x"
+
+
+def test_url_that_breaks_the_rules_is_kept_as_a_problem() -> None:
+    """
+    A subscription with a URL that may not be used here still exists.
+    """
+    it = compile_subscription(message(url="https://10.0.0.1/"), UrlRules(), str.encode)
+
+    assert it.url is None
+    assert "public" in it.url_problem
+    assert (it.endpoint, it.url_shown) == ("", "")
+
+
+def test_nothing_secret_in_the_repr() -> None:
+    """
+    Keys, header values and queries do not show.
+    """
+    made = message()
+    made.custom_headers.add(name="Authorization", value="Bearer hidden")
+
+    shown = repr(compiled(made))
+
+    assert "hidden" not in shown
+    assert "token=x" not in shown
+    assert "kkkk" not in shown
