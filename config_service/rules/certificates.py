@@ -57,10 +57,10 @@ class CertificateInvalid(InvalidArgument):
 
     reason = "CERTIFICATE_INVALID"
 
-    def __init__(self, place: str, description: str) -> None:
+    def __init__(self, path: str, description: str) -> None:
         super().__init__(
             "The client certificate cannot be used.",
-            faults=[FieldFault(f"client_certificate.{place}", description)],
+            faults=[FieldFault(f"client_certificate.{path}", description)],
         )
 
 
@@ -74,15 +74,15 @@ def read(message: ClientCertificate, now: datetime) -> Material:
     match message.WhichOneof("material"):
         case "pem":
             material = _read_pem(message.pem)
-            place = "pem.certificate_chain"
+            path = "pem.certificate_chain"
         case "pkcs12":
             material = _read_pkcs12(message.pkcs12)
-            place = "pkcs12.bundle"
+            path = "pkcs12.bundle"
         case _:
             raise CertificateInvalid("material", "is required: pem or pkcs12")
     problem = next(_problems(material, now), None)
     if problem is not None:
-        raise CertificateInvalid(place, problem)
+        raise CertificateInvalid(path, problem)
     return material
 
 

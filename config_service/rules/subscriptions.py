@@ -184,8 +184,8 @@ def _header_faults(subscription: Subscription) -> Iterator[Fault]:
         if not value:
             yield Fault(f"custom_headers[{index}].value", "must be set", "HEADER_INVALID")
     for problem in header_problems(pairs, has_credential=bool(subscription.credential)):
-        place = "custom_headers" if problem.index is None else f"custom_headers[{problem.index}]"
-        yield Fault(place, problem.reason, "HEADER_INVALID")
+        path = "custom_headers" if problem.index is None else f"custom_headers[{problem.index}]"
+        yield Fault(path, problem.reason, "HEADER_INVALID")
 
 
 def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]:

@@ -44,15 +44,15 @@ def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
     if len(request.endpoint_events) > MOST_EVENTS:
         faults.add("endpoint_events", f"must hold at most {MOST_EVENTS}")
     for index, event in enumerate(request.endpoint_events[:MOST_EVENTS]):
-        place = f"endpoint_events[{index}]"
+        path = f"endpoint_events[{index}]"
         if not event.endpoint_event_id:
-            faults.add(f"{place}.endpoint_event_id", "is required")
+            faults.add(f"{path}.endpoint_event_id", "is required")
         if event.kind == EndpointEvent.KIND_UNSPECIFIED:
-            faults.add(f"{place}.kind", "is required")
+            faults.add(f"{path}.kind", "is required")
         try:
             names.parse("subscription", event.subscription)
         except InvalidArgument:
-            faults.add(f"{place}.subscription", "must be the name of a subscription")
+            faults.add(f"{path}.subscription", "must be the name of a subscription")
     faults.raise_if_any()
 
 

@@ -22,11 +22,12 @@ from config_service.rules.errors import (
     CredentialInUse,
     CredentialNotFound,
 )
+from config_service.store import associated_data
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.schema import client_certificates, credentials, subscriptions
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
-from service_runtime.keys.keyring import KeyRing, Place
+from service_runtime.keys.keyring import AssociatedData, KeyRing
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import RpcError
 from service_runtime.rpc.paging import PageKey
@@ -48,6 +49,7 @@ class Kind:
     name: str
     prefix: str
     text: Callable[[str, str], str]
+    associated: Callable[[str, str], AssociatedData]
     table: sa.Table
     message: type[Message]
     columns: Callable[[Any], Mapping[str, Any]]
@@ -78,6 +80,7 @@ CREDENTIAL = Kind(
     "credential",
     "crd",
     names.credential,
+    associated_data.credential,
     credentials,
     Credential,
     lambda message: {"method": message.WhichOneof("method")},
@@ -89,6 +92,7 @@ CLIENT_CERTIFICATE = Kind(
     "client_certificate",
     "crt",
     names.client_certificate,
+    associated_data.client_certificate,
     client_certificates,
     ClientCertificate,
     _certificate_columns,
@@ -188,7 +192,7 @@ def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
     Return the whole resource with its secrets.
     """
     owner, resource_id = row.owner, getattr(row, kind.id_column.name)
-    opened = ring.open(row.sealed_config, place(kind, owner, resource_id))
+    opened = ring.open(row.sealed_config, kind.associated(owner, resource_id))
     message: Any = kind.message.FromString(opened)
     message.name = kind.name_of(row)
     message.subscription_count = used
@@ -214,15 +218,8 @@ def _columns(
     kind: Kind, owner: str, resource_id: str, message: Message, ring: KeyRing
 ) -> dict[str, Any]:
     config = configured(message)
-    sealed = ring.seal(config.SerializeToString(), place(kind, owner, resource_id))
+    sealed = ring.seal(config.SerializeToString(), kind.associated(owner, resource_id))
     return {**kind.columns(config), "sealed_config": sealed}
-
-
-def place(kind: Kind, owner: str, resource_id: str) -> Place:
-    """
-    Say where what callers set lies.
-    """
-    return Place(kind.table.name, (owner, resource_id), "sealed_config")
 
 
 def _is(kind: Kind, owner: str, resource_id: str) -> sa.ColumnElement[bool]:

@@ -1,38 +1,37 @@
 """
-Every column that the key ring seals, for the rotation of its keys.
+All columns that the key ring seals, for the rotation of its keys.
 """
 
 from __future__ import annotations
 
-from config_service.store import owned_resources
-from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+
+from config_service.store import associated_data
 from config_service.store.schema import (
     client_certificates,
     credentials,
     signing_secrets,
     subscriptions,
 )
-from config_service.store.subscription_rows import config_place, secret_place, signing_key_place
+from service_runtime.keys.keyring import AssociatedData
 from service_runtime.keys.rotation import SealedColumn
 
+
+def _sealed(column: sa.Column[Any], bind: Callable[..., AssociatedData]) -> SealedColumn:
+    """
+    Describe a column whose associated data follow from the primary key of its row.
+    """
+    key = [part.name for part in column.table.primary_key.columns]
+    return SealedColumn(column, lambda row: bind(*(getattr(row, name) for name in key)))
+
+
 SEALED_COLUMNS = (
-    SealedColumn(
-        subscriptions.c.sealed_config, lambda row: config_place(row.owner, row.subscription_id)
-    ),
-    SealedColumn(
-        signing_secrets.c.sealed_secret,
-        lambda row: secret_place(row.owner, row.subscription_id, row.secret_id),
-    ),
-    SealedColumn(
-        signing_secrets.c.sealed_signing_key,
-        lambda row: signing_key_place(row.owner, row.subscription_id, row.secret_id),
-    ),
-    SealedColumn(
-        credentials.c.sealed_config,
-        lambda row: owned_resources.place(CREDENTIAL, row.owner, row.credential_id),
-    ),
-    SealedColumn(
-        client_certificates.c.sealed_config,
-        lambda row: owned_resources.place(CLIENT_CERTIFICATE, row.owner, row.client_certificate_id),
-    ),
+    _sealed(subscriptions.c.sealed_config, associated_data.subscription),
+    _sealed(signing_secrets.c.sealed_secret, associated_data.signing_secret),
+    _sealed(signing_secrets.c.sealed_signing_key, associated_data.signing_key),
+    _sealed(credentials.c.sealed_config, associated_data.credential),
+    _sealed(client_certificates.c.sealed_config, associated_data.client_certificate),
 )

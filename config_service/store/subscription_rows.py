@@ -12,7 +12,8 @@ from typing import Any
 from google.protobuf import json_format
 
 from config_service.rules.signing_keys import verification_key
-from service_runtime.keys.keyring import KeyRing, Place
+from config_service.store import associated_data
+from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
@@ -80,7 +81,7 @@ def config_columns(
     Lay out the columns that follow from what callers set.
     """
     config = configured(subscription)
-    place = config_place(owner, subscription_id)
+    associated = associated_data.subscription(owner, subscription_id)
     return {
         "event_type": config.event_type,
         "payload_version": config.payload_version,
@@ -88,7 +89,7 @@ def config_columns(
         "credential": config.credential,
         "client_certificate": config.client_certificate,
         "url_hash": ring.keyed_hash("url", normal_url(config.url, rules)),
-        "sealed_config": ring.seal(config.SerializeToString(), place),
+        "sealed_config": ring.seal(config.SerializeToString(), associated),
     }
 
 
@@ -106,16 +107,16 @@ def shown_url(url: str) -> str:
     """
     Return a URL as far as everybody may see it: without what stands in its query.
     """
-    place, mark, _ = url.partition("?")
-    return f"{place}?…" if mark else place
+    base, mark, _ = url.partition("?")
+    return f"{base}?…" if mark else base
 
 
 def stored_config(row: Any, ring: KeyRing) -> Subscription:
     """
     Open what callers set.
     """
-    place = config_place(row.owner, row.subscription_id)
-    return Subscription.FromString(ring.open(row.sealed_config, place))
+    associated = associated_data.subscription(row.owner, row.subscription_id)
+    return Subscription.FromString(ring.open(row.sealed_config, associated))
 
 
 def with_secrets(row: Any, secrets: Iterable[Any], ring: KeyRing) -> Subscription:
@@ -181,8 +182,8 @@ def sealed_keys(
     """
     row = (owner, subscription_id, secret_id)
     return {
-        "sealed_secret": ring.seal(secret.encode(), secret_place(*row)),
-        "sealed_signing_key": ring.seal(signing_key.encode(), signing_key_place(*row)),
+        "sealed_secret": ring.seal(secret.encode(), associated_data.signing_secret(*row)),
+        "sealed_signing_key": ring.seal(signing_key.encode(), associated_data.signing_key(*row)),
     }
 
 
@@ -207,35 +208,13 @@ def by_subscription(secrets: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
 
 
 def _add_secret(message: Subscription, row: Any, ring: KeyRing) -> None:
-    place = secret_place(row.owner, row.subscription_id, row.secret_id)
-    secret = message.signing_secrets.add(
-        secret_id=row.secret_id, secret=ring.open(row.sealed_secret, place).decode()
-    )
+    key = (row.owner, row.subscription_id, row.secret_id)
+    opened = ring.open(row.sealed_secret, associated_data.signing_secret(*key))
+    secret = message.signing_secrets.add(secret_id=row.secret_id, secret=opened.decode())
     if message.asymmetric_signature and row.sealed_signing_key is not None:
-        place = signing_key_place(row.owner, row.subscription_id, row.secret_id)
-        secret.signing_key = ring.open(row.sealed_signing_key, place).decode()
+        opened = ring.open(row.sealed_signing_key, associated_data.signing_key(*key))
+        secret.signing_key = opened.decode()
         secret.verification_key = verification_key(secret.signing_key)
     secret.create_time.FromDatetime(row.create_time)
     if row.expire_time is not None:
         secret.expire_time.FromDatetime(row.expire_time)
-
-
-def config_place(owner: str, subscription_id: str) -> Place:
-    """
-    Say where the configuration of a subscription lies.
-    """
-    return Place("subscriptions", (owner, subscription_id), "sealed_config")
-
-
-def secret_place(owner: str, subscription_id: str, secret_id: str) -> Place:
-    """
-    Say where a signing secret lies.
-    """
-    return Place("signing_secrets", (owner, subscription_id, secret_id), "sealed_secret")
-
-
-def signing_key_place(owner: str, subscription_id: str, secret_id: str) -> Place:
-    """
-    Say where an ed25519 key lies.
-    """
-    return Place("signing_secrets", (owner, subscription_id, secret_id), "sealed_signing_key")

@@ -20,7 +20,7 @@ from dispatch_service.log.filters import (
 )
 from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.log.watch import Mark
-from dispatch_service.storage.places import exchange_place
+from dispatch_service.storage import associated_data
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
@@ -115,8 +115,8 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
             raise AttemptNotFound(request.name)
         if row.sealed_exchange is None or not current_caller.get().has_role("operator", "admin"):
             return attempt_message(row)
-        place = exchange_place(name.owner, name.id, name.number)
-        kept = read_exchange(await self._keys.open(row.sealed_exchange, place))
+        associated = associated_data.exchange(name.owner, name.id, name.number)
+        kept = read_exchange(await self._keys.open(row.sealed_exchange, associated))
         return attempt_message(row, kept)
 
     async def ListAttempts(

@@ -14,7 +14,7 @@ from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Claimed, Lease
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.storage.places import body_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.keys.keyring import SealBrokenError, UnknownKeyError
 from service_runtime.process.failpoints import reach
@@ -90,9 +90,11 @@ class Claimer:
         if claimed.sealed_body is None:
             return None
         contract = (claimed.event_type, claimed.payload_version)
-        place = body_place(claimed.owner, claimed.account, claimed.event_id, contract)
+        associated = associated_data.body(
+            claimed.owner, claimed.account, claimed.event_id, contract
+        )
         try:
-            return await self._keys.open(claimed.sealed_body, place)
+            return await self._keys.open(claimed.sealed_body, associated)
         except (SealBrokenError, UnknownKeyError) as broken:
             log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(broken))
             return None

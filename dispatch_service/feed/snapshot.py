@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql
 from dispatch_service.feed import backlog_updates, overrides
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.feed.overrides import SubscriptionKey
-from dispatch_service.storage.places import resource_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import backlog_updates as wishes_table
 from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
 from service_runtime.database.engine import reading
@@ -68,7 +68,9 @@ async def load(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[feed_service
         async with reading(engine) as db:
             rows = (await db.execute(query.where(columns.name > last))).all()
         for name, sealed in rows:
-            yield feed_service_pb2.FeedChange.FromString(ring.open(sealed, resource_place(name)))
+            yield feed_service_pb2.FeedChange.FromString(
+                ring.open(sealed, associated_data.feed_resource(name))
+            )
         if len(rows) < _LOADED:
             return
         last = rows[-1].name
@@ -92,7 +94,7 @@ async def store_changes(
             "name": name,
             "kind": change.WhichOneof("change"),
             "revision": change.revision,
-            "sealed": ring.seal(change.SerializeToString(), resource_place(name)),
+            "sealed": ring.seal(change.SerializeToString(), associated_data.feed_resource(name)),
         }
         for name, change in newest.items()
         if change.WhichOneof("change") != "deleted_name"

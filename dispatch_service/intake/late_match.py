@@ -16,7 +16,7 @@ from dispatch_service.domain.work import Lease
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.storage.places import event_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
@@ -101,7 +101,9 @@ class Matcher:
             rows = (await db.execute(query)).all()
         return [
             event_pb2.Event.FromString(
-                await self._keys.open(row.sealed_payload, event_place(row.account, row.event_id))
+                await self._keys.open(
+                    row.sealed_payload, associated_data.event(row.account, row.event_id)
+                )
             )
             for row in rows
         ]

@@ -14,7 +14,7 @@ from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.work import NewBody
 from dispatch_service.payloads import render
 from dispatch_service.routing.subscriptions import Subscription
-from dispatch_service.storage.places import body_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.process.failpoints import reach
 from shipedge.webhooks.events.v1 import event_pb2
@@ -98,12 +98,14 @@ def new_body(
     Seal a body for the row of (owner, event type, payload version) *key*.
     """
     owner, event_type, payload_version = key
-    place = body_place(owner, event.account_id, event.event_id, (event_type, payload_version))
+    associated = associated_data.body(
+        owner, event.account_id, event.event_id, (event_type, payload_version)
+    )
     return NewBody(
         owner=owner,
         event_type=event_type,
         payload_version=payload_version,
-        sealed_body=sealer.seal(body, place),
+        sealed_body=sealer.seal(body, associated),
         sha256=hashlib.sha256(body).digest(),
         body_bytes=len(body),
     )

@@ -12,7 +12,7 @@ from dispatch_service.domain.credentials import Header
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import AttemptRecord, Claimed
 from dispatch_service.routing.subscriptions import Subscription
-from dispatch_service.storage.places import exchange_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import Sealer
 
 
@@ -42,8 +42,8 @@ def seal_exchange(
     kept = KeptExchange(
         request_headers, outcome.response_headers, outcome.response_body, outcome.body_truncated
     )
-    place = exchange_place(claimed.owner, claimed.delivery_id, claimed.number)
-    return sealer.seal(_ENCODER.encode(kept), place)
+    associated = associated_data.exchange(claimed.owner, claimed.delivery_id, claimed.number)
+    return sealer.seal(_ENCODER.encode(kept), associated)
 
 
 def read_exchange(plaintext: bytes) -> KeptExchange:

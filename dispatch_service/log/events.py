@@ -16,7 +16,7 @@ from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.erasure_subjects import email_hash, subject_of
 from dispatch_service.domain.work import Claimed, NewBody, NewDelivery, NewEvent
 from dispatch_service.routing.match import Facts
-from dispatch_service.storage.places import event_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import deliveries, events
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import reading
@@ -84,7 +84,7 @@ def new_event(
         deliveries=deliveries,
         order_id=subject.order_id,
         email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
-        sealed_payload=sealer.seal(content, event_place(account, event_id)),
+        sealed_payload=sealer.seal(content, associated_data.event(account, event_id)),
     )
 
 
@@ -144,7 +144,7 @@ async def find(
         return None
     content = None
     if row.sealed_payload is not None:
-        opened = await keys.open(row.sealed_payload, event_place(account, event_id))
+        opened = await keys.open(row.sealed_payload, associated_data.event(account, event_id))
         content = event_pb2.Event.FromString(opened)
     return StoredEvent(row.accept_time, row.match_state == "MATCHED", content)
 
@@ -161,7 +161,9 @@ async def read(
     sealed = (await db.execute(query)).scalar_one_or_none()
     if sealed is None:
         return None
-    return event_pb2.Event.FromString(await keys.open(sealed, event_place(account, event_id)))
+    return event_pb2.Event.FromString(
+        await keys.open(sealed, associated_data.event(account, event_id))
+    )
 
 
 async def deliveries_of(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.log.filters import Hash, conditions, unbounded
-from dispatch_service.storage.places import body_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import attempts, bodies, deliveries
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.instants import from_microseconds, to_microseconds
@@ -164,8 +164,8 @@ async def read_body(db: AsyncConnection, keys: DayKeys, delivery: Any) -> bytes 
     if sealed is None:
         return None
     contract = (delivery.event_type, delivery.payload_version)
-    place = body_place(delivery.owner, delivery.account, delivery.event_id, contract)
-    return await keys.open(sealed, place)
+    associated = associated_data.body(delivery.owner, delivery.account, delivery.event_id, contract)
+    return await keys.open(sealed, associated)
 
 
 def _instant(micros: int | str) -> sa.BindParameter[datetime]:

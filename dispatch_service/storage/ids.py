@@ -1,5 +1,5 @@
 """
-Ids that are made here: UUIDv7, so that rows made together lie together.
+Ids of rows: UUIDv7, so that rows made together are stored together.
 """
 
 from __future__ import annotations

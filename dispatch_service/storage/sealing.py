@@ -1,6 +1,6 @@
 """
-Payloads, bodies and kept exchanges at rest: sealed with one data key per UTC
-day, which the key ring wraps.
+Encryption of payloads, bodies and exchanges: one data key for each UTC day, which the key
+ring wraps.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.storage.places import day_key_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import day_keys
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.inserts import insert
-from service_runtime.keys.keyring import DataKey, KeyRing, Place
+from service_runtime.keys.keyring import AssociatedData, DataKey, KeyRing
 from service_runtime.rpc.shielded import shielded
 
 if TYPE_CHECKING:
@@ -27,23 +27,23 @@ _DAY_BYTES = 4
 
 def day_number(instant: datetime) -> int:
     """
-    Count the days from 1970 to the UTC day of *instant*.
+    Return the days from 1970-01-01 to the UTC day of *instant*.
     """
     return (instant.astimezone(UTC).date() - _EPOCH).days
 
 
 KeyedHash = Callable[[str, str], bytes]
 """
-Hashes a value for a purpose, so that rows can be found by it and nobody can guess it.
+Hashes a value for a purpose, as `KeyRing.keyed_hash` does.
 """
 
 
 class DayKeys:
     """
-    The data keys of the days, opened as they are needed and kept in memory.
+    The data keys of the days, read when they are needed and then held in memory.
 
-    A sealed value begins with the number of its day in four bytes, so that it
-    can be opened without looking at anything else.
+    A sealed value begins with the number of its day in four bytes, so nothing else is needed
+    to open it.
     """
 
     def __init__(self, engine: AsyncEngine, ring: KeyRing, clock: Callable[[], datetime]) -> None:
@@ -51,13 +51,13 @@ class DayKeys:
         self._ring = ring
         self._clock = clock
         self._keys: dict[int, DataKey] = {}
-        # Today's, and when it is no longer.
+        # The sealer of today, and the instant at which today ends.
         self._sealer: Sealer | None = None
         self._until = datetime.max.replace(tzinfo=UTC)
 
     async def today(self) -> Sealer:
         """
-        Return what seals values today. One database round trip a day.
+        Return the sealer of today. It costs one database round trip a day.
         """
         now = self._clock()
         if self._sealer is not None and now < self._until:
@@ -65,40 +65,41 @@ class DayKeys:
         day = day_number(now)
         key = self._keys.get(day)
         if key is None:
-            key = await shielded(self._made(day))
+            key = await shielded(self._create(day))
         self._sealer = Sealer(day, key, self.hashed)
         self._until = datetime.combine(_EPOCH, time.min, UTC) + timedelta(days=day + 1)
         return self._sealer
 
     def newest(self) -> Sealer:
         """
-        Return what seals under the newest key in memory, without looking into the
-        database. Raises `LookupError` before the first value of this process was sealed.
+        Return the sealer of the newest day in memory, without a database round trip.
+
+        Raises `LookupError` before this process has sealed or opened a value.
         """
         if not self._keys:
             raise LookupError("no key of any day is in memory")
         day = max(self._keys)
         return Sealer(day, self._keys[day], self.hashed)
 
-    async def open(self, sealed: bytes, place: Place) -> bytes:
+    async def open(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """
-        Open a sealed value. Raises what `DataKey.open` raises.
+        Decrypt a value. Raises `SealBrokenError` and `UnknownKeyError`.
         """
         day = int.from_bytes(sealed[:_DAY_BYTES], "big")
         key = self._keys.get(day) or await self._stored(day)
-        return key.open(sealed[_DAY_BYTES:], place)
+        return key.open(sealed[_DAY_BYTES:], associated)
 
     def hashed(self, purpose: str, value: str) -> bytes:
         """
-        Hash a value that rows are found by; see `KeyRing.keyed_hash`.
+        Hash a value by which rows are found; see `KeyRing.keyed_hash`.
         """
         return self._ring.keyed_hash(purpose, value)
 
-    async def _made(self, day: int) -> DataKey:
+    async def _create(self, day: int) -> DataKey:
         """
-        Make the key of *day* unless another process was faster.
+        Create the key of *day*, unless another process has, and return it.
         """
-        wrapped = self._ring.wrap(DataKey.generate(), day_key_place(day))
+        wrapped = self._ring.wrap(DataKey.generate(), associated_data.day_key(day))
         row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
         async with writing(self._engine) as db:
             statement = insert(db.dialect.name, day_keys).on_conflict_do_nothing()
@@ -109,13 +110,13 @@ class DayKeys:
         query = sa.select(day_keys.c.wrapped_key).where(day_keys.c.day == day)
         async with reading(self._engine) as db:
             wrapped = (await db.execute(query)).scalar_one()
-        self._keys[day] = key = self._ring.unwrap(wrapped, day_key_place(day))
+        self._keys[day] = key = self._ring.unwrap(wrapped, associated_data.day_key(day))
         return key
 
 
 class Sealer:
     """
-    Seals values under the key of one day. *hashed* is the ring's keyed hash.
+    Seals values under the key of one day. *hashed* is the keyed hash of the key ring.
     """
 
     __slots__ = ("_key", "_prefix", "hashed")
@@ -125,8 +126,8 @@ class Sealer:
         self._key = key
         self.hashed = hashed
 
-    def seal(self, plaintext: bytes, place: Place) -> bytes:
+    def seal(self, plaintext: bytes, associated: AssociatedData) -> bytes:
         """
-        Seal *plaintext* for one column of one row.
+        Encrypt *plaintext* and bind it to *associated*.
         """
-        return self._prefix + self._key.seal(plaintext, place)
+        return self._prefix + self._key.seal(plaintext, associated)

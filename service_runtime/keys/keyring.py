@@ -1,11 +1,10 @@
 """
-Secrets at rest: AES-256-GCM under keys that lie outside the database.
+Encryption at rest: AES-256-GCM under keys that are stored outside the database.
 
-A sealed value is bound to its place (table, row and column): moved elsewhere
-it does not open. Two ways of sealing share the ring: an envelope with a data
-key of its own for each value, for the few that are secrets by themselves; and
-data keys that are wrapped once and seal many values, for what is written all
-the time.
+Table, row and column of a sealed value are its associated data, so a value that is moved to
+another row does not open. `KeyRing.seal` gives each value a data key of its own: for the few
+values that are secrets. `KeyRing.wrap` wraps a data key that then seals many values: for
+payloads and logs, which are written all the time.
 """
 
 from __future__ import annotations
@@ -35,19 +34,19 @@ _WRAPPED_BYTES = _NONCE_BYTES + KEY_BYTES + _TAG_BYTES
 
 class SealBrokenError(Exception):
     """
-    A sealed value was changed, moved from its place, or is not one.
+    A value was changed or moved to another row or column, or is no sealed value.
     """
 
 
 class UnknownKeyError(Exception):
     """
-    A value is sealed under a key that the ring does not have.
+    A value is sealed under a key that the key ring lacks.
     """
 
 
-class Place(NamedTuple):
+class AssociatedData(NamedTuple):
     """
-    Where a sealed value lies.
+    The table, the primary key and the column of a sealed value.
     """
 
     table: str
@@ -56,7 +55,7 @@ class Place(NamedTuple):
 
     def encoded(self) -> bytes:
         """
-        Write the place so that no two places look alike.
+        Encode the parts so that no two values share their associated data.
         """
         return "\0".join((self.table, *self.key, self.column)).encode()
 
@@ -86,29 +85,29 @@ class DataKey:
         """
         return self._key
 
-    def seal(self, plaintext: bytes, place: Place) -> bytes:
+    def seal(self, plaintext: bytes, associated: AssociatedData) -> bytes:
         """
-        Seal *plaintext* for *place*.
+        Encrypt *plaintext* and bind it to *associated*.
         """
         nonce = os.urandom(_NONCE_BYTES)
-        return nonce + self._cipher.encrypt(nonce, plaintext, place.encoded())
+        return nonce + self._cipher.encrypt(nonce, plaintext, associated.encoded())
 
-    def open(self, sealed: bytes, place: Place) -> bytes:
+    def open(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """
-        Open a value. Raises `SealBrokenError`.
+        Decrypt a value. Raises `SealBrokenError`.
         """
         try:
             return self._cipher.decrypt(
-                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], place.encoded()
+                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], associated.encoded()
             )
         except (InvalidTag, ValueError):
-            raise SealBrokenError(f"{place.table}.{place.column} does not open") from None
+            raise SealBrokenError(f"{associated.table}.{associated.column} does not open") from None
 
 
 @dataclass(frozen=True, slots=True)
 class RingKey:
     """
-    A key of the ring and the id that it goes by.
+    A key of the ring with its id.
     """
 
     key_id: str
@@ -117,7 +116,7 @@ class RingKey:
 
 class KeyRing:
     """
-    The keys of the settings: the first seals, all open.
+    The keys of the settings: the first one seals, all of them open.
     """
 
     def __init__(self, keys: Mapping[str, bytes], hash_key: bytes) -> None:
@@ -142,57 +141,56 @@ class KeyRing:
         """
         return tuple(self._keys)
 
-    def seal(self, plaintext: bytes, place: Place) -> bytes:
+    def seal(self, plaintext: bytes, associated: AssociatedData) -> bytes:
         """
-        Seal a value under a data key of its own.
+        Encrypt a value under a new data key, which is stored with it, wrapped.
         """
         data_key = DataKey.generate()
-        return self.wrap(data_key, place) + data_key.seal(plaintext, place)
+        return self.wrap(data_key, associated) + data_key.seal(plaintext, associated)
 
-    def open(self, sealed: bytes, place: Place) -> bytes:
+    def open(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """
-        Open a value. Raises `SealBrokenError` and `UnknownKeyError`.
+        Decrypt a value. Raises `SealBrokenError` and `UnknownKeyError`.
         """
         end = _wrapped_end(sealed)
-        return self.unwrap(sealed[:end], place).open(sealed[end:], place)
+        return self.unwrap(sealed[:end], associated).open(sealed[end:], associated)
 
-    def rewrap(self, sealed: bytes, place: Place) -> bytes:
+    def rewrap(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """
-        Put a sealed value, or a wrapped key alone, under the first key of the ring.
+        Wrap the data key of a sealed value, or a wrapped key, under the first key of the ring.
         """
         end = _wrapped_end(sealed)
-        return self.wrap(self.unwrap(sealed[:end], place), place) + sealed[end:]
+        return self.wrap(self.unwrap(sealed[:end], associated), associated) + sealed[end:]
 
-    def wrap(self, data_key: DataKey, place: Place) -> bytes:
+    def wrap(self, data_key: DataKey, associated: AssociatedData) -> bytes:
         """
         Wrap a data key: a format byte, the id of the wrapping key, the sealed key.
         """
-        bound = place._replace(table=f"{place.table}:{self._first}")
+        bound = associated._replace(table=f"{associated.table}:{self._first}")
         return key_prefix(self._first) + self._keys[self._first].seal(data_key.raw, bound)
 
-    def unwrap(self, wrapped: bytes, place: Place) -> DataKey:
+    def unwrap(self, wrapped: bytes, associated: AssociatedData) -> DataKey:
         """
         Unwrap a data key. Raises `SealBrokenError` and `UnknownKeyError`.
         """
         key_id = wrapping_key(wrapped)
         if key_id not in self._keys:
             raise UnknownKeyError(f"the key ring has no key {key_id!r}")
-        bound = place._replace(table=f"{place.table}:{key_id}")
+        bound = associated._replace(table=f"{associated.table}:{key_id}")
         return DataKey(self._keys[key_id].open(wrapped[2 + len(key_id.encode()) :], bound))
 
     def keyed_hash(self, purpose: str, value: str) -> bytes:
         """
-        Hash *value* so that it can be looked up but not guessed at without the key.
+        Hash *value* for *purpose*, to look rows up; without the key nobody can guess values.
 
-        The hash key stays when the other keys rotate: rows are found by what
-        it once made.
+        The hash key stays when the other keys rotate, because rows are found by old hashes.
         """
         return self._mac.digest(f"{purpose}\0{value}".encode())
 
 
 def key_prefix(key_id: str) -> bytes:
     """
-    Return what everything begins with that is sealed under a key.
+    Return the first bytes of all values that are sealed under the key *key_id*.
     """
     encoded = key_id.encode()
     return bytes([_FORMAT, len(encoded)]) + encoded
@@ -200,7 +198,7 @@ def key_prefix(key_id: str) -> bytes:
 
 def wrapping_key(sealed: bytes) -> str:
     """
-    Read the id of the key that a value or a data key is wrapped under.
+    Return the id of the key that wraps a data key. Raises `SealBrokenError`.
     """
     if len(sealed) < 2 or sealed[0] != _FORMAT:  # noqa: PLR2004 - format and length bytes
         raise SealBrokenError("not a sealed value")
@@ -213,9 +211,9 @@ def _wrapped_end(sealed: bytes) -> int:
 
 def parse_keys(text: str) -> dict[str, bytes]:
     """
-    Read `id:base64,id:base64`, the keys of 32 bytes each, newest first.
+    Parse `id:base64,id:base64`: keys of 32 bytes, newest first.
 
-    Raises `ValueError` with a text that does not show the keys.
+    Raises `ValueError`; its text does not show the keys.
     """
     keys: dict[str, bytes] = {}
     for number, entry in enumerate(filter(None, map(str.strip, text.split(","))), start=1):
@@ -232,7 +230,7 @@ def parse_keys(text: str) -> dict[str, bytes]:
 
 def parse_key(encoded: str, what: str) -> bytes:
     """
-    Read a key of 32 bytes in base64. Raises `ValueError`, naming *what* it is.
+    Decode a key of 32 bytes in base64. Raises `ValueError`, which names *what* it is.
     """
     try:
         key = base64.b64decode(encoded, validate=True)
@@ -245,16 +243,16 @@ def parse_key(encoded: str, what: str) -> bytes:
 
 def derived_hash_key(key: bytes) -> bytes:
     """
-    Derive a hash key, for development where only one key lies in the key file.
+    Derive the hash key from the only key of development.
     """
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"shipedge webhooks hash key").derive(key)
 
 
 def development_ring(directory: Path) -> KeyRing:
     """
-    Read the key of development from `development.key` in *directory*, made at first.
+    Return the key ring of development, from the file `development.key` in *directory*.
 
-    Raises `PermissionError` if others may read the file.
+    Creates the file if it is missing. Raises `PermissionError` if others may read it.
     """
     path = directory / "development.key"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -267,7 +265,7 @@ def development_ring(directory: Path) -> KeyRing:
 
 def _create_key_file(path: Path) -> None:
     """
-    Write a new key unless the file is there; two processes may try at once.
+    Create the key file unless it exists; two processes may try at the same time.
     """
     if path.exists():
         return

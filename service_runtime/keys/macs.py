@@ -1,5 +1,5 @@
 """
-Codes that show that a message comes from who has the key.
+Message authentication codes.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ class Mac:
     """
     HMAC-SHA256 under one key.
 
-    The key is taken in at the first use and then copied: to look the algorithm up and to take
-    a key in costs several times what hashing a small message does.
+    The keyed state is made at the first use and copied for each message: setting up the
+    algorithm and the key costs several times as much as hashing a small message.
     """
 
     __slots__ = ("_key", "_keyed")

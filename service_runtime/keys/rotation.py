@@ -1,6 +1,7 @@
 """
-Changing the keys of the ring: what is sealed under another key than the first
-is wrapped anew, some at a time, while the service works.
+Key rotation: data keys under an older key are wrapped under the first key of the ring.
+
+It works in batches, while the service runs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_runtime.keys.keyring import KeyRing, Place, key_prefix
+from service_runtime.keys.keyring import AssociatedData, KeyRing, key_prefix
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 
 USUAL_LIMIT = 1000
@@ -21,41 +22,40 @@ MOST_LIMIT = 10_000
 
 class KeysMissingError(Exception):
     """
-    The database holds what no key of the ring opens.
+    The database holds values that no key of the ring opens.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class SealedColumn:
     """
-    A column of values that the ring sealed; *place* says where the value of a row lies.
+    A column that the ring sealed; *bind* returns the associated data of a row's value.
     """
 
     column: sa.Column[Any]
-    place: Callable[[Any], Place]
+    bind: Callable[[Any], AssociatedData]
 
     @property
     def table(self) -> sa.Table:
-        """
-        The table that it belongs to.
-        """
         table: sa.Table = self.column.table
         return table
 
     def under_other_keys(self, *key_ids: str) -> sa.ColumnElement[bool]:
         """
-        Say in SQL that a value is sealed under none of *key_ids*.
+        Return the condition that a value is sealed under none of *key_ids*.
         """
-        prefixes = [key_prefix(key_id) for key_id in key_ids]
         return sa.and_(
             self.column.is_not(None),
-            *(sa.func.substr(self.column, 1, len(it)) != sa.literal(it) for it in prefixes),
+            *(self._begins_otherwise(key_prefix(key_id)) for key_id in key_ids),
         )
+
+    def _begins_otherwise(self, prefix: bytes) -> sa.ColumnElement[bool]:
+        return sa.func.substr(self.column, 1, len(prefix)) != sa.literal(prefix)
 
 
 def checked_limit(limit: int) -> int:
     """
-    Return how many values one call seals anew. Raises `InvalidArgument`.
+    Return how many values one call wraps at most: 1000 for 0. Raises `InvalidArgument`.
     """
     if not 0 <= limit <= MOST_LIMIT:
         raise InvalidArgument(
@@ -68,7 +68,7 @@ async def rotate(
     db: AsyncConnection, ring: KeyRing, columns: Sequence[SealedColumn], limit: int
 ) -> tuple[int, int]:
     """
-    Wrap up to *limit* values under the first key; return how many, and how many are left.
+    Wrap up to *limit* values under the first key; return how many were, and how many are left.
     """
     rotated = 0
     for column in columns:
@@ -110,11 +110,11 @@ async def _rotate_column(
     for row in rows:
         sealed = getattr(row, column.column.name)
         same = [key == getattr(row, key.name) for key in column.table.primary_key.columns]
-        anew = ring.rewrap(sealed, column.place(row))
+        rewrapped = ring.rewrap(sealed, column.bind(row))
         await db.execute(
             sa.update(column.table)
-            # Who changed the value meanwhile sealed it anew already.
+            # A value that was changed meanwhile is already under the first key.
             .where(*same, column.column == sealed)
-            .values({column.column.name: anew})
+            .values({column.column.name: rewrapped})
         )
     return len(rows)

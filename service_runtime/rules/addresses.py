@@ -91,14 +91,14 @@ class AllowList:
         problems: list[str] = []
         for entry in entries:
             try:
-                place, port = _entry(entry)
+                target, port = _entry(entry)
             except ValueError as error:
                 problems.append(f"{entry!r}: {error}")
                 continue
-            if isinstance(place, str):
-                hosts.append((place, port))
+            if isinstance(target, str):
+                hosts.append((target, port))
             else:
-                networks.append((place, port))
+                networks.append((target, port))
         if problems:
             raise ValueError("; ".join(problems))
         return cls(tuple(networks), frozenset(hosts))

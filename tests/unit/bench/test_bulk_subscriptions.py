@@ -8,8 +8,8 @@ import pytest
 import sqlalchemy as sa
 
 from config_service.rules.subscriptions import normalised
+from config_service.store import associated_data
 from config_service.store.schema import feed_items, signing_secrets, subscriptions
-from config_service.store.subscription_rows import config_place, secret_place
 from config_service.store.subscription_store import Sealing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rules.urls import UrlRules
@@ -39,9 +39,10 @@ def test_rows_open_where_the_config_service_looks() -> None:
     """
     subscription, secret, _ = ROWS
     config = RING.open(
-        subscription["sealed_config"], config_place("accounts/100", subscription["subscription_id"])
+        subscription["sealed_config"],
+        associated_data.subscription("accounts/100", subscription["subscription_id"]),
     )
-    place = secret_place("accounts/100", "sub-0", secret["secret_id"])
+    associated = associated_data.signing_secret("accounts/100", "sub-0", secret["secret_id"])
 
     assert Subscription.FromString(config) == WANTED
-    assert RING.open(secret["sealed_secret"], place).startswith(b"whsec_")
+    assert RING.open(secret["sealed_secret"], associated).startswith(b"whsec_")

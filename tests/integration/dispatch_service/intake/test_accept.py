@@ -42,7 +42,7 @@ from dispatch_service.payloads.checks.plans import Fault
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import late_bodies, resends
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.storage.places import body_place
+from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import bodies, deliveries, events, metadata
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import writing
@@ -192,8 +192,8 @@ async def test_body_is_rendered_once_and_sealed(parts: Parts, store: AsyncEngine
     async with store.connect() as db:
         (row,) = (await db.execute(sa.select(bodies))).all()
     assert b"customer@example.com" not in row.sealed_body
-    place = body_place("accounts/100", 100, "e1", ("orders/shipped", "v2"))
-    assert b"customer@example.com" in await parts.keys.open(row.sealed_body, place)
+    associated = associated_data.body("accounts/100", 100, "e1", ("orders/shipped", "v2"))
+    assert b"customer@example.com" in await parts.keys.open(row.sealed_body, associated)
 
 
 async def test_each_event_is_answered_by_itself(parts: Parts) -> None:

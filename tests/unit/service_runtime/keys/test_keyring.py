@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from service_runtime.keys.keyring import (
+    AssociatedData,
     DataKey,
     KeyRing,
-    Place,
     SealBrokenError,
     UnknownKeyError,
     development_ring,
@@ -21,37 +21,37 @@ from service_runtime.keys.keyring import (
     wrapping_key,
 )
 
-PLACE = Place("subscriptions", ("accounts/100", "sub_1"), "sealed_config")
+ASSOCIATED = AssociatedData("subscriptions", ("accounts/100", "sub_1"), "sealed_config")
 OLD, NEW, HASH = b"o" * 32, b"n" * 32, b"h" * 32
 RING = KeyRing({"old": OLD}, HASH)
 
 
 def test_sealing_and_opening() -> None:
     """
-    What was sealed opens in its place, and does not show.
+    A sealed value opens with its associated data, and does not show.
     """
-    sealed = RING.seal(b"secret", PLACE)
+    sealed = RING.seal(b"secret", ASSOCIATED)
 
-    assert RING.open(sealed, PLACE) == b"secret"
+    assert RING.open(sealed, ASSOCIATED) == b"secret"
     assert b"secret" not in sealed
-    assert RING.seal(b"secret", PLACE) != sealed
+    assert RING.seal(b"secret", ASSOCIATED) != sealed
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        PLACE._replace(table="callers"),
-        PLACE._replace(key=("accounts/200", "sub_1")),
-        PLACE._replace(key=("accounts/100", "sub_2")),
-        PLACE._replace(column="url"),
+        ASSOCIATED._replace(table="callers"),
+        ASSOCIATED._replace(key=("accounts/200", "sub_1")),
+        ASSOCIATED._replace(key=("accounts/100", "sub_2")),
+        ASSOCIATED._replace(column="url"),
     ],
 )
-def test_moved_value_does_not_open(other: Place) -> None:
+def test_moved_value_does_not_open(other: AssociatedData) -> None:
     """
     A value is bound to its table, row and column.
     """
     with pytest.raises(SealBrokenError):
-        RING.open(RING.seal(b"secret", PLACE), other)
+        RING.open(RING.seal(b"secret", ASSOCIATED), other)
 
 
 @pytest.mark.parametrize("at", [0, 5, 20, -1])
@@ -59,41 +59,41 @@ def test_changed_value_does_not_open(at: int) -> None:
     """
     One changed bit is noticed.
     """
-    sealed = bytearray(RING.seal(b"secret", PLACE))
+    sealed = bytearray(RING.seal(b"secret", ASSOCIATED))
     sealed[at] ^= 1
 
     with pytest.raises((SealBrokenError, UnknownKeyError)):
-        RING.open(bytes(sealed), PLACE)
+        RING.open(bytes(sealed), ASSOCIATED)
 
 
 def test_rotation() -> None:
     """
     A new first key seals, the old one still opens; rewrapped, the old one can go.
     """
-    sealed = RING.seal(b"secret", PLACE)
+    sealed = RING.seal(b"secret", ASSOCIATED)
     both = KeyRing({"new": NEW, "old": OLD}, HASH)
 
-    moved = both.rewrap(sealed, PLACE)
+    moved = both.rewrap(sealed, ASSOCIATED)
 
-    assert both.open(sealed, PLACE) == b"secret"
+    assert both.open(sealed, ASSOCIATED) == b"secret"
     assert (wrapping_key(sealed), wrapping_key(moved)) == ("old", "new")
     only_new = KeyRing({"new": NEW}, HASH)
-    assert only_new.open(moved, PLACE) == b"secret"
+    assert only_new.open(moved, ASSOCIATED) == b"secret"
     with pytest.raises(UnknownKeyError, match="'old'"):
-        only_new.open(sealed, PLACE)
+        only_new.open(sealed, ASSOCIATED)
 
 
 def test_data_keys() -> None:
     """
-    A wrapped data key seals many values, each bound to its place.
+    A wrapped data key seals many values, each bound to its associated data.
     """
     key = DataKey.generate()
-    again = RING.unwrap(RING.wrap(key, PLACE), PLACE)
+    again = RING.unwrap(RING.wrap(key, ASSOCIATED), ASSOCIATED)
 
-    sealed = key.seal(b"body", PLACE)
-    assert again.open(sealed, PLACE) == b"body"
+    sealed = key.seal(b"body", ASSOCIATED)
+    assert again.open(sealed, ASSOCIATED) == b"body"
     with pytest.raises(SealBrokenError):
-        again.open(sealed, PLACE._replace(column="other"))
+        again.open(sealed, ASSOCIATED._replace(column="other"))
 
 
 def test_hashes_stay_when_keys_rotate() -> None:
@@ -145,10 +145,10 @@ def test_development_key_is_made_once_for_its_owner_alone(tmp_path: Path) -> Non
     """
     The key of development lies in a file that only its owner can read.
     """
-    sealed = development_ring(tmp_path / "data").seal(b"secret", PLACE)
+    sealed = development_ring(tmp_path / "data").seal(b"secret", ASSOCIATED)
     path = tmp_path / "data/development.key"
 
-    assert development_ring(tmp_path / "data").open(sealed, PLACE) == b"secret"
+    assert development_ring(tmp_path / "data").open(sealed, ASSOCIATED) == b"secret"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.chmod(0o644)
     with pytest.raises(PermissionError, match="chmod 600"):

@@ -1,0 +1,28 @@
+"""
+The associated data of sealed values: table, row and column, so that a value opens nowhere else.
+"""
+
+from __future__ import annotations
+
+from service_runtime.keys.keyring import AssociatedData
+
+
+def subscription(owner: str, subscription_id: str) -> AssociatedData:
+    return AssociatedData("subscriptions", (owner, subscription_id), "sealed_config")
+
+
+def signing_secret(owner: str, subscription_id: str, secret_id: str) -> AssociatedData:
+    return AssociatedData("signing_secrets", (owner, subscription_id, secret_id), "sealed_secret")
+
+
+def signing_key(owner: str, subscription_id: str, secret_id: str) -> AssociatedData:
+    row = (owner, subscription_id, secret_id)
+    return AssociatedData("signing_secrets", row, "sealed_signing_key")
+
+
+def credential(owner: str, credential_id: str) -> AssociatedData:
+    return AssociatedData("credentials", (owner, credential_id), "sealed_config")
+
+
+def client_certificate(owner: str, certificate_id: str) -> AssociatedData:
+    return AssociatedData("client_certificates", (owner, certificate_id), "sealed_config")
