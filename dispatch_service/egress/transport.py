@@ -4,8 +4,6 @@ The guarded way to a customer's endpoint: one deadline over everything, connecti
 
 import asyncio
 
-import httpx
-
 from dispatch_service.domain.outcomes import Exchange, FailureKind
 from dispatch_service.egress.connection import Connection, Key
 from dispatch_service.egress.connector import Opener
@@ -13,27 +11,15 @@ from dispatch_service.egress.deadlines import Deadline, Deadlines
 from dispatch_service.egress.handshakes import HandshakeThrottle
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import (
-    DEADLINE_SECONDS,
     ExchangeFailedError,
     OutboundRequest,
     wire_form,
 )
 from dispatch_service.egress.timings import Stopwatch
 from dispatch_service.egress.writes import WriteCoalescer
-from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
+from service_runtime.rules.urls import UrlRules
 
 _PRODUCTION = UrlRules()
-
-# What a client object of httpx sets by itself and the wire form sets here.
-_SET_HERE = frozenset({b"host", b"content-length", b"connection", b"accept-encoding"})
-
-_HTTPX_ERRORS: dict[FailureKind, type[httpx.TransportError]] = {
-    FailureKind.TIMEOUT: httpx.ReadTimeout,
-    FailureKind.INVALID_URL: httpx.UnsupportedProtocol,
-    FailureKind.PROTOCOL: httpx.RemoteProtocolError,
-    FailureKind.INTERNAL: httpx.LocalProtocolError,
-    FailureKind.PROXY: httpx.ProxyError,
-}
 
 
 def _too_late(stopwatch: Stopwatch) -> ExchangeFailedError:
@@ -58,7 +44,7 @@ def _abort_opened(task: asyncio.Task[Connection]) -> None:
         task.result().abort()
 
 
-class GuardedTransport(httpx.AsyncBaseTransport):
+class GuardedTransport:
     """
     Exchanges requests for answers and raises nothing but `ExchangeFailedError`.
 
@@ -70,7 +56,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         self, opener: Opener, pool: ConnectionPool | None = None, *, rules: UrlRules = _PRODUCTION
     ) -> None:
         self._opener = opener
-        self._rules = rules
+        self.rules = rules
         self._opening: set[asyncio.Task[Connection]] = set()
         self._throttle = HandshakeThrottle()
         self._deadlines = Deadlines()
@@ -96,31 +82,6 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         finally:
             deadline.cancel()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """
-        Do the same for httpx, in its types and with its exceptions.
-
-        The extensions `owner` and `deadline_seconds` may be set; httpx's own timeouts mean nothing.
-        """
-        try:
-            answer = await self.exchange(await self._from_httpx(request))
-        except ExchangeFailedError as failure:
-            error = _HTTPX_ERRORS.get(failure.kind, httpx.ConnectError)
-            raise error(failure.error, request=request) from failure
-        return httpx.Response(
-            answer.status_code,
-            # The body is as it came and may have been cut, so nobody must decode or count it.
-            headers=[
-                (name, value)
-                for name, value in answer.headers
-                if name.lower()
-                not in (b"content-encoding", b"content-length", b"transfer-encoding")
-            ],
-            content=answer.body,
-            request=request,
-            extensions={"body_truncated": answer.body_truncated},
-        )
-
     async def aclose(self) -> None:
         """
         Close every connection and give up those that are being opened.
@@ -140,7 +101,7 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         """
         Use a kept-alive connection if there is one, a new one if there is none or it was stale.
         """
-        if request.url.scheme != "https" and not self._rules.allow_http:
+        if request.url.scheme != "https" and not self.rules.allow_http:
             raise ExchangeFailedError(FailureKind.INVALID_URL, "the URL must begin with https://")
         wire = wire_form(request)
         identity = request.identity
@@ -214,21 +175,3 @@ class GuardedTransport(httpx.AsyncBaseTransport):
         # A handshake costs as much as fifty requests: many at once would hold publishers up.
         await self._throttle.turn(urgent=request.urgent)
         return await self._opener.open(request, key, stopwatch, self.pool.lost)
-
-    async def _from_httpx(self, request: httpx.Request) -> OutboundRequest:
-        """
-        Read a request of httpx, under the same rules as a subscription's URL.
-        """
-        try:
-            url = parse_url(str(request.url), self._rules)
-        except UrlRefusedError as error:
-            raise ExchangeFailedError(FailureKind.INVALID_URL, str(error)) from None
-        headers = [pair for pair in request.headers.raw if pair[0].lower() not in _SET_HERE]
-        return OutboundRequest(
-            owner=str(request.extensions.get("owner", "")),
-            url=url,
-            headers=(*headers, (b"Accept-Encoding", b"identity")),
-            body=await request.aread(),
-            method=request.method,
-            deadline_seconds=float(request.extensions.get("deadline_seconds", DEADLINE_SECONDS)),
-        )

@@ -4,7 +4,6 @@ Exchanges with receivers that mean well.
 
 import asyncio
 
-import httpx
 import pytest
 
 from dispatch_service.domain.outcomes import FailureKind
@@ -221,22 +220,3 @@ async def test_plain_http_only_where_allowed() -> None:
 
     assert failed.kind is FailureKind.INVALID_URL
     assert receiver.connections == 0
-
-
-async def test_through_httpx() -> None:
-    """
-    A client of httpx over the transport sends, receives and fails in httpx's types.
-    """
-    script = answering(200, b'{"access_token": "t"}', ("Content-Type: application/json",))
-    async with (
-        https_receiver(script) as receiver,
-        guarded_transport(receiver) as transport,
-        httpx.AsyncClient(transport=transport) as client,
-    ):
-        response = await client.post(receiver.url, data={"grant_type": "client_credentials"})
-        with pytest.raises(httpx.UnsupportedProtocol):
-            await client.post("https://u:p@hooks.acme.example/")
-
-    assert response.json() == {"access_token": "t"}
-    assert receiver.requests[0].body == b"grant_type=client_credentials"
-    assert receiver.requests[0].headers["accept-encoding"] == "identity"

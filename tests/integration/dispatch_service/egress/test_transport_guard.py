@@ -10,6 +10,7 @@ import pytest
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.connector import connect_tcp
+from dispatch_service.egress.httpx_adapter import HttpxAdapter
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import OutboundRequest
 from service_runtime.rules.addresses import AllowList
@@ -193,7 +194,8 @@ async def test_redirects_are_not_followed() -> None:
     script = answering(307, b"", ("Location: http://169.254.169.254/latest/meta-data/",))
     async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
         answer = await transport.exchange(outbound(receiver))
-        async with httpx.AsyncClient(transport=transport, follow_redirects=True) as client:
+        adapter = HttpxAdapter(transport)
+        async with httpx.AsyncClient(transport=adapter, follow_redirects=True) as client:
             with pytest.raises(httpx.TransportError):
                 await client.post(receiver.url)
 
@@ -216,7 +218,7 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
         answer = await transport.exchange(outbound(receiver))
-        async with httpx.AsyncClient(transport=transport) as client:
+        async with httpx.AsyncClient(transport=HttpxAdapter(transport)) as client:
             response = await client.post(receiver.url)
 
     assert (answer.status_code, response.status_code) == (200, 200)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.httpx_adapter import HttpxAdapter
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from service_runtime.rules.urls import Url, UrlRules
 from tests.support.transports import RecordingConnector, guarded_transport
@@ -109,7 +110,7 @@ async def test_nothing_internal_is_dialled_for_httpx(
         guarded_transport(
             answers=answers, rules=_PRODUCTION, connect=recording.connect
         ) as transport,
-        httpx.AsyncClient(transport=transport) as client,
+        httpx.AsyncClient(transport=HttpxAdapter(transport)) as client,
     ):
         with pytest.raises((httpx.TransportError, httpx.InvalidURL, UnicodeError)):
             await client.post(json.loads(text))
