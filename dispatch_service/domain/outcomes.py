@@ -65,7 +65,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 NO_TIMINGS = Timings()
 
 
-class Exchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     What a receiver answered, unjudged: its status, and as much else as came and was wanted.
 
@@ -97,7 +97,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     remote_address: str | None = None
 
 
-def from_response(answer: Exchange, clock: Callable[[], datetime]) -> Outcome:
+def from_response(answer: Response, clock: Callable[[], datetime]) -> Outcome:
     """
     Judge an answer: every 2xx is success, a redirect is not followed, all else has failed.
 

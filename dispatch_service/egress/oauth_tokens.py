@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from dispatch_service.domain.credentials import ClientCredentials
-from dispatch_service.domain.outcomes import Exchange
+from dispatch_service.domain.outcomes import Response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.sender import Transport
 
@@ -122,7 +122,7 @@ class OAuthTokens:
         return token
 
 
-def read_answer(answer: Exchange, begun: float) -> Token:
+def read_answer(answer: Response, begun: float) -> Token:
     """
     Read what a token endpoint answered to a request that *begun*: RFC 6749, section 5.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind, Outcome, failed, from_response
+from dispatch_service.domain.outcomes import FailureKind, Outcome, Response, failed, from_response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 
 Report = Callable[[OutboundRequest, Exception], None]
@@ -20,7 +20,7 @@ class Transport(Protocol):
     What exchanges a request for an answer, such as the guarded transport.
     """
 
-    async def exchange(self, request: OutboundRequest) -> Exchange:
+    async def exchange(self, request: OutboundRequest) -> Response:
         """
         Send a request and read its answer; raise `ExchangeFailedError`.
         """

@@ -4,7 +4,7 @@ The guarded way to a customer's endpoint: one deadline over everything, connecti
 
 import asyncio
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.connection import Connection, Key
 from dispatch_service.egress.connector import Opener
 from dispatch_service.egress.deadlines import Deadline, Deadlines
@@ -64,7 +64,7 @@ class GuardedTransport:
         self._closed = False
         self.pool = ConnectionPool() if pool is None else pool
 
-    async def exchange(self, request: OutboundRequest) -> Exchange:
+    async def exchange(self, request: OutboundRequest) -> Response:
         """
         Send a request and read its answer before the deadline; raise `ExchangeFailedError`.
 
@@ -97,7 +97,7 @@ class GuardedTransport:
 
     async def _exchange(
         self, request: OutboundRequest, deadline: Deadline, stopwatch: Stopwatch
-    ) -> Exchange:
+    ) -> Response:
         """
         Use a kept-alive connection if there is one, a new one if there is none or it was stale.
         """
@@ -118,7 +118,7 @@ class GuardedTransport:
 
     async def _converse(
         self, connection: Connection, wire: bytes, deadline: Deadline, stopwatch: Stopwatch
-    ) -> Exchange:
+    ) -> Response:
         """
         Send and receive on one connection, and put it back if it may be used again.
         """
@@ -132,7 +132,7 @@ class GuardedTransport:
             if isinstance(error, ExchangeFailedError):
                 error.remote_address = connection.remote_address
             raise
-        answer = Exchange(
+        answer = Response(
             status_code=connection.status_code,
             headers=tuple(connection.headers),
             body=bytes(connection.body),

@@ -14,7 +14,7 @@ from statistics import median
 from dispatch_service.api.publisher import _fill
 from dispatch_service.delivery import request as outbound
 from dispatch_service.domain.deliveries import decide, succeed
-from dispatch_service.domain.outcomes import Exchange, Timings, from_response
+from dispatch_service.domain.outcomes import Response, Timings, from_response
 from dispatch_service.domain.work import Receipt, Settlement
 from dispatch_service.egress.requests import wire_form
 from dispatch_service.intake.prepare import Preparer
@@ -40,7 +40,7 @@ EVENT_TYPE, VERSION = "orders/shipped", "v2"
 ROUNDS = 7
 CALLS = 2000
 
-ANSWER = Exchange(
+ANSWER = Response(
     status_code=200,
     headers=((b"content-length", b"2"), (b"content-type", b"text/plain")),
     body=b"ok",

@@ -11,7 +11,7 @@ from functools import cache
 
 import pytest
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.connector import Connect, Connector, connect_tcp
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
@@ -31,7 +31,7 @@ How long after its deadline an exchange has ended.
 """
 
 contexts = cache(TlsContexts)
-Came = Exchange | ExchangeFailedError
+Came = Response | ExchangeFailedError
 
 
 class RecordingConnector:
@@ -165,11 +165,11 @@ def answered(came: Came) -> bool:
     """
     Tell whether an exchange came to an answer.
     """
-    return isinstance(came, Exchange)
+    return isinstance(came, Response)
 
 
 def answered_with(body: bytes) -> Callable[[Came], bool]:
     """
     Make a test of whether an exchange came to an answer whose body begins so.
     """
-    return lambda came: isinstance(came, Exchange) and came.body.startswith(body)
+    return lambda came: isinstance(came, Response) and came.body.startswith(body)

@@ -17,7 +17,7 @@ from dispatch_service.delivery import recorder as recorder_module
 from dispatch_service.delivery.recorder import Made, Recorder
 from dispatch_service.delivery.results import Settler
 from dispatch_service.domain.deliveries import cancel, succeed
-from dispatch_service.domain.outcomes import Exchange, from_response
+from dispatch_service.domain.outcomes import Response, from_response
 from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
 from dispatch_service.log.attempts import seal_exchange
 from dispatch_service.queue.protocol import Queue
@@ -61,7 +61,7 @@ def attempt_made(event: NewEvent) -> Made:
     """
     Make an attempt that the receiver confirmed.
     """
-    outcome = from_response(Exchange(status_code=200), lambda: NOW)
+    outcome = from_response(Response(status_code=200), lambda: NOW)
     return Made(claimed_of(event), subscription(), outcome, (), NOW)
 
 

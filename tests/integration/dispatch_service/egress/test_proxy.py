@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.requests import ExchangeFailedError
 from dispatch_service.egress.transport import GuardedTransport
@@ -50,7 +50,7 @@ def tunnelling(to: Receiver, asked: list[bytes]) -> Raw:
 
 async def exchanged(
     proxy: str, receiver: Receiver, *, times: int = 1, deadline_seconds: float = 20.0
-) -> Exchange:
+) -> Response:
     """
     The last answer of a receiver behind a proxy.
     """

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.sender import Sender
 from dispatch_service.egress.transport import GuardedTransport
@@ -25,7 +25,7 @@ class Broken:
     A transport with a bug.
     """
 
-    async def exchange(self, request: OutboundRequest) -> Exchange:
+    async def exchange(self, request: OutboundRequest) -> Response:
         """
         Raise what no transport should.
         """

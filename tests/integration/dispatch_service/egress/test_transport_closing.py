@@ -7,7 +7,7 @@ import gc
 
 import pytest
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.connection import Connection, Key
 from dispatch_service.egress.connector import Connector, Lost
 from dispatch_service.egress.pool import ConnectionPool
@@ -113,7 +113,7 @@ class LateCancel:
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
-        self.caller: asyncio.Task[Exchange] | None = None
+        self.caller: asyncio.Task[Response] | None = None
         self.opened: Connection | None = None
 
     async def open(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from dispatch_service.domain.outcomes import Exchange, FailureKind
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY
 from dispatch_service.egress.requests import ExchangeFailedError
 from tests.support.receivers import raw_receiver, reset
@@ -169,7 +169,7 @@ async def test_status_decides(script: Raw, body: bytes) -> None:
     async with raw_receiver(script, scheme="http") as receiver:
         came = await ended(receiver, answered_with(body))
 
-    assert isinstance(came, Exchange)
+    assert isinstance(came, Response)
     assert (came.status_code, came.body_truncated) == (200, True)
     assert came.body.startswith(body)
     assert len(came.body) <= MAX_KEPT_BODY
@@ -210,7 +210,7 @@ async def test_many_small_headers() -> None:
     async with raw_receiver(script, scheme="http") as receiver:
         came = await ended(receiver, lambda it: answered(it) or failed_as(FailureKind.PROTOCOL)(it))
 
-    assert isinstance(came, Exchange) or came.kind is FailureKind.PROTOCOL
+    assert isinstance(came, Response) or came.kind is FailureKind.PROTOCOL
     assert isinstance(came, ExchangeFailedError) or len(came.headers) <= MAX_HEADERS
 
 

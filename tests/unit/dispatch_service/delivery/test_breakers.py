@@ -10,7 +10,7 @@ import pytest
 
 from dispatch_service.delivery import breakers
 from dispatch_service.delivery.breakers import LONGEST_PAUSE, Breaker, Verdict
-from dispatch_service.domain.outcomes import Exchange, FailureKind, Outcome, failed, from_response
+from dispatch_service.domain.outcomes import FailureKind, Outcome, Response, failed, from_response
 
 CAP = 8
 NOW = datetime(2024, 1, 15, tzinfo=UTC)
@@ -20,7 +20,7 @@ def answer(status: int) -> Outcome:
     """
     Make the outcome of an answer.
     """
-    return from_response(Exchange(status_code=status), lambda: NOW)
+    return from_response(Response(status_code=status), lambda: NOW)
 
 
 @pytest.mark.parametrize(

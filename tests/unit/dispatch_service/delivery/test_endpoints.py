@@ -8,12 +8,12 @@ import time
 from datetime import UTC, datetime, timedelta
 
 from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
-from dispatch_service.domain.outcomes import Exchange, FailureKind, failed, from_response
+from dispatch_service.domain.outcomes import FailureKind, Response, failed, from_response
 from dispatch_service.domain.work import EndpointKey
 
 KEY: EndpointKey = ("accounts/100", "https://a:443")
 REFUSED = failed(FailureKind.CONNECT, "refused")
-WELL = from_response(Exchange(status_code=200), lambda: datetime(2024, 1, 15, tzinfo=UTC))
+WELL = from_response(Response(status_code=200), lambda: datetime(2024, 1, 15, tzinfo=UTC))
 
 
 def opened() -> Endpoints:

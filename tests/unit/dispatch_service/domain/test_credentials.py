@@ -20,7 +20,7 @@ from dispatch_service.domain.credentials import (
     compile_identity,
     fixed_headers,
 )
-from dispatch_service.domain.outcomes import Exchange
+from dispatch_service.domain.outcomes import Response
 from dispatch_service.egress.oauth_tokens import MARGIN_SECONDS, USUAL_SECONDS, read_answer
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
@@ -119,7 +119,7 @@ def answered(status: int = 200, **content: Any) -> Any:
     """
     Read an answer of a token endpoint to a request that began at 1000.
     """
-    return read_answer(Exchange(status_code=status, body=json.dumps(content).encode()), 1000.0)
+    return read_answer(Response(status_code=status, body=json.dumps(content).encode()), 1000.0)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_nonsense_is_a_refusal(body: bytes) -> None:
     """
     Nothing that a token endpoint sends can raise.
     """
-    assert read_answer(Exchange(status_code=200, body=body), 0.0).refusal
+    assert read_answer(Response(status_code=200, body=body), 0.0).refusal
 
 
 def test_authentication_takes_the_place_of_a_configured_header() -> None:

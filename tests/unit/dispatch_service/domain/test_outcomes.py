@@ -12,8 +12,8 @@ from dispatch_service.domain.outcomes import (
     MAX_KEPT_BYTES,
     MAX_KEPT_HEADERS,
     MAX_KEPT_VALUE,
-    Exchange,
     FailureKind,
+    Response,
     Timings,
     failed,
     from_response,
@@ -29,7 +29,7 @@ def test_every_2xx_is_success(status_code: int) -> None:
     """
     Any 2xx confirms the delivery; anything else would only create duplicates.
     """
-    outcome = from_response(Exchange(status_code=status_code), lambda: NOW)
+    outcome = from_response(Response(status_code=status_code), lambda: NOW)
 
     assert outcome.succeeded
     assert (outcome.failure_kind, outcome.error) == (None, None)
@@ -51,7 +51,7 @@ def test_other_answers_have_failed(status_code: int, kind: FailureKind, error: s
     """
     A redirect is a failure of its own kind, every other status one of kind http_status.
     """
-    outcome = from_response(Exchange(status_code=status_code), lambda: NOW)
+    outcome = from_response(Response(status_code=status_code), lambda: NOW)
 
     assert not outcome.succeeded
     assert (outcome.failure_kind, outcome.error) == (kind, error)
@@ -62,7 +62,7 @@ def test_what_was_answered_is_kept() -> None:
     Headers, body, times and address of the answer are in the outcome.
     """
     timings = Timings(total_us=5)
-    answer = Exchange(
+    answer = Response(
         status_code=500,
         headers=((b"X-A", b"\xe9\x00"),),
         body=b"oops",
@@ -86,7 +86,7 @@ def test_retry_after_counts_on_429_and_503(status_code: int, honoured: bool) -> 
     """
     A receiver's wish for patience is heard on 429 and 503 alone.
     """
-    answer = Exchange(status_code=status_code, headers=((b"Retry-After", b"7"),))
+    answer = Response(status_code=status_code, headers=((b"Retry-After", b"7"),))
 
     outcome = from_response(answer, lambda: NOW)
 
