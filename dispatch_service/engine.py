@@ -23,8 +23,9 @@ from dispatch_service.delivery.replicas import Limits, Replicas
 from dispatch_service.delivery.results import Settler
 from dispatch_service.delivery.send import Courier
 from dispatch_service.domain.work import Lease
-from dispatch_service.egress.connector import Connector, Opener
+from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
+from dispatch_service.egress.opening import Opener
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest

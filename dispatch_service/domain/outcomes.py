@@ -1,7 +1,7 @@
 """
-What an attempt came to, as a value. No I/O, no clock.
+The outcome of an attempt, as a value. No I/O, no clock.
 
-Nothing here names an internal address, a secret or an exception: an outcome is shown to customers.
+Outcomes are shown to customers: they never name an internal address, a secret or an exception.
 """
 
 import re
@@ -24,7 +24,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 class FailureKind(StrEnum):
     """
-    Why an attempt or a delivery failed.
+    The reason why an attempt or a delivery failed.
     """
 
     TIMEOUT = "timeout"
@@ -49,10 +49,10 @@ class FailureKind(StrEnum):
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    How long the steps of an attempt took, in microseconds; None for a step that did not happen.
+    The durations of the steps of an attempt, in microseconds; None for a step that was not made.
 
     `first_byte_us` and `total_us` count from the beginning of the attempt, the others from the
-    beginning of their step. A request on a kept-alive connection has no first three.
+    beginning of their step. A request on a kept-alive connection has only those two.
     """
 
     dns_us: int | None = None
@@ -67,9 +67,9 @@ NO_TIMINGS = Timings()
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What a receiver answered, unjudged: its status, and as much else as came and was wanted.
+    The response of a receiver: its status, and the headers and the part of the body that are kept.
 
-    `body_truncated` tells that the body went on, was cut off, or had not ended by the deadline.
+    `body_truncated` says that the body was longer, broke off, or had not ended by the deadline.
     """
 
     status_code: int
@@ -82,7 +82,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What one attempt came to. Built only by the functions below.
+    The outcome of one attempt. Only the functions below make one.
     """
 
     succeeded: bool
@@ -97,26 +97,27 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     remote_address: str | None = None
 
 
-def from_response(answer: Response, clock: Callable[[], datetime]) -> Outcome:
+def from_response(response: Response, clock: Callable[[], datetime]) -> Outcome:
     """
-    Judge an answer: every 2xx is success, a redirect is not followed, all else has failed.
+    Return the outcome of a response: every 2xx is a success, everything else a failure.
 
-    `Retry-After` counts only on 429 and 503, relative to what *clock* says where it is a date.
+    Redirects are not followed. `Retry-After` counts only with 429 and 503; a date in it is
+    compared with the time of *clock*.
     """
-    headers = kept_headers(answer.headers)
-    kind, error = _failure(answer.status_code)
-    asked = answer.status_code in _HONOURED_RETRY_AFTER
+    headers = kept_headers(response.headers)
+    kind, error = _failure(response.status_code)
+    honoured = response.status_code in _HONOURED_RETRY_AFTER
     return Outcome(
         succeeded=kind is None,
-        status_code=answer.status_code,
+        status_code=response.status_code,
         failure_kind=kind,
         error=error,
-        retry_after=_retry_after(headers, clock()) if asked else None,
+        retry_after=_retry_after(headers, clock()) if honoured else None,
         response_headers=headers,
-        response_body=answer.body,
-        body_truncated=answer.body_truncated,
-        timings=answer.timings,
-        remote_address=answer.remote_address,
+        response_body=response.body,
+        body_truncated=response.body_truncated,
+        timings=response.timings,
+        remote_address=response.remote_address,
     )
 
 
@@ -128,7 +129,7 @@ def failed(
     remote_address: str | None = None,
 ) -> Outcome:
     """
-    Tell of an attempt that brought no answer; *error* is a short text fit for customers.
+    Return the outcome of an attempt without a response; *error* is a short text for customers.
     """
     return Outcome(
         succeeded=False,
@@ -141,9 +142,9 @@ def failed(
 
 def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     """
-    Read a receiver's headers into printable text, at most 50 of them and 8 KiB in all.
+    Return a receiver's headers as printable text, at most 50 headers and 8 KiB in all.
 
-    A longer value is cut to 1 KiB; what does not fit any more is left out.
+    A longer value is cut to 1 KiB; headers that do not fit are left out.
     """
     kept: list[tuple[str, str]] = []
     left = MAX_KEPT_BYTES
@@ -157,7 +158,7 @@ def kept_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str
 
 def parse_retry_after(text: str, now: datetime) -> timedelta | None:
     """
-    Read a `Retry-After`, in seconds or as an HTTP date; None if it is neither or lies in the past.
+    Parse a `Retry-After`: seconds or an HTTP date; None if it is neither or lies in the past.
 
     Longer than 24 hours becomes 24 hours.
     """
@@ -174,7 +175,7 @@ def parse_retry_after(text: str, now: datetime) -> timedelta | None:
 
 def _failure(status_code: int) -> tuple[FailureKind | None, str | None]:
     """
-    Name the failure that a status stands for; nothing for 2xx.
+    Return the kind and the error text of a status; nothing for 2xx.
     """
     match status_code // 100:
         case 2:
@@ -186,16 +187,13 @@ def _failure(status_code: int) -> tuple[FailureKind | None, str | None]:
 
 
 def _retry_after(headers: tuple[tuple[str, str], ...], now: datetime) -> timedelta | None:
-    """
-    Find the first `Retry-After`.
-    """
     text = next((value for name, value in headers if name.lower() == "retry-after"), None)
     return None if text is None else parse_retry_after(text.strip(), now)
 
 
 def _printable(raw: bytes) -> str:
     """
-    Decode bytes of any kind, with a placeholder for control characters that no database takes.
+    Decode any bytes, with a placeholder for control characters that databases refuse.
     """
     text = raw.decode("latin-1")
     return text if text.isprintable() else _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)

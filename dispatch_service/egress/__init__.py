@@ -1,3 +1,3 @@
 """
-One guarded HTTP exchange with a customer's server.
+One HTTP exchange with a receiver, guarded against requests to internal addresses.
 """

@@ -1,8 +1,8 @@
 """
-One HTTP/1.1 connection to a customer's endpoint: a request at a time, everything capped.
+One HTTP/1.1 connection to a receiver: one request at a time, with a limit on all that comes back.
 
-A receiver is a stranger. Whatever it sends ends in an answer or in an `ExchangeFailedError`; what
-goes past a cap ends the connection.
+Whatever a receiver sends ends in a response or in an `ExchangeFailedError`. A receiver that
+exceeds a limit loses the connection.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import cast
 import httptools
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.clocks import ExchangeClock
+from dispatch_service.egress.requests import ConnectionKey, ExchangeFailedError
 
 MAX_KEPT_BODY = 16 * 1024
 MAX_HEADERS = 100
@@ -27,15 +28,13 @@ MAX_RECEIVED = MAX_HEAD_BYTES + 2 * MAX_KEPT_BODY
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _INFORMATIONAL = range(100, 200)
 
-Key = tuple[str, str, str | None]
-
 
 class Connection(asyncio.Protocol):
     """
-    A connection of one owner to one endpoint with one client certificate, which make its `key`.
+    A connection for the requests of one `key`: owner, endpoint and client certificate.
 
-    After `send`, await the future; then read the answer off the attributes. `reusable` tells
-    whether another request may follow. `lost` is called once, when the connection has closed.
+    After `exchange` the attributes hold the response, and `reusable` tells whether another
+    request may follow. `on_lost` is called once, when the connection has closed.
     """
 
     __slots__ = (
@@ -44,7 +43,7 @@ class Connection(asyncio.Protocol):
         "_head_size",
         "_informational",
         "_loop",
-        "_lost",
+        "_on_lost",
         "_parser",
         "_received",
         "_transport",
@@ -66,9 +65,9 @@ class Connection(asyncio.Protocol):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        key: Key,
+        key: ConnectionKey,
         remote_address: str | None,
-        lost: Callable[["Connection"], None],
+        on_lost: Callable[["Connection"], None],
     ) -> None:
         self.key = key
         self.remote_address = remote_address
@@ -76,17 +75,33 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.opened_at = time.monotonic()
         self._loop = loop
-        self._lost = lost
+        self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wire: bytes | None = None
-        self.forget_answer()
+        self.reset_response()
+
+    async def exchange(
+        self, wire: bytes, clock: ExchangeClock, write_soon: Callable[["Connection"], None]
+    ) -> None:
+        """
+        Send a request and read its response; close and raise `ExchangeFailedError` on failure.
+        """
+        clock.on_expiry = self.expire
+        try:
+            responded = self.send(wire)
+            write_soon(self)
+            await responded
+        except BaseException as error:
+            self.abort()
+            if isinstance(error, ExchangeFailedError):
+                error.remote_address = self.remote_address
+            raise
 
     def send(self, wire: bytes) -> asyncio.Future[None]:
         """
-        Take a request, in one piece, that `write` then writes; the future is done when its
-        answer is there, or has failed.
+        Take a request, which `write` then writes; return the future of its response.
         """
         waiter = self._waiter = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
@@ -104,12 +119,12 @@ class Connection(asyncio.Protocol):
             return
         try:
             self._transport.write(wire)
-        except Exception:  # noqa: BLE001 - one connection must not keep the others' requests
+        except Exception:  # noqa: BLE001 - the requests of other connections must still be written
             self._fail(FailureKind.PROTOCOL, "the request could not be written")
 
-    def forget_answer(self) -> None:
+    def reset_response(self) -> None:
         """
-        Make ready for the next request, holding nothing of the last answer.
+        Drop the last response, and be ready for the next one.
         """
         self.status_code = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -123,11 +138,11 @@ class Connection(asyncio.Protocol):
         self._informational = 0
         self._received = 0
 
-    def cut_off(self) -> None:
+    def expire(self) -> None:
         """
-        End the wait for an answer because the deadline has passed.
+        End the wait for a response because the deadline has passed.
 
-        Once status and headers are there they decide, however much of the body is missing.
+        Status and headers decide if they are there, however much of the body is missing.
         """
         if self.status_code:
             self._finish_early()
@@ -136,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """
-        Close at once. Nothing is flushed and no farewell awaited: the peer could hold it up.
+        Close at once. An orderly close would wait for the peer, which could delay it.
         """
         self.reusable = False
         self._wire = None
@@ -144,18 +159,15 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Begin, once the TLS handshake is done.
-        """
         self._transport = cast(asyncio.Transport, transport)
         self._parser = httptools.HttpResponseParser(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
-        Judge what had come when the connection closed.
+        End the wait with what had come when the connection closed.
         """
         self.closed = True
-        # The parser refers back to this object: without the cut only the collector frees the two.
+        # The parser refers back to this object: otherwise only the collector would free the two.
         self._parser = None
         self._transport = None
         if self.status_code and not self._complete:
@@ -166,11 +178,11 @@ class Connection(asyncio.Protocol):
             self._fail(FailureKind.TLS, "the server ended the TLS connection with an error")
         else:
             self._fail(FailureKind.PROTOCOL, "the connection was closed before an answer came")
-        self._lost(self)
+        self._on_lost(self)
 
     def data_received(self, data: bytes) -> None:
         """
-        Read what came. Bytes that nobody asked for end the connection.
+        Parse a part of the response. Bytes without a request end the connection.
         """
         parser = self._parser
         if parser is None or self._waiter is None:
@@ -185,27 +197,27 @@ class Connection(asyncio.Protocol):
         try:
             parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._break_off("the answer is not valid HTTP")
+            self._refuse("the answer is not valid HTTP")
             return
         if self._complete:
             self._finish()
         elif self._body_size > MAX_KEPT_BODY or self._received > MAX_RECEIVED:
-            self._break_off("the answer's headers are too long")
+            self._refuse("the answer's headers are too long")
         elif self._informational > MAX_INFORMATIONAL:
-            self._break_off("too many interim answers")
+            self._refuse("too many interim answers")
 
-    # What follows is called by the parser, from inside of `feed_data`.
+    # The parser calls the methods below, from inside of `feed_data`.
 
     def on_message_begin(self) -> None:
         """
-        Note that a second answer follows the one asked for.
+        Keep the connection from further use if a second response follows the first.
         """
         if self._complete:
             self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """
-        Keep a header, as long as there are not too many of them.
+        Keep a header, up to the limits.
         """
         if self.status_code:
             return
@@ -215,7 +227,7 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """
-        Tell an interim answer, whose headers nobody needs, from the final one.
+        Take the status of the final response; count an interim response and drop its headers.
         """
         if self._parser is None or self.status_code:
             return
@@ -239,35 +251,31 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """
-        Note the end of the final answer, and whether the receiver would take another request.
+        Take the end of the final response, and whether the receiver accepts another request.
         """
         if self._parser is not None and self.status_code and not self._complete:
             self._complete = True
             self.reusable = self._parser.should_keep_alive()
 
     def _finish(self) -> None:
-        """
-        Hand over a complete answer.
-
-        A request that is still being written when its answer is complete would run into the next.
-        """
         self.body_truncated = self._body_size > MAX_KEPT_BODY
         transport = self._transport
+        # A request that is still being written would run into the next one.
         if transport is None or transport.is_closing() or transport.get_write_buffer_size():
             self.reusable = False
-        self._settle(None)
+        self._end_wait(None)
 
     def _finish_early(self, *, truncated: bool = True) -> None:
         """
-        Hand over an answer whose body is not wanted any further, or will not come.
+        End the wait with a response whose body is long enough, or will not come.
         """
         self.body_truncated = truncated
-        self._settle(None)
+        self._end_wait(None)
         self.abort()
 
-    def _break_off(self, error: str) -> None:
+    def _refuse(self, error: str) -> None:
         """
-        End the connection: with the answer if its status is known, as a failure otherwise.
+        Close; end the wait with the response if its status is known, otherwise with a failure.
         """
         if self.status_code:
             self._finish_early()
@@ -275,15 +283,12 @@ class Connection(asyncio.Protocol):
             self._fail(FailureKind.PROTOCOL, error)
 
     def _fail(self, kind: FailureKind, error: str) -> None:
-        """
-        End the connection without an answer.
-        """
-        self._settle(ExchangeFailedError(kind, error))
+        self._end_wait(ExchangeFailedError(kind, error))
         self.abort()
 
-    def _settle(self, failure: ExchangeFailedError | None) -> None:
+    def _end_wait(self, failure: ExchangeFailedError | None) -> None:
         """
-        Wake whoever waits for the answer, if anybody still does.
+        Wake the coroutine that waits for the response, if there still is one.
         """
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():

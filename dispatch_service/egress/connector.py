@@ -1,5 +1,6 @@
 """
-From a URL to an open connection: resolve, judge, connect to what was judged, shake hands.
+Open a connection: resolve the host, check its addresses, connect to one of them, and make the TLS
+handshake.
 """
 
 import asyncio
@@ -9,13 +10,13 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.egress.connection import Connection, Key
+from dispatch_service.egress.clocks import ExchangeClock, Phase
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.timings import Phase, Stopwatch
 from dispatch_service.egress.tls import TlsContexts
 from service_runtime.rules.addresses import AllowList, why_forbidden
 from service_runtime.rules.urls import Url
@@ -23,25 +24,6 @@ from service_runtime.rules.urls import Url
 MAX_TRIED_ADDRESSES = 4
 
 Connect = Callable[[str, int], Awaitable[socket.socket]]
-Lost = Callable[[Connection], None]
-
-
-class Opener(Protocol):
-    """
-    What opens connections: the connector, or a way through an egress proxy.
-    """
-
-    async def open(
-        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
-    ) -> Connection:
-        """
-        Open a connection for a request; raise `ExchangeFailedError`. May be cancelled.
-        """
-
-    def close(self) -> None:
-        """
-        Let go of what is held.
-        """
 
 
 async def connect_tcp(address: str, port: int) -> socket.socket:
@@ -61,7 +43,7 @@ async def connect_tcp(address: str, port: int) -> socket.socket:
 
 class Connector:
     """
-    Opens connections straight to the receivers. The guard: only judged addresses are dialled.
+    Open connections straight to the receivers. The guard: only checked addresses are connected to.
     """
 
     def __init__(
@@ -78,45 +60,44 @@ class Connector:
         self._connect = connect
 
     async def open(
-        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
+        self, request: OutboundRequest, clock: ExchangeClock, on_lost: OnLost
     ) -> Connection:
         """
         Open a connection for a request; raise `ExchangeFailedError`.
 
-        The certificate is checked against the name in the URL, whatever address was dialled.
+        The certificate is checked against the name in the URL, whichever address is connected to.
         """
         url = request.url
         secure = url.scheme == "https"
         context = await self._contexts.context(request.identity) if secure else None
-        stopwatch.enter(Phase.DNS)
-        addresses = await self._judged(request.owner, url)
-        stopwatch.enter(Phase.CONNECT)
-        sock, address = await self._connected(addresses, url, stopwatch.deadline_at)
+        clock.enter(Phase.DNS)
+        addresses = await self._checked_addresses(request.owner, url)
+        clock.enter(Phase.CONNECT)
+        sock, address = await self._connect_first(addresses, url, clock.deadline_at)
         if secure:
-            stopwatch.enter(Phase.TLS)
-        connection = Connection(asyncio.get_running_loop(), key, address, lost)
-        await shake_hands(sock, url, context, connection)
-        stopwatch.enter(Phase.ANSWER)
+            clock.enter(Phase.TLS)
+        connection = await establish(sock, request, context, address, on_lost)
+        clock.enter(Phase.RESPONSE)
         return connection
 
     def close(self) -> None:
         """
-        Let go of the resolver's threads.
+        Release the threads of the resolver.
         """
         self._resolver.close()
 
-    async def _judged(self, owner: str, url: Url) -> tuple[str, ...]:
+    async def _checked_addresses(self, owner: str, url: Url) -> tuple[str, ...]:
         """
-        Resolve the host and judge every answer: one that is forbidden refuses the name.
+        Resolve the host and check every address: one forbidden address refuses the host.
         """
         addresses = await self._resolver.resolve(owner, url.host)
         if not addresses:
             raise ExchangeFailedError(FailureKind.DNS, "the host name does not resolve")
         for address in addresses:
-            self._judge(url, address)
+            self._check(url, address)
         return addresses[:MAX_TRIED_ADDRESSES]
 
-    def _judge(self, url: Url, address: str) -> None:
+    def _check(self, url: Url, address: str) -> None:
         """
         Refuse an address that is neither public nor on the operator's allow-list.
         """
@@ -132,43 +113,49 @@ class Connector:
                 f"{url.endpoint} is {address}, {why}",
             )
 
-    async def _connected(
+    async def _connect_first(
         self, addresses: tuple[str, ...], url: Url, deadline_at: float
     ) -> tuple[socket.socket, str]:
         """
-        Connect to the first address that answers; each gets an equal share of the time left.
+        Connect to the first address that accepts; each gets an equal share of the time left.
         """
         problem: OSError | None = None
         for number, address in enumerate(addresses):
             share = (deadline_at - time.monotonic()) / (len(addresses) - number)
             try:
-                # The total deadline cancels from outside; this bounds one address of several.
+                # The deadline of the exchange cancels from outside; this one bounds one address.
                 async with asyncio.timeout(share):
-                    return await self._connected_to(address, url), address
+                    return await self._connect_checked(address, url), address
             except OSError as error:
                 problem = error
-        raise _connect_failure(problem)
+        raise _connect_error(problem)
 
-    async def _connected_to(self, address: str, url: Url) -> socket.socket:
+    async def _connect_checked(self, address: str, url: Url) -> socket.socket:
         """
-        Connect to a judged address, and judge who is at the other end.
+        Connect to a checked address, and check the address of the peer as well.
         """
         sock = await self._connect(address, url.port)
         try:
-            self._judge(url, sock.getpeername()[0])
+            self._check(url, sock.getpeername()[0])
         except BaseException:
             sock.close()
             raise
         return sock
 
 
-async def shake_hands(
-    sock: socket.socket, url: Url, context: ssl.SSLContext | None, connection: Connection
-) -> None:
+async def establish(
+    sock: socket.socket,
+    request: OutboundRequest,
+    context: ssl.SSLContext | None,
+    address: str | None,
+    on_lost: OnLost,
+) -> Connection:
     """
-    Give a connected socket to the event loop, through a TLS handshake where there is a context.
+    Make a connection of a connected socket, with a TLS handshake if there is a context.
     """
     loop = asyncio.get_running_loop()
+    connection = Connection(loop, request.connection_key, address, on_lost)
+    url = request.url
     try:
         await loop.create_connection(
             lambda: connection,
@@ -185,14 +172,15 @@ async def shake_hands(
             FailureKind.TLS, "the TLS handshake failed", f"{url.endpoint}: {error}"
         ) from None
     except BaseException:
-        # Cancelled just after the handshake: a polite close would wait for the peer's farewell.
+        # Cancelled just after the handshake: an orderly close would wait for the peer.
         connection.abort()
         raise
+    return connection
 
 
-def _connect_failure(problem: OSError | None) -> ExchangeFailedError:
+def _connect_error(problem: OSError | None) -> ExchangeFailedError:
     """
-    Tell why no address could be connected to, in the system's words and without the address.
+    Say why no address could be connected to, in the system's words and without the address.
     """
     if isinstance(problem, TimeoutError) and problem.errno is None:
         return ExchangeFailedError(FailureKind.TIMEOUT, "the deadline passed while connecting")

@@ -1,5 +1,5 @@
 """
-Kept-alive connections, taken and put back in constant time.
+Kept-alive connections: each is taken and put back in constant time.
 """
 
 import asyncio
@@ -7,18 +7,19 @@ import time
 from collections import deque
 from itertools import takewhile
 
-from dispatch_service.egress.connection import Connection, Key
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.requests import ConnectionKey
 
 _SWEEPS = 6
 
 
 class ConnectionPool:
     """
-    Idle connections by owner, endpoint and certificate, and a count of all that are open.
+    Keep idle connections by owner, endpoint and certificate, and count all open connections.
 
-    The one used last is taken first. One timer closes those that have been idle for
-    `idle_seconds`; one that is older than `max_age_seconds` is not put back. Both have a name that
-    has moved resolved and judged again. For one event loop.
+    The connection used last is taken first. One timer closes connections that have been idle for
+    `idle_seconds`; a connection older than `max_age_seconds` is not put back. Both limits make
+    sure that a name which has moved is resolved and checked again. For one event loop.
     """
 
     def __init__(
@@ -33,8 +34,8 @@ class ConnectionPool:
         self._max_age_seconds = max_age_seconds
         self._max_idle = max_idle
         self._max_idle_per_key = max_idle_per_key
-        self._by_key: dict[Key, deque[Connection]] = {}
-        # All that are idle, in the order in which they became so: the first are swept first.
+        self._by_key: dict[ConnectionKey, deque[Connection]] = {}
+        # All idle connections, the one that has been idle for longest first.
         self._by_age: dict[Connection, None] = {}
         self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -42,14 +43,14 @@ class ConnectionPool:
     @property
     def open_count(self) -> int:
         """
-        The number of connections that are open, idle or not.
+        Return the number of open connections, idle or not.
         """
         return len(self._open)
 
     @property
     def idle_count(self) -> int:
         """
-        The number of connections that wait for a request.
+        Return the number of connections without a request.
         """
         return len(self._by_age)
 
@@ -68,9 +69,9 @@ class ConnectionPool:
         if connection in self._by_age:
             self._remove_idle(connection)
 
-    def take(self, key: Key) -> Connection | None:
+    def take(self, key: ConnectionKey) -> Connection | None:
         """
-        Take the idle connection of *key* that was used last; None if there is none.
+        Return the idle connection of *key* that was used last; None if there is none.
         """
         bucket = self._by_key.get(key)
         if bucket is None:
@@ -83,7 +84,7 @@ class ConnectionPool:
 
     def put(self, connection: Connection) -> None:
         """
-        Keep a connection for the next request, or close it where no other may follow.
+        Keep a connection for the next request, or close it if no other may follow.
         """
         now = time.monotonic()
         bucket = self._by_key.get(connection.key)
@@ -96,12 +97,12 @@ class ConnectionPool:
             connection.abort()
             return
         if len(self._by_age) >= self._max_idle:
-            # The one that was used longest ago: its endpoint is the least likely to be next.
+            # The endpoint of the connection used longest ago is the least likely to be next.
             oldest = next(iter(self._by_age))
             self._remove_idle(oldest)
             oldest.abort()
             bucket = self._by_key.get(connection.key)
-        connection.forget_answer()
+        connection.reset_response()
         connection.idle_since = now
         if bucket is None:
             bucket = self._by_key[connection.key] = deque()
@@ -121,9 +122,6 @@ class ConnectionPool:
             connection.abort()
 
     def _remove_idle(self, connection: Connection) -> None:
-        """
-        Take a given connection out from among the idle ones.
-        """
         del self._by_age[connection]
         bucket = self._by_key[connection.key]
         bucket.remove(connection)
@@ -131,19 +129,17 @@ class ConnectionPool:
             del self._by_key[connection.key]
 
     def _set_timer(self) -> None:
-        """
-        Have the idle connections looked at a few times in the life of one.
-        """
+        # A few sweeps in the life of an idle connection: it is closed a sixth of it early at most.
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(self._idle_seconds / _SWEEPS, self._sweep)
 
     def _sweep(self) -> None:
         """
-        Close what would be idle for too long by the next time, and come back if anything is left.
+        Close connections that would be idle for too long by the next sweep.
         """
         self._timer = None
         since = time.monotonic() - self._idle_seconds * (1 - 1 / _SWEEPS)
-        for connection in list(takewhile(lambda one: one.idle_since <= since, self._by_age)):
+        for connection in list(takewhile(lambda idle: idle.idle_since <= since, self._by_age)):
             self._remove_idle(connection)
             connection.abort()
         if self._by_age:

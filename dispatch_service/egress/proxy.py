@@ -1,5 +1,6 @@
 """
-The way out through an operator's proxy, which then is the guard: it resolves and judges.
+Connections through an operator's egress proxy, which then is the guard: it resolves the names and
+decides which addresses are allowed.
 """
 
 import asyncio
@@ -8,13 +9,14 @@ import socket
 from urllib.parse import urlsplit
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.egress.connection import Connection, Key
-from dispatch_service.egress.connector import Lost, shake_hands
+from dispatch_service.egress.clocks import ExchangeClock, Phase
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.connector import establish
+from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
-from dispatch_service.egress.timings import Phase, Stopwatch
 from dispatch_service.egress.tls import TlsContexts
 
-MAX_ANSWER = 16 * 1024
+MAX_RESPONSE = 16 * 1024
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _DEFAULT_PORT = 3128
@@ -22,10 +24,10 @@ _DEFAULT_PORT = 3128
 
 class EgressProxy:
     """
-    Opens connections by way of `CONNECT` through an HTTP proxy, given as `http://host:port`.
+    Open connections with `CONNECT` through an HTTP proxy, given as `http://host:port`.
 
-    Whatever goes wrong between here and the proxy's consent is of kind proxy, so that nobody
-    charges it to the customer. Names are resolved by the proxy; certificates are checked here.
+    Every failure before the proxy has agreed is of kind proxy, so that it does not count against
+    the customer. The proxy resolves the names; certificates are checked here.
     """
 
     def __init__(self, url: str, contexts: TlsContexts) -> None:
@@ -36,7 +38,7 @@ class EgressProxy:
         self._contexts = contexts
 
     async def open(
-        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
+        self, request: OutboundRequest, clock: ExchangeClock, on_lost: OnLost
     ) -> Connection:
         """
         Open a connection for a request; raise `ExchangeFailedError`.
@@ -44,36 +46,35 @@ class EgressProxy:
         url = request.url
         secure = url.scheme == "https"
         context = await self._contexts.context(request.identity) if secure else None
-        stopwatch.enter(Phase.CONNECT)
+        clock.enter(Phase.CONNECT)
         sock = await self._tunnel(url.endpoint.removeprefix(f"{url.scheme}://"))
         if secure:
-            stopwatch.enter(Phase.TLS)
-        connection = Connection(asyncio.get_running_loop(), key, None, lost)
-        await shake_hands(sock, url, context, connection)
-        stopwatch.enter(Phase.ANSWER)
+            clock.enter(Phase.TLS)
+        connection = await establish(sock, request, context, None, on_lost)
+        clock.enter(Phase.RESPONSE)
         return connection
 
     def close(self) -> None:
         """
-        Hold nothing, let go of nothing.
+        Do nothing: no resource is held between calls.
         """
 
     async def _tunnel(self, target: str) -> socket.socket:
         """
-        Connect to the proxy and have it connect to *target*, `host:port`.
+        Connect to the proxy and request a tunnel to *target*, `host:port`.
         """
-        sock = await self._connected()
+        sock = await self._connect()
         try:
-            await _ask(sock, target)
+            await _request_tunnel(sock, target)
         except OSError as error:
             sock.close()
-            raise _proxy_failure("the egress proxy does not answer", str(error)) from None
+            raise _proxy_error("the egress proxy does not answer", str(error)) from None
         except BaseException:
             sock.close()
             raise
         return sock
 
-    async def _connected(self) -> socket.socket:
+    async def _connect(self) -> socket.socket:
         """
         Connect to the proxy, whose name is trusted and may be internal.
         """
@@ -96,30 +97,30 @@ class EgressProxy:
                 raise
             else:
                 return sock
-        raise _proxy_failure("the egress proxy cannot be reached", problem)
+        raise _proxy_error("the egress proxy cannot be reached", problem)
 
 
-async def _ask(sock: socket.socket, target: str) -> None:
+async def _request_tunnel(sock: socket.socket, target: str) -> None:
     """
-    Ask the proxy for a tunnel, and read its answer up to the empty line and no further.
+    Send `CONNECT`, and read the response up to the empty line and no further.
     """
     loop = asyncio.get_running_loop()
     await loop.sock_sendall(sock, f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        piece = await loop.sock_recv(sock, MAX_ANSWER - len(answer))
-        answer += piece
-        if not piece or (b"\r\n\r\n" in answer and not answer.endswith(b"\r\n\r\n")):
+    response = b""
+    while not response.endswith(b"\r\n\r\n"):
+        piece = await loop.sock_recv(sock, MAX_RESPONSE - len(response))
+        response += piece
+        if not piece or (b"\r\n\r\n" in response and not response.endswith(b"\r\n\r\n")):
             break
-    status = _STATUS.match(answer)
-    if status is None or not answer.endswith(b"\r\n\r\n"):
-        raise _proxy_failure("the egress proxy does not answer", repr(answer[:100]))
+    status = _STATUS.match(response)
+    if status is None or not response.endswith(b"\r\n\r\n"):
+        raise _proxy_error("the egress proxy does not answer", repr(response[:100]))
     if not status[1].startswith(b"2"):
-        raise _proxy_failure("the egress proxy refused the destination", repr(answer[:100]))
+        raise _proxy_error("the egress proxy refused the destination", repr(response[:100]))
 
 
-def _proxy_failure(error: str, detail: str) -> ExchangeFailedError:
+def _proxy_error(error: str, detail: str) -> ExchangeFailedError:
     """
-    Tell of trouble with the proxy; where it stands is for the operator's log alone.
+    Make the error of a failed proxy; only *detail* may name its address.
     """
     return ExchangeFailedError(FailureKind.PROXY, error, detail)

@@ -1,16 +1,23 @@
 """
-A request to a customer's endpoint, as a value and as bytes, and its failure. No I/O.
+A request to a receiver, as a value and as bytes, and the error of an exchange. No I/O.
 """
 
 import re
 from functools import lru_cache
+from typing import Protocol
 
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.credentials import ClientIdentity
-from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Timings
+from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response, Timings
 from service_runtime.rules.urls import Url
 
 DEADLINE_SECONDS = 10.0
+
+ConnectionKey = tuple[str, str, str | None]
+"""
+Owner, endpoint and id of the client certificate. Only requests with the same key share a
+connection.
+"""
 
 _START = re.compile(r"[A-Z]+ /[\x21-\x7e]* HTTP/1\.1\r\nHost: [\x21-\x7e]+\r\n")
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -31,10 +38,10 @@ _TEXT = bytes([0x09, *range(0x20, 0x7F)])
 
 class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     """
-    A request that is ready to leave. `Host` and the framing headers are set by the transport.
+    A request that is ready to be sent. The transport sets `Host` and the framing headers.
 
-    `deadline_seconds` bounds the whole attempt, from the name's resolution to the body's end.
-    One that is `urgent` goes before others where connections have to wait for each other.
+    `deadline_seconds` bounds the whole exchange, from the lookup of the host to the end of the
+    body. An `urgent` request goes first when connections have to wait for each other.
     """
 
     owner: str
@@ -46,12 +53,20 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     urgent: bool = False
     deadline_seconds: float = DEADLINE_SECONDS
 
+    @property
+    def connection_key(self) -> ConnectionKey:
+        """
+        Return the key of the connections that may carry this request.
+        """
+        identity = self.identity
+        return (self.owner, self.url.endpoint, None if identity is None else identity.id)
+
 
 class ExchangeFailedError(Exception):
     """
-    A request brought no answer. The only exception that a transport raises.
+    An exchange ended without a response. The only exception that a transport raises.
 
-    `error` is fit for customers; `detail` is for the operator's log and may name addresses.
+    Customers may read `error`; `detail` is for the operator's log and may name addresses.
     """
 
     def __init__(self, kind: FailureKind, error: str, detail: str = "") -> None:
@@ -63,20 +78,33 @@ class ExchangeFailedError(Exception):
         self.remote_address: str | None = None
 
 
-def wire_form(request: OutboundRequest) -> bytes:
+class Transport(Protocol):
     """
-    Write a request as the bytes that go on the wire, in one piece.
+    Send requests and read their responses, as the guarded transport does.
+    """
 
-    Raise `ExchangeFailedError` of kind internal where a header could be read as two, or sets what
-    frames the message. The rules on URLs and headers leave no such request; this is the second
-    lock on that door.
+    async def exchange(self, request: OutboundRequest) -> Response:
+        """
+        Send a request and read its response; raise `ExchangeFailedError`.
+        """
+
+
+def wire_form(request: OutboundRequest, *, allow_http: bool = False) -> bytes:
+    """
+    Return the bytes of a request, in one piece.
+
+    Raise `ExchangeFailedError`: of kind invalid_url for plain HTTP without *allow_http*, of kind
+    internal if a header could be read as two, or is one of those that frame the message. The
+    rules on URLs and headers refuse such requests earlier; these checks are a second defence.
     """
     url, headers = request.url, request.headers
+    if url.scheme != "https" and not allow_http:
+        raise ExchangeFailedError(FailureKind.INVALID_URL, "the URL must begin with https://")
     start = _start(request.method, url.target, url.authority)
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     head = b"%bContent-Length: %d\r\n%b\r\n" % (start, len(request.body), lines)
     ends = len(headers) + 4
-    # What is no text must be the ends of the lines, and of those as many as were written.
+    # All bytes that are not text must be line ends, and as many as were written here.
     whole = head.count(b"\r\n") == ends and len(head.translate(None, _TEXT)) == 2 * ends
     if not (whole and start and _may_be_set(tuple([name for name, _ in headers]))):
         raise ExchangeFailedError(FailureKind.INTERNAL, "the request cannot be written")
@@ -86,7 +114,7 @@ def wire_form(request: OutboundRequest) -> bytes:
 @lru_cache(maxsize=4096)
 def _start(method: str, target: str, authority: str) -> bytes:
     """
-    Write the first two lines; nothing where they could be read as others.
+    Return the first two lines; nothing if they could be read as other lines.
     """
     start = f"{method} {target} HTTP/1.1\r\nHost: {authority}\r\n"
     return start.encode() if _START.fullmatch(start) else b""
@@ -95,6 +123,8 @@ def _start(method: str, target: str, authority: str) -> bytes:
 @lru_cache(maxsize=4096)
 def _may_be_set(names: tuple[bytes, ...]) -> bool:
     """
-    Judge the names of headers, which are the same for all requests to an endpoint.
+    Tell whether a request may set headers of these names.
+
+    The names are the same for all requests of a subscription, so the result is cached.
     """
-    return all(_NAME.fullmatch(it) and it.lower() not in _FRAMING for it in names)
+    return all(_NAME.fullmatch(name) and name.lower() not in _FRAMING for name in names)

@@ -1,8 +1,8 @@
 """
-Names to addresses, on threads of our own.
+Resolve host names to addresses, on threads of our own.
 
-The event loop's default threads are few, and a name server that hangs holds one for as long as it
-likes: with six threads and twenty slow names a good lookup waited five seconds.
+The event loop has few default threads, and a name server that does not answer blocks one of them:
+with six threads and twenty slow names, a good lookup waited five seconds.
 """
 
 import asyncio
@@ -13,30 +13,30 @@ from collections import OrderedDict, deque
 from collections.abc import Callable
 from contextlib import suppress
 
-Lookup = Callable[[str], tuple[str, ...]]
-Answer = tuple[str, ...]
+Addresses = tuple[str, ...]
+Lookup = Callable[[str], Addresses]
 
 _MAX_CACHED = 10_000
 
-_Job = tuple[str, Callable[[Answer], None]]
+_Job = tuple[str, Callable[[Addresses], None]]
 
 
-def system_lookup(host: str) -> Answer:
+def system_lookup(host: str) -> Addresses:
     """
-    Ask the system's resolver for the addresses of *host*; none if it has none.
+    Return the addresses of *host* as the system's resolver knows them; none if it has none.
     """
     try:
-        answers = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         return ()
-    return tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class _Threads:
     """
-    Daemon threads that look names up, started as they are needed.
+    Look names up on daemon threads, started as they are needed.
 
-    A standard executor's threads hold up the end of the process for as long as a lookup hangs.
+    The process would not end while a thread of a standard executor waits for a lookup.
     """
 
     def __init__(self, lookup: Lookup, limit: int) -> None:
@@ -48,7 +48,7 @@ class _Threads:
 
     def submit(self, job: _Job) -> None:
         """
-        Have a thread look a name up and report the answer, from that thread.
+        Look a name up on a thread, which then reports the addresses.
         """
         if not self._idle.acquire(blocking=False) and self._started < self._limit:
             self._started += 1
@@ -57,7 +57,7 @@ class _Threads:
 
     def close(self) -> None:
         """
-        Let every thread end after the lookup that it is in.
+        End every thread after its current lookup.
         """
         for _ in range(self._started):
             self._jobs.put(None)
@@ -66,21 +66,21 @@ class _Threads:
         while (job := self._jobs.get()) is not None:
             host, report = job
             try:
-                answer = self._lookup(host)
-            except Exception:  # noqa: BLE001  # A lookup that breaks must not end the thread.
-                answer = ()
+                addresses = self._lookup(host)
+            except Exception:  # noqa: BLE001 - a lookup that fails must not end the thread
+                addresses = ()
             # The loop may have been closed while the lookup hung.
             with suppress(RuntimeError):
-                report(answer)
+                report(addresses)
             self._idle.release()
 
 
 class Resolver:
     """
-    Resolves names with a cap per owner, a short cache and one lookup at a time per owner and name.
+    Resolve names, with a limit per owner, a short cache, and one lookup per owner and name.
 
-    Answers are cached for `ttl` seconds, the answer that there is none for `negative_ttl`. They
-    are not judged here: a cached answer is judged again by whoever connects. For one event loop.
+    Addresses are cached for `ttl` seconds, the absence of addresses for `negative_ttl`. Nothing
+    is checked here: the connector checks cached addresses each time. For one event loop.
     """
 
     def __init__(
@@ -96,58 +96,58 @@ class Resolver:
         self._per_owner = per_owner
         self._ttl = ttl
         self._negative_ttl = negative_ttl
-        self._cache: OrderedDict[str, tuple[float, Answer]] = OrderedDict()
-        self._flights: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+        self._cache: OrderedDict[str, tuple[float, Addresses]] = OrderedDict()
+        self._lookups: dict[tuple[str, str], asyncio.Future[Addresses]] = {}
         self._running: dict[str, int] = {}
         self._waiting: dict[str, deque[str]] = {}
 
-    async def resolve(self, owner: str, host: str) -> Answer:
+    async def resolve(self, owner: str, host: str) -> Addresses:
         """
-        Find the addresses of *host*, in the order in which to try them; none if it has none.
+        Return the addresses of *host*, in the order in which to try them; none if it has none.
 
-        A caller may be cancelled; the lookup goes on, and its answer is cached.
+        If the caller is cancelled, the lookup goes on and its addresses are cached.
         """
         loop = asyncio.get_running_loop()
         cached = self._cache.get(host)
         if cached is not None and cached[0] > loop.time():
             return cached[1]
 
-        flight = self._flights.get((owner, host))
-        if flight is None:
-            flight = self._flights[owner, host] = loop.create_future()
+        lookup = self._lookups.get((owner, host))
+        if lookup is None:
+            lookup = self._lookups[owner, host] = loop.create_future()
             self._begin(loop, owner, host)
-        return await asyncio.shield(flight)
+        return await asyncio.shield(lookup)
 
     def close(self) -> None:
         """
-        Let go of the threads; lookups that still run are not waited for.
+        Release the threads, without waiting for their lookups.
         """
         self._threads.close()
 
     def _begin(self, loop: asyncio.AbstractEventLoop, owner: str, host: str) -> None:
         """
-        Start a lookup, or queue it behind the owner's others.
+        Start a lookup, or queue it behind other lookups of the owner.
         """
         if self._running.get(owner, 0) >= self._per_owner:
             self._waiting.setdefault(owner, deque()).append(host)
             return
         self._running[owner] = self._running.get(owner, 0) + 1
 
-        def report(answer: Answer) -> None:
-            loop.call_soon_threadsafe(self._finish, loop, owner, host, answer)
+        def report(addresses: Addresses) -> None:
+            loop.call_soon_threadsafe(self._finish, loop, owner, host, addresses)
 
         self._threads.submit((host, report))
 
     def _finish(
-        self, loop: asyncio.AbstractEventLoop, owner: str, host: str, answer: Answer
+        self, loop: asyncio.AbstractEventLoop, owner: str, host: str, addresses: Addresses
     ) -> None:
         """
-        Cache an answer, hand it to who waits for it, and start the owner's next lookup.
+        Cache the addresses, wake the callers, and start the next lookup of the owner.
         """
-        self._remember(host, answer, loop.time())
-        flight = self._flights.pop((owner, host))
-        if not flight.done():
-            flight.set_result(answer)
+        self._cache_addresses(host, addresses, loop.time())
+        lookup = self._lookups.pop((owner, host))
+        if not lookup.done():
+            lookup.set_result(addresses)
 
         self._running[owner] -= 1
         if not self._running[owner]:
@@ -157,11 +157,11 @@ class Resolver:
             if not waiting:
                 del self._waiting[owner]
 
-    def _remember(self, host: str, answer: Answer, now: float) -> None:
+    def _cache_addresses(self, host: str, addresses: Addresses, now: float) -> None:
         """
-        Put an answer into the cache, which forgets the oldest when it is full.
+        Cache the addresses of a name; a full cache drops its oldest entry.
         """
         self._cache.pop(host, None)
-        self._cache[host] = now + (self._ttl if answer else self._negative_ttl), answer
+        self._cache[host] = now + (self._ttl if addresses else self._negative_ttl), addresses
         if len(self._cache) > _MAX_CACHED:
             self._cache.popitem(last=False)

@@ -4,26 +4,14 @@ The only line that touches a customer's server.
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Protocol
 
-from dispatch_service.domain.outcomes import FailureKind, Outcome, Response, failed, from_response
-from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from dispatch_service.domain.outcomes import FailureKind, Outcome, failed, from_response
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 
 Report = Callable[[OutboundRequest, Exception], None]
 
 
 _REPORTED = frozenset({FailureKind.BLOCKED_ADDRESS, FailureKind.PROXY, FailureKind.INTERNAL})
-
-
-class Transport(Protocol):
-    """
-    What exchanges a request for an answer, such as the guarded transport.
-    """
-
-    async def exchange(self, request: OutboundRequest) -> Response:
-        """
-        Send a request and read its answer; raise `ExchangeFailedError`.
-        """
 
 
 class Sender:

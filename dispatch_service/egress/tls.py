@@ -1,8 +1,8 @@
 """
-TLS contexts: whom we believe, and who we say we are.
+TLS contexts: the trusted authorities, and the client certificates of subscriptions.
 
-A context costs about 30 ms and up to 750 kB, so there is one for all requests without a client
-certificate, and a bounded number for those with one.
+A context costs about 30 ms and up to 750 kB. So one context serves all requests without a client
+certificate, and the number of contexts with one is bounded.
 """
 
 import asyncio
@@ -19,10 +19,10 @@ def build_context(
     ca_pem: str | None = None, identity: ClientIdentity | None = None
 ) -> ssl.SSLContext:
     """
-    Build a context for TLS 1.2 or later that checks certificate and host name.
+    Return a context for TLS 1.2 or later that checks certificate and host name.
 
-    Trust the system's authorities and those of *ca_pem*. Raise `ssl.SSLError` where a certificate
-    or key cannot be used.
+    It trusts the system's authorities and those of *ca_pem*. Raise `ssl.SSLError` if a
+    certificate or key cannot be used.
     """
     # Unlike create_default_context, this does not write session keys to $SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -38,7 +38,9 @@ def build_context(
 
 class TlsContexts:
     """
-    Contexts by client certificate, the least recently used forgotten first. For one event loop.
+    Build and cache contexts by client certificate. For one event loop.
+
+    When there are `max_identities`, the least recently used one is dropped.
     """
 
     def __init__(self, ca_pem: str | None = None, *, max_identities: int = 64) -> None:
@@ -49,15 +51,15 @@ class TlsContexts:
 
     async def context(self, identity: ClientIdentity | None) -> ssl.SSLContext:
         """
-        Get the context for a client certificate, or the common one where there is none.
+        Return the context for a client certificate, or the common one for None.
 
-        Raise `ExchangeFailedError` where the certificate cannot be used.
+        Raise `ExchangeFailedError` if the certificate cannot be used.
         """
         if identity is None:
             return self._common
         context = self._by_identity.get(identity.id)
         if context is None:
-            context = await self._built(identity)
+            context = await self._build(identity)
             self._by_identity[identity.id] = context
             if len(self._by_identity) > self._max_identities:
                 self._by_identity.popitem(last=False)
@@ -65,9 +67,9 @@ class TlsContexts:
             self._by_identity.move_to_end(identity.id)
         return context
 
-    async def _built(self, identity: ClientIdentity) -> ssl.SSLContext:
+    async def _build(self, identity: ClientIdentity) -> ssl.SSLContext:
         """
-        Build a context on a thread, for the loop would stand still meanwhile.
+        Build a context on a thread, because it would block the event loop.
         """
         try:
             return await asyncio.to_thread(build_context, self._ca_pem, identity)
@@ -81,7 +83,7 @@ class TlsContexts:
 
 def _load_identity(context: ssl.SSLContext, identity: ClientIdentity) -> None:
     """
-    Give a certificate and its key to OpenSSL, which takes paths only, by way of memory.
+    Load a certificate and its key through a file in memory, because OpenSSL takes only paths.
     """
     descriptor = os.memfd_create("client-certificate", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb") as file:

@@ -1,6 +1,5 @@
 """
-Requests on their way to the wire: those of one turn of the event loop are written one after
-the other.
+The requests of one turn of the event loop, written to their sockets one after the other.
 """
 
 from __future__ import annotations
@@ -12,9 +11,10 @@ from dispatch_service.egress.connection import Connection
 
 class WriteCoalescer:
     """
-    Writes the requests together that became ready in one turn of the event loop, in the next
-    one: while one after another is encrypted and sent, the code for it stays in the
-    processor's caches. What a receiver says in between is for the connection to judge.
+    Write the requests of one turn of the event loop together, in the next turn.
+
+    The code that encrypts and sends then stays in the caches of the processor. A receiver that
+    sends something between the two turns is dealt with by the connection.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class WriteCoalescer:
 
     def add(self, connection: Connection) -> None:
         """
-        Have the request of a connection written before long.
+        Write the request of a connection in the next turn.
         """
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._write)

@@ -1,12 +1,12 @@
 """
-Receivers of webhooks on loopback, kind and hostile, with certificates of their own authority.
+Receivers of webhooks on loopback, correct and hostile, with certificates of one test authority.
 
     async with https_receiver(answering(200)) as receiver:
         await post(receiver.url)
         assert receiver.requests[0].body == b"{}"
 
-A receiver runs on the test's own event loop. Its script gets every request with the streams it
-came over, so it can answer, drip, flood, reset or fall silent.
+A receiver runs on the event loop of the test. Its script gets every request with its streams, so
+it can answer, send slowly, send too much, reset the connection, or send nothing.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ HOST = "hooks.acme.example"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """
-    One request as it arrived, and the means to answer it.
+    One request as it arrived, with the methods that answer it.
     """
 
     method: str
@@ -41,21 +41,21 @@ class Received:
         self, status: int = 200, body: bytes = b"ok", headers: tuple[str, ...] = ()
     ) -> None:
         """
-        Answer and keep the connection.
+        Answer, and keep the connection open.
         """
         lines = (f"HTTP/1.1 {status} Status", f"Content-Length: {len(body)}", *headers)
         await self.send("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
     async def send(self, raw: bytes) -> None:
         """
-        Send bytes just as they are.
+        Send bytes unchanged.
         """
         self.writer.write(raw)
         await self.writer.drain()
 
     def reset(self) -> None:
         """
-        Drop the connection with a TCP reset.
+        End the connection with a TCP reset.
         """
         reset(self.writer)
 
@@ -66,7 +66,7 @@ Script = Callable[[Received], Awaitable[None]]
 @dataclass(kw_only=True)
 class Receiver:
     """
-    A running receiver: where it is, whom it may be believed by, and what it got.
+    A running receiver: its address, the authority of its certificate, and its requests.
     """
 
     scheme: str
@@ -80,13 +80,13 @@ class Receiver:
     @property
     def url(self) -> str:
         """
-        The URL of a hook of this receiver.
+        Return a URL of this receiver.
         """
         return f"{self.scheme}://{self.host}:{self.port}/hook"
 
     def drop_connections(self) -> None:
         """
-        Reset every connection that is open.
+        Reset every open connection.
         """
         for writer in tuple(self.open_writers):
             reset(writer)
@@ -94,7 +94,7 @@ class Receiver:
 
 def answering(status: int = 200, body: bytes = b"ok", headers: tuple[str, ...] = ()) -> Script:
     """
-    A script that gives every request the same answer.
+    Return a script that gives every request the same answer.
     """
 
     async def script(received: Received) -> None:
@@ -105,7 +105,7 @@ def answering(status: int = 200, body: bytes = b"ok", headers: tuple[str, ...] =
 
 def reset(writer: asyncio.StreamWriter) -> None:
     """
-    Drop a connection with a TCP reset instead of an orderly end.
+    End a connection with a TCP reset instead of an orderly close.
     """
     sock = writer.get_extra_info("socket")
     with suppress(OSError):
@@ -116,7 +116,9 @@ def reset(writer: asyncio.StreamWriter) -> None:
 @cache
 def authority() -> trustme.CA:
     """
-    The authority that signs the receivers' certificates; one for the whole run, as keys are dear.
+    Return the authority that signs the receivers' certificates.
+
+    There is one for the whole run, because keys take long to make.
     """
     return trustme.CA()
 
@@ -124,14 +126,14 @@ def authority() -> trustme.CA:
 @cache
 def server_certificate(*names: str) -> trustme.LeafCert:
     """
-    A server certificate for some names.
+    Return a server certificate for *names*.
     """
     return authority().issue_cert(*names)
 
 
 def ca_pem(of: trustme.CA | None = None) -> str:
     """
-    The authority's certificate as PEM.
+    Return the certificate of an authority as PEM.
     """
     return (of or authority()).cert_pem.bytes().decode()
 
@@ -146,7 +148,7 @@ async def https_receiver(
     max_tls: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
 ) -> AsyncIterator[Receiver]:
     """
-    Run an HTTPS receiver; with a client authority it demands a certificate of its clients.
+    Run an HTTPS receiver; with a client authority it requires a client certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = max_tls
@@ -175,7 +177,7 @@ async def raw_receiver(
     host: str = HOST,
 ) -> AsyncIterator[Receiver]:
     """
-    Run a TCP server that speaks whatever the script speaks, one call per connection.
+    Run a TCP server that calls the script once for each connection.
     """
     receiver = Receiver(scheme=scheme, host=host, port=0, ca_pem=ca_pem())
 
@@ -211,7 +213,7 @@ async def _listening(
     context: ssl.SSLContext | None,
 ) -> AsyncIterator[None]:
     """
-    Listen on a free port; at the end cut every connection and await its script's end.
+    Listen on a free port; at the end abort every connection and wait for its script.
     """
     scripts: set[asyncio.Task[None]] = set()
 

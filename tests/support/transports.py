@@ -1,5 +1,5 @@
 """
-Guarded transports for tests: a table for a name server, and loopback allowed where a test says so.
+Guarded transports for tests: a table instead of a name server, and loopback allowed by default.
 """
 
 import asyncio
@@ -27,26 +27,26 @@ LOOPS = [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
 
 SLACK_SECONDS = 0.5
 """
-How long after its deadline an exchange has ended.
+So long after its deadline an exchange must have ended.
 """
 
 contexts = cache(TlsContexts)
-Came = Response | ExchangeFailedError
+Result = Response | ExchangeFailedError
 
 
 class RecordingConnector:
     """
-    Notes which addresses would be connected to, and connects nowhere.
+    Record the addresses that would be connected to, and connect to none.
     """
 
     def __init__(self) -> None:
-        self.dialled: list[tuple[str, int]] = []
+        self.connected: list[tuple[str, int]] = []
 
     async def connect(self, address: str, port: int) -> socket.socket:
         """
-        Refuse, as a closed port would.
+        Refuse the connection, as a closed port does.
         """
-        self.dialled.append((address, port))
+        self.connected.append((address, port))
         raise ConnectionRefusedError(111, "Connection refused")
 
 
@@ -60,7 +60,7 @@ async def guarded_transport(
     pool: ConnectionPool | None = None,
 ) -> AsyncIterator[GuardedTransport]:
     """
-    Open a transport that trusts the receiver's authority; at the end nothing may be left open.
+    Open a transport that trusts the receiver's authority; at the end nothing may be open.
 
     Without *answers* every name resolves to loopback.
     """
@@ -85,7 +85,7 @@ async def guarded_transport(
 
 async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
     """
-    Let the event loop run until a condition holds that no event announces.
+    Run the event loop until a condition holds for which there is no event.
     """
     async with asyncio.timeout(seconds):
         while not condition():
@@ -94,7 +94,7 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 async def settled(transport: GuardedTransport) -> None:
     """
-    Wait until every open connection is an idle one: nothing is under way or being closed.
+    Wait until every open connection is idle: none is in use or being closed.
     """
     await until(lambda: transport.pool.open_count == transport.pool.idle_count)
 
@@ -103,7 +103,7 @@ def outbound(
     url: str | Receiver, *, deadline_seconds: float = 20.0, owner: str = "accounts/100"
 ) -> OutboundRequest:
     """
-    Make a request to a URL or a receiver.
+    Return a request to a URL or a receiver.
     """
     text = url if isinstance(url, str) else url.url
     return OutboundRequest(
@@ -117,7 +117,7 @@ def outbound(
 
 async def failure(transport: GuardedTransport, request: OutboundRequest) -> ExchangeFailedError:
     """
-    Return the failure in which an exchange ends.
+    Return the error with which an exchange ends.
     """
     with pytest.raises(ExchangeFailedError) as raised:
         await transport.exchange(request)
@@ -125,51 +125,51 @@ async def failure(transport: GuardedTransport, request: OutboundRequest) -> Exch
 
 
 async def ended(
-    receiver: Receiver, wanted: Callable[[Came], bool], *, deadline_seconds: float = 0.3
-) -> Came:
+    receiver: Receiver, wanted: Callable[[Result], bool], *, deadline_seconds: float = 0.3
+) -> Result:
     """
-    Return what one exchange came to, after checking that it took no longer than it may.
+    Return the result of one exchange, after checking that it ended in time.
 
-    One that took too long or did not come to what is *wanted* is tried once more: a machine
-    that stood still is no fault of the transport, and a fault comes again.
+    An exchange that took too long or has another result than *wanted* is repeated once: a pause
+    of the machine is not an error of the transport, and an error of the transport comes again.
     """
-    came, took = await _timed(receiver, deadline_seconds)
-    if took >= deadline_seconds + SLACK_SECONDS or not wanted(came):
-        came, took = await _timed(receiver, deadline_seconds)
+    result, took = await _timed(receiver, deadline_seconds)
+    if took >= deadline_seconds + SLACK_SECONDS or not wanted(result):
+        result, took = await _timed(receiver, deadline_seconds)
     assert took < deadline_seconds + SLACK_SECONDS
-    return came
+    return result
 
 
-async def _timed(receiver: Receiver, deadline_seconds: float) -> tuple[Came, float]:
+async def _timed(receiver: Receiver, deadline_seconds: float) -> tuple[Result, float]:
     async with guarded_transport(receiver) as transport:
         request = outbound(receiver, deadline_seconds=deadline_seconds)
         started = time.monotonic()
-        came: Came
+        result: Result
         try:
-            came = await transport.exchange(request)
-        except ExchangeFailedError as refused:
-            came = refused
+            result = await transport.exchange(request)
+        except ExchangeFailedError as error:
+            result = error
         took = time.monotonic() - started
         await settled(transport)
-    return came, took
+    return result, took
 
 
-def failed_as(kind: FailureKind) -> Callable[[Came], bool]:
+def failed_as(kind: FailureKind) -> Callable[[Result], bool]:
     """
-    Make a test of whether an exchange failed in a way.
+    Return a predicate: the exchange failed with this kind.
     """
-    return lambda came: isinstance(came, ExchangeFailedError) and came.kind is kind
+    return lambda result: isinstance(result, ExchangeFailedError) and result.kind is kind
 
 
-def answered(came: Came) -> bool:
+def responded(result: Result) -> bool:
     """
-    Tell whether an exchange came to an answer.
+    Tell whether an exchange ended with a response.
     """
-    return isinstance(came, Response)
+    return isinstance(result, Response)
 
 
-def answered_with(body: bytes) -> Callable[[Came], bool]:
+def responded_with(body: bytes) -> Callable[[Result], bool]:
     """
-    Make a test of whether an exchange came to an answer whose body begins so.
+    Return a predicate: the exchange ended with a response whose body begins with *body*.
     """
-    return lambda came: isinstance(came, Response) and came.body.startswith(body)
+    return lambda result: isinstance(result, Response) and result.body.startswith(body)

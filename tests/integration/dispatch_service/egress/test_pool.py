@@ -1,5 +1,5 @@
 """
-Taking and putting connections back.
+The pool of idle connections.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 def idle(pool: ConnectionPool, endpoint: str) -> Connection:
     """
-    A connection that has just had its answer.
+    Return an idle connection whose response has just ended.
     """
     key = ("accounts/100", endpoint, None)
     connection = Connection(asyncio.get_running_loop(), key, "127.0.0.1", pool.lost)
@@ -27,7 +27,7 @@ def idle(pool: ConnectionPool, endpoint: str) -> Connection:
 
 def steps(pool: ConnectionPool, endpoint: str) -> int:
     """
-    Count the calls that one take and one put make.
+    Count the calls of functions in one take and one put.
     """
     calls = 0
 
@@ -50,7 +50,7 @@ def steps(pool: ConnectionPool, endpoint: str) -> int:
 
 async def test_cost_does_not_grow_with_endpoints() -> None:
     """
-    A request costs the pool the same with one idle endpoint and with two thousand.
+    A request costs the pool as much with two thousand idle endpoints as with one.
     """
     pool = ConnectionPool()
     idle(pool, "https://a.com:443")
@@ -65,7 +65,7 @@ async def test_cost_does_not_grow_with_endpoints() -> None:
 
 async def test_last_used_is_taken_first() -> None:
     """
-    The warmest connection is used again, so that the others can expire.
+    The connection used last is used again, so that the others can expire.
     """
     pool = ConnectionPool()
     first, second = idle(pool, "x"), idle(pool, "x")
@@ -76,10 +76,10 @@ async def test_last_used_is_taken_first() -> None:
     pool.close()
 
 
-async def test_caps_on_idle_connections() -> None:
+async def test_limits_of_idle_connections() -> None:
     """
-    Past the cap per endpoint a connection is closed instead of kept; past the cap in all the
-    one that was idle for longest makes room.
+    At the limit per endpoint a connection is closed instead of kept; at the limit of the pool the
+    connection that was idle for longest is closed.
     """
     pool = ConnectionPool(max_idle=3, max_idle_per_key=2)
     _, second, _ = (idle(pool, "x") for _ in range(3))
@@ -95,9 +95,9 @@ async def test_caps_on_idle_connections() -> None:
     pool.close()
 
 
-async def test_idle_connection_holds_nothing() -> None:
+async def test_idle_connection_holds_no_response() -> None:
     """
-    An idle connection keeps no part of its last answer in memory.
+    An idle connection keeps no part of its last response in memory.
     """
     pool = ConnectionPool()
     connection = idle(pool, "x")

@@ -1,5 +1,5 @@
 """
-The way out through an operator's proxy.
+Connections through an operator's egress proxy.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def tunnelling(to: Receiver, asked: list[bytes]) -> Raw:
     """
-    A proxy that tunnels to a receiver, whatever name it is asked for.
+    Return a proxy that tunnels to a receiver, whatever name is requested.
     """
 
     async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -52,33 +52,34 @@ async def exchanged(
     proxy: str, receiver: Receiver, *, times: int = 1, deadline_seconds: float = 20.0
 ) -> Response:
     """
-    The last answer of a receiver behind a proxy.
+    Return the last response of a receiver behind a proxy.
     """
     opener = EgressProxy(proxy, contexts(receiver.ca_pem))
     transport = GuardedTransport(opener, rules=LOOPBACK)
     try:
         for _ in range(times):
-            answer = await transport.exchange(outbound(receiver, deadline_seconds=deadline_seconds))
+            request = outbound(receiver, deadline_seconds=deadline_seconds)
+            response = await transport.exchange(request)
     finally:
         await transport.aclose()
         await until(lambda: transport.pool.open_count == 0)
-    return answer
+    return response
 
 
 async def test_tunnel() -> None:
     """
-    The proxy is told the name; certificate and kept-alive connection are as without it.
+    The proxy gets the name; certificates and kept-alive connections work as without a proxy.
     """
     asked: list[bytes] = []
     async with (
         https_receiver(answering()) as receiver,
         raw_receiver(tunnelling(receiver, asked)) as proxy,
     ):
-        answer = await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, times=3)
+        response = await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, times=3)
 
     target = f"{receiver.host}:{receiver.port}".encode()
     assert asked == [b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n\r\n" % (target, target)]
-    assert (answer.status_code, answer.remote_address) == (200, None)
+    assert (response.status_code, response.remote_address) == (200, None)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ async def test_tunnel() -> None:
 )
 async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
     """
-    What goes wrong at the proxy is the proxy's failure, not the customer's.
+    A failure at the proxy is of kind proxy, and does not count against the customer.
     """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -114,7 +115,7 @@ async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
 
 async def test_proxy_that_is_down_or_silent() -> None:
     """
-    A proxy that is not there is a proxy failure; one that says nothing ends with the deadline.
+    A proxy that is down is a proxy failure; a proxy that sends nothing ends with the deadline.
     """
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,12 +124,12 @@ async def test_proxy_that_is_down_or_silent() -> None:
 
     async with https_receiver(answering()) as receiver:
         async with raw_receiver(silent) as proxy:
-            with pytest.raises(ExchangeFailedError) as said_nothing:
+            with pytest.raises(ExchangeFailedError) as silent_proxy:
                 await exchanged(f"http://127.0.0.1:{proxy.port}", receiver, deadline_seconds=0.5)
         with pytest.raises(ExchangeFailedError) as down:
             await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
 
-    assert said_nothing.value.kind is FailureKind.TIMEOUT
+    assert silent_proxy.value.kind is FailureKind.TIMEOUT
     assert (down.value.kind, down.value.error) == (
         FailureKind.PROXY,
         "the egress proxy cannot be reached",
@@ -138,7 +139,7 @@ async def test_proxy_that_is_down_or_silent() -> None:
 @pytest.mark.parametrize("url", ["proxy:3128", "https://proxy:3128", "http://u:p@proxy", "http://"])
 def test_proxy_must_be_a_plain_url(url: str) -> None:
     """
-    Anything but `http://host:port` is refused at the start.
+    Any URL but `http://host:port` is refused at the start.
     """
     with pytest.raises(ValueError, match="egress proxy"):
         EgressProxy(url, contexts(None))

@@ -1,5 +1,5 @@
 """
-Names to addresses.
+The resolver.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 async def test_slow_name_ends_with_the_deadline() -> None:
     """
-    A name server that hangs costs its caller the deadline, and others nothing.
+    A name server that does not answer delays its caller to the deadline, and no other owner.
     """
     hang = threading.Event()
 
@@ -56,7 +56,7 @@ async def test_slow_name_ends_with_the_deadline() -> None:
 
 async def test_one_lookup_at_a_time() -> None:
     """
-    Callers that ask for the same name at once share a lookup, and later ones its cached answer.
+    Callers for the same name share one lookup, and later callers get the cached addresses.
     """
     asked: list[str] = []
     go = threading.Event()
@@ -81,9 +81,9 @@ async def test_one_lookup_at_a_time() -> None:
     assert sorted(asked) == ["a.com", "none.com"]
 
 
-async def test_lookup_that_breaks_is_no_answer() -> None:
+async def test_failed_lookup_has_no_addresses() -> None:
     """
-    An exception in a lookup is a name without addresses, and its thread works on.
+    A lookup that raises finds no addresses, and its thread goes on with the next lookup.
     """
 
     def lookup(host: str) -> tuple[str, ...]:
@@ -98,7 +98,7 @@ async def test_lookup_that_breaks_is_no_answer() -> None:
 
 async def test_deadline_covers_the_lookup() -> None:
     """
-    The deadline ends an attempt that still waits for its name.
+    The deadline ends an exchange that still waits for the lookup.
     """
     hang = threading.Event()
 
@@ -109,7 +109,7 @@ async def test_deadline_covers_the_lookup() -> None:
 
         def get(self, key: str, default: object = None) -> tuple[str, ...]:
             """
-            Hang.
+            Wait until the test ends.
             """
             del key, default
             hang.wait()

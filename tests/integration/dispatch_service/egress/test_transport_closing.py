@@ -1,5 +1,5 @@
 """
-Connections that end: idle, old, cancelled, closed.
+The end of connections: idle, old, cancelled, closed.
 """
 
 import asyncio
@@ -8,12 +8,13 @@ import gc
 import pytest
 
 from dispatch_service.domain.outcomes import FailureKind, Response
-from dispatch_service.egress.connection import Connection, Key
-from dispatch_service.egress.connector import Connector, Lost
+from dispatch_service.egress.clocks import ExchangeClock
+from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.connector import Connector
+from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.timings import Stopwatch
 from dispatch_service.egress.transport import GuardedTransport
 from tests.support.receivers import Received, answering, http_receiver, https_receiver
 from tests.support.transports import (
@@ -39,7 +40,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 async def test_closed_idle_connections_are_forgotten() -> None:
     """
-    A receiver that drops idle connections leaves none of them in the pool.
+    Idle connections that the receiver closes are not left in the pool.
     """
     async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
         await transport.exchange(outbound(receiver))
@@ -52,7 +53,7 @@ async def test_closed_idle_connections_are_forgotten() -> None:
 
 async def test_idle_connections_expire() -> None:
     """
-    A connection that nobody uses is closed after its time, by one timer for all.
+    An idle connection is closed after its time, by one timer for all connections.
     """
     pool = ConnectionPool(idle_seconds=0.1)
     async with (
@@ -67,7 +68,7 @@ async def test_idle_connections_expire() -> None:
 
 async def test_old_connections_are_not_kept() -> None:
     """
-    A connection past its age is not used again, however busy it is.
+    A connection older than its limit is not used again, however busy it is.
     """
     pool = ConnectionPool(max_age_seconds=-1.0)
     async with (
@@ -82,7 +83,7 @@ async def test_old_connections_are_not_kept() -> None:
 
 async def test_cancelled_exchange_leaves_nothing() -> None:
     """
-    Cancelling whoever waits closes the connection, at whatever step it was.
+    Cancelling the caller closes the connection, whatever the step of the exchange.
     """
     here = asyncio.Event()
 
@@ -108,7 +109,7 @@ async def test_cancelled_exchange_leaves_nothing() -> None:
 
 class LateCancel:
     """
-    A connector during whose last step the caller is cancelled.
+    A connector that has its caller cancelled as soon as a connection is open.
     """
 
     def __init__(self, connector: Connector) -> None:
@@ -117,12 +118,12 @@ class LateCancel:
         self.opened: Connection | None = None
 
     async def open(
-        self, request: OutboundRequest, key: Key, stopwatch: Stopwatch, lost: Lost
+        self, request: OutboundRequest, clock: ExchangeClock, on_lost: OnLost
     ) -> Connection:
         """
-        Open a connection that nobody will take.
+        Open a connection that its caller will not take.
         """
-        self.opened = await self._connector.open(request, key, stopwatch, lost)
+        self.opened = await self._connector.open(request, clock, on_lost)
         assert self.caller is not None
         asyncio.get_running_loop().call_soon(self.caller.cancel)
         return self.opened
@@ -136,7 +137,7 @@ class LateCancel:
 
 async def test_connection_opened_too_late_is_closed() -> None:
     """
-    A connection that is ready just as its caller is cancelled is not left open.
+    A connection that opens just as its caller is cancelled is closed.
     """
     async with https_receiver(answering()) as receiver:
         resolver = Resolver(lambda _: ("127.0.0.1",))
@@ -153,7 +154,7 @@ async def test_connection_opened_too_late_is_closed() -> None:
 
 async def test_closing_ends_what_is_under_way() -> None:
     """
-    Closing the transport fails the exchanges under way instead of leaving them to hang.
+    Closing the transport fails the exchanges under way, so that they do not wait for ever.
     """
     here = asyncio.Event()
 
@@ -174,9 +175,9 @@ async def test_closing_ends_what_is_under_way() -> None:
         assert (await failure(transport, outbound(receiver))).kind is FailureKind.INTERRUPTED
 
 
-async def test_closed_connections_are_freed_at_once() -> None:
+async def test_closed_connections_need_no_garbage_collector() -> None:
     """
-    A connection that has closed is freed without waiting for the garbage collector.
+    The memory of a closed connection is free at once, without the garbage collector.
     """
     script = answering(200, b"ok", ("Connection: close",))
     async with http_receiver(script) as receiver, guarded_transport() as transport:
@@ -186,7 +187,7 @@ async def test_closed_connections_are_freed_at_once() -> None:
             for _ in range(5):
                 await transport.exchange(outbound(receiver))
             await until(lambda: transport.pool.open_count == 0)
-            left = [one for one in gc.get_objects() if isinstance(one, Connection)]
+            left = [found for found in gc.get_objects() if isinstance(found, Connection)]
         finally:
             gc.enable()
 

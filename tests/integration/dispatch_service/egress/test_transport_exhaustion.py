@@ -1,5 +1,5 @@
 """
-Receivers that wear connections out: nothing is left behind, and nothing is mixed up.
+Receivers that exhaust connections: no connection is left open, and no responses are confused.
 """
 
 import asyncio
@@ -32,14 +32,14 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def open_files() -> int:
     """
-    The number of files and sockets that this process has open.
+    Return the number of open files and sockets of this process.
     """
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
 async def gave_up(transport: GuardedTransport, url: str) -> ExchangeFailedError:
     """
-    The failure in which a short exchange ends.
+    Return the error of an exchange with a short deadline.
     """
     with pytest.raises(ExchangeFailedError) as raised:
         await transport.exchange(outbound(url, deadline_seconds=DEADLINE))
@@ -48,15 +48,15 @@ async def gave_up(transport: GuardedTransport, url: str) -> ExchangeFailedError:
 
 async def fifty_errors(transport: GuardedTransport, url: str) -> set[str]:
     """
-    The different errors in which fifty exchanges at a time end.
+    Return the different errors of fifty concurrent exchanges.
     """
-    came = await asyncio.gather(*[gave_up(transport, url) for _ in range(50)])
-    return {it.error for it in came}
+    failures = await asyncio.gather(*[gave_up(transport, url) for _ in range(50)])
+    return {failure.error for failure in failures}
 
 
-async def test_answer_to_no_request() -> None:
+async def test_response_without_a_request() -> None:
     """
-    A receiver that talks while its connection is idle loses it.
+    A receiver that sends on an idle connection loses it.
     """
     go = asyncio.Event()
 
@@ -75,9 +75,9 @@ async def test_answer_to_no_request() -> None:
         assert transport.pool.idle_count == 0
 
 
-async def test_answer_before_the_request_is_written() -> None:
+async def test_response_before_the_request_is_written() -> None:
     """
-    A receiver that answers without reading the body is heard, and its connection not used again.
+    A response counts though the receiver has not read the body; its connection is not used again.
     """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,15 +87,15 @@ async def test_answer_before_the_request_is_written() -> None:
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
         large = replace(outbound(receiver), body=bytes(32 << 20))
-        answer = await transport.exchange(large)
+        response = await transport.exchange(large)
         assert transport.pool.idle_count == 0
 
-    assert answer.status_code == 413
+    assert response.status_code == 413
 
 
 async def test_unanswered_connects() -> None:
     """
-    A host that lets connections hang costs the deadline, and no socket is left behind.
+    A host that does not accept connections fails at the deadline, and no socket is left open.
     """
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -108,21 +108,21 @@ async def test_unanswered_connects() -> None:
         async with guarded_transport() as transport:
             await gave_up(transport, url)
             before = open_files()
-            came = await fifty_errors(transport, url)
-            if came != {CONNECTING}:
-                # A machine that stood still had not yet begun to connect; a fault comes again.
-                came = await fifty_errors(transport, url)
+            errors = await fifty_errors(transport, url)
+            if errors != {CONNECTING}:
+                # After a pause of the machine nothing was connecting yet; a fault comes again.
+                errors = await fifty_errors(transport, url)
             after = open_files()
         for sock in waiting:
             sock.close()
 
-    assert came == {CONNECTING}
+    assert errors == {CONNECTING}
     assert after == before
 
 
 async def test_timeouts_leave_a_working_pool() -> None:
     """
-    After 4,000 timeouts 200 normal requests all succeed, and no task or connection is left.
+    After 4,000 timeouts no connection is left open, and 200 normal requests succeed.
     """
     quiet = True
 
@@ -143,8 +143,8 @@ async def test_timeouts_leave_a_working_pool() -> None:
         await settled(transport)
         assert transport.pool.open_count == 0
         quiet = False
-        answers = await asyncio.gather(
+        responses = await asyncio.gather(
             *[transport.exchange(outbound(receiver)) for _ in range(200)]
         )
 
-    assert [answer.status_code for answer in answers] == [200] * 200
+    assert [response.status_code for response in responses] == [200] * 200

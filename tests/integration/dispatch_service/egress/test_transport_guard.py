@@ -1,5 +1,5 @@
 """
-What the guard dials, seen at the seam that connects.
+The addresses that the guard connects to, recorded by the function that connects.
 """
 
 import asyncio
@@ -41,19 +41,19 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 class Redirector:
     """
-    Connects to a receiver on loopback in place of whatever address was dialled.
+    Connect to a receiver on loopback instead of the given address.
     """
 
     def __init__(self, port: int) -> None:
         self._port = port
-        self.dialled: list[str] = []
+        self.connected: list[str] = []
 
     async def connect(self, address: str, port: int) -> socket.socket:
         """
-        Note the address, and connect to the receiver.
+        Record the address, and connect to the receiver.
         """
         del port
-        self.dialled.append(address)
+        self.connected.append(address)
         return await connect_tcp("127.0.0.1", self._port)
 
 
@@ -61,7 +61,7 @@ async def test_rebinding_between_connections() -> None:
     """
     A name that moves to an internal address is refused at the next connection.
 
-    The kept-alive connection goes on: it leads to the address that was judged.
+    The kept-alive connection stays in use: it leads to the address that was checked.
     """
     answers = {HOST: (PUBLIC,)}
     allow_peer = UrlRules(allow=AllowList.parse(["127.0.0.1/32:*"]))
@@ -81,7 +81,7 @@ async def test_rebinding_between_connections() -> None:
     assert failed.kind is FailureKind.BLOCKED_ADDRESS
     assert "10.9.9.9" not in failed.error
     assert "10.9.9.9" in failed.detail
-    assert redirector.dialled == [PUBLIC]
+    assert redirector.connected == [PUBLIC]
     assert receiver.connections == 1
 
 
@@ -96,7 +96,7 @@ async def test_rebinding_between_connections() -> None:
 )
 async def test_mixed_answers(answers: tuple[str, ...]) -> None:
     """
-    One answer that is not public refuses the name, wherever it stands among the others.
+    One address that is not public refuses the name, wherever it stands among the others.
     """
     recording = RecordingConnector()
 
@@ -106,12 +106,12 @@ async def test_mixed_answers(answers: tuple[str, ...]) -> None:
         failed = await failure(transport, outbound("https://a.com/"))
 
     assert failed.kind is FailureKind.BLOCKED_ADDRESS
-    assert recording.dialled == []
+    assert recording.connected == []
 
 
-async def test_peer_is_judged_after_connecting() -> None:
+async def test_peer_is_checked_after_connecting() -> None:
     """
-    Should the socket end up at another address than the one judged, it is closed unused.
+    A socket whose peer has another, forbidden address is closed without a request.
     """
     async with https_receiver(answering()) as receiver:
         redirector = Redirector(receiver.port)
@@ -121,32 +121,32 @@ async def test_peer_is_judged_after_connecting() -> None:
             failed = await failure(transport, outbound(receiver))
 
     assert failed.kind is FailureKind.BLOCKED_ADDRESS
-    assert redirector.dialled == [PUBLIC]
+    assert redirector.connected == [PUBLIC]
     assert receiver.requests == []
 
 
 async def test_every_address_is_tried() -> None:
     """
-    Up to four addresses are tried in order until one answers.
+    Up to four addresses are tried in order until one accepts.
     """
     answers = {HOST: ("127.0.0.2", "127.0.0.3", "127.0.0.1")}
     async with (
         https_receiver(answering()) as receiver,
         guarded_transport(receiver, answers=answers) as transport,
     ):
-        answer = await transport.exchange(outbound(receiver))
+        response = await transport.exchange(outbound(receiver))
 
-    assert answer.remote_address == "127.0.0.1"
+    assert response.remote_address == "127.0.0.1"
 
 
 async def test_hanging_address_leaves_time_for_the_next() -> None:
     """
-    An address that does not answer uses up its share of the deadline, not all of it.
+    An address that does not answer uses its share of the deadline, not all of it.
     """
-    dialled: list[str] = []
+    connected: list[str] = []
 
     async def connect(address: str, port: int) -> socket.socket:
-        dialled.append(address)
+        connected.append(address)
         if address == "127.0.0.2":
             await asyncio.Event().wait()
         return await connect_tcp(address, port)
@@ -156,15 +156,15 @@ async def test_hanging_address_leaves_time_for_the_next() -> None:
         https_receiver(answering()) as receiver,
         guarded_transport(receiver, answers=answers, connect=connect) as transport,
     ):
-        answer = await transport.exchange(outbound(receiver, deadline_seconds=1.0))
+        response = await transport.exchange(outbound(receiver, deadline_seconds=1.0))
 
-    assert dialled == ["127.0.0.2", "127.0.0.1"]
-    assert answer.status_code == 200
+    assert connected == ["127.0.0.2", "127.0.0.1"]
+    assert response.status_code == 200
 
 
-async def test_nobody_answers() -> None:
+async def test_no_address_accepts() -> None:
     """
-    Addresses that all hang are a timeout, addresses that refuse a failed connection.
+    If all addresses hang, the failure is a timeout; if they refuse, a failed connection.
     """
 
     async def hang(address: str, port: int) -> socket.socket:
@@ -189,22 +189,22 @@ async def test_nobody_answers() -> None:
 
 async def test_redirects_are_not_followed() -> None:
     """
-    A redirect to the metadata service is an answer and nothing more, and blocked if followed.
+    A redirect to the metadata service is only a response, and is refused if a client follows it.
     """
     script = answering(307, b"", ("Location: http://169.254.169.254/latest/meta-data/",))
     async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
-        answer = await transport.exchange(outbound(receiver))
+        response = await transport.exchange(outbound(receiver))
         adapter = HttpxAdapter(transport)
         async with httpx.AsyncClient(transport=adapter, follow_redirects=True) as client:
             with pytest.raises(httpx.TransportError):
                 await client.post(receiver.url)
 
-    assert answer.status_code == 307
+    assert response.status_code == 307
 
 
 async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    No variable of the environment leads a request elsewhere.
+    No variable of the environment sends a request to another place.
     """
 
     async def never(received: Received) -> None:
@@ -217,17 +217,17 @@ async def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.Monkey
     ):
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
-        answer = await transport.exchange(outbound(receiver))
+        direct = await transport.exchange(outbound(receiver))
         async with httpx.AsyncClient(transport=HttpxAdapter(transport)) as client:
-            response = await client.post(receiver.url)
+            through_httpx = await client.post(receiver.url)
 
-    assert (answer.status_code, response.status_code) == (200, 200)
+    assert (direct.status_code, through_httpx.status_code) == (200, 200)
     assert proxy.connections == 0
 
 
 async def test_allowed_host_may_be_anywhere() -> None:
     """
-    A host on the allow-list is dialled whatever it resolves to, at its port alone.
+    A host on the allow-list may have any address, but only on the listed port.
     """
     async with http_receiver(answering(), host="receiver") as receiver:
         rules = UrlRules(
@@ -235,9 +235,9 @@ async def test_allowed_host_may_be_anywhere() -> None:
         )
         async with guarded_transport(rules=rules) as transport:
             request = OutboundRequest(owner="a", url=parse_url(receiver.url, rules))
-            answer = await transport.exchange(request)
+            response = await transport.exchange(request)
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     with pytest.raises(ValueError, match="single label"):
         parse_url(f"https://receiver:{receiver.port + 1}/", rules)
     assert LOOPBACK.allow_http

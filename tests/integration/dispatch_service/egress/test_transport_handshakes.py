@@ -1,5 +1,5 @@
 """
-Receivers that answer a TLS handshake with anything else.
+Receivers that answer a TLS handshake with something else.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """
-    Accept and never read nor write.
+    Accept, and neither read nor write.
     """
     del reader, writer
     await asyncio.Event().wait()
@@ -105,10 +105,10 @@ HANDSHAKES = {
 @pytest.mark.parametrize(("script", "kind"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
 async def test_handshakes(script: Raw, kind: FailureKind) -> None:
     """
-    Whatever happens instead of a TLS handshake is a failure in time.
+    Whatever comes instead of a TLS handshake is a failure before the deadline and half a second.
     """
     async with raw_receiver(script) as receiver:
-        came = await ended(receiver, failed_as(kind))
+        result = await ended(receiver, failed_as(kind))
 
-    assert isinstance(came, ExchangeFailedError)
-    assert came.kind is kind
+    assert isinstance(result, ExchangeFailedError)
+    assert result.kind is kind

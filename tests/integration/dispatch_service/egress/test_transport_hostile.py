@@ -1,5 +1,5 @@
 """
-Receivers that mean harm: each ends within the deadline and half a second, and leaves nothing.
+Hostile receivers: each exchange ends within the deadline and half a second.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from dispatch_service.egress.requests import ExchangeFailedError
 from tests.support.receivers import raw_receiver, reset
 from tests.support.transports import (
     LOOPS,
-    answered,
-    answered_with,
     ended,
     failed_as,
     guarded_transport,
     outbound,
+    responded,
+    responded_with,
     settled,
 )
 
@@ -41,7 +41,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 def after_request(*parts: bytes, repeat: bytes = b"", pause: float = 0.0, then: str = "") -> Raw:
     """
-    A receiver that reads the request, sends the parts, and then repeats, resets, closes or waits.
+    Return a receiver that reads the request, sends the parts, then repeats, resets or closes.
     """
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -66,7 +66,7 @@ def after_request(*parts: bytes, repeat: bytes = b"", pause: float = 0.0, then: 
 
 async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """
-    Accept and never read nor write.
+    Accept, and neither read nor write.
     """
     del reader, writer
     await asyncio.Event().wait()
@@ -74,7 +74,7 @@ async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 
 async def resetting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """
-    Reset as soon as the connection is there.
+    Reset as soon as the connection is open.
     """
     del reader
     reset(writer)
@@ -124,21 +124,21 @@ FAILURES = {
 
 
 @pytest.mark.parametrize(("script", "kind"), FAILURES.values(), ids=FAILURES.keys())
-async def test_no_answer(script: Raw, kind: FailureKind) -> None:
+async def test_incomplete_headers_are_a_failure(script: Raw, kind: FailureKind) -> None:
     """
-    A receiver that never completes its headers is a failure in time.
+    Without complete headers an exchange fails in time.
     """
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver, failed_as(kind))
+        result = await ended(receiver, failed_as(kind))
 
-    assert isinstance(came, ExchangeFailedError)
-    assert came.kind is kind
-    assert "127.0.0.1" not in came.error
+    assert isinstance(result, ExchangeFailedError)
+    assert result.kind is kind
+    assert "127.0.0.1" not in result.error
 
 
 SHORT = OK + b"Content-Length: 1000\r\n\r\nabc"
 CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
-ANSWERS = {
+RESPONSES = {
     "body drip": (after_request(SHORT, repeat=b"x", pause=0.02), b"abc"),
     "silence in the body": (after_request(SHORT), b"abc"),
     "short body": (after_request(SHORT, then="close"), b"abc"),
@@ -159,28 +159,28 @@ ANSWERS = {
 }
 
 
-@pytest.mark.parametrize(("script", "body"), ANSWERS.values(), ids=ANSWERS.keys())
+@pytest.mark.parametrize(("script", "body"), RESPONSES.values(), ids=RESPONSES.keys())
 async def test_status_decides(script: Raw, body: bytes) -> None:
     """
-    Once status and headers are there they decide; of the body at most 16 KiB are kept, as sent.
+    Status and headers decide once they are there; at most 16 KiB of the body are kept, as sent.
     """
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver, answered_with(body))
+        result = await ended(receiver, responded_with(body))
 
-    assert isinstance(came, Response)
-    assert (came.status_code, came.body_truncated) == (200, True)
-    assert came.body.startswith(body)
-    assert len(came.body) <= MAX_KEPT_BODY
+    assert isinstance(result, Response)
+    assert (result.status_code, result.body_truncated) == (200, True)
+    assert result.body.startswith(body)
+    assert len(result.body) <= MAX_KEPT_BODY
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
 async def test_reset_in_the_body() -> None:
     """
-    A reset after the headers does not take the status back.
+    A reset after the headers leaves the status valid.
     """
-    # Not with the others: a reset may overtake bytes that are not read yet, then no status came.
+    # A test of its own: a reset may overtake bytes that are not read yet, and then no status comes.
     sent, arrived = asyncio.Event(), asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -193,37 +193,38 @@ async def test_reset_in_the_body() -> None:
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
         task = asyncio.create_task(transport.exchange(outbound(receiver)))
         await sent.wait()
-        # Sender and reader share this event loop: it has read when it has gone round.
+        # The transport shares this event loop: it has read when the loop has gone round.
         await asyncio.sleep(0.1)
         arrived.set()
-        answer = await task
+        response = await task
 
-    assert (answer.status_code, answer.body, answer.body_truncated) == (200, b"abc", True)
+    assert (response.status_code, response.body, response.body_truncated) == (200, b"abc", True)
 
 
 async def test_many_small_headers() -> None:
     """
-    Thousands of headers in one piece are an answer, of which some are kept.
+    Thousands of headers at once are a response, of which some headers are kept.
     """
     script = after_request(OK + b"X: y\r\n" * 9000 + b"Content-Length: 0\r\n\r\n")
 
     async with raw_receiver(script, scheme="http") as receiver:
-        came = await ended(receiver, lambda it: answered(it) or failed_as(FailureKind.PROTOCOL)(it))
+        refused = failed_as(FailureKind.PROTOCOL)
+        result = await ended(receiver, lambda it: responded(it) or refused(it))
 
-    assert isinstance(came, Response) or came.kind is FailureKind.PROTOCOL
-    assert isinstance(came, ExchangeFailedError) or len(came.headers) <= MAX_HEADERS
+    assert isinstance(result, Response) or result.kind is FailureKind.PROTOCOL
+    assert isinstance(result, ExchangeFailedError) or len(result.headers) <= MAX_HEADERS
 
 
-async def test_surplus_answer() -> None:
+async def test_surplus_response() -> None:
     """
-    An answer that nobody asked for is never taken for the answer to the next request.
+    A second response to one request is never taken as the response to the next request.
     """
     script = after_request((OK + b"Content-Length: 1\r\n\r\na") * 2)
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
         for _ in range(2):
-            answer = await transport.exchange(outbound(receiver))
-            assert answer.body == b"a"
+            response = await transport.exchange(outbound(receiver))
+            assert response.body == b"a"
             await settled(transport)
 
     assert receiver.connections == 2

@@ -1,5 +1,5 @@
 """
-Certificates of receivers and of clients.
+Certificates of receivers and client certificates.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 )
 async def test_bad_certificates(certificate: trustme.LeafCert, words: str) -> None:
     """
-    A certificate for another name or of an unknown authority is refused, with the reason.
+    A certificate for another name, or of an unknown authority, is refused with the reason.
     """
     async with (
         https_receiver(answering(), certificate=certificate) as receiver,
@@ -76,7 +76,7 @@ def identity_of(authority: trustme.CA, name: str) -> ClientIdentity:
 
 async def test_client_certificates() -> None:
     """
-    A receiver that demands a client certificate gets the subscription's; each has its connection.
+    A receiver gets the client certificate of the request; each has connections of its own.
     """
     authority = trustme.CA()
     identities = [identity_of(authority, name) for name in ("one.example", "two.example")]
@@ -100,7 +100,7 @@ async def test_client_certificates() -> None:
 
 async def test_missing_client_certificate() -> None:
     """
-    Without the certificate that a receiver demands, the attempt fails in TLS.
+    Without the client certificate that a receiver requires, the exchange fails in TLS.
     """
     async with (
         https_receiver(answering(), client_authority=trustme.CA()) as receiver,
@@ -115,7 +115,7 @@ async def test_missing_client_certificate() -> None:
 @pytest.mark.parametrize("key", [b"", b"garbage"])
 async def test_unusable_client_certificate(key: bytes) -> None:
     """
-    A certificate whose key cannot be read fails the attempt before anything is dialled.
+    A certificate whose key cannot be read fails the exchange before any connection.
     """
     identity = ClientIdentity(id="bad", chain_pem=ca_pem().encode(), key_pem=key)
     async with https_receiver(answering()) as receiver, guarded_transport(receiver) as transport:
@@ -130,7 +130,7 @@ async def test_unusable_client_certificate(key: bytes) -> None:
 
 def test_tls_is_at_least_1_2() -> None:
     """
-    Nothing older than TLS 1.2 is spoken, whatever the system's defaults are.
+    TLS before 1.2 is not used, whatever the defaults of the system.
     """
     context = build_context()
 

@@ -21,7 +21,11 @@ from dispatch_service.domain.credentials import (
     fixed_headers,
 )
 from dispatch_service.domain.outcomes import Response
-from dispatch_service.egress.oauth_tokens import MARGIN_SECONDS, USUAL_SECONDS, read_answer
+from dispatch_service.egress.oauth_tokens import (
+    DEFAULT_LIFETIME_SECONDS,
+    MARGIN_SECONDS,
+    read_token,
+)
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import (
@@ -119,7 +123,7 @@ def answered(status: int = 200, **content: Any) -> Any:
     """
     Read an answer of a token endpoint to a request that began at 1000.
     """
-    return read_answer(Response(status_code=status, body=json.dumps(content).encode()), 1000.0)
+    return read_token(Response(status_code=status, body=json.dumps(content).encode()), 1000.0)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +133,8 @@ def answered(status: int = 200, **content: Any) -> Any:
         ("3600", 3600 - MARGIN_SECONDS),
         (30, 15),
         (0, 0),
-        (None, USUAL_SECONDS - MARGIN_SECONDS),
-        ("soon", USUAL_SECONDS - MARGIN_SECONDS),
+        (None, DEFAULT_LIFETIME_SECONDS - MARGIN_SECONDS),
+        ("soon", DEFAULT_LIFETIME_SECONDS - MARGIN_SECONDS),
         (10**12, 24 * 3600 - MARGIN_SECONDS),
         (-5, 0),
     ],
@@ -170,7 +174,7 @@ def test_nonsense_is_a_refusal(body: bytes) -> None:
     """
     Nothing that a token endpoint sends can raise.
     """
-    assert read_answer(Response(status_code=200, body=body), 0.0).refusal
+    assert read_token(Response(status_code=200, body=body), 0.0).refusal
 
 
 def test_authentication_takes_the_place_of_a_configured_header() -> None:

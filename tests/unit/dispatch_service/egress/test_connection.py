@@ -1,5 +1,5 @@
 """
-What a receiver may send, byte by byte.
+Responses of receivers, byte by byte.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY, Connection
 from dispatch_service.egress.requests import ExchangeFailedError
 
-# Pieces of which real and broken answers are made.
+# Pieces of valid and broken responses.
 _PIECES = st.one_of(
     st.sampled_from(
         b"HTTP/1.1 200 OK\r\n|HTTP/1.1 103 x\r\n|HTTP/1.1 101 x\r\n|HTTP/1.0 204\r\n|"
@@ -26,7 +26,7 @@ _PIECES = st.one_of(
 
 class Wire(asyncio.Transport):
     """
-    The end of a wire that leads nowhere.
+    A transport without a peer.
     """
 
     def __init__(self) -> None:
@@ -36,25 +36,25 @@ class Wire(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """
-        Take bytes.
+        Keep the bytes.
         """
         self.written += data
 
     def abort(self) -> None:
         """
-        Note the end.
+        Record the call.
         """
         self.aborted = True
 
     def is_closing(self) -> bool:
         """
-        Tell whether the end has come.
+        Tell whether it was aborted.
         """
         return self.aborted
 
     def get_write_buffer_size(self) -> int:
         """
-        Nothing waits.
+        Return 0: everything is written at once.
         """
         return 0
 
@@ -62,7 +62,7 @@ class Wire(asyncio.Transport):
 @pytest.fixture
 def loop() -> Iterator[asyncio.AbstractEventLoop]:
     """
-    Yield a loop that need not run.
+    Yield a loop that does not run.
     """
     loop = asyncio.new_event_loop()
     yield loop
@@ -71,16 +71,16 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 def opened(loop: asyncio.AbstractEventLoop, wire: Wire) -> Connection:
     """
-    Make a connection over a wire.
+    Return a connection over a wire.
     """
     connection = Connection(loop, ("a", "b", None), "127.0.0.1", lambda _: None)
     connection.connection_made(wire)
     return connection
 
 
-def test_answer_before_the_request_was_written_is_none(loop: asyncio.AbstractEventLoop) -> None:
+def test_response_before_the_request_is_refused(loop: asyncio.AbstractEventLoop) -> None:
     """
-    A receiver that speaks before it was asked is hung up on, and gets no request.
+    A receiver that sends before the request was written loses the connection and gets no request.
     """
     wire = Wire()
     connection = opened(loop, wire)
@@ -98,38 +98,38 @@ def test_request_of_a_connection_that_was_closed_meanwhile_is_not_written(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """
-    Between taking a request and writing it the deadline may pass, or the receiver hang up.
+    Before a request is written the deadline may pass, or the receiver may close.
     """
     wires = [Wire(), Wire(), Wire()]
-    cut, lost, well = [opened(loop, wire) for wire in wires]
-    waiters = [it.send(b"POST /") for it in (cut, lost, well)]
+    expired, lost, well = [opened(loop, wire) for wire in wires]
+    waiters = [connection.send(b"POST /") for connection in (expired, lost, well)]
 
-    cut.cut_off()
+    expired.expire()
     lost.connection_lost(None)
-    for connection in (cut, lost, well):
+    for connection in (expired, lost, well):
         connection.write()
         connection.write()
 
     assert [wire.written for wire in wires] == [b"", b"", b"POST /"]
-    assert all(isinstance(it.exception(), ExchangeFailedError) for it in waiters[:2])
+    assert all(isinstance(waiter.exception(), ExchangeFailedError) for waiter in waiters[:2])
     assert not waiters[2].done()
 
 
 class Broken(Wire):
     """
-    A wire that takes nothing.
+    A transport that refuses every write.
     """
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """
-        Refuse.
+        Raise.
         """
         raise RuntimeError
 
 
-def test_wire_that_takes_nothing_concerns_one_request(loop: asyncio.AbstractEventLoop) -> None:
+def test_failed_write_fails_the_request(loop: asyncio.AbstractEventLoop) -> None:
     """
-    The request fails before a byte of it has gone, so that it may go another way.
+    The request fails before a byte of it was sent, so it may be sent on another connection.
     """
     wire = Broken()
     connection = opened(loop, wire)
@@ -142,9 +142,9 @@ def test_wire_that_takes_nothing_concerns_one_request(loop: asyncio.AbstractEven
 
 
 @given(st.lists(_PIECES, max_size=20), st.booleans())
-def test_any_bytes_end_in_an_answer_or_a_failure(pieces: list[bytes], as_one: bool) -> None:
+def test_any_bytes_end_in_a_response_or_a_failure(pieces: list[bytes], as_one: bool) -> None:
     """
-    Whatever bytes come, in whatever portions, the wait ends and what is kept is bounded.
+    Whatever bytes come, in whatever parts, the wait ends and the kept response is bounded.
     """
     lost: list[Connection] = []
     wire = Wire()
@@ -173,19 +173,19 @@ def test_any_bytes_end_in_an_answer_or_a_failure(pieces: list[bytes], as_one: bo
 
 
 @pytest.mark.parametrize("split", range(1, 60))
-def test_answer_in_two_portions(split: int) -> None:
+def test_response_in_two_parts(split: int) -> None:
     """
-    Where an answer is cut into portions makes no difference.
+    It makes no difference where a response is split.
     """
-    answer = b"HTTP/1.1 202 Accepted\r\nX-A: 1\r\nX-B:\r\nContent-Length: 3\r\n\r\nabc"
+    response = b"HTTP/1.1 202 Accepted\r\nX-A: 1\r\nX-B:\r\nContent-Length: 3\r\n\r\nabc"
     loop = asyncio.new_event_loop()
     try:
         connection = Connection(loop, ("a", "b", None), "127.0.0.1", lambda _: None)
         connection.connection_made(Wire())
         waiter = connection.send(b"")
         connection.write()
-        connection.data_received(answer[:split])
-        connection.data_received(answer[split:])
+        connection.data_received(response[:split])
+        connection.data_received(response[split:])
     finally:
         loop.close()
 

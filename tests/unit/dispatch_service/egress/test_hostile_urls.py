@@ -1,7 +1,7 @@
 """
-What the guard dials for every hostile URL, had it got past the rules for its text.
+The addresses that the guard connects to for every hostile URL, without the rules on its text.
 
-The addresses are observed at the seam that connects, where nothing trusts the guard's own word.
+The addresses are recorded by the function that connects, behind the guard.
 """
 
 import json
@@ -27,14 +27,14 @@ _ROWS = [line.split("\t") for line in _LINES[1:] if line]
 _KINDS = {
     "blocked": FailureKind.BLOCKED_ADDRESS,
     "unresolved": FailureKind.DNS,
-    "dialled": FailureKind.CONNECT,
+    "connected": FailureKind.CONNECT,
 }
 _PRODUCTION = UrlRules()
 
 
 def lenient(text: str) -> Url | None:
     """
-    Read a URL as a client does that checks nothing; None if even that cannot.
+    Parse a URL as a client does that checks nothing; None if even such a client cannot.
     """
     with suppress(httpx.InvalidURL, UnicodeError):
         url = httpx.URL(text)
@@ -53,7 +53,7 @@ def lenient(text: str) -> Url | None:
 
 def answers_for(host: str, simulated: str) -> tuple[str, ...]:
     """
-    Answer as the system's resolver does for numbers of every spelling, else from the table.
+    Return the addresses in the table; without any, those of the system's resolver for numbers.
     """
     if simulated:
         return tuple(json.loads(simulated))
@@ -65,11 +65,11 @@ def answers_for(host: str, simulated: str) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("group", "text", "simulated", "at_write", "at_connect"), _ROWS)
-async def test_nothing_internal_is_dialled(
+async def test_guard_connects_to_public_addresses_only(
     group: str, text: str, simulated: str, at_write: str, at_connect: str
 ) -> None:
     """
-    No hostile URL makes the guard dial an address that is not public.
+    No hostile URL makes the guard connect to an address that is not public.
     """
     del at_write
     url = lenient(json.loads(text))
@@ -85,19 +85,19 @@ async def test_nothing_internal_is_dialled(
         with pytest.raises(ExchangeFailedError) as raised:
             await transport.exchange(OutboundRequest(owner="accounts/100", url=url))
 
-    assert all(ip_address(address).is_global for address, _ in recording.dialled)
-    assert bool(recording.dialled) == (raised.value.kind is FailureKind.CONNECT)
+    assert all(ip_address(address).is_global for address, _ in recording.connected)
+    assert bool(recording.connected) == (raised.value.kind is FailureKind.CONNECT)
     assert raised.value.kind is _KINDS.get(at_connect, raised.value.kind)
     assert not any(answer in raised.value.error for answer in answers[url.host])
-    assert group != "good" or recording.dialled
+    assert group != "good" or recording.connected
 
 
 @pytest.mark.parametrize(("group", "text", "simulated", "at_write", "at_connect"), _ROWS)
-async def test_nothing_internal_is_dialled_for_httpx(
+async def test_guard_holds_for_clients_of_httpx(
     group: str, text: str, simulated: str, at_write: str, at_connect: str
 ) -> None:
     """
-    A client of httpx over the transport gets an httpx error for every hostile URL.
+    A client of httpx on the transport gets an httpx error for every hostile URL.
     """
     del at_connect
     recording = RecordingConnector()
@@ -115,5 +115,5 @@ async def test_nothing_internal_is_dialled_for_httpx(
         with pytest.raises((httpx.TransportError, httpx.InvalidURL, UnicodeError)):
             await client.post(json.loads(text))
 
-    assert all(ip_address(address).is_global for address, _ in recording.dialled)
-    assert not recording.dialled or at_write == "accepted" or group == "parser confusion"
+    assert all(ip_address(address).is_global for address, _ in recording.connected)
+    assert not recording.connected or at_write == "accepted" or group == "parser confusion"

@@ -1,5 +1,5 @@
 """
-A request as bytes.
+Requests as bytes.
 """
 
 import pytest
@@ -14,7 +14,7 @@ URL = parse_url("https://hooks.acme.com:8443/a?b=s3cret")
 
 def test_wire_form() -> None:
     """
-    A request line, `Host`, the length, the headers in their order, and the body.
+    A request has a request line, `Host`, the length, the headers in their order, and the body.
     """
     request = OutboundRequest(
         owner="a", url=URL, headers=((b"X-A", b"1"), (b"X-B", b"")), body=b"{}"
@@ -49,7 +49,7 @@ def test_wire_form() -> None:
 )
 def test_no_header_frames_the_message(name: bytes, value: bytes) -> None:
     """
-    A header that could be read as two, or frames the message, is refused a second time here.
+    A header that could be read as two, or that frames the message, is refused here as well.
     """
     with pytest.raises(ExchangeFailedError) as raised:
         wire_form(OutboundRequest(owner="a", url=URL, headers=((name, value),)))
@@ -59,7 +59,7 @@ def test_no_header_frames_the_message(name: bytes, value: bytes) -> None:
 
 def test_reprs_hide_secrets() -> None:
     """
-    Neither headers, body and query nor keys are in a repr.
+    A repr contains no headers, body, query or keys.
     """
     identity = ClientIdentity(id="c", chain_pem=b"s3cret", key_pem=b"s3cret")
     request = OutboundRequest(

@@ -1,5 +1,5 @@
 """
-Requests that are written together.
+Requests of one turn of the event loop, written together.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tests.unit.dispatch_service.egress.test_connection import Broken, Wire, ope
 pytestmark = pytest.mark.anyio
 
 
-async def test_requests_of_one_turn_are_written_in_the_next_whatever_becomes_of_one() -> None:
+async def test_requests_of_one_turn_are_written_in_the_next() -> None:
     """
-    They go in their order, and a wire that takes nothing concerns one of them.
+    Requests are written in their order, and a write that fails concerns only one of them.
     """
     loop = asyncio.get_running_loop()
     writes = WriteCoalescer()
@@ -28,11 +28,11 @@ async def test_requests_of_one_turn_are_written_in_the_next_whatever_becomes_of_
     for number, connection in enumerate(connections):
         waiters.append(connection.send(b"POST /%d" % number))
         writes.add(connection)
-    assert [it.written for it in wires] == [b"", b"", b""]
+    assert [wire.written for wire in wires] == [b"", b"", b""]
 
     await asyncio.sleep(0)
 
-    assert [it.written for it in wires] == [b"POST /0", b"", b"POST /2"]
+    assert [wire.written for wire in wires] == [b"POST /0", b"", b"POST /2"]
     assert isinstance(waiters[1].exception(), ExchangeFailedError)
     assert not waiters[0].done()
     assert not waiters[2].done()

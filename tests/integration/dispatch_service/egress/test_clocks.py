@@ -1,0 +1,70 @@
+"""
+The deadlines of exchanges.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from dispatch_service.egress.clocks import ExchangeClocks
+
+
+async def test_no_deadline_passes_early() -> None:
+    """
+    Deadlines pass in time, whatever their length and their order; a stopped one never does.
+    """
+    clocks = ExchangeClocks()
+    passed: dict[float, float] = {}
+    started_at = time.monotonic()
+
+    def record(seconds: float) -> None:
+        passed[seconds] = time.monotonic() - started_at
+
+    for seconds in (0.2, 0.0, 0.1, -1.0):
+        clocks.start(seconds).on_expiry = lambda seconds=seconds: record(seconds)
+    stopped = clocks.start(0.05)
+    stopped.on_expiry = lambda: record(0.05)
+    stopped.stop()
+    await asyncio.sleep(0.5)
+
+    assert sorted(passed) == [-1.0, 0.0, 0.1, 0.2]
+    assert all(at >= seconds for seconds, at in passed.items())
+    assert not stopped.expired
+
+
+async def test_error_at_one_deadline_leaves_the_others_alone() -> None:
+    """
+    An exception at one deadline is reported to the event loop, and the other deadline passes.
+    """
+    clocks, reported = ExchangeClocks(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    bad, good = clocks.start(0.0), clocks.start(0.0)
+    bad.on_expiry = lambda: 1 / 0
+    await asyncio.sleep(0.1)
+
+    assert good.expired
+    assert isinstance(reported[0]["exception"], ZeroDivisionError)
+
+
+async def test_timer_starts_anew_after_a_pause() -> None:
+    """
+    The timer ends when no clock is open, and starts again with the next clock.
+    """
+    clocks = ExchangeClocks()
+    for _ in range(2):
+        clock = clocks.start(0.02)
+        await asyncio.sleep(0.15)
+        assert clock.expired
+
+
+async def test_no_deadline_passes_after_closing() -> None:
+    """
+    Closing ends the timer.
+    """
+    clocks = ExchangeClocks()
+    clock = clocks.start(0.0)
+    clocks.close()
+    await asyncio.sleep(0.1)
+
+    assert not clock.expired
