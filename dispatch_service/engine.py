@@ -36,7 +36,7 @@ from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.feed.client import FeedClient
 from dispatch_service.feed.reporter import Reporter
-from dispatch_service.health.follow import HealthLog
+from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import Intake
 from dispatch_service.intake.admission import Admission
 from dispatch_service.intake.commit import GroupCommitter
@@ -107,7 +107,7 @@ async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) 
     stack.push_async_callback(queue.close)
     health_log = HealthLog(queue, subscriptions, keys, lease, report_after=settings.failing_after)
     recorder = Recorder(subscriptions, keys)
-    settler = Settler(queue, recorder, health_log.follow, health_log.wants)
+    settler = Settler(queue, recorder, health_log.on_settled, health_log.has_effects)
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(store, endpoints, lease.owner)
     worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))

@@ -1,3 +1,3 @@
 """
-What attempts say about endpoints, and what follows from it.
+The health of endpoints, as attempts show it, and what follows from a change of it.
 """

@@ -1,6 +1,6 @@
 """
-A change of an endpoint as its owner learns of it: over the config service, and as
-a webhook. No I/O, no clock.
+A change of an endpoint as its owner learns of it: as a report of the config service, and as a
+webhook. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -9,97 +9,100 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dispatch_service.health.judge import Change, Health
+from dispatch_service.health.judge import FailureStreak, HealthChange
 from dispatch_service.routing.subscriptions import Subscription
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
 from shipedge.webhooks.events.v1 import endpoint_pb2, event_pb2, states_pb2
 
 SYSTEM_TYPES = "webhooks/"
 """
-What the event types about webhooks begin with; their own deliveries raise none.
+The prefix of event types about webhooks. Deliveries of such events raise no further ones.
 """
 
-_KINDS: Mapping[Change, endpoint_event_pb2.EndpointEvent.Kind.ValueType] = {
-    Change.FAILING: endpoint_event_pb2.EndpointEvent.KIND_FAILING,
-    Change.RECOVERED: endpoint_event_pb2.EndpointEvent.KIND_RECOVERED,
-    Change.GONE: endpoint_event_pb2.EndpointEvent.KIND_GONE,
-    Change.DEACTIVATED: endpoint_event_pb2.EndpointEvent.KIND_DEACTIVATED,
+_KINDS: Mapping[HealthChange, endpoint_event_pb2.EndpointEvent.Kind.ValueType] = {
+    HealthChange.FAILING: endpoint_event_pb2.EndpointEvent.KIND_FAILING,
+    HealthChange.RECOVERED: endpoint_event_pb2.EndpointEvent.KIND_RECOVERED,
+    HealthChange.GONE: endpoint_event_pb2.EndpointEvent.KIND_GONE,
+    HealthChange.DEACTIVATED: endpoint_event_pb2.EndpointEvent.KIND_DEACTIVATED,
 }
 
-_STATES: Mapping[Change, states_pb2.EndpointState.ValueType] = {
-    Change.FAILING: states_pb2.ENDPOINT_STATE_FAILING,
-    Change.RECOVERED: states_pb2.ENDPOINT_STATE_RECOVERED,
-    Change.GONE: states_pb2.ENDPOINT_STATE_DEACTIVATED,
-    Change.DEACTIVATED: states_pb2.ENDPOINT_STATE_DEACTIVATED,
+_STATES: Mapping[HealthChange, states_pb2.EndpointState.ValueType] = {
+    HealthChange.FAILING: states_pb2.ENDPOINT_STATE_FAILING,
+    HealthChange.RECOVERED: states_pb2.ENDPOINT_STATE_RECOVERED,
+    HealthChange.GONE: states_pb2.ENDPOINT_STATE_DEACTIVATED,
+    HealthChange.DEACTIVATED: states_pb2.ENDPOINT_STATE_DEACTIVATED,
 }
 
-_REASONS = {Change.GONE: "gone", Change.DEACTIVATED: "failing"}
+_REASONS = {HealthChange.GONE: "gone", HealthChange.DEACTIVATED: "failing"}
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointChange:
     """
-    What changed, when, and how the last attempt went.
+    A change of the endpoint of a subscription, its time, and the result of the last attempt.
+
+    `streak` is the failures before or with the change.
     """
 
     change_id: str
     subscription: Subscription
-    change: Change
+    kind: HealthChange
     now: datetime
-    health: Health | None
+    streak: FailureStreak | None
     failure_kind: str = ""
     response_code: int = 0
 
     @property
     def raises_webhooks(self) -> bool:
         """
-        Whether others are told by webhook: not of an endpoint for such webhooks itself.
+        Tell whether webhooks are sent: not about an endpoint that itself gets such webhooks.
         """
         return not self.subscription.event_type.startswith(SYSTEM_TYPES)
 
 
-def report_of(it: EndpointChange) -> endpoint_event_pb2.EndpointEvent:
+def report_of(change: EndpointChange) -> endpoint_event_pb2.EndpointEvent:
     """
-    Write what the config service is told.
+    Return the report for the config service.
     """
     report = endpoint_event_pb2.EndpointEvent(
-        endpoint_event_id=it.change_id,
-        subscription=it.subscription.name,
-        subscription_revision=it.subscription.revision,
-        kind=_KINDS[it.change],
-        failure_kind=it.failure_kind,
-        response_code=it.response_code,
+        endpoint_event_id=change.change_id,
+        subscription=change.subscription.name,
+        subscription_revision=change.subscription.revision,
+        kind=_KINDS[change.kind],
+        failure_kind=change.failure_kind,
+        response_code=change.response_code,
     )
-    report.occur_time.FromDatetime(it.now)
-    if it.health is not None:
-        report.failing_since.FromDatetime(it.health.failing_since)
+    report.occur_time.FromDatetime(change.now)
+    if change.streak is not None:
+        report.failing_since.FromDatetime(change.streak.failing_since)
     return report
 
 
-def event_of(it: EndpointChange) -> event_pb2.Event:
+def event_of(change: EndpointChange) -> event_pb2.Event:
     """
-    Make the event of the owner that is delivered as a webhook.
+    Return the event that is delivered to the owner as a webhook.
     """
-    kind, _, owner_id = it.subscription.owner.partition("/")
+    subscription, streak, now = change.subscription, change.streak, change.now
+    kind, _, owner_id = subscription.owner.partition("/")
     event = event_pb2.Event(
-        event_id=f"endpoint_{it.change_id}",
+        event_id=f"endpoint_{change.change_id}",
         account_id=int(owner_id) if kind == "accounts" else 0,
         warehouses=[] if kind == "accounts" else [owner_id],
-        sequence=(it.now - datetime.fromtimestamp(0, it.now.tzinfo)) // timedelta(microseconds=1),
+        sequence=(now - datetime.fromtimestamp(0, now.tzinfo)) // timedelta(microseconds=1),
         endpoint_state_changed=endpoint_pb2.EndpointStateChanged(
-            subscription=it.subscription.name,
-            subscribed_event_type=it.subscription.event_type,
-            url=it.subscription.url_shown,
-            state=_STATES[it.change],
-            failure_kind=it.failure_kind,
-            response_code=it.response_code,
-            reason=_REASONS.get(it.change, ""),
+            subscription=subscription.name,
+            subscribed_event_type=subscription.event_type,
+            url=subscription.url_shown,
+            state=_STATES[change.kind],
+            failure_kind=change.failure_kind,
+            response_code=change.response_code,
+            reason=_REASONS.get(change.kind, ""),
         ),
     )
-    event.occurred_at.FromDatetime(it.now)
-    if it.health is not None:
+    event.occurred_at.FromDatetime(now)
+    if streak is not None:
         changed = event.endpoint_state_changed
-        changed.failing_since.FromDatetime(it.health.failing_since)
-        changed.failing_for.FromTimedelta(it.now - it.health.failing_since)
-        changed.failed_attempts = it.health.failed_attempts
+        changed.failing_since.FromDatetime(streak.failing_since)
+        changed.failing_for.FromTimedelta(now - streak.failing_since)
+        changed.failed_attempts = streak.failed_attempts
     return event

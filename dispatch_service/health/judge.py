@@ -1,6 +1,6 @@
 """
-How the endpoint of a subscription is doing: what its attempts come to, and what
-follows from that. No I/O, no clock: `now` is passed in.
+Judge the health of an endpoint by the outcomes of its attempts. No I/O, no clock: `now` is passed
+in.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from enum import StrEnum
 
 FAILURES_TO_REPORT = 3
 """
-So many failures in a row, over long enough, are reported.
+So many failures in a row, over `report_after`, are reported.
 """
 
 
-class Change(StrEnum):
+class HealthChange(StrEnum):
     """
-    What an endpoint has become.
+    A change of an endpoint that its owner learns of.
     """
 
     FAILING = "FAILING"
@@ -27,9 +27,11 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class FailureStreak:
     """
-    An endpoint whose last attempt failed. *reported* says whether its owner was told.
+    The failed attempts of an endpoint since its last success.
+
+    `reported` says whether its owner was informed.
     """
 
     failing_since: datetime
@@ -38,36 +40,40 @@ class Health:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class FailurePolicy:
     """
-    When failures are reported, and when they end a subscription; None for never.
+    The duration of failures after which they are reported, and after which they end a subscription.
+
+    Without `deactivate_after` they never end it.
     """
 
     report_after: timedelta
     deactivate_after: timedelta | None = None
 
 
-def succeeded(health: Health | None) -> Change | None:
+def succeeded(streak: FailureStreak | None) -> HealthChange | None:
     """
-    Say what a success tells; after it the endpoint is well.
+    Return the change by a success, which ends a streak.
     """
-    return Change.RECOVERED if health is not None and health.reported else None
+    return HealthChange.RECOVERED if streak is not None and streak.reported else None
 
 
 def failed(
-    health: Health | None, now: datetime, patience: Patience, *, gone: bool
-) -> tuple[Health, Change | None]:
+    streak: FailureStreak | None, now: datetime, policy: FailurePolicy, *, gone: bool
+) -> tuple[FailureStreak, HealthChange | None]:
     """
-    Count a failure; return what is known now, and what has changed by it.
+    Count a failure; return the streak with it, and the change by it.
+
+    *gone* says that the receiver has answered 410, which ends the subscription at once.
     """
-    before = health or Health(now, 0)
-    known = replace(before, failed_attempts=before.failed_attempts + 1)
-    lasted = now - known.failing_since
+    before = streak or FailureStreak(now, 0)
+    after = replace(before, failed_attempts=before.failed_attempts + 1)
+    lasted = now - after.failing_since
     if gone:
-        return replace(known, reported=True), Change.GONE
-    if patience.deactivate_after is not None and lasted >= patience.deactivate_after:
-        return replace(known, reported=True), Change.DEACTIVATED
-    enough = known.failed_attempts >= FAILURES_TO_REPORT and lasted >= patience.report_after
-    if enough and not known.reported:
-        return replace(known, reported=True), Change.FAILING
-    return known, None
+        return replace(after, reported=True), HealthChange.GONE
+    if policy.deactivate_after is not None and lasted >= policy.deactivate_after:
+        return replace(after, reported=True), HealthChange.DEACTIVATED
+    enough = after.failed_attempts >= FAILURES_TO_REPORT and lasted >= policy.report_after
+    if enough and not after.reported:
+        return replace(after, reported=True), HealthChange.FAILING
+    return after, None

@@ -1,6 +1,5 @@
 """
-The rows of endpoints that fail, of subscriptions that count as Inactive, and of
-what the config service has yet to be told.
+The rows of subscriptions whose endpoint fails.
 """
 
 from __future__ import annotations
@@ -12,10 +11,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.feed.overrides import SubscriptionKey
-from dispatch_service.health.judge import Health
-from dispatch_service.storage.schema import (
-    subscription_health,
-)
+from dispatch_service.health.judge import FailureStreak
+from dispatch_service.storage.schema import subscription_health
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
@@ -35,12 +32,12 @@ async def failing(db: AsyncConnection) -> set[SubscriptionKey]:
 
 async def lock(
     db: AsyncConnection, keys: Collection[SubscriptionKey]
-) -> dict[SubscriptionKey, Health]:
+) -> dict[SubscriptionKey, FailureStreak]:
     """
-    Read and lock what is known of subscriptions; of one that was well, no failure yet.
+    Read and lock the streaks of subscriptions; a new streak has no failure yet.
 
-    The rows that are not there are made: who waits for another process then finds its
-    row, and since all lock in the order of the keys, no two wait for each other.
+    Missing rows are inserted, so that a process that waits for another one finds its row.
+    All processes lock in the order of the keys, so there is no deadlock.
     """
     columns = subscription_health.c
     rows = [_first_row(*key) for key in sorted(keys)]
@@ -52,7 +49,9 @@ async def lock(
         ).returning(*columns)
     )
     return {
-        (row.owner, row.subscription): Health(row.failing_since, row.failed_attempts, row.reported)
+        (row.owner, row.subscription): FailureStreak(
+            row.failing_since, row.failed_attempts, row.reported
+        )
         for row in found
     }
 
@@ -71,26 +70,26 @@ def _first_row(owner: str, subscription: str) -> dict[str, Any]:
 
 async def write(
     db: AsyncConnection,
-    known: Mapping[SubscriptionKey, Health | None],
+    streaks: Mapping[SubscriptionKey, FailureStreak | None],
     revisions: Mapping[SubscriptionKey, int],
 ) -> None:
     """
-    Write what is known of subscriptions that are locked; None for one that is well.
+    Write the streaks of locked subscriptions; None deletes the row, after a success.
     """
     columns = subscription_health.c
-    well = [key for key, health in known.items() if health is None]
-    if well:
-        mine = in_keys([columns.owner, columns.subscription], well)
-        await db.execute(sa.delete(subscription_health).where(mine))
+    recovered = [key for key, streak in streaks.items() if streak is None]
+    if recovered:
+        of_recovered = in_keys([columns.owner, columns.subscription], recovered)
+        await db.execute(sa.delete(subscription_health).where(of_recovered))
     update = sa.update(subscription_health).where(
-        columns.owner == sa.bindparam("its_owner"),
-        columns.subscription == sa.bindparam("its_subscription"),
+        columns.owner == sa.bindparam("key_owner"),
+        columns.subscription == sa.bindparam("key_subscription"),
     )
-    failing = [
-        {"its_owner": key[0], "its_subscription": key[1], "revision": revisions[key]}
-        | asdict(health)
-        for key, health in known.items()
-        if health is not None
+    still_failing = [
+        {"key_owner": key[0], "key_subscription": key[1], "revision": revisions[key]}
+        | asdict(streak)
+        for key, streak in streaks.items()
+        if streak is not None
     ]
-    if failing:
-        await db.execute(update, failing)
+    if still_failing:
+        await db.execute(update, still_failing)

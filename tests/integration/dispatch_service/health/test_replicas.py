@@ -1,6 +1,6 @@
 """
-The health of endpoints when several processes settle at the same time; only
-PostgreSQL has several.
+The health of endpoints when several processes settle at the same time, which only PostgreSQL
+allows.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dispatch_service.domain.deliveries import fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Settlement
 from dispatch_service.feed import overrides, reports
-from dispatch_service.health.follow import HealthLog
-from dispatch_service.health.judge import Health
+from dispatch_service.health.health_log import HealthLog
+from dispatch_service.health.judge import FailureStreak
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, subscription_health
@@ -53,12 +53,12 @@ OTHER = ("accounts/100", "other")
 
 class Replica:
     """
-    A process that settles; `go_on` lets what it follows in `slowly` be committed.
+    A process that settles; `settle_slowly` commits only after `go_on`.
     """
 
     def __init__(self, queue: Queue, keys: DayKeys) -> None:
         self.queue = queue
-        self.followed, self.go_on = asyncio.Event(), asyncio.Event()
+        self.recorded, self.go_on = asyncio.Event(), asyncio.Event()
         index = SubscriptionIndex(received=True, complete=True)
         for _, name in (KEY, OTHER):
             index.put(subscription(subscription_id=name, deactivate_after=timedelta(hours=1)))
@@ -71,25 +71,25 @@ class Replica:
         (settlement,) = await self._attempts([KEY[1]], failed=True)
         transition = fail(0, FailureKind.HTTP_STATUS, gone=True)
         gone = replace(settlement, transition=transition)
-        await self.queue.settle([gone], self.log.follow)
+        await self.queue.settle([gone], self.log.on_settled)
 
     async def settle(self, *names: str, failed: bool = True) -> None:
         """
-        Settle an attempt of each of the subscriptions named.
+        Settle an attempt of each named subscription.
         """
-        await self.queue.settle(await self._attempts(names, failed=failed), self.log.follow)
+        await self.queue.settle(await self._attempts(names, failed=failed), self.log.on_settled)
 
     async def settle_slowly(self, *names: str, failed: bool = True) -> None:
         """
-        Settle, but hold the transaction open until told to go on.
+        Settle, but keep the transaction open until `go_on` is set.
         """
 
-        async def follow(db: AsyncConnection, held: Sequence[Settlement]) -> None:
-            await self.log.follow(db, held)
-            self.followed.set()
+        async def on_settled(db: AsyncConnection, held: Sequence[Settlement]) -> None:
+            await self.log.on_settled(db, held)
+            self.recorded.set()
             await self.go_on.wait()
 
-        await self.queue.settle(await self._attempts(names, failed=failed), follow)
+        await self.queue.settle(await self._attempts(names, failed=failed), on_settled)
 
     async def _attempts(self, names: Sequence[str], *, failed: bool) -> list[Settlement]:
         events = [new_event(new_delivery(leased=True, subscription=name)) for name in names]
@@ -115,15 +115,17 @@ async def replicas(store: AsyncEngine, queue: Queue) -> tuple[Replica, Replica]:
     return Replica(queue, keys), Replica(queue, keys)
 
 
-async def known(store: AsyncEngine) -> dict[overrides.SubscriptionKey, Health]:
+async def stored_streaks(store: AsyncEngine) -> dict[overrides.SubscriptionKey, FailureStreak]:
     """
-    Return what the table says.
+    Return the rows of the table.
     """
     async with reading(store) as db:
         rows = (await db.execute(sa.select(subscription_health))).all()
     return {
-        (it.owner, it.subscription): Health(it.failing_since, it.failed_attempts, it.reported)
-        for it in rows
+        (row.owner, row.subscription): FailureStreak(
+            row.failing_since, row.failed_attempts, row.reported
+        )
+        for row in rows
     }
 
 
@@ -135,7 +137,7 @@ async def one_after_the_other(
     """
     async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
         group.create_task(first.settle_slowly(KEY[1], failed=failed))
-        await first.followed.wait()
+        await first.recorded.wait()
         group.create_task(second.settle(KEY[1]))
         await waiting_sessions(store)
         first.go_on.set()
@@ -145,50 +147,50 @@ async def test_failures_of_two_replicas_add_up(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    Who had to wait goes on from what the other one wrote: its count, since when, and
-    whether it was reported.
+    A process that waited for a row continues with the values of the other one: count, first
+    failure, and whether it was reported.
     """
     await replicas[0].settle(KEY[1])
     async with writing(store) as db:
         values = {"failing_since": after(-timedelta(minutes=50)), "reported": True}
         await db.execute(sa.update(subscription_health).values(values))
-    before = (await known(store))[KEY]
+    before = (await stored_streaks(store))[KEY]
 
     await one_after_the_other(store, *replicas)
 
-    assert (await known(store))[KEY] == Health(before.failing_since, 3, reported=True)
+    after_both = FailureStreak(before.failing_since, 3, reported=True)
+    assert (await stored_streaks(store))[KEY] == after_both
 
 
 async def test_first_failures_of_two_replicas_add_up(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    Of an endpoint that was well too, where there is no row yet to wait for.
+    First failures add up as well, though there is no row yet to wait for.
     """
     await one_after_the_other(store, *replicas)
 
-    assert (await known(store))[KEY].failed_attempts == 2
+    assert (await stored_streaks(store))[KEY].failed_attempts == 2
 
 
 async def test_failure_after_a_recovery_counts(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    A failure that waited for another process to take the row away begins anew.
+    A failure that waited while another process deleted the row starts a new streak.
     """
     await replicas[0].settle(KEY[1], KEY[1])
 
     await one_after_the_other(store, *replicas, failed=False)
 
-    assert (await known(store))[KEY].failed_attempts == 1
+    assert (await stored_streaks(store))[KEY].failed_attempts == 1
 
 
 async def test_replicas_lock_in_the_same_order(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    Whoever waits for a row holds none that comes after it, so that no two wait for each
-    other.
+    A process that waits for a row holds no later row, so there is no deadlock.
     """
     await replicas[0].settle(KEY[1], OTHER[1])
     columns = subscription_health.c
@@ -201,14 +203,14 @@ async def test_replicas_lock_in_the_same_order(
 
         await db.execute(one.where(columns.subscription == KEY[1]))
 
-    assert {it.failed_attempts for it in (await known(store)).values()} == {3}
+    assert {it.failed_attempts for it in (await stored_streaks(store)).values()} == {3}
 
 
-async def test_two_replicas_tell_once_that_it_is_gone(
+async def test_two_replicas_report_gone_once(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    Who learns of a 410 after another process did, has nothing to tell.
+    A process that gets a 410 after another process reports nothing.
     """
     await replicas[0].settle_gone()
     await replicas[1].settle_gone()
@@ -221,7 +223,7 @@ async def test_gone_waits_for_no_waiting_delivery(
     store: AsyncEngine, replicas: tuple[Replica, Replica]
 ) -> None:
     """
-    However much waits, and whoever holds it: the results of a 410 are written at once.
+    The results of a 410 are written at once, whoever has locked the waiting deliveries.
     """
     waiting = new_event(new_delivery(subscription=KEY[1]))
     await replicas[0].queue.store_events([waiting], LEASE)

@@ -1,5 +1,5 @@
 """
-What follows from the outcomes of attempts, on SQLite and on PostgreSQL alike.
+The effects of outcomes on the health of endpoints, on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dispatch_service.domain.work import Claimed, Settlement
 from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.health import rows as health_store
-from dispatch_service.health.follow import HealthLog
+from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
@@ -50,7 +50,7 @@ RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 
 class Trial:
     """
-    A health log over a subscription, with one that wants to know of its endpoint.
+    A health log with one subscription, and with subscriptions to events about its endpoint.
     """
 
     def __init__(self, store: AsyncEngine, queue: Queue, index: SubscriptionIndex, keys: DayKeys):
@@ -66,12 +66,12 @@ class Trial:
         events = [new_event(new_delivery(leased=True)) for _ in outcomes]
         await self.queue.store_events(events, LEASE)
         held = [claimed_of(it) for it in events]
-        pairs = zip(held, outcomes, strict=True)
-        await self.queue.settle([settled(it, outcome) for it, outcome in pairs], self.log.follow)
+        settlements = [settled(*pair) for pair in zip(held, outcomes, strict=True)]
+        await self.queue.settle(settlements, self.log.on_settled)
 
     async def reports(self) -> list[Any]:
         """
-        Return the kinds of what the config service is to be told.
+        Return the kinds of the reports for the config service.
         """
         async with reading(self.store) as db:
             rows = await reports.oldest_reports(db, 100)
@@ -80,7 +80,7 @@ class Trial:
 
     async def webhooks(self) -> list[str]:
         """
-        Return the event types of the webhooks about webhooks.
+        Return the event types of the deliveries about webhooks.
         """
         query = sa.select(deliveries.c.event_type).order_by(deliveries.c.create_time)
         async with reading(self.store) as db:
@@ -89,7 +89,7 @@ class Trial:
 
     async def time_passes(self, span: timedelta) -> None:
         """
-        Let what fails have been failing for a while.
+        Move the first failures into the past.
         """
         async with writing(self.store) as db:
             values = {"failing_since": after(-span)}
@@ -98,7 +98,7 @@ class Trial:
 
 def settled(claimed: Claimed, outcome: str) -> Settlement:
     """
-    Make the settlement of an outcome: ok, failed or gone.
+    Return the settlement of an outcome: ok, failed or gone.
     """
     if outcome == "ok":
         return Settlement(claimed, succeed(0), attempt(claimed), 200)
@@ -111,7 +111,7 @@ def settled(claimed: Claimed, outcome: str) -> Settlement:
 
 def watching(event_type: str) -> Subscription:
     """
-    Make a subscription to an event type about webhooks.
+    Return a subscription to an event type about webhooks.
     """
     return subscription(
         subscription_id=event_type.rpartition("/")[2], event_type=event_type, payload_version="v3"
@@ -134,18 +134,18 @@ async def trial(store: AsyncEngine, queue: Queue) -> Trial:
 
 async def test_success_of_a_healthy_endpoint_costs_nothing(trial: Trial) -> None:
     """
-    As long as all is well nothing is read or written for it.
+    A success without earlier failures reads and writes nothing.
     """
     event = new_event(new_delivery(leased=True))
-    nothing: Any = object()  # whoever asks it anything, fails
+    nothing: Any = object()  # every use of it fails
 
-    await trial.log.follow(nothing, [settled(claimed_of(event), "ok")])
+    await trial.log.on_settled(nothing, [settled(claimed_of(event), "ok")])
 
 
-async def test_failing_is_told_once_and_so_is_its_end(trial: Trial) -> None:
+async def test_failing_and_recovery_are_reported_once(trial: Trial) -> None:
     """
-    Three failures over a minute are told, as a report and as a webhook; then the
-    first success is.
+    Three failures over a minute are reported, to the config service and as a webhook, and so is
+    the next success.
     """
     await trial.deliver("failed", "failed")
     await trial.time_passes(timedelta(minutes=2))
@@ -162,8 +162,8 @@ async def test_failing_is_told_once_and_so_is_its_end(trial: Trial) -> None:
 
 async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
     """
-    410 makes the subscription count as Inactive here before the config service knows:
-    nothing more is matched or sent, and what waits is suspended soon after.
+    410 makes the subscription Inactive in this service before the config service knows: nothing
+    more is matched or sent, and the backlog is suspended soon after.
     """
     await trial.deliver("failed", "gone")
     await BacklogUpdater(trial.store, LEASE.duration, poll_seconds=1).run_once()
@@ -179,10 +179,10 @@ async def test_gone_ends_the_subscription_at_once(trial: Trial) -> None:
     assert row.due_time == row.expire_time
 
 
-async def test_gone_of_an_outdated_revision_parks_nothing(trial: Trial) -> None:
+async def test_gone_of_an_outdated_revision_suspends_nothing(trial: Trial) -> None:
     """
-    Where another process has stored a newer revision already, 410 was the answer of the
-    old one: it is told, but what waits goes on.
+    If another process has stored a newer revision already, a 410 concerns the old one: it is
+    reported, but the backlog is not suspended.
     """
     change = feed_service_pb2.FeedChange(revision=2)
     change.subscription.name = "accounts/100/subscriptions/shipped"
@@ -197,9 +197,9 @@ async def test_gone_of_an_outdated_revision_parks_nothing(trial: Trial) -> None:
         assert await backlog_updates.due(db) == []
 
 
-async def test_nothing_but_failures_for_long_deactivates(trial: Trial) -> None:
+async def test_long_failure_deactivates(trial: Trial) -> None:
     """
-    With `deactivate_after` an endpoint that fails for so long is given up.
+    An endpoint that fails for `deactivate_after` deactivates its subscription.
     """
     await trial.deliver("failed")
     await trial.time_passes(timedelta(hours=2))
@@ -210,9 +210,9 @@ async def test_nothing_but_failures_for_long_deactivates(trial: Trial) -> None:
     assert await trial.webhooks() == ["webhooks/endpoint_deactivated"]
 
 
-async def test_other_processes_learn_it_and_a_newer_revision_lifts_it(trial: Trial) -> None:
+async def test_override_holds_in_all_processes_until_a_newer_revision(trial: Trial) -> None:
     """
-    Another process takes the subscription for Inactive too, until its owner changes it.
+    The subscription is Inactive for other processes too, until its owner changes it.
     """
     await trial.deliver("gone")
     other = SubscriptionIndex()
@@ -241,9 +241,9 @@ async def test_other_processes_learn_it_and_a_newer_revision_lifts_it(trial: Tri
         assert await overrides.overrides(db) == {}
 
 
-async def test_failures_of_our_own_say_nothing(trial: Trial) -> None:
+async def test_internal_failures_do_not_count(trial: Trial) -> None:
     """
-    A fault of ours is no news of the receiver.
+    An internal failure does not count against the receiver.
     """
     event = new_event(new_delivery(leased=True))
     await trial.queue.store_events([event], LEASE)
@@ -251,15 +251,15 @@ async def test_failures_of_our_own_say_nothing(trial: Trial) -> None:
     record = attempt(held, status="FAILURE", failure_kind=FailureKind.INTERNAL, response_code=None)
     broken = retry(1, timedelta(), FailureKind.INTERNAL)
 
-    await trial.queue.settle([Settlement(held, broken, record)], trial.log.follow)
+    await trial.queue.settle([Settlement(held, broken, record)], trial.log.on_settled)
 
     async with reading(trial.store) as db:
         assert await health_store.failing(db) == set()
 
 
-async def test_suppressed_events_are_counted(store: AsyncEngine) -> None:
+async def test_skipped_events_are_counted(store: AsyncEngine) -> None:
     """
-    Events that an Inactive subscription would have got are counted and reported in one.
+    Events that an Inactive subscription would have got are counted and reported together.
     """
     counter = SkippedCounts()
     paused = subscription(active=False)
