@@ -74,7 +74,7 @@ def command(control: ControlChannel) -> Sequence[str]:
     """
     Return the command line of a worker.
     """
-    worker = ("--post", str(control.number), str(control.descriptor))
+    worker = ("--control", str(control.number), str(control.descriptor))
     return (sys.executable, "-m", "dispatch_service", "serve", *worker)
 
 

@@ -93,7 +93,7 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
             "--workers", metavar="N", help=f"serve with so many processes, as {workers.setting}"
         )
         # What the supervisor gives a worker: its number and the descriptor of its socket.
-        parser.add_argument("--post", nargs=2, type=int, help=argparse.SUPPRESS)
+        parser.add_argument("--control", nargs=2, type=int, help=argparse.SUPPRESS)
     return parser
 
 
