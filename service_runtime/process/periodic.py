@@ -1,5 +1,5 @@
 """
-Work that is looked for again and again.
+The loop of background work.
 """
 
 from __future__ import annotations
@@ -7,50 +7,60 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-import structlog
-
-log = structlog.get_logger()
+from service_runtime.process.failures import FailureLog
 
 
 class Periodic:
     """
-    Calls *once*, at once again as long as it says that there was something to do, else
-    after a pause or when somebody knows of something. What it raises is logged as *failure*.
+    Calls *run_once* for ever, and survives its errors, which are logged as *failure*.
+
+    While *run_once* returns something true there is more to do, and it is called again at
+    once. Otherwise it is called after a pause, or as soon as *wakeup* is set. The pause is a
+    number of seconds or a function that returns it.
     """
 
     def __init__(
-        self, once: Callable[[], Awaitable[int | bool]], *, pause_seconds: float, failure: str
+        self,
+        run_once: Callable[[], Awaitable[object]],
+        *,
+        pause_seconds: float | Callable[[], float],
+        failure: str,
+        wakeup: asyncio.Event | None = None,
+        pause_first: bool = False,
     ) -> None:
-        self._once = once
+        self._run_once = run_once
         self._pause_seconds = pause_seconds
-        self._failure = failure
-        self._wanted = asyncio.Event()
+        self._failures = FailureLog(failure)
+        self._wakeup = wakeup or asyncio.Event()
+        self._pause_first = pause_first
 
     def wake(self) -> None:
         """
         Begin the next round without waiting for the end of the pause.
         """
-        self._wanted.set()
+        self._wakeup.set()
 
     async def run(self) -> None:
         """
-        Go round for ever.
+        Work until cancelled.
         """
+        if self._pause_first:
+            await self._pause()
         while True:
-            self._wanted.clear()
-            if not await self._go():
+            # Cleared before the work: what becomes due meanwhile is found by another round.
+            self._wakeup.clear()
+            if not await self._worked():
                 await self._pause()
 
-    async def _go(self) -> int | bool:
-        try:
-            return await self._once()
-        except Exception as error:  # noqa: BLE001 - the store may be back at the next round
-            log.error(self._failure, error_type=type(error).__name__)
-            return False
+    async def _worked(self) -> bool:
+        with self._failures.isolated():
+            return bool(await self._run_once())
+        return False
 
     async def _pause(self) -> None:
+        pause = self._pause_seconds
         try:
-            async with asyncio.timeout(self._pause_seconds):
-                await self._wanted.wait()
+            async with asyncio.timeout(pause() if callable(pause) else pause):
+                await self._wakeup.wait()
         except TimeoutError:
             pass

@@ -1,0 +1,95 @@
+"""
+The log of errors of work that goes on after them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy.exc import DBAPIError
+
+from service_runtime.database.engine import is_unavailable
+
+REPEATED_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Repeated:
+    seen: float
+    logged: float
+    count: int = 0
+
+
+class FailureLog:
+    """
+    Logs errors as *event*: one that is new with its trace, the same one again as a count.
+
+    Errors are the same if they have the same type and were raised in the same line. One that
+    was not seen for a minute is new; while it is seen, its count is logged once a minute.
+    *clock* gives seconds that only grow.
+    """
+
+    def __init__(self, event: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._event = event
+        self._clock = clock
+        self._seen: dict[tuple[str, str, int], _Repeated] = {}
+
+    @contextmanager
+    def isolated(self, **fields: object) -> Iterator[None]:
+        """
+        Log what the block raises and go on, so that one item does not stop the others.
+        """
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - every error is logged, none ends the work
+            self.log(error, **fields)
+
+    def log(self, error: Exception, **fields: object) -> None:
+        """
+        Log *error* with *fields*, or count it.
+        """
+        now, key = self._clock(), _identity(error)
+        known = self._seen.get(key)
+        if known is None or now - known.seen >= REPEATED_SECONDS:
+            self._seen[key] = _Repeated(now, now)
+            log.error(self._event, error_type=key[0], exc_info=trace_of(error), **fields)
+            return
+        known.seen = now
+        known.count += 1
+        if now - known.logged >= REPEATED_SECONDS:
+            log.error(self._event, error_type=key[0], count=known.count, **fields)
+            known.logged, known.count = now, 0
+
+
+def trace_of(error: BaseException) -> BaseException | None:
+    """
+    Return *error* if its trace may be logged, otherwise None.
+
+    The trace says nothing where the store is away, and a database's driver may quote values.
+    """
+    if is_unavailable(error):
+        return None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DBAPIError):
+            return None
+        cause = cause.__cause__ or cause.__context__
+    return error
+
+
+def _identity(error: BaseException) -> tuple[str, str, int]:
+    """
+    Return the type of an error with the file and the line that raised it.
+    """
+    name, frame = type(error).__name__, error.__traceback__
+    if frame is None:
+        return name, "", 0
+    while frame.tb_next is not None:
+        frame = frame.tb_next
+    return name, frame.tb_frame.f_code.co_filename, frame.tb_lineno

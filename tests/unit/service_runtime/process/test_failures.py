@@ -1,0 +1,137 @@
+"""
+The log of errors of work that goes on after them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
+
+from service_runtime.process.failures import REPEATED_SECONDS, FailureLog, trace_of
+
+Line = MutableMapping[str, Any]
+
+
+class Clock:
+    """
+    A clock that stands still until a test moves it.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def read(self) -> float:
+        """
+        Return the time.
+        """
+        return self.now
+
+
+def bug() -> None:
+    """
+    Fail.
+    """
+    raise KeyError("name")
+
+
+def other_bug() -> None:
+    """
+    Fail in another line.
+    """
+    raise KeyError("name")
+
+
+def refused() -> None:
+    """
+    Fail as a database that refuses a row does.
+    """
+    raise IntegrityError("INSERT", {}, Exception("Key (email)=(ann@example.com) exists"))
+
+
+def lines_of(failures: FailureLog, *work: Callable[[], None]) -> list[Line]:
+    """
+    Let each piece of work fail; return what was logged.
+    """
+    with capture_logs() as logs:
+        for each in work:
+            with failures.isolated(kind="test"):
+                each()
+    return logs
+
+
+def test_first_error_has_its_trace() -> None:
+    """
+    An error of ours shows where it was raised, with the fields of its item.
+    """
+    (line,) = lines_of(FailureLog("work.failed"), bug)
+
+    assert (line["event"], line["log_level"], line["kind"]) == ("work.failed", "error", "test")
+    assert line["error_type"] == "KeyError"
+    assert isinstance(line["exc_info"], KeyError)
+
+
+def test_repeated_error_is_counted_once_a_minute() -> None:
+    """
+    The same error again is one line a minute, with the number of repetitions.
+    """
+    clock = Clock()
+    failures = FailureLog("work.failed", clock.read)
+    assert len(lines_of(failures, bug, bug, bug)) == 1
+
+    clock.now += REPEATED_SECONDS - 1
+    assert lines_of(failures, bug) == []
+    clock.now += 1
+    (line,) = lines_of(failures, bug)
+
+    assert line["count"] == 4
+    assert "exc_info" not in line
+
+
+def test_error_of_another_place_is_new() -> None:
+    """
+    Two errors that alternate are both shown once.
+    """
+    logs = lines_of(FailureLog("work.failed"), bug, other_bug, bug, other_bug)
+
+    assert [line["exc_info"] is not None for line in logs] == [True, True]
+
+
+def test_error_that_comes_back_is_new() -> None:
+    """
+    After a minute without it an error has its trace again.
+    """
+    clock = Clock()
+    failures = FailureLog("work.failed", clock.read)
+    lines_of(failures, bug)
+
+    clock.now += REPEATED_SECONDS
+    (line,) = lines_of(failures, bug)
+
+    assert isinstance(line["exc_info"], KeyError)
+
+
+def test_values_of_the_database_are_not_shown() -> None:
+    """
+    A driver may quote what it was given, also where it is the cause of another error.
+    """
+    (line,) = lines_of(FailureLog("work.failed"), refused)
+    assert line["exc_info"] is None
+
+    with pytest.raises(ValueError, match="caused") as raised:
+        try:
+            refused()
+        except IntegrityError as cause:
+            raise ValueError("caused") from cause
+
+    assert trace_of(raised.value) is None
+
+
+def test_store_that_is_away_has_no_trace() -> None:
+    """
+    The place says nothing while the store does not answer.
+    """
+    assert trace_of(ConnectionRefusedError()) is None
