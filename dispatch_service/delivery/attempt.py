@@ -92,17 +92,20 @@ class Worker:
         self._clock = clock
         self._deadline = deadline
 
-    async def deliver(self, ready: Ready) -> None:
+    async def deliver(self, ready: Ready) -> bool:
         """
         Do what is to be done with a leased delivery. Never raises but for cancellation.
+
+        Return whether the breaker of its endpoint opened.
         """
         try:
-            await self._deliver(ready)
+            return await self._deliver(ready)
         except Exception:
             # The lease brings it back; a delivery that always ends here becomes poison.
             log.exception("delivery.attempt_broke", delivery=request.webhook_id(ready.claimed))
+            return False
 
-    async def _deliver(self, ready: Ready) -> None:
+    async def _deliver(self, ready: Ready) -> bool:
         claimed = ready.claimed
         name = names.subscription(claimed.owner, claimed.subscription)
         step = plan(
@@ -113,21 +116,23 @@ class Worker:
         )
         match step:
             case Attempt():
-                await self._attempt(claimed, step)
+                return await self._attempt(claimed, step)
             case Release():
                 self._settler.release(step)
             case Transition():
                 self._settler.settle(Settlement(claimed, step, None))
+        return False
 
-    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> None:
+    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> bool:
         subscription = attempt.subscription
         reach("attempt.before_send")
         start_time = self._clock()
         sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
         reach("attempt.after_response")
         outcome = sent.outcome
-        if subscription.endpoint == claimed.endpoint:
-            # One that was claimed for another says nothing of it: the URL has changed.
-            self._endpoints.note(claimed.endpoint_key, outcome)
         metrics.count_attempt(outcome.failure_kind)
         self._settler.settle(Made(claimed, subscription, outcome, sent.shown_headers, start_time))
+        if subscription.endpoint != claimed.endpoint:
+            # The URL has changed: the outcome says nothing of the endpoint it was claimed for.
+            return False
+        return self._endpoints.note(claimed.endpoint_key, outcome)

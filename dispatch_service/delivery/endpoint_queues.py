@@ -22,7 +22,7 @@ from dispatch_service.delivery.endpoint_queue import (
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import EndpointKey, Release
 
-Deliver = Callable[[Ready], Awaitable[None]]
+Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Release], None]
 LimitOf = Callable[[str, str], Limit]
 
@@ -50,8 +50,9 @@ class EndpointQueues:
     """
     All endpoint_queues of a process. Used by one event loop only.
 
-    *deliver* makes one attempt and must not raise, *release* gives up a lease
-    unsent, *limit_of* says what an owner's subscription is limited to.
+    *deliver* makes one attempt, must not raise, and returns whether the breaker of its
+    endpoint opened. *release* gives up a lease unsent, *limit_of* says what an owner's
+    subscription is limited to.
     """
 
     def __init__(
@@ -78,7 +79,6 @@ class EndpointQueues:
         self._running_later = 0
         self._runners: set[asyncio.Task[None]] = set()
         self._stopping = False
-        endpoints.on_open = self.release_waiting
 
     @property
     def room(self) -> int:
@@ -259,7 +259,8 @@ class EndpointQueues:
         while True:
             begun = time.monotonic()
             try:
-                await self._deliver(ready)
+                if await self._deliver(ready):
+                    self.release_waiting(key)
                 # What else ends in this turn ends first, then as many begin (ADR 22).
                 await asyncio.sleep(0)
             finally:

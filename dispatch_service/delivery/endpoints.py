@@ -6,7 +6,7 @@ to, and what the table says that other processes have learnt.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from random import random
@@ -44,12 +44,10 @@ class Endpoints:
     """
     Says how many requests each endpoint may get. Used by one event loop only.
 
-    *cap* is what a healthy one may get at a time. *on_open* is called when one
-    opens, so that what waits for it is let go.
+    *cap* is what a healthy one may get at a time.
     """
 
     def __init__(self, cap: int) -> None:
-        self.on_open: Callable[[EndpointKey], None] = _nobody
         self._cap = cap
         self._known: dict[EndpointKey, _Known] = {}
         self._changes: dict[EndpointKey, OpenBreaker | None] = {}
@@ -82,25 +80,26 @@ class Endpoints:
         """
         return len(self._known)
 
-    def note(self, key: EndpointKey, outcome: Outcome) -> None:
+    def note(self, key: EndpointKey, outcome: Outcome) -> bool:
         """
-        Learn from an attempt.
+        Learn from an attempt; return whether the breaker of its endpoint opened.
         """
         known = self._known.get(key)
         if known is None and outcome.succeeded:
-            return
+            return False
         before = known.breaker if known is not None else None
         verdict = breakers.judge(outcome)
         if verdict is Verdict.TROUBLE and known is not None and _is_open(known):
-            return  # begun before it opened: nothing new
+            return False  # begun before it opened: nothing new
         now = breakers.after(before, verdict, self._cap)
         if verdict is Verdict.TROUBLE and breakers.opens(now, outcome.retry_after):
             self._open(key, now or Breaker(1), outcome)
-            return
+            return True
         if before is not None and before.open and (now is None or not now.open):
             self._change(key, None)
             log.info("endpoint.closed", owner=key[0], endpoint=key[1])
         self._keep(key, now)
+        return False
 
     def slow_start(self, key: EndpointKey) -> None:
         """
@@ -152,7 +151,6 @@ class Endpoints:
             kind=outcome.failure_kind,
             seconds=round(pause.total_seconds(), 1),
         )
-        self.on_open(key)
 
     def _keep(self, key: EndpointKey, breaker: Breaker | None) -> None:
         if breaker is None:
@@ -167,9 +165,3 @@ class Endpoints:
 
 def _is_open(known: _Known) -> bool:
     return known.open_until > time.monotonic()
-
-
-def _nobody(_: EndpointKey) -> None:
-    """
-    Tell nobody.
-    """

@@ -89,8 +89,9 @@ async def parts(store: AsyncEngine, queue: Queue) -> AsyncIterator[Parts]:
     """
     dispatched: list[Ready] = []
 
-    async def note(ready: Ready) -> None:
+    async def note(ready: Ready) -> bool:
         dispatched.append(ready)
+        return False
 
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock

@@ -34,14 +34,16 @@ class Gate:
         self.released: list[Release] = []
         self.turns: list[float] = []
         self.opened = asyncio.Event()
+        self.breaker_opens = False
 
-    async def deliver(self, ready: Ready) -> None:
+    async def deliver(self, ready: Ready) -> bool:
         """
-        Begin an attempt and wait.
+        Begin an attempt and wait; its outcome opens the breaker if a test says so.
         """
         self.begun.append(ready)
         self.begun_at.append(time.monotonic())
         await self.opened.wait()
+        return self.breaker_opens
 
     def release(self, release: Release) -> None:
         """
@@ -260,9 +262,9 @@ async def test_retries_leave_slots_to_first_attempts(gate: Gate) -> None:
     assert endpoint_queues.held() == 0
 
 
-async def test_open_breaker_lets_go_of_what_waits_and_takes_no_more(gate: Gate) -> None:
+async def test_opening_breaker_releases_what_waits_and_takes_no_more(gate: Gate) -> None:
     """
-    When the breaker of an endpoint is open its deliveries go back unsent, those on their way too.
+    When the breaker of an endpoint opens its deliveries go back unsent, those on their way too.
     """
     endpoints = Endpoints(2)
     endpoint_queues = sequences_of(gate, endpoints=endpoints)
@@ -270,17 +272,18 @@ async def test_open_breaker_lets_go_of_what_waits_and_takes_no_more(gate: Gate) 
     for _ in range(5):
         endpoint_queues.offer(ready())
     await breathe()
-
     for _ in range(5):
         endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
 
-    assert len(gate.released) == 3
+    gate.breaker_opens = True
+    gate.opened.set()
+    await breathe()
+
+    assert (len(gate.begun), len(gate.released)) == (2, 3)
     endpoint_queues.take_reserved(ready())
     assert len(gate.released) == 4
     assert not reserve(endpoint_queues)
     assert list(endpoints.open_breakers()) == [("accounts/100", "https://a:443")]
-    gate.opened.set()
-    await breathe()
     assert endpoint_queues.held() == 0
 
 

@@ -26,14 +26,16 @@ def opened() -> Endpoints:
     return endpoints
 
 
-def test_trouble_parks_an_endpoint_for_all_processes() -> None:
+def test_trouble_opens_a_breaker_for_all_processes() -> None:
     """
-    A breaker that opens is to be stored once, with its pause.
+    A breaker that opens says so once, and is to be stored once, with its pause.
     """
-    endpoints = opened()
+    endpoints = Endpoints(8)
+    said = [endpoints.note(KEY, REFUSED) for _ in range(6)]
 
     changes = endpoints.take_changes()
 
+    assert said == [False, False, False, False, True, False]
     assert list(changes) == [KEY]
     open_breakers = changes[KEY]
     assert open_breakers is not None
