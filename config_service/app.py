@@ -5,19 +5,18 @@ The wiring of the config service: the only module that knows all others.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from datetime import timedelta
 
 import grpc
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.api.admin import AdminServicer
 from config_service.api.config import ConfigServicer
-from config_service.api.feed import ChangeNotifier, FeedServicer, wait
+from config_service.api.feed import ChangeNotifier, FeedServicer
 from config_service.api.subscriptions import Store
+from config_service.background import callers_loop, read_callers, store_loops
 from config_service.settings import Settings
-from config_service.store import caller_store, endpoint_feed, feed
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.subscription_store import Sealing
 from service_runtime.database.engine import (
@@ -26,15 +25,15 @@ from service_runtime.database.engine import (
     is_unavailable,
     reading,
     sqlite_file,
-    writing,
 )
 from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
-from service_runtime.process.lifecycle import first_ended, only_process, stop_signal
+from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
+from service_runtime.process.periodic import Periodic
 from service_runtime.rpc import server
-from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
@@ -50,9 +49,6 @@ SERVICES = (
     "shipedge.webhooks.config.v1.FeedService",
     "shipedge.webhooks.config.v1.AdminService",
 )
-COMPACT_SECONDS = 3600.0
-CALLERS_SECONDS = 1.0
-DAY_SECONDS = 86_400.0
 FEED_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger()
@@ -67,27 +63,22 @@ async def run(settings: Settings) -> None:
         await migrate(settings.database(), "config_service")
         engine = create_engine(settings.database(), application_name="config_service")
         stack.push_async_callback(engine.dispose)
-        notifier = ChangeNotifier()
-        ring = settings.key_ring()
+        ring, callers, callers_changed = settings.key_ring(), settings.callers(), asyncio.Event()
         async with reading(engine) as db:
             await check_keys(db, ring, SEALED_COLUMNS)
+        if callers is not None:
+            await read_callers(engine, callers)
+        notifier = ChangeNotifier(callers_changed)
         store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
         health = ServerHealth(SERVICES, lambda: check_alive(engine))
-        callers = settings.callers()
         identify = development_caller if callers is None else callers.identify
         grpc_server = build_server(settings, store, notifier, health, identify)
-        tasks = [asyncio.create_task(health.run())]
-        tasks.append(asyncio.create_task(_compact(engine, settings.tombstones)))
+        listeners = (settings.operators_listen, settings.metrics_listen)
+        await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
+        loops = {"health": health_loop(health), **store_loops(engine, settings.tombstones)}
         if callers is not None:
-            await _read_callers(engine, callers)
-            tasks.append(asyncio.create_task(_follow_callers(engine, callers, notifier)))
-        tasks.append(asyncio.create_task(_watch_certificates(engine)))
-        await stack.enter_async_context(
-            operators_listeners(
-                settings.operators_listen, settings.metrics_listen, health, SERVICES
-            )
-        )
-        await _serve(settings, grpc_server, health, tasks)
+            loops["callers"] = callers_loop(engine, callers, callers_changed)
+        await _serve(settings, grpc_server, health, loops)
 
 
 def build_server(
@@ -141,64 +132,18 @@ async def _serve(
     settings: Settings,
     grpc_server: grpc.aio.Server,
     health: ServerHealth,
-    tasks: list[asyncio.Task[None]],
+    loops: Mapping[str, Periodic],
 ) -> None:
-    await grpc_server.start()
-    await first_ended(stop_signal(), *tasks)
-    await health.drain()
-    # The feed never ends by itself: only calls that do are waited for.
-    await server.stop(grpc_server, min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    """
+    Serve until a signal comes or a task ends, then stop in the order in which work flows.
+    """
+    async with BackgroundTasks() as tasks:
+        tasks.start("signal", stop_signal())
+        for name, loop in loops.items():
+            tasks.start(name, loop.run())
+        await grpc_server.start()
+        await tasks.first_ended()
+        await health.drain()
+        # The feed never ends by itself: only calls that do are waited for.
+        await server.stop(grpc_server, min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
     log.info("service.stopped", service="config")
-
-
-async def _read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
-    """
-    Take over the callers of the database.
-    """
-    async with reading(engine) as db:
-        callers.replace(await caller_store.entries(db))
-
-
-async def _follow_callers(
-    engine: AsyncEngine, callers: CallerDirectory, notifier: ChangeNotifier
-) -> None:
-    """
-    Take over each change of the callers: at once those of this process, soon those of others.
-    """
-    while True:
-        changed = notifier.next_change()
-        try:
-            await _read_callers(engine, callers)
-        except Exception as error:  # noqa: BLE001 - it is tried again
-            log.error("callers.read_failed", error_type=type(error).__name__)
-        await wait(changed, CALLERS_SECONDS)
-
-
-async def _watch_certificates(engine: AsyncEngine) -> None:
-    """
-    Warn every day of client certificates that expire within a month.
-    """
-    while True:
-        try:
-            async with writing(engine) as db:
-                found = await endpoint_feed.warn_of_certificates(db)
-        except Exception as error:  # noqa: BLE001 - it is tried again
-            log.error("certificates.read_failed", error_type=type(error).__name__)
-            found = []
-        for name, days in found:
-            if days < max(endpoint_feed.WARN_DAYS):
-                log.warning("certificate.expires", name=name, count=days)
-        metrics.CERTIFICATE_DAYS.set(min((days for _, days in found), default=float("inf")))
-        await asyncio.sleep(DAY_SECONDS)
-
-
-async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
-    while True:
-        try:
-            await feed.compact(engine, tombstones)
-        except Exception as error:  # noqa: BLE001 - it is tried again
-            log.error("feed.compact_failed", error_type=type(error).__name__)
-        await asyncio.sleep(COMPACT_SECONDS)

@@ -5,11 +5,8 @@ attempt that delivers it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TYPE_CHECKING
 
 import grpc
 import structlog
@@ -22,7 +19,6 @@ from dispatch_service.delivery.recorder import Recorder
 from dispatch_service.delivery.replicas import Limits, Replicas
 from dispatch_service.delivery.results import Settler
 from dispatch_service.delivery.send import Courier
-from dispatch_service.domain.work import Lease
 from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.egress.opening import Opener
@@ -43,157 +39,121 @@ from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.pressure import Backlog
 from dispatch_service.intake.skipped import SkippedCounts
-from dispatch_service.queue.postgresql import PostgresQueue
-from dispatch_service.queue.protocol import Queue
-from dispatch_service.queue.sqlite import SqliteQueue
-from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.parts import Parts
+from dispatch_service.resend.runner import ResendRunner
 from dispatch_service.settings import Settings
-from dispatch_service.storage.sealing import DayKeys
 from dispatch_service.upkeep.schedule import Maintenance
-from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc.caller_directory import CallerDirectory
 from shipedge.webhooks.client import channel
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Delivery:
     """
-    What the engine shares with the services around it.
+    From a leased delivery to its written result.
     """
 
-    store: AsyncEngine
-    ring: KeyRing
-    keys: DayKeys
-    subscriptions: SubscriptionIndex
-    callers: CallerDirectory
-    clock: Callable[[], datetime]
+    endpoints: Endpoints
+    replicas: Replicas
+    results: Settler
+    endpoint_queues: EndpointQueues
+    claimer: Claimer
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """
+    From a published event to its committed rows.
+    """
+
+    backlog: Backlog
+    skipped: SkippedCounts
+    committer: GroupCommitter
+    intake: Intake
+    matcher: Matcher
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """
+    The exchange with the config service.
+    """
+
+    client: FeedClient
+    reporter: Reporter
+    updater: BacklogUpdater
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
     """
-    The parts of a running dispatch service that have to be started and stopped.
+    All that has to be started and stopped.
     """
 
-    queue: Queue
-    endpoint_queues: EndpointQueues
-    endpoints: Endpoints
-    replicas: Replicas
-    settler: Settler
-    backlog: Backlog
     health_log: HealthLog
-    reporter: Reporter
+    delivery: Delivery
+    acceptance: Acceptance
+    feed: Feed
+    resends: ResendRunner
     maintenance: Maintenance
-    wish_runner: BacklogUpdater
-    committer: GroupCommitter
-    claimer: Claimer
-    feed: FeedClient
-    matcher: Matcher
-    intake: Intake
 
 
-async def build_engine(settings: Settings, parts: Parts, stack: AsyncExitStack) -> Engine:
+def build_engine(parts: Parts) -> Engine:
     """
-    Put the engine together; *stack* closes what has to be closed.
+    Put the engine together.
     """
-    store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
-    lease = Lease(settings.replica_name(), settings.lease)
-    queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
-    stack.push_async_callback(queue.close)
-    health_log = HealthLog(queue, subscriptions, keys, lease, report_after=settings.failing_after)
-    recorder = Recorder(subscriptions, keys)
-    settler = Settler(queue, recorder, health_log.on_settled, health_log.has_effects)
+    health_log = HealthLog(
+        parts.queue,
+        parts.subscriptions,
+        parts.keys,
+        parts.lease,
+        report_after=parts.settings.failing_after,
+    )
+    delivery = _delivery(parts, health_log)
+    acceptance = _acceptance(parts, delivery.endpoint_queues)
+    became_due = parts.signals.deliveries_due.set
+    return Engine(
+        health_log,
+        delivery,
+        acceptance,
+        feed=_feed(parts, health_log, delivery.endpoints, acceptance.skipped),
+        resends=ResendRunner(parts.store, parts.subscriptions, parts.hashed, became_due),
+        maintenance=Maintenance(parts.store, parts.subscriptions, parts.settings.retention()),
+    )
+
+
+def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
+    settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency)
-    replicas = Replicas(store, endpoints, lease.owner)
-    worker = _worker(settings, parts, settler, endpoints, _transport(settings, stack))
+    replicas = Replicas(parts.store, endpoints, parts.lease.owner)
+    results = Settler(
+        parts.queue,
+        Recorder(parts.subscriptions, parts.keys),
+        health_log.on_settled,
+        health_log.has_effects,
+        unblocked=parts.signals.deliveries_due.set,
+    )
     endpoint_queues = EndpointQueues(
-        worker.deliver,
-        settler.release,
+        _worker(parts, results, endpoints).deliver,
+        results.release,
         endpoints,
         Bounds(settings.total_concurrency, settings.most_waiting),
-        Limits(subscriptions, replicas).of,
+        Limits(parts.subscriptions, replicas).of,
     )
-    backlog = Backlog(store, settings.tolerance())
-    skipped_counts = SkippedCounts()
-    admission = Admission(subscriptions, keys, endpoint_queues)
-    committer = GroupCommitter(
-        queue,
-        endpoint_queues,
-        lease,
-        backlog,
-        skipped_counts,
-        admission,
-        most_waiting=settings.most_waiting,
-    )
-    intake = Intake(store, keys, admission, committer)
-    config = channel.connect(settings.config_address, _client_credentials(settings))
-    stack.push_async_callback(config.close)
-    poll_seconds = settings.poll_interval.total_seconds()
-    claimer = Claimer(queue, endpoint_queues, endpoints, keys, lease, poll_seconds=poll_seconds)
-    settler.unblocked = claimer.claim_soon
-    wish_runner = BacklogUpdater(
-        store, lease.duration, poll_seconds=poll_seconds, moved=claimer.claim_soon
-    )
-    return Engine(
-        queue=queue,
-        endpoint_queues=endpoint_queues,
-        endpoints=endpoints,
-        replicas=replicas,
-        settler=settler,
-        backlog=backlog,
-        health_log=health_log,
-        reporter=Reporter(
-            store,
-            config,
-            health_log.load,
-            skipped_counts.write_down,
-            dispatcher=lease.owner,
-        ),
-        maintenance=Maintenance(
-            store,
-            subscriptions,
-            settings.retention(),
-            interval_seconds=settings.maintenance_interval.total_seconds(),
-        ),
-        wish_runner=wish_runner,
-        committer=committer,
-        claimer=claimer,
-        feed=FeedClient(
-            store,
-            parts.ring,
-            config,
-            subscriptions,
-            parts.callers,
-            rules=settings.url_rules(),
-            dispatcher=lease.owner,
-            resumed=endpoints.slow_start,
-            wished=wish_runner.look_soon,
-        ),
-        matcher=Matcher(store, queue, keys, subscriptions, lease),
-        intake=intake,
-    )
+    claimer = Claimer(parts.queue, endpoint_queues, endpoints, parts.keys, parts.lease)
+    return Delivery(endpoints, replicas, results, endpoint_queues, claimer)
 
 
-def _worker(
-    settings: Settings,
-    parts: Parts,
-    settler: Settler,
-    endpoints: Endpoints,
-    transport: GuardedTransport,
-) -> Worker:
-    deadline = settings.deadline.total_seconds()
+def _worker(parts: Parts, results: Settler, endpoints: Endpoints) -> Worker:
+    deadline = parts.settings.deadline.total_seconds()
+    transport = _transport(parts.settings, parts.stack)
     sender = Sender(transport, clock=parts.clock, report=_report)
-    tokens = OAuthTokens(transport)
-    courier = Courier(parts.subscriptions, sender, tokens, deadline=deadline)
+    courier = Courier(parts.subscriptions, sender, OAuthTokens(transport), deadline=deadline)
     return Worker(
         parts.subscriptions,
         courier,
-        settler,
+        results,
         endpoints,
         clock=parts.clock,
         deadline=deadline,
@@ -217,7 +177,7 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
 
 def _report(request: OutboundRequest, error: Exception) -> None:
     """
-    Tell operators of a blocked destination and of faults of ours.
+    Log a blocked destination and faults of our own for operators.
     """
     if isinstance(error, ExchangeFailedError):
         log.warning(
@@ -228,6 +188,49 @@ def _report(request: OutboundRequest, error: Exception) -> None:
         )
     else:
         log.error("delivery.fault", owner=request.owner, exc_info=error)
+
+
+def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
+    settings = parts.settings
+    backlog = Backlog(parts.store, settings.backlog_limits())
+    skipped = SkippedCounts()
+    admission = Admission(parts.subscriptions, parts.keys, endpoint_queues)
+    committer = GroupCommitter(
+        parts.queue,
+        endpoint_queues,
+        parts.lease,
+        backlog,
+        skipped,
+        admission,
+        most_waiting=settings.most_waiting,
+    )
+    intake = Intake(parts.store, parts.keys, admission, committer)
+    matcher = Matcher(parts.store, parts.queue, parts.keys, parts.subscriptions, parts.lease)
+    return Acceptance(backlog, skipped, committer, intake, matcher)
+
+
+def _feed(
+    parts: Parts, health_log: HealthLog, endpoints: Endpoints, skipped: SkippedCounts
+) -> Feed:
+    settings, signals, dispatcher = parts.settings, parts.signals, parts.lease.owner
+    config = channel.connect(settings.config_address, _client_credentials(settings))
+    parts.stack.push_async_callback(config.close)
+    client = FeedClient(
+        parts.store,
+        parts.ring,
+        config,
+        parts.subscriptions,
+        parts.callers,
+        rules=settings.url_rules(),
+        dispatcher=dispatcher,
+        resumed=endpoints.slow_start,
+        wished=signals.updates_recorded.set,
+    )
+    reporter = Reporter(
+        parts.store, config, health_log.load, skipped.write_down, dispatcher=dispatcher
+    )
+    updater = BacklogUpdater(parts.store, parts.lease.duration, signals.deliveries_due.set)
+    return Feed(client, reporter, updater)
 
 
 def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:

@@ -211,9 +211,9 @@ class Settings(ServiceSettings):
         """
         return Retention(self.payload_retention, self.log_retention, self.event_key_retention)
 
-    def tolerance(self) -> Limits:
+    def backlog_limits(self) -> Limits:
         """
-        Return how much may be owed.
+        Return where publishers have to wait.
         """
         return Limits(
             self.most_backlog, self.least_disk_mb * 1024 * 1024, sqlite_file(self.database())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 
 import structlog
@@ -19,6 +19,7 @@ from dispatch_service.app import SERVICES, prepare, run
 from dispatch_service.settings import Settings
 from service_runtime.observability.merged_metrics import Family
 from service_runtime.observability.metrics import FamiliesCollector
+from service_runtime.process.background import BackgroundTasks, health_loop
 from service_runtime.process.lifecycle import only_listener, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
@@ -58,14 +59,12 @@ async def supervise(settings: Settings) -> None:
 
 
 async def _serve(workers: Workers, health: ServerHealth) -> None:
-    asking = asyncio.create_task(health.run())
-    try:
+    async with BackgroundTasks() as tasks:
+        tasks.start("health", health_loop(health).run())
         await workers.run(asyncio.create_task(_drained(stop_signal(), health)))
-    finally:
-        asking.cancel()
 
 
-async def _drained(stopped: asyncio.Task[None], health: ServerHealth) -> None:
+async def _drained(stopped: Awaitable[object], health: ServerHealth) -> None:
     await stopped
     await health.drain()
 

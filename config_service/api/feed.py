@@ -29,29 +29,32 @@ log = structlog.get_logger()
 
 class ChangeNotifier:
     """
-    Wakes all that wait for a change.
+    Wakes all that wait for a change; sets *wakeups*, those of loops, at each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *wakeups: asyncio.Event) -> None:
+        self._wakeups = wakeups
         self._changed = asyncio.Event()
 
     def notify(self) -> None:
         """
         Wake everybody who waits now.
         """
+        for wakeup in self._wakeups:
+            wakeup.set()
         self._changed.set()
         self._changed = asyncio.Event()
 
     def next_change(self) -> asyncio.Event:
         """
-        Return what is set when it rings the next time from now on.
+        Return what is set at the next change from now on.
         """
         return self._changed
 
 
 async def wait(changed: asyncio.Event, seconds: float) -> None:
     """
-    Wait until the notifier rings, no longer than *seconds*.
+    Wait until *changed* is set, no longer than *seconds*.
     """
     try:
         async with asyncio.timeout(seconds):

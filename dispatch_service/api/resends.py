@@ -42,7 +42,7 @@ class ResendMethods:
     """
     The methods of `DeliveryService` that change something.
 
-    *claim_soon* is called when something became due, *run_soon* when there is a job.
+    *became_due* is called when deliveries became due, *job_created* when there is a job.
     """
 
     def __init__(
@@ -53,16 +53,16 @@ class ResendMethods:
         subscriptions: SubscriptionIndex,
         *,
         hashed: Hash,
-        claim_soon: Callable[[], None],
-        run_soon: Callable[[], None],
+        became_due: Callable[[], None],
+        job_created: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._keys = keys
         self._tokens = tokens
         self._subscriptions = subscriptions
         self._hashed = hashed
-        self._claim_soon = claim_soon
-        self._run_soon = run_soon
+        self._became_due = became_due
+        self._job_created = job_created
 
     async def ResendDelivery(
         self, request: pb.ResendDeliveryRequest, context: Context
@@ -74,7 +74,7 @@ class ResendMethods:
         await self._keys.today()
         after = await self._resent(request)
         reach("resend.after_commit")
-        self._claim_soon()
+        self._became_due()
         return delivery_message(after)
 
     @retry_on_conflict
@@ -105,7 +105,7 @@ class ResendMethods:
         Give a delivery up.
         """
         after = await self._cancelled(request)
-        self._claim_soon()
+        self._became_due()
         return delivery_message(after)
 
     @retry_on_conflict
@@ -133,7 +133,7 @@ class ResendMethods:
                     filter=choice.filter, total_count=total, rate_limit=request.rate_limit
                 )
             row = await jobs.get(db, await self._job(db, request, choice))
-        self._run_soon()
+        self._job_created()
         return job_message(row)
 
     async def _job(

@@ -18,7 +18,6 @@ from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.keys.keyring import SealBrokenError, UnknownKeyError
 from service_runtime.process.failpoints import reach
-from service_runtime.process.periodic import Periodic
 
 BATCH = 200
 PER_ENDPOINT = 16
@@ -41,29 +40,12 @@ class Claimer:
         endpoints: Endpoints,
         keys: DayKeys,
         lease: Lease,
-        *,
-        poll_seconds: float,
     ) -> None:
         self._queue = queue
         self._endpoint_queues = endpoint_queues
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
-        self._periodic = Periodic(
-            self.run_once, pause_seconds=poll_seconds, failure="delivery.claim_failed"
-        )
-
-    def claim_soon(self) -> None:
-        """
-        Look at the table without waiting for the next turn.
-        """
-        self._periodic.wake()
-
-    async def run(self) -> None:
-        """
-        Claim for ever: at once again while there is much, else every poll interval.
-        """
-        await self._periodic.run()
 
     async def run_once(self) -> int:
         """

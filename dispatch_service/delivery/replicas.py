@@ -5,14 +5,12 @@ endpoints are open_breakers, and how many of them there are.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-import structlog
 
 from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
 from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
@@ -31,8 +29,6 @@ HEARTBEAT_SECONDS = 5.0
 ALIVE_FOR = timedelta(seconds=20)
 FORGET_AFTER = timedelta(days=1)
 
-log = structlog.get_logger()
-
 
 class Replicas:
     """
@@ -45,17 +41,6 @@ class Replicas:
         self._endpoints = endpoints
         self._name = name
         self._next_heartbeat = 0.0
-
-    async def run(self) -> None:
-        """
-        Synchronise for ever.
-        """
-        while True:
-            await asyncio.sleep(SYNC_SECONDS)
-            try:
-                await self.sync()
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("replicas.sync_failed", error_type=type(error).__name__)
 
     async def sync(self) -> None:
         """

@@ -48,7 +48,7 @@ class Settler:
 
     *follow* writes what else follows from settlements, in their transaction, where *wants*
     says that anything may.
-    `unblocked` is called when deliveries became due that waited behind others.
+    *unblocked* is called when deliveries became due that waited behind others.
     """
 
     def __init__(
@@ -57,12 +57,14 @@ class Settler:
         recorder: Recorder,
         follow: Follow | None = None,
         wants: Wants = _always,
+        *,
+        unblocked: Callable[[], None] = _nobody,
     ) -> None:
         self._queue = queue
         self._recorder = recorder
         self._follow = follow
         self._wants = wants
-        self.unblocked: Callable[[], None] = _nobody
+        self._unblocked = unblocked
         self._ends: Lot[Made | Settlement] = Lot()
         self._releases: Lot[Release] = Lot()
         self._arrived = asyncio.Event()
@@ -141,7 +143,7 @@ class Settler:
 
     def _tell(self, ended: Ended) -> None:
         if ended.unblocked:
-            self.unblocked()
+            self._unblocked()
 
     def _is_over(self) -> bool:
         return self._ends_at is not None and time.monotonic() >= self._ends_at

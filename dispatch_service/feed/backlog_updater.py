@@ -9,15 +9,13 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
 from dispatch_service.feed import backlog_update_steps, backlog_updates
 from dispatch_service.feed.backlog_updates import RecordedUpdate
 from dispatch_service.queue import sequences
 from dispatch_service.queue.sequences import SequenceKey
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import is_unavailable, reading, writing
-from service_runtime.process.periodic import Periodic
+from service_runtime.database.engine import reading, writing
+from service_runtime.process.failures import FailureLog
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -47,14 +45,6 @@ MARGIN = timedelta(seconds=15)
 What is added to the time of a lease, for changes that other processes learn later.
 """
 
-log = structlog.get_logger()
-
-
-def _nobody() -> None:
-    """
-    Tell nobody.
-    """
-
 
 class BacklogUpdater:
     """
@@ -62,35 +52,19 @@ class BacklogUpdater:
 
     Who holds a lease and does not know of a change yet may still suspend what is to be due.
     So everything is looked at again when no lease from before the change is left.
-    `moved` is called when deliveries may have become due.
+    *became_due* is called when deliveries may have become due.
     """
 
     def __init__(
         self,
         engine: AsyncEngine,
         lease: timedelta,
-        *,
-        poll_seconds: float,
-        moved: Callable[[], None] = _nobody,
+        became_due: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._again_after = lease + MARGIN
-        self._moved = moved
-        self._periodic = Periodic(
-            self.run_once, pause_seconds=poll_seconds, failure="update.failed"
-        )
-
-    def look_soon(self) -> None:
-        """
-        Look at what was recorded without waiting for the next turn.
-        """
-        self._periodic.wake()
-
-    async def run(self) -> None:
-        """
-        Work for ever: at once again while there is much, else every poll interval.
-        """
-        await self._periodic.run()
+        self._became_due = became_due
+        self._failures = FailureLog("backlog_update.failed")
 
     async def run_once(self) -> int:
         """
@@ -102,17 +76,12 @@ class BacklogUpdater:
             found = await backlog_updates.due(db)
         done, total = [], 0
         for recorded in found:
-            try:
+            with self._failures.isolated(subscription=recorded.update.subscription):
                 changed = await self._turn(recorded)
-            except Exception as error:
-                if is_unavailable(error):
-                    raise
-                log.error("update.failed", error_type=type(error).__name__)
-                continue
-            if changed is None:
-                done.append(recorded)
-            else:
-                total += changed
+                if changed is None:
+                    done.append(recorded)
+                else:
+                    total += changed
         if done:
             await self._end(done)
         return total
@@ -164,7 +133,7 @@ class BacklogUpdater:
             return await backlog_update_steps.move(db, recorded, delivery_ids)
 
     async def _breathe(self) -> None:
-        self._moved()
+        self._became_due()
         await asyncio.sleep(BREATH_SECONDS)
 
     @retry_on_conflict

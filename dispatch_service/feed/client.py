@@ -5,7 +5,6 @@ what is held in memory. Without the config service the last snapshot serves on.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection
 from typing import TYPE_CHECKING
@@ -68,6 +67,7 @@ class FeedClient:
         self._wished = wished
         self._revision = 0
         self._not_named: set[str] | None = None
+        self._pause = FIRST_PAUSE_SECONDS
 
     async def load(self) -> None:
         """
@@ -83,25 +83,28 @@ class FeedClient:
                 "feed.loaded", revision=revision, subscriptions=len(self._subscriptions.by_name)
             )
 
-    async def run(self) -> None:
+    async def run_once(self) -> None:
         """
-        Follow the feed for ever; a break is waited out with growing pauses.
+        Follow the feed until it ends. An error of the call is logged, all others are raised.
         """
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            try:
-                async for _ in self.follow():
-                    pause = FIRST_PAUSE_SECONDS
-            except grpc.aio.AioRpcError as error:
-                if error.code() is grpc.StatusCode.OUT_OF_RANGE:
-                    log.warning("feed.restarted", revision=self._revision)
-                    self._revision = 0
-                else:
-                    log.warning("feed.broken", code=error.code().name, seconds=round(pause, 1))
-            except Exception:
-                log.exception("feed.apply_failed", revision=self._revision)
-            await asyncio.sleep(pause * (0.5 + random.random()))  # noqa: S311 - jitter is no secret
-            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        try:
+            async for _ in self.follow():
+                self._pause = FIRST_PAUSE_SECONDS
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.OUT_OF_RANGE:
+                log.warning("feed.restarted", revision=self._revision)
+                self._revision = 0
+            else:
+                log.warning("feed.broken", code=error.code().name, seconds=round(self._pause, 1))
+
+    def next_pause(self) -> float:
+        """
+        Return how many seconds to wait before the feed is opened again: longer each time, until
+        an answer was applied.
+        """
+        pause = self._pause * (0.5 + random.random())  # noqa: S311 - jitter is no secret
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return pause
 
     async def follow(self) -> AsyncIterator[int]:
         """

@@ -4,7 +4,6 @@ Tells the config service what was learnt about endpoints, until it has heard it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -50,30 +49,17 @@ class Reporter:
         self._write_down = write_down
         self._dispatcher = dispatcher
 
-    async def run(self) -> None:
+    async def run_once(self) -> None:
         """
-        Report for ever.
-        """
-        while True:
-            try:
-                await self.run_once()
-            except grpc.aio.AioRpcError as error:
-                log.warning("endpoint.report_failed", code=error.code().name)
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("endpoint.report_failed", error_type=type(error).__name__)
-            await asyncio.sleep(INTERVAL_SECONDS)
-
-    async def run_once(self) -> int:
-        """
-        Write down what was counted, learn what other processes wrote, and report;
-        return how many reports were heard.
+        Write down what was counted, learn what other processes wrote, and report.
         """
         await self.flush()
         await self._learn(self._engine)
-        told = 0
-        while count := await self._batch():
-            told += count
-        return told
+        try:
+            while await self._batch():
+                pass
+        except grpc.aio.AioRpcError as error:
+            log.warning("endpoint.report_failed", code=error.code().name)
 
     async def flush(self) -> None:
         """

@@ -5,7 +5,6 @@ was ever received, oldest first.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -52,18 +51,12 @@ class Matcher:
         self._subscriptions = subscriptions
         self._lease = lease
 
-    async def run(self) -> None:
+    def pause_seconds(self) -> float:
         """
-        Match what waits, and look again from time to time: a publish that was under way
-        when the snapshot came, or another replica, may leave something behind.
+        Return how long to wait before looking again: a publish that was under way when the
+        snapshot came, or another replica, may leave something behind.
         """
-        while True:
-            try:
-                await self.drain()
-            except Exception as error:  # noqa: BLE001 - it is tried again
-                log.error("event.match_failed", error_type=type(error).__name__)
-            settled = self._subscriptions.complete
-            await asyncio.sleep(IDLE_SECONDS if settled else WAITING_SECONDS)
+        return IDLE_SECONDS if self._subscriptions.complete else WAITING_SECONDS
 
     async def drain(self) -> int:
         """

@@ -5,7 +5,6 @@ before the disk is in danger.
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-import structlog
 
 from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.storage.schema import deliveries
@@ -30,8 +28,6 @@ COUNT_SHARE = 100
 """
 Counting takes a hundredth of the time at most, however much there is to count.
 """
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +53,7 @@ class Backlog:
         self._engine = engine
         self._tolerance = tolerance
         self._free_disk: int | None = None
+        self._took = 0.0
 
     def check(self) -> None:
         """
@@ -67,23 +64,23 @@ class Backlog:
         if self._free_disk is not None and self._free_disk < self._tolerance.least_disk:
             raise BacklogFull("bytes of disk are free", self._free_disk, LONG_WAIT)
 
-    async def run(self) -> None:
+    def pause_seconds(self) -> float:
         """
-        Count for ever.
+        Return how long to wait before the next count.
         """
-        while True:
-            begun = time.monotonic()
-            try:
-                await self.count()
-            except Exception as error:  # noqa: BLE001 - the store may be back at the next turn
-                log.error("backlog.count_failed", error_type=type(error).__name__)
-            took = time.monotonic() - begun
-            await asyncio.sleep(max(COUNT_SECONDS, took * COUNT_SHARE))
+        return max(COUNT_SECONDS, self._took * COUNT_SHARE)
 
     async def count(self) -> None:
         """
         Look how much there is.
         """
+        started = time.monotonic()
+        try:
+            await self._count()
+        finally:
+            self._took = time.monotonic() - started
+
+    async def _count(self) -> None:
         if self._tolerance.file is not None:
             self._free_disk = shutil.disk_usage(self._tolerance.file.parent).free
         columns = deliveries.c

@@ -23,7 +23,6 @@ from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import after, database_now
 from service_runtime.process.failpoints import reach
-from service_runtime.process.periodic import Periodic
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FailedPrecondition
 
@@ -47,6 +46,8 @@ class Batch:
 class ResendRunner:
     """
     Works through the jobs of all owners. Several processes may do so at a time.
+
+    *became_due* is called when deliveries became due.
     """
 
     def __init__(
@@ -54,27 +55,12 @@ class ResendRunner:
         engine: AsyncEngine,
         subscriptions: SubscriptionIndex,
         hashed: Hash,
-        claim_soon: Callable[[], None],
+        became_due: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
         self._hashed = hashed
-        self._claim_soon = claim_soon
-        self._periodic = Periodic(
-            self.run_once, pause_seconds=IDLE_SECONDS, failure="resend_job.failed"
-        )
-
-    def run_soon(self) -> None:
-        """
-        Look for jobs without waiting.
-        """
-        self._periodic.wake()
-
-    async def run(self) -> None:
-        """
-        Work for ever.
-        """
-        await self._periodic.run()
+        self._became_due = became_due
 
     @retry_on_conflict
     async def run_once(self) -> bool:
@@ -87,7 +73,7 @@ class ResendRunner:
                 return False
             batch = await self._batch(db, job)
         if batch.resent:
-            self._claim_soon()
+            self._became_due()
         return True
 
     async def _batch(self, db: AsyncConnection, job: Any) -> Batch:

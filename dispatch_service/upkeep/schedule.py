@@ -84,30 +84,23 @@ class Maintenance:
         engine: AsyncEngine,
         subscriptions: SubscriptionIndex,
         keep: Retention,
-        *,
-        interval_seconds: float,
     ) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
         self._keep = keep
-        self._interval_seconds = interval_seconds
         self._swept: dict[tuple[str, str | int], float] = {}
+        self._next_prune = time.monotonic()
 
-    async def run(self) -> None:
+    async def run_once(self) -> None:
         """
-        Keep house for ever.
+        Finish erasures; once an hour also repair sequences and delete what is old.
         """
-        next_prune = time.monotonic()
-        while True:
-            await asyncio.sleep(self._interval_seconds)
-            try:
-                await self.finish_erasures()
-                if time.monotonic() >= next_prune:
-                    next_prune = time.monotonic() + PRUNE_SECONDS
-                    await self.repair_sequences()
-                    await self.prune()
-            except Exception as error:  # noqa: BLE001 - it is tried again
-                log.error("maintenance.failed", error_type=type(error).__name__)
+        await self.finish_erasures()
+        if time.monotonic() < self._next_prune:
+            return
+        await self.repair_sequences()
+        await self.prune()
+        self._next_prune = time.monotonic() + PRUNE_SECONDS
 
     async def finish_erasures(self) -> int:
         """
@@ -142,7 +135,8 @@ class Maintenance:
         """
         for rule in RULES:
             self._count(rule.kind, await self._prune_each(rule))
-        keys = await self._repeat(lambda db: retention.prune_event_keys(db, self._keep.event_keys))
+        keep = self._keep.event_keys
+        keys = await self._repeat(lambda db: retention.prune_event_keys(db, keep))
         self._count("event_key", keys)
         await self._repeat(retention.prune_request_ids)
         await self._repeat(lambda db: retention.prune_jobs(db, self._keep.log))

@@ -10,7 +10,7 @@ import fcntl
 import gc
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -91,19 +91,15 @@ def _absent_ignored() -> Iterator[None]:
             raise
 
 
-def stop_signal() -> asyncio.Task[None]:
+def stop_signal() -> Coroutine[Any, Any, object]:
     """
-    Return what ends at the first SIGTERM or SIGINT.
+    Catch SIGTERM and SIGINT from now on; return a coroutine that waits for the first of them.
     """
-    asked = asyncio.Event()
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    return asyncio.create_task(_wait(asked))
-
-
-async def _wait(asked: asyncio.Event) -> None:
-    await asked.wait()
+        loop.add_signal_handler(number, stopping.set)
+    return stopping.wait()
 
 
 def spare_the_collector() -> None:

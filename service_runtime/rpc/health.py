@@ -46,26 +46,17 @@ class ServerHealth:
         """
         return bool(self._status == SERVING)
 
-    async def check_once(self) -> bool:
+    async def check_once(self) -> None:
         """
-        Check and say what came of it.
+        Check the store and set the status.
         """
         try:
             async with asyncio.timeout(CHECK_DEADLINE_SECONDS):
                 await self._check()
         except Exception as error:  # noqa: BLE001 - whatever is wrong, it is not serving
             await self._set(NOT_SERVING, type(error).__name__)
-            return False
-        await self._set(NOT_SERVING if self._draining else SERVING, "")
-        return True
-
-    async def run(self) -> None:
-        """
-        Go on checking.
-        """
-        while True:
-            await self.check_once()
-            await asyncio.sleep(CHECK_SECONDS)
+        else:
+            await self._set(NOT_SERVING if self._draining else SERVING, "")
 
     async def drain(self) -> None:
         """

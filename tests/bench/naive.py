@@ -24,7 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_runtime.database.engine import check_alive, create_engine
 from service_runtime.observability import metrics
-from service_runtime.process.lifecycle import first_ended, stop_signal
+from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.lifecycle import stop_signal
 from service_runtime.rpc.health import ServerHealth
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
@@ -130,8 +131,12 @@ async def serve() -> None:
     health.add_to(server)
     metrics.serve(os.environ["SHIPEDGE_DISPATCH_METRICS_LISTEN"])
     await server.start()
-    tasks = [asyncio.create_task(publisher.deliver()) for _ in range(UNDER_WAY)]
-    await first_ended(stop_signal(), asyncio.create_task(health.run()), *tasks)
+    async with BackgroundTasks() as tasks:
+        tasks.start("signal", stop_signal())
+        tasks.start("health", health_loop(health).run())
+        for number in range(UNDER_WAY):
+            tasks.start(f"delivery {number}", publisher.deliver())
+        await tasks.first_ended()
     await server.stop(0)
 
 

@@ -4,7 +4,7 @@ What tests of backlog_updates have in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -54,11 +54,17 @@ async def suspended(store: AsyncEngine) -> int:
         return int((await db.execute(query)).scalar_one())
 
 
-async def work_off(store: AsyncEngine, **options: Any) -> int:
+def nobody() -> None:
+    """
+    Wake nobody.
+    """
+
+
+async def work_off(store: AsyncEngine, became_due: Callable[[], None] = nobody) -> int:
     """
     Work until nothing is left to be moved; return how many deliveries were.
     """
-    working, total = BacklogUpdater(store, LEASE.duration, poll_seconds=1, **options), 0
+    working, total = BacklogUpdater(store, LEASE.duration, became_due), 0
     while moved := await working.run_once():
         total += moved
     return total

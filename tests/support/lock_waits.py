@@ -40,7 +40,7 @@ async def come_true(store: AsyncEngine, wish: BacklogUpdate) -> None:
     Note a wish and work it off.
     """
     await changed(store, backlog_updates.note, [wish])
-    runner = BacklogUpdater(store, timedelta(minutes=5), poll_seconds=1)
+    runner = BacklogUpdater(store, timedelta(minutes=5), lambda: None)
     while await runner.run_once():
         pass
 

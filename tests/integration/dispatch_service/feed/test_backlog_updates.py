@@ -71,7 +71,7 @@ async def test_crash_between_batches_loses_nothing(
     await wait_for(queue, 5)
     await note(store, SUSPEND)
     with pytest.raises(asyncio.CancelledError):
-        await work_off(store, moved=die)
+        await work_off(store, die)
     assert await suspended(store) == 2
 
     assert await work_off(store) == 3

@@ -202,7 +202,7 @@ async def test_deep_lane_is_emptied_from_its_end(
         store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.RESUME, ordered=False)
     )
 
-    assert await BacklogUpdater(store, LEASE.duration, poll_seconds=1).run_once() == 4
+    assert await BacklogUpdater(store, LEASE.duration, lambda: None).run_once() == 4
     left = [it for it in await rows_of(store) if it.sequence_position is not None]
     assert {it.event_id for it in left} == {it.event_id for it in made[:3]}
     assert [it.due_time is not None for it in left] == [True, False, False]

@@ -234,7 +234,7 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
         backlog_updates.note,
         [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.RESUME, ordered=False)],
     )
-    runner = BacklogUpdater(store, LEASE.duration, poll_seconds=1)
+    runner = BacklogUpdater(store, LEASE.duration, lambda: None)
 
     async with writing(store) as db:
         await hold_sequence(db)

@@ -148,7 +148,7 @@ async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine)
         numbers = {"resource": "orders/2", "head_number": 1, "next_number": 2}
         await db.execute(sa.insert(lanes_table).values(**row, **numbers))
 
-    keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
+    keeper = Maintenance(store, SubscriptionIndex(), Retention())
     assert await keeper.repair_sequences() == 2
 
     sent = await delivered(queue)
@@ -170,7 +170,7 @@ async def test_search_passes_deep_lanes_by(
     async with writing(store) as db:
         await db.execute(sa.update(deliveries).where(last).values(due_time=None))
 
-    keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
+    keeper = Maintenance(store, SubscriptionIndex(), Retention())
     assert await keeper.repair_sequences() == 1
 
     assert stray.event_id in [it.event_id for it in await claim(queue)]

@@ -72,8 +72,8 @@ async def test_same_job_twice_at_once(store: AsyncEngine) -> None:
         PageTokens(b"k" * 32),
         SubscriptionIndex(),
         hashed=str.encode,
-        claim_soon=lambda: None,
-        run_soon=lambda: None,
+        became_due=lambda: None,
+        job_created=lambda: None,
     )
     current_caller.set(Caller("callers/ann", frozenset(), frozenset({OWNER})))
     request = pb.ResendDeliveriesRequest(parent=OWNER, request_id=str(uuid4()))

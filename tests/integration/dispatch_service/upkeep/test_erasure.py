@@ -168,7 +168,7 @@ async def test_attempt_under_way_is_waited_for(queue: Queue, store: AsyncEngine)
     erased = await erase(store, events.c.order_id == 7)
 
     assert (erased.events, erased.waiting) == (0, 1)
-    keeper = Maintenance(store, SubscriptionIndex(), Retention(), interval_seconds=1)
+    keeper = Maintenance(store, SubscriptionIndex(), Retention())
     assert await keeper.finish_erasures() == 0
     held = claimed_of(event)
     failed = attempt(held, status="FAILURE", failure_kind="timeout", response_code=None)

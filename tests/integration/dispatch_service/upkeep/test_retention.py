@@ -84,7 +84,7 @@ def keeper(store: AsyncEngine, **settings: Any) -> Maintenance:
     """
     index = SubscriptionIndex()
     index.put_settings("accounts/100", OwnerSettings(**settings))
-    return Maintenance(store, index, Retention(), interval_seconds=1)
+    return Maintenance(store, index, Retention())
 
 
 async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEngine) -> None:

@@ -25,13 +25,17 @@ PATIENCE = 30.0
 GOOD = """
 import asyncio, sys
 from service_runtime.observability import metrics
-from service_runtime.process.lifecycle import first_ended, stop_signal
+from service_runtime.process.background import BackgroundTasks
+from service_runtime.process.lifecycle import stop_signal
 from service_runtime.process.worker_reports import ControlChannel
 
 async def serve(control):
     metrics.EVENTS.inc(control.number)
     metrics.gauge("seen_by_all", "The same in each.", lambda: 7.0, how="max")
-    await first_ended(stop_signal(), asyncio.create_task(control.answer(lambda: True)))
+    async with BackgroundTasks() as tasks:
+        tasks.start("signal", stop_signal())
+        tasks.start("control", control.answer(lambda: True))
+        await tasks.first_ended()
 
 asyncio.run(serve(ControlChannel(*map(int, sys.argv[1:]))))
 """

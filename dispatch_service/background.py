@@ -1,0 +1,168 @@
+"""
+What runs in the background of the dispatch service, and the order in which it stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import grpc
+import structlog
+
+from dispatch_service.delivery import replicas
+from dispatch_service.engine import Engine
+from dispatch_service.feed import reporter
+from dispatch_service.parts import Parts
+from dispatch_service.resend import runner
+from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.lifecycle import spare_the_collector, stop_signal
+from service_runtime.process.periodic import Periodic
+from service_runtime.process.worker_reports import ControlChannel
+from service_runtime.rpc import server
+from service_runtime.rpc.health import ServerHealth
+
+COMMITS = "commits"
+RESULTS = "results"
+
+LAST_WRITE_SECONDS = 5.0
+"""
+How long a service that stops waits for each of its last writes.
+"""
+
+log = structlog.get_logger()
+
+
+async def serve(
+    parts: Parts,
+    engine: Engine,
+    grpc_server: grpc.aio.Server,
+    health: ServerHealth,
+    control: ControlChannel | None,
+) -> None:
+    """
+    Serve until a signal comes or a task ends, then stop in the order in which work flows.
+
+    A worker answers its supervisor on *control*, and stops when that one is gone.
+    """
+    loops = background_loops(parts, engine, health)
+    async with BackgroundTasks() as tasks:
+        tasks.start("signal", stop_signal())
+        if control is not None:
+            tasks.start("control", control.answer(lambda: health.serving))
+        tasks.start(COMMITS, engine.acceptance.committer.run())
+        tasks.start(RESULTS, engine.delivery.results.run())
+        for name, loop in loops.items():
+            tasks.start(name, loop.run())
+        spare_the_collector()
+        await grpc_server.start()
+        await tasks.first_ended()
+        await health.drain()
+        await tasks.cancel(*loops)
+        await _finish(engine, tasks, grpc_server, parts.settings.grace.total_seconds())
+        await _leave(engine)
+    log.info("service.stopped", service="dispatch")
+
+
+def background_loops(parts: Parts, engine: Engine, health: ServerHealth) -> Mapping[str, Periodic]:
+    """
+    Return all loops by name.
+    """
+    return {"health": health_loop(health), **_work(parts, engine), **_watches(parts, engine)}
+
+
+def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
+    """
+    Return the loops that move work on; most are woken when there is some.
+    """
+    poll_seconds = parts.settings.poll_interval.total_seconds()
+    return {
+        "feed": Periodic(
+            engine.feed.client.run_once,
+            pause_seconds=engine.feed.client.next_pause,
+            failure="feed.apply_failed",
+        ),
+        "late matches": Periodic(
+            engine.acceptance.matcher.drain,
+            pause_seconds=engine.acceptance.matcher.pause_seconds,
+            failure="event.match_failed",
+        ),
+        "claims": Periodic(
+            engine.delivery.claimer.run_once,
+            pause_seconds=poll_seconds,
+            failure="delivery.claim_failed",
+            wakeup=parts.signals.deliveries_due,
+        ),
+        "backlog updates": Periodic(
+            engine.feed.updater.run_once,
+            pause_seconds=poll_seconds,
+            failure="backlog_update.failed",
+            wakeup=parts.signals.updates_recorded,
+        ),
+        "resend jobs": Periodic(
+            engine.resends.run_once,
+            pause_seconds=runner.IDLE_SECONDS,
+            failure="resend_job.failed",
+            wakeup=parts.signals.jobs_created,
+        ),
+    }
+
+
+def _watches(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
+    """
+    Return the loops that only look at the clock.
+    """
+    return {
+        "replicas": Periodic(
+            engine.delivery.replicas.sync,
+            pause_seconds=replicas.SYNC_SECONDS,
+            failure="replicas.sync_failed",
+            pause_first=True,
+        ),
+        "backlog count": Periodic(
+            engine.acceptance.backlog.count,
+            pause_seconds=engine.acceptance.backlog.pause_seconds,
+            failure="backlog.count_failed",
+        ),
+        "reports": Periodic(
+            engine.feed.reporter.run_once,
+            pause_seconds=reporter.INTERVAL_SECONDS,
+            failure="endpoint.report_failed",
+        ),
+        "maintenance": Periodic(
+            engine.maintenance.run_once,
+            pause_seconds=parts.settings.maintenance_interval.total_seconds(),
+            failure="maintenance.failed",
+            pause_first=True,
+        ),
+    }
+
+
+async def _finish(
+    engine: Engine, tasks: BackgroundTasks, grpc_server: grpc.aio.Server, grace_seconds: float
+) -> None:
+    """
+    Finish calls and attempts, then what they have left to be committed and written.
+    """
+    endpoint_queues = engine.delivery.endpoint_queues
+    await asyncio.gather(
+        server.stop(grpc_server, grace_seconds), endpoint_queues.drain(grace_seconds)
+    )
+    engine.acceptance.committer.stop()
+    await tasks.ended(COMMITS, LAST_WRITE_SECONDS)
+    # What was committed in the last moments may have been queued after the queues were drained.
+    endpoint_queues.stop()
+    engine.delivery.results.stop(LAST_WRITE_SECONDS)
+    await tasks.ended(RESULTS, 2 * LAST_WRITE_SECONDS)
+
+
+async def _leave(engine: Engine) -> None:
+    """
+    Write what can be written; a store that is away is not waited for.
+    """
+    try:
+        async with asyncio.timeout(LAST_WRITE_SECONDS):
+            await engine.feed.reporter.flush()
+            await engine.delivery.replicas.leave()
+    except Exception as error:  # noqa: BLE001 - the service ends, whatever the store says
+        log.warning("service.shutdown_timed_out", error_type=type(error).__name__)

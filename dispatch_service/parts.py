@@ -1,0 +1,89 @@
+"""
+What the rooms of the dispatch service share.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from dispatch_service.domain.work import Lease
+from dispatch_service.log.filters import Hash, url_hash
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.protocol import Queue
+from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.settings import Settings
+from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import create_engine
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.caller_directory import CallerDirectory
+from service_runtime.rpc.callers import Identify, development_caller
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+@dataclass(frozen=True, slots=True)
+class Signals:
+    """
+    What wakes a background loop before its pause is over.
+
+    Each is set by all who make work for the loop, and cleared by the loop.
+    """
+
+    deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
+    updates_recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    jobs_created: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """
+    What the parts of the engine and the services around it share; *stack* closes it.
+    """
+
+    settings: Settings
+    stack: AsyncExitStack
+    store: AsyncEngine
+    queue: Queue
+    ring: KeyRing
+    keys: DayKeys
+    hashed: Hash
+    subscriptions: SubscriptionIndex
+    callers: CallerDirectory
+    identify: Identify
+    lease: Lease
+    signals: Signals
+    clock: Callable[[], datetime]
+
+
+def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], datetime]) -> Parts:
+    """
+    Open the database and make what is shared; *stack* closes what has to be closed.
+    """
+    store = create_engine(settings.database(), application_name="dispatch_service")
+    stack.push_async_callback(store.dispose)
+    queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
+    stack.push_async_callback(queue.close)
+    ring = settings.key_ring()
+    callers = settings.callers()
+    return Parts(
+        settings,
+        stack,
+        store,
+        queue,
+        ring,
+        keys=DayKeys(store, ring, clock),
+        hashed=url_hash(ring),
+        subscriptions=SubscriptionIndex(),
+        callers=CallerDirectory() if callers is None else callers,
+        identify=development_caller if callers is None else callers.identify,
+        lease=Lease(settings.replica_name(), settings.lease),
+        signals=Signals(),
+        clock=clock,
+    )

@@ -1,0 +1,65 @@
+"""
+The background tasks of a service, by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Self
+
+from service_runtime.process.lifecycle import first_ended
+from service_runtime.process.periodic import Periodic
+from service_runtime.rpc.health import CHECK_SECONDS, ServerHealth
+
+
+class BackgroundTasks:
+    """
+    Tasks that run until the service stops them; at the end of the block none is left.
+
+    `asyncio.TaskGroup` cancels all its tasks together. A service stops its tasks one after
+    the other, in the order in which work flows through them.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[str, asyncio.Task[Any]] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cancel(*self._tasks)
+
+    def start(self, name: str, work: Coroutine[Any, Any, object]) -> None:
+        """
+        Start *work* under a name that is not used yet.
+        """
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    async def first_ended(self) -> None:
+        """
+        Wait until one of the tasks ends. Raises what that task raised.
+        """
+        await first_ended(*self._tasks.values())
+
+    async def ended(self, name: str, seconds: float) -> None:
+        """
+        Wait until a task ends by itself, but no longer than *seconds*.
+        """
+        await asyncio.wait([self._tasks[name]], timeout=seconds)
+
+    async def cancel(self, *names: str) -> None:
+        """
+        Cancel tasks and wait until they have ended; errors that they raise are dropped.
+        """
+        tasks = [self._tasks[name] for name in names]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def health_loop(health: ServerHealth) -> Periodic:
+    """
+    Return the loop that keeps *health* true.
+    """
+    return Periodic(health.check_once, pause_seconds=CHECK_SECONDS, failure="health.check_failed")
