@@ -20,6 +20,7 @@ from dispatch_service.upkeep import erasure, repair, retention
 from dispatch_service.upkeep.retention import Ages, Kept, Retention
 from service_runtime.database.engine import reading, writing
 from service_runtime.observability import metrics
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 
 if TYPE_CHECKING:
@@ -90,15 +91,20 @@ class Maintenance:
         self._keep = keep
         self._swept: dict[tuple[str, str | int], float] = {}
         self._next_prune = time.monotonic()
+        self._failures = FailureLog("maintenance.failed")
 
     async def run_once(self) -> None:
         """
         Finish erasures; once an hour also repair sequences and delete what is old.
+
+        No step, table, owner or event that fails stops the others.
         """
-        await self.finish_erasures()
+        with self._failures.isolated(kind="erasure"):
+            await self.finish_erasures()
         if time.monotonic() < self._next_prune:
             return
-        await self.repair_sequences()
+        with self._failures.isolated(kind="sequence"):
+            await self.repair_sequences()
         await self.prune()
         self._next_prune = time.monotonic() + PRUNE_SECONDS
 
@@ -110,7 +116,8 @@ class Maintenance:
             events_waiting = await erasure.waiting(db)
         done = 0
         for event in events_waiting:
-            done += (await erasure.erase_one(self._engine, event, event.requested_by)).events
+            with self._failures.isolated(kind="erasure", account=event.account):
+                done += (await erasure.erase_one(self._engine, event, event.requested_by)).events
         return done
 
     async def repair_sequences(self) -> int:
@@ -134,12 +141,16 @@ class Maintenance:
         Take away all that is old.
         """
         for rule in RULES:
-            self._count(rule.kind, await self._prune_each(rule))
-        keep = self._keep.event_keys
-        keys = await self._repeat(lambda db: retention.prune_event_keys(db, keep))
-        self._count("event_key", keys)
-        await self._repeat(retention.prune_request_ids)
-        await self._repeat(lambda db: retention.prune_jobs(db, self._keep.log))
+            with self._failures.isolated(kind=rule.kind):
+                self._count(rule.kind, await self._prune_each(rule))
+        with self._failures.isolated(kind="event_key"):
+            keep = self._keep.event_keys
+            keys = await self._repeat(lambda db: retention.prune_event_keys(db, keep))
+            self._count("event_key", keys)
+        with self._failures.isolated(kind="request_id"):
+            await self._repeat(retention.prune_request_ids)
+        with self._failures.isolated(kind="resend_job"):
+            await self._repeat(lambda db: retention.prune_jobs(db, self._keep.log))
 
     def _count(self, kind: str, count: int) -> None:
         metrics.PRUNED.labels(kind).inc(count)
@@ -156,7 +167,8 @@ class Maintenance:
                 found = await retention.oldest_of(db, rule.ages, owner)
             for owner, oldest, now in found:
                 if now - oldest > self._keep_of(owner, payloads=rule.payloads):
-                    count += await self._prune_one(rule, owner)
+                    with self._failures.isolated(kind=rule.kind, owner=owner):
+                        count += await self._prune_one(rule, owner)
             if len(found) < retention.OWNERS:
                 return count
 
