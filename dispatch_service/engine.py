@@ -19,6 +19,7 @@ from dispatch_service.delivery.recorder import Recorder
 from dispatch_service.delivery.replicas import Limits, Replicas
 from dispatch_service.delivery.results import Settler
 from dispatch_service.delivery.send import Courier
+from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.egress.opening import Opener
@@ -30,6 +31,7 @@ from dispatch_service.egress.sender import Sender
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.feed.backlog_updater import BacklogUpdater
+from dispatch_service.feed.cache import ResourceCache
 from dispatch_service.feed.client import FeedClient
 from dispatch_service.feed.reporter import Reporter
 from dispatch_service.health.health_log import HealthLog
@@ -39,7 +41,7 @@ from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.pressure import Backlog
 from dispatch_service.intake.skipped import SkippedCounts
-from dispatch_service.parts import Parts
+from dispatch_service.parts import Parts, Signals
 from dispatch_service.resend.runner import ResendRunner
 from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
@@ -209,23 +211,27 @@ def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
     return Acceptance(backlog, skipped, committer, intake, matcher)
 
 
+@dataclass(frozen=True, slots=True)
+class _FeedListener:
+    endpoints: Endpoints
+    signals: Signals
+
+    def resumed(self, endpoint: EndpointKey) -> None:
+        self.endpoints.slow_start(endpoint)
+
+    def changes_stored(self) -> None:
+        self.signals.updates_recorded.set()
+
+
 def _feed(
     parts: Parts, health_log: HealthLog, endpoints: Endpoints, skipped: SkippedCounts
 ) -> Feed:
     settings, signals, dispatcher = parts.settings, parts.signals, parts.lease.owner
     config = channel.connect(settings.config_address, _client_credentials(settings))
     parts.stack.push_async_callback(config.close)
-    client = FeedClient(
-        parts.store,
-        parts.ring,
-        config,
-        parts.subscriptions,
-        parts.callers,
-        rules=settings.url_rules(),
-        dispatcher=dispatcher,
-        resumed=endpoints.slow_start,
-        wished=signals.updates_recorded.set,
-    )
+    cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, settings.url_rules())
+    listener = _FeedListener(endpoints, signals)
+    client = FeedClient(parts.store, parts.ring, config, cache, listener, dispatcher=dispatcher)
     reporter = Reporter(
         parts.store, config, health_log.load, skipped.write_down, dispatcher=dispatcher
     )

@@ -1,30 +1,26 @@
 """
-The feed of the config service, applied: first to our own database, then to
-what is held in memory. Without the config service the last snapshot serves on.
+The client of the feed: it applies each answer to the database first, then in memory.
+
+While the config service is away the service works with the last stored snapshot.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Callable, Collection
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 import structlog
 
-from dispatch_service.domain.credentials import compile_credential, compile_identity
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
-from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.owner_settings import compile_settings
-from dispatch_service.routing.subscriptions import Subscription, compile_subscription
+from dispatch_service.feed.cache import ResourceCache
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.rpc import names
-from service_runtime.rpc.caller_directory import CallerDirectory, read_caller
-from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
-from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -35,12 +31,36 @@ LONGEST_PAUSE_SECONDS = 5.0
 log = structlog.get_logger()
 
 
+class Listener(Protocol):
+    """
+    What else has to be done when the feed changes something.
+    """
+
+    def resumed(self, endpoint: EndpointKey) -> None:
+        """
+        A subscription is Active again: much may have gathered for its endpoint.
+        """
+
+    def changes_stored(self) -> None:
+        """
+        Backlog updates may have been recorded.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """
+    An answer, and what it means: a new revision, the end of a snapshot.
+    """
+
+    answer: feed_service_pb2.WatchSubscriptionsResponse
+    new_revision: bool
+    ends_snapshot: bool
+
+
 class FeedClient:
     """
-    Keeps a `SubscriptionIndex`, and the callers, as the config service has them.
-
-    *resumed* is told the endpoint of a subscription that is Active again; *wished* is called
-    where there may be something to be done to what waits.
+    Follows the feed, and goes on where it ended. *dispatcher* is the name of this process.
     """
 
     def __init__(
@@ -48,40 +68,34 @@ class FeedClient:
         engine: AsyncEngine,
         ring: KeyRing,
         channel: grpc.aio.Channel,
-        subscriptions: SubscriptionIndex,
-        callers: CallerDirectory,
+        cache: ResourceCache,
+        listener: Listener,
         *,
-        rules: UrlRules,
         dispatcher: str,
-        resumed: Callable[[EndpointKey], None],
-        wished: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._ring = ring
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
-        self._subscriptions = subscriptions
-        self._callers = callers
-        self._rules = rules
+        self._cache = cache
+        self._listener = listener
         self._dispatcher = dispatcher
-        self._resumed = resumed
-        self._wished = wished
         self._revision = 0
-        self._not_named: set[str] | None = None
+        # Known before the snapshot and not named by it yet; None where no snapshot comes.
+        self._unnamed: set[str] | None = None
         self._pause = FIRST_PAUSE_SECONDS
 
     async def load(self) -> None:
         """
-        Take up the stored snapshot, if there ever was one.
+        Load the stored snapshot into memory, if there is one.
         """
         revision = await snapshot.stored_revision(self._engine)
         async for change in snapshot.load(self._engine, self._ring):
-            self._remember(change)
+            self._cache.apply(change)
         if revision is not None:
             self._revision = revision
-            self._subscriptions.received = True
-            log.info(
-                "feed.loaded", revision=revision, subscriptions=len(self._subscriptions.by_name)
-            )
+            self._cache.subscriptions.received = True
+            count = len(self._cache.subscriptions.by_name)
+            log.info("feed.loaded", revision=revision, subscriptions=count)
 
     async def run_once(self) -> None:
         """
@@ -113,122 +127,60 @@ class FeedClient:
         request = feed_service_pb2.WatchSubscriptionsRequest(
             after_revision=self._revision, dispatcher=self._dispatcher
         )
-        # What another process stores from now on may be newer than the snapshot, which then does
-        # not name it: only what was there before can be gone.
-        at_start = self._revision == 0
-        self._not_named = None
-        if at_start:
-            # Another process may have dropped already what is still in the memory of this one.
-            stored = await snapshot.stored_names(self._engine)
-            self._not_named = stored | self._subscriptions.names()
+        self._unnamed = await self._known_names() if self._revision == 0 else None
         async for answer in self._stub.WatchSubscriptions(request):
             await self.apply(answer)
             yield self._revision
+
+    async def _known_names(self) -> set[str]:
+        """
+        Return the names of all resources, of which a snapshot deletes those that it lacks.
+
+        Read before the snapshot: what another process stores later may be newer than it.
+        Memory counts too: another process may have deleted the row already.
+        """
+        return await snapshot.stored_names(self._engine) | self._cache.subscriptions.names()
 
     async def apply(self, answer: feed_service_pb2.WatchSubscriptionsResponse) -> None:
         """
         Apply one answer: to the database in one transaction, then to memory.
         """
-        gone: Collection[str] = ()
-        if self._not_named is not None:
-            self._not_named -= {snapshot.change_name(change) for change in answer.changes}
-        ends_snapshot = answer.snapshot_complete and self._not_named is not None
-        moved = answer.revision > self._revision or ends_snapshot
-        if answer.changes or moved:
-            gone = await self._store(answer, moved=moved, ends_snapshot=ends_snapshot)
-        for change in answer.changes:
-            self._remember(change)
-        for name in gone:
-            self._forget(name)
-        self._wished()
-        self._end_answer(answer, moved=moved, ends_snapshot=ends_snapshot)
+        if self._unnamed is not None:
+            self._unnamed -= {snapshot.change_name(change) for change in answer.changes}
+        ends_snapshot = answer.snapshot_complete and self._unnamed is not None
+        step = _Step(answer, answer.revision > self._revision or ends_snapshot, ends_snapshot)
+        gone: Collection[str] = (self._unnamed or ()) if ends_snapshot else ()
+        if answer.changes or step.new_revision:
+            await self._store(step, gone)
+        self._remember(step, gone)
+        self._listener.changes_stored()
+        self._end(step)
 
     @retry_on_conflict
-    async def _store(
-        self,
-        answer: feed_service_pb2.WatchSubscriptionsResponse,
-        *,
-        moved: bool,
-        ends_snapshot: bool,
-    ) -> Collection[str]:
-        """
-        Store an answer; return the names of what a snapshot did not name any more.
-        """
-        gone = (self._not_named or ()) if ends_snapshot else ()
+    async def _store(self, step: _Step, gone: Collection[str]) -> None:
+        answer = step.answer
         async with writing(self._engine) as db:
-            await snapshot.store_changes(db, answer.changes, self._ring, self._endpoint_of)
-            if ends_snapshot:
+            await snapshot.store_changes(db, answer.changes, self._ring, self._cache.endpoint_of)
+            if step.ends_snapshot:
                 await snapshot.drop(db, gone, answer.revision)
-            if moved:
+            if step.new_revision:
                 await snapshot.store_revision(db, answer.revision)
-        return gone
 
-    def _end_answer(
-        self,
-        answer: feed_service_pb2.WatchSubscriptionsResponse,
-        *,
-        moved: bool,
-        ends_snapshot: bool,
-    ) -> None:
-        if ends_snapshot:
-            self._not_named = None
-            self._subscriptions.received = True
+    def _remember(self, step: _Step, gone: Collection[str]) -> None:
+        for change in step.answer.changes:
+            resumed = self._cache.apply(change)
+            if resumed is not None:
+                self._listener.resumed(resumed)
+        for name in gone:
+            self._cache.forget(name)
+
+    def _end(self, step: _Step) -> None:
+        answer = step.answer
+        if step.ends_snapshot:
+            self._unnamed = None
+            self._cache.subscriptions.received = True
             log.info("feed.snapshot_applied", revision=answer.revision)
-        if moved:
+        if step.new_revision:
             self._revision = answer.revision
         if answer.changes:
             log.info("feed.applied", revision=answer.revision, changes=len(answer.changes))
-
-    def _remember(self, change: feed_service_pb2.FeedChange) -> None:
-        """
-        Change what is held in memory.
-        """
-        match change.WhichOneof("change"):
-            case "subscription":
-                self._remember_subscription(
-                    compile_subscription(change.subscription, self._rules, self._hashed)
-                )
-            case "account_settings":
-                owner = names.owner_of(change.account_settings.name)
-                self._subscriptions.put_settings(owner, compile_settings(change.account_settings))
-            case "credential":
-                self._remember_credential(change.credential)
-            case "client_certificate":
-                identity = compile_identity(change.client_certificate)
-                self._subscriptions.identities[change.client_certificate.name] = identity
-            case "caller":
-                self._callers.put(read_caller(change.caller))
-            case "deleted_name":
-                self._forget(change.deleted_name)
-            case _:
-                pass
-
-    def _remember_subscription(self, subscription: Subscription) -> None:
-        before = self._subscriptions.by_name.get(subscription.name)
-        if before is not None and subscription.active and not before.active:
-            # Much may have gathered while it was Inactive.
-            self._resumed((subscription.owner, subscription.endpoint))
-        self._subscriptions.put(subscription)
-
-    def _forget(self, name: str) -> None:
-        self._subscriptions.remove(name)
-        self._callers.remove(name)
-
-    def _remember_credential(self, credential: credential_pb2.Credential) -> None:
-        try:
-            compiled = compile_credential(credential, self._rules)
-        except (ValueError, UrlRefusedError):
-            # Its deliveries fail with the reason that it is not known here.
-            self._subscriptions.credentials.pop(credential.name, None)
-            log.warning("feed.credential_unusable", name=credential.name)
-        else:
-            self._subscriptions.credentials[credential.name] = compiled
-
-    def _endpoint_of(self, url: str) -> str:
-        try:
-            return parse_url(url, self._rules).endpoint
-        except UrlRefusedError:
-            return ""
-
-    def _hashed(self, url: str) -> bytes:
-        return self._ring.keyed_hash("url", url)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
+from dispatch_service.feed.cache import ResourceCache
 from dispatch_service.feed.client import FeedClient
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.database.engine import writing
@@ -69,6 +71,28 @@ class Feed(feed_service_pb2_grpc.FeedServiceServicer):
         return feed_service_pb2.ReportEndpointEventsResponse()
 
 
+class Heard:
+    """
+    A listener that keeps what it is told.
+    """
+
+    def __init__(self) -> None:
+        self.endpoints: list[EndpointKey] = []
+        self.changes = 0
+
+    def resumed(self, endpoint: EndpointKey) -> None:
+        """
+        Keep an endpoint.
+        """
+        self.endpoints.append(endpoint)
+
+    def changes_stored(self) -> None:
+        """
+        Count an answer.
+        """
+        self.changes += 1
+
+
 @asynccontextmanager
 async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterator[int]]:
     """
@@ -79,17 +103,8 @@ async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterat
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
     await grpc_server.start()
     async with channel.connect(address) as connection:
-        client = FeedClient(
-            store,
-            RING,
-            connection,
-            SubscriptionIndex(),
-            CallerDirectory(),
-            rules=UrlRules(),
-            dispatcher="test",
-            resumed=lambda _: None,
-            wished=lambda: None,
-        )
+        cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules())
+        client = FeedClient(store, RING, connection, cache, Heard(), dispatcher="test")
         yield client.follow()
     await server.stop(grpc_server, 0)
 
