@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from dispatch_service.payloads.contracts import schema
 from dispatch_service.payloads.core.leaves import Leaf, leaves
 from dispatch_service.payloads.moved_fields import places
 from dispatch_service.payloads.rendering import render
+from dispatch_service.payloads.schemas import schema
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 

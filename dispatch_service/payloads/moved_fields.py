@@ -6,8 +6,8 @@ from one to the other. Paths leave out that something is a list.
 from collections.abc import Mapping
 from typing import Final
 
-from dispatch_service.payloads.orders.family import SHIPPED, UNSHIPPED
-from dispatch_service.payloads.returns.builders import EXCHANGES, SIMPLE
+from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
+from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 
 _HAPPENED: Final = "occurred_at"
 

@@ -8,10 +8,17 @@ from typing import NamedTuple, get_type_hints
 
 from msgspec import Struct
 
-from dispatch_service.payloads import endpoint_events
-from dispatch_service.payloads.core.builders import Builder, Key
-from dispatch_service.payloads.goods import corrections, levels, replenishments
-from dispatch_service.payloads.orders import items, refunds, v1, v2, v3
+from dispatch_service.payloads import webhooks
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.inventory import corrections, mirror
+from dispatch_service.payloads.orders import (
+    items_builders,
+    order_v1,
+    order_v2_builders,
+    order_v3_builders,
+    refunds,
+)
+from dispatch_service.payloads.replenishments import builders as replenishments
 from dispatch_service.payloads.returns import builders as returns
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1.event_pb2 import Event
@@ -75,16 +82,16 @@ def _fields_of(event_type: EventType) -> frozenset[str]:
 
 
 BUILDERS: Mapping[Key, Builder] = {
-    **v1.BUILDERS,
-    **v2.BUILDERS,
-    **v3.BUILDERS,
-    **items.BUILDERS,
+    **order_v1.BUILDERS,
+    **order_v2_builders.BUILDERS,
+    **order_v3_builders.BUILDERS,
+    **items_builders.BUILDERS,
     **refunds.BUILDERS,
     **corrections.BUILDERS,
-    **levels.BUILDERS,
+    **mirror.BUILDERS,
     **replenishments.BUILDERS,
     **returns.BUILDERS,
-    **endpoint_events.BUILDERS,
+    **webhooks.BUILDERS,
 }
 
 CONTRACTS = assemble(CATALOGUE.event_types, BUILDERS)

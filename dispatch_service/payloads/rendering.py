@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from msgspec.json import Encoder
 
-from dispatch_service.payloads.core.builders import Key
+from dispatch_service.payloads.core.builder_types import Key
 from dispatch_service.payloads.registry import CONTRACTS, Contract
 from shipedge.webhooks.events.v1.event_pb2 import Event
 

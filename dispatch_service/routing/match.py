@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dispatch_service.payloads.core.states import ORDER_STATUSES, shown
-from dispatch_service.payloads.orders.family import first_shipment, shown_shipping_method
+from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, shown
+from dispatch_service.payloads.orders.values import first_shipment, shown_shipping_method
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Subscription, folded
 from service_runtime.rpc import names

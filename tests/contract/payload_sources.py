@@ -12,11 +12,18 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from dispatch_service.payloads import endpoint_events
+from dispatch_service.payloads import webhooks
 from dispatch_service.payloads.core import money
-from dispatch_service.payloads.goods import corrections, levels, replenishments_shapes
-from dispatch_service.payloads.orders import items_shapes, refunds, v1, v2_shapes, v3_shapes
-from dispatch_service.payloads.returns import shapes
+from dispatch_service.payloads.inventory import corrections, mirror
+from dispatch_service.payloads.orders import (
+    items_shapes,
+    order_v1,
+    order_v2_shapes,
+    order_v3_shapes,
+    refunds,
+)
+from dispatch_service.payloads.replenishments import shapes as replenishments
+from dispatch_service.payloads.returns import shapes as returns
 
 
 class Source(NamedTuple):
@@ -91,13 +98,13 @@ _NOT_SENT = "= null, since the items have not left"
 SOURCES: Final[Mapping[type[Struct], Source]] = {
     money.Price: Source("Money", {"amount": "Money.units", "currency": "Money.currency_code"}),
     # orders
-    v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
-    v2_shapes.AddressV2: Source("Address"),
-    v2_shapes.CustomerV2: Source("Customer"),
-    v2_shapes.ItemV2: Source("OrderItem"),
-    v2_shapes.OrderV2: Source("", _ORDER_V2),
-    v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
-    v2_shapes.OrderStatusChangedV2: Source(
+    order_v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
+    order_v2_shapes.AddressV2: Source("Address"),
+    order_v2_shapes.CustomerV2: Source("Customer"),
+    order_v2_shapes.ItemV2: Source("OrderItem"),
+    order_v2_shapes.OrderV2: Source("", _ORDER_V2),
+    order_v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
+    order_v2_shapes.OrderStatusChangedV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -105,14 +112,14 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "status_date": HAPPENED,
         },
     ),
-    v2_shapes.OrderCanceledV2: Source(
+    order_v2_shapes.OrderCanceledV2: Source(
         "OrderStatusChanged", {**_ORDER_V2, "canceled_date": HAPPENED}
     ),
-    v2_shapes.DividedOrderV2: Source(
+    order_v2_shapes.DividedOrderV2: Source(
         "", {"order_id": "OrderReference.id", "order_number": "OrderReference.number"}
     ),
-    v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
-    v2_shapes.OrderUpdatedV2: Source(
+    order_v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
+    order_v2_shapes.OrderUpdatedV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -121,7 +128,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "user": "Actor.name",
         },
     ),
-    v2_shapes.OrderSentV2: Source(
+    order_v2_shapes.OrderSentV2: Source(
         "",
         {
             **_ORDER_V2,
@@ -129,20 +136,20 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "sent_to": "OrderSentToFulfillment.destination",
         },
     ),
-    v3_shapes.StoreV3: Source("Store"),
-    v3_shapes.CustomerV3: Source("Customer"),
-    v3_shapes.AddressV3: Source("Address"),
-    v3_shapes.ItemV3: Source("OrderItem"),
-    v3_shapes.WeightV3: Source("Weight"),
-    v3_shapes.DimensionsV3: Source("Dimensions"),
-    v3_shapes.PackageItemV3: Source("PackageItem"),
-    v3_shapes.PackageV3: Source("Package"),
-    v3_shapes.ShipmentV3: Source("Shipment"),
-    v3_shapes.TotalsV3: Source("OrderTotals"),
-    v3_shapes.OrderV3: Source("Order"),
-    v3_shapes.UnshippedOrderV3: Source("Order"),
-    v3_shapes.DividedOrderV3: Source("OrderReference"),
-    v3_shapes.ChangeV3: Source(
+    order_v3_shapes.StoreV3: Source("Store"),
+    order_v3_shapes.CustomerV3: Source("Customer"),
+    order_v3_shapes.AddressV3: Source("Address"),
+    order_v3_shapes.ItemV3: Source("OrderItem"),
+    order_v3_shapes.WeightV3: Source("Weight"),
+    order_v3_shapes.DimensionsV3: Source("Dimensions"),
+    order_v3_shapes.PackageItemV3: Source("PackageItem"),
+    order_v3_shapes.PackageV3: Source("Package"),
+    order_v3_shapes.ShipmentV3: Source("Shipment"),
+    order_v3_shapes.TotalsV3: Source("OrderTotals"),
+    order_v3_shapes.OrderV3: Source("Order"),
+    order_v3_shapes.UnshippedOrderV3: Source("Order"),
+    order_v3_shapes.DividedOrderV3: Source("OrderReference"),
+    order_v3_shapes.ChangeV3: Source(
         "OrderStatusChanged",
         {
             "previous_status": "OrderStatusChanged.from_status",
@@ -152,10 +159,10 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "user": "Actor.name",
         },
     ),
-    v3_shapes.OrderDataV3: Source(),
-    v3_shapes.UnshippedOrderDataV3: Source(),
-    v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
-    v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
+    order_v3_shapes.OrderDataV3: Source(),
+    order_v3_shapes.UnshippedOrderDataV3: Source(),
+    order_v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
+    order_v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
     # items of orders
     items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
     items_shapes.ItemsV1: Source("", {**_ORDER, "date": HAPPENED}),
@@ -214,51 +221,51 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     corrections.CorrectionLineV3: Source("InventoryCorrected", _CORRECTION),
     corrections.CorrectionDataV3: Source(),
     corrections.CorrectionBodyV3: Source("InventoryCorrected"),
-    levels.MirrorV1: Source(
+    mirror.MirrorV1: Source(
         "InventoryLevel",
         {"quantity": "InventoryLevel.available", "timestamp": "InventoryLevel.updated_at"},
     ),
-    levels.MirrorItemV2: Source(
+    mirror.MirrorItemV2: Source(
         "InventoryLevel",
         {
             f"quantity_{name}": f"InventoryLevel.{name}"
             for name in ("available", "in_warehouse", "reserved", "backorder", "hurt", "in_transit")
         },
     ),
-    levels.MirrorV2: Source("InventoryLevel", {"timestamp": "InventoryLevel.updated_at"}),
-    levels.MirrorPartV3: Source("", {"number": "= 1", "of": "= 1, since a body has one SKU"}),
-    levels.LevelV3: Source("InventoryLevel", {"sequence": "Event.sequence"}),
-    levels.MirrorDataV3: Source(
+    mirror.MirrorV2: Source("InventoryLevel", {"timestamp": "InventoryLevel.updated_at"}),
+    mirror.MirrorPartV3: Source("", {"number": "= 1", "of": "= 1, since a body has one SKU"}),
+    mirror.LevelV3: Source("InventoryLevel", {"sequence": "Event.sequence"}),
+    mirror.MirrorDataV3: Source(
         "InventoryLevelsChanged", {"mode": "= delta, since only what changed is sent"}
     ),
-    levels.MirrorBodyV3: Source("InventoryLevel"),
+    mirror.MirrorBodyV3: Source("InventoryLevel"),
     # replenishments
-    replenishments_shapes.ReplenishmentV1: Source("Replenishment", _REPLENISHMENT),
-    replenishments_shapes.ReplenishmentItemV2: Source(
+    replenishments.ReplenishmentV1: Source("Replenishment", _REPLENISHMENT),
+    replenishments.ReplenishmentItemV2: Source(
         "ReplenishmentItem",
         {name: f"ReceiptItem.{name}" for name in ("bin", "lpn", "lot", "expiration_date", "uom")},
     ),
-    replenishments_shapes.ReplenishmentV2: Source("Replenishment", _REPLENISHMENT),
-    replenishments_shapes.SupplierV3: Source("", {"name": "Replenishment.supplier_name"}),
-    replenishments_shapes.ReplenishmentItemV3: Source(
+    replenishments.ReplenishmentV2: Source("Replenishment", _REPLENISHMENT),
+    replenishments.SupplierV3: Source("", {"name": "Replenishment.supplier_name"}),
+    replenishments.ReplenishmentItemV3: Source(
         "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
     ),
-    replenishments_shapes.RequestedItemV3: Source(
+    replenishments.RequestedItemV3: Source(
         "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
     ),
-    replenishments_shapes.ReplenishmentV3: Source("Replenishment"),
-    replenishments_shapes.RequestedReplenishmentV3: Source("Replenishment"),
-    replenishments_shapes.ReceiptItemV3: Source("ReceiptItem"),
-    replenishments_shapes.ReceiptV3: Source("Receipt"),
-    replenishments_shapes.InitiatedDataV3: Source("", {"receipt": "= null, nothing has come"}),
-    replenishments_shapes.ReceivedDataV3: Source(),
-    replenishments_shapes.InitiatedBodyV3: Source("", _REPLENISHMENT),
-    replenishments_shapes.ReceivedBodyV3: Source("", _REPLENISHMENT),
+    replenishments.ReplenishmentV3: Source("Replenishment"),
+    replenishments.RequestedReplenishmentV3: Source("Replenishment"),
+    replenishments.ReceiptItemV3: Source("ReceiptItem"),
+    replenishments.ReceiptV3: Source("Receipt"),
+    replenishments.InitiatedDataV3: Source("", {"receipt": "= null, nothing has come"}),
+    replenishments.ReceivedDataV3: Source(),
+    replenishments.InitiatedBodyV3: Source("", _REPLENISHMENT),
+    replenishments.ReceivedBodyV3: Source("", _REPLENISHMENT),
     # goods that come back
-    shapes.ReturnV1: Source("ReturnOrder", _RETURN),
-    shapes.ExchangeV1: Source("ReturnOrder", _RETURN),
-    shapes.ReturnCustomerV2: Source("Customer"),
-    shapes.ReturnItemV2: Source(
+    returns.ReturnV1: Source("ReturnOrder", _RETURN),
+    returns.ExchangeV1: Source("ReturnOrder", _RETURN),
+    returns.ReturnCustomerV2: Source("Customer"),
+    returns.ReturnItemV2: Source(
         "ReturnItem",
         {
             "quantity": "= what was announced, else what came",
@@ -268,33 +275,33 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "quantity_hurt": "ReturnItem.received_hurt",
         },
     ),
-    shapes.ReturnV2: Source("ReturnOrder", _RETURN),
-    shapes.ExchangeItemV2: Source("ExchangeItem"),
-    shapes.ExchangeOrderV2: Source(
+    returns.ReturnV2: Source("ReturnOrder", _RETURN),
+    returns.ExchangeItemV2: Source("ExchangeItem"),
+    returns.ExchangeOrderV2: Source(
         "ExchangeOrder", {"order_id": "ExchangeOrder.id", "order_number": "ExchangeOrder.number"}
     ),
-    shapes.ExchangeV2: Source("ReturnOrder", _RETURN),
-    shapes.ReturnLabelV3: Source("ReturnLabel"),
-    shapes.CountV3: Source(
+    returns.ExchangeV2: Source("ReturnOrder", _RETURN),
+    returns.ReturnLabelV3: Source("ReturnLabel"),
+    returns.CountV3: Source(
         "", {"good": "ReturnItem.expected_good", "hurt": "ReturnItem.expected_hurt"}
     ),
-    shapes.ReturnItemV3: Source("ReturnItem"),
-    shapes.ReturnPartV3: Source("ReturnOrder"),
-    shapes.OriginalOrderV3: Source("OrderReference"),
-    shapes.ExchangeItemV3: Source("ExchangeItem"),
-    shapes.ExchangeOrderV3: Source("ExchangeOrder"),
-    shapes.ReturnDataV3: Source(),
-    shapes.ReturnBodyV3: Source("", _RETURN),
+    returns.ReturnItemV3: Source("ReturnItem"),
+    returns.ReturnPartV3: Source("ReturnOrder"),
+    returns.OriginalOrderV3: Source("OrderReference"),
+    returns.ExchangeItemV3: Source("ExchangeItem"),
+    returns.ExchangeOrderV3: Source("ExchangeOrder"),
+    returns.ReturnDataV3: Source(),
+    returns.ReturnBodyV3: Source("", _RETURN),
     # the webhooks themselves
-    endpoint_events.EndpointV3: Source(
+    webhooks.EndpointV3: Source(
         "EndpointStateChanged",
         {
             "event_type": "EndpointStateChanged.subscribed_event_type",
             "failing_for_seconds": "EndpointStateChanged.failing_for",
         },
     ),
-    endpoint_events.EndpointDataV3: Source(),
-    endpoint_events.EndpointBodyV3: Source("EndpointStateChanged"),
+    webhooks.EndpointDataV3: Source(),
+    webhooks.EndpointBodyV3: Source("EndpointStateChanged"),
 }
 
 # Fields that no body shows, and why.

@@ -15,7 +15,7 @@ from google.type.money_pb2 import Money
 from msgspec import Struct, inspect
 
 from dispatch_service.payloads import CONTRACTS, check, example_event
-from dispatch_service.payloads.checks.plans import REQUIRED
+from dispatch_service.payloads.checks.messages import REQUIRED
 from dispatch_service.payloads.core.money import Price
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1.event_pb2 import Event

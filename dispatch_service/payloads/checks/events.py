@@ -10,9 +10,9 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
-from dispatch_service.payloads.checks.plans import Check, Fault, checks_of, faults, under
-from dispatch_service.payloads.checks.quick import Look, Steps, look_at
-from dispatch_service.payloads.core.states import OTHER
+from dispatch_service.payloads.checks.fast_path import Look, Steps, look_at
+from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, faults, under
+from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 from msgspec import Struct
 
-from dispatch_service.payloads.core.fields import Instant, ResourceId, note
-from dispatch_service.payloads.core.values import instant
+from dispatch_service.payloads.core.field_types import Instant, ResourceId, note
+from dispatch_service.payloads.core.times import instant
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
 Sequence = Annotated[

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 from msgspec import Raw
 
-from dispatch_service.payloads.core.fields import Amount, DecimalText, Part, note
+from dispatch_service.payloads.core.field_types import Amount, DecimalText, Part, note
 
 # ISO 4217, the currencies in use whose minor unit is not a hundredth. Those
 # without a minor unit (gold, test codes) are left out: nobody pays in them.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dispatch_service.payloads.examples.parts import CREATED, at, dollars, order, shipment
-from dispatch_service.payloads.orders.family import CANCELED, SENT, SHIPPED
+from dispatch_service.payloads.orders.event_types import CANCELED, SENT, SHIPPED
 from shipedge.webhooks.events.v1.event_pb2 import ACTOR_KIND_USER, Actor, Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     REFUND_TYPE_PARTIAL,

@@ -1,3 +1,3 @@
 """
-The payloads about orders, their items and refunds.
+The payloads of `orders/*`.
 """

@@ -5,8 +5,13 @@ are made here.
 
 from typing import Annotated
 
+from dispatch_service.payloads.core.enum_strings import (
+    FulfillmentText,
+    ItemStatusText,
+    OrderStatusText,
+)
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.field_types import (
     Body,
     CalendarDate,
     Instant,
@@ -16,7 +21,6 @@ from dispatch_service.payloads.core.fields import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.core.states import FulfillmentText, ItemStatusText, OrderStatusText
 
 
 class ItemV1(Part, frozen=True, kw_only=True):

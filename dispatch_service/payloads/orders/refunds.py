@@ -4,9 +4,16 @@ Refunds of orders.
 
 from typing import Annotated
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import (
+    REFUND_TYPES,
+    RESTOCKS,
+    OrderStatusText,
+    RefundTypeText,
+    RestockText,
+)
 from dispatch_service.payloads.core.envelope import Envelope, Sequence, envelope
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.field_types import (
     Amount,
     Body,
     Part,
@@ -22,17 +29,10 @@ from dispatch_service.payloads.core.money import (
     optional_price,
     price,
 )
-from dispatch_service.payloads.core.states import (
-    REFUND_TYPES,
-    RESTOCKS,
-    OrderStatusText,
-    RefundTypeText,
-    RestockText,
-)
-from dispatch_service.payloads.core.values import plain_time
-from dispatch_service.payloads.orders.family import status_of
-from dispatch_service.payloads.orders.v3 import customer_of
-from dispatch_service.payloads.orders.v3_shapes import CustomerV3
+from dispatch_service.payloads.core.times import plain_time
+from dispatch_service.payloads.orders.order_v3_builders import customer_of
+from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
+from dispatch_service.payloads.orders.values import status_of
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderRefunded
 

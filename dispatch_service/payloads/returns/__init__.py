@@ -1,3 +1,3 @@
 """
-The payloads about returns and exchanges.
+The payloads of `returns/*`.
 """

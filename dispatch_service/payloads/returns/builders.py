@@ -4,23 +4,24 @@ Returns and exchanges: the builders. The shapes are in `returns_shapes`.
 
 from typing import Any, TypeAlias
 
-from dispatch_service.payloads.core.builders import Builder, Key
-from dispatch_service.payloads.core.envelope import envelope
-from dispatch_service.payloads.core.states import (
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import (
     FULFILLMENT_TYPES,
     ORDER_STATUSES,
     RETURN_STATUSES,
     RETURN_TYPES,
     shown,
 )
-from dispatch_service.payloads.core.values import (
+from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.times import (
     instant,
     optional_instant,
     optional_plain_time,
     plain_time,
 )
-from dispatch_service.payloads.orders.v3 import customer_of
+from dispatch_service.payloads.orders.order_v3_builders import customer_of
 from dispatch_service.payloads.returns import shapes
+from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_pb2 import OrderReference
 from shipedge.webhooks.events.v1.return_order_pb2 import (
@@ -33,14 +34,6 @@ from shipedge.webhooks.events.v1.return_order_pb2 import (
 )
 
 ReturnChange: TypeAlias = ReturnInitiated | ReturnReceived
-
-SIMPLE = ("returns/simple_initiated", "returns/simple_received", "returns/unexpected_received")
-EXCHANGES = (
-    "returns/exchange_now_initiated",
-    "returns/exchange_now_received",
-    "returns/exchange_on_received_initiated",
-    "returns/exchange_on_received_received",
-)
 
 
 def _status(goods: ReturnOrder) -> str | None:

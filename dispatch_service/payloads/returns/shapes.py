@@ -6,8 +6,14 @@ from typing import Annotated
 
 from msgspec import field
 
+from dispatch_service.payloads.core.enum_strings import (
+    FulfillmentText,
+    OrderStatusText,
+    ReturnStatusText,
+    ReturnTypeText,
+)
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.field_types import (
     Body,
     Instant,
     Part,
@@ -16,13 +22,7 @@ from dispatch_service.payloads.core.fields import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.core.states import (
-    FulfillmentText,
-    OrderStatusText,
-    ReturnStatusText,
-    ReturnTypeText,
-)
-from dispatch_service.payloads.orders.v3_shapes import CustomerV3
+from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
 
 
 class ReturnV1(Body, frozen=True, kw_only=True):

@@ -38,7 +38,7 @@ from dispatch_service.intake.waiting_events import GROUP_EVENTS
 from dispatch_service.log import events as event_store
 from dispatch_service.log import read
 from dispatch_service.payloads import example_event, render
-from dispatch_service.payloads.checks.plans import Fault
+from dispatch_service.payloads.checks.messages import Fault
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import late_bodies, resends
 from dispatch_service.routing.index import SubscriptionIndex

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from dispatch_service.payloads import CONTRACTS, check, example_event, render, schema
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.support.event_strategies import events, system_events
 

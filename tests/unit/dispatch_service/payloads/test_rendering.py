@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_event, render
-from dispatch_service.payloads.contracts import schema_for
-from dispatch_service.payloads.core.fields import Body, ResourceId, note
+from dispatch_service.payloads.core.field_types import Body, ResourceId, note
 from dispatch_service.payloads.registry import BUILDERS, assemble
+from dispatch_service.payloads.schemas import schema_for
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged

@@ -4,10 +4,10 @@ Version 3 of the order family: the shapes. No values are made here.
 
 from typing import Annotated
 
+from dispatch_service.payloads.core.enum_strings import FulfillmentText, OrderStatusText
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
-from dispatch_service.payloads.core.fields import Instant, Part, Quantity, ResourceId, note
+from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, ResourceId, note
 from dispatch_service.payloads.core.money import Price
-from dispatch_service.payloads.core.states import FulfillmentText, OrderStatusText
 
 
 class StoreV3(Part, frozen=True, kw_only=True):

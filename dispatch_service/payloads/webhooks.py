@@ -4,11 +4,11 @@ The webhooks themselves: an endpoint that fails, recovers or was given up.
 
 from typing import Annotated
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import ENDPOINT_STATES, EndpointStateText
 from dispatch_service.payloads.core.envelope import Sequence, SystemEnvelope, envelope
-from dispatch_service.payloads.core.fields import Instant, Part, Quantity, note
-from dispatch_service.payloads.core.states import ENDPOINT_STATES, EndpointStateText
-from dispatch_service.payloads.core.values import optional_instant
+from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, note
+from dispatch_service.payloads.core.times import optional_instant
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import Event
 

@@ -4,13 +4,12 @@ Version 1 of the order family: nine keys, the same for every event type.
 
 from typing import Annotated
 
-from dispatch_service.payloads.core.builders import Builder, Key
-from dispatch_service.payloads.core.fields import Body, PlainTime, ResourceId, note
-from dispatch_service.payloads.core.states import OrderStatusText
-from dispatch_service.payloads.core.values import plain_time
-from dispatch_service.payloads.orders.family import (
-    SHIPPED,
-    UNSHIPPED,
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import OrderStatusText
+from dispatch_service.payloads.core.field_types import Body, PlainTime, ResourceId, note
+from dispatch_service.payloads.core.times import plain_time
+from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
+from dispatch_service.payloads.orders.values import (
     OrderChange,
     first_shipment,
     status_after,

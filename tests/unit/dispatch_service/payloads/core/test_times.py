@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
-from dispatch_service.payloads.core.values import (
+from dispatch_service.payloads.core.times import (
     calendar_date,
     instant,
     optional_date,

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from dispatch_service.payloads.checks import rules
 from dispatch_service.payloads.checks.rules import Rule
-from dispatch_service.payloads.core.states import OTHER
+from dispatch_service.payloads.core.enum_strings import OTHER
 
 # A field path and what is wrong there.
 Fault: TypeAlias = tuple[str, str]

@@ -4,9 +4,17 @@ Inventory corrections: one body for each line of a correction.
 
 from typing import Annotated
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import (
+    CONDITIONS,
+    CORRECTION_TYPES,
+    SOURCES,
+    ConditionText,
+    CorrectionTypeText,
+    SourceText,
+)
 from dispatch_service.payloads.core.envelope import Envelope, Sequence, envelope
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.field_types import (
     Body,
     CalendarDate,
     Part,
@@ -15,15 +23,7 @@ from dispatch_service.payloads.core.fields import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.core.states import (
-    CONDITIONS,
-    CORRECTION_TYPES,
-    SOURCES,
-    ConditionText,
-    CorrectionTypeText,
-    SourceText,
-)
-from dispatch_service.payloads.core.values import optional_date, plain_time
+from dispatch_service.payloads.core.times import optional_date, plain_time
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected
 

@@ -5,11 +5,18 @@ numbers, so that the next body heals a lost one.
 
 from typing import Annotated, Literal
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import LEVEL_CAUSES, CauseText, shown
 from dispatch_service.payloads.core.envelope import Envelope, Sequence, envelope
-from dispatch_service.payloads.core.fields import Body, Instant, Part, PlainTime, Quantity, note
-from dispatch_service.payloads.core.states import LEVEL_CAUSES, CauseText, shown
-from dispatch_service.payloads.core.values import instant, optional_instant, plain_time
+from dispatch_service.payloads.core.field_types import (
+    Body,
+    Instant,
+    Part,
+    PlainTime,
+    Quantity,
+    note,
+)
+from dispatch_service.payloads.core.times import instant, optional_instant, plain_time
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryLevel, InventoryLevelsChanged
 

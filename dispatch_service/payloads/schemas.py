@@ -8,7 +8,13 @@ from typing import Any, Final
 
 from msgspec.json import schema as schema_of
 
-from dispatch_service.payloads.examples import goods, orders, returns
+from dispatch_service.payloads.examples import (
+    inventory,
+    orders,
+    replenishments,
+    returns,
+    webhooks,
+)
 from dispatch_service.payloads.registry import CONTRACTS, Contract
 from dispatch_service.payloads.rendering import render
 from shipedge.webhooks.events.v1.event_pb2 import Event
@@ -18,8 +24,10 @@ BASE_URL: Final = "https://webhooks.shipedge.com/schemas"
 
 _EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     **orders.EXAMPLES,
-    **goods.EXAMPLES,
+    **inventory.EXAMPLES,
+    **replenishments.EXAMPLES,
     **returns.EXAMPLES,
+    **webhooks.EXAMPLES,
 }
 
 

@@ -4,17 +4,17 @@ Replenishments: the builders. The shapes are in `replenishments_shapes`.
 
 from typing import Any, TypeAlias
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import REPLENISHMENT_STATUSES, shown
 from dispatch_service.payloads.core.envelope import envelope
-from dispatch_service.payloads.core.states import REPLENISHMENT_STATUSES, shown
-from dispatch_service.payloads.core.values import (
+from dispatch_service.payloads.core.times import (
     instant,
     optional_date,
     optional_instant,
     optional_plain_time,
     plain_time,
 )
-from dispatch_service.payloads.goods import replenishments_shapes as shapes
+from dispatch_service.payloads.replenishments import shapes
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.replenishment_pb2 import (
     Receipt,

@@ -6,16 +6,13 @@ them what an event type adds. The shapes are in `orders_v2_shapes`.
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, ORDER_STATUSES, shown
 from dispatch_service.payloads.core.money import optional_amount
-from dispatch_service.payloads.core.states import FULFILLMENT_TYPES, ORDER_STATUSES, shown
-from dispatch_service.payloads.core.values import plain_time
-from dispatch_service.payloads.orders import v2_shapes as shapes
-from dispatch_service.payloads.orders.family import (
-    CANCELED,
-    DATED,
-    SENT,
-    SHIPPED,
+from dispatch_service.payloads.core.times import plain_time
+from dispatch_service.payloads.orders import order_v2_shapes as shapes
+from dispatch_service.payloads.orders.event_types import CANCELED, DATED, SENT, SHIPPED
+from dispatch_service.payloads.orders.values import (
     OrderChange,
     first_shipment,
     shipped_date,

@@ -7,8 +7,8 @@ from typing import NamedTuple, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dispatch_service.payloads.core.states import ORDER_STATUSES, shown
-from dispatch_service.payloads.core.values import plain_time
+from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, shown
+from dispatch_service.payloads.core.times import plain_time
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderItemsStatusChanged,
@@ -20,32 +20,6 @@ from shipedge.webhooks.events.v1.order_pb2 import Order, Shipment
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_SHIPPED
 
 OrderChange: TypeAlias = OrderStatusChanged | OrderUpdated | OrderSentToFulfillment
-
-# The event types whose version 2 has the 14 keys of the published example.
-SHIPPED = (
-    "orders/shipped",
-    "orders/shipped_with_shipping_method",
-    "orders/shipped_by_store",
-    "orders/shipped_by_order_type",
-    "orders/shipped_by_amazon_fba",
-    "orders/shipped_by_amazon_mcf",
-    "orders/shipped_by_dropshipper",
-    "orders/shipped_by_shipedge",
-    "orders/shipped_by_wfs",
-)
-DATED = ("orders/pending", "orders/processing", "orders/backorder")
-CANCELED = ("orders/canceled", "orders/dropship_cancel")
-SENT = ("orders/sent_by_amazon_fba", "orders/sent_by_amazon_mcf", "orders/sent_to_shipedge")
-
-# Those whose order may not have left yet.
-UNSHIPPED = (
-    "orders/any_status_change",
-    *DATED,
-    *CANCELED,
-    "orders/divided",
-    "orders/updated_by_oms",
-    *SENT,
-)
 
 
 class Tracking(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dispatch_service.payloads import example_event, render
-from dispatch_service.payloads.orders.family import first_shipment, shown_shipping_method
+from dispatch_service.payloads.orders.values import first_shipment, shown_shipping_method
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderSentToFulfillment,

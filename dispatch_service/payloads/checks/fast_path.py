@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from dispatch_service.payloads.checks import rules
-from dispatch_service.payloads.checks.plans import REQUIRED, known_values, leaf_rule, scalar_rule
+from dispatch_service.payloads.checks.messages import REQUIRED, known_values, leaf_rule, scalar_rule
 from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Rule
 
 Steps: TypeAlias = dict[str, int]

@@ -8,12 +8,12 @@ of the whole order, which stands for all of its items.
 
 from typing import Any, NamedTuple, TypeAlias
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, shown
 from dispatch_service.payloads.core.envelope import envelope
-from dispatch_service.payloads.core.states import FULFILLMENT_TYPES, shown
-from dispatch_service.payloads.core.values import optional_date, optional_instant, plain_time
+from dispatch_service.payloads.core.times import optional_date, optional_instant, plain_time
 from dispatch_service.payloads.orders import items_shapes as shapes
-from dispatch_service.payloads.orders.family import first_shipment, status_after, tracking
+from dispatch_service.payloads.orders.values import first_shipment, status_after, tracking
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     ItemChange,

@@ -6,13 +6,14 @@ from typing import Any
 
 from google.type.decimal_pb2 import Decimal
 
-from dispatch_service.payloads.core.builders import Builder, Key
+from dispatch_service.payloads.core.builder_types import Builder, Key
+from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, ORDER_STATUSES, shown
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.money import optional_price
-from dispatch_service.payloads.core.states import FULFILLMENT_TYPES, ORDER_STATUSES, shown
-from dispatch_service.payloads.core.values import optional_instant
-from dispatch_service.payloads.orders import v3_shapes as shapes
-from dispatch_service.payloads.orders.family import SHIPPED, UNSHIPPED, OrderChange, status_after
+from dispatch_service.payloads.core.times import optional_instant
+from dispatch_service.payloads.orders import order_v3_shapes as shapes
+from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
+from dispatch_service.payloads.orders.values import OrderChange, status_after
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged, OrderUpdated
 from shipedge.webhooks.events.v1.order_pb2 import (

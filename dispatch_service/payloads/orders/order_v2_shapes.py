@@ -4,7 +4,8 @@ Version 2 of the order family: the shapes. No values are made here.
 
 from typing import Annotated
 
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.enum_strings import FulfillmentText, OrderStatusText
+from dispatch_service.payloads.core.field_types import (
     Amount,
     Body,
     Part,
@@ -13,7 +14,6 @@ from dispatch_service.payloads.core.fields import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.core.states import FulfillmentText, OrderStatusText
 
 
 class AddressV2(Part, frozen=True, kw_only=True):

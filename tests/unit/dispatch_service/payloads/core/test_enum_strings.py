@@ -4,7 +4,7 @@ The strings of the enums.
 
 import pytest
 
-from dispatch_service.payloads.core import states
+from dispatch_service.payloads.core import enum_strings
 from shipedge.webhooks.events.v1.states_pb2 import (
     ORDER_STATUS_OTHER,
     ORDER_STATUS_PENDING,
@@ -16,7 +16,7 @@ def test_order_statuses() -> None:
     """
     A status is shown in lower snake case.
     """
-    assert list(states.ORDER_STATUSES.values()) == [
+    assert list(enum_strings.ORDER_STATUSES.values()) == [
         "pending",
         "processing",
         "shipped",
@@ -64,18 +64,18 @@ def test_other_sets() -> None:
 
 
 _OTHERS = (
-    states.ITEM_STATUSES,
-    states.FULFILLMENT_TYPES,
-    states.SOURCES,
-    states.ENDPOINT_STATES,
-    states.REFUND_TYPES,
-    states.RESTOCKS,
-    states.CORRECTION_TYPES,
-    states.CONDITIONS,
-    states.LEVEL_CAUSES,
-    states.REPLENISHMENT_STATUSES,
-    states.RETURN_STATUSES,
-    states.RETURN_TYPES,
+    enum_strings.ITEM_STATUSES,
+    enum_strings.FULFILLMENT_TYPES,
+    enum_strings.SOURCES,
+    enum_strings.ENDPOINT_STATES,
+    enum_strings.REFUND_TYPES,
+    enum_strings.RESTOCKS,
+    enum_strings.CORRECTION_TYPES,
+    enum_strings.CONDITIONS,
+    enum_strings.LEVEL_CAUSES,
+    enum_strings.REPLENISHMENT_STATUSES,
+    enum_strings.RETURN_STATUSES,
+    enum_strings.RETURN_TYPES,
 )
 
 
@@ -95,4 +95,4 @@ def test_labels(status: int, label: str, shown: str | None) -> None:
     """
     Only `OTHER` shows its label, unchanged; what is not known is null.
     """
-    assert states.shown(states.ORDER_STATUSES, status, label) == shown
+    assert enum_strings.shown(enum_strings.ORDER_STATUSES, status, label) == shown

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from dispatch_service.payloads import CONTRACTS, example_event
 from dispatch_service.payloads.checks import rules
 from dispatch_service.payloads.checks.events import MAX_LINES, find_faults, is_sound
-from dispatch_service.payloads.checks.quick import expression
-from dispatch_service.payloads.core.states import OTHER
+from dispatch_service.payloads.checks.fast_path import expression
+from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.support.event_strategies import events
 

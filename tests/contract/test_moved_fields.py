@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_body
 from dispatch_service.payloads.moved_fields import places
-from dispatch_service.payloads.returns.builders import EXCHANGES, SIMPLE
+from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 
 # What version 3 leaves to its reader to work out.
 _DERIVED: Final = {(event_type, "items.quantity") for event_type in (*SIMPLE, *EXCHANGES)}

@@ -4,8 +4,9 @@ Replenishments: the shapes. No values are made here.
 
 from typing import Annotated
 
+from dispatch_service.payloads.core.enum_strings import ReplenishmentStatusText
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
-from dispatch_service.payloads.core.fields import (
+from dispatch_service.payloads.core.field_types import (
     Body,
     CalendarDate,
     Instant,
@@ -15,7 +16,6 @@ from dispatch_service.payloads.core.fields import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.core.states import ReplenishmentStatusText
 
 
 class ReplenishmentV1(Body, frozen=True, kw_only=True):

@@ -1,3 +1,0 @@
-"""
-The payloads about inventory and replenishments.
-"""

@@ -1,0 +1,3 @@
+"""
+The payloads of `inventory/*`.
+"""

@@ -1,0 +1,11 @@
+"""
+The event types about returns, by the shape that they share.
+"""
+
+SIMPLE = ("returns/simple_initiated", "returns/simple_received", "returns/unexpected_received")
+EXCHANGES = (
+    "returns/exchange_now_initiated",
+    "returns/exchange_now_received",
+    "returns/exchange_on_received_initiated",
+    "returns/exchange_on_received_received",
+)
