@@ -1,6 +1,5 @@
 """
-What changes for a receiver that moves from one payload version to another,
-shown on an event. Pure.
+Differences between two payload versions for a receiver that moves, shown on an event. Pure.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from dispatch_service.payloads.core.leaves import Leaf, leaves
-from dispatch_service.payloads.moved_fields import places
+from dispatch_service.payloads.moved_fields import moved_paths
 from dispatch_service.payloads.rendering import render
 from dispatch_service.payloads.schemas import schema
 from shipedge.webhooks.events.v1.event_pb2 import Event
@@ -18,7 +17,7 @@ from shipedge.webhooks.events.v1.event_pb2 import Event
 
 class Kind(Enum):
     """
-    How a field differs.
+    How a field differs between two versions.
     """
 
     ADDED = auto()
@@ -29,7 +28,7 @@ class Kind(Enum):
 
 class Side(NamedTuple):
     """
-    A field in one of the versions; *value* is JSON, empty where there is none.
+    A field in one version. *value* is JSON; it is empty if the body has no value there.
     """
 
     path: str = ""
@@ -39,7 +38,7 @@ class Side(NamedTuple):
 
 class Difference(NamedTuple):
     """
-    A field that is not the same in both versions.
+    A field that differs between the versions.
     """
 
     kind: Kind
@@ -49,7 +48,7 @@ class Difference(NamedTuple):
 
 class Comparison(NamedTuple):
     """
-    The bodies of an event in two versions and what differs.
+    The bodies of an event in two versions, and their differences.
     """
 
     before: bytes
@@ -58,15 +57,15 @@ class Comparison(NamedTuple):
 
 
 _Sides = Mapping[str, Side]
-_NOWHERE = Side()
+_ABSENT = Side()
 
 
 def compare(event: Event, event_type: str, from_version: str, to_version: str) -> Comparison:
     """
     Compare two payload versions on *event*.
 
-    Raises `LookupError` if there is no such payload version and `ValueError`
-    if *event* is not of a kind that raises the event type.
+    Raises `LookupError` if a payload version does not exist, and `ValueError` if *event* does not
+    raise the event type.
     """
     bodies = [render(event, event_type, version) for version in (from_version, to_version)]
     before = _sides(event_type, from_version, bodies[0])
@@ -76,31 +75,31 @@ def compare(event: Event, event_type: str, from_version: str, to_version: str) -
 
 
 def _differences(before: _Sides, after: _Sides, moved: Mapping[str, str]) -> Iterator[Difference]:
-    for place, side in before.items():
-        there = after.get(moved.get(place, place))
-        if there is None:
-            yield Difference(Kind.REMOVED, side, _NOWHERE)
-        elif (side.type, side.value) != (there.type, there.value):
-            yield Difference(Kind.RETYPED, side, there)
-        elif side.path != there.path:
-            yield Difference(Kind.RENAMED, side, there)
-    known = {moved.get(place, place) for place in before}
-    for place, side in after.items():
-        if place not in known:
-            yield Difference(Kind.ADDED, _NOWHERE, side)
+    for path, side in before.items():
+        counterpart = after.get(moved.get(path, path))
+        if counterpart is None:
+            yield Difference(Kind.REMOVED, side, _ABSENT)
+        elif (side.type, side.value) != (counterpart.type, counterpart.value):
+            yield Difference(Kind.RETYPED, side, counterpart)
+        elif side.path != counterpart.path:
+            yield Difference(Kind.RENAMED, side, counterpart)
+    known = {moved.get(path, path) for path in before}
+    for path, side in after.items():
+        if path not in known:
+            yield Difference(Kind.ADDED, _ABSENT, side)
 
 
 def _moved(
     event_type: str, from_version: str, to_version: str, before: _Sides, after: _Sides
 ) -> Mapping[str, str]:
     """
-    Map the places of the first version to those of the second, both of which exist.
+    Map fields of the first version to those of the second, for fields that both bodies have.
     """
     if _number(from_version) <= _number(to_version):
-        pairs = places(event_type, from_version, to_version)
+        pairs = moved_paths(event_type, from_version, to_version)
         return {old: new for old, new in pairs.items() if old in before and new in after}
     moved: dict[str, str] = {}
-    for old, new in places(event_type, to_version, from_version).items():
+    for old, new in moved_paths(event_type, to_version, from_version).items():
         if new in before and old in after:
             moved.setdefault(new, old)
     return moved
@@ -113,14 +112,14 @@ def _number(version: str) -> int:
 def _sides(event_type: str, version: str, body: bytes) -> _Sides:
     content = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
     return {
-        leaf.place: Side(leaf.path, leaf.type, _value(content, leaf))
+        leaf.plain_path: Side(leaf.path, leaf.type, _value(content, leaf))
         for leaf in leaves(schema(event_type, version))
     }
 
 
 def _value(content: Any, leaf: Leaf) -> str:
     """
-    Read the value of a field, of the first element of a list, as it is written.
+    Return the value of a field as JSON; of a list, the value in its first element.
     """
     raw: Any = content
     for step in leaf.path.replace("[]", ".[]").split("."):

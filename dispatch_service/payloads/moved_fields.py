@@ -1,6 +1,7 @@
 """
-Where the fields of a payload version stand in a later one: for people who move
-from one to the other. Paths leave out that something is a list.
+Paths of the fields of a payload version in a later version, for receivers that move.
+
+Paths are written without the marks of lists: `items.sku`.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from typing import Final
 from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
 from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 
-_HAPPENED: Final = "occurred_at"
+_EVENT_TIME: Final = "occurred_at"
 
 _ORDER: Final = {
     "order_id": "order_id",
@@ -39,16 +40,16 @@ _UNSHIPPED: Final = {
     **_SHIPPED,
     "shipping_method": "data.order.shipping_method",
     "previous_status": "data.change.previous_status",
-    "status_date": _HAPPENED,
-    "canceled_date": _HAPPENED,
+    "status_date": _EVENT_TIME,
+    "canceled_date": _EVENT_TIME,
     "cancel_reason": "data.change.cancel_reason",
-    "divided_date": _HAPPENED,
+    "divided_date": _EVENT_TIME,
     "divided_orders.order_id": "data.change.divided_orders.id",
     "divided_orders.order_number": "data.change.divided_orders.number",
-    "updated_date": _HAPPENED,
+    "updated_date": _EVENT_TIME,
     "updated_fields": "data.change.updated_fields",
     "user": "data.change.user",
-    "sent_date": _HAPPENED,
+    "sent_date": _EVENT_TIME,
     "sent_to": "data.change.sent_to",
 }
 _ITEMS: Final = {
@@ -128,7 +129,7 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
     "orders/pending_items": {
         **_ORDER,
         **_ITEMS,
-        "pending_date": _HAPPENED,
+        "pending_date": _EVENT_TIME,
         "tracking_number": "data.shipment",
         "carrier": "data.shipment",
         "shipping_method": "data.order.shipping_method",
@@ -136,7 +137,7 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
     "orders/refund": {
         **_ORDER,
         "refund_id": "data.refund.id",
-        "refund_date": _HAPPENED,
+        "refund_date": _EVENT_TIME,
         "refund_type": "data.refund.type",
         "reason": "data.refund.reason",
         "rma_number": "data.refund.rma_number",
@@ -166,7 +167,7 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
                 "user",
             )
         },
-        "timestamp": _HAPPENED,
+        "timestamp": _EVENT_TIME,
     },
     "inventory/mirror": {
         "warehouse": "data.levels.warehouse",
@@ -207,7 +208,7 @@ _EXCHANGED: Final = {
     "exchange_order_number": "exchange_order.order_number",
 }
 
-# Only what has another name: the rest of version 1 stands unchanged in version 2.
+# Only fields with another path: the others have the same path in both versions.
 _V1_IN_V2: Final[Mapping[str, Mapping[str, str]]] = {
     **{event_type: {"date": name} for event_type, name in _ORDER_DATES.items()},
     **{
@@ -225,10 +226,11 @@ _V1_IN_V2: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
-def places(event_type: str, older: str, newer: str) -> Mapping[str, str]:
+def moved_paths(event_type: str, older: str, newer: str) -> Mapping[str, str]:
     """
-    Return where the fields of the payload version *older* stand in *newer*.
-    What is not in it has the same path, or no place.
+    Map paths in the payload version *older* to paths in *newer*.
+
+    A field that is not in the map has the same path, or is missing in *newer*.
     """
     match older, newer:
         case "v1", "v2":
@@ -241,8 +243,8 @@ def places(event_type: str, older: str, newer: str) -> Mapping[str, str]:
 
 
 def _v1_in_v3(event_type: str) -> Mapping[str, str]:
-    onwards = _V2_IN_V3.get(event_type, {})
-    through = {old: onwards.get(new) for old, new in _V1_IN_V2.get(event_type, {}).items()}
-    found = {**onwards, **{old: new for old, new in through.items() if new is not None}}
-    # Version 1 has one time, and it is that of the event.
-    return {**found, "date": _HAPPENED, "timestamp": _HAPPENED}
+    from_v2 = _V2_IN_V3.get(event_type, {})
+    from_v1 = {old: from_v2.get(new) for old, new in _V1_IN_V2.get(event_type, {}).items()}
+    found = {**from_v2, **{old: new for old, new in from_v1.items() if new is not None}}
+    # The only time in version 1 is the time of the event.
+    return {**found, "date": _EVENT_TIME, "timestamp": _EVENT_TIME}

@@ -1,6 +1,5 @@
 """
-Which payload versions exist and what builds each: those that the catalogue
-offers, each joined with its builder.
+The payload versions of the catalogue, each with its builder and the shape of its body.
 """
 
 from collections.abc import Mapping
@@ -26,13 +25,13 @@ from shipedge.webhooks.events.v1.event_pb2 import Event
 
 class Contract(NamedTuple):
     """
-    What one payload version of one event type looks like, and what makes it.
+    The contract of one payload version of one event type.
     """
 
     event_type: EventType
     payload_version: str
     wire_name: str
-    # The fields of `Event.payload` that raise the event type.
+    # The members of `Event.payload` that raise the event type.
     raised_by: frozenset[str]
     shape: type[Struct]
     build: Builder
@@ -42,10 +41,9 @@ def assemble(
     event_types: Mapping[str, EventType], builders: Mapping[Key, Builder]
 ) -> Mapping[Key, Contract]:
     """
-    Join every payload version on offer with its builder.
+    Join every offered payload version with its builder.
 
-    Raises `ValueError` where one of the two is missing: what is offered can
-    be rendered, and nothing is rendered that nobody can choose.
+    Raises `ValueError` for a version without a builder or a builder without an offered version.
     """
     offered = {
         (name, version)

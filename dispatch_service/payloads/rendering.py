@@ -1,6 +1,5 @@
 """
-From an event to the bytes of a body. Pure: the same event gives the same
-bytes on every machine.
+From an event to the bytes of a body. Pure: one event gives the same bytes on every machine.
 """
 
 from collections.abc import Mapping
@@ -21,14 +20,13 @@ def render(
     contracts: Mapping[Key, Contract] = CONTRACTS,
 ) -> bytes:
     """
-    Render *event* as UTF-8 JSON without added white space.
+    Render *event* as UTF-8 JSON without white space between values.
 
-    The keys stand in the order of the contract. The event must have passed
-    `check`, and must be one that raises *event_type*; whether it meets the
-    conditions of that event type is the routing's business.
+    Keys have the order of the contract. The event must have passed `check` and must raise
+    *event_type*. Whether it meets the conditions of the event type is decided by routing.
 
-    Raises `LookupError` if there is no such payload version and `ValueError`
-    if *event* is not of a kind that raises the event type.
+    Raises `LookupError` if the payload version does not exist, and `ValueError` if *event* does
+    not raise the event type.
     """
     contract = contracts.get((event_type, payload_version))
     if contract is None:

@@ -1,6 +1,5 @@
 """
-What customers code against: the JSON Schema and an example of every payload
-version of every event type.
+The JSON Schema and the example body of every payload version.
 """
 
 from collections.abc import Callable, Mapping
@@ -33,20 +32,16 @@ _EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
 
 def schema(event_type: str, payload_version: str) -> dict[str, Any]:
     """
-    Write the JSON Schema (2020-12) of a payload version.
+    Return the JSON Schema (2020-12) of a payload version.
 
-    It allows keys that it does not list, at every level, since adding a key
-    at the end is the one change that a payload version may see.
+    It allows unknown keys at every level, because a published payload version may get new keys.
 
-    Raises `LookupError` if there is no such payload version.
+    Raises `LookupError` if the payload version does not exist.
     """
     return schema_for(_contract(event_type, payload_version))
 
 
 def schema_for(contract: Contract) -> dict[str, Any]:
-    """
-    Write the JSON Schema of *contract*.
-    """
     generated = schema_of(contract.shape)
     definitions = generated["$defs"]
     body = definitions.pop(contract.shape.__name__)
@@ -70,7 +65,7 @@ def example_event(event_type: str) -> Event:
     """
     Make a realistic event that raises *event_type*.
 
-    Raises `LookupError` if there is no such event type.
+    Raises `LookupError` if the event type does not exist.
     """
     make = _EXAMPLES.get(event_type)
     if make is None:
@@ -81,9 +76,9 @@ def example_event(event_type: str) -> Event:
 
 def example_body(event_type: str, payload_version: str) -> bytes:
     """
-    Render the example of *event_type*.
+    Render the example event of *event_type*.
 
-    Raises `LookupError` if there is no such payload version.
+    Raises `LookupError` if the payload version does not exist.
     """
     _contract(event_type, payload_version)
     return render(example_event(event_type), event_type, payload_version)

@@ -1,5 +1,5 @@
 """
-The webhooks themselves: an endpoint that fails, recovers or was given up.
+Payloads of `webhooks/*`: an endpoint is failing, has recovered or was deactivated.
 """
 
 from typing import Annotated
@@ -66,7 +66,7 @@ def _endpoint(change: EndpointStateChanged) -> EndpointV3:
 
 def v3(event: Event, change: EndpointStateChanged, wire_name: str) -> EndpointBodyV3:
     """
-    Build the body of any state.
+    Build the body; all states have the same.
     """
     return EndpointBodyV3(
         **envelope(event, wire_name),

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, shown
+from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
 from dispatch_service.payloads.orders.values import first_shipment, shown_shipping_method
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Subscription, folded
@@ -50,7 +50,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         The status that an order changed to.
         """
         status, label = getattr(self.payload, "to_status", 0), getattr(self.payload, "to_label", "")
-        return folded(shown(ORDER_STATUSES, status, label) or "")
+        return folded(enum_string(ORDER_STATUSES, status, label) or "")
 
     @property
     def shipping_method(self) -> str:

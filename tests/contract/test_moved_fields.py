@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from dispatch_service.payloads import CONTRACTS, example_body
-from dispatch_service.payloads.moved_fields import places
+from dispatch_service.payloads.moved_fields import moved_paths
 from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 
 # What version 3 leaves to its reader to work out.
@@ -69,7 +69,7 @@ def test_places(event_type: str, older: str, newer: str) -> None:
     """
     Each value of a version stands at its place in every later one.
     """
-    found = places(event_type, older, newer)
+    found = moved_paths(event_type, older, newer)
     decoder = msgspec.json.Decoder(float_hook=Decimal)
     before = _leaves(decoder.decode(example_body(event_type, older)))
     after = _leaves(decoder.decode(example_body(event_type, newer)))

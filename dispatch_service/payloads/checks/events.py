@@ -1,6 +1,5 @@
 """
-What an event must be to be published: one sentence for each field that
-breaks a rule. Pure.
+Validation of an event: one sentence for each field that breaks a rule. Pure.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,8 +9,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
-from dispatch_service.payloads.checks.fast_path import Look, Steps, look_at
-from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, faults, under
+from dispatch_service.payloads.checks.fast_path import Currencies, FastCheck, fast_check_of
+from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, faults, prefixed
 from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
@@ -20,8 +19,7 @@ from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_LINES: Final = 1000
 
-# A line takes its tag and its length at least, so that a smaller event cannot
-# have too many.
+# A line takes at least two bytes, its tag and its length: a smaller event cannot have too many.
 _BYTES_OF_MAX_LINES = 2 * MAX_LINES
 
 _RAISED_HERE: Final = "endpoint_state_changed"
@@ -32,9 +30,9 @@ _PAYLOADS: Final[Mapping[str, Sequence[Check]]] = {
     for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
 }
 
-_LOOK_AT_ENVELOPE = look_at(Event.DESCRIPTOR)
-_LOOKS: Final[Mapping[str, Look]] = {
-    field.name: look_at(field.message_type)
+_ENVELOPE_IS_VALID = fast_check_of(Event.DESCRIPTOR)
+_FAST_CHECKS: Final[Mapping[str, FastCheck]] = {
+    field.name: fast_check_of(field.message_type)
     for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
     if field.message_type is not None and field.name != _RAISED_HERE
 }
@@ -42,53 +40,53 @@ _LOOKS: Final[Mapping[str, Look]] = {
 
 def check(event: Event, content: bytes | None = None) -> list[Fault]:
     """
-    Find what keeps *event* from being published; nothing is the usual case.
+    Find all faults of *event*; most events have none.
 
-    A path names a field from the event on, for example
-    `order_status_changed.order.items[3].quantity`. *content* is the event's
-    serialisation, where the caller has it.
+    A path names a field, starting at the event, for example
+    `order_status_changed.order.items[3].quantity`. *content* is the serialised event, if the
+    caller has it.
     """
     if content is None:
         content = event.SerializeToString()
-    return [] if is_sound(event, content) else find_faults(event, content)
+    return [] if is_certainly_valid(event, content) else find_faults(event, content)
 
 
-def is_sound(event: Event, content: bytes) -> bool:
+def is_certainly_valid(event: Event, content: bytes) -> bool:
     """
-    Tell at a glance whether an event is free of faults; False where that takes a closer look.
+    Recognise an event that is certainly valid. False means that `find_faults` must decide.
     """
     field = event.WhichOneof("payload") or ""
-    look = _LOOKS.get(field)
-    if look is None or len(content) >= _BYTES_OF_MAX_LINES or b"\0" in content:
+    is_valid = _FAST_CHECKS.get(field)
+    if is_valid is None or len(content) >= _BYTES_OF_MAX_LINES or b"\0" in content:
         return False
     payload = getattr(event, field)
-    steps: Steps = {}
-    whole = _WHOLE.get(field)
+    currencies: Currencies = {}
+    rule = _PAYLOAD_RULES.get(field)
     return (
-        _LOOK_AT_ENVELOPE(event, steps)
-        and look(payload, steps)
-        and len(steps) <= 1
-        and (whole is None or not whole(payload))
+        _ENVELOPE_IS_VALID(event, currencies)
+        and is_valid(payload, currencies)
+        and len(currencies) <= 1
+        and (rule is None or not rule(payload))
         and all(map(_may_be_warehouse, event.warehouses[:]))
     )
 
 
 def find_faults(event: Event, content: bytes) -> list[Fault]:
     """
-    Find everything that keeps an event from being published.
+    Find all faults of *event*, whose serialisation is *content*.
     """
     field = event.WhichOneof("payload")
     if field is None:
-        return [*_envelope(event), ("payload", "is required")]
+        return [*_envelope_faults(event), ("payload", "is required")]
     if field == _RAISED_HERE:
         return [(field, "cannot be published: the dispatch service raises it itself")]
     if len(content) > MAX_EVENT_BYTES:
         return [(field, f"the event must not be larger than {MAX_EVENT_BYTES} bytes")]
-    found = _envelope(event)
-    if wrong := _payload(getattr(event, field), field, len(content)):
-        found += under(field, wrong)
+    found = _envelope_faults(event)
+    if wrong := _payload_faults(getattr(event, field), field, len(content)):
+        found += prefixed(field, wrong)
     if b"\0" in content:
-        found += _nuls(event)
+        found += _nul_faults(event)
     return found
 
 
@@ -96,7 +94,7 @@ def _may_be_warehouse(warehouse: str) -> bool:
     return warehouse != "" and "/" not in warehouse
 
 
-def _envelope(event: Event) -> list[Fault]:
+def _envelope_faults(event: Event) -> list[Fault]:
     found = faults(event, _ENVELOPE, set())
     for index, warehouse in enumerate(event.warehouses):
         if not _may_be_warehouse(warehouse):
@@ -104,24 +102,24 @@ def _envelope(event: Event) -> list[Fault]:
     return found
 
 
-def _payload(payload: Message, field: str, size: int) -> list[Fault]:
+def _payload_faults(payload: Message, field: str, size: int) -> list[Fault]:
     """
-    Check *payload*, which the event of *size* bytes has in *field*.
+    Check *payload*, the field *field* of an event of *size* bytes.
 
-    Paths begin in it; those about all of it are its own.
+    Paths start at the payload; the path of a fault of the whole payload is empty.
     """
     currencies: set[str] = set()
     found = faults(payload, _PAYLOADS[field], currencies)
-    if rule := _WHOLE.get(field):
+    if rule := _PAYLOAD_RULES.get(field):
         found += rule(payload)
     if len(currencies) > 1:
-        found += _other_currencies(payload, currencies)
+        found += _currency_faults(payload, currencies)
     if size >= _BYTES_OF_MAX_LINES and (lines := _count_lines(payload)) > MAX_LINES:
         found.append(("", f"must not have more than {MAX_LINES} lines in all, has {lines}"))
     return found
 
 
-def _status_agrees(change: OrderStatusChanged) -> list[Fault]:
+def _status_faults(change: OrderStatusChanged) -> list[Fault]:
     order = change.order
     if not order.status:
         return []
@@ -132,28 +130,28 @@ def _status_agrees(change: OrderStatusChanged) -> list[Fault]:
     return []
 
 
-def _adjustment_fits(correction: InventoryCorrected) -> list[Fault]:
+def _adjustment_faults(correction: InventoryCorrected) -> list[Fault]:
     if correction.adjustment == correction.new_quantity - correction.previous_quantity:
         return []
     return [("adjustment", "must be new_quantity minus previous_quantity")]
 
 
-def _one_level(change: InventoryLevelsChanged) -> list[Fault]:
+def _level_faults(change: InventoryLevelsChanged) -> list[Fault]:
     return [("levels", "must be exactly one")] if len(change.levels) > 1 else []
 
 
-_WHOLE: Final[Mapping[str, Callable[[Any], list[Fault]]]] = {
-    "order_status_changed": _status_agrees,
-    "inventory_corrected": _adjustment_fits,
-    "inventory_levels_changed": _one_level,
+_PAYLOAD_RULES: Final[Mapping[str, Callable[[Any], list[Fault]]]] = {
+    "order_status_changed": _status_faults,
+    "inventory_corrected": _adjustment_faults,
+    "inventory_levels_changed": _level_faults,
 }
 
 
 def _walk(message: Message) -> Iterator[tuple[str, FieldDescriptor, Any]]:
     """
-    Go through all that is set in *message*, with the path of each value.
+    Yield the path, the descriptor and the value of every field that is set in *message*.
 
-    Slow: for what is known to be wrong or to be large.
+    Slow: only for events that are invalid or large.
     """
     for field, content in message.ListFields():
         values = enumerate(content) if field.is_repeated else [(None, content)]
@@ -165,7 +163,7 @@ def _walk(message: Message) -> Iterator[tuple[str, FieldDescriptor, Any]]:
                     yield f"{path}.{inner}", inner_field, inner_value
 
 
-def _other_currencies(payload: Message, currencies: set[str]) -> list[Fault]:
+def _currency_faults(payload: Message, currencies: set[str]) -> list[Fault]:
     amounts = [
         (path, value)
         for path, _, value in _walk(payload)
@@ -179,7 +177,7 @@ def _other_currencies(payload: Message, currencies: set[str]) -> list[Fault]:
     ]
 
 
-def _nuls(event: Event) -> list[Fault]:
+def _nul_faults(event: Event) -> list[Fault]:
     return [
         (path, "must not have a NUL character")
         for path, _, value in _walk(event)
@@ -189,6 +187,6 @@ def _nuls(event: Event) -> list[Fault]:
 
 def _count_lines(payload: Message) -> int:
     """
-    Count the lines: of the order, of its packages, of what was received.
+    Count all lines: of the order, of its packages, of a receipt.
     """
     return sum(field.name in {"items", "levels"} for _, field, _ in _walk(payload))

@@ -1,9 +1,9 @@
 """
-A quick look at a message: whether it is free of faults, for the many that are.
+The fast path of validation: generated functions that recognise valid messages.
 
-For each payload of the contract one function is written, as Python source, from the same
-tables as the checks in `check_plans`, and compiled at import. It makes nothing, calls next
-to nothing and stops at the first doubt: what is wrong, if anything, is for the checks to say.
+For each payload of the contract one function is written as Python source, from the same tables
+as the checks in `messages`, and compiled at import. It makes few calls and returns False at the
+first doubt; `messages` then decides, and describes the faults.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,21 +16,22 @@ from dispatch_service.payloads.checks import rules
 from dispatch_service.payloads.checks.messages import REQUIRED, known_values, leaf_rule, scalar_rule
 from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Rule
 
-Steps: TypeAlias = dict[str, int]
+Currencies: TypeAlias = dict[str, int]
 """
-The currencies that were met, each with the nanos of its smallest amount.
+The currencies of a message, each with the nanos of its smallest amount.
 """
 
-Look: TypeAlias = Callable[[Any, Steps], bool]
+FastCheck: TypeAlias = Callable[[Any, Currencies], bool]
 """
-Tells whether a message is surely free of faults; the currencies in it are added to the steps.
+Tells whether a message is certainly valid, and adds the currencies in it.
 """
 
 _INDENT = "    "
 
-# The currency is noted too.
-_IN_STEPS = (
-    "(step := steps.get(code := {0}.currency_code) or note(steps, code)) and not nanos % step"
+# Adds the currency, too.
+_DIGITS_FIT = (
+    "(step := currencies.get(code := {0}.currency_code) or add_currency(currencies, code))"
+    " and not nanos % step"
 )
 
 _TEXTS: Final[Mapping[Rule, str]] = {
@@ -41,58 +42,63 @@ _TEXTS: Final[Mapping[Rule, str]] = {
     rules.moment: f"{rules.FIRST_SECOND} <= {{0}}.seconds <= {rules.LAST_SECOND}"
     " and 0 <= {0}.nanos <= 999_999_999",
     rules.decimal: "(not (text := {0}.value) or is_decimal(text))",
-    rules.money: f"{{0}}.units >= 0 and 0 <= (nanos := {{0}}.nanos) <= 999_999_999 and {_IN_STEPS}",
+    rules.money: "{0}.units >= 0 and 0 <= (nanos := {0}.nanos) <= 999_999_999"
+    f" and {_DIGITS_FIT}",
     rules.signed_money: "-999_999_999 <= (nanos := {0}.nanos) <= 999_999_999"
-    f" and {{0}}.units * nanos >= 0 and {_IN_STEPS}",
+    f" and {{0}}.units * nanos >= 0 and {_DIGITS_FIT}",
 }
 """
-The rules that most values meet, as expressions over the value; the others are called.
+The common rules as expressions over the value; other rules are called as functions.
 """
 
 _MAY_BE_EMPTY: Final = frozenset({rules.moment, rules.decimal})
 """
-The rules that an empty message meets, so that nobody need ask whether there is one.
+The rules that an empty message satisfies: no need to test whether the message is present.
 """
 
 
-def look_at(kind: Descriptor) -> Look:
+def fast_check_of(kind: Descriptor) -> FastCheck:
     """
-    Write and compile the function that looks at messages of a *kind*.
+    Write and compile the function that recognises valid messages of *kind*.
     """
     writer = _Writer()
     writer.write_message(kind, "message", 1)
-    names: dict[str, Any] = {**writer.constants, "is_decimal": rules.is_decimal, "note": _note}
-    exec(_compiled(kind.name, writer.lines), names)  # noqa: S102 - the source is written right here
-    look: Look = names["look"]
-    return look
+    names: dict[str, Any] = {
+        **writer.constants,
+        "is_decimal": rules.is_decimal,
+        "add_currency": _add_currency,
+    }
+    exec(_compiled(kind.name, writer.lines), names)  # noqa: S102 - our own source
+    is_valid: FastCheck = names["is_valid"]
+    return is_valid
 
 
 def expression(rule: Rule, value: str) -> str | None:
     """
-    Write *rule* as an expression over *value*, which is true where nothing is wrong.
+    Write *rule* as an expression over *value* that is true if the rule holds; None if it has none.
     """
     text = _TEXTS.get(rule)
     return None if text is None else text.format(value)
 
 
 def _compiled(name: str, lines: Sequence[str]) -> CodeType:
-    source = "\n".join(["def look(message, steps):", *lines, f"{_INDENT}return True"])
-    return compile(source, f"<look at {name}>", "exec")
+    source = "\n".join(["def is_valid(message, currencies):", *lines, f"{_INDENT}return True"])
+    return compile(source, f"<fast check of {name}>", "exec")
 
 
-def _note(steps: Steps, code: str) -> int:
+def _add_currency(currencies: Currencies, code: str) -> int:
     """
-    Add a currency; 0 for what cannot be one.
+    Add *code* to *currencies*; 0 if it cannot be a currency.
     """
     step = rules.smallest_nanos(code) or 0
     if step:
-        steps[code] = step
+        currencies[code] = step
     return step
 
 
 class _Writer:
     """
-    Writes the body of a function, message in message.
+    Writes the body of a function; the code for nested messages is inlined.
     """
 
     def __init__(self) -> None:
@@ -102,19 +108,19 @@ class _Writer:
 
     def write_message(self, kind: Descriptor, at: str, depth: int) -> None:
         """
-        Look at all fields of the message in the variable *at*, first at what lies in itself.
+        Write the checks of the message in the variable *at*: scalars first, then nested messages.
         """
         required = REQUIRED.get(kind.name, frozenset())
-        fields = [it for it in kind.fields if it.containing_oneof is None]
+        fields = [field for field in kind.fields if field.containing_oneof is None]
         for field in fields:
             if field.message_type is None and not field.is_repeated:
                 self._write_scalar(field, at, depth, required=field.name in required)
         started = len(self.lines)
-        # To look a method up costs more than to call it.
+        # Looking up a method costs more than calling it.
         self._add(f"has_{at} = {at}.HasField", depth)
         for field in fields:
             if field.message_type is not None:
-                write = self._write_list if field.is_repeated else self._write_part
+                write = self._write_list if field.is_repeated else self._write_nested
                 write(field, field.message_type, at, depth, required=field.name in required)
         if not any(f"has_{at}(" in line for line in self.lines[started:]):
             del self.lines[started]
@@ -122,32 +128,32 @@ class _Writer:
     def _write_scalar(self, field: FieldDescriptor, at: str, depth: int, *, required: bool) -> None:
         value = f"{at}.{field.name}"
         if field.enum_type is not None:
-            # `OTHER` needs a label: that is looked at more closely.
+            # `OTHER` needs a label, which `messages` checks.
             known = known_values(field.enum_type) - ({0} if required else set())
-            self._demand(f"{value} in {self._constant(known)}", depth)
+            self._require(f"{value} in {self._constant(known)}", depth)
         elif (rule := scalar_rule(field, required=required)) is not None:
-            self._demand(self._expression(rule, value), depth)
+            self._require(self._expression(rule, value), depth)
 
-    def _write_part(
+    def _write_nested(
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
     ) -> None:
         started = len(self.lines)
         rule = leaf_rule(field, kind)
-        asked = required or rule not in _MAY_BE_EMPTY
-        if asked:
+        guarded = required or rule not in _MAY_BE_EMPTY
+        if guarded:
             self._add(f"if has_{at}({field.name!r}):", depth)
             depth += 1
         part = self._variable()
         self._add(f"{part} = {at}.{field.name}", depth)
         filled = len(self.lines)
         if rule is not None:
-            self._demand(self._expression(rule, part), depth)
+            self._require(self._expression(rule, part), depth)
         else:
             self.write_message(kind, part, depth)
         if len(self.lines) == filled:
             del self.lines[started:]
             if required:
-                self._demand(f"has_{at}({field.name!r})", depth - 1)
+                self._require(f"has_{at}({field.name!r})", depth - 1)
         elif required:
             self._add("else:", depth - 1)
             self._add("return False", depth)
@@ -156,10 +162,10 @@ class _Writer:
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
     ) -> None:
         if required:
-            self._demand(f"{at}.{field.name}", depth)
+            self._require(f"{at}.{field.name}", depth)
         started = len(self.lines)
         part = self._variable()
-        # A copy: to go through the field itself takes longer than to make it.
+        # A copy: iterating over the field itself takes longer than copying it.
         self._add(f"for {part} in {at}.{field.name}[:]:", depth)
         self.write_message(kind, part, depth + 1)
         if len(self.lines) == started + 1:
@@ -168,7 +174,7 @@ class _Writer:
     def _expression(self, rule: Rule, value: str) -> str:
         return expression(rule, value) or f"{self._constant(rule)}({value}) is None"
 
-    def _demand(self, condition: str, depth: int) -> None:
+    def _require(self, condition: str, depth: int) -> None:
         self._add(f"if not ({condition}):", depth)
         self._add("return False", depth + 1)
 

@@ -1,8 +1,8 @@
 """
-The checks of each message of the contract, derived from its fields.
+Checks of the messages of the contract, derived from their descriptors at import.
 
-A new field is checked by its type from its first day; the tables hold what
-the types do not say. Built once, at import.
+The type of a field decides its rule, so a new field is checked from the start. The tables below
+hold the rules that types do not express.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,8 +19,7 @@ from dispatch_service.payloads.core.enum_strings import OTHER
 # A field path and what is wrong there.
 Fault: TypeAlias = tuple[str, str]
 
-# Checks a message; a path begins at it. The currencies that are met are added
-# to the set.
+# Checks a message, and adds the currencies in it to the set. Paths start at the message.
 Check: TypeAlias = Callable[[Message, set[str]], Iterable[Fault]]
 
 _NONE: Final[Sequence[Fault]] = ()
@@ -32,8 +31,8 @@ _LEAVES: Final[Mapping[str, Rule]] = {
     "google.type.Money": rules.money,
 }
 
-# Fields whose values are not what other fields of their type must be.
-_SPECIAL: Final[Mapping[str, Rule]] = {
+# Fields with another rule than their type has.
+_FIELD_RULES: Final[Mapping[str, Rule]] = {
     "Event.event_id": rules.event_id,
     "Event.account_id": rules.required_id,
     "Event.occurred_at": rules.recent_moment,
@@ -71,7 +70,7 @@ REQUIRED: Final[Mapping[str, frozenset[str]]] = {
     }.items()
 }
 
-# Where the name of a value of an open enum stands that is `OTHER`.
+# By the field of an open enum: the field with the label of its value `OTHER`.
 _LABELS: Final[Mapping[str, str]] = {
     "status": "status_label",
     "from_status": "from_label",
@@ -84,7 +83,7 @@ _LABELS: Final[Mapping[str, str]] = {
 
 def faults(message: Message, checks: Sequence[Check], currencies: set[str]) -> list[Fault]:
     """
-    Run *checks* on *message*; the currencies in it are added to *currencies*.
+    Run *checks* on *message*, and add the currencies in it to *currencies*.
     """
     found: list[Fault] = []
     for check in checks:
@@ -93,9 +92,9 @@ def faults(message: Message, checks: Sequence[Check], currencies: set[str]) -> l
     return found
 
 
-def under(prefix: str, found: Iterable[Fault]) -> list[Fault]:
+def prefixed(prefix: str, found: Iterable[Fault]) -> list[Fault]:
     """
-    Put *prefix* before the paths of *found*; an empty path is *prefix* itself.
+    Put *prefix* before the path of each fault; an empty path becomes *prefix*.
     """
     return [(f"{prefix}.{path}" if path else prefix, wrong) for path, wrong in found]
 
@@ -103,7 +102,7 @@ def under(prefix: str, found: Iterable[Fault]) -> list[Fault]:
 @cache
 def checks_of(message: Descriptor) -> Sequence[Check]:
     """
-    Derive the checks of *message*; those of a oneof are not among them.
+    Derive the checks of *message*. Members of a oneof are left out.
     """
     required = REQUIRED.get(message.name, frozenset())
     checks: list[Check] = []
@@ -122,16 +121,16 @@ def checks_of(message: Descriptor) -> Sequence[Check]:
     return tuple(checks)
 
 
-def _special(field: FieldDescriptor) -> Rule | None:
-    return _SPECIAL.get(field.full_name.removeprefix("shipedge.webhooks.events.v1."))
+def _field_rule(field: FieldDescriptor) -> Rule | None:
+    return _FIELD_RULES.get(field.full_name.removeprefix("shipedge.webhooks.events.v1."))
 
 
 def scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
     """
-    Choose the rule of a number or a text; None where anything goes.
+    Choose the rule of a number or a text; None if every value is allowed.
     """
-    if special := _special(field):
-        return special
+    if rule := _field_rule(field):
+        return rule
     if field.cpp_type in {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}:
         return rules.required_id if required else rules.count
     return rules.required_text if required else None
@@ -139,14 +138,14 @@ def scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
 
 def leaf_rule(field: FieldDescriptor, kind: Descriptor) -> Rule | None:
     """
-    Choose the rule of a message that is one value, such as an amount; None for all others.
+    Choose the rule of a message that holds a single value, such as `Money`; None for others.
     """
-    return _special(field) or _LEAVES.get(kind.full_name)
+    return _field_rule(field) or _LEAVES.get(kind.full_name)
 
 
 def known_values(enum: EnumDescriptor) -> frozenset[int]:
     """
-    Return the values that need no further look: all but `OTHER`.
+    Return all values of *enum* but `OTHER`, which needs a label.
     """
     return frozenset(enum.values_by_number) - {OTHER}
 
@@ -177,14 +176,14 @@ def _enum_check(field: FieldDescriptor, enum: EnumDescriptor, *, required: bool)
 
 def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> Iterator[Check]:
     """
-    Make the check of a message in *field*, and of its absence; none where anything goes.
+    Yield the check of a message in *field* and of its absence; nothing if all is allowed.
     """
     absent = [(field.name, "is required")] if required else _NONE
     if (rule := leaf_rule(field, kind)) is not None:
         check = _money_check if kind.full_name == "google.type.Money" else _leaf_check
         yield check(field.name, rule, absent)
     elif (checks := checks_of(kind)) or required:
-        yield _part_check(field.name, checks, absent)
+        yield _nested_check(field.name, checks, absent)
 
 
 def _leaf_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
@@ -209,14 +208,14 @@ def _money_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
     return check
 
 
-def _part_check(name: str, checks: Sequence[Check], absent: Sequence[Fault]) -> Check:
+def _nested_check(name: str, checks: Sequence[Check], absent: Sequence[Fault]) -> Check:
     def check(message: Message, currencies: set[str]) -> Iterable[Fault]:
         if not message.HasField(name):
             return absent
         value = getattr(message, name)
-        # Not by way of `faults`: a call for each message of every event would be felt.
+        # `faults` inlined: one call less for each nested message of every event.
         wrong = [fault for each in checks for fault in each(value, currencies)]
-        return under(name, wrong) if wrong else _NONE
+        return prefixed(name, wrong) if wrong else _NONE
 
     return check
 
@@ -232,7 +231,7 @@ def _list_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) -> 
         values = getattr(message, name)
         for index, value in enumerate(values):
             if wrong := faults(value, checks, currencies):
-                found += under(f"{name}[{index}]", wrong)
+                found += prefixed(f"{name}[{index}]", wrong)
         return found if values or not required else [(name, "is required")]
 
     yield check

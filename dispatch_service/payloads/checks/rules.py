@@ -1,6 +1,7 @@
 """
-What a single value in a published event must be, by its type. Each rule says
-what is wrong with a value, or nothing.
+Rules of single values in published events, by type.
+
+A rule returns what is wrong with a value, or None.
 """
 
 import re
@@ -18,58 +19,54 @@ from dispatch_service.payloads.core.money import minor_units
 
 Rule: TypeAlias = Callable[[Any], str | None]
 
-# The largest whole number that every JSON parser reads exactly (RFC 8259,
-# section 6).
+# The largest integer that every JSON parser reads exactly (RFC 8259, section 6).
 LARGEST_INTEGER: Final = 2**53 - 1
 
-# The years 1 to 9999, as `google.protobuf.Timestamp` bounds them.
+# The years 1 to 9999, the bounds of `google.protobuf.Timestamp`.
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS_PER_SECOND = 10**9
 
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
-# The grammar of `google.type.Decimal`, which names no infinity.
+# The grammar of `google.type.Decimal`: no infinity, no NaN.
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,6})?")
 
 
 def event_id(value: str) -> str | None:
     """
-    Demand 1 to 64 characters that may stand in a resource name.
+    Require 1 to 64 characters that are allowed in a resource name.
     """
     return None if _EVENT_ID.fullmatch(value) else "must be 1 to 64 of A-Z a-z 0-9 _ -"
 
 
 def required_id(value: int) -> str | None:
     """
-    Demand an id that is there.
+    Require a positive number.
     """
     return None if 1 <= value <= LARGEST_INTEGER else "must be 1 to 2^53 - 1"
 
 
 def count(value: int) -> str | None:
     """
-    Demand a number that is not negative: a quantity, or an id that may be 0.
+    Require a number that is not negative: a quantity, or an id that may be 0.
     """
     return None if 0 <= value <= LARGEST_INTEGER else "must be 0 to 2^53 - 1"
 
 
 def difference(value: int) -> str | None:
     """
-    Demand a number that JSON can carry; it may be negative.
+    Require a number that JSON can represent exactly; it may be negative.
     """
     return None if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else "must be within +-(2^53 - 1)"
 
 
 def required_text(value: str) -> str | None:
-    """
-    Demand a text that is there.
-    """
     return None if value else "is required"
 
 
 def moment(value: Timestamp) -> str | None:
     """
-    Demand a moment in the years 1 to 9999.
+    Require a moment in the years 1 to 9999.
     """
     if not FIRST_SECOND <= value.seconds <= LAST_SECOND:
         return "must be within the years 1 to 9999"
@@ -78,14 +75,14 @@ def moment(value: Timestamp) -> str | None:
 
 def recent_moment(value: Timestamp) -> str | None:
     """
-    Demand a moment in the years 1970 to 9999.
+    Require a moment in the years 1970 to 9999.
     """
     return moment(value) if value.seconds >= 0 else "must be within the years 1970 to 9999"
 
 
 def calendar_day(value: Date) -> str | None:
     """
-    Demand a whole day that exists: no year or month alone.
+    Require a complete date that exists; a year or month alone is refused.
     """
     try:
         date(value.year, value.month, value.day)
@@ -96,7 +93,7 @@ def calendar_day(value: Date) -> str | None:
 
 def decimal(value: Decimal) -> str | None:
     """
-    Demand a finite decimal number; an empty one is not known.
+    Require a finite decimal number; an empty one means unknown.
     """
     text = value.value
     return None if not text or is_decimal(text) else "must be a finite decimal number"
@@ -105,29 +102,29 @@ def decimal(value: Decimal) -> str | None:
 @lru_cache(maxsize=4096)
 def is_decimal(text: str) -> bool:
     """
-    Judge a text; weights and measures repeat.
+    Tell whether *text* is a decimal number. Cached, because weights and measures repeat.
     """
     return _DECIMAL.fullmatch(text) is not None
 
 
 def signed_money(value: Money) -> str | None:
     """
-    Demand an exact amount in a currency, which may be negative.
+    Require an amount with no more digits than its currency has; it may be negative.
     """
-    return _exact(value.units, value.nanos, value.currency_code)
+    return _amount_fault(value.units, value.nanos, value.currency_code)
 
 
 def money(value: Money) -> str | None:
     """
-    Demand an exact amount in a currency, not a negative one.
+    Require an amount with no more digits than its currency has, not a negative one.
     """
     units, nanos = value.units, value.nanos
     if units < 0 or nanos < 0:
         return "must not be negative"
-    return _exact(units, nanos, value.currency_code)
+    return _amount_fault(units, nanos, value.currency_code)
 
 
-def _exact(units: int, nanos: int, currency: str) -> str | None:
+def _amount_fault(units: int, nanos: int, currency: str) -> str | None:
     step = smallest_nanos(currency)
     if step is None:
         return "currency_code must be three letters A-Z"
@@ -145,7 +142,7 @@ def _exact(units: int, nanos: int, currency: str) -> str | None:
 @lru_cache(maxsize=1024)
 def smallest_nanos(currency: str) -> int | None:
     """
-    Return the nanos of the smallest amount of *currency*, None for what cannot be one.
+    Return the nanos of the smallest amount of *currency*; None if it cannot be a currency.
     """
     if not _CURRENCY.fullmatch(currency):
         return None

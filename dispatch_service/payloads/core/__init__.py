@@ -1,3 +1,3 @@
 """
-What all payloads share: field types, the version 3 envelope, money, dates, states.
+Types, texts and amounts that the shapes and builders of all payloads use.
 """

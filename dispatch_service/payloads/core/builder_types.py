@@ -1,5 +1,5 @@
 """
-What builds the bodies of a payload version.
+The types of builders and of the keys they are found by.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,6 @@ from shipedge.webhooks.events.v1.event_pb2 import Event
 # An event type and a payload version.
 Key: TypeAlias = tuple[str, str]
 
-# Called with the event, its payload message and the wire name; what it is
-# annotated to return is the shape of the body.
+# Called with the event, its payload message and the wire name. Its return annotation is the shape
+# of the body.
 Builder: TypeAlias = Callable[[Event, Any, str], Struct]

@@ -1,6 +1,7 @@
 """
-The strings that customers see for the enums of the contract: one string in
-all payload versions, and the one that filters compare with.
+Strings for the enums of the contract, the same in all payload versions.
+
+Customers see them in bodies, and filters compare with them.
 """
 
 from collections.abc import Mapping
@@ -17,23 +18,23 @@ from shipedge.webhooks.events.v1 import (
     states_pb2,
 )
 
-# The number of the value `OTHER` in every enum whose set is open.
+# The number of the value `OTHER` in every open enum.
 OTHER: Final = 99
 
 
-def shown(states: Mapping[int, str], value: int, label: str) -> str | None:
+def enum_string(states: Mapping[int, str], value: int, label: str) -> str | None:
     """
-    Choose the string of a value of an open set: `OTHER` shows its *label*.
+    Return the string of a value of an open enum; for `OTHER` it is *label*.
     """
     return (label or None) if value == OTHER else states.get(value)
 
 
 def _strings(enum: EnumDescriptor, prefix: str, **renamed: str) -> Mapping[int, str]:
     """
-    Derive the strings of *enum*: its names without *prefix*, in lower case.
+    Derive the strings of *enum* from its names: without *prefix*, in lower case.
 
-    *renamed* holds the strings that differ from their names. Values that
-    say that something is not known have no string: they are `null`.
+    *renamed* holds strings that differ from the name. The value 0, unknown, has no string: bodies
+    show null.
     """
     names = {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
     return {

@@ -1,5 +1,5 @@
 """
-What every body of version 3 begins with.
+The first keys of every body of version 3.
 """
 
 from typing import Annotated, Any
@@ -43,9 +43,9 @@ class Envelope(SystemEnvelope, frozen=True, kw_only=True):
 
 def envelope(event: Event, wire_name: str) -> dict[str, Any]:
     """
-    Build the keys that surround the data of *event*.
+    Build the keys beside the data of *event*.
 
-    Only the system's events about the webhooks of a warehouse have no account.
+    Only events about the webhooks of a warehouse have no account.
     """
     return {
         "event_id": event.event_id,

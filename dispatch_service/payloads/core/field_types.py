@@ -1,6 +1,7 @@
 """
-The types of the fields of payloads: what the JSON Schemas and the
-documentation say of a value. No values are made here.
+Types of the fields of payloads, with their constraints and descriptions.
+
+JSON Schemas and the documentation are generated from them.
 """
 
 from typing import Annotated
@@ -10,15 +11,15 @@ from msgspec import Meta, Raw, Struct
 
 def note(text: str) -> Meta:
     """
-    Describe a field: the sentence stands in the JSON Schema and the docs.
+    Describe a field; the sentence appears in the JSON Schema and in the documentation.
     """
     return Meta(description=text)
 
 
-# A number that is already JSON text, since a float would change its digits.
+# A number written as JSON text already: a float would change its digits.
 Amount = Annotated[Raw, Meta(extra_json_schema={"type": "number"})]
 
-# Versions 1 and 2: a moment in UTC.
+# Versions 1 and 2: a time in UTC.
 PlainTime = Annotated[
     str,
     Meta(
@@ -27,7 +28,7 @@ PlainTime = Annotated[
     ),
 ]
 
-# Version 3: a moment as RFC 3339 has it, always in UTC.
+# Version 3: a time in UTC (RFC 3339).
 Instant = Annotated[
     str,
     Meta(
@@ -36,12 +37,12 @@ Instant = Annotated[
     ),
 ]
 
-# A day of the calendar, in all versions.
+# All versions: a date.
 CalendarDate = Annotated[
     str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra_json_schema={"format": "date"})
 ]
 
-# Version 3: an amount or a measure whose digits count.
+# Version 3: an amount or a measure, as text because its digits are significant.
 DecimalText = Annotated[str, Meta(pattern=r"^-?\d+(\.\d+)?$")]
 
 Quantity = Annotated[int, Meta(ge=0)]

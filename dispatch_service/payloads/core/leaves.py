@@ -1,6 +1,7 @@
 """
-The fields of a payload version, read from its JSON Schema: for the
-documentation and for the comparison of versions.
+The fields of a payload version, read from its JSON Schema.
+
+The documentation and the comparison of versions use them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,9 @@ Schema = Mapping[str, Any]
 
 class Leaf(NamedTuple):
     """
-    A field that holds a value rather than an object.
+    A field that holds a value, not an object.
 
-    *path* is written `items[].sku`, *type* `string or null`.
+    *path* is written like `items[].sku`, *type* like `string or null`.
     """
 
     path: str
@@ -21,9 +22,9 @@ class Leaf(NamedTuple):
     description: str
 
     @property
-    def place(self) -> str:
+    def plain_path(self) -> str:
         """
-        The path without the marks of lists.
+        The path without `[]`.
         """
         return self.path.replace("[]", "")
 
@@ -49,10 +50,10 @@ def _leaves(part: Schema, path: str, shapes: Schema, *, nullable: bool) -> Itera
 
 def _resolved(part: Schema, shapes: Schema) -> tuple[Schema, bool]:
     """
-    Follow the reference and the choice between something and null.
+    Follow a reference, and choose the other type of a union with null.
     """
     if options := part.get("anyOf"):
-        (chosen,) = (it for it in options if it.get("type") != "null")
+        (chosen,) = (option for option in options if option.get("type") != "null")
         return _resolved(chosen, shapes)[0], True
     if reference := part.get("$ref"):
         return shapes[reference.rpartition("/")[2]], False

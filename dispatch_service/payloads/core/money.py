@@ -1,5 +1,5 @@
 """
-Amounts of money as text, by integer arithmetic alone. No float comes near.
+Amounts of money as text, by integer arithmetic. Floats are not used: they would change digits.
 """
 
 from collections.abc import Mapping
@@ -11,8 +11,8 @@ from msgspec import Raw
 
 from dispatch_service.payloads.core.field_types import Amount, DecimalText, Part, note
 
-# ISO 4217, the currencies in use whose minor unit is not a hundredth. Those
-# without a minor unit (gold, test codes) are left out: nobody pays in them.
+# The currencies in use whose minor unit is not a hundredth (ISO 4217). Codes without a minor unit,
+# such as gold, are left out: they are not used for payment.
 _OTHER_MINOR_UNITS = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
     3: "BHD IQD JOD KWD LYD OMR TND",
@@ -39,7 +39,7 @@ class Price(Part, frozen=True, kw_only=True):
 
 def minor_units(currency: str) -> int:
     """
-    Tell how many digits *currency* has after the point; 2 if it is unlisted.
+    Return the number of digits after the point in *currency*; 2 if it is not listed.
     """
     return MINOR_UNITS.get(currency, 2)
 
@@ -48,9 +48,8 @@ def decimal_text(units: int, nanos: int, digits: int) -> str:
     """
     Write an amount exactly, with at least *digits* digits after the point.
 
-    More digits are written where the amount has them: nothing is ever
-    rounded. *units* and *nanos* have the same sign, as `google.type.Money`
-    demands.
+    An amount with more digits keeps them: nothing is rounded. *units* and *nanos* must have the
+    same sign, as in `google.type.Money`.
     """
     sign = "-" if units < 0 or nanos < 0 else ""
     units, nanos = abs(units), abs(nanos)
@@ -63,22 +62,22 @@ def decimal_text(units: int, nanos: int, digits: int) -> str:
 
 def amount(money: Money) -> Amount:
     """
-    Write *money* as versions 1 and 2 do: a JSON number.
+    Write *money* as a JSON number, for versions 1 and 2.
 
-    It has two digits after the point, or as many as the currency has where
-    that is more: `60.00`, JPY `1500.00`, KWD `12.345`.
+    It has two digits after the point, or more if the currency has more: `60.00`, JPY `1500.00`,
+    KWD `12.345`.
     """
     units, nanos, digits = money.units, money.nanos, minor_units(money.currency_code)
     cents, rest = divmod(nanos, _NANOS_PER_CENT)
     if digits <= 2 and not rest and units >= 0 <= nanos:  # noqa: PLR2004
-        # What most amounts are.
+        # The fast path for most amounts.
         return Raw(b"%d.%02d" % (units, cents))
     return Raw(decimal_text(units, nanos, max(2, digits)).encode())
 
 
 def price(money: Money) -> Price:
     """
-    Write *money* as version 3 does: exactly the digits of the currency.
+    Write *money* for version 3, with exactly the digits of the currency.
     """
     currency = money.currency_code
     return Price(
@@ -88,13 +87,13 @@ def price(money: Money) -> Price:
 
 def optional_amount(message: Message, field: str) -> Amount | None:
     """
-    Write the amount in *field* of *message*; null where it is unset.
+    Write the amount in *field* of *message*; None if it is unset.
     """
     return amount(getattr(message, field)) if message.HasField(field) else None
 
 
 def optional_price(message: Message, field: str) -> Price | None:
     """
-    Write the price in *field* of *message*; null where it is unset.
+    Write the price in *field* of *message*; None if it is unset.
     """
     return price(getattr(message, field)) if message.HasField(field) else None

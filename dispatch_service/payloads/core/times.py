@@ -24,48 +24,46 @@ def _instant(seconds: int) -> str:
 
 def plain_time(moment: Timestamp) -> str:
     """
-    Write *moment* as versions 1 and 2 do: `2024-01-15 10:30:00`, in UTC.
+    Write *moment* for versions 1 and 2: `2024-01-15 10:30:00`, in UTC.
 
-    Fractions of the second are cut off, since rounding up would show a time
-    that had not come yet.
+    Fractions of a second are cut off; rounding up could show a time in the future.
     """
     return _plain(moment.seconds)
 
 
 def instant(moment: Timestamp) -> str:
     """
-    Write *moment* as version 3 does: `2024-01-15T10:30:00Z`.
+    Write *moment* for version 3: `2024-01-15T10:30:00Z`.
 
-    Whole seconds as in the older versions: what orders the events of a
-    resource is their sequence, not the clock.
+    Whole seconds, as in the older versions: events of a resource are ordered by their sequence
+    number, not by time.
     """
     return _instant(moment.seconds)
 
 
 def calendar_date(date: Date) -> str:
     """
-    Write *date*, all of whose parts are set, as `2024-01-15`.
+    Write *date* as `2024-01-15`; year, month and day must be set.
     """
     return f"{date.year:04d}-{date.month:02d}-{date.day:02d}"
 
 
 def optional_instant(message: Message, field: str) -> str | None:
     """
-    Write the moment in *field* of *message*; null where it is unset.
+    Write the time in *field* of *message* for version 3; None if it is unset.
     """
     return _instant(getattr(message, field).seconds) if message.HasField(field) else None
 
 
 def optional_date(message: Message, field: str) -> str | None:
     """
-    Write the date in *field* of *message*; null where it is unset.
+    Write the date in *field* of *message*; None if it is unset.
     """
     return calendar_date(getattr(message, field)) if message.HasField(field) else None
 
 
 def optional_plain_time(message: Message, field: str) -> str | None:
     """
-    Write the moment in *field* of *message* as versions 1 and 2 do; null
-    where it is unset.
+    Write the time in *field* of *message* for versions 1 and 2; None if it is unset.
     """
     return _plain(getattr(message, field).seconds) if message.HasField(field) else None

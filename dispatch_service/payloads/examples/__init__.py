@@ -1,3 +1,3 @@
 """
-Example events: for the catalogue, the docs and test deliveries.
+Example events, for the catalogue, the documentation and test deliveries.
 """

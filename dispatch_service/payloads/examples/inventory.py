@@ -70,7 +70,7 @@ def _mirrored(_: str) -> Event:
     )
 
 
-# What makes the example of each event type, called with the event type.
+# By event type: the function that makes its example. It is called with the event type.
 EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     "inventory/corrections": _corrected,
     "inventory/mirror": _mirrored,

@@ -1,6 +1,5 @@
 """
-Realistic events about orders: the examples of the catalogue, of the docs and
-of test deliveries.
+Example events of `orders/*`.
 """
 
 from collections.abc import Callable, Mapping
@@ -225,7 +224,7 @@ def _refunded(_: str) -> Event:
     )
 
 
-# What makes the example of each event type, called with the event type.
+# By event type: the function that makes its example. It is called with the event type.
 EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     **dict.fromkeys(SHIPPED, _shipped),
     **dict.fromkeys(CANCELED, _canceled),

@@ -1,5 +1,5 @@
 """
-What the example events have in common.
+Values and messages that several example events use.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _CHANNELS: Final[Mapping[FulfillmentType.ValueType, str]] = {
 
 def at(text: str) -> Timestamp:
     """
-    Read an RFC 3339 moment.
+    Read a time in RFC 3339.
     """
     return Timestamp(seconds=int(datetime.fromisoformat(text).timestamp()))
 
@@ -54,9 +54,6 @@ def dollars(cents: int) -> Money:
 
 
 def customer() -> Customer:
-    """
-    Make the customer of all examples.
-    """
     return Customer(name="John Doe", email="customer@example.com")
 
 
@@ -64,7 +61,7 @@ def order(
     status: OrderStatus.ValueType, updated: str, fulfilled_by: FulfillmentType.ValueType
 ) -> Order:
     """
-    Make the order of all examples, before it is shipped.
+    Make an order that is not shipped yet.
     """
     return Order(
         id=12345,
@@ -107,7 +104,7 @@ def order(
 
 def shipment(shipped: str, warehouse: str) -> Shipment:
     """
-    Make the shipment of that order, in one package.
+    Make a shipment of the whole order in one package.
     """
     package = Package(
         number=1,

@@ -83,7 +83,7 @@ def _received(_: str) -> Event:
     )
 
 
-# What makes the example of each event type, called with the event type.
+# By event type: the function that makes its example. It is called with the event type.
 EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     "replenishments/initiated": _requested,
     "replenishments/received": _received,

@@ -1,5 +1,5 @@
 """
-Realistic events about returns and exchanges.
+Example events of `returns/*`.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ _RECEIVED = "2024-02-06T15:10:00Z"
 _UNEXPECTED = "2024-02-06T15:30:00Z"
 
 
-def _goods(
+def _return_order(
     return_id: int, kind: ReturnType.ValueType, status: ReturnStatus.ValueType, item: ReturnItem
 ) -> ReturnOrder:
     return ReturnOrder(
@@ -78,7 +78,7 @@ def _exchange(status: OrderStatus.ValueType) -> ExchangeOrder:
     return ExchangeOrder(id=12399, number="ORD-001_XCHG", status=status, items=[item])
 
 
-def _initiated(event_id: str, goods: ReturnOrder) -> Event:
+def _initiated(event_id: str, return_order: ReturnOrder) -> Event:
     return Event(
         event_id=event_id,
         account_id=100,
@@ -86,12 +86,12 @@ def _initiated(event_id: str, goods: ReturnOrder) -> Event:
         occurred_at=at(_CREATED),
         sequence=1,
         source=EVENT_SOURCE_OMS,
-        return_initiated=ReturnInitiated(return_order=goods),
+        return_initiated=ReturnInitiated(return_order=return_order),
     )
 
 
-def _received(event_id: str, goods: ReturnOrder, moment: str, sequence: int) -> Event:
-    goods.received_at.CopyFrom(at(moment))
+def _received(event_id: str, return_order: ReturnOrder, moment: str, sequence: int) -> Event:
+    return_order.received_at.CopyFrom(at(moment))
     return Event(
         event_id=event_id,
         account_id=100,
@@ -99,13 +99,13 @@ def _received(event_id: str, goods: ReturnOrder, moment: str, sequence: int) -> 
         occurred_at=at(moment),
         sequence=sequence,
         source=EVENT_SOURCE_WMS,
-        return_received=ReturnReceived(return_order=goods),
+        return_received=ReturnReceived(return_order=return_order),
     )
 
 
 def _simple_initiated(_: str) -> Event:
-    goods = _goods(555, RETURN_TYPE_SIMPLE, RETURN_STATUS_PENDING, _item(2))
-    return _initiated("018d63e5-7a80-7b17-8e42-d0659ac3f1b8", goods)
+    return_order = _return_order(555, RETURN_TYPE_SIMPLE, RETURN_STATUS_PENDING, _item(2))
+    return _initiated("018d63e5-7a80-7b17-8e42-d0659ac3f1b8", return_order)
 
 
 def _label() -> ReturnLabel:
@@ -116,16 +116,16 @@ def _simple_received(_: str) -> Event:
     item = _item(2)
     item.received_good = item.received_hurt = 1
     item.bin = "BIN-001"
-    goods = _goods(555, RETURN_TYPE_SIMPLE, RETURN_STATUS_DISCREPANCY, item)
-    goods.comments = "Any Comment"
-    goods.label.CopyFrom(_label())
-    return _received("018d7e11-03c4-7a90-95b7-1f4e8d6620aa", goods, _RECEIVED, 4)
+    return_order = _return_order(555, RETURN_TYPE_SIMPLE, RETURN_STATUS_DISCREPANCY, item)
+    return_order.comments = "Any Comment"
+    return_order.label.CopyFrom(_label())
+    return _received("018d7e11-03c4-7a90-95b7-1f4e8d6620aa", return_order, _RECEIVED, 4)
 
 
 def _unexpected_received(_: str) -> Event:
     item = _item(0)
     item.received_good = 1
-    goods = ReturnOrder(
+    return_order = ReturnOrder(
         id=556,
         rma_number="RMA-556",
         type=RETURN_TYPE_UNEXPECTED,
@@ -135,45 +135,47 @@ def _unexpected_received(_: str) -> Event:
         items=[item],
         customer=Customer(name="John Doe"),
     )
-    return _received("018d7f0a-54c0-7c2e-9d58-a6710f4be239", goods, _UNEXPECTED, 1)
+    return _received("018d7f0a-54c0-7c2e-9d58-a6710f4be239", return_order, _UNEXPECTED, 1)
 
 
 def _exchange_now_initiated(_: str) -> Event:
     item = _item(1, "Wrong size")
-    goods = _goods(557, RETURN_TYPE_EXCHANGE_NOW, RETURN_STATUS_PENDING, item)
-    goods.exchange_order.CopyFrom(_exchange(ORDER_STATUS_PENDING))
-    return _initiated("018d63e5-7a80-7d5a-a916-3ec8b07f24d1", goods)
+    return_order = _return_order(557, RETURN_TYPE_EXCHANGE_NOW, RETURN_STATUS_PENDING, item)
+    return_order.exchange_order.CopyFrom(_exchange(ORDER_STATUS_PENDING))
+    return _initiated("018d63e5-7a80-7d5a-a916-3ec8b07f24d1", return_order)
 
 
 def _exchange_on_received_initiated(_: str) -> Event:
     item = _item(1, "Wrong size")
-    goods = _goods(557, RETURN_TYPE_EXCHANGE_ON_RECEIVED, RETURN_STATUS_PENDING, item)
-    goods.exchange_order.CopyFrom(_exchange(ORDER_STATUS_HOLD))
-    return _initiated("018d63e5-7a80-79f3-b06d-8a51e2c94f70", goods)
+    return_order = _return_order(557, RETURN_TYPE_EXCHANGE_ON_RECEIVED, RETURN_STATUS_PENDING, item)
+    return_order.exchange_order.CopyFrom(_exchange(ORDER_STATUS_HOLD))
+    return _initiated("018d63e5-7a80-79f3-b06d-8a51e2c94f70", return_order)
 
 
-def _came_back(kind: ReturnType.ValueType, replacement: OrderStatus.ValueType) -> ReturnOrder:
+def _received_exchange(
+    kind: ReturnType.ValueType, replacement: OrderStatus.ValueType
+) -> ReturnOrder:
     item = _item(1, "Wrong size")
     item.received_good = 1
     item.bin = "BIN-001"
-    goods = _goods(557, kind, RETURN_STATUS_AS_EXPECTED, item)
-    goods.label.CopyFrom(_label())
-    goods.exchange_order.CopyFrom(_exchange(replacement))
-    return goods
+    return_order = _return_order(557, kind, RETURN_STATUS_AS_EXPECTED, item)
+    return_order.label.CopyFrom(_label())
+    return_order.exchange_order.CopyFrom(_exchange(replacement))
+    return return_order
 
 
 def _exchange_now_received(_: str) -> Event:
-    goods = _came_back(RETURN_TYPE_EXCHANGE_NOW, ORDER_STATUS_SHIPPED)
-    return _received("018d7ef8-0540-7e84-8c0b-71f6d35a9e2c", goods, _RECEIVED, 4)
+    return_order = _received_exchange(RETURN_TYPE_EXCHANGE_NOW, ORDER_STATUS_SHIPPED)
+    return _received("018d7ef8-0540-7e84-8c0b-71f6d35a9e2c", return_order, _RECEIVED, 4)
 
 
 def _exchange_on_received_received(_: str) -> Event:
-    goods = _came_back(RETURN_TYPE_EXCHANGE_ON_RECEIVED, ORDER_STATUS_PENDING)
-    goods.exchange_order.released_at.CopyFrom(at(_RECEIVED))
-    return _received("018d7ef8-0540-7a3f-96e7-c4280bd15f63", goods, _RECEIVED, 4)
+    return_order = _received_exchange(RETURN_TYPE_EXCHANGE_ON_RECEIVED, ORDER_STATUS_PENDING)
+    return_order.exchange_order.released_at.CopyFrom(at(_RECEIVED))
+    return _received("018d7ef8-0540-7a3f-96e7-c4280bd15f63", return_order, _RECEIVED, 4)
 
 
-# What makes the example of each event type, called with the event type.
+# By event type: the function that makes its example. It is called with the event type.
 EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     "returns/simple_initiated": _simple_initiated,
     "returns/simple_received": _simple_received,

@@ -59,7 +59,7 @@ def _deactivated(_: str) -> Event:
     return _endpoint("018d0cab-eb50-7d1c-b7e9-043fa8c65d12", "2024-01-15T10:30:10Z", change)
 
 
-# What makes the example of each event type, called with the event type.
+# By event type: the function that makes its example. It is called with the event type.
 EXAMPLES: Final[Mapping[str, Callable[[str], Event]]] = {
     "webhooks/endpoint_failing": _failing,
     "webhooks/endpoint_recovered": _recovered,

@@ -1,5 +1,5 @@
 """
-Inventory corrections: one body for each line of a correction.
+Payloads of `inventory/corrections`: one body for each line of a correction.
 """
 
 from typing import Annotated
@@ -99,9 +99,6 @@ class CorrectionBodyV3(Envelope, frozen=True, kw_only=True):
 
 
 def v1(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionV1:
-    """
-    Build the body of version 1.
-    """
     return CorrectionV1(
         event=wire_name,
         account_id=event.account_id,
@@ -115,7 +112,7 @@ def v1(event: Event, correction: InventoryCorrected, wire_name: str) -> Correcti
 
 def v2(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionV2:
     """
-    Build the body of version 2: the 12 keys of the published example.
+    Build the 12 keys of the published example.
     """
     return CorrectionV2(
         event=wire_name,
@@ -155,9 +152,6 @@ def _line(event: Event, correction: InventoryCorrected) -> CorrectionLineV3:
 
 
 def v3(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionBodyV3:
-    """
-    Build the body of version 3.
-    """
     return CorrectionBodyV3(
         **envelope(event, wire_name),
         correction_id=correction.correction_id,

@@ -1,12 +1,13 @@
 """
-The inventory mirror: the stock of one SKU in one warehouse, as absolute
-numbers, so that the next body heals a lost one.
+Payloads of `inventory/mirror`: the stock of one SKU in one warehouse.
+
+Quantities are absolute, so the next body corrects a lost one.
 """
 
 from typing import Annotated, Literal
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import LEVEL_CAUSES, CauseText, shown
+from dispatch_service.payloads.core.enum_strings import LEVEL_CAUSES, CauseText, enum_string
 from dispatch_service.payloads.core.envelope import Envelope, Sequence, envelope
 from dispatch_service.payloads.core.field_types import (
     Body,
@@ -106,15 +107,12 @@ class MirrorBodyV3(Envelope, frozen=True, kw_only=True):
 
 def _changed_at(event: Event, level: InventoryLevel) -> str:
     """
-    Write when the stock changed in versions 1 and 2.
+    Write when the stock changed, for versions 1 and 2.
     """
     return plain_time(level.updated_at if level.HasField("updated_at") else event.occurred_at)
 
 
 def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1:
-    """
-    Build the body of version 1.
-    """
     level = change.levels[0]
     return MirrorV1(
         event=wire_name,
@@ -126,9 +124,6 @@ def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1
 
 
 def v2(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV2:
-    """
-    Build the body of version 2.
-    """
     level = change.levels[0]
     item = MirrorItemV2(
         sku=level.sku,
@@ -166,14 +161,11 @@ def _level(event: Event, level: InventoryLevel) -> LevelV3:
 
 
 def v3(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorBodyV3:
-    """
-    Build the body of version 3.
-    """
     level = change.levels[0]
     contents = MirrorDataV3(
         mode="delta",
         part=MirrorPartV3(number=1, of=1),
-        cause=shown(LEVEL_CAUSES, change.cause, change.cause_label),
+        cause=enum_string(LEVEL_CAUSES, change.cause, change.cause_label),
         levels=[_level(event, level)],
     )
     return MirrorBodyV3(**envelope(event, wire_name), sku=level.sku, data=contents)

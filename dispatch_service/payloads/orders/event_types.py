@@ -1,5 +1,5 @@
 """
-The event types about a whole order, by the shape that they share.
+Event types about a whole order, grouped by the shape of their bodies.
 """
 
 # The event types whose version 2 has the 14 keys of the published example.
@@ -18,7 +18,7 @@ DATED = ("orders/pending", "orders/processing", "orders/backorder")
 CANCELED = ("orders/canceled", "orders/dropship_cancel")
 SENT = ("orders/sent_by_amazon_fba", "orders/sent_by_amazon_mcf", "orders/sent_to_shipedge")
 
-# Those whose order may not have left yet.
+# The event types whose order may not be shipped yet.
 UNSHIPPED = (
     "orders/any_status_change",
     *DATED,

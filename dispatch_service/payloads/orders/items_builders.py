@@ -1,15 +1,14 @@
 """
-Items of an order that were shipped or became pending: the builders. The
-shapes are in `order_items_shapes`.
+Builders of `orders/shipped_items` and `orders/pending_items`.
 
-Both domain events raise these event types: the one of single items, and that
-of the whole order, which stands for all of its items.
+Two domain events raise these event types: a status change of single items, and a status change
+of the whole order, which applies to all of its items.
 """
 
 from typing import Any, NamedTuple, TypeAlias
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, shown
+from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.times import optional_date, optional_instant, plain_time
 from dispatch_service.payloads.orders import items_shapes as shapes
@@ -27,7 +26,7 @@ ItemsChange: TypeAlias = OrderStatusChanged | OrderItemsStatusChanged
 
 class Line(NamedTuple):
     """
-    An item with the quantities that are shown.
+    An item with the quantities that a body shows.
     """
 
     item: OrderItem | ItemChange
@@ -38,7 +37,7 @@ class Line(NamedTuple):
 
 def _shipment(change: ItemsChange) -> Shipment | None:
     """
-    Find the shipment that took the items; of an order that is its first.
+    Return the shipment of the items; for a whole order, its first shipment.
     """
     if isinstance(change, OrderStatusChanged):
         return first_shipment(change.order)
@@ -47,10 +46,10 @@ def _shipment(change: ItemsChange) -> Shipment | None:
 
 def _shipped_lines(change: ItemsChange) -> list[Line]:
     """
-    List what was shipped, with what remains.
+    Return the shipped items with their remaining quantities.
 
-    The lines of a whole order count as shipped in full unless one of them
-    says how many were, since not every service keeps that number.
+    If no line of a whole order has a shipped quantity, all count as shipped in full: some services
+    do not keep that number.
     """
     if isinstance(change, OrderItemsStatusChanged):
         return _changed_lines(change)
@@ -65,7 +64,7 @@ def _shipped_lines(change: ItemsChange) -> list[Line]:
 
 def _pending_lines(change: ItemsChange) -> list[Line]:
     """
-    List what became pending: of an order, all of its items in full.
+    Return the items that became pending; for a whole order, all items in full.
     """
     if isinstance(change, OrderItemsStatusChanged):
         return _changed_lines(change)
@@ -97,22 +96,16 @@ def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) ->
 
 
 def shipped_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    """
-    Build version 1 of `orders/shipped_items`.
-    """
     return _v1(event, change, wire_name, _shipped_lines(change))
 
 
 def pending_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    """
-    Build version 1 of `orders/pending_items`.
-    """
     return _v1(event, change, wire_name, _pending_lines(change))
 
 
 def _item_keys(line: Line) -> dict[str, Any]:
     """
-    Build what an item shows in versions 2 and 3.
+    Build the keys of an item that versions 2 and 3 share.
     """
     item = line.item
     return {
@@ -142,8 +135,7 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
     """
     Build version 2 of `orders/shipped_items`.
 
-    Items whose shipment does not say when it left were shipped when the
-    event happened.
+    The time of the event stands in for a missing time of shipment.
     """
     shipment = _shipment(change)
     dated = shipment is not None and shipment.HasField("shipped_at")
@@ -159,9 +151,6 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
 
 
 def pending_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsV2:
-    """
-    Build version 2 of `orders/pending_items`.
-    """
     return shapes.PendingItemsV2(
         **_keys_v2(event, change, wire_name),
         pending_date=plain_time(event.occurred_at),
@@ -177,7 +166,7 @@ def _items_v3(lines: list[Line]) -> list[shapes.ItemV3]:
 
 
 def _order_keys(order: Order, status: str | None) -> dict[str, Any]:
-    fulfilled_by = shown(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label)
+    fulfilled_by = enum_string(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label)
     return {
         "id": order.id,
         "number": order.number or None,
@@ -201,9 +190,6 @@ def _shipment_v3(shipment: Shipment | None) -> shapes.ItemsShipmentV3 | None:
 
 
 def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsBodyV3:
-    """
-    Build version 3 of `orders/shipped_items`.
-    """
     lines = _shipped_lines(change)
     contents = shapes.ShippedItemsDataV3(
         order=shapes.ItemsOrderV3(**_order_keys(change.order, status_after(change))),
@@ -218,9 +204,6 @@ def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
 
 
 def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsBodyV3:
-    """
-    Build version 3 of `orders/pending_items`.
-    """
     lines = _pending_lines(change)
     order = shapes.PendingOrderV3(
         **_order_keys(change.order, status_after(change)),

@@ -1,6 +1,5 @@
 """
-Items of an order that were shipped or became pending: the shapes. No values
-are made here.
+Shapes of the bodies of `orders/shipped_items` and `orders/pending_items`.
 """
 
 from typing import Annotated

@@ -1,5 +1,5 @@
 """
-Version 1 of the order family: nine keys, the same for every event type.
+Version 1 of the payloads about a whole order: nine keys, the same for every event type.
 """
 
 from typing import Annotated
@@ -35,9 +35,6 @@ class OrderV1(Body, frozen=True, kw_only=True):
 
 
 def order(event: Event, change: OrderChange, wire_name: str) -> OrderV1:
-    """
-    Build the body of any event type of the family.
-    """
     snapshot = change.order
     number, carrier, method = tracking(snapshot, first_shipment(snapshot))
     return OrderV1(

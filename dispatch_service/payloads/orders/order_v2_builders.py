@@ -1,13 +1,18 @@
 """
-Version 2 of the order family: the 14 keys of the published example, and after
-them what an event type adds. The shapes are in `orders_v2_shapes`.
+Builders of version 2 of the payloads about a whole order.
+
+All bodies begin with the 14 keys of the published example; an event type may add keys.
 """
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, ORDER_STATUSES, shown
+from dispatch_service.payloads.core.enum_strings import (
+    FULFILLMENT_TYPES,
+    ORDER_STATUSES,
+    enum_string,
+)
 from dispatch_service.payloads.core.money import optional_amount
 from dispatch_service.payloads.core.times import plain_time
 from dispatch_service.payloads.orders import order_v2_shapes as shapes
@@ -56,7 +61,7 @@ def _build(
     shape: Callable[..., B], event: Event, change: OrderChange, wire_name: str, **extra: Any
 ) -> B:
     """
-    Build a *shape* from its 14 common keys and the *extra* ones.
+    Build *shape* from the 14 common keys and *extra*.
     """
     order = change.order
     totals = order.totals
@@ -83,7 +88,7 @@ def _build(
 
 def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderV2:
     """
-    Build the body of the shipped family: the published example, no key more.
+    Build the published example's 14 keys and no more.
     """
     return _build(shapes.OrderV2, event, change, wire_name)
 
@@ -107,15 +112,12 @@ def status_changed(
         event,
         change,
         wire_name,
-        previous_status=shown(ORDER_STATUSES, change.from_status, change.from_label),
+        previous_status=enum_string(ORDER_STATUSES, change.from_status, change.from_label),
         status_date=plain_time(event.occurred_at),
     )
 
 
 def canceled(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderCanceledV2:
-    """
-    Build the body of an order that was canceled.
-    """
     return _build(
         shapes.OrderCanceledV2,
         event,
@@ -127,9 +129,6 @@ def canceled(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes
 
 
 def divided(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderDividedV2:
-    """
-    Build the body of `orders/divided`.
-    """
     children = [
         shapes.DividedOrderV2(order_id=child.id or None, order_number=child.number or None)
         for child in change.child_orders
@@ -162,7 +161,7 @@ def updated(event: Event, change: OrderUpdated, wire_name: str) -> shapes.OrderU
 
 def sent(event: Event, change: OrderSentToFulfillment, wire_name: str) -> shapes.OrderSentV2:
     """
-    Build the body of an order that was handed to whoever fulfils it.
+    Build the body of an order that was sent to fulfilment.
     """
     return _build(
         shapes.OrderSentV2,
@@ -170,7 +169,7 @@ def sent(event: Event, change: OrderSentToFulfillment, wire_name: str) -> shapes
         change,
         wire_name,
         sent_date=plain_time(event.occurred_at),
-        sent_to=shown(FULFILLMENT_TYPES, change.destination, change.destination_label),
+        sent_to=enum_string(FULFILLMENT_TYPES, change.destination, change.destination_label),
     )
 
 

@@ -1,5 +1,5 @@
 """
-Version 2 of the order family: the shapes. No values are made here.
+Shapes of version 2 of the payloads about a whole order.
 """
 
 from typing import Annotated

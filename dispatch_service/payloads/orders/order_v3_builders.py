@@ -1,5 +1,5 @@
 """
-Version 3 of the order family: the builders. The shapes are in `orders_v3_shapes`.
+Builders of version 3 of the payloads about a whole order.
 """
 
 from typing import Any
@@ -7,7 +7,11 @@ from typing import Any
 from google.type.decimal_pb2 import Decimal
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, ORDER_STATUSES, shown
+from dispatch_service.payloads.core.enum_strings import (
+    FULFILLMENT_TYPES,
+    ORDER_STATUSES,
+    enum_string,
+)
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.money import optional_price
 from dispatch_service.payloads.core.times import optional_instant
@@ -32,7 +36,7 @@ from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_DIVIDED
 
 def customer_of(customer: Customer) -> shapes.CustomerV3:
     """
-    Build the customer, with null leaves where nothing is known.
+    Build a customer; unknown values are None.
     """
     return shapes.CustomerV3(
         name=customer.name or None, email=customer.email or None, phone=customer.phone or None
@@ -130,7 +134,7 @@ def _totals(totals: OrderTotals) -> shapes.TotalsV3:
 
 def _keys(order: Order, status: str | None) -> dict[str, Any]:
     """
-    Build what the orders of all event types of the family have.
+    Build the keys that the orders of all event types have.
     """
     return {
         "id": order.id,
@@ -139,7 +143,7 @@ def _keys(order: Order, status: str | None) -> dict[str, Any]:
         "type": order.type or None,
         "store": _store(order.store) if order.HasField("store") else None,
         "status": status,
-        "fulfillment_type": shown(
+        "fulfillment_type": enum_string(
             FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
         ),
         "created_at": optional_instant(order, "created_at"),
@@ -165,25 +169,29 @@ def _divided(change: OrderStatusChanged) -> list[shapes.DividedOrderV3] | None:
 
 def _change(event: Event, change: OrderChange) -> shapes.ChangeV3:
     """
-    Build what happened, null where it does not apply to that domain event.
+    Build the change of the order; keys that its domain event does not have are None.
     """
     values: dict[str, Any] = dict.fromkeys(shapes.ChangeV3.__struct_fields__)
     values["user"] = event.actor.name or None
     if isinstance(change, OrderStatusChanged):
-        values["previous_status"] = shown(ORDER_STATUSES, change.from_status, change.from_label)
+        values["previous_status"] = enum_string(
+            ORDER_STATUSES, change.from_status, change.from_label
+        )
         values["cancel_reason"] = change.cancel_reason or None
         values["divided_orders"] = _divided(change)
     elif isinstance(change, OrderUpdated):
         values["updated_fields"] = list(change.changed_fields)
     else:
-        values["sent_to"] = shown(FULFILLMENT_TYPES, change.destination, change.destination_label)
+        values["sent_to"] = enum_string(
+            FULFILLMENT_TYPES, change.destination, change.destination_label
+        )
         values["external_reference"] = change.external_reference or None
     return shapes.ChangeV3(**values)
 
 
 def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderBodyV3:
     """
-    Build the body of the shipped family.
+    Build the body of an order that is shipped.
     """
     order = shapes.OrderV3(**_keys(change.order, status_after(change)))
     return shapes.OrderBodyV3(
@@ -195,7 +203,7 @@ def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.
 
 def unshipped(event: Event, change: OrderChange, wire_name: str) -> shapes.UnshippedOrderBodyV3:
     """
-    Build the body of the event types whose order may not have left yet.
+    Build the body of an order that may not be shipped yet.
     """
     order = shapes.UnshippedOrderV3(
         **_keys(change.order, status_after(change)),

@@ -1,5 +1,5 @@
 """
-Version 3 of the order family: the shapes. No values are made here.
+Shapes of version 3 of the payloads about a whole order.
 """
 
 from typing import Annotated

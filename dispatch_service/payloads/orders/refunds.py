@@ -1,5 +1,5 @@
 """
-Refunds of orders.
+Payloads of `orders/refund`.
 """
 
 from typing import Annotated
@@ -154,9 +154,6 @@ class RefundBodyV3(Envelope, frozen=True, kw_only=True):
 
 
 def v1(event: Event, refund: OrderRefunded, wire_name: str) -> RefundV1:
-    """
-    Build the body of version 1.
-    """
     return RefundV1(
         event=wire_name,
         account_id=event.account_id,
@@ -181,9 +178,6 @@ def _items_v2(refund: OrderRefunded) -> list[RefundItemV2]:
 
 
 def v2(event: Event, refund: OrderRefunded, wire_name: str) -> RefundV2:
-    """
-    Build the body of version 2.
-    """
     order = refund.order
     customer = order.customer
     return RefundV2(
@@ -238,9 +232,6 @@ def _refund(event: Event, refund: OrderRefunded) -> RefundPartV3:
 
 
 def v3(event: Event, refund: OrderRefunded, wire_name: str) -> RefundBodyV3:
-    """
-    Build the body of version 3.
-    """
     order = refund.order
     refunded = RefundedOrderV3(
         id=order.id,

@@ -1,13 +1,12 @@
 """
-What the payload versions of the order family have in common: which event
-types share a shape, and the values that versions 1 and 2 pick from an order.
+Values that several payload versions read from an order.
 """
 
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, shown
+from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
 from dispatch_service.payloads.core.times import plain_time
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
@@ -24,7 +23,7 @@ OrderChange: TypeAlias = OrderStatusChanged | OrderUpdated | OrderSentToFulfillm
 
 class Tracking(NamedTuple):
     """
-    The scalars that versions 1 and 2 show of the first shipment.
+    What versions 1 and 2 show of the first shipment.
     """
 
     number: str | None
@@ -34,7 +33,7 @@ class Tracking(NamedTuple):
 
 def first_shipment(order: Order) -> Shipment | None:
     """
-    Pick the shipment that versions 1 and 2 show.
+    Return the shipment that versions 1 and 2 show.
     """
     shipments = order.shipments
     return shipments[0] if shipments else None
@@ -42,9 +41,9 @@ def first_shipment(order: Order) -> Shipment | None:
 
 def shown_shipping_method(order: Order, shipment: Shipment | None) -> str | None:
     """
-    Choose the method that *shipment* used, else the one that was asked for.
+    Return the shipping method of *shipment*, otherwise the requested one.
 
-    Filters on shipping methods compare with it too.
+    Filters on shipping methods compare with it, too.
     """
     used = shipment.shipping_method if shipment is not None else ""
     return used or order.shipping_method or None
@@ -52,7 +51,7 @@ def shown_shipping_method(order: Order, shipment: Shipment | None) -> str | None
 
 def tracking(order: Order, shipment: Shipment | None) -> Tracking:
     """
-    Choose what versions 1 and 2 show of *shipment*: nulls where there is none.
+    Return what versions 1 and 2 show of *shipment*; None where it is missing.
     """
     method = shown_shipping_method(order, shipment)
     if shipment is None:
@@ -61,31 +60,26 @@ def tracking(order: Order, shipment: Shipment | None) -> Tracking:
 
 
 def status_of(order: Order) -> str | None:
-    """
-    Write the status that the order has.
-    """
-    return shown(ORDER_STATUSES, order.status, order.status_label)
+    return enum_string(ORDER_STATUSES, order.status, order.status_label)
 
 
 def status_after(change: OrderChange | OrderItemsStatusChanged) -> str | None:
     """
-    Write the status that the order has after *change*.
+    Return the status of the order after *change*.
 
-    That of a status change is what it changed to, since the order in it may
-    leave its own out.
+    For a status change this is its new status: the order in it may omit its own.
     """
     if isinstance(change, OrderStatusChanged):
-        return shown(ORDER_STATUSES, change.to_status, change.to_label)
+        return enum_string(ORDER_STATUSES, change.to_status, change.to_label)
     return status_of(change.order)
 
 
 def shipped_time(event: Event, change: OrderChange, shipment: Shipment | None) -> Timestamp | None:
     """
-    Choose when the order was shipped; null as long as it was not.
+    Return when the order was shipped; None if it is not shipped.
 
-    An order that becomes shipped without a shipment, or with one that does
-    not say when it left, was shipped when the event happened: services that
-    fulfil for us do not always tell more.
+    The time of the event stands in for a missing time of shipment when an order becomes shipped:
+    some fulfilment services report no more.
     """
     if shipment is not None and shipment.HasField("shipped_at"):
         return shipment.shipped_at
@@ -96,7 +90,7 @@ def shipped_time(event: Event, change: OrderChange, shipment: Shipment | None) -
 
 def shipped_date(event: Event, change: OrderChange, shipment: Shipment | None) -> str | None:
     """
-    Write when the order was shipped as version 2 does.
+    Write when the order was shipped, for version 2.
     """
     moment = shipped_time(event, change, shipment)
     return None if moment is None else plain_time(moment)

@@ -1,11 +1,11 @@
 """
-Replenishments: the builders. The shapes are in `replenishments_shapes`.
+Builders of `replenishments/*`.
 """
 
 from typing import Any, TypeAlias
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import REPLENISHMENT_STATUSES, shown
+from dispatch_service.payloads.core.enum_strings import REPLENISHMENT_STATUSES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.times import (
     instant,
@@ -31,13 +31,10 @@ _NOT_RECEIVED = ReceiptItem()
 
 
 def _status(replenishment: Replenishment) -> str | None:
-    return shown(REPLENISHMENT_STATUSES, replenishment.status, replenishment.status_label)
+    return enum_string(REPLENISHMENT_STATUSES, replenishment.status, replenishment.status_label)
 
 
 def v1(event: Event, change: ReplenishmentChange, wire_name: str) -> shapes.ReplenishmentV1:
-    """
-    Build the body of version 1.
-    """
     replenishment = change.replenishment
     return shapes.ReplenishmentV1(
         event=wire_name,
@@ -51,7 +48,7 @@ def v1(event: Event, change: ReplenishmentChange, wire_name: str) -> shapes.Repl
 
 def _item_v2(item: ReplenishmentItem, received: ReceiptItem) -> shapes.ReplenishmentItemV2:
     """
-    Build a line: its running totals, and where the latest goods were put.
+    Build a line with its running totals and the bin of the latest receipt.
     """
     return shapes.ReplenishmentItemV2(
         sku=item.sku,
@@ -94,9 +91,6 @@ def _v2(
 def initiated_v2(
     event: Event, change: ReplenishmentInitiated, wire_name: str
 ) -> shapes.ReplenishmentV2:
-    """
-    Build version 2 of `replenishments/initiated`.
-    """
     return _v2(event, change.replenishment, wire_name, None, {})
 
 
@@ -106,7 +100,7 @@ def received_v2(
     """
     Build version 2 of `replenishments/received`.
 
-    Of several lines of one SKU in the receipt the last one is shown.
+    If the receipt has several lines of one SKU, the last one is shown.
     """
     receipt = change.receipt
     received = optional_plain_time(receipt, "received_at") or plain_time(event.occurred_at)
@@ -161,9 +155,6 @@ def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
 def initiated_v3(
     event: Event, change: ReplenishmentInitiated, wire_name: str
 ) -> shapes.InitiatedBodyV3:
-    """
-    Build version 3 of `replenishments/initiated`.
-    """
     replenishment = change.replenishment
     items = [
         shapes.RequestedItemV3(**_item_keys(item), uom=item.uom or None)
@@ -180,9 +171,6 @@ def initiated_v3(
 def received_v3(
     event: Event, change: ReplenishmentReceived, wire_name: str
 ) -> shapes.ReceivedBodyV3:
-    """
-    Build version 3 of `replenishments/received`.
-    """
     replenishment = change.replenishment
     items = [shapes.ReplenishmentItemV3(**_item_keys(item)) for item in replenishment.items]
     after = shapes.ReplenishmentV3(**_keys_v3(replenishment), items=items)

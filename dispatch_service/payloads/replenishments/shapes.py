@@ -1,5 +1,5 @@
 """
-Replenishments: the shapes. No values are made here.
+Shapes of the bodies of `replenishments/*`.
 """
 
 from typing import Annotated

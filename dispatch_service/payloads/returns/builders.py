@@ -1,5 +1,5 @@
 """
-Returns and exchanges: the builders. The shapes are in `returns_shapes`.
+Builders of `returns/*`: returns and exchanges.
 """
 
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ from dispatch_service.payloads.core.enum_strings import (
     ORDER_STATUSES,
     RETURN_STATUSES,
     RETURN_TYPES,
-    shown,
+    enum_string,
 )
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.times import (
@@ -36,53 +36,47 @@ from shipedge.webhooks.events.v1.return_order_pb2 import (
 ReturnChange: TypeAlias = ReturnInitiated | ReturnReceived
 
 
-def _status(goods: ReturnOrder) -> str | None:
-    return shown(RETURN_STATUSES, goods.status, goods.status_label)
+def _status(return_order: ReturnOrder) -> str | None:
+    return enum_string(RETURN_STATUSES, return_order.status, return_order.status_label)
 
 
 def _exchange_status(order: ExchangeOrder) -> str | None:
-    return shown(ORDER_STATUSES, order.status, order.status_label)
+    return enum_string(ORDER_STATUSES, order.status, order.status_label)
 
 
 def returned_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV1:
-    """
-    Build version 1 of a return.
-    """
-    goods = change.return_order
+    return_order = change.return_order
     return shapes.ReturnV1(
         event=wire_name,
         account_id=event.account_id,
-        return_id=goods.id,
-        rma_number=goods.rma_number or None,
-        order_id=goods.original_order.id or None,
-        order_number=goods.original_order.number or None,
-        status=_status(goods),
+        return_id=return_order.id,
+        rma_number=return_order.rma_number or None,
+        order_id=return_order.original_order.id or None,
+        order_number=return_order.original_order.number or None,
+        status=_status(return_order),
         date=plain_time(event.occurred_at),
     )
 
 
 def exchanged_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV1:
-    """
-    Build version 1 of an exchange.
-    """
-    goods = change.return_order
+    return_order = change.return_order
     return shapes.ExchangeV1(
         event=wire_name,
         account_id=event.account_id,
-        return_id=goods.id,
-        rma_number=goods.rma_number or None,
-        order_id=goods.original_order.id or None,
-        order_number=goods.original_order.number or None,
-        exchange_order_id=goods.exchange_order.id or None,
-        exchange_order_number=goods.exchange_order.number or None,
-        status=_status(goods),
+        return_id=return_order.id,
+        rma_number=return_order.rma_number or None,
+        order_id=return_order.original_order.id or None,
+        order_number=return_order.original_order.number or None,
+        exchange_order_id=return_order.exchange_order.id or None,
+        exchange_order_number=return_order.exchange_order.number or None,
+        status=_status(return_order),
         date=plain_time(event.occurred_at),
     )
 
 
 def _item_v2(item: ReturnItem) -> shapes.ReturnItemV2:
     """
-    Build a line; where nothing was announced its quantity is what came.
+    Build a line. Its quantity is the announced one, or the received one if none was announced.
     """
     expected = item.expected_good + item.expected_hurt
     return shapes.ReturnItemV2(
@@ -105,27 +99,27 @@ def _received_date(event: Event, change: ReturnChange) -> str | None:
 
 
 def _keys_v2(event: Event, change: ReturnChange, wire_name: str) -> dict[str, Any]:
-    goods = change.return_order
-    order = goods.original_order
+    return_order = change.return_order
+    order = return_order.original_order
     return {
         "event": wire_name,
         "account_id": event.account_id,
-        "return_id": goods.id,
-        "rma_number": goods.rma_number or None,
-        "return_type": RETURN_TYPES.get(goods.type),
+        "return_id": return_order.id,
+        "rma_number": return_order.rma_number or None,
+        "return_type": RETURN_TYPES.get(return_order.type),
         "order_id": order.id or None,
         "order_number": order.number or None,
         "order_reference": order.reference or None,
-        "status": _status(goods),
-        "created_date": optional_plain_time(goods, "created_at"),
+        "status": _status(return_order),
+        "created_date": optional_plain_time(return_order, "created_at"),
         "received_date": _received_date(event, change),
-        "tracking_number": goods.label.tracking_number or None,
-        "carrier": goods.label.carrier or None,
-        "comments": goods.comments or None,
+        "tracking_number": return_order.label.tracking_number or None,
+        "carrier": return_order.label.carrier or None,
+        "comments": return_order.comments or None,
         "customer": shapes.ReturnCustomerV2(
-            email=goods.customer.email or None, name=goods.customer.name or None
+            email=return_order.customer.email or None, name=return_order.customer.name or None
         ),
-        "items": [_item_v2(item) for item in goods.items],
+        "items": [_item_v2(item) for item in return_order.items],
     }
 
 
@@ -144,21 +138,15 @@ def _exchange_v2(order: ExchangeOrder) -> shapes.ExchangeOrderV2:
 
 
 def returned_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV2:
-    """
-    Build version 2 of a return.
-    """
     return shapes.ReturnV2(**_keys_v2(event, change, wire_name))
 
 
 def exchanged_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV2:
-    """
-    Build version 2 of an exchange.
-    """
-    goods = change.return_order
-    known = goods.HasField("exchange_order")
+    return_order = change.return_order
+    known = return_order.HasField("exchange_order")
     return shapes.ExchangeV2(
         **_keys_v2(event, change, wire_name),
-        exchange_order=_exchange_v2(goods.exchange_order) if known else None,
+        exchange_order=_exchange_v2(return_order.exchange_order) if known else None,
     )
 
 
@@ -192,19 +180,19 @@ def _received_at(event: Event, change: ReturnChange) -> str | None:
 
 
 def _return(event: Event, change: ReturnChange) -> shapes.ReturnPartV3:
-    goods = change.return_order
+    return_order = change.return_order
     return shapes.ReturnPartV3(
-        id=goods.id,
-        rma_number=goods.rma_number or None,
-        type=RETURN_TYPES.get(goods.type),
-        status=_status(goods),
-        created_at=optional_instant(goods, "created_at"),
+        id=return_order.id,
+        rma_number=return_order.rma_number or None,
+        type=RETURN_TYPES.get(return_order.type),
+        status=_status(return_order),
+        created_at=optional_instant(return_order, "created_at"),
         received_at=_received_at(event, change),
-        warehouse=goods.warehouse or None,
-        comments=goods.comments or None,
-        label=_label(goods.label) if goods.HasField("label") else None,
-        items=[_item_v3(item) for item in goods.items],
-        customer=customer_of(goods.customer),
+        warehouse=return_order.warehouse or None,
+        comments=return_order.comments or None,
+        label=_label(return_order.label) if return_order.HasField("label") else None,
+        items=[_item_v3(item) for item in return_order.items],
+        customer=customer_of(return_order.customer),
     )
 
 
@@ -213,7 +201,9 @@ def _original(order: OrderReference) -> shapes.OriginalOrderV3:
         id=order.id or None,
         number=order.number or None,
         reference=order.reference or None,
-        fulfillment_type=shown(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label),
+        fulfillment_type=enum_string(
+            FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
+        ),
     )
 
 
@@ -237,19 +227,19 @@ def _exchange_v3(order: ExchangeOrder) -> shapes.ExchangeOrderV3:
 
 def v3(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnBodyV3:
     """
-    Build version 3 of a return or an exchange.
+    Build the body of a return or an exchange.
     """
-    goods = change.return_order
-    original, exchange = goods.original_order, goods.exchange_order
+    return_order = change.return_order
+    original, exchange = return_order.original_order, return_order.exchange_order
     contents = shapes.ReturnDataV3(
         return_order=_return(event, change),
-        original_order=_original(original) if goods.HasField("original_order") else None,
-        exchange_order=_exchange_v3(exchange) if goods.HasField("exchange_order") else None,
+        original_order=_original(original) if return_order.HasField("original_order") else None,
+        exchange_order=_exchange_v3(exchange) if return_order.HasField("exchange_order") else None,
     )
     return shapes.ReturnBodyV3(
         **envelope(event, wire_name),
         order_id=original.id or None,
-        return_id=goods.id,
+        return_id=return_order.id,
         data=contents,
     )
 

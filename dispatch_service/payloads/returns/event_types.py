@@ -1,5 +1,5 @@
 """
-The event types about returns, by the shape that they share.
+Event types about returns, grouped by the shape of their bodies.
 """
 
 SIMPLE = ("returns/simple_initiated", "returns/simple_received", "returns/unexpected_received")

@@ -1,5 +1,5 @@
 """
-Returns and exchanges: the shapes. No values are made here.
+Shapes of the bodies of `returns/*`.
 """
 
 from typing import Annotated

@@ -102,5 +102,5 @@ def test_leaves_say_path_type_and_meaning() -> None:
     found = {it.path: it for it in leaves(schema("inventory/mirror", "v3"))}
     assert found["data.mode"] == Leaf("data.mode", "string", "Only what changed is sent.")
     assert found["data.levels[].upc"].type == "string or null"
-    assert found["data.levels[].upc"].place == "data.levels.upc"
+    assert found["data.levels[].upc"].plain_path == "data.levels.upc"
     assert found["occurred_at"].type == "string (date-time)"

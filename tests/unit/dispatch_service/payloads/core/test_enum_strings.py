@@ -95,4 +95,4 @@ def test_labels(status: int, label: str, shown: str | None) -> None:
     """
     Only `OTHER` shows its label, unchanged; what is not known is null.
     """
-    assert enum_strings.shown(enum_strings.ORDER_STATUSES, status, label) == shown
+    assert enum_strings.enum_string(enum_strings.ORDER_STATUSES, status, label) == shown
