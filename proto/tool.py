@@ -1,8 +1,8 @@
 """
-The tool of the contract: generates the stubs and judges the protos, all offline.
+Generate the stubs and check the protos, offline.
 
-`generate` writes the stubs, `check` compares them, `lint` and `breaking` ask buf
-about an image that protoc builds, `publish` renews the image that may not be broken.
+`generate` writes the stubs and `check` compares them. `lint` and `breaking` run buf on a
+descriptor image that protoc builds. `publish` writes the image that `breaking` compares with.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ BIN = Path(sys.executable).parent
 
 def sources() -> list[str]:
     """
-    List the protos of the contract.
+    List the protos of the contract, relative to this folder.
     """
     return sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("shipedge/**/*.proto"))
 
 
 def protoc(*arguments: str) -> None:
     """
-    Run protoc over the contract; the protos of Google come with a package.
+    Run protoc on the contract; the protos of Google come from an installed package.
     """
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     subprocess.run(
@@ -46,7 +46,7 @@ def protoc(*arguments: str) -> None:
 
 def generate(target: Path) -> None:
     """
-    Write the stubs of all protos into *target*, those of services only where there are any.
+    Write the stubs of all protos into *target*; gRPC stubs only for protos with a service.
     """
     protoc(
         f"--python_out={target}",
@@ -62,14 +62,14 @@ def generate(target: Path) -> None:
 
 def stubs(folder: Path) -> Iterator[Path]:
     """
-    Find the generated files in *folder*.
+    Yield the generated files in *folder*.
     """
     yield from sorted(folder.glob("shipedge/**/v1/*_pb2*.py*"))
 
 
 def stale() -> list[str]:
     """
-    List the stubs that are not what the protos would give.
+    List the stubs that differ from newly generated ones.
     """
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
@@ -84,7 +84,7 @@ def stale() -> list[str]:
 
 def write_image(target: Path, *, with_comments: bool) -> None:
     """
-    Write the descriptors of the contract and of what it imports.
+    Write the descriptors of the contract and of its imports into *target*.
     """
     comments = ["--include_source_info"] if with_comments else []
     protoc("--include_imports", *comments, f"--descriptor_set_out={target}")
@@ -92,7 +92,7 @@ def write_image(target: Path, *, with_comments: bool) -> None:
 
 def buf(verb: str, *arguments: str) -> int:
     """
-    Have buf judge the protos as they are.
+    Run buf on the current protos; return its exit code.
     """
     with tempfile.TemporaryDirectory() as scratch:
         image = Path(scratch) / "image.binpb"
@@ -105,7 +105,7 @@ def buf(verb: str, *arguments: str) -> int:
 
 def main() -> int:
     """
-    Do what the command line asks for; return the exit code.
+    Run the verb of the command line; return the exit code.
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=("generate", "check", "lint", "breaking", "publish"))

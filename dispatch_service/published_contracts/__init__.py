@@ -1,4 +1,4 @@
 """
-What customers and developers read of the payload contracts, generated from the
-typed definitions: files, pages and a bundle for machines.
+Published forms of the payload contracts, generated from the typed definitions: schema files
+beside the stubs, pages of `docs/payloads`, and a bundle for other tools.
 """

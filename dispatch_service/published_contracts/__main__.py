@@ -1,5 +1,5 @@
 """
-Writes and checks what is published of the payload contracts.
+Write or check the published forms of the payload contracts.
 
     python -m dispatch_service.published_contracts write
     python -m dispatch_service.published_contracts check
@@ -33,24 +33,24 @@ def _write(folder: Path, content: Content) -> None:
 
 def _stale(folder: Path, suffix: str, content: Content) -> Iterable[str]:
     """
-    Name the files of *folder* that are not as they would be written.
+    Yield the files of *folder* that differ from *content*, missing and superfluous ones included.
     """
     wanted = dict(content)
-    there = {path.name: path.read_bytes() for path in folder.glob(f"*{suffix}")}
-    for name in sorted(wanted.keys() | there.keys()):
-        if wanted.get(name) != there.get(name):
+    present = {path.name: path.read_bytes() for path in folder.glob(f"*{suffix}")}
+    for name in sorted(wanted.keys() | present.keys()):
+        if wanted.get(name) != present.get(name):
             yield str((folder / name).relative_to(ROOT))
 
 
 def check() -> int:
     """
-    Say which files are stale; 1 where there are any.
+    Print the stale files; return 1 if there are any.
     """
     stale = [*_stale(FILES, ".json", contract_files()), *_stale(PAGES, ".md", pages())]
     for name in stale:
         sys.stderr.write(f"{name} is stale\n")
     if stale:
-        sys.stderr.write("make contracts: writes them anew\n")
+        sys.stderr.write("run make contracts to write them\n")
         return 1
     sys.stdout.write("contracts: good\n")
     return 0
@@ -58,7 +58,7 @@ def check() -> int:
 
 def main() -> int:
     """
-    Run the command.
+    Run the command of the command line; return the exit code.
     """
     parser = argparse.ArgumentParser(prog="published_contracts", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)

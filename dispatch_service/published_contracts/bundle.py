@@ -1,5 +1,5 @@
 """
-The bundle for machines: all schemas and examples, and an AsyncAPI 3 document.
+The bundle for other tools: all schemas and examples, and an AsyncAPI 3 document.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def bundle() -> Iterator[tuple[str, bytes]]:
 
 def asyncapi() -> dict[str, Any]:
     """
-    Describe what is sent to customers as an AsyncAPI 3.0.0 document.
+    Describe the requests to customers as an AsyncAPI 3.0.0 document.
     """
     return {
         "asyncapi": "3.0.0",
@@ -104,5 +104,5 @@ def _message(event_type: str, version: str) -> dict[str, Any]:
 
 
 def _headers() -> dict[str, Any]:
-    properties = {name: {"type": "string", "description": it} for name, it in _HEADERS.items()}
+    properties = {name: {"type": "string", "description": text} for name, text in _HEADERS.items()}
     return {"type": "object", "properties": properties, "required": list(_HEADERS)}

@@ -1,6 +1,7 @@
 """
-The files beside the stubs that carry schemas and examples to whoever cannot
-render: the config service, and clients in other languages.
+Files with schemas and examples, beside the stubs.
+
+The config service and clients in other languages read them: they cannot render payloads.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ def contract_files() -> Iterator[tuple[str, bytes]]:
     Yield the name and the content of the file of every event type.
     """
     for event_type in CATALOGUE.event_types.values():
-        versions = {it: _published(event_type, it) for it in event_type.payload_versions}
+        versions = {name: _published(event_type, name) for name in event_type.payload_versions}
         yield file_name(event_type.event_type), pretty(msgspec.json.encode(versions))
 
 
@@ -33,6 +34,6 @@ def _published(event_type: EventType, version: str) -> PublishedVersion:
 
 def pretty(text: bytes) -> bytes:
     """
-    Lay JSON out for reading; its numbers keep their digits.
+    Indent JSON for reading; numbers keep their digits.
     """
     return msgspec.json.format(text, indent=2) + b"\n"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from operator import attrgetter
 
 from dispatch_service.payloads import example_body, example_event, schema
 from dispatch_service.payloads.core.leaves import leaves
@@ -41,14 +42,14 @@ def _index() -> Iterator[str]:
     yield from ("# Payloads", "", _NOTE, "")
     yield "Every event type, its payload versions and the domain events that raise it."
     yield "Schemas and examples for machines: `make contract-bundle`."
-    for group, event_types in groupby(CATALOGUE.event_types.values(), lambda it: it.group):
+    for group, event_types in groupby(CATALOGUE.event_types.values(), attrgetter("group")):
         yield from ("", f"## {_group_title(group)}", "")
         yield from ("| event type | sent when | versions | raised by |", "|---|---|---|---|")
-        for it in event_types:
-            versions = ", ".join(it.payload_versions)
-            raised_by = ", ".join(f"`{name}`" for name in it.domain_events)
-            link = f"[`{it.event_type}`]({it.resource_id}.md)"
-            yield f"| {link} | {it.description} | {versions} | {raised_by} |"
+        for event_type in event_types:
+            versions = ", ".join(event_type.payload_versions)
+            raised_by = ", ".join(f"`{name}`" for name in event_type.domain_events)
+            link = f"[`{event_type.event_type}`]({event_type.resource_id}.md)"
+            yield f"| {link} | {event_type.description} | {versions} | {raised_by} |"
 
 
 def _page(event_type: EventType) -> Iterator[str]:
@@ -87,9 +88,10 @@ def _move(event_type: str, older: str, newer: str) -> Iterator[str]:
     found = compare(example_event(event_type), event_type, older, newer).differences
     yield from ("", f"## From version {older[1:]} to {newer[1:]}", "")
     yield from (f"| {older} | {newer} | change |", "|---|---|---|")
-    for it in found:
-        if it.kind is not Kind.ADDED:
-            yield f"| {_code(it.before.path)} | {_code(it.after.path)} | {_change(it)} |"
+    for difference in found:
+        if difference.kind is not Kind.ADDED:
+            before, after = _code(difference.before.path), _code(difference.after.path)
+            yield f"| {before} | {after} | {_change(difference)} |"
     added = [_code(it.after.path) for it in found if it.kind is Kind.ADDED]
     if added:
         yield from ("", f"New in {newer}: {', '.join(added)}.")
