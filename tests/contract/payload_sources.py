@@ -1,9 +1,8 @@
 """
-Where every leaf of the payload contracts comes from.
+The source of every field of the payload contracts.
 
-A leaf comes from the field of the same name of the message beside its shape,
-or from what is listed: `Message.field` of the contract, or `=` and the reason
-why it is a constant or derived.
+A field comes from the field of the same name in the message beside its shape. Other sources are
+listed: `Message.field` of the contract, or `=` and a reason if it is a constant or derived.
 """
 
 from collections.abc import Mapping
@@ -28,9 +27,9 @@ from dispatch_service.payloads.returns import shapes as returns
 
 class Source(NamedTuple):
     """
-    The message that a shape shows, and the leaves that come from elsewhere.
+    The message that a shape shows, and the fields with other sources.
 
-    *also* names a message that the same leaves may come from.
+    *also* names a second message that the same fields may come from.
     """
 
     message: str = ""
@@ -38,15 +37,15 @@ class Source(NamedTuple):
     also: str = ""
 
 
-HAPPENED: Final = "Event.occurred_at"
+EVENT_TIME: Final = "Event.occurred_at"
 
-# Leaves that mean the same wherever they stand at the top of a body.
+# Top-level fields with the same source in all bodies.
 TOP: Final[Mapping[str, str]] = {
     "event": "= the wire name",
     "api_version": "= the payload version",
     "event_id": "Event.event_id",
     "account_id": "Event.account_id",
-    "occurred_at": HAPPENED,
+    "occurred_at": EVENT_TIME,
     "sequence": "Event.sequence",
 }
 
@@ -73,7 +72,7 @@ _RETURN = {
     "order_reference": "OrderReference.reference",
     "exchange_order_id": "ExchangeOrder.id",
     "exchange_order_number": "ExchangeOrder.number",
-    "date": HAPPENED,
+    "date": EVENT_TIME,
     "created_date": "ReturnOrder.created_at",
     "received_date": "ReturnOrder.received_at",
     "tracking_number": "ReturnLabel.tracking_number",
@@ -84,13 +83,13 @@ _REPLENISHMENT = {
     "expected_delivery_date": "Replenishment.expected_on",
     "created_date": "Replenishment.created_at",
     "received_date": "Receipt.received_at",
-    "date": HAPPENED,
+    "date": EVENT_TIME,
 }
 _CORRECTION = {
     "quantity": "InventoryCorrected.new_quantity",
     "user": "Actor.name",
     "source": "Event.source",
-    "timestamp": HAPPENED,
+    "timestamp": EVENT_TIME,
     "id": "InventoryCorrected.correction_id",
 }
 _NOT_SENT = "= null, since the items have not left"
@@ -98,32 +97,32 @@ _NOT_SENT = "= null, since the items have not left"
 SOURCES: Final[Mapping[type[Struct], Source]] = {
     money.Price: Source("Money", {"amount": "Money.units", "currency": "Money.currency_code"}),
     # orders
-    order_v1.OrderV1: Source("", {**_ORDER, "date": HAPPENED}),
+    order_v1.OrderV1: Source("", {**_ORDER, "date": EVENT_TIME}),
     order_v2_shapes.AddressV2: Source("Address"),
     order_v2_shapes.CustomerV2: Source("Customer"),
     order_v2_shapes.ItemV2: Source("OrderItem"),
     order_v2_shapes.OrderV2: Source("", _ORDER_V2),
-    order_v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": HAPPENED}),
+    order_v2_shapes.OrderDatedV2: Source("", {**_ORDER_V2, "status_date": EVENT_TIME}),
     order_v2_shapes.OrderStatusChangedV2: Source(
         "",
         {
             **_ORDER_V2,
             "previous_status": "OrderStatusChanged.from_status",
-            "status_date": HAPPENED,
+            "status_date": EVENT_TIME,
         },
     ),
     order_v2_shapes.OrderCanceledV2: Source(
-        "OrderStatusChanged", {**_ORDER_V2, "canceled_date": HAPPENED}
+        "OrderStatusChanged", {**_ORDER_V2, "canceled_date": EVENT_TIME}
     ),
     order_v2_shapes.DividedOrderV2: Source(
         "", {"order_id": "OrderReference.id", "order_number": "OrderReference.number"}
     ),
-    order_v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": HAPPENED}),
+    order_v2_shapes.OrderDividedV2: Source("", {**_ORDER_V2, "divided_date": EVENT_TIME}),
     order_v2_shapes.OrderUpdatedV2: Source(
         "",
         {
             **_ORDER_V2,
-            "updated_date": HAPPENED,
+            "updated_date": EVENT_TIME,
             "updated_fields": "OrderUpdated.changed_fields",
             "user": "Actor.name",
         },
@@ -132,7 +131,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
         "",
         {
             **_ORDER_V2,
-            "sent_date": HAPPENED,
+            "sent_date": EVENT_TIME,
             "sent_to": "OrderSentToFulfillment.destination",
         },
     ),
@@ -165,7 +164,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     order_v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
     # items of orders
     items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
-    items_shapes.ItemsV1: Source("", {**_ORDER, "date": HAPPENED}),
+    items_shapes.ItemsV1: Source("", {**_ORDER, "date": EVENT_TIME}),
     items_shapes.ItemV2: Source("ItemChange", also="OrderItem"),
     items_shapes.ShippedItemsV2: Source(
         "", {**_ORDER, "status": "Order.status", "shipped_date": "Shipment.shipped_at"}
@@ -175,7 +174,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
         {
             **_ORDER,
             "status": "Order.status",
-            "pending_date": HAPPENED,
+            "pending_date": EVENT_TIME,
             "tracking_number": _NOT_SENT,
             "carrier": _NOT_SENT,
             "shipping_method": "Order.shipping_method",
@@ -191,7 +190,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     items_shapes.PendingItemsBodyV3: Source("", {"order_id": "Order.id"}),
     # refunds
     refunds.RefundV1: Source(
-        "OrderRefunded", {**_ORDER, "amount": "OrderRefunded.total", "date": HAPPENED}
+        "OrderRefunded", {**_ORDER, "amount": "OrderRefunded.total", "date": EVENT_TIME}
     ),
     refunds.RefundCustomerV2: Source("Customer"),
     refunds.RefundItemV2: Source("RefundItem", {"amount": "RefundItem.subtotal"}),
@@ -200,7 +199,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
         {
             **_ORDER,
             "status": "Order.status",
-            "refund_date": HAPPENED,
+            "refund_date": EVENT_TIME,
             "refund_type": "OrderRefunded.type",
             "shipping_refund": "OrderRefunded.shipping",
             "tax_refund": "OrderRefunded.tax",
@@ -261,7 +260,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     replenishments.ReceivedDataV3: Source(),
     replenishments.InitiatedBodyV3: Source("", _REPLENISHMENT),
     replenishments.ReceivedBodyV3: Source("", _REPLENISHMENT),
-    # goods that come back
+    # exchanges and other returns
     returns.ReturnV1: Source("ReturnOrder", _RETURN),
     returns.ExchangeV1: Source("ReturnOrder", _RETURN),
     returns.ReturnCustomerV2: Source("Customer"),
@@ -292,7 +291,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     returns.ExchangeOrderV3: Source("ExchangeOrder"),
     returns.ReturnDataV3: Source(),
     returns.ReturnBodyV3: Source("", _RETURN),
-    # the webhooks themselves
+    # webhooks
     webhooks.EndpointV3: Source(
         "EndpointStateChanged",
         {
@@ -304,10 +303,10 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     webhooks.EndpointBodyV3: Source("EndpointStateChanged"),
 }
 
-# Fields that no body shows, and why.
+# Fields of the contract that no body shows, with the reason.
 NOT_SHOWN: Final[Mapping[str, str]] = {
-    "Actor.kind": "the name says who it was",
-    "Event.warehouses": "it decides who gets the event",
-    "Order.carrier": "a carrier is shown once a shipment has one",
-    "Money.nanos": "shown with the units",
+    "Actor.kind": "the name identifies the actor",
+    "Event.warehouses": "it selects the receivers of the event",
+    "Order.carrier": "a carrier is shown for shipments only",
+    "Money.nanos": "shown together with the units",
 }

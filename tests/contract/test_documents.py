@@ -1,5 +1,5 @@
 """
-The files around the code say what the code says.
+Files beside the code agree with the code.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compose() -> dict[str, Any]:
 @pytest.mark.parametrize("package", SETTINGS)
 def test_operations_list_all_settings(package: str) -> None:
     """
-    The table of settings in the handbook is what the service prints.
+    The handbook lists the settings that the service prints.
     """
     printed = subprocess.run(
         [sys.executable, "-m", package, "settings"], capture_output=True, text=True, check=True
@@ -50,7 +50,7 @@ def test_operations_list_all_settings(package: str) -> None:
 @pytest.mark.parametrize("service", ["config", "dispatch"])
 def test_compose_uses_settings_that_exist(service: str) -> None:
     """
-    Every variable of a service in the compose file is one of its settings.
+    Every variable of a service in the compose file is a setting of it.
     """
     given = set(compose()["services"][service]["environment"])
 
@@ -60,7 +60,7 @@ def test_compose_uses_settings_that_exist(service: str) -> None:
 @pytest.mark.parametrize("service", ["config", "dispatch"])
 def test_compose_gives_what_production_requires(service: str) -> None:
     """
-    Beside the keys, which the one-shot service makes, all that production needs is set.
+    The compose file sets all that production requires; the service `secrets` writes the files.
     """
     given = compose()["services"][service]["environment"]
 
@@ -74,10 +74,12 @@ def test_compose_gives_what_production_requires(service: str) -> None:
 
 def test_compose_runs_modules_that_exist() -> None:
     """
-    Every command and health check names a module of the image.
+    Every command and health check runs a module of the image.
     """
     services = compose()["services"].values()
-    text = json.dumps([(it.get("command"), it.get("healthcheck")) for it in services])
+    text = json.dumps(
+        [(service.get("command"), service.get("healthcheck")) for service in services]
+    )
 
     modules = set(re.findall(r"-m\W+([a-z_.]+)", text.replace('", "', " ")))
     assert modules == {
@@ -88,13 +90,13 @@ def test_compose_runs_modules_that_exist() -> None:
     }
     for module in modules:
         path = Path(*module.split("."))
-        places = [ROOT / path, ROOT / "proto/python" / path]
-        assert any(it.is_dir() or it.with_suffix(".py").exists() for it in places)
+        candidates = [ROOT / path, ROOT / "proto/python" / path]
+        assert any(it.is_dir() or it.with_suffix(".py").exists() for it in candidates)
 
 
 def test_compose_waits_for_health() -> None:
     """
-    The services start when the database answers and the keys are there.
+    The services start after the database is healthy and the keys are written.
     """
     services = compose()["services"]
 
@@ -107,7 +109,7 @@ def test_compose_waits_for_health() -> None:
 
 def test_image_runs_as_the_account_that_owns_the_keys() -> None:
     """
-    The image is not root's, and its account is the one that the keys are written for.
+    The image runs as the account that owns the key files, not as root.
     """
     dockerfile = (ROOT / "Dockerfile").read_text()
 
@@ -119,7 +121,7 @@ def test_image_runs_as_the_account_that_owns_the_keys() -> None:
 
 def test_pins_have_no_addresses_and_fit_the_bounds() -> None:
     """
-    Requirements are pinned by version alone, and hold all that the package needs.
+    Requirements are pinned by version alone, and cover all dependencies of the package.
     """
     pins = {}
     for name in ("runtime", "dev"):

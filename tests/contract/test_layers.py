@@ -1,5 +1,5 @@
 """
-Imports go one way.
+The layers of the packages.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
 """
-Who moves to a later version finds everything again: the place of every field
-of a version in the later ones.
+Every field of a payload version is found again in the later versions.
 """
 
 from collections.abc import Mapping
@@ -14,13 +13,13 @@ from dispatch_service.payloads import CONTRACTS, example_body
 from dispatch_service.payloads.moved_fields import moved_paths
 from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 
-# What version 3 leaves to its reader to work out.
+# Fields that version 3 omits: receivers can derive them.
 _DERIVED: Final = {(event_type, "items.quantity") for event_type in (*SIMPLE, *EXCHANGES)}
 
 
 def _leaves(part: Any, path: str = "") -> dict[str, list[Any]]:
     """
-    Collect the leaves of a body, those of all elements of a list under one path.
+    Collect the values of a body by path; elements of a list share one path.
     """
     if isinstance(part, dict):
         parts = [(f"{path}.{name}" if path else name, value) for name, value in part.items()]
@@ -37,18 +36,18 @@ def _leaves(part: Any, path: str = "") -> dict[str, list[Any]]:
 
 def _found(leaves: Mapping[str, list[Any]], path: str) -> list[Any]:
     """
-    Read the values at *path*: null where the object that it leads through is.
+    Return the values at *path*; null if an object on the path is null.
     """
     if path in leaves:
         return leaves[path]
-    ways = [leaf for leaf in leaves if path.startswith(f"{leaf}.")]
-    assert [leaves[way] for way in ways] in ([[None]], [[[]]]), path
+    parents = [leaf for leaf in leaves if path.startswith(f"{leaf}.")]
+    assert [leaves[parent] for parent in parents] in ([[None]], [[[]]]), path
     return [None]
 
 
-def _shown(value: Any) -> Any:
+def _in_version_3(value: Any) -> Any:
     """
-    Write a value as version 3 would.
+    Write a value as version 3 does.
     """
     if isinstance(value, Decimal):
         return str(value)
@@ -57,7 +56,7 @@ def _shown(value: Any) -> Any:
     return value
 
 
-# Version 1 tells the time of the event, where later ones tell times of the resource.
+# Version 1 has the time of the event, later versions have times of the resource.
 _OTHER_TIMES: Final = {"date", "timestamp"}
 
 
@@ -65,9 +64,9 @@ _OTHER_TIMES: Final = {"date", "timestamp"}
 @pytest.mark.parametrize(
     "event_type", [event_type for event_type, version in CONTRACTS if version == "v2"]
 )
-def test_places(event_type: str, older: str, newer: str) -> None:
+def test_values_are_at_their_mapped_paths(event_type: str, older: str, newer: str) -> None:
     """
-    Each value of a version stands at its place in every later one.
+    Each value of a version is at its mapped path in every later version.
     """
     found = moved_paths(event_type, older, newer)
     decoder = msgspec.json.Decoder(float_hook=Decimal)
@@ -83,4 +82,4 @@ def test_places(event_type: str, older: str, newer: str) -> None:
 
 
 def _as_in(version: str, values: list[Any]) -> list[Any]:
-    return list(map(_shown, values)) if version == "v3" else values
+    return list(map(_in_version_3, values)) if version == "v3" else values

@@ -1,6 +1,5 @@
 """
-The payload contracts against the catalogue, the golden files and the
-messages that they are made of.
+Payload contracts agree with the catalogue, the golden files and the protos.
 """
 
 import re
@@ -23,13 +22,13 @@ from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
 from tests.support.goldens import FOLDER, golden_path
 
 _FIELD = re.compile(r"(?:repeated )?[\w.]+ (\w+) = \d+;")
-_DEMANDED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")
+_REQUIRED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")
 _PROTOS = Path(__file__).parents[2] / "proto" / "shipedge" / "webhooks" / "events" / "v1"
 
 
-def test_all_versions_are_there() -> None:
+def test_event_types_have_all_versions() -> None:
     """
-    The 34 event types have three versions each; those of the system have one.
+    The 34 event types of customers have three versions each; system event types have one.
     """
     own = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
 
@@ -40,30 +39,30 @@ def test_all_versions_are_there() -> None:
 
 def test_golden_files_are_complete() -> None:
     """
-    No contract lacks a golden file and no golden file lacks a contract.
+    Every contract has a golden file, and every golden file a contract.
     """
     assert {golden_path(*key) for key in CONTRACTS} == set(FOLDER.iterdir())
 
 
 def _condition(event: Event, payload: Any, name: str) -> int:
     """
-    Read the value that a condition of the catalogue is about.
+    Return the value that a condition of the catalogue compares.
     """
     if name == "source":
         return event.source
-    places = {
+    paths = {
         "fulfillment_type": "order.fulfillment_type",
         "return_type": "return_order.type",
         "endpoint_state": "state",
     }
-    value: int = attrgetter(places.get(name, name))(payload)
+    value: int = attrgetter(paths.get(name, name))(payload)
     return value
 
 
 @pytest.mark.parametrize("event_type", CATALOGUE.event_types)
 def test_examples_raise_their_event_type(event_type: str) -> None:
     """
-    An example can be published and meets the conditions of its event type.
+    An example is valid and meets the conditions of its event type.
     """
     event = example_event(event_type)
     field = event.WhichOneof("payload") or ""
@@ -82,7 +81,7 @@ def test_examples_raise_their_event_type(event_type: str) -> None:
 
 def _messages() -> dict[str, Descriptor]:
     """
-    Find the messages that events are made of.
+    Return the messages of events by name.
     """
     found: dict[str, Descriptor] = {"Money": Money.DESCRIPTOR}
 
@@ -102,7 +101,7 @@ _MESSAGES: Final = _messages()
 
 def _shapes(shape: type[Struct]) -> Iterator[type[Struct]]:
     """
-    Find *shape* and all that are within it.
+    Yield *shape* and all shapes within it.
     """
 
     def within(part: inspect.Type) -> Iterator[type[Struct]]:
@@ -125,7 +124,7 @@ def _shapes(shape: type[Struct]) -> Iterator[type[Struct]]:
 
 def _leaves(shape: type[Struct]) -> list[str]:
     """
-    List the fields of *shape* that hold no other shape; a price is one value.
+    List the fields of *shape* that hold a value, not a shape; a price counts as a value.
     """
     described = inspect.type_info(shape)
     assert isinstance(described, inspect.StructType)
@@ -150,7 +149,7 @@ _BODIES: Final = {contract.shape for contract in CONTRACTS.values()}
 
 def _origin(shape: type[Struct], leaf: str) -> str:
     """
-    Tell where *leaf* of *shape* comes from.
+    Return the source of *leaf* of *shape*.
     """
     source = SOURCES[shape]
     common = TOP if shape in _BODIES else {}
@@ -160,7 +159,7 @@ def _origin(shape: type[Struct], leaf: str) -> str:
 @pytest.mark.parametrize("shape", _SHAPES, ids=lambda shape: shape.__name__)
 def test_every_leaf_has_a_source(shape: type[Struct]) -> None:
     """
-    A leaf comes from a field of the contract, or it is said why it does not.
+    Every field of a body has a source in the contract, or a stated reason.
     """
     for leaf in _leaves(shape):
         origin = _origin(shape, leaf)
@@ -171,14 +170,14 @@ def test_every_leaf_has_a_source(shape: type[Struct]) -> None:
 
 def test_sources_are_needed() -> None:
     """
-    Nothing is listed for a shape that no contract has.
+    Sources are listed only for shapes of contracts.
     """
     assert set(SOURCES) == set(_SHAPES)
 
 
 def _is_leaf(field: FieldDescriptor) -> bool:
     """
-    Tell whether a field holds a value of its own; labels belong to their state.
+    Tell whether a field of the contract holds a value; a label belongs to its enum.
     """
     nested = field.message_type is not None and field.message_type.name in _MESSAGES
     return not field.name.endswith("_label") and (
@@ -188,7 +187,7 @@ def _is_leaf(field: FieldDescriptor) -> bool:
 
 def test_every_field_is_shown() -> None:
     """
-    What a publisher tells is shown in some body, or it is said why it is not.
+    Every field of the contract is shown in some body, or has a stated reason.
     """
     shown = {
         origin
@@ -208,7 +207,7 @@ def test_every_field_is_shown() -> None:
 
 def _required(source: str) -> Iterator[tuple[str, str]]:
     """
-    Find the fields whose comment in a proto file says that they are required.
+    Yield the fields that a comment in a proto file declares required.
     """
     message, comment = "", ""
     for line in map(str.strip, source.splitlines()):
@@ -217,14 +216,14 @@ def _required(source: str) -> Iterator[tuple[str, str]]:
             continue
         if opened := re.match(r"message (\w+)", line):
             message = opened[1]
-        elif (named := _FIELD.match(line)) and _DEMANDED.search(comment):
+        elif (named := _FIELD.match(line)) and _REQUIRED.search(comment):
             yield message, named[1]
         comment = ""
 
 
-def test_required_fields() -> None:
+def test_checks_require_what_comments_declare() -> None:
     """
-    The checks demand what the comments of the contract demand.
+    The checks require the fields that the comments of the contract declare required.
     """
     documented = {pair for path in _PROTOS.glob("*.proto") for pair in _required(path.read_text())}
     checked = {(message, field) for message, fields in REQUIRED.items() for field in fields}

@@ -1,11 +1,12 @@
 """
-The shape of the contract: what buf does not check.
+Rules of the protos that buf does not check.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,6 @@ FILES = [
 
 
 def methods() -> Iterator[MethodDescriptor]:
-    """
-    Yield every method of every service.
-    """
     for file in FILES:
         for service in file.DESCRIPTOR.services_by_name.values():
             yield from service.methods
@@ -55,42 +53,42 @@ def methods() -> Iterator[MethodDescriptor]:
 
 def behaviours(message: Descriptor, field: str) -> list[int]:
     """
-    Return how a field behaves, as the contract says.
+    Return the field behaviours (AIP-203) of a field.
     """
     options = message.fields_by_name[field].GetOptions()
     return list(options.Extensions[field_behavior_pb2.field_behavior])
 
 
-LISTS = [it for it in methods() if it.name.startswith("List")]
+LISTS = [method for method in methods() if method.name.startswith("List")]
 
 
-@pytest.mark.parametrize("method", LISTS, ids=lambda it: it.name)
+@pytest.mark.parametrize("method", LISTS, ids=attrgetter("name"))
 def test_lists_are_paged(method: MethodDescriptor) -> None:
     """
-    Every List has pages, and its answer is a list with the token of the next (AIP-158).
+    Every List method has pages, and its answer is a list with the token of the next page (AIP-158).
     """
     assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
     first, second = method.output_type.fields[:2]
     assert (first.number, second.name) == (1, "next_page_token")
 
 
-@pytest.mark.parametrize("method", list(methods()), ids=lambda it: it.full_name)
+@pytest.mark.parametrize("method", list(methods()), ids=attrgetter("full_name"))
 def test_request_fields_say_how_they_behave(method: MethodDescriptor) -> None:
     """
-    Every field of a request is required or optional (AIP-203); members of a oneof are neither.
+    Every field of a request is required or optional (AIP-203), except members of a oneof.
     """
-    silent = [
+    undeclared = [
         field.name
         for field in method.input_type.fields
         if field.containing_oneof is None and not behaviours(method.input_type, field.name)
     ]
 
-    assert silent == []
+    assert undeclared == []
 
 
 def test_resources_have_their_name_first() -> None:
     """
-    Field 1 of a resource is its name, and identifies it (AIP-122).
+    Field 1 of a resource is its name, with the behaviour IDENTIFIER (AIP-122).
     """
     for method in methods():
         message = method.output_type
@@ -118,10 +116,10 @@ def test_errors_use_documented_reasons() -> None:
     Every error class has a reason of the contract.
     """
     classes = [
-        it
+        member
         for module in (config_service.rules.errors, dispatch_service.domain.errors)
-        for it in vars(module).values()
-        if isinstance(it, type) and it.__module__ == module.__name__
+        for member in vars(module).values()
+        if isinstance(member, type) and member.__module__ == module.__name__
     ]
     reasons = {it.reason for it in classes if issubclass(it, rpc_errors.RpcError)}
 
@@ -131,7 +129,7 @@ def test_errors_use_documented_reasons() -> None:
 
 def test_reasons_in_comments_exist() -> None:
     """
-    Every reason that a method's comment names is in the list.
+    Comments of methods name only existing reasons.
     """
     named = set()
     for path in PROTO.glob("*/v1/*_service.proto"):

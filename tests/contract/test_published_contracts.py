@@ -1,6 +1,5 @@
 """
-What is published of the payload contracts: complete, current, and usable by
-whoever has only the files.
+Published forms of the payload contracts are complete, current and usable without the services.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ FILES = dict(bundle())
 
 
 @pytest.mark.parametrize(("event_type", "version"), CONTRACTS)
-def test_files_say_what_is_rendered(event_type: str, version: str) -> None:
+def test_files_hold_schema_and_example(event_type: str, version: str) -> None:
     """
-    The files beside the stubs hold the schema and the example byte for byte.
+    The files beside the stubs hold schema and example byte for byte.
     """
     found = published(event_type)[version]
     assert compact(found.example).encode() == example_body(event_type, version)
@@ -32,14 +31,14 @@ def test_files_say_what_is_rendered(event_type: str, version: str) -> None:
 
 def test_files_and_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     """
-    Whoever changes a contract writes the files anew.
+    Files and pages are those of the current contracts.
     """
     assert check() == 0, capsys.readouterr().err
 
 
 def test_unknown_event_type_has_no_file() -> None:
     """
-    A name from outside never becomes a path.
+    A name that is not an event type is never used as a path.
     """
     with pytest.raises(LookupError):
         published("../../orders/shipped")
@@ -66,9 +65,9 @@ def references(part: Any) -> list[str]:
     return [it for value in part for it in references(value)] if isinstance(part, list) else []
 
 
-def test_asyncapi_refers_to_what_is_there() -> None:
+def test_asyncapi_references_can_be_resolved() -> None:
     """
-    Every reference of the AsyncAPI document leads somewhere.
+    Every reference of the AsyncAPI document can be resolved.
     """
     document = json.loads(FILES["asyncapi.json"])
     assert document["asyncapi"] == "3.0.0"
@@ -78,14 +77,14 @@ def test_asyncapi_refers_to_what_is_there() -> None:
         if not reference.startswith("#/"):
             assert reference in FILES
             continue
-        place = document
+        part = document
         for step in reference[2:].split("/"):
-            place = place[step]
+            part = part[step]
 
 
 def test_asyncapi_has_every_contract() -> None:
     """
-    Each payload version is a message, named as `event` says, and sent by one operation.
+    Each payload version is a message with its wire name, and one operation sends it.
     """
     document = json.loads(FILES["asyncapi.json"])
     messages = document["components"]["messages"]

@@ -1,5 +1,5 @@
 """
-What changes between payload versions, shown on an event.
+Differences between payload versions, shown on an event.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ def compared(event_type: str, before: str, after: str) -> Comparison:
 
 def by_path(found: Comparison) -> dict[str, Difference]:
     """
-    Find differences by the path in the first version, else in the second.
+    Index differences by their path in the first version, otherwise by that in the second.
     """
     return {it.before.path or it.after.path: it for it in found.differences}
 
 
 def test_money_becomes_text() -> None:
     """
-    The documented total moves and is written otherwise.
+    The documented total has another path and another type in version 3.
     """
     total = by_path(compared("orders/shipped", "v2", "v3"))["total"]
     assert total.kind is Kind.RETYPED
@@ -37,7 +37,7 @@ def test_money_becomes_text() -> None:
 
 def test_moved_field_is_renamed() -> None:
     """
-    A field that stands elsewhere with the same value is renamed, in both directions.
+    A field with another path and the same value is renamed, in both directions.
     """
     forth = by_path(compared("orders/shipped", "v2", "v3"))["customer.address.zip"]
     back = by_path(compared("orders/shipped", "v3", "v2"))["data.order.shipping_address.zip"]
@@ -46,9 +46,9 @@ def test_moved_field_is_renamed() -> None:
     assert forth.before == back.after
 
 
-def test_added_and_removed() -> None:
+def test_field_of_one_version_is_added_or_removed() -> None:
     """
-    What only one version has is added or, the other way, removed.
+    A field of only one version is added, or removed in the other direction.
     """
     forth = by_path(compared("orders/refund", "v1", "v2"))["items[].sku"]
     back = by_path(compared("orders/refund", "v2", "v1"))["items[].sku"]
@@ -56,9 +56,9 @@ def test_added_and_removed() -> None:
     assert (back.kind, back.after.path) == (Kind.REMOVED, "")
 
 
-def test_first_version_of_a_mirror_moves_into_a_list() -> None:
+def test_field_that_moves_into_a_list_is_found() -> None:
     """
-    A list that one version has and the other has not is no hindrance.
+    A field is found even if only one version has it in a list.
     """
     found = by_path(compared("inventory/mirror", "v1", "v2"))
     assert found["quantity"].after.path == "items[].quantity_available"
@@ -66,9 +66,9 @@ def test_first_version_of_a_mirror_moves_into_a_list() -> None:
 
 
 @pytest.mark.parametrize(("event_type", "version"), CONTRACTS)
-def test_nothing_differs_from_itself(event_type: str, version: str) -> None:
+def test_version_does_not_differ_from_itself(event_type: str, version: str) -> None:
     """
-    A version compared with itself shows no difference, and its fields are all found.
+    A version has no differences from itself.
     """
     found = compared(event_type, version, version)
     assert found.differences == []
@@ -76,9 +76,9 @@ def test_nothing_differs_from_itself(event_type: str, version: str) -> None:
 
 
 @pytest.mark.parametrize(("event_type", "version"), CONTRACTS)
-def test_every_move_accounts_for_every_field(event_type: str, version: str) -> None:
+def test_differences_name_existing_fields_once(event_type: str, version: str) -> None:
     """
-    Each field of the one is kept, moved or removed; each of the other kept, moved or added.
+    Differences name only fields that exist, and each field of the first version once.
     """
     for other in CONTRACTS:
         if other[0] != event_type or other[1] == version:
@@ -95,9 +95,9 @@ def test_every_move_accounts_for_every_field(event_type: str, version: str) -> N
         )
 
 
-def test_leaves_say_path_type_and_meaning() -> None:
+def test_leaf_has_path_type_and_description() -> None:
     """
-    Lists are marked, null is said.
+    A leaf has path, type and description; lists and null are marked.
     """
     found = {it.path: it for it in leaves(schema("inventory/mirror", "v3"))}
     assert found["data.mode"] == Leaf("data.mode", "string", "Only what changed is sent.")

@@ -7,7 +7,7 @@ import pytest
 from dispatch_service.payloads import CONTRACTS, example_body
 from tests.support.goldens import compact, golden_path
 
-# The two examples that the published page on webhooks prints.
+# The two examples in the published documentation.
 _PUBLISHED = {
     "orders/shipped": b"""
 {
@@ -63,9 +63,9 @@ _PUBLISHED = {
 
 
 @pytest.mark.parametrize(("event_type", "payload_version"), CONTRACTS)
-def test_golden_files(event_type: str, payload_version: str) -> None:
+def test_body_is_that_of_its_golden_file(event_type: str, payload_version: str) -> None:
     """
-    A published payload never changes, white space apart.
+    A published payload never changes, except for white space.
     """
     golden = golden_path(event_type, payload_version).read_bytes()
 
@@ -73,8 +73,8 @@ def test_golden_files(event_type: str, payload_version: str) -> None:
 
 
 @pytest.mark.parametrize("event_type", _PUBLISHED)
-def test_published_examples(event_type: str) -> None:
+def test_published_examples_are_unchanged(event_type: str) -> None:
     """
-    The examples that customers have been shown for years come out unchanged.
+    The two examples in the published documentation are rendered unchanged.
     """
     assert example_body(event_type, "v2") == compact(_PUBLISHED[event_type])

@@ -1,6 +1,6 @@
 """
-What the bodies about inventory, replenishments, returns, refunds and the
-webhooks show in the cases that no example has.
+Bodies about inventory, replenishments, returns, refunds and endpoints in cases that no example
+covers.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ def _event(**payload: Any) -> Event:
     return Event(event_id="e1", account_id=7, occurred_at=Timestamp(seconds=60), **payload)
 
 
-def test_a_bare_correction() -> None:
+def test_correction_always_has_quantities() -> None:
     """
     Of a correction only the quantities are always known.
     """
@@ -58,9 +58,9 @@ def test_a_bare_correction() -> None:
     }
 
 
-def test_a_level_without_a_time() -> None:
+def test_level_without_a_time_has_that_of_its_event() -> None:
     """
-    A level that does not say when it changed changed when the event happened.
+    A level without a time has the time of its event.
     """
     change = InventoryLevelsChanged(
         levels=[InventoryLevel(sku="S", available=-2)],
@@ -81,9 +81,9 @@ def test_a_level_without_a_time() -> None:
     assert contents["levels"][0]["updated_at"] == "1970-01-01T00:01:00Z"
 
 
-def test_latest_receipt_line() -> None:
+def test_version_2_shows_the_latest_receipt_line() -> None:
     """
-    Version 2 shows where the latest goods of a SKU were put, and totals.
+    Version 2 shows the bin of the latest line of a SKU, and totals.
     """
     event = example_event("replenishments/received")
     change = event.replenishment_received
@@ -97,9 +97,9 @@ def test_latest_receipt_line() -> None:
     assert [line["bin"] for line in receipt["items"]] == ["BIN-001", "BIN-002", "BIN-009"]
 
 
-def test_receipt_without_a_time() -> None:
+def test_receipt_without_a_time_has_that_of_its_event() -> None:
     """
-    A receipt that does not say when it was is as old as its event.
+    A receipt without a time has the time of its event.
     """
     event = example_event("replenishments/received")
     event.replenishment_received.receipt.ClearField("received_at")
@@ -114,11 +114,11 @@ def test_receipt_without_a_time() -> None:
     ("expected", "received", "shown"),
     [((2, 0), (0, 0), 2), ((2, 1), (1, 1), 3), ((0, 0), (1, 2), 3), ((0, 0), (0, 0), 0)],
 )
-def test_returned_quantity(
+def test_quantity_is_announced_or_received(
     expected: tuple[int, int], received: tuple[int, int], shown: int
 ) -> None:
     """
-    A line's quantity is what was announced, else what came.
+    The quantity of a line is the announced one, otherwise the received one.
     """
     item = ReturnItem(
         sku="S",
@@ -132,9 +132,9 @@ def test_returned_quantity(
     assert _body(event, "returns/simple_received", "v2")["items"][0]["quantity"] == shown
 
 
-def test_a_return_received_without_a_time() -> None:
+def test_return_without_a_time_has_that_of_its_event() -> None:
     """
-    Goods were received when the event happened, unless it says otherwise.
+    A received return without a time has the time of its event.
     """
     event = _event(return_received=ReturnReceived(return_order=ReturnOrder(id=5)))
 
@@ -147,9 +147,9 @@ def test_a_return_received_without_a_time() -> None:
     )
 
 
-def test_a_return_that_is_only_announced() -> None:
+def test_announced_return_has_no_time_of_receipt() -> None:
     """
-    Before the goods have come there is no time of receipt.
+    An announced return has no time of receipt.
     """
     event = example_event("returns/simple_initiated")
 
@@ -158,9 +158,9 @@ def test_a_return_that_is_only_announced() -> None:
     assert part["received_at"] is None
 
 
-def test_an_exchange_without_its_order() -> None:
+def test_unknown_exchange_order_is_null() -> None:
     """
-    The order that is sent instead is null as long as it is unknown.
+    An unknown exchange order is null.
     """
     event = example_event("returns/exchange_now_initiated")
     event.return_initiated.return_order.ClearField("exchange_order")
@@ -171,7 +171,7 @@ def test_an_exchange_without_its_order() -> None:
     assert bodies[2]["data"]["exchange_order"] is None
 
 
-def test_a_bare_refund() -> None:
+def test_refund_always_has_a_total() -> None:
     """
     Of a refund the total is always known.
     """
@@ -187,9 +187,9 @@ def test_a_bare_refund() -> None:
     assert (part["type"], part["tax"], part["return_id"], part["items"]) == (None, None, None, [])
 
 
-def test_a_warehouse_has_no_account() -> None:
+def test_event_of_a_warehouse_has_no_account() -> None:
     """
-    An event about the webhooks of a warehouse shows no account.
+    An event about the webhooks of a warehouse has no account.
     """
     event = example_event("webhooks/endpoint_recovered")
     event.ClearField("account_id")

@@ -1,5 +1,5 @@
 """
-What holds of every body of every event that can be published.
+Properties of the bodies of all events that can be published.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ sys.stdout.write("\\n".join(digests(Event.FromString(bytes.fromhex(line)) for li
 
 def _raised(event: Event) -> Iterator[Key]:
     """
-    List the payload versions that the kind of *event* can be rendered as.
+    Yield the payload versions in which *event* can be rendered.
     """
     field = event.WhichOneof("payload")
     return (key for key, contract in CONTRACTS.items() if field in contract.raised_by)
@@ -41,7 +41,7 @@ def _raised(event: Event) -> Iterator[Key]:
 
 def digests(published: Iterable[Event]) -> list[str]:
     """
-    Digest every body of the events in *published*.
+    Return the digest of every body of *published*.
     """
     return [
         hashlib.sha256(render(event, *key)).hexdigest()
@@ -53,7 +53,7 @@ def digests(published: Iterable[Event]) -> list[str]:
 @cache
 def _validator(key: Key) -> Draft202012Validator:
     """
-    Make a validator that knows no keys but those of the contract.
+    Make a validator that refuses keys outside the contract.
     """
     document = schema(*key)
     for part in (document, *document["$defs"].values()):
@@ -63,7 +63,7 @@ def _validator(key: Key) -> Draft202012Validator:
 
 def _validate(event: Event) -> None:
     """
-    Render *event* in every way, and validate one body of each shape.
+    Render *event* in every payload version, and validate one body of each shape.
     """
     validated: set[Builder] = set()
     for key in _raised(event):
@@ -80,7 +80,7 @@ def _validate(event: Event) -> None:
 @given(events())
 def test_schemas_hold(event: Event) -> None:
     """
-    Every event renders in every version, as the schemas say and no key more.
+    Every body of a published event satisfies its schema, without further keys.
     """
     _validate(event)
 
@@ -89,7 +89,7 @@ def test_schemas_hold(event: Event) -> None:
 @given(system_events)
 def test_schemas_of_system_events_hold(event: Event) -> None:
     """
-    So do the system's own events.
+    Every body of a system event satisfies its schema, without further keys.
     """
     _validate(event)
 
@@ -102,7 +102,7 @@ def _exact(money: Money) -> Decimal:
 @given(events("order_refunded"))
 def test_money_is_exact(event: Event) -> None:
     """
-    The digits of an amount survive rendering and encoding, however large.
+    Rendering and encoding keep all digits of an amount.
     """
     refund = event.order_refunded
     shown = msgspec.json.Decoder(float_hook=Decimal).decode(render(event, "orders/refund", "v2"))
@@ -119,7 +119,7 @@ def test_money_is_exact(event: Event) -> None:
 @given(events())
 def test_bytes_depend_on_the_event_alone(event: Event) -> None:
     """
-    An event that went over the wire gives the same bytes.
+    An event that was serialised and parsed gives the same bytes.
     """
     assert digests([event]) == digests([Event.FromString(event.SerializeToString())])
 
@@ -137,7 +137,7 @@ def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
     """
     published += [example_event(event_type) for event_type, version in CONTRACTS if version == "v3"]
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-    there = subprocess.run(
+    other = subprocess.run(
         [sys.executable, "-c", _DIGESTS],
         input="\n".join(event.SerializeToString().hex() for event in published),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed},
@@ -146,12 +146,12 @@ def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
         text=True,
     )
 
-    assert there.stdout.split() == digests(published)
+    assert other.stdout.split() == digests(published)
 
 
-def test_a_large_order() -> None:
+def test_largest_order_is_rendered_in_full() -> None:
     """
-    An order with as many lines as an event may have renders in full.
+    An order with the maximum number of lines is rendered in full.
     """
     event = example_event("orders/shipped")
     items = event.order_status_changed.order.items

@@ -1,5 +1,5 @@
 """
-From an event to bytes, and what a new payload version takes.
+Rendering, and what a new payload version requires.
 """
 
 from dataclasses import replace
@@ -30,7 +30,7 @@ class OrderV4(Body, frozen=True, kw_only=True):
 
 def order_v4(event: Event, change: OrderStatusChanged, name: str) -> OrderV4:
     """
-    Build it.
+    Build the body of that version.
     """
     parcels = sum(len(shipment.packages) for shipment in change.order.shipments)
     return OrderV4(
@@ -38,9 +38,9 @@ def order_v4(event: Event, change: OrderStatusChanged, name: str) -> OrderV4:
     )
 
 
-def test_a_new_version() -> None:
+def test_new_version_requires_a_builder_and_an_offer() -> None:
     """
-    A version takes one typed definition and one entry in the catalogue.
+    A new version requires one typed definition, one builder and one entry in the catalogue.
     """
     shipped = EVENT_TYPES["orders/shipped"]
     entry = replace(shipped, payload_versions=(*shipped.payload_versions, "v4"))
@@ -54,9 +54,9 @@ def test_a_new_version() -> None:
     assert schema["properties"]["parcels"]["description"] == "How many packages it went in."
 
 
-def test_an_offer_without_a_builder() -> None:
+def test_offer_without_a_builder_is_an_error() -> None:
     """
-    A version that is offered and cannot be built stops the service at start.
+    An offered version without a builder stops the service at start.
     """
     builders = {key: build for key, build in BUILDERS.items() if key != ("orders/refund", "v3")}
 
@@ -64,9 +64,9 @@ def test_an_offer_without_a_builder() -> None:
         assemble(EVENT_TYPES, builders)
 
 
-def test_a_builder_without_an_offer() -> None:
+def test_builder_without_an_offer_is_an_error() -> None:
     """
-    So does one that can be built and that nobody can choose.
+    A builder without an offered version stops the service at start.
     """
     with pytest.raises(ValueError, match="'orders/shipped', 'v4'"):
         assemble(EVENT_TYPES, {**BUILDERS, ("orders/shipped", "v4"): order_v4})
@@ -76,7 +76,7 @@ def test_a_builder_without_an_offer() -> None:
     ("event_type", "payload_version"),
     [("orders/shipped", "v4"), ("orders/delivered", "v1"), ("webhooks/endpoint_failing", "v1")],
 )
-def test_unknown_versions(event_type: str, payload_version: str) -> None:
+def test_unknown_version_cannot_be_rendered(event_type: str, payload_version: str) -> None:
     """
     A payload version that is not offered cannot be rendered.
     """
@@ -85,26 +85,26 @@ def test_unknown_versions(event_type: str, payload_version: str) -> None:
 
 
 @pytest.mark.parametrize("event", [example_event("inventory/mirror"), Event()])
-def test_other_events(event: Event) -> None:
+def test_event_of_another_type_is_refused(event: Event) -> None:
     """
-    An event of another kind is not rendered as if it were empty.
+    An event that does not raise the event type is refused.
     """
     with pytest.raises(ValueError, match="does not raise 'orders/shipped'"):
         render(event, "orders/shipped", "v2")
 
 
-def test_wire_names() -> None:
+def test_wire_names_are_unique() -> None:
     """
-    No two payload versions have the same name; the first has no suffix.
+    Wire names are unique; version 1 has no suffix.
     """
     assert CONTRACTS["orders/shipped", "v1"].wire_name == "orders/shipped"
     assert CONTRACTS["orders/shipped", "v2"].wire_name == "orders/shipped_v2"
     assert len({contract.wire_name for contract in CONTRACTS.values()}) == len(CONTRACTS)
 
 
-def test_encoding() -> None:
+def test_body_is_compact_utf_8() -> None:
     """
-    A body is UTF-8 without white space between its values.
+    A body is UTF-8 without white space between values.
     """
     event = example_event("orders/shipped")
     event.order_status_changed.order.customer.name = 'Jörg "J"\n\U0001f4e6\u2028'
@@ -114,9 +114,9 @@ def test_encoding() -> None:
     assert body == msgspec.json.format(body, indent=-1)
 
 
-def test_rendering_leaves_the_event_alone() -> None:
+def test_rendering_does_not_change_the_event() -> None:
     """
-    An event is the same after it was rendered.
+    Rendering does not change the event.
     """
     for event_type, payload_version in CONTRACTS:
         event = example_event(event_type)

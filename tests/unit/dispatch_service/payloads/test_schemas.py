@@ -1,5 +1,5 @@
 """
-The JSON Schemas of the payload versions.
+JSON Schemas of the payload versions.
 """
 
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from dispatch_service.payloads import CONTRACTS, example_body, example_event, sc
 
 def _objects(part: Any) -> Iterator[dict[str, Any]]:
     """
-    Find the schemas of objects within *part*.
+    Yield the schemas of objects within *part*.
     """
     if isinstance(part, dict):
         if "properties" in part:
@@ -24,9 +24,9 @@ def _objects(part: Any) -> Iterator[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("event_type", "payload_version"), CONTRACTS)
-def test_schemas(event_type: str, payload_version: str) -> None:
+def test_schema_is_valid_and_complete(event_type: str, payload_version: str) -> None:
     """
-    Every schema is valid, complete and described, and its example satisfies it.
+    Every schema is valid and complete, and its example satisfies it.
     """
     document = schema(event_type, payload_version)
     name = CONTRACTS[event_type, payload_version].wire_name
@@ -43,16 +43,16 @@ def test_schemas(event_type: str, payload_version: str) -> None:
 
 
 @pytest.mark.parametrize(("event_type", "payload_version"), CONTRACTS)
-def test_descriptions(event_type: str, payload_version: str) -> None:
+def test_every_field_has_a_description(event_type: str, payload_version: str) -> None:
     """
-    Every field says what it is.
+    Every field has a description.
     """
     for part in _objects(schema(event_type, payload_version)):
         for name, field in part["properties"].items():
             assert field.get("description"), f"{part.get('title')}.{name}"
 
 
-def test_nullability() -> None:
+def test_optional_fields_are_nullable() -> None:
     """
     A field that may be unknown is nullable; a required one is not.
     """
@@ -67,9 +67,9 @@ def test_nullability() -> None:
 @pytest.mark.parametrize(
     ("event_type", "payload_version"), [("orders/delivered", "v1"), ("orders/shipped", "v4")]
 )
-def test_unknown_versions(event_type: str, payload_version: str) -> None:
+def test_unknown_version_has_no_schema(event_type: str, payload_version: str) -> None:
     """
-    What is not offered has neither schema nor example.
+    A version that is not offered has no schema and no example.
     """
     with pytest.raises(LookupError):
         schema(event_type, payload_version)
@@ -77,9 +77,9 @@ def test_unknown_versions(event_type: str, payload_version: str) -> None:
         example_body(event_type, payload_version)
 
 
-def test_unknown_event_types() -> None:
+def test_unknown_event_type_has_no_example() -> None:
     """
-    What is not in the catalogue has no example.
+    An event type outside the catalogue has no example.
     """
     with pytest.raises(LookupError, match="orders/delivered"):
         example_event("orders/delivered")

@@ -1,5 +1,5 @@
 """
-The publishing checks of events as a whole.
+Validation of whole events.
 """
 
 import pytest
@@ -28,9 +28,9 @@ def _money(units: int = 0, nanos: int = 0, currency: str = "USD") -> Money:
     return Money(units=units, nanos=nanos, currency_code=currency)
 
 
-def test_unset_status() -> None:
+def test_status_change_requires_a_status() -> None:
     """
-    A status change must say what the status changed to.
+    A status change requires its new status.
     """
     event = example_event("orders/shipped")
     event.order_status_changed.ClearField("to_status")
@@ -39,9 +39,9 @@ def test_unset_status() -> None:
     assert check(event) == [("order_status_changed.to_status", "is required")]
 
 
-def test_items_without_status() -> None:
+def test_items_require_a_status() -> None:
     """
-    A change of items must name the items and their status.
+    A status change of items requires the items and their status.
     """
     event = example_event("orders/shipped")
     event.order_items_status_changed.order.id = 12345
@@ -52,9 +52,9 @@ def test_items_without_status() -> None:
     ]
 
 
-def test_statuses_that_disagree() -> None:
+def test_status_of_the_order_is_the_new_status() -> None:
     """
-    The order of a status change has the status that it changed to, or none.
+    The order of a status change has the new status, or none.
     """
     event = example_event("orders/shipped")
     _order(event).status = ORDER_STATUS_PENDING
@@ -64,9 +64,9 @@ def test_statuses_that_disagree() -> None:
     ]
 
 
-def test_labels_that_disagree() -> None:
+def test_labels_of_other_statuses_are_equal() -> None:
     """
-    Two statuses that are `OTHER` are the same when their labels are.
+    Two statuses `OTHER` are equal only if their labels are.
     """
     event = example_event("orders/shipped")
     change = event.order_status_changed
@@ -76,9 +76,9 @@ def test_labels_that_disagree() -> None:
     assert [path for path, _ in check(event)] == ["order_status_changed.order.status_label"]
 
 
-def test_adjustments() -> None:
+def test_adjustment_is_the_difference() -> None:
     """
-    An adjustment is what there is minus what there was.
+    An adjustment is the new quantity minus the previous one.
     """
     event = example_event("inventory/corrections")
     event.inventory_corrected.adjustment = 5
@@ -88,9 +88,9 @@ def test_adjustments() -> None:
     ]
 
 
-def test_levels() -> None:
+def test_change_has_exactly_one_level() -> None:
     """
-    A change of levels has exactly one; it may be below zero.
+    A change of levels has exactly one level; its available quantity may be negative.
     """
     event = example_event("inventory/mirror")
     change = event.inventory_levels_changed
@@ -111,9 +111,9 @@ def test_discounts_may_be_negative() -> None:
     assert check(event) == []
 
 
-def test_one_currency() -> None:
+def test_all_amounts_have_one_currency() -> None:
     """
-    All amounts of an order are in one currency.
+    All amounts of an order have the same currency.
     """
     event = example_event("orders/shipped")
     _order(event).shipments[0].cost.currency_code = "EUR"
@@ -131,7 +131,7 @@ def test_one_currency() -> None:
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
 def test_digits_follow_the_currency(currency: str) -> None:
     """
-    How many digits an amount may have depends on its currency.
+    The currency limits the digits of an amount.
     """
     event = example_event("orders/refund")
     refund = event.order_refunded
@@ -144,9 +144,9 @@ def test_digits_follow_the_currency(currency: str) -> None:
     assert bool(check(event)) == (currency == "JPY")
 
 
-def test_warehouses() -> None:
+def test_warehouse_is_an_id() -> None:
     """
-    A warehouse is an id that may stand in a resource name.
+    A warehouse is an id that is allowed in a resource name.
     """
     event = example_event("orders/shipped")
     event.warehouses.extend(["", "a/b"])
@@ -154,9 +154,9 @@ def test_warehouses() -> None:
     assert [path for path, _ in check(event)] == ["warehouses[1]", "warehouses[2]"]
 
 
-def test_no_payload() -> None:
+def test_payload_is_required() -> None:
     """
-    An event without a payload says nothing.
+    An event requires a payload.
     """
     event = Event(event_id="e1", account_id=1, occurred_at=Timestamp(seconds=1))
 
@@ -164,9 +164,9 @@ def test_no_payload() -> None:
 
 
 @pytest.mark.parametrize("state", ["failing", "recovered", "deactivated"])
-def test_system_events(state: str) -> None:
+def test_system_events_cannot_be_published(state: str) -> None:
     """
-    The system's own events cannot be published.
+    Events of the service itself cannot be published.
     """
     ((path, wrong),) = check(example_event(f"webhooks/endpoint_{state}"))
 
@@ -174,9 +174,9 @@ def test_system_events(state: str) -> None:
     assert "cannot be published" in wrong
 
 
-def test_size() -> None:
+def test_event_has_at_most_256_kib() -> None:
     """
-    An event of 256 KiB is accepted; one byte more is not.
+    An event of 256 KiB is accepted; with one byte more it is refused.
     """
     event = example_event("inventory/corrections")
     event.inventory_corrected.reason = "x" * MAX_EVENT_BYTES
@@ -191,9 +191,9 @@ def test_size() -> None:
     ]
 
 
-def test_lines() -> None:
+def test_event_has_at_most_1000_lines() -> None:
     """
-    An event has 1,000 lines at most, those of its packages counted.
+    An event has at most 1,000 lines, including those of packages.
     """
     event = example_event("orders/shipped")
     items = _order(event).items
@@ -208,7 +208,7 @@ def test_lines() -> None:
 
 def test_all_faults_are_named() -> None:
     """
-    A publisher learns of everything that is wrong at once.
+    All faults of an event are reported at once.
     """
     event = example_event("orders/shipped")
     event.account_id = 0
@@ -222,9 +222,9 @@ def test_all_faults_are_named() -> None:
     ]
 
 
-def test_events_that_raise_nothing() -> None:
+def test_event_that_raises_nothing_is_accepted() -> None:
     """
-    What raises no event type is accepted all the same.
+    An event that raises no event type is accepted.
     """
     unchanged = example_event("orders/shipped")
     unchanged.order_status_changed.from_status = ORDER_STATUS_SHIPPED
@@ -238,6 +238,6 @@ def test_events_that_raise_nothing() -> None:
 @given(events())
 def test_valid_events_pass(event: Event) -> None:
     """
-    No rule refuses an event that keeps them all.
+    An event that meets all rules has no faults.
     """
     assert check(event) == []

@@ -1,5 +1,5 @@
 """
-The publishing checks of single fields, with the path of what breaks a rule.
+Validation of single fields: the path of the field that breaks a rule.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from dispatch_service.payloads import check, example_event
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_OTHER
 
-Spoil: TypeAlias = Callable[[Event], object]
+Change: TypeAlias = Callable[[Event], object]
 
 _TOO_LARGE = 2**53
 
@@ -24,12 +24,12 @@ def _money(units: int = 0, nanos: int = 0, currency: str = "USD") -> Money:
     return Money(units=units, nanos=nanos, currency_code=currency)
 
 
-def _set(path: str, value: Any) -> Spoil:
+def _set(path: str, value: Any) -> Change:
     """
     Make a change that sets the field at *path* to *value*.
     """
 
-    def spoil(event: Event) -> None:
+    def change(event: Event) -> None:
         target: Any = event
         *parents, last = path.split(".")
         for parent in parents:
@@ -41,22 +41,22 @@ def _set(path: str, value: Any) -> Spoil:
         else:
             setattr(target, last, value)
 
-    return spoil
+    return change
 
 
-def _clear(path: str) -> Spoil:
+def _clear(path: str) -> Change:
     """
-    Make a change that takes the field at *path* away.
+    Make a change that clears the field at *path*.
     """
 
-    def spoil(event: Event) -> None:
+    def change(event: Event) -> None:
         target: Any = event
         *parents, last = path.split(".")
         for name in parents:
             target = getattr(target, name)
         target.ClearField(last)
 
-    return spoil
+    return change
 
 
 _CHANGED = "order_status_changed"
@@ -158,9 +158,11 @@ _SETTINGS: list[tuple[str, str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("event_type", "path", "value", "wrong"), _SETTINGS)
-def test_fields(event_type: str, path: str, value: Any, wrong: str) -> None:
+def test_field_with_a_forbidden_value_is_named(
+    event_type: str, path: str, value: Any, wrong: str
+) -> None:
     """
-    A field with a value that it may not have is named, and nothing else is.
+    A field with a forbidden value is named, and no other field is.
     """
     event = example_event(event_type)
     _set(path, value)(event)
@@ -187,9 +189,9 @@ def test_fields(event_type: str, path: str, value: Any, wrong: str) -> None:
         ("returns/simple_received", "return_received.return_order"),
     ],
 )
-def test_required_fields(event_type: str, path: str) -> None:
+def test_missing_required_field_is_named(event_type: str, path: str) -> None:
     """
-    A field that must be there is named where it is not.
+    A required field that is missing is named.
     """
     event = example_event(event_type)
     _clear(path)(event)
@@ -224,7 +226,7 @@ def test_required_fields(event_type: str, path: str) -> None:
 )
 def test_other_needs_a_label(event_type: str, field: str, label: str) -> None:
     """
-    A value that is `OTHER` must be named.
+    A value `OTHER` requires its label.
     """
     event = example_event(event_type)
     _set(field, ORDER_STATUS_OTHER)(event)

@@ -1,5 +1,5 @@
 """
-The strings of the enums.
+Strings of the enums.
 """
 
 import pytest
@@ -12,9 +12,9 @@ from shipedge.webhooks.events.v1.states_pb2 import (
 )
 
 
-def test_order_statuses() -> None:
+def test_status_is_in_snake_case() -> None:
     """
-    A status is shown in lower snake case.
+    The string of a status is its name in lower snake case.
     """
     assert list(enum_strings.ORDER_STATUSES.values()) == [
         "pending",
@@ -33,11 +33,11 @@ def test_order_statuses() -> None:
     ]
 
 
-def test_other_sets() -> None:
+def test_other_enums_are_in_snake_case() -> None:
     """
-    So are the values of all other sets; two kinds of return have longer names.
+    All other enums follow the same rule; two kinds of return have longer strings.
     """
-    assert [list(shown.values()) for shown in _OTHERS] == [
+    assert [list(strings.values()) for strings in _OTHERS] == [
         ["shipped", "pending"],
         ["shipedge", "amazon_fba", "amazon_mcf", "dropshipper", "wfs"],
         ["oms", "wms", "api", "channel"],
@@ -91,8 +91,8 @@ _OTHERS = (
         (98, "", None),
     ],
 )
-def test_labels(status: int, label: str, shown: str | None) -> None:
+def test_only_other_shows_its_label(status: int, label: str, shown: str | None) -> None:
     """
-    Only `OTHER` shows its label, unchanged; what is not known is null.
+    Only `OTHER` shows its label, unchanged; an unknown value is None.
     """
     assert enum_strings.enum_string(enum_strings.ORDER_STATUSES, status, label) == shown

@@ -42,7 +42,9 @@ from shipedge.webhooks.events.v1.order_pb2 import OrderTotals
         (7, 0, "XXX", b"7.00", "7.00"),
     ],
 )
-def test_amounts(units: int, nanos: int, currency: str, number: bytes, text: str) -> None:
+def test_digits_of_an_amount(
+    units: int, nanos: int, currency: str, number: bytes, text: str
+) -> None:
     """
     Versions 1 and 2 show at least two digits, version 3 those of the currency.
     """
@@ -64,7 +66,7 @@ def test_amounts(units: int, nanos: int, currency: str, number: bytes, text: str
 )
 def test_nothing_is_rounded(nanos: int, digits: int, text: str) -> None:
     """
-    An amount with more digits than asked for shows them all.
+    An amount with more digits than requested keeps all of them.
     """
     assert decimal_text(0, nanos, digits) == text
 
@@ -72,16 +74,16 @@ def test_nothing_is_rounded(nanos: int, digits: int, text: str) -> None:
 @given(st.integers(0, 2**63 - 1), st.integers(0, 10**9 - 1), st.sampled_from([1, -1]))
 def test_every_amount_is_exact(units: int, nanos: int, sign: int) -> None:
     """
-    The text of an amount is the amount.
+    The text of an amount has exactly its value.
     """
     text = decimal_text(sign * units, sign * nanos, 2)
 
     assert Decimal(text) == sign * (units + Decimal(nanos).scaleb(-9))
 
 
-def test_minor_units() -> None:
+def test_unlisted_currency_has_two_digits() -> None:
     """
-    Currencies that are not listed have two digits.
+    A currency that is not listed has two digits.
     """
     assert {currency: minor_units(currency) for currency in ("USD", "JPY", "BHD", "UYW")} == {
         "USD": 2,
@@ -92,9 +94,9 @@ def test_minor_units() -> None:
     assert set(MINOR_UNITS.values()) == {0, 3, 4}
 
 
-def test_unset_amounts() -> None:
+def test_unset_amount_is_none() -> None:
     """
-    An amount that is not set is null; one that is zero is zero.
+    An unset amount is None; an amount of zero is zero.
     """
     totals = OrderTotals(tax=Money(currency_code="USD"))
 

@@ -31,9 +31,9 @@ from shipedge.webhooks.events.v1.order_pb2 import Order
         (-62_135_596_800, 0, "0001-01-01 00:00:00"),
     ],
 )
-def test_moments(seconds: int, nanos: int, plain: str) -> None:
+def test_times_are_cut_to_seconds(seconds: int, nanos: int, plain: str) -> None:
     """
-    Moments are shown in UTC in whole seconds, cut off and never rounded.
+    Times are in UTC and in whole seconds, cut off and not rounded.
     """
     moment = Timestamp(seconds=seconds, nanos=nanos)
 
@@ -41,7 +41,7 @@ def test_moments(seconds: int, nanos: int, plain: str) -> None:
     assert instant(moment) == plain.replace(" ", "T") + "Z"
 
 
-def test_dates() -> None:
+def test_year_has_four_digits() -> None:
     """
     A date shows its year with four digits.
     """
@@ -49,9 +49,9 @@ def test_dates() -> None:
     assert calendar_date(Date(year=33, month=4, day=3)) == "0033-04-03"
 
 
-def test_unset_values() -> None:
+def test_unset_time_is_none() -> None:
     """
-    A time or date that is not set is null; the epoch is a time.
+    An unset time or date is None; the epoch is a time.
     """
     order = Order(created_at=Timestamp())
 

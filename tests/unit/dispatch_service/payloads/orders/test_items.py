@@ -1,6 +1,5 @@
 """
-The items of an order that were shipped or became pending, from both of the
-domain events that tell of them.
+Bodies about shipped and pending items, from both domain events that raise them.
 """
 
 from typing import Any
@@ -28,7 +27,7 @@ def _body(event: Event, event_type: str, payload_version: str) -> dict[str, Any]
 
 def _partial(status: ItemStatus.ValueType, shipment: Shipment | None = None) -> Event:
     """
-    Make a change of two of five pieces of one item.
+    Make a status change of two of five pieces of one item.
     """
     item = ItemChange(
         line_id="1", sku="S", quantity=2, quantity_ordered=5, quantity_remaining=3, lot="L"
@@ -53,11 +52,11 @@ def _partial(status: ItemStatus.ValueType, shipment: Shipment | None = None) -> 
         ([], [], True),
     ],
 )
-def test_a_whole_order(
+def test_whole_order_without_quantities_is_shipped_in_full(
     items: list[tuple[int, int]], shown: list[tuple[int, int, int]], complete: bool
 ) -> None:
     """
-    Shipped quantities are those of the lines, or all if no line states one.
+    Shipped quantities are those of the lines, or all if no line has one.
     """
     event = example_event("orders/shipped_items")
     order = event.order_status_changed.order
@@ -74,9 +73,9 @@ def test_a_whole_order(
     ]
 
 
-def test_some_items_shipped() -> None:
+def test_partial_shipment_shows_its_own_shipment() -> None:
     """
-    A partial shipment shows the order's own status and its own shipment.
+    A partial shipment shows the order's own status and the shipment of the items.
     """
     shipment = Shipment(id="S1", carrier="UPS", tracking_number="T")
     shipment.shipped_at.seconds = 30
@@ -108,9 +107,9 @@ def test_some_items_shipped() -> None:
     }
 
 
-def test_shipped_without_a_shipment() -> None:
+def test_missing_shipment_takes_the_time_of_the_event() -> None:
     """
-    Items whose shipment is unknown were shipped when the event happened.
+    Without a shipment the time of the event is the time of shipment.
     """
     event = _partial(ITEM_STATUS_SHIPPED)
     body = _body(event, "orders/shipped_items", "v2")
@@ -121,9 +120,9 @@ def test_shipped_without_a_shipment() -> None:
     assert (contents["shipment"], contents["complete"]) == (None, False)
 
 
-def test_some_items_pending() -> None:
+def test_pending_items_show_no_shipment() -> None:
     """
-    Pending items have no shipment, whatever the order has.
+    Pending items show no shipment, even if the event has one.
     """
     event = _partial(ITEM_STATUS_PENDING, Shipment(tracking_number="T", shipping_method="Air"))
     body = _body(event, "orders/pending_items", "v2")
@@ -139,7 +138,7 @@ def test_some_items_pending() -> None:
     assert contents["order"]["shipping_method"] == "Ground"
 
 
-def test_a_pending_order() -> None:
+def test_pending_order_shows_all_pieces() -> None:
     """
     All pieces of an order that becomes pending are pending.
     """

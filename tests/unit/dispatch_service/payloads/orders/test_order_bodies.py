@@ -1,5 +1,5 @@
 """
-What the bodies of the order family show in the cases that no example has.
+Bodies about a whole order in cases that no example covers.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ def _bare(**change: Any) -> Event:
 
 def test_unknown_is_null_in_version_1() -> None:
     """
-    A value that is not known is null; its key stays.
+    An unknown value is null; its key stays.
     """
     event = _bare(to_status=ORDER_STATUS_SHIPPED)
 
@@ -66,7 +66,7 @@ def test_unknown_is_null_in_version_1() -> None:
 
 def test_unknown_is_null_in_version_2() -> None:
     """
-    Customer and address are always objects, items always a list.
+    Customer and address are always objects, and items always a list.
     """
     body = _body(_bare(to_status=ORDER_STATUS_PROCESSING), "orders/processing", "v2")
 
@@ -81,7 +81,7 @@ def test_unknown_is_null_in_version_2() -> None:
 
 def test_unknown_is_null_in_version_3() -> None:
     """
-    Objects that may be unknown as a whole are null; the others have nulls.
+    An optional object that is unknown is null; other objects have null values.
     """
     body = _body(_bare(to_status=ORDER_STATUS_SHIPPED), "orders/shipped", "v3")
     order = body["data"]["order"]
@@ -94,9 +94,9 @@ def test_unknown_is_null_in_version_3() -> None:
     assert order["totals"] == dict.fromkeys(["subtotal", "shipping", "tax", "discount", "total"])
 
 
-def test_package_without_measures() -> None:
+def test_package_without_measures_has_nulls() -> None:
     """
-    A package of which nothing is known has no weight and no dimensions.
+    A package without measures has null for weight and dimensions.
     """
     event = _bare(to_status=ORDER_STATUS_SHIPPED)
     event.order_status_changed.order.shipments.add().packages.add()
@@ -114,7 +114,7 @@ def test_package_without_measures() -> None:
     ]
 
 
-def test_several_shipments() -> None:
+def test_only_version_3_shows_all_shipments() -> None:
     """
     Versions 1 and 2 show the first shipment, version 3 all of them.
     """
@@ -130,7 +130,7 @@ def test_several_shipments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked_for", "shipments", "shown"),
+    ("requested", "shipments", "shown"),
     [
         ("Ground", [], "Ground"),
         ("Ground", [Shipment()], "Ground"),
@@ -140,19 +140,21 @@ def test_several_shipments() -> None:
         ("", [], None),
     ],
 )
-def test_shipping_method(asked_for: str, shipments: list[Shipment], shown: str | None) -> None:
+def test_method_of_the_first_shipment_is_shown(
+    requested: str, shipments: list[Shipment], shown: str | None
+) -> None:
     """
-    The method of the first shipment is shown, else the one asked for.
+    The method of the first shipment is shown, otherwise the requested one.
     """
-    order = Order(shipping_method=asked_for, shipments=shipments)
+    order = Order(shipping_method=requested, shipments=shipments)
 
     assert shown_shipping_method(order, first_shipment(order)) == shown
 
 
 @pytest.mark.parametrize("shipments", [[], [Shipment(id="S1")]])
-def test_shipped_without_a_date(shipments: list[Shipment]) -> None:
+def test_missing_time_of_shipment_is_that_of_the_event(shipments: list[Shipment]) -> None:
     """
-    An order that becomes shipped was shipped when that happened, at the latest.
+    Without a time of shipment the time of the event is shown.
     """
     event = _bare(to_status=ORDER_STATUS_SHIPPED)
     event.order_status_changed.order.shipments.extend(shipments)
@@ -160,9 +162,9 @@ def test_shipped_without_a_date(shipments: list[Shipment]) -> None:
     assert _body(event, "orders/shipped", "v2")["shipped_date"] == "2024-01-15 12:00:00"
 
 
-def test_edited_after_shipping() -> None:
+def test_edit_does_not_change_the_time_of_shipment() -> None:
     """
-    An edit of an order that has left shows when it left; it is no shipping.
+    An edit of a shipped order shows the time of its shipment, never that of the edit.
     """
     order = Order(id=9, status=ORDER_STATUS_SHIPPED, shipments=[Shipment(id="S1")])
     event = Event(
@@ -181,7 +183,7 @@ def test_edited_after_shipping() -> None:
 
 def test_status_comes_from_the_change() -> None:
     """
-    The status that the order changed to is shown, be its name listed or not.
+    The new status of the change is shown, listed or not.
     """
     event = _bare(
         from_status=ORDER_STATUS_OTHER,
@@ -196,9 +198,9 @@ def test_status_comes_from_the_change() -> None:
     assert change["previous_status"] == "Being Gift-wrapped"
 
 
-def test_change_of_a_division() -> None:
+def test_divided_order_lists_its_parts() -> None:
     """
-    A divided order names its parts, even where there is none yet.
+    A divided order lists its parts; without parts the list is empty.
     """
     event = example_event("orders/divided")
     change = _body(event, "orders/divided", "v3")["data"]["change"]
@@ -212,7 +214,7 @@ def test_change_of_a_division() -> None:
     assert _body(event, "orders/divided", "v2")["divided_orders"] == []
 
 
-def test_sent_to_somebody_else() -> None:
+def test_unlisted_destination_shows_its_label() -> None:
     """
     A destination that is not listed is shown by its label.
     """
