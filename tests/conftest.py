@@ -10,12 +10,15 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from tests.support.databases import fresh_database, postgres_server
+from tests.support.databases import fresh_database
+from tests.support.shared_server import SharedServer
+from tests.support.templates import PostgresTemplates
 
 # What is generated is the same in each run, and time decides nothing: a slow machine is
 # no fault. `make test-long` searches further, at random.
@@ -38,6 +41,34 @@ structlog.configure(
 )
 
 
+_SHARED_SERVER = pytest.StashKey[SharedServer]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Prepare the PostgreSQL server that the processes of pytest-xdist share.
+    """
+    given = getattr(config, "workerinput", None)
+    server = SharedServer(Path(given["shared_server"])) if given else SharedServer.prepare()
+    config.stash[_SHARED_SERVER] = server
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """
+    Tell a process of pytest-xdist where the shared server is.
+    """
+    node.workerinput["shared_server"] = str(node.config.stash[_SHARED_SERVER].directory)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """
+    Stop the shared server with the process that prepared it.
+    """
+    if not hasattr(config, "workerinput"):
+        config.stash[_SHARED_SERVER].remove()
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """
@@ -47,12 +78,20 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_url(pytestconfig: pytest.Config) -> str:
     """
-    Yield the URL of a PostgreSQL server where databases can be made.
+    Return the URL of a PostgreSQL server where databases can be made.
     """
-    with postgres_server() as url:
-        yield url
+    return pytestconfig.stash[_SHARED_SERVER].url()
+
+
+@pytest.fixture(scope="session")
+def postgres_templates(pytestconfig: pytest.Config) -> Iterator[PostgresTemplates]:
+    """
+    Yield the migrated databases on the PostgreSQL server.
+    """
+    with PostgresTemplates(pytestconfig.stash[_SHARED_SERVER].url) as templates:
+        yield templates
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,15 +20,46 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
 from sqlalchemy.engine import make_url
 
-_FAST = ("-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
+_FAST = (
+    "fsync=off",
+    "synchronous_commit=off",
+    "full_page_writes=off",
+    "wal_level=minimal",
+    "max_wal_senders=0",
+    "max_wal_size=256MB",
+)
+# All processes of a run of the tests share one server; each test has up to 50 connections.
+_CONNECTIONS = 400
 _STARTS = 3
-_GIVEN: set[int] = set()
+_MEMORY = Path("/dev/shm")  # noqa: S108 - as the system names it
+_ROOM_BYTES = 2 * 2**30
+
+# Below the ports that systems give to outgoing connections, which start at 32,768.
+_FIRST_PORT = 12_000
+_PORTS_EACH = 1_000
+_SHARES = 20
+
+
+def _ports() -> Iterator[int]:
+    """
+    Yield ports again and again: those of this process among the processes of a run of the
+    tests, from another one on than other runs.
+    """
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    share = int(worker.removeprefix("gw")) + 1 if worker else 0
+    first = _FIRST_PORT + share % _SHARES * _PORTS_EACH
+    start = os.getpid() * 37
+    return cycle(first + (start + offset) % _PORTS_EACH for offset in range(_PORTS_EACH))
+
+
+_PORTS = _ports()
 
 
 def free_port() -> int:
@@ -37,12 +68,20 @@ def free_port() -> int:
     services that were given the same would answer for each other.
     """
     while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
+        port = next(_PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
             return port
+
+
+def memory_folder() -> str | None:
+    """
+    Return a folder whose files are kept in memory and that has room for a server, or
+    `None`, which stands for the temporary folder.
+    """
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM_BYTES:
+        return str(_MEMORY)
+    return None
 
 
 class Postgres:
@@ -58,7 +97,8 @@ class Postgres:
         if self._account is not None and _in_private_place(self._binaries):
             self._binaries = _copied(self._binaries, directory)
         self.port = free_port()
-        self._run("initdb", "-D", str(self._place()), "-U", "postgres", "-A", "trust", "-E", "UTF8")
+        options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", *(() if durable else ("-N",))]
+        self._run("initdb", "-D", str(self._place()), *options)
 
     @property
     def url(self) -> str:
@@ -88,7 +128,8 @@ class Postgres:
 
     def _start(self) -> None:
         options = ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(self._directory)]
-        options += ["-c", "max_connections=200", *(() if self._durable else _FAST)]
+        settings = [f"max_connections={_CONNECTIONS}", *(() if self._durable else _FAST)]
+        options += [f"-c {setting}" for setting in settings]
         self._control("start", "-w", "-o", " ".join(options), "-l", str(self._directory / "log"))
 
     def stop(self, mode: str = "fast") -> None:
@@ -191,9 +232,11 @@ def _copied(binaries: Path, directory: Path) -> Path:
 @contextmanager
 def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
     """
-    Run a server of our own in a temporary directory.
+    Run a server of our own in a temporary directory. Unless *durable*, it loses what it
+    stores when the machine stops, and keeps it in memory where there is room.
     """
-    with tempfile.TemporaryDirectory(prefix="webhooks-postgres-") as directory:
+    folder = None if durable else memory_folder()
+    with tempfile.TemporaryDirectory(prefix="webhooks-postgres-", dir=folder) as directory:
         server = Postgres(Path(directory), durable=durable)
         server.start()
         try:
