@@ -5,7 +5,7 @@ The judge's own test: services with a fault must be found out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,8 +27,8 @@ from service_runtime.database.migrations import migrate
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, Request, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped
-from tests.support.databases import fresh_database
 from tests.support.dispatch_factories import attempt, new_delivery, new_event
+from tests.support.templates import PostgresTemplates
 
 pytestmark = pytest.mark.anyio
 
@@ -115,25 +115,21 @@ class Trial:
             await self.settle(claimed, succeed(0))
 
 
-@pytest.fixture(scope="module")
-def empty_url(postgres_url: str) -> Any:
+@pytest.fixture
+def migrated_url(postgres_templates: PostgresTemplates) -> Iterator[str]:
     """
-    Yield the URL of an empty database.
+    Yield the URL of a migrated dispatch database on PostgreSQL.
     """
-    with fresh_database(postgres_url) as url:
+    with postgres_templates.copy("dispatch_service") as url:
         yield url
 
 
 @pytest.fixture
-async def trial(empty_url: str) -> AsyncIterator[Trial]:
+async def trial(migrated_url: str) -> AsyncIterator[Trial]:
     """
     Yield a trial on PostgreSQL with one delivery that is due.
     """
-    await migrate(empty_url, "dispatch_service")
-    engine = create_engine(empty_url, application_name="tests")
-    async with writing(engine) as db:
-        for table in reversed(deliveries.metadata.sorted_tables):
-            await db.execute(sa.delete(table))
+    engine = create_engine(migrated_url, application_name="tests")
     event = new_event(new_delivery())
     queue = PostgresQueue(engine)
     await queue.store_events([event], FIRST)
@@ -151,20 +147,20 @@ async def judged(trial: Trial, url: str) -> Any:
     return judge(ledger)
 
 
-async def test_token_keeps_a_late_process_out(trial: Trial, empty_url: str) -> None:
+async def test_token_keeps_a_late_process_out(trial: Trial, migrated_url: str) -> None:
     """
     With the token the late result changes nothing: one duplicate, which is explained.
     """
     await trial.play()
 
-    verdict = await judged(trial, empty_url)
+    verdict = await judged(trial, migrated_url)
 
     assert verdict.good
     assert (verdict.duplicates, verdict.bound) == (1, 1)
 
 
 async def test_settling_without_the_token_is_found_out(
-    trial: Trial, empty_url: str, monkeypatch: pytest.MonkeyPatch
+    trial: Trial, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     Without the token the late result takes the delivery from its holder, and it goes
@@ -179,6 +175,6 @@ async def test_settling_without_the_token_is_found_out(
 
     await trial.play()
 
-    verdict = await judged(trial, empty_url)
+    verdict = await judged(trial, migrated_url)
     assert not verdict.good
     assert verdict.duplicates > verdict.bound

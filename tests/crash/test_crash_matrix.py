@@ -18,7 +18,7 @@ from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.crash.conftest import Stage
 from tests.crash.scenarios import EVENTS, SCENARIOS, Play
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
-from tests.support.databases import fresh_database
+from tests.support.templates import migrated_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 
@@ -26,14 +26,15 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
 @pytest.fixture(params=["sqlite", "postgresql"])
 def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[str]]:
     """
-    Yield the URLs of empty databases, one for each scenario.
+    Yield the URLs of migrated databases, one for each scenario.
     """
     with ExitStack() as stack:
-        if request.param == "sqlite":
-            yield [f"sqlite:///{tmp_path}/crash{at}.db" for at in range(len(SCENARIOS))]
-            return
-        server = request.getfixturevalue("postgres_url")
-        yield [stack.enter_context(fresh_database(server)) for _ in SCENARIOS]
+        yield [
+            stack.enter_context(
+                migrated_database(request, tmp_path, "dispatch_service", f"crash{at}")
+            )
+            for at in range(len(SCENARIOS))
+        ]
 
 
 @pytest.fixture

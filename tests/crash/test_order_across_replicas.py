@@ -15,7 +15,7 @@ import pytest
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.crash.conftest import Stage
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
-from tests.support.databases import fresh_database
+from tests.support.templates import PostgresTemplates
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
@@ -70,11 +70,11 @@ def event_of(resource: int, number: int) -> event_pb2.Event:
 
 
 @pytest.fixture
-def two_replicas_url(postgres_url: str) -> Iterator[str]:
+def two_replicas_url(postgres_templates: PostgresTemplates) -> Iterator[str]:
     """
-    Yield the URL of an empty PostgreSQL database.
+    Yield the URL of a migrated dispatch database on PostgreSQL.
     """
-    with fresh_database(postgres_url) as url:
+    with postgres_templates.copy("dispatch_service") as url:
         yield url
 
 

@@ -21,8 +21,8 @@ from dispatch_service.domain.deliveries import State
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from tests.e2e.test_pair import shipped
-from tests.support.databases import fresh_database
 from tests.support.pair import DISPATCH, eventually
+from tests.support.templates import PostgresTemplates
 from tests.support.worker_setup import (
     DISPATCHERS,
     PATIENCE_SECONDS,
@@ -48,11 +48,11 @@ Attempts outlast the time that the receiver's gate is shut, however many there a
 
 
 @pytest.fixture
-def database(postgres_url: str) -> Iterator[str]:
+def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
     """
-    Yield the URL of an empty PostgreSQL database.
+    Yield the URL of a migrated dispatch database on PostgreSQL.
     """
-    with fresh_database(postgres_url) as url:
+    with postgres_templates.copy("dispatch_service") as url:
         yield url
 
 

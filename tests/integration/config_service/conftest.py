@@ -4,8 +4,9 @@ A config service on a free port, on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -18,7 +19,6 @@ from config_service.app import build_server
 from config_service.settings import Settings
 from config_service.store.subscription_store import Sealing
 from service_runtime.database.engine import check_alive, create_engine
-from service_runtime.database.migrations import migrate
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
@@ -32,6 +32,7 @@ from shipedge.webhooks.config.v1 import (
     feed_service_pb2_grpc,
 )
 from tests.support.databases import free_port
+from tests.support.templates import migrated_database
 
 
 @dataclass
@@ -48,12 +49,20 @@ class Running:
     caller: Caller = DEVELOPMENT
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """
+    Yield the URL of a migrated configuration database: the test runs once on each kind.
+    """
+    with migrated_database(request, tmp_path, "config_service") as url:
+        yield url
+
+
 @pytest.fixture
 async def running(database_url: str) -> AsyncIterator[Running]:
     """
     Yield a config service with the rules of production, without TLS.
     """
-    await migrate(database_url, "config_service")
     engine = create_engine(database_url, application_name="tests")
     address = f"127.0.0.1:{free_port()}"
     environment: dict[str, Any] = {

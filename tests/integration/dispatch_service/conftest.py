@@ -4,7 +4,8 @@ A dispatch database, migrated, on SQLite and on PostgreSQL.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,7 +14,16 @@ from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue
 from service_runtime.database.engine import create_engine
-from service_runtime.database.migrations import migrate
+from tests.support.templates import migrated_database
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """
+    Yield the URL of a migrated dispatch database: the test runs once on each kind.
+    """
+    with migrated_database(request, tmp_path, "dispatch_service") as url:
+        yield url
 
 
 @pytest.fixture
@@ -21,7 +31,6 @@ async def store(database_url: str) -> AsyncIterator[AsyncEngine]:
     """
     Yield the engine of a migrated dispatch database.
     """
-    await migrate(database_url, "dispatch_service")
     engine = create_engine(database_url, application_name="tests")
     yield engine
     await engine.dispose()
