@@ -6,7 +6,6 @@ the loopback addresses.
 from __future__ import annotations
 
 import ipaddress
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,21 +13,13 @@ from typing import Any
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 
 from tests.support.databases import fresh_database
+from tests.support.profiles import load_profile
 from tests.support.shared_server import SharedServer
 from tests.support.templates import PostgresTemplates
 
-# What is generated is the same in each run, and time decides nothing: a slow machine is
-# no fault. `make test-long` searches further, at random.
-settings.register_profile(
-    "steady", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile(
-    "long", settings.get_profile("steady"), derandomize=False, max_examples=2000, print_blob=True
-)
-settings.load_profile(os.environ.get("TEST_PROFILE", "steady"))
+load_profile()
 
 # A traceback with the values of all its variables takes ten seconds to be laid out.
 structlog.configure(
@@ -41,6 +32,7 @@ structlog.configure(
 )
 
 
+_POSTGRES_FIXTURES = {"postgres_url", "postgres_templates"}
 _SHARED_SERVER = pytest.StashKey[SharedServer]()
 
 
@@ -67,6 +59,18 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     """
     if not hasattr(config, "workerinput"):
         config.stash[_SHARED_SERVER].remove()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    Mark the tests that need the PostgreSQL server.
+    """
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        parameters = getattr(item, "callspec", None)
+        chosen = parameters.params.values() if parameters else ()
+        if not _POSTGRES_FIXTURES.isdisjoint(fixtures) or "postgresql" in chosen:
+            item.add_marker("postgresql")
 
 
 @pytest.fixture

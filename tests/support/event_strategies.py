@@ -2,7 +2,7 @@
 Random events of every kind: the payloads of `strategies` in their envelopes.
 """
 
-from typing import Any
+from functools import cache
 
 from hypothesis import strategies as st
 
@@ -193,6 +193,7 @@ endpoint_changes = messages(
 )
 
 
+@cache
 def payloads(currency: str) -> dict[str, Strategy]:
     """
     Give the payloads that OMS services publish, by their field.
@@ -218,6 +219,11 @@ def payloads(currency: str) -> dict[str, Strategy]:
     }
 
 
+@cache
+def _published(currency: str, field: str) -> Strategy:
+    return _in_envelope(st.fixed_dictionaries({field: payloads(currency)[field]}))
+
+
 def _in_envelope(payload: Strategy) -> Strategy:
     actors = messages(event_pb2.Actor, states(event_pb2.ActorKind, "kind"), name=texts)
     return messages(
@@ -240,10 +246,9 @@ def events(draw: st.DrawFn, kind: str = "") -> event_pb2.Event:
 
     *kind* is the field of its payload; without one it may be any.
     """
-    choices = payloads(draw(currencies))
-    field = kind or draw(st.sampled_from(sorted(choices)))
-    payload: Any = st.fixed_dictionaries({field: choices[field]})
-    event: event_pb2.Event = draw(_in_envelope(payload))
+    currency = draw(currencies)
+    field = kind or draw(st.sampled_from(sorted(payloads(currency))))
+    event: event_pb2.Event = draw(_published(currency, field))
     return event
 
 

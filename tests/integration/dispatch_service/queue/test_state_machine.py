@@ -38,6 +38,7 @@ from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import after
 from tests.support.dispatch_factories import attempt, new_delivery, new_event
 from tests.support.lock_waits import come_true
+from tests.support.profiles import is_long
 from tests.support.queue_model import LATER, NEVER, NOW, Model, Modelled
 
 OWNER = "accounts/100"
@@ -53,7 +54,7 @@ TRANSITIONS: dict[str, tuple[Transition, str]] = {
     "fail": (fail(1, FailureKind.TIMEOUT), NEVER),
 }
 
-LONG = settings.get_current_profile_name() == "long"
+LONG = is_long()
 
 T = TypeVar("T")
 
@@ -452,6 +453,7 @@ def check(delivery: Modelled, row: Any, logged: list[str]) -> None:
         assert row.lease_token == delivery.held.token
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(7200 if LONG else 300)
 @pytest.mark.parametrize("part", range(3))
 def test_store_does_what_the_model_does(database_url: str, part: int) -> None:

@@ -11,8 +11,9 @@ from decimal import Decimal
 from functools import cache
 
 import msgspec
+import pytest
 from google.type.money_pb2 import Money
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -20,8 +21,9 @@ from dispatch_service.payloads import CONTRACTS, check, example_event, render, s
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.support.event_strategies import events, system_events
+from tests.support.profiles import expensive
 
-_QUICK = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+_EXPENSIVE = expensive(few=25)
 
 _DIGESTS = """
 import sys
@@ -76,7 +78,8 @@ def _validate(event: Event) -> None:
             _validator(key).validate(decoded)
 
 
-@_QUICK
+@pytest.mark.slow
+@_EXPENSIVE
 @given(events())
 def test_schemas_hold(event: Event) -> None:
     """
@@ -85,7 +88,8 @@ def test_schemas_hold(event: Event) -> None:
     _validate(event)
 
 
-@_QUICK
+@pytest.mark.slow
+@_EXPENSIVE
 @given(system_events)
 def test_schemas_of_system_events_hold(event: Event) -> None:
     """
@@ -98,7 +102,8 @@ def _exact(money: Money) -> Decimal:
     return Decimal(money.units) + Decimal(money.nanos).scaleb(-9)
 
 
-@_QUICK
+@pytest.mark.slow
+@_EXPENSIVE
 @given(events("order_refunded"))
 def test_money_is_exact(event: Event) -> None:
     """
@@ -115,7 +120,8 @@ def test_money_is_exact(event: Event) -> None:
     ]
 
 
-@_QUICK
+@pytest.mark.slow
+@_EXPENSIVE
 @given(events())
 def test_bytes_depend_on_the_event_alone(event: Event) -> None:
     """
@@ -124,12 +130,8 @@ def test_bytes_depend_on_the_event_alone(event: Event) -> None:
     assert digests([event]) == digests([Event.FromString(event.SerializeToString())])
 
 
-@settings(
-    max_examples=2,
-    deadline=None,
-    phases=[Phase.generate],
-    suppress_health_check=list(HealthCheck),
-)
+@pytest.mark.slow
+@settings(expensive(few=1, many=20), phases=[Phase.generate])
 @given(st.lists(events(), min_size=12, max_size=12))
 def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
     """

@@ -5,7 +5,7 @@ Validation of whole events.
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
-from hypothesis import given, settings
+from hypothesis import given
 
 from dispatch_service.payloads import check, example_event
 from dispatch_service.payloads.checks.events import MAX_EVENT_BYTES, MAX_LINES
@@ -18,6 +18,7 @@ from shipedge.webhooks.events.v1.states_pb2 import (
     RETURN_TYPE_UNEXPECTED,
 )
 from tests.support.event_strategies import events
+from tests.support.profiles import expensive
 
 
 def _order(event: Event) -> Order:
@@ -234,7 +235,8 @@ def test_event_that_raises_nothing_is_accepted() -> None:
     assert check(unchanged) == check(unexpected) == []
 
 
-@settings(max_examples=50, deadline=None)
+@pytest.mark.slow
+@expensive(few=25)
 @given(events())
 def test_valid_events_pass(event: Event) -> None:
     """

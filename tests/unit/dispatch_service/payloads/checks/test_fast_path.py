@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from dispatch_service.payloads import CONTRACTS, example_event
 from dispatch_service.payloads.checks import rules
@@ -21,8 +21,7 @@ from dispatch_service.payloads.checks.fast_path import expression
 from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.support.event_strategies import events
-
-_MANY = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+from tests.support.profiles import expensive
 
 _EVENT_TYPES = sorted({name for name, _ in CONTRACTS})
 _NUMBERS = (-(2**53), -(2**53) + 1, -1, 0, 1, 2**31 - 1, 2**53 - 1, 2**53)
@@ -104,7 +103,8 @@ def test_fast_path_accepts_no_fault(event_type: str) -> None:
             assert find_faults(event, content) == [], changed
 
 
-@_MANY
+@pytest.mark.slow
+@expensive(few=25)
 @given(events())
 def test_valid_events_take_the_fast_path(event: Event) -> None:
     """
