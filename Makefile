@@ -4,10 +4,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 MINUTES ?= 5
+# Tests wait for most of their time, so more processes than cores are faster.
+JOBS ?= 4
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := $(PYTEST) -n $(JOBS) --dist worksteal
+
+# The many processes of the tests compile each module once, not once each.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Run tests; show the output if one fails, otherwise only what was skipped and the sum.
+define quietly
+@mkdir -p build
+@$(PARALLEL) $(1) > build/tests.txt 2>&1 || { cat build/tests.txt; exit 1; }
+@grep -E '^(SKIPPED|[0-9]+ passed)' build/tests.txt
+endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo trace test unit integration contract e2e crash-test test-long check fmt lint types layers tree \
+.PHONY: help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -27,26 +41,29 @@ trace: $(STAMP) ## Show the way of one event through the code, and count what it
 
 ##@ Test
 
-test: $(STAMP) ## Run all tests.
-	@$(BIN)/python -m pytest tests
+test: $(STAMP) ## Run all tests, in JOBS=4 processes; the output goes to build/tests.txt.
+	$(call quietly,tests)
+
+quick: $(STAMP) ## Run the fast tests: no services started, no PostgreSQL, few examples.
+	$(call quietly,-m "not slow and not postgresql" tests/unit tests/contract tests/integration)
 
 unit: $(STAMP) ## Run the tests without input and output.
-	@$(BIN)/python -m pytest tests/unit
+	@$(PYTEST) tests/unit
 
 contract: $(STAMP) ## Run the checks of the contract, the payloads and the files around the code.
-	@$(BIN)/python -m pytest tests/contract
+	@$(PYTEST) tests/contract
 
 integration: $(STAMP) ## Run the tests against databases, servers and receivers.
-	@$(BIN)/python -m pytest tests/integration
+	@$(PARALLEL) tests/integration
 
 e2e: $(STAMP) ## Run the tests that start both services.
-	@$(BIN)/python -m pytest tests/e2e
+	@$(PARALLEL) tests/e2e
 
 crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothing may be lost.
 	@$(BIN)/python -m tests.crash.loop $(MINUTES)
 
 test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
-	@TEST_PROFILE=long $(BIN)/python -m pytest -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py
+	@TEST_PROFILE=long $(PARALLEL) -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py
 	@$(MAKE) --no-print-directory crash-test
 
 ##@ Measure
