@@ -23,7 +23,6 @@ from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import after
-from service_runtime.database.migrations import migrate
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, Request, judge
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped

@@ -151,6 +151,7 @@ def test_other_processes_give_the_same_bytes(published: list[Event]) -> None:
     assert other.stdout.split() == digests(published)
 
 
+@pytest.mark.slow
 def test_largest_order_is_rendered_in_full() -> None:
     """
     An order with the maximum number of lines is rendered in full.
