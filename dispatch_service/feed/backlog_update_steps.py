@@ -1,6 +1,6 @@
 """
-The steps by which an update comes true: order lanes first, then deliveries by their keys,
-a batch in each transaction.
+The steps that apply a backlog update: sequences first, then deliveries by their keys, a
+batch in each transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from sqlalchemy.dialects import postgresql
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.feed import backlog_updates
-from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate, RecordedUpdate
+from dispatch_service.feed.backlog_updates import (
+    SUPERSEDED,
+    BacklogAction,
+    BacklogUpdate,
+    Progress,
+    RecordedUpdate,
+    Status,
+)
 from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.queue.sequences import SequenceKey
@@ -33,56 +40,53 @@ _CANCELLED: Mapping[str, Any] = {
 
 
 async def end_sequences(
-    db: AsyncConnection, recorded: RecordedUpdate, lanes: Sequence[SequenceKey], limit: int
-) -> int | None:
+    db: AsyncConnection, recorded: RecordedUpdate, keys: Sequence[SequenceKey], limit: int
+) -> Progress:
     """
-    Take deliveries of a subscription that wait for their turn no more out of *lanes*, at most
-    *limit*, the last ones first; return how many, None where the update has changed.
+    Take at most *limit* deliveries out of the sequences *keys*, the last ones first.
     """
-    await sequences.lock(db, lanes)
+    await sequences.lock(db, keys)
     if not await backlog_updates.holds(db, recorded):
-        return None
+        return SUPERSEDED
     owner = recorded.update.owner
-    ids = await sequences.ends(db, lanes, limit)
+    ids = await sequences.ends(db, keys, limit)
     if recorded.update.action is BacklogAction.CANCEL:
         columns = deliveries.c
         mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
         waiting = sa.and_(mine, columns.state == State.PENDING.value)
         await db.execute(update_locked(waiting).values(**_CANCELLED))
     await sequences.take_out(db, owner, ids)
-    await sequences.advance(db, lanes)
-    return len(ids)
+    await sequences.advance(db, keys)
+    return Progress(len(ids), Status.MORE)
 
 
 async def find(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
     """
-    Find deliveries that an update has not come to yet.
+    Return the ids of at most *limit* deliveries that an update has yet to change.
     """
     query = sa.select(deliveries.c.delivery_id).where(_left(update)).limit(limit)
     return list((await db.execute(query)).scalars())
 
 
-async def move(
+async def change(
     db: AsyncConnection, recorded: RecordedUpdate, delivery_ids: Sequence[str]
-) -> int | None:
+) -> Progress:
     """
-    Do to deliveries what is wished; return to how many, None where the update has changed.
-
-    Rows that others hold are left to the next turn.
+    Apply an update to deliveries. Rows that others hold are left for the next round.
     """
     if not await backlog_updates.holds(db, recorded):
-        return None
+        return SUPERSEDED
     update = recorded.update
     rows = (await db.execute(_locked(db.dialect.name, update, delivery_ids))).all()
     left = [{"its_id": delivery_id} for delivery_id, is_left in rows if is_left]
     if left:
-        await db.execute(_moved(update), left)
-    return len(left)
+        await db.execute(_changed(update), left)
+    return Progress(len(left), Status.MORE)
 
 
 def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) -> sa.Select[Any]:
     """
-    Select and lock deliveries by their keys, with whether an update has not come to them yet.
+    Select and lock deliveries by their keys, each with whether it has yet to be changed.
     """
     columns = deliveries.c
     query = sa.select(columns.delivery_id, _left(update).label("is_left"))
@@ -97,7 +101,7 @@ def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) ->
     return sa.select(row.c.delivery_id, row.c.is_left).select_from(ids.join(row, sa.true()))
 
 
-def _moved(update: BacklogUpdate) -> sa.Update:
+def _changed(update: BacklogUpdate) -> sa.Update:
     columns = deliveries.c
     mine = sa.and_(columns.owner == update.owner, columns.delivery_id == sa.bindparam("its_id"))
     return sa.update(deliveries).where(mine).values(**_values(update))
@@ -108,7 +112,7 @@ def _values(update: BacklogUpdate) -> Mapping[str, Any]:
         return _CANCELLED
     columns = deliveries.c
     due = columns.due_time
-    # What has no due time waits behind another of its order lane, and goes on to do so.
+    # A delivery without a due time is blocked in its sequence, and stays so.
     times = {
         BacklogAction.RESUME: sa.case((due == columns.expire_time, database_now()), else_=due),
         BacklogAction.SUSPEND: sa.case((due.is_not(None), columns.expire_time)),
@@ -131,7 +135,7 @@ def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:
 def _differs(update: BacklogUpdate) -> sa.ColumnElement[bool]:
     columns = deliveries.c
     if update.action is BacklogAction.CANCEL:
-        # What is in a lane ends with it.
+        # A delivery in a sequence is cancelled with its sequence.
         return columns.sequence_position.is_(None)
     elsewhere = sa.false() if update.endpoint is None else columns.endpoint != update.endpoint
     if update.action is BacklogAction.RESUME:

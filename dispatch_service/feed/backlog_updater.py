@@ -1,5 +1,5 @@
 """
-Lets backlog_updates come true, batch by batch.
+The loop that applies recorded backlog updates to deliveries, 100 in a transaction.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from dispatch_service.feed import backlog_update_steps, backlog_updates
-from dispatch_service.feed.backlog_updates import RecordedUpdate
+from dispatch_service.feed.backlog_updates import Progress, RecordedUpdate, Status
 from dispatch_service.queue import sequences
 from dispatch_service.queue.sequences import SequenceKey
 from service_runtime.database.conflicts import retry_on_conflict
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
 
 BATCH = 100
 """
-How many deliveries are moved in one transaction: more hold everybody else up for longer.
+How many deliveries one transaction changes: more would delay results and claims for longer.
 """
 
-LANES = 50
+SEQUENCES = 50
 """
-How many order lanes are looked at in one transaction.
+How many sequences one transaction looks at.
 """
 
 TURN = 10_000
 """
-How many deliveries of a subscription are moved before it is another's turn.
+How many deliveries of a subscription are changed before the next subscription has its turn.
 """
 
-BREATH_SECONDS = 0.01
+PAUSE_SECONDS = 0.01
 """
 How long results and claims have the database to themselves between two batches.
 """
@@ -48,10 +48,10 @@ What is added to the time of a lease, for changes that other processes learn lat
 
 class BacklogUpdater:
     """
-    Works off what was recorded. Several processes may do so at a time.
+    Applies recorded updates. Several processes may do so at a time.
 
-    Who holds a lease and does not know of a change yet may still suspend what is to be due.
-    So everything is looked at again when no lease from before the change is left.
+    A process that holds a lease and does not know the change yet may still suspend a delivery
+    that should be due. So each update is applied again when no lease from before it is left.
     *became_due* is called when deliveries may have become due.
     """
 
@@ -70,79 +70,86 @@ class BacklogUpdater:
         """
         Give every subscription a turn; return how many deliveries were changed.
 
-        One that fails has its next turn in the next round, and holds no other up.
+        One that fails has its next turn in the next round, and does not delay the others.
         """
         async with reading(self._engine) as db:
-            found = await backlog_updates.due(db)
-        done, total = [], 0
-        for recorded in found:
+            updates = await backlog_updates.due(db)
+        ended, total = [], 0
+        for recorded in updates:
             with self._failures.isolated(subscription=recorded.update.subscription):
-                changed = await self._turn(recorded)
-                if changed is None:
-                    done.append(recorded)
-                else:
-                    total += changed
-        if done:
-            await self._end(done)
+                progress = await self._apply(recorded)
+                total += progress.changed
+                if progress.status is not Status.MORE:
+                    ended.append(recorded)
+        if ended:
+            await self._end(ended)
         return total
 
-    async def _turn(self, recorded: RecordedUpdate) -> int | None:
+    async def _apply(self, recorded: RecordedUpdate) -> Progress:
         """
-        Change a part of what waits for a subscription; return how much, None if nothing is
-        left to be done, or another update counts.
+        Apply an update, as far as a turn goes.
         """
-        changed = await self._end_sequences(recorded) if recorded.update.ends_sequences else 0
-        if changed is None or changed >= TURN:
-            return changed
-        async with reading(self._engine) as db:
-            ids = await backlog_update_steps.find(db, recorded.update, TURN)
-        for start in range(0, len(ids), BATCH):
-            count = await self._move(recorded, ids[start : start + BATCH])
-            if count is None:
-                return None
-            changed += count
-            await self._breathe()
-        return changed if changed or ids else None
+        progress = Progress(0, Status.DONE)
+        if recorded.update.ends_sequences:
+            progress = await self._end_sequences(recorded)
+        if progress.status is Status.DONE:
+            changed = await self._change_deliveries(recorded)
+            progress = Progress(progress.changed + changed.changed, changed.status)
+        return progress
 
-    async def _end_sequences(self, recorded: RecordedUpdate) -> int | None:
+    async def _end_sequences(self, recorded: RecordedUpdate) -> Progress:
         """
-        Empty the lanes of a subscription, as far as a turn goes; return of how many deliveries,
-        None where another update counts.
+        Empty the sequences of a subscription.
         """
         update, changed = recorded.update, 0
         while changed < TURN:
             async with reading(self._engine) as db:
-                lanes = await sequences.find(db, update.owner, update.subscription, LANES)
-            if not lanes:
-                break
-            count = await self._empty(recorded, lanes)
-            if count is None:
-                return None
-            changed += count
-            await self._breathe()
-        return changed
+                keys = await sequences.find(db, update.owner, update.subscription, SEQUENCES)
+            if not keys:
+                return Progress(changed, Status.DONE)
+            batch = await self._empty(recorded, keys)
+            if batch.status is Status.SUPERSEDED:
+                return Progress(changed, Status.SUPERSEDED)
+            changed += batch.changed
+            await self._pause()
+        return Progress(changed, Status.MORE)
+
+    async def _change_deliveries(self, recorded: RecordedUpdate) -> Progress:
+        """
+        Change the deliveries that are in no sequence, or stay in theirs.
+        """
+        async with reading(self._engine) as db:
+            ids = await backlog_update_steps.find(db, recorded.update, TURN)
+        changed = 0
+        for start in range(0, len(ids), BATCH):
+            batch = await self._change(recorded, ids[start : start + BATCH])
+            if batch.status is Status.SUPERSEDED:
+                return Progress(changed, Status.SUPERSEDED)
+            changed += batch.changed
+            await self._pause()
+        return Progress(changed, Status.MORE if ids else Status.DONE)
 
     @retry_on_conflict
-    async def _empty(self, recorded: RecordedUpdate, lanes: Sequence[SequenceKey]) -> int | None:
+    async def _empty(self, recorded: RecordedUpdate, keys: Sequence[SequenceKey]) -> Progress:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.end_sequences(db, recorded, lanes, BATCH)
+            return await backlog_update_steps.end_sequences(db, recorded, keys, BATCH)
 
     @retry_on_conflict
-    async def _move(self, recorded: RecordedUpdate, delivery_ids: Sequence[str]) -> int | None:
+    async def _change(self, recorded: RecordedUpdate, delivery_ids: Sequence[str]) -> Progress:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.move(db, recorded, delivery_ids)
+            return await backlog_update_steps.change(db, recorded, delivery_ids)
 
-    async def _breathe(self) -> None:
+    async def _pause(self) -> None:
         self._became_due()
-        await asyncio.sleep(BREATH_SECONDS)
+        await asyncio.sleep(PAUSE_SECONDS)
 
     @retry_on_conflict
-    async def _end(self, done: Sequence[RecordedUpdate]) -> None:
+    async def _end(self, ended: Sequence[RecordedUpdate]) -> None:
         async with writing(self._engine) as db:
-            # In the order in which others note them.
-            for recorded in sorted(done, key=lambda it: it.update.key):
+            # In the order in which others record them.
+            for recorded in sorted(ended, key=lambda recorded: recorded.update.key):
                 until = recorded.create_time + self._again_after
                 if recorded.now < until:
                     await backlog_updates.postpone(db, recorded, until)
                 else:
-                    await backlog_updates.forget(db, recorded)
+                    await backlog_updates.delete(db, recorded)

@@ -1,9 +1,9 @@
 """
-What the change of a subscription means for all that waits for it: recorded where that is
-decided, done afterwards in batches; see `wish_steps`.
+The table of backlog updates: what a changed subscription means for its unfinished deliveries.
 
-So a decision costs one row, however much waits. Until a batch comes to it, a due delivery
-is claimed, and its worker, who knows the subscription, does the same to it.
+A change writes one row, however many deliveries wait; `BacklogUpdater` applies it in batches.
+A due delivery that no batch has reached yet is claimed, and the attempt does the same to it,
+because it knows the subscription.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 MOST_UPDATES = 1000
 """
-How many backlog_updates are looked at in one turn.
+The number of updates that one round applies at most.
 """
 
-_RECORDED_AT_ONCE = 500
+_ROWS_AT_ONCE = 500
 
 
 class BacklogAction(StrEnum):
@@ -45,10 +45,10 @@ class BacklogAction(StrEnum):
 @dataclass(frozen=True, slots=True)
 class BacklogUpdate:
     """
-    What is to become of all that waits for a subscription, as of a revision of it.
+    The effect of a revision of a subscription on its unfinished deliveries.
 
-    It waits for *endpoint* then, None where that is as it was, and for its turn only
-    where the subscription is *ordered*.
+    They go to *endpoint* from now on, None if it has not changed. They stay in sequences only
+    if the subscription is *ordered*.
     """
 
     owner: str
@@ -61,14 +61,14 @@ class BacklogUpdate:
     @property
     def key(self) -> tuple[str, str]:
         """
-        The key of its row.
+        The primary key of the row.
         """
         return self.owner, self.subscription
 
     @property
     def ends_sequences(self) -> bool:
         """
-        Whether nothing waits for its turn any more.
+        Whether no delivery of the subscription belongs to a sequence any more.
         """
         return self.action is BacklogAction.CANCEL or not self.ordered
 
@@ -76,7 +76,7 @@ class BacklogUpdate:
 @dataclass(frozen=True, slots=True)
 class RecordedUpdate:
     """
-    An update in the table, when it was recorded and when it was looked at.
+    A row of the table, with the time of the database when it was read.
     """
 
     update: BacklogUpdate
@@ -84,14 +84,37 @@ class RecordedUpdate:
     now: datetime
 
 
-async def note(db: AsyncConnection, wanted: Iterable[BacklogUpdate]) -> None:
+class Status(Enum):
     """
-    Note backlog_updates, each in place of one that is no newer; in the order of their keys, so that
-    no two processes wait for each other.
+    What is left to be done for an update.
     """
-    rows = [_row(update) for update in sorted(wanted, key=lambda it: it.key)]
-    for start in range(0, len(rows), _RECORDED_AT_ONCE):
-        await db.execute(_upsert(db.dialect.name, rows[start : start + _RECORDED_AT_ONCE]))
+
+    MORE = auto()  # deliveries may be left
+    DONE = auto()  # none is left
+    SUPERSEDED = auto()  # a newer update or a newer revision counts
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """
+    How many deliveries a step has changed, and what is left.
+    """
+
+    changed: int
+    status: Status
+
+
+SUPERSEDED = Progress(0, Status.SUPERSEDED)
+
+
+async def record(db: AsyncConnection, updates: Iterable[BacklogUpdate]) -> None:
+    """
+    Record *updates*, each in place of one of the same or an older revision.
+    """
+    # In the order of their keys, so that no two processes wait for each other.
+    rows = [_row(update) for update in sorted(updates, key=lambda update: update.key)]
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        await db.execute(_upsert(db.dialect.name, rows[start : start + _ROWS_AT_ONCE]))
 
 
 def _row(update: BacklogUpdate) -> dict[str, Any]:
@@ -111,16 +134,17 @@ def _upsert(dialect: str, rows: Sequence[dict[str, Any]]) -> Any:
     statement = insert(dialect, backlog_updates).values(list(rows))
     new = statement.excluded
     keys = ("owner", "subscription")
+    values = {column.name: new[column.name] for column in backlog_updates.c}
     return statement.on_conflict_do_update(
         index_elements=[backlog_updates.c[name] for name in keys],
-        set_={it.name: new[it.name] for it in backlog_updates.c if it.name not in keys},
+        set_={name: value for name, value in values.items() if name not in keys},
         where=backlog_updates.c.revision <= new.revision,
     )
 
 
 async def due(db: AsyncConnection) -> list[RecordedUpdate]:
     """
-    Return the backlog_updates that are to be worked off now, those that wait longest first.
+    Return the updates that are to be applied now, those that wait longest first.
     """
     columns = backlog_updates.c
     query = (
@@ -147,8 +171,8 @@ def _update_of(row: Any) -> BacklogUpdate:
 
 async def holds(db: AsyncConnection, recorded: RecordedUpdate) -> bool:
     """
-    Tell whether an update is still the newest one, and no newer revision of its subscription is
-    stored; keep it so until the transaction ends.
+    Return whether an update is still the newest one, and no newer revision of its subscription
+    is stored. The answer holds until the transaction ends.
     """
     update = recorded.update
     columns = feed_resources.c
@@ -162,16 +186,16 @@ async def holds(db: AsyncConnection, recorded: RecordedUpdate) -> bool:
     return (await db.execute(same)).one_or_none() is not None
 
 
-async def forget(db: AsyncConnection, recorded: RecordedUpdate) -> None:
+async def delete(db: AsyncConnection, recorded: RecordedUpdate) -> None:
     """
-    Forget an update that came true, unless there is a new one.
+    Delete an update, unless a new one has taken its place.
     """
     await db.execute(sa.delete(backlog_updates).where(_is(recorded)))
 
 
 async def postpone(db: AsyncConnection, recorded: RecordedUpdate, until: datetime) -> None:
     """
-    Look at an update again at a later time.
+    Apply an update again at a later time, unless a new one has taken its place.
     """
     await db.execute(sa.update(backlog_updates).where(_is(recorded)).values(due_time=until))
 

@@ -1,5 +1,6 @@
 """
-Subscriptions that count as Inactive here until a newer revision of them comes.
+The table of overrides: subscriptions that count as Inactive in the dispatch service until a
+newer revision of them arrives.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ An owner and the id of a subscription of it.
 
 async def override(db: AsyncConnection, subscription: Subscription, reason: str) -> None:
     """
-    Let a subscription count as Inactive until a newer revision of it comes.
+    Override a subscription as of its revision. *reason* is shown to its owner.
     """
     await lift(db, subscription.owner, subscription.subscription_id)
     row = {
@@ -40,7 +41,7 @@ async def override(db: AsyncConnection, subscription: Subscription, reason: str)
 
 async def is_overridden(db: AsyncConnection, subscription: Subscription) -> bool:
     """
-    Tell whether this revision of a subscription counts as Inactive already.
+    Return whether this revision of a subscription is overridden.
     """
     columns = subscription_overrides.c
     query = sa.select(columns.revision).where(
@@ -62,7 +63,7 @@ async def lift(db: AsyncConnection, owner: str, subscription_id: str) -> None:
 
 async def overrides(db: AsyncConnection) -> dict[str, int]:
     """
-    Map the names of overridden subscriptions to the revisions that are overridden.
+    Return the overridden revisions by the names of their subscriptions.
     """
     rows = await db.execute(sa.select(subscription_overrides))
     return {names.subscription(row.owner, row.subscription): row.revision for row in rows}

@@ -1,5 +1,5 @@
 """
-Tells the config service what was learnt about endpoints, until it has heard it.
+The reports of endpoint events to the config service, each sent until it was received.
 """
 
 from __future__ import annotations
@@ -30,31 +30,34 @@ log = structlog.get_logger()
 
 class Reporter:
     """
-    Works off the reports that lie in the table. Several processes may do so at a
-    time: a report that is repeated changes nothing.
+    Sends the stored reports. Several processes may do so at a time: a report that is
+    repeated changes nothing.
+
+    *load_health* reads what other processes stored of the health of endpoints, *store_counts*
+    stores counts that are still in memory as reports. *dispatcher* is the name of this process.
     """
 
     def __init__(
         self,
         engine: AsyncEngine,
         channel: grpc.aio.Channel,
-        learn: Callable[[AsyncEngine], Awaitable[None]],
-        write_down: Callable[[AsyncEngine], Awaitable[None]],
+        load_health: Callable[[AsyncEngine], Awaitable[None]],
+        store_counts: Callable[[AsyncEngine], Awaitable[None]],
         *,
         dispatcher: str,
     ) -> None:
         self._engine = engine
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
-        self._learn = learn
-        self._write_down = write_down
+        self._load_health = load_health
+        self._store_counts = store_counts
         self._dispatcher = dispatcher
 
     async def run_once(self) -> None:
         """
-        Write down what was counted, learn what other processes wrote, and report.
+        Store counts, read what other processes stored, and send all reports.
         """
         await self.flush()
-        await self._learn(self._engine)
+        await self._load_health(self._engine)
         try:
             while await self._batch():
                 pass
@@ -63,9 +66,9 @@ class Reporter:
 
     async def flush(self) -> None:
         """
-        Write down what was counted.
+        Store the counts that are still in memory.
         """
-        await self._write_down(self._engine)
+        await self._store_counts(self._engine)
 
     async def _batch(self) -> int:
         async with reading(self._engine) as db:

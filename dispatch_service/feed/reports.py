@@ -1,5 +1,5 @@
 """
-What the config service has yet to be told.
+The table of endpoint events that have yet to be reported to the config service.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ async def put_reports(
     db: AsyncConnection, reports: Iterable[tuple[str, endpoint_event_pb2.EndpointEvent]]
 ) -> None:
     """
-    Note what the config service is to be told of owners' subscriptions.
+    Store endpoint events of owners' subscriptions, to be reported.
     """
     for owner, report in reports:
         row = {
@@ -36,7 +36,7 @@ async def put_reports(
 
 async def oldest_reports(db: AsyncConnection, limit: int) -> list[Any]:
     """
-    Return what was recorded first.
+    Return at most *limit* rows, the oldest first.
     """
     query = sa.select(endpoint_reports).order_by(endpoint_reports.c.create_time).limit(limit)
     return list((await db.execute(query)).all())
@@ -44,9 +44,9 @@ async def oldest_reports(db: AsyncConnection, limit: int) -> list[Any]:
 
 async def drop_reports(db: AsyncConnection, rows: Iterable[Any]) -> None:
     """
-    Forget what was told.
+    Delete rows that were reported.
     """
     columns = endpoint_reports.c
-    told = [(row.owner, row.endpoint_event_id) for row in rows]
-    mine = in_keys([columns.owner, columns.endpoint_event_id], told)
-    await db.execute(sa.delete(endpoint_reports).where(mine))
+    keys = [(row.owner, row.endpoint_event_id) for row in rows]
+    reported = in_keys([columns.owner, columns.endpoint_event_id], keys)
+    await db.execute(sa.delete(endpoint_reports).where(reported))

@@ -1,6 +1,6 @@
 """
-The last snapshot of the config service's resources in our own database, resealed
-with our own key ring; and what a change means for deliveries that wait.
+The last snapshot of the config service's resources, stored in the own database and sealed
+with the own key ring, and the backlog updates that follow from its changes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dispatch_service.feed import backlog_updates, overrides
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.storage import associated_data
-from dispatch_service.storage.schema import backlog_updates as wishes_table
+from dispatch_service.storage.schema import backlog_updates as updates_table
 from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
@@ -50,7 +50,7 @@ def change_name(change: feed_service_pb2.FeedChange) -> str:
 
 async def stored_revision(engine: AsyncEngine) -> int | None:
     """
-    Return how far the feed was applied, None if there never was a snapshot.
+    Return the revision up to which the feed was applied, None if there never was a snapshot.
     """
     async with reading(engine) as db:
         return (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
@@ -83,11 +83,11 @@ async def store_changes(
     endpoint_of: EndpointOf,
 ) -> None:
     """
-    Store changes of the feed and note what follows from them for deliveries that wait.
+    Store changes of the feed, and record the backlog updates that follow from them.
 
-    *endpoint_of* gives the endpoint of an URL, empty for one that cannot be used.
+    *endpoint_of* gives the endpoint of a URL, empty for one that cannot be used.
     """
-    await _take_turns(db)
+    await _lock_changes(db)
     newest = {change_name(change): change for change in changes}
     rows = [
         {
@@ -105,17 +105,17 @@ async def store_changes(
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
-    overridden = await _lift(db, newest)
-    await backlog_updates.note(
+    overridden = await _end_overrides(db, newest)
+    await backlog_updates.record(
         db,
         [
             _backlog_update(name, newest[name], endpoint_of, overridden=name in overridden)
-            for name in await _concerned(db, changed)
+            for name in await _with_backlog(db, changed)
         ],
     )
 
 
-async def _take_turns(db: AsyncConnection) -> None:
+async def _lock_changes(db: AsyncConnection) -> None:
     """
     Wait until no other process stores changes: all of them get the same ones at once.
     """
@@ -123,22 +123,26 @@ async def _take_turns(db: AsyncConnection) -> None:
         await db.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
 
 
-async def _lift(db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]) -> set[str]:
+async def _end_overrides(
+    db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]
+) -> set[str]:
     """
-    Lift the overrides that newer revisions end; return whose stand.
+    Lift the overrides of which a newer revision has come; return the names that are left.
     """
-    standing = await overrides.overrides(db)
+    overridden = await overrides.overrides(db)
     ended = {
-        name for name in standing.keys() & newest.keys() if newest[name].revision > standing[name]
+        name
+        for name in overridden.keys() & newest.keys()
+        if newest[name].revision > overridden[name]
     }
     for name in ended:
         await overrides.lift(db, *names.split(name))
-    return standing.keys() - ended
+    return overridden.keys() - ended
 
 
 async def store_revision(db: AsyncConnection, revision: int) -> None:
     """
-    Note how far the feed was applied.
+    Store the revision up to which the feed was applied.
     """
     await db.execute(sa.delete(feed_state))
     row = {"feed_state_id": 1, "revision": revision, "apply_time": database_now()}
@@ -147,7 +151,7 @@ async def store_revision(db: AsyncConnection, revision: int) -> None:
 
 async def is_outdated(db: AsyncConnection, name: str, revision: int) -> bool:
     """
-    Tell whether a newer revision of a resource is stored.
+    Return whether a newer revision of a resource is stored.
     """
     columns = feed_resources.c
     query = sa.select(columns.revision).where(columns.name == name, columns.revision > revision)
@@ -164,8 +168,9 @@ async def stored_names(engine: AsyncEngine) -> set[str]:
 
 async def drop(db: AsyncConnection, dropped: Collection[str], revision: int) -> None:
     """
-    Drop resources that are there no more as of *revision*, in the transaction that has stored
-    the changes.
+    Delete resources that are gone as of *revision*, and cancel what waits for them.
+
+    To be called in the transaction that has stored the changes of the snapshot.
     """
     gone = list(dropped)
     for start in range(0, len(gone), _BATCH):
@@ -173,12 +178,12 @@ async def drop(db: AsyncConnection, dropped: Collection[str], revision: int) -> 
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
     ended = [
         BacklogUpdate(*names.split(name), revision, BacklogAction.CANCEL)
-        for name in await _concerned(db, gone)
+        for name in await _with_backlog(db, gone)
     ]
-    await backlog_updates.note(db, ended)
+    await backlog_updates.record(db, ended)
 
 
-async def _concerned(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
+async def _with_backlog(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
     """
     Return the names among *changed* of subscriptions that have unfinished deliveries, or an
     older update that must not be applied any more.
@@ -186,14 +191,14 @@ async def _concerned(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
     keys = [names.split(name) for name in changed if names.is_subscription(name)]
     found: list[str] = []
     for start in range(0, len(keys), _BATCH):
-        rows = await db.execute(_having_work(db.dialect.name, keys[start : start + _BATCH]))
+        rows = await db.execute(_select_with_backlog(db.dialect.name, keys[start : start + _BATCH]))
         found += [names.subscription(row.owner, row.subscription) for row in rows]
     return found
 
 
-def _having_work(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
+def _select_with_backlog(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
     """
-    Choose from *keys*, by one look into the index for each, however much waits for it.
+    Select those of *keys* with a backlog, by one look into the index for each.
     """
     listed, owner, subscription = _listed(dialect, keys)
     one = sa.select(sa.literal(1)).where(
@@ -204,7 +209,7 @@ def _having_work(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any
     # A planner would turn EXISTS into a join, and read all that is unfinished for it.
     first = one.limit(1).correlate(listed).scalar_subquery()
     older = sa.select(sa.literal(1)).where(
-        wishes_table.c.owner == owner, wishes_table.c.subscription == subscription
+        updates_table.c.owner == owner, updates_table.c.subscription == subscription
     )
     recorded = older.correlate(listed).scalar_subquery()
     chosen = sa.select(owner.label("owner"), subscription.label("subscription"))

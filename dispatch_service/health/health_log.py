@@ -164,7 +164,7 @@ class HealthLog:
         if await snapshot.is_outdated(db, subscription.name, revision):
             return
         await overrides.override(db, subscription, reason)
-        await backlog_updates.note(db, [_suspended(subscription)])
+        await backlog_updates.record(db, [_suspended(subscription)])
         # If the transaction fails, the next response of the feed corrects this.
         self._subscriptions.override({subscription.name: revision})
 

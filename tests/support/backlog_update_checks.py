@@ -1,5 +1,5 @@
 """
-What tests of backlog_updates have in common.
+What tests of backlog updates have in common.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ RESUME = BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.RESUME)
 Status = subscription_pb2.Subscription.Status
 
 
-async def note(store: AsyncEngine, *wanted: BacklogUpdate) -> None:
+async def record(store: AsyncEngine, *updates: BacklogUpdate) -> None:
     """
-    Note backlog_updates.
+    Record updates.
     """
     async with writing(store) as db:
-        await backlog_updates.note(db, wanted)
+        await backlog_updates.record(db, updates)
 
 
 async def recorded(store: AsyncEngine) -> list[BacklogUpdate]:
     """
-    Return the backlog_updates that are to be worked off now.
+    Return the updates that are to be applied now.
     """
     async with reading(store) as db:
         return [it.update for it in await backlog_updates.due(db)]
@@ -60,13 +60,13 @@ def nobody() -> None:
     """
 
 
-async def work_off(store: AsyncEngine, became_due: Callable[[], None] = nobody) -> int:
+async def apply_updates(store: AsyncEngine, became_due: Callable[[], None] = nobody) -> int:
     """
-    Work until nothing is left to be moved; return how many deliveries were.
+    Apply updates until nothing is left to be changed; return how many deliveries were.
     """
     working, total = BacklogUpdater(store, LEASE.duration, became_due), 0
-    while moved := await working.run_once():
-        total += moved
+    while changed := await working.run_once():
+        total += changed
     return total
 
 
@@ -89,7 +89,7 @@ async def change_status(store: AsyncEngine, revision: int, status: Status.ValueT
 
 async def rows_of(store: AsyncEngine) -> Sequence[Any]:
     """
-    Read the deliveries in the order of their lanes and ids.
+    Read the deliveries in the order of their positions and ids.
     """
     columns = deliveries.c
     async with reading(store) as db:

@@ -35,11 +35,11 @@ async def changed(
         return await change(db, *values)
 
 
-async def come_true(store: AsyncEngine, wish: BacklogUpdate) -> None:
+async def record_and_apply(store: AsyncEngine, update: BacklogUpdate) -> None:
     """
-    Note a wish and work it off.
+    Record an update and apply it.
     """
-    await changed(store, backlog_updates.note, [wish])
+    await changed(store, backlog_updates.record, [update])
     runner = BacklogUpdater(store, timedelta(minutes=5), lambda: None)
     while await runner.run_once():
         pass

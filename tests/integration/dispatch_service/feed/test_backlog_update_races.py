@@ -1,5 +1,5 @@
 """
-Parking what an Inactive subscription waits for while the subscription changes.
+Suspending deliveries of an Inactive subscription while the subscription changes.
 """
 
 from __future__ import annotations
@@ -51,7 +51,9 @@ async def row_of(store: AsyncEngine) -> Any:
         return (await db.execute(sa.select(deliveries))).one()
 
 
-async def test_what_is_active_again_is_not_parked(queue: Queue, store: AsyncEngine) -> None:
+async def test_delivery_is_not_suspended_after_a_reactivation(
+    queue: Queue, store: AsyncEngine
+) -> None:
     """
     A delivery that was to be suspended before its subscription changed is looked at again
     soon; one that is to be suspended after it is suspended.
@@ -63,9 +65,9 @@ async def test_what_is_active_again_is_not_parked(queue: Queue, store: AsyncEngi
 
     async with writing(store) as db:
         await follow(db, 2, active=True)
-        parking = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
-        await settle_down(store, parking)
-    await parking
+        suspending = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
+        await settle_down(store, suspending)
+    await suspending
 
     row = await row_of(store)
     assert row.state == "PENDING"
@@ -78,7 +80,9 @@ async def test_what_is_active_again_is_not_parked(queue: Queue, store: AsyncEngi
     assert row.due_time == row.expire_time
 
 
-async def test_change_waits_for_what_is_being_parked(queue: Queue, store: AsyncEngine) -> None:
+async def test_reactivation_waits_for_a_delivery_being_suspended(
+    queue: Queue, store: AsyncEngine
+) -> None:
     """
     A delivery that is suspended just before its subscription is Active again is due with the rest.
     """
@@ -94,11 +98,11 @@ async def test_change_waits_for_what_is_being_parked(queue: Queue, store: AsyncE
     async with writing(store) as db:
         mine = sa.select(deliveries).with_for_update()
         await db.execute(mine)
-        parking = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
-        await settle_down(store, parking)
+        suspending = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
+        await settle_down(store, suspending)
         resuming = asyncio.create_task(resume())
-        await settle_down(store, parking, resuming)
-    await asyncio.gather(parking, resuming)
+        await settle_down(store, suspending, resuming)
+    await asyncio.gather(suspending, resuming)
     runner = BacklogUpdater(store, timedelta(minutes=5), lambda: None)
     while await runner.run_once():
         pass

@@ -16,21 +16,21 @@ from dispatch_service.feed import backlog_update_steps, backlog_updater, snapsho
 from dispatch_service.feed.backlog_updater import MARGIN, BacklogUpdater
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.storage.schema import backlog_updates as wishes_table
+from dispatch_service.storage.schema import backlog_updates as updates_table
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
 from tests.support.backlog_update_checks import (
     NAME,
     RING,
+    apply_updates,
     change_status,
-    note,
+    record,
     recorded,
     rows_of,
     store_change,
     suspended,
     wait_for,
-    work_off,
 )
 from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 
@@ -42,18 +42,18 @@ async def test_deletion_is_followed_in_batches(
 ) -> None:
     """
     The deletion itself touches no delivery; afterwards all that wait are cancelled, those in
-    order lanes with their lanes. One that is being sent ends by its result.
+    sequences with their sequences. One that is being sent ends by its result.
     """
     monkeypatch.setattr(backlog_updater, "BATCH", 2)
-    monkeypatch.setattr(backlog_updater, "LANES", 1)
+    monkeypatch.setattr(backlog_updater, "SEQUENCES", 1)
     await wait_for(queue, 3)
-    lanes = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
+    ordered = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
     sent = new_event(new_delivery(ordered=True, leased=True), resource="orders/9")
-    await queue.store_events([*lanes, sent], LEASE)
+    await queue.store_events([*ordered, sent], LEASE)
 
     await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
     assert {it.state for it in await rows_of(store)} == {"PENDING", "DELIVERING"}
-    assert await work_off(store) == 8
+    assert await apply_updates(store) == 8
 
     rows = await rows_of(store)
     assert sorted(it.state for it in rows) == ["CANCELLED"] * 7 + ["DELIVERING"]
@@ -71,18 +71,18 @@ async def test_undeletion_saves_what_is_not_cancelled_yet(queue: Queue, store: A
     await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
 
-    assert await work_off(store) == 0
+    assert await apply_updates(store) == 0
 
     assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 2
 
 
 async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> None:
     """
-    What waits moves to the new endpoint and keeps its time; what is behind in an order lane
-    goes on to wait for its turn there.
+    What waits moves to the new endpoint and keeps its time; what is blocked in a sequence
+    stays blocked.
     """
-    lane = [new_event(new_delivery(ordered=True)) for _ in range(2)]
-    await queue.store_events([new_event(new_delivery()), *lane], LEASE)
+    ordered = [new_event(new_delivery(ordered=True)) for _ in range(2)]
+    await queue.store_events([new_event(new_delivery()), *ordered], LEASE)
     before = await rows_of(store)
 
     change = feed_service_pb2.FeedChange(revision=2)
@@ -90,18 +90,20 @@ async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> N
     change.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
     change.subscription.ordered = True
     await store_change(store, change)
-    assert await work_off(store) == 3
+    assert await apply_updates(store) == 3
 
     after_it = await rows_of(store)
     assert {it.endpoint for it in after_it} == {"https://elsewhere.example:443"}
     assert [it.due_time for it in after_it] == [it.due_time for it in before]
     assert sum(it.due_time is None for it in after_it) == 1
-    assert await work_off(store) == 0
+    assert await apply_updates(store) == 0
 
 
-async def test_inactive_and_moved_is_parked_elsewhere(queue: Queue, store: AsyncEngine) -> None:
+async def test_inactive_subscription_is_suspended_at_its_new_endpoint(
+    queue: Queue, store: AsyncEngine
+) -> None:
     """
-    A change of two things at once comes true as a whole.
+    A change of two things at once is applied as a whole.
     """
     await wait_for(queue, 2)
     change = feed_service_pb2.FeedChange(revision=2)
@@ -109,13 +111,15 @@ async def test_inactive_and_moved_is_parked_elsewhere(queue: Queue, store: Async
     change.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
     await store_change(store, change)
 
-    assert await work_off(store) == 2
+    assert await apply_updates(store) == 2
 
     assert await suspended(store) == 2
     assert {it.endpoint for it in await rows_of(store)} == {"https://elsewhere.example:443"}
 
 
-async def test_only_what_waits_is_noted(queue: Queue, store: AsyncEngine) -> None:
+async def test_only_subscriptions_with_a_backlog_are_recorded(
+    queue: Queue, store: AsyncEngine
+) -> None:
     """
     A subscription for which nothing waits costs no row, however many change at once.
     """
@@ -145,7 +149,7 @@ async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: A
 
     async with writing(store) as db:
         await snapshot.drop(db, [NAME], 7)
-    assert await work_off(store) == 2
+    assert await apply_updates(store) == 2
 
     assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
     assert await snapshot.stored_names(store) == set()
@@ -155,50 +159,52 @@ async def test_what_comes_after_an_undeletion_is_not_cancelled(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    A deletion that came true is not looked at again where a newer revision is stored, though
-    nothing was waiting when it came.
+    A deletion that was applied is not applied again where a newer revision is stored, though
+    nothing was waiting when that came.
     """
     await wait_for(queue, 2)
     await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
-    assert await work_off(store) == 2
+    assert await apply_updates(store) == 2
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
     await wait_for(queue, 1)
 
     async with writing(store) as db:
         past = after(-LEASE.duration - MARGIN - timedelta(seconds=1))
-        await db.execute(sa.update(wishes_table).values(create_time=past, due_time=past))
-    assert await work_off(store) == 0
+        await db.execute(sa.update(updates_table).values(create_time=past, due_time=past))
+    assert await apply_updates(store) == 0
 
     assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 1
     async with reading(store) as db:
-        assert (await db.execute(sa.select(wishes_table))).all() == []
+        assert (await db.execute(sa.select(updates_table))).all() == []
 
 
-async def test_wish_of_an_outdated_revision_does_nothing(queue: Queue, store: AsyncEngine) -> None:
+async def test_update_of_an_outdated_revision_does_nothing(
+    queue: Queue, store: AsyncEngine
+) -> None:
     """
     What was recorded for a revision after a newer one was stored is dropped.
     """
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
     await wait_for(queue, 1)
-    await note(store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.SUSPEND))
+    await record(store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.SUSPEND))
 
-    assert await work_off(store) == 0
+    assert await apply_updates(store) == 0
 
     assert await suspended(store) == 0
 
 
-async def test_deep_lane_is_emptied_from_its_end(
+async def test_deep_sequence_is_emptied_from_its_end(
     queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     However many wait about one resource, a transaction takes a few of them, and what is left
-    is a lane with the same head.
+    is a sequence with the same head.
     """
     monkeypatch.setattr(backlog_updater, "BATCH", 2)
     monkeypatch.setattr(backlog_updater, "TURN", 4)
     made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
     await queue.store_events(made, LEASE)
-    await note(
+    await record(
         store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.RESUME, ordered=False)
     )
 
@@ -207,20 +213,20 @@ async def test_deep_lane_is_emptied_from_its_end(
     assert {it.event_id for it in left} == {it.event_id for it in made[:3]}
     assert [it.due_time is not None for it in left] == [True, False, False]
 
-    assert await work_off(store) == 3
+    assert await apply_updates(store) == 3
     assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 7
 
 
-async def test_wish_that_fails_holds_no_other_up(
+async def test_update_that_fails_stops_no_other(
     queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The others of its round come true.
+    The others of its round are applied.
     """
     await wait_for(queue, 1)
     await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
-    await note(store, BacklogUpdate("accounts/100", "other", 1, BacklogAction.SUSPEND))
-    await note(store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND))
+    await record(store, BacklogUpdate("accounts/100", "other", 1, BacklogAction.SUSPEND))
+    await record(store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND))
     find = backlog_update_steps.find
 
     async def broken(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
@@ -229,6 +235,6 @@ async def test_wish_that_fails_holds_no_other_up(
         return await find(db, update, limit)
 
     monkeypatch.setattr(backlog_update_steps, "find", broken)
-    await work_off(store)
+    await apply_updates(store)
 
     assert await suspended(store) == 1

@@ -15,7 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
 from dispatch_service.feed.cache import ResourceCache
-from dispatch_service.feed.client import FeedClient
+from dispatch_service.feed.client import (
+    FIRST_PAUSE_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    FeedClient,
+)
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
@@ -23,7 +27,7 @@ from service_runtime.rpc import server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.client import channel
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
+from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc, subscription_pb2
 from tests.support.databases import free_port
 
 pytestmark = pytest.mark.anyio
@@ -40,6 +44,19 @@ def settings_of(account: int, revision: int = 1) -> feed_service_pb2.FeedChange:
     """
     made = feed_service_pb2.FeedChange(revision=revision)
     made.account_settings.name = f"accounts/{account}/settings"
+    return made
+
+
+def subscribed(
+    status: subscription_pb2.Subscription.Status.ValueType,
+) -> feed_service_pb2.FeedChange:
+    """
+    Make a change of the status of a subscription.
+    """
+    made = feed_service_pb2.FeedChange(revision=1)
+    made.subscription.name = "accounts/100/subscriptions/shipped"
+    made.subscription.url = "https://example.com/hooks"
+    made.subscription.status = status
     return made
 
 
@@ -94,9 +111,11 @@ class Heard:
 
 
 @asynccontextmanager
-async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterator[int]]:
+async def client_of(
+    store: AsyncEngine, feed: Feed, heard: Heard | None = None
+) -> AsyncIterator[FeedClient]:
     """
-    Follow a feed; what comes out are the revisions as they are applied.
+    Yield a client of a feed that is served.
     """
     address = f"127.0.0.1:{free_port()}"
     grpc_server, _ = server.build(address, interceptors=[], credentials=None)
@@ -104,9 +123,19 @@ async def following(store: AsyncEngine, feed: Feed) -> AsyncIterator[AsyncIterat
     await grpc_server.start()
     async with channel.connect(address) as connection:
         cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules())
-        client = FeedClient(store, RING, connection, cache, Heard(), dispatcher="test")
-        yield client.follow()
+        yield FeedClient(store, RING, connection, cache, heard or Heard(), dispatcher="test")
     await server.stop(grpc_server, 0)
+
+
+@asynccontextmanager
+async def following(
+    store: AsyncEngine, feed: Feed, heard: Heard | None = None
+) -> AsyncIterator[AsyncIterator[int]]:
+    """
+    Follow a feed; yield the revisions as they are applied.
+    """
+    async with client_of(store, feed, heard) as client:
+        yield client.follow()
 
 
 async def store_by_another(store: AsyncEngine, *changes: feed_service_pb2.FeedChange) -> None:
@@ -140,3 +169,38 @@ async def test_snapshot_drops_what_is_gone_but_nothing_newer(store: AsyncEngine)
         "accounts/2/settings",
         "accounts/3/settings",
     }
+
+
+async def test_listener_hears_of_reactivations_and_answers(store: AsyncEngine) -> None:
+    """
+    What a subscription that is Active again needs, and what waits for updates, is told at once.
+    """
+    heard = Heard()
+    status = subscription_pb2.Subscription.Status
+    changes = (status.STATUS_ACTIVE, status.STATUS_INACTIVE, status.STATUS_ACTIVE)
+    feed = Feed([Answer(changes=[subscribed(it)], revision=n) for n, it in enumerate(changes, 1)])
+    feed.may_go_on.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), following(store, feed, heard) as revisions:
+        for _ in changes:
+            await anext(revisions)
+
+    assert heard.endpoints == [("accounts/100", "https://example.com:443")]
+    assert heard.changes == len(changes)
+
+
+async def test_feed_that_breaks_is_opened_again_later_each_time(store: AsyncEngine) -> None:
+    """
+    The pause grows while no answer comes, up to a bound, and is short again after one.
+    """
+    feed = Feed([Answer(revision=1, snapshot_complete=True)])
+    feed.may_go_on.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), client_of(store, feed) as client:
+        pauses = [client.next_pause() for _ in range(20)]
+        await client.run_once()
+        again = client.next_pause()
+
+    assert pauses[0] <= 1.5 * FIRST_PAUSE_SECONDS
+    assert 0.5 * LONGEST_PAUSE_SECONDS <= pauses[-1] <= 1.5 * LONGEST_PAUSE_SECONDS
+    assert again <= 1.5 * FIRST_PAUSE_SECONDS

@@ -27,7 +27,7 @@ from service_runtime.database.engine import sqlite_file, writing
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
-from tests.support.lock_waits import come_true
+from tests.support.lock_waits import record_and_apply
 
 pytestmark = [
     pytest.mark.anyio,
@@ -121,7 +121,7 @@ async def test_changes_of_subscriptions(
         async with writing(store) as db:
             await snapshot.store_changes(db, changes, RING, lambda url: url)
         for action in BacklogAction:
-            await come_true(
+            await record_and_apply(
                 store,
                 BacklogUpdate("accounts/100", "shipped", 2, action, "elsewhere", ordered=False),
             )

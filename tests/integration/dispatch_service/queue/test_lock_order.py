@@ -231,7 +231,7 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
     await queue.store_events([it, event()], LEASE)
     await changed(
         store,
-        backlog_updates.note,
+        backlog_updates.record,
         [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.RESUME, ordered=False)],
     )
     runner = BacklogUpdater(store, LEASE.duration, lambda: None)
@@ -240,7 +240,7 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
         await hold_sequence(db)
         ending = asyncio.create_task(runner.run_once())
         await settle_down(store, ending)
-        await backlog_updates.note(db, [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.CANCEL)])
+        await backlog_updates.record(db, [BacklogUpdate(OWNER, "shipped", 1, BacklogAction.CANCEL)])
     await ending
     while await runner.run_once():
         pass

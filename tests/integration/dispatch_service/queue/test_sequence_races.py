@@ -22,7 +22,7 @@ from dispatch_service.upkeep.retention import Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import writing
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
-from tests.support.lock_waits import come_true, settle_down
+from tests.support.lock_waits import record_and_apply, settle_down
 
 pytestmark = pytest.mark.anyio
 
@@ -82,7 +82,7 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
 
     async with writing(store) as db:
         await queue.store_on(db, [late], LEASE)
-        ending = asyncio.create_task(come_true(store, update))
+        ending = asyncio.create_task(record_and_apply(store, update))
         await settle_down(store, ending)
     await ending
 
@@ -101,7 +101,7 @@ async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: As
 
     async with writing(store) as db:
         await queue.store_on(db, [first], LEASE)
-        ending = asyncio.create_task(come_true(store, UNORDERED))
+        ending = asyncio.create_task(record_and_apply(store, UNORDERED))
         await settle_down(store, ending)
     await ending
     await queue.store_events([second], LEASE)

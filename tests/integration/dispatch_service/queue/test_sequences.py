@@ -21,7 +21,7 @@ from dispatch_service.storage.schema import deliveries
 from dispatch_service.storage.schema import sequences as lanes_table
 from service_runtime.database.engine import writing
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
-from tests.support.lock_waits import come_true
+from tests.support.lock_waits import record_and_apply
 
 pytestmark = pytest.mark.anyio
 
@@ -183,7 +183,7 @@ async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> N
     """
     await queue.store_events([event(), event(), event()], LEASE)
 
-    await come_true(
+    await record_and_apply(
         store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.RESUME, ordered=False)
     )
 

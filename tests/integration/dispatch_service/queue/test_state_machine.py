@@ -37,7 +37,7 @@ from dispatch_service.upkeep import erasure
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import after
 from tests.support.dispatch_factories import attempt, new_delivery, new_event
-from tests.support.lock_waits import come_true
+from tests.support.lock_waits import record_and_apply
 from tests.support.profiles import is_long
 from tests.support.queue_model import LATER, NEVER, NOW, Model, Modelled
 
@@ -377,7 +377,7 @@ class StoreMachine(RuleBasedStateMachine):
         """
         Note what is to become of all that waits, and work it off.
         """
-        await come_true(self.store, BacklogUpdate(OWNER, name, 1, action, ordered=ordered))
+        await record_and_apply(self.store, BacklogUpdate(OWNER, name, 1, action, ordered=ordered))
 
     async def changed(self, change: Any, *values: Any) -> Any:
         """

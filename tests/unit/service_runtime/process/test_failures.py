@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from service_runtime.process.failures import REPEATED_SECONDS, FailureLog, trace_of
 
-Line = MutableMapping[str, Any]
+Logged = MutableMapping[str, Any]
 
 
 class Clock:
@@ -52,7 +52,7 @@ def refused() -> None:
     raise IntegrityError("INSERT", {}, Exception("Key (email)=(ann@example.com) exists"))
 
 
-def lines_of(failures: FailureLog, *work: Callable[[], None]) -> list[Line]:
+def lines_of(failures: FailureLog, *work: Callable[[], None]) -> list[Logged]:
     """
     Let each piece of work fail; return what was logged.
     """
