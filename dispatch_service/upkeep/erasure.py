@@ -1,6 +1,6 @@
 """
-Erasing what is kept of a customer: payloads, bodies, requests and responses. The
-log stays, without them; what was not sent yet is given up.
+The erasure of a customer's data: payloads, bodies, requests and responses. The log stays,
+without them; deliveries that were not sent yet are cancelled.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ BATCH = 50
 @dataclass(frozen=True, slots=True)
 class Erased:
     """
-    What came of erasing: events, deliveries that were given up, deliveries that had
-    been sent, and events that wait for an attempt that is being made.
+    The result of an erasure: events, cancelled deliveries, deliveries that had been sent, and
+    events that wait for the end of an attempt.
     """
 
     events: int = 0
@@ -53,7 +53,7 @@ async def find(
     db: AsyncConnection, account: int, condition: sa.ColumnElement[bool], after: str
 ) -> Sequence[Any]:
     """
-    Find the next events of *account* that a condition holds for.
+    Return the next events of *account* that meet a condition.
 
     Whether they still have their payload does not matter: bodies, requests and responses
     may be kept for longer.
@@ -70,7 +70,7 @@ async def find(
 
 async def waiting(db: AsyncConnection) -> Sequence[Any]:
     """
-    Find events whose erasing had to wait for an attempt.
+    Return events whose erasure had to wait for an attempt.
     """
     same = sa.and_(events.c.account == erasures.c.account, events.c.event_id == erasures.c.event_id)
     query = (
@@ -86,8 +86,8 @@ async def erase_all(
     engine: AsyncEngine, account: int, condition: sa.ColumnElement[bool], requested_by: str
 ) -> Erased:
     """
-    Erase all events of *account* that a condition holds for, each in a transaction of its
-    own, so that no delivery waits for a large erasure.
+    Erase all events of *account* that meet a condition, each in a transaction of its own, so
+    that no delivery waits for a large erasure.
     """
     total, last = Erased(), ""
     while True:
@@ -111,18 +111,18 @@ async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erase
 
 async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
     """
-    Erase an event and all that was made of it, or note that it has to wait.
+    Erase an event and all that was made of it, or record that it has to wait.
     """
     mine = _made_of(event)
-    lanes = await _lock(db, event, mine)
+    keys = await _lock(db, event, mine)
     cancelled = await _give_up(db, mine, requested_by)
-    await sequences.advance(db, lanes)
+    await sequences.advance(db, keys)
     states = await _states(db, mine)
     if any(leased for _, leased in states):
-        await _remember(db, event, requested_by)
+        await _postpone(db, event, requested_by)
         reach("erase.inflight")
         return Erased(cancelled=cancelled, waiting=1)
-    await _forget(db, event, mine)
+    await _delete_contents(db, event, mine)
     sent = sum(state == State.SUCCEEDED for state, _ in states)
     return Erased(1, cancelled, sent)
 
@@ -140,18 +140,18 @@ async def _lock(
     db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]
 ) -> list[sequences.SequenceKey]:
     """
-    Lock an event and what was made of it; return the lanes in which something waits.
+    Lock an event and its deliveries; return their sequences.
 
-    A result that is being written, or what is being matched, is waited for.
+    This waits for results that are being written, and for a match of the event.
     """
     await db.execute(sa.select(events.c.event_id).where(_same(events, event)).with_for_update())
     columns = deliveries.c
-    lane = sa.select(columns.owner, columns.subscription, columns.resource)
-    rows = await db.execute(lane.where(mine, sequences.in_sequence()))
-    lanes = [(row[0], row[1], row[2]) for row in rows]
-    await sequences.lock(db, lanes)
+    key = sa.select(columns.owner, columns.subscription, columns.resource)
+    rows = await db.execute(key.where(mine, sequences.in_sequence()))
+    keys = [(row[0], row[1], row[2]) for row in rows]
+    await sequences.lock(db, keys)
     await db.execute(locked(mine))
-    return lanes
+    return keys
 
 
 def _same(table: sa.Table, event: Any) -> sa.ColumnElement[bool]:
@@ -179,15 +179,15 @@ async def _states(db: AsyncConnection, mine: sa.ColumnElement[bool]) -> Sequence
     return [(state, bool(leased)) for state, leased in await db.execute(query)]
 
 
-async def _remember(db: AsyncConnection, event: Any, requested_by: str) -> None:
+async def _postpone(db: AsyncConnection, event: Any, requested_by: str) -> None:
     await db.execute(sa.delete(erasures).where(_same(erasures, event)))
     row = {"account": event.account, "event_id": event.event_id, "requested_by": requested_by}
     await db.execute(sa.insert(erasures).values(**row, create_time=database_now()))
 
 
-async def _forget(db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]) -> None:
+async def _delete_contents(db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]) -> None:
     """
-    Take away everything that may say something of the customer.
+    Delete everything that may say something of the customer.
     """
     keys = sa.select(deliveries.c.owner, deliveries.c.delivery_id).where(mine)
     logged = sa.tuple_(attempts.c.owner, attempts.c.delivery_id).in_(keys)

@@ -1,7 +1,7 @@
 """
-Setting order lanes right where what should go out first waits for nothing: a lane
-that is gone, or one whose head has ended. No transaction of ours leaves that
-behind; this is the net under them.
+The repair of sequences whose first delivery is blocked by nothing, because the sequence is
+gone or its head has ended. No transaction leaves that behind, so a repair is logged as a
+warning.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dispatch_service.domain.deliveries import State
 from dispatch_service.queue import sequences
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
+from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 BATCH = 1000
 """
-So many rows of the index are read at a time; the rest of a deep lane is passed by.
+How many rows of the index are read at a time; the rest of a deep sequence is skipped.
 """
 
 
@@ -29,8 +30,8 @@ async def repair_batch(
     engine: AsyncEngine, last: SequenceKey | None
 ) -> tuple[SequenceKey | None, int]:
     """
-    Look at the lanes after *last*; return how far that came, None at the end, and how
-    many deliveries became due.
+    Repair a batch of sequences after *last*; return the last key read, None at the end, and
+    how many deliveries became due.
     """
     async with reading(engine) as db:
         rows = await _read(db, last)
@@ -39,17 +40,22 @@ async def repair_batch(
         firsts.setdefault((owner, subscription, resource), bool(waits))
     due = 0
     for key in [key for key, waits in firsts.items() if waits]:
-        async with writing(engine) as db:
-            due += await sequences.mend(db, key)
+        due += await _repair(engine, key)
     return (list(firsts)[-1] if len(rows) == BATCH else None), due
+
+
+@retry_on_conflict
+async def _repair(engine: AsyncEngine, key: SequenceKey) -> int:
+    async with writing(engine) as db:
+        return await sequences.mend(db, key)
 
 
 async def _read(db: AsyncConnection, last: SequenceKey | None) -> list[tuple[str, str, str, bool]]:
     columns = deliveries.c
-    lane = (columns.owner, columns.subscription, columns.resource)
+    key = (columns.owner, columns.subscription, columns.resource)
     waits = sa.and_(columns.state == State.PENDING, columns.due_time.is_(None))
-    query = sa.select(*lane, waits).where(sequences.in_sequence())
+    query = sa.select(*key, waits).where(sequences.in_sequence())
     if last is not None:
-        query = query.where(sa.tuple_(*lane) > sa.tuple_(*map(sa.literal, last)))
-    rows = await db.execute(query.order_by(*lane, columns.sequence_position).limit(BATCH))
+        query = query.where(sa.tuple_(*key) > sa.tuple_(*map(sa.literal, last)))
+    rows = await db.execute(query.order_by(*key, columns.sequence_position).limit(BATCH))
     return [(row[0], row[1], row[2], row[3]) for row in rows]

@@ -1,6 +1,6 @@
 """
-What is kept for how long, and taking away what is older: in small batches, each a
-transaction of its own, so that no delivery waits for it.
+How long rows are kept, and the statements that delete older ones. Each deletes a small batch,
+so that no delivery waits for it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -31,16 +31,19 @@ BATCH = 500
 
 OWNERS = 1000
 """
-How many owners are looked at in one round trip.
+How many owners one query returns.
 """
 
 REQUEST_IDS_FOR = timedelta(days=1)
 
 
-Ages = tuple[sa.Column[Any], sa.Column[Any]]
-"""
-The columns of an index that say whose a row is, by owner or account, and of when.
-"""
+class AgeIndex(NamedTuple):
+    """
+    The columns of an index of rows by owner, or account, and time.
+    """
+
+    owner: sa.Column[Any]
+    time: sa.Column[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +58,25 @@ class Retention:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class Cutoff:
     """
-    How old something may become. What is older than *swept* was looked at before. A warehouse
-    may keep its part for longer where it is *outlived*.
+    The *age* from which rows are deleted.
+
+    Rows older than *pruned* were handled by an earlier run, None if there was none. Events stay
+    that a warehouse still needs, if *warehouses_keep_longer* than the account of the event.
     """
 
     age: timedelta
-    swept: timedelta | None = None
-    outlived: bool = True
+    pruned: timedelta | None = None
+    warehouses_keep_longer: bool = True
 
 
-async def oldest_of(db: AsyncConnection, ages: Ages, last: Any | None) -> Sequence[Any]:
+async def oldest_of(db: AsyncConnection, index: AgeIndex, last: Any | None) -> Sequence[Any]:
     """
-    Return the next owners of a table with the time of their oldest row and the database's
-    now: at most `OWNERS` of them, those that come after *last*.
+    Return the next owners of a table, each with the time of its oldest row and the database's
+    now: at most `OWNERS`, those that come after *last*.
     """
-    owner, time = ages
+    owner, time = index
     first = sa.select(sa.func.min(owner).label("owner"), sa.literal(1).label("turn"))
     if last is not None:
         first = first.where(owner > last)
@@ -84,12 +89,12 @@ async def oldest_of(db: AsyncConnection, ages: Ages, last: Any | None) -> Sequen
     return (await db.execute(query)).all()
 
 
-async def prune_bodies(db: AsyncConnection, owner: str, keep: Kept) -> int:
+async def prune_bodies(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
     """
-    Take away old payloads of an owner that no unfinished delivery needs.
+    Delete old payloads of an owner that no unfinished delivery needs.
     """
     same = ("owner", "account", "event_id", "event_type", "payload_version")
-    old = _older(bodies, bodies.c.owner == owner, bodies.c.create_time, keep.age)
+    old = _older(bodies, bodies.c.owner == owner, bodies.c.create_time, cutoff.age)
     needed = sa.exists().where(
         *(deliveries.c[name] == bodies.c[name] for name in same),
         sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None)),
@@ -97,30 +102,32 @@ async def prune_bodies(db: AsyncConnection, owner: str, keep: Kept) -> int:
     return await _delete(db, bodies, old.where(~needed))
 
 
-async def prune_payloads(db: AsyncConnection, account: int, keep: Kept) -> int:
+async def prune_payloads(db: AsyncConnection, account: int, cutoff: Cutoff) -> int:
     """
-    Take away the content of an account's old events that were matched. The hash of the
-    customer's e-mail stays with the row: it finds what others keep for longer.
+    Clear the content of an account's old events that were matched. The hash of the customer's
+    e-mail address stays: by it an erasure finds what others keep for longer.
     """
     kept = sa.and_(events.c.account == account, events.c.sealed_payload.is_not(None))
-    if keep.swept is not None:
-        kept = sa.and_(kept, events.c.accept_time > after(-keep.swept))
-    old = _older(events, kept, events.c.accept_time, keep.age)
+    if cutoff.pruned is not None:
+        kept = sa.and_(kept, events.c.accept_time > after(-cutoff.pruned))
+    old = _older(events, kept, events.c.accept_time, cutoff.age)
     keys = (await db.execute(old.where(events.c.match_state == "MATCHED"))).all()
     if keys:
-        await db.execute(sa.update(events).where(_among(events, keys)).values(sealed_payload=None))
+        await db.execute(
+            sa.update(events).where(_in_batch(events, keys)).values(sealed_payload=None)
+        )
     return len(keys)
 
 
-async def prune_events(db: AsyncConnection, account: int, keep: Kept) -> int:
+async def prune_events(db: AsyncConnection, account: int, cutoff: Cutoff) -> int:
     """
-    Take away an account's old events, but for those of which a warehouse keeps something
-    for longer: what is to be erased of that is found by its event.
+    Delete an account's old events, except those of which a warehouse still keeps something:
+    an erasure finds that by the event.
     """
     mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
-    old = _older(events, mine, events.c.accept_time, keep.age)
-    if keep.outlived:
-        # It passes by all that are kept, so it is asked for only where that may be.
+    old = _older(events, mine, events.c.accept_time, cutoff.age)
+    if cutoff.warehouses_keep_longer:
+        # This condition reads all events that are kept, so it is used only where it may hold.
         old = old.where(~_kept_by_warehouses(db.dialect.name))
     return await _delete(db, events, old)
 
@@ -141,11 +148,11 @@ def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:
     return sa.or_(keeps(deliveries), keeps(bodies))
 
 
-async def prune_attempts(db: AsyncConnection, owner: str, keep: Kept) -> int:
+async def prune_attempts(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
     """
-    Take away old attempts of an owner's finished deliveries.
+    Delete old attempts of an owner's finished deliveries.
     """
-    old = _older(attempts, attempts.c.owner == owner, attempts.c.start_time, keep.age)
+    old = _older(attempts, attempts.c.owner == owner, attempts.c.start_time, cutoff.age)
     unfinished = sa.exists().where(
         deliveries.c.owner == attempts.c.owner,
         deliveries.c.delivery_id == attempts.c.delivery_id,
@@ -154,24 +161,24 @@ async def prune_attempts(db: AsyncConnection, owner: str, keep: Kept) -> int:
     return await _delete(db, attempts, old.where(~unfinished))
 
 
-async def prune_deliveries(db: AsyncConnection, owner: str, keep: Kept) -> int:
+async def prune_deliveries(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
     """
-    Take away old finished deliveries of an owner, with what is left of their attempts.
+    Delete old finished deliveries of an owner, with what is left of their attempts.
     """
     mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
-    old = _older(deliveries, mine, deliveries.c.create_time, keep.age)
+    old = _older(deliveries, mine, deliveries.c.create_time, cutoff.age)
     keys = (await db.execute(old)).all()
     if not keys:
         return 0
     logged = in_keys([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
     await db.execute(sa.delete(attempts).where(logged))
-    await db.execute(sa.delete(deliveries).where(_among(deliveries, keys)))
+    await db.execute(sa.delete(deliveries).where(_in_batch(deliveries, keys)))
     return len(keys)
 
 
 async def prune_event_keys(db: AsyncConnection, keep: timedelta) -> int:
     """
-    Forget the ids of old events that are not shown any more.
+    Delete the ids of old events of which no row is left.
     """
     shown = sa.exists().where(
         events.c.account == event_keys.c.account, events.c.event_id == event_keys.c.event_id
@@ -182,7 +189,7 @@ async def prune_event_keys(db: AsyncConnection, keep: timedelta) -> int:
 
 async def prune_request_ids(db: AsyncConnection) -> int:
     """
-    Forget the request ids of yesterday.
+    Delete request ids that are older than a day.
     """
     old = _older(request_ids, sa.true(), request_ids.c.create_time, REQUEST_IDS_FOR)
     return await _delete(db, request_ids, old)
@@ -190,7 +197,7 @@ async def prune_request_ids(db: AsyncConnection) -> int:
 
 async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
     """
-    Take away old resend jobs that have ended.
+    Delete old resend jobs that have ended.
     """
     ended = resend_jobs.c.end_time.is_not(None)
     return await _delete(
@@ -210,7 +217,7 @@ def _older(
     keep: timedelta,
 ) -> sa.Select[Any]:
     """
-    Select the keys of a batch of old rows; what another process is taking away is left to it.
+    Select the keys of a batch of old rows, without those that another process is deleting.
     """
     return (
         sa.select(*table.primary_key.columns)
@@ -223,9 +230,9 @@ def _older(
 async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> int:
     keys = (await db.execute(old)).all()
     if keys:
-        await db.execute(sa.delete(table).where(_among(table, keys)))
+        await db.execute(sa.delete(table).where(_in_batch(table, keys)))
     return len(keys)
 
 
-def _among(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
+def _in_batch(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
     return in_keys(list(table.primary_key.columns), [tuple(row) for row in keys])

@@ -22,7 +22,7 @@ from dispatch_service.health import rows
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import events, metadata
 from dispatch_service.upkeep import erasure, retention
-from dispatch_service.upkeep.retention import Kept
+from dispatch_service.upkeep.retention import Cutoff
 from service_runtime.database.engine import sqlite_file, writing
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2
@@ -35,7 +35,7 @@ pytestmark = [
 ]
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
-EVERYTHING = Kept(timedelta(days=-1))
+EVERYTHING = Cutoff(timedelta(days=-1))
 GROWING = ("deliveries", "attempts", "bodies", "events", "sequences")
 """
 The tables that may have a million rows of one owner.

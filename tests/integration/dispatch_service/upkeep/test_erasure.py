@@ -1,5 +1,5 @@
 """
-Erasing a customer's data, on SQLite and on PostgreSQL alike.
+Erasures of a customer's data, on SQLite and on PostgreSQL alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
 from dispatch_service.upkeep import erasure, retention
 from dispatch_service.upkeep.erasure import Erased
-from dispatch_service.upkeep.retention import Kept, Retention
+from dispatch_service.upkeep.retention import Cutoff, Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
@@ -78,7 +78,7 @@ async def kept(store: AsyncEngine) -> list[Any]:
 
 async def test_nothing_is_left_but_the_log(queue: Queue, store: AsyncEngine) -> None:
     """
-    What was sent keeps its rows without contents; what waits is given up.
+    What was sent keeps its rows without contents; what waits is cancelled.
     """
     sent, waiting = about(7, leased=True), about(7)
     await queue.store_events([sent, waiting], LEASE)
@@ -148,7 +148,7 @@ async def test_what_outlives_the_payload_is_erased_too(
     await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
     async with writing(store) as db:
         await db.execute(sa.update(events).values(accept_time=after(-timedelta(days=2))))
-        assert await retention.prune_payloads(db, 100, Kept(timedelta(days=1))) == 1
+        assert await retention.prune_payloads(db, 100, Cutoff(timedelta(days=1))) == 1
 
     erased = await erase(store, condition)
 
@@ -180,9 +180,9 @@ async def test_attempt_under_way_is_waited_for(queue: Queue, store: AsyncEngine)
     assert await count(store, erasures) == 0
 
 
-async def test_lane_goes_on_without_what_was_erased(queue: Queue, store: AsyncEngine) -> None:
+async def test_sequence_goes_on_without_what_was_erased(queue: Queue, store: AsyncEngine) -> None:
     """
-    An erased head of an order lane holds nothing up.
+    An erased head of a sequence blocks nothing.
     """
     first, second = about(7, ordered=True), about(8, ordered=True)
     await queue.store_events([first, second], LEASE)

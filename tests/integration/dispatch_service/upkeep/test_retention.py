@@ -1,5 +1,5 @@
 """
-Taking away what is old, on SQLite and on PostgreSQL alike.
+The deletion of old rows, on SQLite and on PostgreSQL alike.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from dispatch_service.storage.schema import (
     request_ids,
 )
 from dispatch_service.upkeep import erasure, retention
-from dispatch_service.upkeep.retention import Kept, Retention
-from dispatch_service.upkeep.schedule import Maintenance
+from dispatch_service.upkeep.pruning import Pruner
+from dispatch_service.upkeep.retention import Cutoff, Retention
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
@@ -78,13 +78,13 @@ async def counts(store: AsyncEngine) -> dict[str, int]:
     return found
 
 
-def keeper(store: AsyncEngine, **settings: Any) -> Maintenance:
+def pruner_of(store: AsyncEngine, **settings: Any) -> Pruner:
     """
-    Make what keeps house, with settings of account 100.
+    Make a pruner, with settings of account 100.
     """
     index = SubscriptionIndex()
     index.put_settings("accounts/100", OwnerSettings(**settings))
-    return Maintenance(store, index, Retention())
+    return Pruner(store, index, Retention())
 
 
 async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEngine) -> None:
@@ -92,20 +92,20 @@ async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEng
     After 30 days the contents are gone, after 90 the log and with it the event's id.
     """
     await settle(queue, new_event(new_delivery(leased=True)))
-    keep = keeper(store)
+    pruner = pruner_of(store)
 
     await grow_older(store, timedelta(days=29))
-    await keep.prune()
+    await pruner.prune()
     assert set((await counts(store)).values()) == {1}
 
     await grow_older(store, timedelta(days=31))
-    await keep.prune()
+    await pruner.prune()
     left = await counts(store)
     assert (left["bodies"], left["payloads"]) == (0, 0)
     assert (left["deliveries"], left["attempts"], left["events"], left["event_keys"]) == (1,) * 4
 
     await grow_older(store, timedelta(days=91))
-    await keep.prune()
+    await pruner.prune()
     assert set((await counts(store)).values()) == {0}
 
 
@@ -117,7 +117,7 @@ async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: Asy
     await queue.store_events([waiting, under_way], LEASE)
     await grow_older(store, timedelta(days=400))
 
-    await keeper(store).prune()
+    await pruner_of(store).prune()
 
     left = await counts(store)
     assert (left["deliveries"], left["bodies"]) == (2, 2)
@@ -137,7 +137,7 @@ async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine
     await settle(queue, mine, theirs)
     await grow_older(store, timedelta(days=3))
 
-    await keeper(
+    await pruner_of(
         store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2)
     ).prune()
 
@@ -157,15 +157,15 @@ async def test_event_stays_as_long_as_a_warehouse_keeps_something(
     others = new_event(new_delivery(leased=True), warehouses=["w1"])
     await settle(queue, both, others, new_event(new_delivery(leased=True)))
     await grow_older(store, timedelta(days=20))
-    keep = keeper(store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2))
+    pruner = pruner_of(store, payload_retention=timedelta(days=1), log_retention=timedelta(days=2))
 
-    await keep.prune()
+    await pruner.prune()
     assert (await counts(store))["events"] == 1
     erased = await erasure.erase_all(store, 100, events.c.event_id == both.event_id, "somebody")
     assert (erased.events, (await counts(store))["bodies"]) == (1, 0)
 
     await grow_older(store, timedelta(days=91))
-    await keep.prune()
+    await pruner.prune()
     assert set((await counts(store)).values()) == {0}
 
 
@@ -173,7 +173,7 @@ async def test_owners_without_anything_old_cost_no_trips(
     queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    A sweep asks the database for the owners in groups, and goes only to those that need it.
+    Owners are read in groups, and rows deleted only of those that have old ones.
     """
     monkeypatch.setattr(retention, "OWNERS", 7)
     owners = [f"accounts/{100 + number}" for number in range(20)]
@@ -183,7 +183,7 @@ async def test_owners_without_anything_old_cost_no_trips(
     ]
     await settle(queue, *made)
     await grow_older(store, timedelta(hours=1))
-    keep = keeper(store, log_retention=timedelta(days=2))
+    pruner = pruner_of(store, log_retention=timedelta(days=2))
     async with writing(store) as db:
         times = [(bodies, "create_time"), (deliveries, "create_time"), (attempts, "start_time")]
         for table, name in times:
@@ -191,14 +191,14 @@ async def test_owners_without_anything_old_cost_no_trips(
             await db.execute(older.values({name: after(-timedelta(days=3))}))
 
     visited = []
-    original = keep._prune_one
+    original = pruner._prune_owner
 
-    async def noted(rule: Any, owner: Any) -> int:
+    async def visit(rule: Any, owner: Any) -> int:
         visited.append((rule.kind, owner))
         return await original(rule, owner)
 
-    monkeypatch.setattr(keep, "_prune_one", noted)
-    await keep.prune()
+    monkeypatch.setattr(pruner, "_prune_owner", visit)
+    await pruner.prune()
 
     assert visited == [("attempt", "accounts/100"), ("delivery", "accounts/100")]
     left = await counts(store)
@@ -207,16 +207,16 @@ async def test_owners_without_anything_old_cost_no_trips(
 
 async def test_batches_are_small(queue: Queue, store: AsyncEngine) -> None:
     """
-    One transaction takes away a batch and no more.
+    One transaction deletes a batch and no more.
     """
     count = retention.BATCH + 20
     await settle(queue, *(new_event(new_delivery(leased=True)) for _ in range(count)))
     await grow_older(store, timedelta(days=100))
 
     async with writing(store) as db:
-        first = await retention.prune_deliveries(db, "accounts/100", Kept(timedelta(days=90)))
+        first = await retention.prune_deliveries(db, "accounts/100", Cutoff(timedelta(days=90)))
     async with writing(store) as db:
-        second = await retention.prune_deliveries(db, "accounts/100", Kept(timedelta(days=90)))
+        second = await retention.prune_deliveries(db, "accounts/100", Cutoff(timedelta(days=90)))
 
     assert (first, second) == (retention.BATCH, 20)
 
@@ -230,7 +230,7 @@ async def test_repeated_event_is_known_as_long_as_it_is_shown(
     event = new_event(new_delivery(leased=True))
     await settle(queue, event)
     await grow_older(store, timedelta(days=60))
-    await keeper(store).prune()
+    await pruner_of(store).prune()
 
     receipt = (await queue.store_events([event], LEASE))[event.key]
 
@@ -248,7 +248,7 @@ async def test_request_ids_are_kept_for_a_day(store: AsyncEngine) -> None:
         old = after(timedelta(hours=-25))
         await db.execute(insert.values(**row, request_id="old", create_time=old))
 
-    await keeper(store).prune()
+    await pruner_of(store).prune()
 
     async with reading(store) as db:
         assert (await db.execute(sa.select(request_ids.c.request_id))).scalars().all() == ["new"]
