@@ -22,18 +22,18 @@ class Settings(ServiceSettings):
     listen: Listen = Field(
         default="127.0.0.1:50051",
         alias="SHIPEDGE_CONFIG_LISTEN",
-        description="where calls are taken",
+        description="address of the gRPC listener",
     )
     operators_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_CONFIG_OPERATORS_LISTEN",
-        description="host:port for health and reflection without TLS, for operators alone;"
-        " empty: none, and in production no reflection",
+        description="host:port for health and reflection without TLS, for operators only;"
+        " empty: no listener, and no reflection in production",
     )
     metrics_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_CONFIG_METRICS_LISTEN",
-        description="host:port for metrics in the form of Prometheus; empty: none",
+        description="host:port of the Prometheus metrics; empty: no listener",
     )
     database_url: str = Field(
         default="",
@@ -43,22 +43,24 @@ class Settings(ServiceSettings):
     egress_ranges: TextList = Field(
         default=(),
         alias="SHIPEDGE_CONFIG_EGRESS_RANGES",
-        description="CIDR blocks by commas that deliveries come from, for receivers' firewalls",
+        description="comma-separated CIDR blocks that deliveries come from, for firewalls of"
+        " receivers",
     )
     feed_heartbeat: Span = Field(
         default=timedelta(seconds=5),
         alias="SHIPEDGE_CONFIG_FEED_HEARTBEAT",
-        description="how often the feed gives a sign of life",
+        description="interval of heartbeats in the feed",
     )
     feed_poll: Span = Field(
         default=timedelta(seconds=1),
         alias="SHIPEDGE_CONFIG_FEED_POLL",
-        description="how often the feed looks for changes that another process made",
+        description="interval at which the feed looks for changes by other processes",
     )
     tombstones: Span = Field(
         default=timedelta(days=30),
         alias="SHIPEDGE_CONFIG_TOMBSTONES",
-        description="how long deletions stay in the feed; older readers begin anew",
+        description="time for which deletions stay in the feed; older readers start with a new"
+        " snapshot",
     )
 
     def problems(self) -> Sequence[str]:

@@ -34,18 +34,18 @@ class Settings(ServiceSettings):
     listen: Listen = Field(
         default="127.0.0.1:50052",
         alias="SHIPEDGE_DISPATCH_LISTEN",
-        description="where calls are taken",
+        description="address of the gRPC listener",
     )
     operators_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_OPERATORS_LISTEN",
-        description="host:port for health and reflection without TLS, for operators alone;"
-        " empty: none, and in production no reflection",
+        description="host:port for health and reflection without TLS, for operators only;"
+        " empty: no listener, and no reflection in production",
     )
     metrics_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_METRICS_LISTEN",
-        description="host:port for metrics in the form of Prometheus; empty: none",
+        description="host:port of the Prometheus metrics; empty: no listener",
     )
     database_url: str = Field(
         default="",
@@ -57,7 +57,7 @@ class Settings(ServiceSettings):
         ge=1,
         le=64,
         alias="SHIPEDGE_DISPATCH_WORKERS",
-        description="how many processes share the port; more than one need PostgreSQL",
+        description="number of processes that share the port; more than one needs PostgreSQL",
     )
     config_address: Listen = Field(
         default="127.0.0.1:50051",
@@ -72,96 +72,94 @@ class Settings(ServiceSettings):
     receiver_ca_file: Path | None = Field(
         default=None,
         alias="SHIPEDGE_DISPATCH_RECEIVER_CA_FILE",
-        description="authorities of receivers' certificates beside the system's, PEM",
+        description="authorities of receivers' certificates in addition to the system's, PEM",
     )
     egress_proxy: str = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_EGRESS_PROXY",
-        description="http://host:port of a proxy that all deliveries go through and that then"
-        " resolves and judges; empty: none, whatever the environment says",
+        description="http://host:port of a proxy for all deliveries; it resolves and checks"
+        " addresses; empty: none, and proxy variables of the environment are ignored",
     )
     deadline: Span = Field(
         default=timedelta(seconds=10),
         alias="SHIPEDGE_DISPATCH_DEADLINE",
-        description="how long one attempt may take in all",
+        description="maximum duration of one attempt",
     )
     lease: Span = Field(
         default=timedelta(seconds=45),
         alias="SHIPEDGE_DISPATCH_LEASE",
-        description="how long a delivery is held by one process",
+        description="time for which a process holds a delivery",
     )
     poll_interval: Span = Field(
         default=timedelta(seconds=1),
         alias="SHIPEDGE_DISPATCH_POLL_INTERVAL",
-        description="how often the table is asked for due deliveries",
+        description="interval between claims of due deliveries",
     )
     endpoint_concurrency: int = Field(
         default=8,
         ge=1,
         le=1000,
         alias="SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY",
-        description="how many requests to one endpoint may be open",
+        description="maximum open requests to one endpoint",
     )
     total_concurrency: int = Field(
         default=3000,
         ge=1,
         le=50_000,
         alias="SHIPEDGE_DISPATCH_TOTAL_CONCURRENCY",
-        description="how many requests may be open in all",
+        description="maximum open requests in all",
     )
     most_waiting: int = Field(
         default=20_000,
         ge=100,
         alias="SHIPEDGE_DISPATCH_MOST_WAITING",
-        description="how many events may wait for their commit, and deliveries in memory",
+        description="maximum events waiting for their commit, and maximum deliveries in memory",
     )
 
     failing_after: Span = Field(
         default=timedelta(minutes=1),
         alias="SHIPEDGE_DISPATCH_FAILING_AFTER",
-        description="how long nothing but failures, three at least, are borne before an endpoint"
-        " counts as failing",
+        description="an endpoint counts as failing after this time with only failures, at least"
+        " three",
     )
     most_backlog: int = Field(
         default=20_000_000,
         ge=1000,
         alias="SHIPEDGE_DISPATCH_MOST_BACKLOG",
-        description="how many unfinished deliveries may be stored before publishers have to wait",
+        description="maximum unfinished deliveries before publishers must wait",
     )
     least_disk_mb: int = Field(
         default=512,
         ge=0,
         alias="SHIPEDGE_DISPATCH_LEAST_DISK_MB",
-        description="with less free disk than this, in MiB, beside a SQLite file, publishers have"
-        " to wait",
+        description="minimum free disk beside a SQLite file, in MiB; with less, publishers must"
+        " wait",
     )
 
     payload_retention: Span = Field(
         default=timedelta(days=30),
         alias="SHIPEDGE_DISPATCH_PAYLOAD_RETENTION",
-        description="how long events and payloads are kept, where an owner has not set it",
+        description="retention of events and payloads, unless the owner has set one",
     )
     log_retention: Span = Field(
         default=timedelta(days=90),
         alias="SHIPEDGE_DISPATCH_LOG_RETENTION",
-        description="how long deliveries and attempts are kept, where an owner has not set it",
+        description="retention of deliveries and attempts, unless the owner has set one",
     )
     event_key_retention: Span = Field(
         default=timedelta(days=35),
         alias="SHIPEDGE_DISPATCH_EVENT_KEY_RETENTION",
-        description="how long the ids of events are remembered at least, so that a repeated one"
-        " is known",
+        description="minimum time for which event ids are remembered to recognise repeats",
     )
     maintenance_interval: Span = Field(
         default=timedelta(seconds=30),
         alias="SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL",
-        description="how often erasures that had to wait are finished; what is old is looked for"
-        " once an hour",
+        description="interval for postponed erasures; retention runs once an hour",
     )
     failpoint: str = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_FAILPOINT",
-        description="name:action, where a crash test makes the service die; never in production",
+        description="name:action of a crash test; never in production",
     )
 
     def problems(self) -> Sequence[str]:

@@ -35,15 +35,15 @@ class CommonSettings(BaseSettings):
     environment: Literal["development", "production"] = Field(
         default="development",
         alias="SHIPEDGE_ENVIRONMENT",
-        description="development allows plain text on loopback; production refuses what is unsafe",
+        description="development allows plain text on loopback; production refuses unsafe settings",
     )
     data_dir: Path = Field(
         default=Path("data"),
         alias="SHIPEDGE_DATA_DIR",
-        description="where SQLite files and the key of development lie",
+        description="folder of the SQLite files and of the development key",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", alias="SHIPEDGE_LOG_LEVEL", description="the least that is logged"
+        default="info", alias="SHIPEDGE_LOG_LEVEL", description="minimum log level"
     )
     log_format: Literal["auto", "console", "json"] = Field(
         default="auto",
@@ -53,12 +53,12 @@ class CommonSettings(BaseSettings):
     encryption_keys: SecretStr = Field(
         default=SecretStr(""),
         alias="SHIPEDGE_ENCRYPTION_KEYS",
-        description="id:base64 of 32 bytes, by commas; the first seals, all open",
+        description="comma-separated id:base64(32 bytes); the first key encrypts, all keys decrypt",
     )
     hash_key: SecretStr = Field(
         default=SecretStr(""),
         alias="SHIPEDGE_HASH_KEY",
-        description="base64 of 32 bytes; what URLs are found by; never changes",
+        description="base64 of 32 bytes; makes URLs searchable in the log; must never change",
     )
     tls_certificate_file: Path | None = Field(
         default=None,
@@ -66,28 +66,28 @@ class CommonSettings(BaseSettings):
         description="the service's certificate and chain, PEM",
     )
     tls_key_file: Path | None = Field(
-        default=None, alias="SHIPEDGE_TLS_KEY_FILE", description="its key, PEM"
+        default=None, alias="SHIPEDGE_TLS_KEY_FILE", description="the key of that certificate, PEM"
     )
     tls_ca_file: Path | None = Field(
         default=None,
         alias="SHIPEDGE_TLS_CA_FILE",
-        description="the authority of callers' and services' certificates, PEM",
+        description="authority of the certificates of callers and services, PEM",
     )
     fixed_callers: TextList = Field(
         default=(),
         alias="SHIPEDGE_CALLERS",
-        description="name=role+role by commas: names in certificates whose owners may do"
-        " everything that the roles allow, for a first admin and the dispatch service",
+        description="comma-separated name=role+role: names in certificates whose holders have"
+        " these roles for all owners; for a first admin and the dispatch service",
     )
     allowed_targets: TextList = Field(
         default=(),
         alias="SHIPEDGE_ALLOWED_TARGETS",
-        description="CIDR:port or host:port by commas; may be delivered to although not public",
+        description="comma-separated CIDR:port or host:port; allowed targets that are not public",
     )
     grace: Span = Field(
         default=timedelta(seconds=20),
         alias="SHIPEDGE_GRACE",
-        description="how long what is under way may take when the service stops",
+        description="time for calls and attempts in flight when the service stops",
     )
 
     @property
