@@ -99,33 +99,35 @@ def build_server(
         ],
         credentials=None if files is None else server.server_credentials(*files),
     )
-    tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
-    config_service_pb2_grpc.add_ConfigServiceServicer_to_server(
-        ConfigServicer(
-            store,
-            tokens,
-            tuple(settings.egress_ranges),
-            notifier=notifier,
-            poll_seconds=settings.feed_poll.total_seconds(),
-            heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
-        ),
-        grpc_server,
-    )
-    feed_servicer = FeedServicer(
-        store,
-        notifier,
-        poll_seconds=settings.feed_poll.total_seconds(),
-        heartbeat_seconds=settings.feed_heartbeat.total_seconds(),
-    )
-    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
-        AdminServicer(store, tokens), grpc_server
-    )
+    _add_services(grpc_server, settings, store, notifier)
     health.add_to(grpc_server)
     if not settings.production:
         server.enable_reflection(grpc_server, SERVICES)
     log.info("service.listening", service="config", listen=settings.listen, port=port)
     return grpc_server
+
+
+def _add_services(
+    grpc_server: grpc.aio.Server, settings: Settings, store: Store, notifier: ChangeNotifier
+) -> None:
+    tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
+    poll_seconds = settings.feed_poll.total_seconds()
+    heartbeat_seconds = settings.feed_heartbeat.total_seconds()
+    config = ConfigServicer(
+        store,
+        tokens,
+        tuple(settings.egress_ranges),
+        notifier=notifier,
+        poll_seconds=poll_seconds,
+        heartbeat_seconds=heartbeat_seconds,
+    )
+    feed = FeedServicer(
+        store, notifier, poll_seconds=poll_seconds, heartbeat_seconds=heartbeat_seconds
+    )
+    admin = AdminServicer(store, tokens)
+    config_service_pb2_grpc.add_ConfigServiceServicer_to_server(config, grpc_server)
+    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
+    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, grpc_server)
 
 
 async def _serve(

@@ -1,5 +1,6 @@
 """
-The settings of the config service.
+The settings of the config service. The table in `docs/operations.md` is made from their
+descriptions.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from service_runtime.settings.types import Listen, OptionalListen, Span, TextLis
 
 class Settings(ServiceSettings):
     """
-    What the config service needs.
+    The settings of one config service.
     """
 
     listen: Listen = Field(
@@ -65,7 +66,7 @@ class Settings(ServiceSettings):
 
     def problems(self) -> Sequence[str]:
         """
-        Find what is wrong with these settings together.
+        Return what is wrong with combinations of settings.
         """
         problems = []
         for block in self.egress_ranges:
@@ -77,6 +78,6 @@ class Settings(ServiceSettings):
 
     def database_name(self) -> str:
         """
-        Name the SQLite file.
+        Return the name of the SQLite file.
         """
         return "config.db"

@@ -32,7 +32,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
 from service_runtime.process import failpoints
-from service_runtime.process.lifecycle import only_process, spare_the_collector
+from service_runtime.process.lifecycle import only_process, tune_garbage_collector
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.rpc import server
@@ -84,7 +84,7 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
     preparation of the database and the listeners of operators.
     """
     failpoints.arm(settings.failpoint)
-    spare_the_collector()
+    tune_garbage_collector()
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
         if control is None:

@@ -16,7 +16,7 @@ from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
 from dispatch_service.resend import runner
 from service_runtime.process.background import BackgroundTasks, health_loop
-from service_runtime.process.lifecycle import spare_the_collector, stop_signal
+from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
 from service_runtime.process.periodic import Periodic
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.rpc import server
@@ -54,7 +54,7 @@ async def serve(
         tasks.start(RESULTS, engine.delivery.results.run())
         for name, loop in loops.items():
             tasks.start(name, loop.run())
-        spare_the_collector()
+        tune_garbage_collector()
         await grpc_server.start()
         await tasks.first_ended()
         await health.drain()

@@ -1,6 +1,6 @@
 """
-The settings of the dispatch service. Each is documented where it stands; the
-table in `docs/operations.md` is made from here.
+The settings of the dispatch service. The table in `docs/operations.md` is made from their
+descriptions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROXY = re.compile(r"http://[A-Za-z0-9.\-\[\]:]+")
 
 class Settings(ServiceSettings):
     """
-    What the dispatch service needs.
+    The settings of one dispatch service.
     """
 
     listen: Listen = Field(
@@ -164,7 +164,7 @@ class Settings(ServiceSettings):
 
     def problems(self) -> Sequence[str]:
         """
-        Find what is wrong with these settings together.
+        Return what is wrong with combinations of settings.
         """
         problems = []
         if self.egress_proxy and not _PROXY.fullmatch(self.egress_proxy):
@@ -205,13 +205,13 @@ class Settings(ServiceSettings):
 
     def retention(self) -> Retention:
         """
-        Return how long what is kept.
+        Return how long payloads, the log and ids of events are kept.
         """
         return Retention(self.payload_retention, self.log_retention, self.event_key_retention)
 
     def backlog_limits(self) -> Limits:
         """
-        Return where publishers have to wait.
+        Return the limits beyond which publishers have to wait.
         """
         return Limits(
             self.most_backlog, self.least_disk_mb * 1024 * 1024, sqlite_file(self.database())
@@ -219,12 +219,12 @@ class Settings(ServiceSettings):
 
     def database_name(self) -> str:
         """
-        Name the SQLite file.
+        Return the name of the SQLite file.
         """
         return "dispatch.db"
 
     def replica_name(self) -> str:
         """
-        Return the name that leases are held under: one of this process alone.
+        Return the name under which this process holds leases; no other process has it.
         """
         return f"{self.name or socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"

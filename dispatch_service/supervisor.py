@@ -1,8 +1,8 @@
 """
-The dispatch service as several worker processes on one port.
+The supervisor of a dispatch service with several worker processes on one port.
 
-This one takes no calls of publishers: it keeps the workers running, and shows operators
-one health and one set of figures.
+It takes no calls of publishers. It keeps the workers running, and serves their merged health
+and metrics to operators.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from service_runtime.process.workers import Workers
 from service_runtime.rpc.health import ServerHealth
 
 STOP_MARGIN = timedelta(seconds=10)
-FIGURES_SECONDS = 5.0
+METRICS_SECONDS = 5.0
 
 log = structlog.get_logger()
 
 
 async def serve(settings: Settings) -> None:
     """
-    Serve with as many processes as the settings say: one serves by itself.
+    Serve with the number of processes in *settings*. A single one needs no supervisor.
     """
     await (run(settings) if settings.workers == 1 else supervise(settings))
 
@@ -43,8 +43,8 @@ async def supervise(settings: Settings) -> None:
     """
     Keep workers running until SIGTERM or SIGINT, then stop them.
 
-    Raises `PortTakenError`, and `WorkerFailedError` where a worker cannot be started or
-    does not end well.
+    Raises `PortTakenError`, and `WorkerFailedError` if a worker cannot be started or ends with
+    an error.
     """
     with only_listener(settings.listen):
         await prepare(settings)
@@ -79,7 +79,8 @@ def command(control: ControlChannel) -> Sequence[str]:
 
 def _stop_seconds(settings: Settings) -> float:
     """
-    Calls have the grace, then attempts under way their deadline.
+    Return how long a worker may take to stop: the grace for calls, then the deadline for
+    attempts.
     """
     return (settings.grace + settings.deadline + STOP_MARGIN).total_seconds()
 
@@ -88,9 +89,9 @@ def _registry(workers: Workers) -> CollectorRegistry:
     loop = asyncio.get_running_loop()
 
     def read() -> list[Family]:
-        # The listener's threads ask; only the loop may talk to the workers.
+        # Called by threads of the listener; only the event loop may ask the workers.
         asked = asyncio.run_coroutine_threadsafe(workers.families(), loop)
-        return asked.result(FIGURES_SECONDS)
+        return asked.result(METRICS_SECONDS)
 
     registry = CollectorRegistry()
     registry.register(FamiliesCollector(read))

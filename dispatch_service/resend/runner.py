@@ -1,6 +1,7 @@
 """
-Works through resend jobs, a batch in each transaction: what a batch made due and
-how far the job is are committed together, so a crash loses and repeats nothing.
+The loop that works on resend jobs, a batch in each transaction: the deliveries that a batch
+made due and the progress of the job are committed together, so a crash neither loses nor
+repeats any.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ IDLE_SECONDS = 1.0
 @dataclass(frozen=True, slots=True)
 class Batch:
     """
-    What came of a batch.
+    How many deliveries a batch read, and how many of them it made due.
     """
 
-    looked_at: int
+    read: int
     resent: int
 
 
 class ResendRunner:
     """
-    Works through the jobs of all owners. Several processes may do so at a time.
+    Works on the jobs of all owners. Several processes may do so at a time.
 
     *became_due* is called when deliveries became due.
     """
@@ -65,7 +66,7 @@ class ResendRunner:
     @retry_on_conflict
     async def run_once(self) -> bool:
         """
-        Do one batch of the job that is due; False where none is.
+        Do one batch of a job that is due; return False if none is.
         """
         async with writing(self._engine) as db:
             job = await _next_job(db)
@@ -90,7 +91,7 @@ class ResendRunner:
 
     async def _resend(self, db: AsyncConnection, job: Any, rows: Sequence[Any]) -> int:
         """
-        Make due what may be; return how many that were.
+        Make the deliveries due that may be resent; return how many.
         """
         by_lifetime: dict[timedelta, list[str]] = defaultdict(list)
         for row in rows:
@@ -129,11 +130,11 @@ def _cursor(job: Any) -> tuple[Any, str] | None:
 def _progress(job: Any, rows: Sequence[Any], batch: Batch, *, done: bool) -> dict[str, Any]:
     values: dict[str, Any] = {
         "resent_count": jobs_table.c.resent_count + batch.resent,
-        "skipped_count": jobs_table.c.skipped_count + batch.looked_at - batch.resent,
+        "skipped_count": jobs_table.c.skipped_count + batch.read - batch.resent,
     }
     if done:
         return values | {"state": "SUCCEEDED", "due_time": None, "end_time": database_now()}
-    pause = timedelta(seconds=batch.looked_at / job.rate_limit if job.rate_limit else 0)
+    pause = timedelta(seconds=batch.read / job.rate_limit if job.rate_limit else 0)
     last = rows[-1]
     values |= {"after_time": last.create_time, "after_delivery_id": last.delivery_id}
     return values | {"due_time": after(pause)}

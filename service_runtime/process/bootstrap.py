@@ -2,7 +2,7 @@
 Certificates and keys for a first start, made once:
 `python -m service_runtime.process.bootstrap FOLDER HOST…`.
 
-For the compose file and for trying things out; in earnest, bring your own.
+They are for the compose file and for trials. In production use your own.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ VALID = timedelta(days=825)
 
 SERVICE_ACCOUNT = 10001
 """
-The account of the image, as the Dockerfile makes it.
+The id of the user and group in the image; see the Dockerfile.
 """
 
 OPERATOR = "operator"
 """
-The name in the certificate of whoever sets everything up.
+The name in the certificate of the operator who sets up the services.
 """
 
 Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
@@ -35,7 +35,7 @@ Issued = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 def certificate_authority(now: datetime) -> Issued:
     """
-    Make an authority of our own.
+    Make a certificate authority.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name("webhooks authority")
@@ -47,7 +47,7 @@ def certificate_authority(now: datetime) -> Issued:
 
 def service_certificate(authority: Issued, hosts: list[str], now: datetime) -> Issued:
     """
-    Make a certificate for servers and clients under *hosts*.
+    Make a certificate for servers and clients with the names *hosts*.
     """
     certificate, signing_key = authority
     key = ec.generate_private_key(ec.SECP256R1())
@@ -65,8 +65,8 @@ def service_certificate(authority: Issued, hosts: list[str], now: datetime) -> I
 
 def bootstrap(folder: Path, hosts: list[str], now: datetime) -> bool:
     """
-    Write an authority, a certificate for all *hosts*, one for each of them, one for an
-    operator, and the keys for sealing into *folder*; False if they are there already.
+    Write into *folder* an authority, a certificate for all *hosts*, one for each of them, one
+    for an operator, and the keys for sealing. Return False if they are there already.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "keys.env").exists():
@@ -78,14 +78,14 @@ def bootstrap(folder: Path, hosts: list[str], now: datetime) -> bool:
         certificate, key = service_certificate(authority, names, now)
         _write(folder / f"{name}.pem", _pem(certificate))
         _write(folder / f"{name}.key", _key_pem(key))
-    # Written last: its presence says that all the rest is there.
+    # Written last: if it is there, all other files are.
     _write(folder / "keys.env", keys_text(now).encode())
     return True
 
 
 def keys_text(now: datetime) -> str:
     """
-    Make the keys for sealing, as lines of an environment file.
+    Return new keys for sealing, as lines of an environment file.
     """
     sealing, hashing = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
     return f"SHIPEDGE_ENCRYPTION_KEYS={now:%Y-%m-%d}:{sealing}\nSHIPEDGE_HASH_KEY={hashing}\n"
@@ -123,7 +123,7 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def _write(path: Path, content: bytes) -> None:
     """
-    Write a file for the account of the services alone.
+    Write a file that only the user of the services can read.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:

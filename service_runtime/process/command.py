@@ -35,8 +35,8 @@ PROBE_SECONDS = 3.0
 @dataclass(frozen=True, slots=True)
 class WorkerOption(Generic[SettingsT]):
     """
-    That a service may have several workers: the *setting* that says how many, for which
-    `--workers` stands too, and how one of them serves.
+    The option of a service to have several workers: the *setting* with their number, which
+    `--workers` overrides, and the function with which one of them serves.
     """
 
     setting: str
@@ -50,7 +50,7 @@ def main(
     workers: WorkerOption[SettingsT] | None = None,
 ) -> None:
     """
-    Run a service, or one of the commands beside it; exit with 0 if all went well.
+    Run a service or one of its other commands. The exit code is 0 if it succeeded.
     """
     asked = _parser(package, workers).parse_args()
     if asked.command == "settings":
@@ -92,7 +92,7 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
         parser.add_argument(
             "--workers", metavar="N", help=f"serve with so many processes, as {workers.setting}"
         )
-        # What the supervisor gives a worker: its number and the descriptor of its socket.
+        # The supervisor gives a worker its number and the descriptor of its socket.
         parser.add_argument("--control", nargs=2, type=int, help=argparse.SUPPRESS)
     return parser
 
@@ -130,12 +130,12 @@ def print_settings(kind: type[ServiceSettings]) -> None:
 
 async def probe(settings: ServiceSettings) -> bool:
     """
-    Ask the service that listens where *settings* say whether it serves.
+    Return whether the service that listens on the address in *settings* is SERVING.
     """
     files = settings.tls_files()
     credentials = None if files is None else channel.channel_credentials(*files)
     host, _, port = settings.listen.rpartition(":")
-    # The certificate names hosts: one that listens everywhere is asked as localhost.
+    # The certificate has names of hosts: a service that listens everywhere is asked as localhost.
     address = f"localhost:{port}" if host in {"0.0.0.0", "[::]"} else settings.listen  # noqa: S104
     async with channel.connect(address, credentials) as connection:
         stub = health_pb2_grpc.HealthStub(connection)

@@ -1,5 +1,5 @@
 """
-A receiver that confirms everything and prints it, for trying things out:
+A receiver for trials that prints and confirms every webhook:
 `python -m service_runtime.process.demo_receiver CERTIFICATE KEY PORT`.
 """
 
@@ -20,7 +20,7 @@ class Confirming(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """
-        Print a webhook and confirm it.
+        Print the webhook and answer 200.
         """
         length = min(int(self.headers.get("Content-Length", 0)), MOST_BYTES)
         body = self.rfile.read(length).decode(errors="replace")

@@ -1,8 +1,8 @@
 """
-Places where the service can be made to die, stop or fail, for the crash tests.
+Points at which a crash test makes the service die, stop or fail.
 
-`SHIPEDGE_DISPATCH_FAILPOINT` names one as `name:action` or `name:action:n`, for
-the n-th time that it is reached; production refuses the setting.
+`SHIPEDGE_DISPATCH_FAILPOINT` is `name:action` or `name:action:n`, for the n-th time that the
+point is reached. Production refuses the setting.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ ACTIONS = (*_SIGNALS, "raise")
 
 class FailpointError(Exception):
     """
-    A failpoint was told to raise.
+    Raised by a failpoint with the action `raise`.
     """
 
 
 @dataclass(slots=True)
 class Failpoint:
     """
-    A place, what happens there, and how often it is reached before that.
+    A point, its action, and after how many times it happens.
     """
 
     name: str
@@ -59,7 +59,7 @@ def parse(text: str) -> Failpoint:
     if name not in NAMES:
         raise ValueError(f"must begin with one of {', '.join(NAMES)}")
     if action not in ACTIONS:
-        raise ValueError(f"must name one of {', '.join(ACTIONS)} after the place")
+        raise ValueError(f"must name one of {', '.join(ACTIONS)} after the point")
     if count and not (count.isdecimal() and int(count) > 0):
         raise ValueError("must end with how many times it is reached, 1 or more")
     return Failpoint(name, action, int(count or 1))
@@ -67,15 +67,15 @@ def parse(text: str) -> Failpoint:
 
 def arm(text: str) -> None:
     """
-    Set the failpoint of this process; an empty text sets none. Raises `ValueError`.
+    Set the failpoint of this process, none for an empty text. Raises `ValueError`.
     """
-    global _armed  # noqa: PLW0603 - one for the process, as its death would be
+    global _armed  # noqa: PLW0603 - it ends the process, so one is enough
     _armed = parse(text) if text else None
 
 
 def reach(name: str) -> None:
     """
-    Do what was set for this place, if it is this one's turn.
+    Do the action that is set for this point, if its time has come.
     """
     if _armed is not None and _armed.name == name:
         _hit(_armed)

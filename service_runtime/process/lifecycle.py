@@ -1,5 +1,5 @@
 """
-A service as a process: the one that has its SQLite file, the signals that end it.
+The life of a service's process: its locks, its signals and its garbage collector.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from service_runtime.rpc.server import PortTakenError, taken
 
 COLLECT_AFTER = (10_000, 20, 100)
 """
-How many objects more than before have the cycle collector look at the youngest, and how
-many such looks have it go on to the older ones.
+The thresholds of the garbage collector: new objects before a collection of the youngest, and
+collections of a generation before one of the next.
 """
 
 
 class SecondProcessError(Exception):
     """
-    Another process has the SQLite file.
+    Another process uses the SQLite file.
     """
 
 
 @contextmanager
 def only_process(database: Path | None, what: str) -> Iterator[None]:
     """
-    Be the only process with a SQLite file; do nothing for another database.
+    Lock a SQLite file for this process; do nothing for another database.
 
-    Raises `SecondProcessError`. The lock goes with the process, however it ends.
+    Raises `SecondProcessError`. The lock ends with the process, however that ends.
     """
     if database is None:
         yield
@@ -54,30 +54,30 @@ def only_process(database: Path | None, what: str) -> Iterator[None]:
 @contextmanager
 def only_listener(listen: str) -> Iterator[None]:
     """
-    Be the only supervisor whose workers listen on *listen*, `host:port`, and find it free.
+    Lock *listen*, `host:port`, for the workers of one supervisor. Raises `PortTakenError`.
 
-    Raises `PortTakenError`. Workers share their port with whoever asks to, so only a look
-    with sharing off tells whether somebody is there, and only a lock that nobody comes
-    between the look and the workers.
+    Workers share their port with any process that asks to share it. So a probe without sharing
+    finds out whether the port is free, and a lock keeps other supervisors from taking it
+    between the probe and the start of the workers.
     """
     with socket.socket(socket.AF_UNIX) as lock:
         try:
-            # A name without a file, of a hundred characters at most: it goes with the process.
+            # An abstract name, at most 100 characters long: it ends with the process.
             lock.bind(f"\0webhooks {listen[-80:]}")
-            _look(listen)
+            _probe(listen)
         except OSError as refused:
             raise PortTakenError(taken(listen)) from refused
         yield
 
 
-def _look(listen: str) -> None:
+def _probe(listen: str) -> None:
     host, _, port = listen.rpartition(":")
     found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
     for family, kind, protocol, _, address in found:
         with _absent_ignored(), socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-            # Only listening rules out that another listens too.
+            # With SO_REUSEADDR the bind may succeed although another socket listens.
             probe.listen()
 
 
@@ -86,7 +86,7 @@ def _absent_ignored() -> Iterator[None]:
     try:
         yield
     except OSError as refused:
-        # A name such as localhost may stand for an address that this machine does not have.
+        # A name such as localhost may have an address that this machine does not have.
         if refused.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
             raise
 
@@ -102,13 +102,13 @@ def stop_signal() -> Coroutine[Any, Any, object]:
     return stopping.wait()
 
 
-def spare_the_collector() -> None:
+def tune_garbage_collector() -> None:
     """
-    Keep the cycle collector away from what lives as long as the process, and call it rarely.
+    Exclude all objects of now from garbage collection, and make collections rare.
 
-    To be called before much is loaded, and again when all that stays is in memory. What a
-    delivery makes has no cycles and is freed at once; with the interpreter's own thresholds the
-    collector takes a tenth of the time.
+    Call it before much is loaded, and again when everything that stays is in memory. A delivery
+    makes no cycles, so its objects are freed at once; with the thresholds of the interpreter the
+    collector takes a tenth of the CPU time.
     """
     gc.collect()
     gc.freeze()
@@ -117,7 +117,7 @@ def spare_the_collector() -> None:
 
 async def first_ended(*tasks: asyncio.Task[Any]) -> None:
     """
-    Wait until one of *tasks* ends; raise what it ended with.
+    Wait until one of *tasks* ends. Raises what that task raised.
     """
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:

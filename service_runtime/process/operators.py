@@ -1,6 +1,6 @@
 """
-The operators' listeners: health and reflection without TLS, and the metrics,
-on addresses that only operators reach.
+The listeners for operators: health and reflection without TLS, and metrics, on addresses that
+only operators can reach.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ async def operators_listeners(
     registry: CollectorRegistry = metrics.REGISTRY,
 ) -> AsyncIterator[None]:
     """
-    Listen while the block lasts; an empty address is none.
+    Listen while the block lasts. An empty address means no listener.
 
     Raises `PortTakenError`.
     """

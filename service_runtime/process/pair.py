@@ -1,5 +1,5 @@
 """
-Both services as children of one command: `python -m service_runtime.process.pair`.
+The command that runs both services as its children: `python -m service_runtime.process.pair`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LISTEN = {
 }
 
 _HINTS = """
-Both services are up: configuration on {config}, dispatch on {dispatch}. Data lies in {data}.
+Both services are up: configuration on {config}, dispatch on {dispatch}. The data is in {data}.
 
   grpcurl -plaintext {config} list
   grpcurl -plaintext {config} shipedge.webhooks.config.v1.ConfigService/ListEventTypes
@@ -37,13 +37,13 @@ The README has a tour of five minutes; `make demo` shows it all by itself. Ctrl-
 
 class ServiceEndedError(Exception):
     """
-    One of the services ended although nobody asked it to.
+    A service ended without being asked to.
     """
 
 
 def address_of(package: str, environment: Mapping[str, str]) -> str:
     """
-    Return where a service listens.
+    Return the address on which a service listens.
     """
     name, default = _LISTEN[package]
     return environment.get(name, default)
@@ -58,7 +58,8 @@ def command(package: str) -> tuple[str, ...]:
 
 async def start(package: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
     """
-    Start a service as a child in a group of its own, so that Ctrl-C reaches us alone.
+    Start a service as a child in a process group of its own, so that Ctrl-C reaches only the
+    parent.
     """
     return await asyncio.create_subprocess_exec(
         *command(package), env=dict(environment), start_new_session=True
@@ -67,8 +68,8 @@ async def start(package: str, environment: Mapping[str, str]) -> asyncio.subproc
 
 async def wait_serving(address: str, child: asyncio.subprocess.Process, package: str) -> None:
     """
-    Wait until a service serves. Raises `ServiceEndedError` if it ends before,
-    `TimeoutError` if that takes a minute.
+    Wait until a service is SERVING. Raises `ServiceEndedError` if it ends before that, and
+    `TimeoutError` after a minute.
     """
     async with asyncio.timeout(START_SECONDS), channel.connect(address) as connection:
         stub = health_pb2_grpc.HealthStub(connection)
@@ -86,7 +87,7 @@ async def wait_serving(address: str, child: asyncio.subprocess.Process, package:
 
 async def stop(child: asyncio.subprocess.Process) -> int:
     """
-    Ask a service to stop and wait until it has; kill it if it does not.
+    Stop a service, by force after `STOP_SECONDS`; return its exit code.
     """
     if child.returncode is None:
         child.terminate()
@@ -102,9 +103,9 @@ async def run(environment: Mapping[str, str]) -> int:
     """
     Run both services until a signal comes or one of them ends; return the exit code.
     """
-    asked = asyncio.Event()
+    stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     children: dict[str, asyncio.subprocess.Process] = {}
     try:
         for package in _LISTEN:
@@ -112,12 +113,12 @@ async def run(environment: Mapping[str, str]) -> int:
         for package, child in children.items():
             await wait_serving(address_of(package, environment), child, package)
         show_hints(environment)
-        await _until_ended(children, asked)
+        await _until_ended(children, stopping)
     except (ServiceEndedError, TimeoutError) as problem:
         print(f"stopped: {problem or 'the services did not start in time'}", file=sys.stderr)  # noqa: T201
         return 1
     finally:
-        # Dispatch first: it finishes what is under way, and misses nothing of the feed.
+        # Dispatch first: it finishes its deliveries while the feed is still served.
         for package in reversed(_LISTEN):
             if package in children:
                 await stop(children[package])
@@ -125,24 +126,24 @@ async def run(environment: Mapping[str, str]) -> int:
 
 
 async def _until_ended(
-    children: Mapping[str, asyncio.subprocess.Process], asked: asyncio.Event
+    children: Mapping[str, asyncio.subprocess.Process], stopping: asyncio.Event
 ) -> None:
     """
-    Wait for a signal. Raises `ServiceEndedError` if a service ends before.
+    Wait for a signal. Raises `ServiceEndedError` if a service ends before it.
     """
     waits = {asyncio.create_task(child.wait()): package for package, child in children.items()}
-    signalled = asyncio.create_task(asked.wait())
+    signalled = asyncio.create_task(stopping.wait())
     done, rest = await asyncio.wait({*waits, signalled}, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()
     ended = [waits[task] for task in done if task in waits]
-    if ended and not asked.is_set():
+    if ended and not stopping.is_set():
         raise ServiceEndedError(f"{ended[0]} ended by itself")
 
 
 def show_hints(environment: Mapping[str, str]) -> None:
     """
-    Say what to type next.
+    Print the addresses and commands to try.
     """
     text = _HINTS.format(
         config=address_of("config_service", environment),

@@ -1,5 +1,5 @@
 """
-When a worker that died is started again. Nothing here reads a clock.
+The pauses between restarts of a worker. Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 30.0
 SETTLED_SECONDS = 60.0
 """
-One that lived as long as this has done well: the next pause is the first again.
+After a life of this length the next pause is the first one again.
 """
 
 MOST_FAILED_STARTS = 5
 """
-So many in a row that never served say that another start is of no use.
+After so many starts in a row without serving the worker is given up.
 """
 
 
 class Restarts:
     """
-    The restarts of one worker: with pauses that grow, until it is given up.
+    The restarts of one worker, with growing pauses.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Restarts:
 
     def pause_after(self, lived_seconds: float, *, served: bool) -> float | None:
         """
-        Return how many seconds to wait after a death; None to give up.
+        Return how many seconds to wait before a restart, None to give up.
         """
         self._failed_starts = 0 if served else self._failed_starts + 1
         if self._failed_starts >= MOST_FAILED_STARTS:

@@ -30,7 +30,7 @@ Makes the command line of a worker.
 
 class WorkerProcess:
     """
-    A child that serves beside others like it. Made by `start`.
+    A child process that shares its port with others. Made by `start`.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class WorkerProcess:
         self.served = False
         self._child = child
         self._writer = writer
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._last: Report | None = None
         self._asked: set[asyncio.Future[Report]] = set()
         self._reading = asyncio.create_task(self._read(reader))
@@ -59,7 +59,7 @@ class WorkerProcess:
     @property
     def families(self) -> Sequence[Family]:
         """
-        The figures that it last told.
+        The metrics of its last report.
         """
         return () if self._last is None else self._last.families
 
@@ -67,11 +67,12 @@ class WorkerProcess:
         """
         Return how long ago it was started.
         """
-        return time.monotonic() - self._begun
+        return time.monotonic() - self._started
 
     async def serves(self) -> bool:
         """
-        Ask whether it serves, and for its figures; one that does not answer in time does not.
+        Ask for a report; return whether the worker serves. No answer in time means that it does
+        not.
         """
         answer: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._asked.add(answer)
@@ -86,7 +87,7 @@ class WorkerProcess:
 
     def terminate(self) -> None:
         """
-        Ask it to finish what is under way and end.
+        Ask it to finish its calls and attempts, and to exit.
         """
         self._child.terminate()
 
@@ -98,8 +99,8 @@ class WorkerProcess:
 
     async def ended(self) -> int:
         """
-        Wait until all that it told is read and it has ended; return its exit code, as a
-        shell shows it.
+        Wait until all its reports are read and it has exited; return the exit code as a shell
+        shows it.
         """
         await self._reading
         self._writer.close()
@@ -118,14 +119,14 @@ class WorkerProcess:
 
 async def start(number: int, command: Command) -> WorkerProcess:
     """
-    Start a worker in a group of its own, so that Ctrl-C reaches the supervisor alone.
+    Start a worker in a process group of its own, so that Ctrl-C reaches only the supervisor.
     """
-    ours, its = socket.socketpair()
-    with its:
-        # Unlike the loop's own way this calls no fork handlers, for which gRPC is never ready.
+    own_end, worker_end = socket.socketpair()
+    with worker_end:
+        # Unlike asyncio's subprocesses this calls no fork handlers, which gRPC does not support.
         child = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it takes a millisecond
-            command(ControlChannel(number, its.fileno())),
-            pass_fds=(its.fileno(),),
+            command(ControlChannel(number, worker_end.fileno())),
+            pass_fds=(worker_end.fileno(),),
             start_new_session=True,
         )
-    return WorkerProcess(number, child, *await open_end(ours))
+    return WorkerProcess(number, child, *await open_end(own_end))

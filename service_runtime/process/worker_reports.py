@@ -1,8 +1,8 @@
 """
-What a worker process tells its supervisor: whether it serves, and its figures.
+The reports of a worker process to its supervisor: whether it serves, and its metrics.
 
-Both hold one end of a socket pair. The supervisor asks with a byte, the worker answers
-with a frame; each notices by the end of the stream that the other has died.
+Each holds one end of a socket pair. The supervisor asks with a byte, the worker answers with a
+frame. The end of the stream means that the other has died.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _MOST_QUESTIONS = 1024
 
 class Report(msgspec.Struct, frozen=True):
     """
-    A worker's answer.
+    The answer of a worker.
     """
 
     serving: bool
@@ -37,7 +37,8 @@ class Report(msgspec.Struct, frozen=True):
 @dataclass(frozen=True, slots=True)
 class ControlChannel:
     """
-    The place of a worker: its *number* from 1 on, and the *descriptor* of its end of the pair.
+    The worker's end of the socket pair: the *number* of the worker, from 1, and the
+    *descriptor* of the socket.
     """
 
     number: int
@@ -45,11 +46,11 @@ class ControlChannel:
 
     async def answer(self, serving: Callable[[], bool]) -> None:
         """
-        Answer the supervisor's questions until it is gone.
+        Answer the supervisor until it is gone. *serving* says whether the worker serves.
         """
         reader, writer = await open_end(socket.socket(fileno=self.descriptor))
         with suppress(ConnectionError):
-            # Questions that gathered meanwhile are answered together.
+            # Several questions that wait get one answer.
             while await reader.read(_MOST_QUESTIONS):
                 writer.write(framed(Report(serving(), metrics.families())))
                 await writer.drain()
@@ -57,14 +58,14 @@ class ControlChannel:
 
 async def open_end(end: socket.socket) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """
-    Use one end of a socket pair from the event loop.
+    Open streams on one end of a socket pair.
     """
     return await asyncio.open_unix_connection(sock=end)
 
 
 def framed(report: Report) -> bytes:
     """
-    Write a report as a frame: its length and itself.
+    Return a report as a frame: its length, then its content.
     """
     content = msgspec.msgpack.encode(report)
     return _LENGTH.pack(len(content)) + content

@@ -1,5 +1,5 @@
 """
-Several worker processes kept running: started, asked, started again, stopped.
+The worker processes of a supervisor: started, asked for reports, restarted and stopped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from service_runtime.process.worker_process import Command, WorkerProcess, start
 
 ENDED_WELL = frozenset({0, 128 + signal.SIGTERM})
 """
-The exit codes of a worker that was asked to stop; the second while it was starting.
+The exit codes of a worker that was asked to stop; the second one while it was starting.
 """
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 class WorkerFailedError(Exception):
     """
-    A worker cannot be started, or did not end as it should; *code* is its exit code.
+    A worker could not be started, or ended with an error; *code* is its exit code.
     """
 
     def __init__(self, problem: str, code: int) -> None:
@@ -35,13 +35,13 @@ class WorkerFailedError(Exception):
 
 class NoWorkerServesError(Exception):
     """
-    None of the workers serves.
+    No worker serves.
     """
 
 
 class Workers:
     """
-    So many workers, numbered from 1 on. Used by one event loop only.
+    Keeps *count* workers running, numbered from 1. Used by one event loop only.
     """
 
     def __init__(self, count: int, command: Command, *, stop_seconds: float) -> None:
@@ -54,14 +54,14 @@ class Workers:
 
     async def check(self) -> None:
         """
-        Ask all workers. Raises `NoWorkerServesError` where none serves.
+        Ask all workers. Raises `NoWorkerServesError` if none serves.
         """
         if not any(await self._ask()):
             raise NoWorkerServesError
 
     async def families(self) -> list[Family]:
         """
-        Return the figures of all workers, asked now.
+        Ask all workers; return their merged metrics.
         """
         await self._ask()
         return self._metrics.with_living([it.families for it in self._living.values()])
@@ -71,7 +71,7 @@ class Workers:
 
     async def run(self, stopped: asyncio.Task[None]) -> None:
         """
-        Keep all workers running until *stopped* ends; then stop them.
+        Keep all workers running until *stopped* ends, then stop them.
 
         Raises `WorkerFailedError`.
         """
@@ -87,7 +87,7 @@ class Workers:
 
     async def _stop(self, slots: Sequence[asyncio.Task[int]]) -> list[int]:
         """
-        Stop all workers, with force after a while; return the exit codes.
+        Stop all workers, by force after a time; return their exit codes.
         """
         self._stopping.set()
         for worker in self._living.values():
@@ -101,7 +101,7 @@ class Workers:
 
     async def _keep(self, number: int) -> int:
         """
-        Start a worker again and again; return its last exit code when all stop.
+        Start a worker, and restart it until all stop; return its last exit code.
         """
         restarts = Restarts()
         while True:

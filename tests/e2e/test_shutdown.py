@@ -1,5 +1,5 @@
 """
-What a service does with its work when it is told to end.
+The shutdown of a service with work in flight.
 """
 
 from __future__ import annotations

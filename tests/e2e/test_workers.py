@@ -56,9 +56,9 @@ def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
         yield url
 
 
-async def test_two_workers_share_port_load_and_figures(tmp_path: Path, database: str) -> None:
+async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database: str) -> None:
     """
-    Connections are spread; each event is delivered once; the figures are those of both.
+    Connections are spread; each event is delivered once; the metrics are those of both.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         published = await stage.published_through_both()

@@ -211,12 +211,12 @@ async def test_rate_spreads_a_job(queue: Queue, store: AsyncEngine) -> None:
     job = await made_job(store, rate=10)
     runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
 
-    begun = datetime.now(UTC)  # noqa: TID251 - the database's clock is that of this machine
+    started = datetime.now(UTC)  # noqa: TID251 - the database's clock is that of this machine
     assert await runner.run_once()
 
     waits = await job_of(store, job)
     assert waits.resent_count == 10
-    assert waits.due_time >= begun + timedelta(seconds=0.99)
+    assert waits.due_time >= started + timedelta(seconds=0.99)
     await due_in(store, timedelta(hours=1))
     assert not await runner.run_once()
     await due_in(store, timedelta(seconds=-1))

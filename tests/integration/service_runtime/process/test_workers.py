@@ -79,19 +79,19 @@ class Run:
         self._asked.set()
         await self.task
 
-    async def figure(self, name: str) -> float:
+    async def metric(self, name: str) -> float:
         """
-        Return a figure of all; 0 where nobody has told it.
+        Return the merged value of a metric, 0 if no worker has reported it.
         """
         families = await self.workers.families()
         return sum(it.value for family in families for it in family.samples if it.name == name)
 
     async def shows(self, name: str, value: float) -> None:
         """
-        Wait until a figure has a value.
+        Wait until a metric has a value.
         """
         async with asyncio.timeout(PATIENCE):
-            while await self.figure(name) != value:
+            while await self.metric(name) != value:
                 await asyncio.sleep(0.02)
 
 
@@ -108,15 +108,15 @@ async def running(text: str = GOOD, *, stop_seconds: float = PATIENCE) -> AsyncI
             await run.stop()
 
 
-async def test_figures_of_all_workers_are_merged() -> None:
+async def test_metrics_of_all_workers_are_merged() -> None:
     """
-    Counters add up, what each sees whole stays as it is; stopping ends all well.
+    Counters are summed, a gauge that is the same in each is not; all workers stop without error.
     """
     async with running() as run:
         await run.shows("webhooks_events_accepted_total", 1 + 2)
         await run.workers.check()
 
-        assert await run.figure("seen_by_all") == 7
+        assert await run.metric("seen_by_all") == 7
         await run.stop()
         with pytest.raises(NoWorkerServesError):
             await run.workers.check()
