@@ -9,25 +9,21 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import grpc
-import structlog
 
-from dispatch_service.delivery.attempt import Worker
+from dispatch_service.delivery.attempt import AttemptWorker
 from dispatch_service.delivery.claim import Claimer
 from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.delivery.recorder import Recorder
 from dispatch_service.delivery.replicas import Limits, Replicas
-from dispatch_service.delivery.results import Settler
-from dispatch_service.delivery.send import Courier
+from dispatch_service.delivery.results import ResultWriter
+from dispatch_service.delivery.send import AttemptSender
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.egress.opening import Opener
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.proxy import EgressProxy
-from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.sender import Sender
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.feed.backlog_updater import BacklogUpdater
@@ -47,8 +43,6 @@ from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
 from shipedge.webhooks.client import channel
 
-log = structlog.get_logger()
-
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -58,7 +52,7 @@ class Delivery:
 
     endpoints: Endpoints
     replicas: Replicas
-    results: Settler
+    results: ResultWriter
     endpoint_queues: EndpointQueues
     claimer: Claimer
 
@@ -129,9 +123,10 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(parts.store, endpoints, parts.lease.owner)
-    results = Settler(
+    results = ResultWriter(
         parts.queue,
-        Recorder(parts.subscriptions, parts.keys),
+        parts.subscriptions,
+        parts.keys,
         health_log.on_settled,
         health_log.has_effects,
         unblocked=parts.signals.deliveries_due.set,
@@ -147,19 +142,17 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     return Delivery(endpoints, replicas, results, endpoint_queues, claimer)
 
 
-def _worker(parts: Parts, results: Settler, endpoints: Endpoints) -> Worker:
+def _worker(parts: Parts, results: ResultWriter, endpoints: Endpoints) -> AttemptWorker:
     deadline = parts.settings.deadline.total_seconds()
     transport = _transport(parts.settings, parts.stack)
-    sender = Sender(transport, clock=parts.clock, report=_report)
-    courier = Courier(parts.subscriptions, sender, OAuthTokens(transport), deadline=deadline)
-    return Worker(
+    sender = AttemptSender(
         parts.subscriptions,
-        courier,
-        results,
-        endpoints,
+        transport,
+        OAuthTokens(transport),
         clock=parts.clock,
         deadline=deadline,
     )
+    return AttemptWorker(parts.subscriptions, sender, results, endpoints, deadline=deadline)
 
 
 def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
@@ -175,21 +168,6 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     transport = GuardedTransport(opener, pool, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
     return transport
-
-
-def _report(request: OutboundRequest, error: Exception) -> None:
-    """
-    Log a blocked destination and faults of our own for operators.
-    """
-    if isinstance(error, ExchangeFailedError):
-        log.warning(
-            "delivery.blocked" if error.kind == "blocked_address" else "delivery.fault",
-            owner=request.owner,
-            endpoint=request.url.endpoint,
-            detail=error.detail,
-        )
-    else:
-        log.error("delivery.fault", owner=request.owner, exc_info=error)
 
 
 def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:

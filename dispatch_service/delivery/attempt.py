@@ -1,21 +1,19 @@
 """
-One attempt, from a leased delivery to its outcome.
+One leased delivery: the decision about it, and the attempt from request to result.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
 from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.delivery.recorder import Made
-from dispatch_service.delivery.results import Settler
-from dispatch_service.delivery.send import Courier
+from dispatch_service.delivery.results import ResultWriter
+from dispatch_service.delivery.send import AttemptSender
 from dispatch_service.domain import deliveries
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.deliveries import Transition
@@ -29,7 +27,7 @@ from service_runtime.rpc import names
 
 SETTLING_SECONDS = 5.0
 """
-What must be left of a lease beside the deadline when a request leaves.
+What must be left of a lease beyond the deadline when a request is sent.
 """
 
 log = structlog.get_logger()
@@ -50,9 +48,8 @@ def plan(
     """
     Decide what to do with a leased delivery; the spans are in seconds.
 
-    It is given up where its time is up, where it has been interrupted too
-    often or where nobody wants it; it is let go where the subscription is
-    Inactive or too little of the lease is left.
+    It is ended if its time is up, if it has been interrupted too often or if nobody wants it;
+    its lease is released if the subscription is Inactive or too little of the lease is left.
     """
     claimed = ready.claimed
     if claimed.cancelled or subscription is None or subscription.deleted:
@@ -64,45 +61,45 @@ def plan(
     if not subscription.active:
         return Release(claimed, None, subscription.revision)
     if ready.body is None:
+        # The contract has one kind for every payload that is not there, whatever the cause.
         return deliveries.fail(claimed.retries_used, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:
+        # The lease might end while the request is under way, and the delivery be sent twice.
         return Release(claimed, timedelta())
     return Attempt(subscription, ready.body)
 
 
-class Worker:
+class AttemptWorker:
     """
-    Makes attempts. *clock* gives the wall clock's time for signatures and the log.
+    Makes attempts and passes on their results. *deadline* is that of a request, in seconds.
     """
 
     def __init__(
         self,
         subscriptions: SubscriptionIndex,
-        courier: Courier,
-        settler: Settler,
+        sender: AttemptSender,
+        results: ResultWriter,
         endpoints: Endpoints,
         *,
-        clock: Callable[[], datetime],
         deadline: float,
     ) -> None:
         self._subscriptions = subscriptions
-        self._courier = courier
-        self._settler = settler
+        self._sender = sender
+        self._results = results
         self._endpoints = endpoints
-        self._clock = clock
         self._deadline = deadline
 
     async def deliver(self, ready: Ready) -> bool:
         """
-        Do what is to be done with a leased delivery. Never raises but for cancellation.
-
-        Return whether the breaker of its endpoint opened.
+        Attempt a leased delivery, end it, or release its lease; return whether the breaker of its
+        endpoint opened. Raises nothing but cancellation.
         """
         try:
             return await self._deliver(ready)
         except Exception:
-            # The lease brings it back; a delivery that always ends here becomes poison.
-            log.exception("delivery.attempt_broke", delivery=request.webhook_id(ready.claimed))
+            # A bug. Its lease runs out and it is claimed again; one that always ends here fails
+            # as poison, so it cannot occupy the queue for ever.
+            log.exception("delivery.attempt_error", delivery=request.webhook_id(ready.claimed))
             return False
 
     async def _deliver(self, ready: Ready) -> bool:
@@ -118,21 +115,20 @@ class Worker:
             case Attempt():
                 return await self._attempt(claimed, step)
             case Release():
-                self._settler.release(step)
+                self._results.release(step)
             case Transition():
-                self._settler.settle(Settlement(claimed, step, None))
+                self._results.settle(Settlement(claimed, step, None))
         return False
 
     async def _attempt(self, claimed: Claimed, attempt: Attempt) -> bool:
         subscription = attempt.subscription
         reach("attempt.before_send")
-        start_time = self._clock()
-        sent = await self._courier.carry(claimed, subscription, attempt.body, start_time)
+        finished = await self._sender.send(claimed, subscription, attempt.body)
         reach("attempt.after_response")
-        outcome = sent.outcome
-        metrics.count_attempt(outcome.failure_kind)
-        self._settler.settle(Made(claimed, subscription, outcome, sent.shown_headers, start_time))
+        metrics.count_attempt(finished.outcome.failure_kind)
+        self._results.settle(finished)
         if subscription.endpoint != claimed.endpoint:
-            # The URL has changed: the outcome says nothing of the endpoint it was claimed for.
+            # The URL has changed since the claim: the outcome says nothing of the endpoint in
+            # whose queue this delivery waited.
             return False
-        return self._endpoints.note(claimed.endpoint_key, outcome)
+        return self._endpoints.note((claimed.owner, claimed.endpoint), finished.outcome)

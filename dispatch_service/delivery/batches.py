@@ -1,5 +1,5 @@
 """
-What waits to be written, in batches that shrink around what the store refuses. No I/O.
+Items that wait to be written, in batches that shrink around what the store refuses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ The largest batch.
 
 TRIES_ALONE = 5
 """
-So often is one item tried by itself, for what passes by such as a deadlock, before it is put
+So often an item is tried by itself, for errors that pass such as a deadlock, before it is set
 aside so that all others are written.
 """
 
@@ -28,55 +28,47 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Lot(Generic[T]):
+class BisectingBatch(Generic[T]):
     """
-    A queue of items that are written in order, a batch at a time.
+    A queue of *items* that are written in order, a batch at a time; append new ones to `items`.
 
-    A batch that is refused is halved the next time, until what cannot be written stands
-    alone; one that is written lets the next be larger again.
+    A batch that is refused is halved the next time, until what cannot be written is alone; one
+    that is written doubles the next. Committing events bisects a refused group at once, since
+    publishers wait for the answer. Here nobody waits and an item must not be lost to an error
+    that passes, so the size changes from one try to the next, with pauses of the caller between.
     """
 
     def __init__(self) -> None:
-        self._items: list[T] = []
+        self.items: list[T] = []
         self._size = MOST
         self._tries_alone = 0
 
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def add(self, item: T) -> None:
-        """
-        Put an item at the end.
-        """
-        self._items.append(item)
-
-    def batch(self) -> Sequence[T]:
-        """
-        Return what is written next.
-        """
-        return self._items[: self._size]
-
     @contextmanager
-    def writing(self, batch: Sequence[T]) -> Iterator[None]:
+    def next_batch(self) -> Iterator[Sequence[T]]:
         """
-        Take *batch* out where the block ends well; where it was refused, shrink the next one.
+        Yield the items to be written next, and remove them if the block does not raise.
+
+        If it raises, the next batch is smaller; an item that was refused alone `TRIES_ALONE`
+        times is removed.
         """
+        batch = self.items[: self._size]
         try:
-            yield
+            yield batch
         except Exception as error:
+            # A store that does not answer says nothing of the items.
             if not is_unavailable(error):
-                self._refused(batch)
+                self._shrink(batch)
             raise
-        del self._items[: len(batch)]
+        del self.items[: len(batch)]
         self._size, self._tries_alone = min(self._size * 2, MOST), 0
 
-    def _refused(self, batch: Sequence[T]) -> None:
+    def _shrink(self, batch: Sequence[T]) -> None:
         self._size = max(len(batch) // 2, 1)
         if len(batch) > 1:
             return
         self._tries_alone += 1
         if self._tries_alone >= TRIES_ALONE:
-            # Its lease runs out: it is taken up again, and ends as poison at the latest.
-            log.error("delivery.result_put_aside", kind=type(batch[0]).__name__)
-            del self._items[:1]
+            # Its lease runs out: it is claimed again, and fails as poison at the latest.
+            log.error("delivery.result_set_aside", kind=type(batch[0]).__name__)
+            del self.items[:1]
             self._tries_alone = 0

@@ -1,6 +1,6 @@
 """
-The request of an attempt: headers, ids and the signature over the exact
-bytes. No I/O; `now` is passed in for the signature.
+The request of an attempt: headers, ids and the signature over the exact bytes of the body.
+No I/O; `now` is passed in for the signature.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from shipedge.webhooks.catalogue import CATALOGUE
 
 MASK = b"***"
 """
-What the log shows of the value of a custom header.
+What the log shows instead of the value of a header that somebody configured.
 """
 
 _CONSTANT = (
@@ -51,9 +51,9 @@ def build(
     """
     Build the request of an attempt. *deadline* is in seconds.
 
-    Raises `ValueError` for a subscription whose URL cannot be used. Our own
-    headers come last, so that nothing configured can stand in for them; a
-    header of the *authentication* takes the place of a configured one.
+    Our own headers come last, so that nothing configured can stand in for them; a header of the
+    *authentication* replaces a configured one. Raises `ValueError` for a subscription whose URL
+    cannot be used.
     """
     if subscription.url is None:
         raise ValueError(subscription.url_problem)
@@ -85,9 +85,8 @@ def sign(
     """
     Sign `id.timestamp.body` with every key that is live at *now*.
 
-    Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256, one for each
-    key, separated by spaces; behind them `v1a,` and the base64 of ed25519 for
-    those that have such a key.
+    Standard Webhooks 1.0.0: `v1,` and the base64 of HMAC-SHA256, one for each key, separated by
+    spaces; behind them `v1a,` and the base64 of ed25519 for those that have such a key.
     """
     signed = b"%b.%d.%b" % (message_id, timestamp, body)
     live = [it for it in keys if it.expire_time is None or now < it.expire_time]
@@ -106,7 +105,7 @@ def shown_headers(
     request: OutboundRequest, subscription: Subscription, authentication: Sequence[Header] = ()
 ) -> tuple[Header, ...]:
     """
-    Return the headers of a request as the log may show them: what was configured is masked.
+    Return the headers of a request as the log may show them: configured values are masked.
     """
     if not subscription.headers and not authentication:
         return request.headers

@@ -1,157 +1,224 @@
 """
-The ends of attempts, written in batches: nothing waits for its own commit.
+Writes results of attempts, and leases that end without an attempt, in batches: no result waits
+for a commit of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Sequence
 
 import structlog
 
-from dispatch_service.delivery.batches import Lot
-from dispatch_service.delivery.recorder import Made, Recorder
+from dispatch_service.delivery.batches import BisectingBatch
+from dispatch_service.delivery.request import webhook_id
+from dispatch_service.delivery.send import FinishedAttempt
+from dispatch_service.domain.deliveries import Transition, decide
 from dispatch_service.domain.work import Ended, Release, Settlement
+from dispatch_service.log.attempts import attempt_record, seal_exchange
 from dispatch_service.queue.protocol import Follow, Queue, Wants
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import is_unavailable
 from service_runtime.process.failpoints import reach
 
 FLUSH_SECONDS = 0.02
 """
-A result waits at most this long for company; until it is committed its
-attempt counts as in flight.
+A result waits at most this long for others; until it is committed its attempt counts as running.
 """
 
 RETRY_SECONDS = 0.5
 REFUSED_SECONDS = 0.05
+"""
+The pause after a failed write: longer where the store does not answer.
+"""
 
 log = structlog.get_logger()
 
 
 def _nobody() -> None:
-    """
-    Tell nobody.
-    """
+    pass
 
 
 def _always(_settlements: Sequence[Settlement]) -> bool:
-    """
-    Leave it to those who follow.
-    """
     return True
 
 
-class Settler:
+class ResultWriter:
     """
-    Collects attempts, other ends of leases and releases, and writes them.
+    Collects finished attempts, other ends of leases and releases, and writes them.
 
-    *follow* writes what else follows from settlements, in their transaction, where *wants*
-    says that anything may.
-    *unblocked* is called when deliveries became due that waited behind others.
+    *on_settled* writes what else follows from settlements, in their transaction; it is called
+    where *has_effects* says that anything may follow. *unblocked* is called when deliveries
+    became due that waited behind others.
     """
 
     def __init__(
         self,
         queue: Queue,
-        recorder: Recorder,
-        follow: Follow | None = None,
-        wants: Wants = _always,
+        subscriptions: SubscriptionIndex,
+        keys: DayKeys,
+        on_settled: Follow | None = None,
+        has_effects: Wants = _always,
         *,
         unblocked: Callable[[], None] = _nobody,
     ) -> None:
         self._queue = queue
-        self._recorder = recorder
-        self._follow = follow
-        self._wants = wants
+        self._subscriptions = subscriptions
+        self._keys = keys
+        self._on_settled = on_settled
+        self._has_effects = has_effects
         self._unblocked = unblocked
-        self._ends: Lot[Made | Settlement] = Lot()
-        self._releases: Lot[Release] = Lot()
+        self._results: BisectingBatch[FinishedAttempt | Settlement] = BisectingBatch()
+        self._releases: BisectingBatch[Release] = BisectingBatch()
         self._arrived = asyncio.Event()
-        self._ends_at: float | None = None
+        self._stop_at: float | None = None
 
-    def settle(self, end: Made | Settlement) -> None:
+    def settle(self, result: FinishedAttempt | Settlement) -> None:
         """
         Have the end of a lease written soon: an attempt, or what is known without one.
         """
-        self._ends.add(end)
+        self._results.items.append(result)
         self._arrived.set()
 
     def release(self, release: Release) -> None:
         """
-        Have a lease let go soon.
+        Have a lease released soon.
         """
-        self._releases.add(release)
+        self._releases.items.append(release)
         self._arrived.set()
 
     async def run(self) -> None:
         """
-        Write what comes until `stop` was called and all is written, or its patience is over.
+        Write what comes until `stop` was called and all is written, or its time is over.
         """
-        while self._ends_at is None or self.waiting:
+        while self._stop_at is None or self.waiting:
             await self._arrived.wait()
-            if self._ends_at is None:
+            if self._stop_at is None:
                 await asyncio.sleep(FLUSH_SECONDS)
             while self.waiting:
-                if not await self._flush_patiently() and self._is_over():
+                if not await self._try_flush() and self._is_over():
                     log.error("delivery.results_left", waiting=self.waiting)
                     return
-            if self._ends_at is None:
+            if self._stop_at is None:
                 self._arrived.clear()
 
-    def stop(self, patience_seconds: float) -> None:
+    def stop(self, seconds: float) -> None:
         """
-        Let `run` end when all is written. What the store does not take within the patience
+        Let `run` end when all is written. What the store does not take within so many seconds
         is left: the leases run out, and the log shows those attempts as interrupted.
         """
-        self._ends_at = time.monotonic() + patience_seconds
+        self._stop_at = time.monotonic() + seconds
         self._arrived.set()
 
     @property
     def waiting(self) -> int:
         """
-        How many ends are not written yet.
+        How many results and releases are not written yet.
         """
-        return len(self._ends) + len(self._releases)
+        return len(self._results.items) + len(self._releases.items)
 
     async def flush_once(self) -> int:
         """
-        Write one batch of each kind; return how many rows that were.
+        Write one batch of each kind; return how many results and releases that were. Raises
+        what the store raises.
         """
-        ends, releases = self._ends.batch(), self._releases.batch()
-        if ends:
-            with self._ends.writing(ends):
-                ended = await self._written(ends)
-            reach("settle.after_commit")
-            if ended.lost:
-                log.warning("delivery.settled_late", count=len(ended.lost))
-            self._tell(ended)
-        if releases:
-            with self._releases.writing(releases):
-                ended = await self._queue.release(releases)
-            self._tell(ended)
-        return len(ends) + len(releases)
+        written = 0
+        if self._results.items:
+            written += await self._write_results()
+        if self._releases.items:
+            written += await self._write_releases()
+        return written
 
-    async def _written(self, ends: Sequence[Made | Settlement]) -> Ended:
-        made = [it for it in ends if isinstance(it, Made)]
-        settlements = [it for it in ends if isinstance(it, Settlement)]
-        settlements += await self._recorder.record(made)
-        if not settlements:
-            return Ended()
-        follow = self._follow if self._wants(settlements) else None
-        return await self._queue.settle(settlements, follow)
-
-    def _tell(self, ended: Ended) -> None:
+    async def _write_results(self) -> int:
+        with self._results.next_batch() as results:
+            attempts = [it for it in results if isinstance(it, FinishedAttempt)]
+            settlements = [it for it in results if isinstance(it, Settlement)]
+            settlements += await self._settlements(attempts)
+            on_settled = self._on_settled if self._has_effects(settlements) else None
+            ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
+        reach("settle.after_commit")
+        if ended.lost:
+            log.warning("delivery.settled_late", count=len(ended.lost))
         if ended.unblocked:
             self._unblocked()
+        return len(results)
+
+    async def _write_releases(self) -> int:
+        with self._releases.next_batch() as releases:
+            ended = await self._queue.release(releases)
+        if ended.unblocked:
+            self._unblocked()
+        return len(releases)
+
+    async def _settlements(self, attempts: Sequence[FinishedAttempt]) -> Sequence[Settlement]:
+        """
+        Return what ends the leases of attempts. Raises what `DayKeys.today` raises.
+        """
+        if not attempts:
+            # Without an attempt nothing is sealed, so a missing key holds no result back.
+            return ()
+        sealer = await self._keys.today()
+        try:
+            return self._settled(attempts, sealer)
+        except Exception:  # noqa: BLE001 - a bug; which attempt it concerns is seen one by one
+            return [it for attempt in attempts for it in self._settled_alone(attempt, sealer)]
+
+    def _settled(self, attempts: Sequence[FinishedAttempt], sealer: Sealer) -> list[Settlement]:
+        """
+        Decide, seal and record, each step for all attempts before the next one: its code stays
+        in the processor's caches (ADR 22).
+        """
+        transitions = [self._decide(it) for it in attempts]
+        sealed = [
+            seal_exchange(it.claimed, it.shown_headers, it.outcome, sealer) for it in attempts
+        ]
+        return [
+            Settlement(
+                attempt.claimed,
+                transition,
+                attempt_record(
+                    attempt.claimed,
+                    attempt.subscription,
+                    attempt.outcome,
+                    start_time=attempt.start_time,
+                    sealed_exchange=exchange,
+                ),
+                attempt.outcome.status_code,
+            )
+            for attempt, transition, exchange in zip(attempts, transitions, sealed, strict=True)
+        ]
+
+    def _settled_alone(self, attempt: FinishedAttempt, sealer: Sealer) -> Sequence[Settlement]:
+        try:
+            return self._settled([attempt], sealer)
+        except Exception:
+            # Left out: its lease runs out, it is attempted again, and fails as poison if this
+            # goes on. Nothing else can be done with an attempt that cannot be written down.
+            log.exception("delivery.attempt_error", delivery=webhook_id(attempt.claimed))
+            return ()
+
+    def _decide(self, attempt: FinishedAttempt) -> Transition:
+        claimed = attempt.claimed
+        return decide(
+            attempt.outcome,
+            state=claimed.state,
+            retries_used=claimed.retries_used,
+            # Somebody waits for the result of a test, so it is not tried again for days.
+            schedule=() if claimed.test else self._subscriptions.schedule_of(attempt.subscription),
+            chance=random.random(),  # noqa: S311 - jitter is no secret
+        )
 
     def _is_over(self) -> bool:
-        return self._ends_at is not None and time.monotonic() >= self._ends_at
+        return self._stop_at is not None and time.monotonic() >= self._stop_at
 
-    async def _flush_patiently(self) -> bool:
+    async def _try_flush(self) -> bool:
         """
-        Write a batch of each kind; False where the store did not take it, which keeps it:
-        while the store is away the leases still protect what became of them.
+        Write a batch of each kind; False if that failed, after a pause.
+
+        What was not written stays: until its lease ends nobody else attempts the delivery.
         """
         try:
             await self.flush_once()
@@ -159,7 +226,6 @@ class Settler:
             log.error(
                 "delivery.settle_failed", waiting=self.waiting, error_type=type(error).__name__
             )
-            away = is_unavailable(error)
-            await asyncio.sleep(RETRY_SECONDS if away else REFUSED_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS if is_unavailable(error) else REFUSED_SECONDS)
             return False
         return True

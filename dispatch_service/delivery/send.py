@@ -1,16 +1,17 @@
 """
-One request to a receiver with all that belongs to it: authentication, client
-certificate, and a second try with a fresh token where the first was refused.
+One attempt to send a delivery: authentication, client certificate, the signed request, a second
+request with a fresh token where the receiver refused the first, and the outcome.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 
-import msgspec
+import structlog
 
-from dispatch_service.delivery import request as outbound
+from dispatch_service.delivery import request
 from dispatch_service.domain import outcomes
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.credentials import (
@@ -24,115 +25,177 @@ from dispatch_service.domain.credentials import (
 from dispatch_service.domain.outcomes import FailureKind, Outcome
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
-from dispatch_service.egress.sender import Sender
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 
 UNAUTHORIZED = 401
 
+_REPORTED = frozenset({FailureKind.BLOCKED_ADDRESS, FailureKind.PROXY, FailureKind.INTERNAL})
 
-class Sent(msgspec.Struct, frozen=True, gc=False):
+log = structlog.get_logger()
+
+
+class FinishedAttempt(Confidential, frozen=True, gc=False):
     """
-    What became of a request, and its headers as the log may show them.
+    An attempt with its outcome; *shown_headers* are those of the request as the log may show them.
     """
 
+    claimed: Claimed
+    subscription: Subscription
     outcome: Outcome
-    shown_headers: tuple[Header, ...] = ()
+    shown_headers: tuple[Header, ...]
+    start_time: datetime
 
 
-class _Parcel(Confidential, frozen=True, gc=False):
+class PreparedRequest(Confidential, frozen=True, gc=False):
     """
-    What is sent to whom by when; *end* is on the monotonic clock.
+    The request of an attempt before it is authenticated and signed; *end* is on the monotonic
+    clock.
     """
 
     claimed: Claimed
     subscription: Subscription
     body: bytes
-    now: datetime
+    start_time: datetime
     end: float
     identity: ClientIdentity | None
 
     @property
     def seconds_left(self) -> float:
         """
-        What is left of the deadline.
+        Return the rest of the deadline.
         """
         return self.end - time.monotonic()
 
+    def failed(self, kind: FailureKind, error: str) -> FinishedAttempt:
+        """
+        Return the attempt as failed before a request was sent; *error* is shown to customers.
+        """
+        outcome = outcomes.failed(kind, error)
+        return FinishedAttempt(self.claimed, self.subscription, outcome, (), self.start_time)
 
-class Courier:
+
+class AttemptSender:
     """
-    Carries bodies to receivers. *deadline* is in seconds and covers everything.
+    Sends deliveries to receivers. *deadline* is in seconds and covers everything; *clock* gives
+    the wall clock's time for signatures, `Retry-After` and the log.
     """
 
     def __init__(
         self,
         subscriptions: SubscriptionIndex,
-        sender: Sender,
+        transport: Transport,
         tokens: OAuthTokens,
         *,
+        clock: Callable[[], datetime],
         deadline: float,
     ) -> None:
         self._subscriptions = subscriptions
-        self._sender = sender
+        self._transport = transport
         self._tokens = tokens
+        self._clock = clock
         self._deadline = deadline
 
-    async def carry(
-        self, claimed: Claimed, subscription: Subscription, body: bytes, now: datetime
-    ) -> Sent:
+    async def send(
+        self, claimed: Claimed, subscription: Subscription, body: bytes
+    ) -> FinishedAttempt:
         """
-        Send a body to a subscription's URL. Only cancellation is raised.
+        Send a body to a subscription's URL. Raises nothing but cancellation.
         """
-        if subscription.url is None:
-            return _failed(FailureKind.INVALID_URL, subscription.url_problem)
         identity = self._subscriptions.identities.get(subscription.client_certificate)
-        if subscription.client_certificate and identity is None:
-            return _failed(FailureKind.CERTIFICATE, "the client certificate is not known here")
         end = time.monotonic() + self._deadline
-        parcel = _Parcel(claimed, subscription, body, now, end, identity)
+        prepared = PreparedRequest(claimed, subscription, body, self._clock(), end, identity)
+        if subscription.url is None:
+            return prepared.failed(FailureKind.INVALID_URL, subscription.url_problem)
+        if subscription.client_certificate and identity is None:
+            error = "the client certificate is not known here"
+            return prepared.failed(FailureKind.CERTIFICATE, error)
         if not subscription.credential:
-            return await self._send(parcel, ())
+            return await self._send(prepared, ())
         credential = self._subscriptions.credentials.get(subscription.credential)
-        return await self._authenticated(parcel, credential)
+        return await self._authenticate(prepared, credential)
 
-    async def _authenticated(self, parcel: _Parcel, credential: CompiledCredential | None) -> Sent:
+    async def _authenticate(
+        self, prepared: PreparedRequest, credential: CompiledCredential | None
+    ) -> FinishedAttempt:
         if credential is None:
-            return _failed(FailureKind.AUTH, "the credential is not known here")
+            return prepared.failed(FailureKind.AUTH, "the credential is not known here")
         if isinstance(credential, ClientCredentials):
-            return await self._with_token(parcel, credential)
-        return await self._send(parcel, fixed_headers(credential, parcel.body))
+            return await self._send_with_token(prepared, credential)
+        return await self._send(prepared, fixed_headers(credential, prepared.body))
 
-    async def _with_token(self, parcel: _Parcel, credential: ClientCredentials) -> Sent:
+    async def _send_with_token(
+        self, prepared: PreparedRequest, credential: ClientCredentials
+    ) -> FinishedAttempt:
         """
-        Send with a token; where the receiver answers 401, once more with a fresh one.
+        Send with a token; if the receiver answers 401, send once more with a fresh token.
         """
         try:
-            token = await self._tokens.token(credential, parcel.seconds_left)
-            sent = await self._send(parcel, bearer(token))
-            if sent.outcome.status_code != UNAUTHORIZED or parcel.seconds_left <= 0:
-                return sent
+            token = await self._tokens.token(credential, prepared.seconds_left)
+            attempt = await self._send(prepared, bearer(token))
+            if attempt.outcome.status_code != UNAUTHORIZED or prepared.seconds_left <= 0:
+                return attempt
+            # A token may be revoked before it expires, and a 401 is the only sign of it.
             self._tokens.refused(credential, token)
-            fresh = await self._tokens.token(credential, parcel.seconds_left)
+            fresh = await self._tokens.token(credential, prepared.seconds_left)
         except TokenRefusedError as refused:
-            return _failed(FailureKind.AUTH, str(refused))
-        return sent if fresh == token else await self._send(parcel, bearer(fresh))
+            return prepared.failed(FailureKind.AUTH, str(refused))
+        # The same token again would bring the same answer: that answer is the outcome.
+        return attempt if fresh == token else await self._send(prepared, bearer(fresh))
 
-    async def _send(self, parcel: _Parcel, authentication: tuple[Header, ...]) -> Sent:
-        if parcel.seconds_left <= 0:
-            return _failed(FailureKind.TIMEOUT, "no time was left for the request")
-        request = outbound.build(
-            parcel.claimed,
-            parcel.subscription,
-            parcel.body,
-            now=parcel.now,
-            deadline=parcel.seconds_left,
+    async def _send(
+        self, prepared: PreparedRequest, authentication: tuple[Header, ...]
+    ) -> FinishedAttempt:
+        claimed, subscription = prepared.claimed, prepared.subscription
+        seconds_left = prepared.seconds_left
+        if seconds_left <= 0:
+            # The token server took all of it.
+            return prepared.failed(FailureKind.TIMEOUT, "no time was left for the request")
+        outbound = request.build(
+            claimed,
+            subscription,
+            prepared.body,
+            now=prepared.start_time,
+            deadline=seconds_left,
             authentication=authentication,
-            identity=parcel.identity,
+            identity=prepared.identity,
         )
-        shown = outbound.shown_headers(request, parcel.subscription, authentication)
-        return Sent(await self._sender.send(request), shown)
+        shown = request.shown_headers(outbound, subscription, authentication)
+        outcome = await exchange_outcome(self._transport, outbound, self._clock)
+        return FinishedAttempt(claimed, subscription, outcome, shown, prepared.start_time)
 
 
-def _failed(kind: FailureKind, error: str) -> Sent:
-    return Sent(outcomes.failed(kind, error))
+async def exchange_outcome(
+    transport: Transport, outbound: OutboundRequest, clock: Callable[[], datetime]
+) -> Outcome:
+    """
+    Send a request and judge what came of it. Raises nothing but cancellation.
+    """
+    try:
+        response = await transport.exchange(outbound)
+    except ExchangeFailedError as failure:
+        if failure.kind in _REPORTED:
+            _report(outbound, failure)
+        return outcomes.failed(
+            failure.kind, failure.error, failure.timings, remote_address=failure.remote_address
+        )
+    except Exception:
+        # A bug must not end the worker, and its text may name what no customer may see.
+        log.exception("delivery.fault", owner=outbound.owner)
+        return outcomes.failed(FailureKind.INTERNAL, "the attempt failed on our side")
+    return outcomes.from_response(response, clock)
+
+
+def _report(outbound: OutboundRequest, failure: ExchangeFailedError) -> None:
+    """
+    Log what an operator can act on: a blocked destination with its address, faults of the
+    egress proxy and of this service.
+    """
+    blocked = failure.kind is FailureKind.BLOCKED_ADDRESS
+    log.warning(
+        "delivery.blocked" if blocked else "delivery.fault",
+        owner=outbound.owner,
+        endpoint=outbound.url.endpoint,
+        detail=failure.detail,
+    )

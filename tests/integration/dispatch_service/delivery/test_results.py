@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery import recorder as recorder_module
-from dispatch_service.delivery.recorder import Made, Recorder
-from dispatch_service.delivery.results import Settler
+from dispatch_service.delivery import results as results_module
+from dispatch_service.delivery.results import ResultWriter
+from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.deliveries import cancel, succeed
 from dispatch_service.domain.outcomes import Response, from_response
 from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
@@ -40,13 +40,20 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def recorder(store: AsyncEngine) -> Recorder:
+def keys(store: AsyncEngine) -> DayKeys:
     """
-    Return what works out what is written of attempts.
+    Return the keys that seal what the log keeps of attempts.
     """
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
-    keys = DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
-    return Recorder(SubscriptionIndex(), keys)
+    return DayKeys(store, ring, lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
+
+
+@pytest.fixture
+def writer(queue: Queue, keys: DayKeys) -> ResultWriter:
+    """
+    Return a writer of results; nothing follows from them.
+    """
+    return ResultWriter(queue, SubscriptionIndex(), keys)
 
 
 def result_of(event: NewEvent) -> Settlement:
@@ -57,12 +64,12 @@ def result_of(event: NewEvent) -> Settlement:
     return Settlement(claimed, succeed(0), attempt(claimed), 200)
 
 
-def attempt_made(event: NewEvent) -> Made:
+def finished_attempt(event: NewEvent) -> FinishedAttempt:
     """
     Make an attempt that the receiver confirmed.
     """
     outcome = from_response(Response(status_code=200), lambda: NOW)
-    return Made(claimed_of(event), subscription(), outcome, (), NOW)
+    return FinishedAttempt(claimed_of(event), subscription(), outcome, (), NOW)
 
 
 async def states(store: AsyncEngine) -> list[str]:
@@ -75,10 +82,10 @@ async def states(store: AsyncEngine) -> list[str]:
 
 
 async def test_result_that_the_store_refuses_holds_nobody_up(
-    queue: Queue, store: AsyncEngine, recorder: Recorder
+    queue: Queue, store: AsyncEngine, writer: ResultWriter
 ) -> None:
     """
-    One that cannot be written is put aside, and its lease runs out; all others are written.
+    One that cannot be written is set aside, and its lease runs out; all others are written.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(9)]
     await queue.store_events(events, LEASE)
@@ -87,13 +94,12 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     assert record is not None
     bad = replace(record, status=cast(str, None))
     results[4] = replace(results[4], attempt=bad)
-    settler = Settler(queue, recorder)
     for result in results:
-        settler.settle(result)
+        writer.settle(result)
 
-    settler.stop(60)
+    writer.stop(60)
     async with asyncio.timeout(60):
-        await settler.run()
+        await writer.run()
 
     expected = ["SUCCEEDED"] * 9
     expected[4] = "DELIVERING"
@@ -101,45 +107,43 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
 
 
 async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nobody_else(
-    queue: Queue, store: AsyncEngine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, store: AsyncEngine, writer: ResultWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     The others of its batch are written at once; its lease brings the one back.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(3)]
     await queue.store_events(events, LEASE)
-    made = [attempt_made(event) for event in events]
+    attempts = [finished_attempt(event) for event in events]
     seal = seal_exchange
 
     def broken(claimed: Claimed, *args: Any) -> bytes:
-        if claimed == made[1].claimed:
+        if claimed == attempts[1].claimed:
             raise ZeroDivisionError
         return seal(claimed, *args)
 
-    monkeypatch.setattr(recorder_module, "seal_exchange", broken)
-    settler = Settler(queue, recorder)
-    for it in made:
-        settler.settle(it)
+    monkeypatch.setattr(results_module, "seal_exchange", broken)
+    for it in attempts:
+        writer.settle(it)
 
-    assert await settler.flush_once() == 3
+    assert await writer.flush_once() == 3
 
-    assert settler.waiting == 0
+    assert writer.waiting == 0
     assert await states(store) == ["SUCCEEDED", "DELIVERING", "SUCCEEDED"]
 
 
 async def test_end_without_an_attempt_needs_no_key(
-    queue: Queue, store: AsyncEngine, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+    queue: Queue, store: AsyncEngine, writer: ResultWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    What is cancelled or expired is written although nothing could be sealed.
+    A delivery that is cancelled or expired is written although nothing could be sealed.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
-    monkeypatch.delattr(recorder, "_keys")
-    settler = Settler(queue, recorder)
-    settler.settle(Settlement(claimed_of(event), cancel(0), None))
+    monkeypatch.delattr(writer, "_keys")
+    writer.settle(Settlement(claimed_of(event), cancel(0), None))
 
-    await settler.flush_once()
+    await writer.flush_once()
 
     assert await states(store) == ["CANCELLED"]
 
@@ -165,41 +169,41 @@ class Away:
 
 @pytest.mark.parametrize("times", [1, 2])
 async def test_results_outlive_a_store_that_is_away(
-    queue: Queue, store: AsyncEngine, recorder: Recorder, times: int
+    queue: Queue, store: AsyncEngine, keys: DayKeys, times: int
 ) -> None:
     """
-    What could not be written is kept and written when the store is back, also when the
-    service ends meanwhile.
+    Results that could not be written are kept and written when the store is back, also when
+    the service is stopped meanwhile.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(5)]
     await queue.store_events(events, LEASE)
-    settler = Settler(cast(Queue, Away(queue, times)), recorder)
+    writer = ResultWriter(cast(Queue, Away(queue, times)), SubscriptionIndex(), keys)
     for event in events[:3]:
-        settler.settle(result_of(event))
+        writer.settle(result_of(event))
     for event in events[3:]:
-        settler.release(Release(claimed_of(event), None))
+        writer.release(Release(claimed_of(event), None))
 
-    settler.stop(60)
+    writer.stop(60)
     async with asyncio.timeout(60):
-        await settler.run()
+        await writer.run()
 
     assert await states(store) == ["SUCCEEDED"] * 3 + ["PENDING"] * 2
 
 
 async def test_stopping_does_not_wait_for_ever(
-    queue: Queue, store: AsyncEngine, recorder: Recorder
+    queue: Queue, store: AsyncEngine, keys: DayKeys
 ) -> None:
     """
-    A store that stays away ends the patience; the leases take care of the rest.
+    If the store stays away, the writer ends after its time; leases protect the rest.
     """
     event = new_event(new_delivery(leased=True))
     await queue.store_events([event], LEASE)
-    settler = Settler(cast(Queue, Away(queue, 1_000_000)), recorder)
-    settler.settle(result_of(event))
+    writer = ResultWriter(cast(Queue, Away(queue, 1_000_000)), SubscriptionIndex(), keys)
+    writer.settle(result_of(event))
 
-    settler.stop(0)
+    writer.stop(0)
     async with asyncio.timeout(60):
-        await settler.run()
+        await writer.run()
 
-    assert settler.waiting == 1
+    assert writer.waiting == 1
     assert await states(store) == ["DELIVERING"]
