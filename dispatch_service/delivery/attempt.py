@@ -131,4 +131,4 @@ class AttemptWorker:
             # The URL has changed since the claim: the outcome says nothing of the endpoint in
             # whose queue this delivery waited.
             return False
-        return self._endpoints.note((claimed.owner, claimed.endpoint), finished.outcome)
+        return self._endpoints.record_outcome((claimed.owner, claimed.endpoint), finished.outcome)

@@ -1,12 +1,11 @@
 """
-How many requests an endpoint gets at a time while it is in trouble, and when it
-gets none: a breaker. No I/O, no clock: spans are returned, `chance` is passed in.
+Circuit breakers: how many requests a degraded endpoint gets at a time, and when it gets none.
+No I/O, no clock: spans are returned, `chance` is passed in.
 
-An endpoint without a breaker is healthy. Trouble halves what it gets, success
-adds one; trouble several times in a row opens the breaker, and what waits is
-parked without using up attempts. When the pause is over a probe is sent: one
-that fails makes the next pause longer, one that succeeds closes the breaker,
-and the endpoint starts slowly.
+An endpoint without a breaker is healthy. A failure halves its number of requests, a success adds
+one; several failures in a row open the breaker, and its deliveries wait without using up
+attempts. After a pause one delivery is sent as a probe: if it fails, the next pause is longer;
+if it succeeds, the breaker closes and the endpoint starts with one request at a time.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from enum import Enum, auto
 from dispatch_service.domain.deliveries import jittered
 from dispatch_service.domain.outcomes import FailureKind, Outcome
 
-TROUBLES_TO_OPEN = 5
+FAILURES_TO_OPEN = 5
 """
-So much trouble in a row opens a breaker.
+So many failures in a row open a breaker.
 """
 
 FIRST_PAUSE = timedelta(seconds=5)
@@ -42,73 +41,73 @@ _UNREACHED = frozenset(
 )
 
 
-class Verdict(Enum):
+class EndpointVerdict(Enum):
     """
     What an outcome says of the endpoint as a whole.
     """
 
-    WELL = auto()
-    ANSWERED = auto()  # it failed, but the endpoint is there
-    TROUBLE = auto()
-    NOTHING = auto()  # the fault was ours
+    SUCCESS = auto()
+    ANSWERED = auto()  # the attempt failed, but the endpoint can be reached
+    FAILURE = auto()  # not reached, or it asked for fewer requests
+    UNRELATED = auto()  # the attempt failed on our side
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
     """
-    What is remembered of an endpoint in trouble.
+    The state of a degraded endpoint.
 
-    *limit* is how many requests it may get at a time, *troubles* counts those in a
-    row, *trips* how often it opened without a success between. While it is
-    *open* only probes are sent.
+    *limit* is how many requests it may get at a time, *failures* counts those in a row, *trips*
+    how often it opened without a success between. While it is *open* only probes are sent.
     """
 
     limit: int
-    troubles: int = 0
+    failures: int = 0
     trips: int = 0
     open: bool = False
 
 
-def judge(outcome: Outcome) -> Verdict:
+def judge(outcome: Outcome) -> EndpointVerdict:
     """
-    Say what an outcome tells of the endpoint: 429, 502, 503 and 504 ask for less,
-    and one that is not reached is in trouble.
+    Judge the endpoint by an outcome: one that is not reached fails, and so does one that answers
+    429, 502, 503 or 504, which ask for fewer requests.
     """
     if outcome.succeeded:
-        return Verdict.WELL
+        return EndpointVerdict.SUCCESS
     if outcome.status_code in _SLOW_DOWN or outcome.failure_kind in _UNREACHED:
-        return Verdict.TROUBLE
-    return Verdict.NOTHING if outcome.status_code is None else Verdict.ANSWERED
+        return EndpointVerdict.FAILURE
+    answered = outcome.status_code is not None
+    return EndpointVerdict.ANSWERED if answered else EndpointVerdict.UNRELATED
 
 
-def after(breaker: Breaker | None, verdict: Verdict, cap: int) -> Breaker | None:
+def after(breaker: Breaker | None, verdict: EndpointVerdict, cap: int) -> Breaker | None:
     """
-    Return what a breaker is after an outcome, before it may open; None for healthy.
+    Return the breaker after an outcome, before it may open; None for a healthy endpoint.
 
     *cap* is how many requests a healthy endpoint gets at a time.
     """
-    if verdict is Verdict.NOTHING:
+    if verdict is EndpointVerdict.UNRELATED:
         return breaker
-    if verdict is Verdict.TROUBLE:
+    if verdict is EndpointVerdict.FAILURE:
         known = breaker or Breaker(cap)
-        return replace(known, limit=max(known.limit // 2, 1), troubles=known.troubles + 1)
+        return replace(known, limit=max(known.limit // 2, 1), failures=known.failures + 1)
     if breaker is None:
         return None
     if breaker.open:
         return Breaker(1)
-    limit = breaker.limit + (1 if verdict is Verdict.WELL else 0)
+    limit = breaker.limit + (1 if verdict is EndpointVerdict.SUCCESS else 0)
     return None if limit >= cap else Breaker(limit)
 
 
 def opens(breaker: Breaker | None, retry_after: timedelta | None) -> bool:
     """
-    Tell whether a breaker opens after trouble: it came too often, a probe failed, or
-    the receiver asked for patience.
+    Tell whether a breaker opens after a failure: there were too many in a row, a probe failed,
+    or the receiver asked to be left alone for *retry_after*.
     """
-    if breaker is None or breaker.troubles == 0:
+    if breaker is None or breaker.failures == 0:
         return False
     probed = breaker.trips > 0
-    return probed or retry_after is not None or breaker.troubles >= TROUBLES_TO_OPEN
+    return probed or retry_after is not None or breaker.failures >= FAILURES_TO_OPEN
 
 
 def opened(
@@ -117,8 +116,8 @@ def opened(
     """
     Open a breaker; return it with the pause. *chance* is in [0, 1), for the jitter.
 
-    A receiver may ask for a longer pause, up to the longest: what else waits for
-    it should not be held up by one answer for a day.
+    A receiver may ask for a longer pause, up to the longest: one answer that asks for a day
+    should not delay all other deliveries to the endpoint.
     """
     pause = min(FIRST_PAUSE * 2 ** min(breaker.trips, 10), LONGEST_PAUSE)
     pause = jittered(pause, chance)

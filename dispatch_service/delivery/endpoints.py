@@ -1,6 +1,6 @@
 """
-The endpoints in trouble, as this process knows them: what its own attempts came
-to, and what the table says that other processes have learnt.
+The degraded endpoints, as this process knows them: from the outcomes of its own attempts, and
+from the table, where other processes store theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TypeVar
 import structlog
 
 from dispatch_service.delivery import breakers
-from dispatch_service.delivery.breakers import Breaker, Verdict
+from dispatch_service.delivery.breakers import Breaker, EndpointVerdict
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import EndpointKey
 
@@ -27,7 +27,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class OpenBreaker:
     """
-    An endpoint that gets nothing for a while: *pause* is what is left of it.
+    The breaker of an endpoint that gets nothing: *pause* is how long still, *trips* how often
+    it opened without a success between.
     """
 
     pause: timedelta
@@ -35,7 +36,7 @@ class OpenBreaker:
 
 
 @dataclass(slots=True)
-class _Known:
+class _EndpointState:
     breaker: Breaker
     open_until: float = 0.0
 
@@ -44,12 +45,12 @@ class Endpoints:
     """
     Says how many requests each endpoint may get. Used by one event loop only.
 
-    *cap* is what a healthy one may get at a time.
+    *cap* is how many a healthy endpoint may get at a time.
     """
 
     def __init__(self, cap: int) -> None:
         self._cap = cap
-        self._known: dict[EndpointKey, _Known] = {}
+        self._known: dict[EndpointKey, _EndpointState] = {}
         self._changes: dict[EndpointKey, OpenBreaker | None] = {}
         self._changed_at: dict[EndpointKey, float] = {}
 
@@ -76,73 +77,77 @@ class Endpoints:
 
     def degraded(self) -> int:
         """
-        Count the endpoints in trouble.
+        Count the degraded endpoints.
         """
         return len(self._known)
 
-    def note(self, key: EndpointKey, outcome: Outcome) -> bool:
+    def record_outcome(self, key: EndpointKey, outcome: Outcome) -> bool:
         """
-        Learn from an attempt; return whether the breaker of its endpoint opened.
+        Take the outcome of an attempt into account; return whether it opened the breaker.
         """
         known = self._known.get(key)
         if known is None and outcome.succeeded:
             return False
         before = known.breaker if known is not None else None
         verdict = breakers.judge(outcome)
-        if verdict is Verdict.TROUBLE and known is not None and _is_open(known):
-            return False  # begun before it opened: nothing new
+        failed = verdict is EndpointVerdict.FAILURE
+        if failed and known is not None and _is_open(known):
+            # The attempt started before the breaker opened; it must not prolong the pause.
+            return False
         now = breakers.after(before, verdict, self._cap)
-        if verdict is Verdict.TROUBLE and breakers.opens(now, outcome.retry_after):
+        if failed and breakers.opens(now, outcome.retry_after):
             self._open(key, now or Breaker(1), outcome)
             return True
         if before is not None and before.open and (now is None or not now.open):
             self._change(key, None)
             log.info("endpoint.closed", owner=key[0], endpoint=key[1])
-        self._keep(key, now)
+        self._set_breaker(key, now)
         return False
 
     def slow_start(self, key: EndpointKey) -> None:
         """
-        Begin with one request at a time: much may have gathered for a healthy endpoint.
+        Start an endpoint with one request at a time: after a pause of its subscription much may
+        wait for it.
         """
-        self._known.setdefault(key, _Known(Breaker(1)))
+        self._known.setdefault(key, _EndpointState(Breaker(1)))
 
     def take_changes(self) -> Mapping[EndpointKey, OpenBreaker | None]:
         """
-        Return what has to be stored: None for an endpoint that is no longer open_breakers.
+        Return what has to be stored: None for a breaker that is no longer open.
         """
         changes, self._changes = self._changes, {}
         return changes
 
     def put_back(self, changes: Mapping[EndpointKey, OpenBreaker | None]) -> None:
         """
-        Return changes that could not be stored; newer ones stand.
+        Keep changes that could not be stored for the next time; newer ones replace them.
         """
         self._changes = {**changes, **self._changes}
 
     def learn(self, stored: Mapping[EndpointKey, OpenBreaker], asked_at: float) -> None:
         """
-        Take over what the table said when it was asked, *asked_at* on the monotonic clock.
+        Take over the open breakers that the table had at *asked_at* on the monotonic clock.
 
-        What changed here since is newer.
+        Breakers that changed here since are left alone: the table does not have them yet.
         """
         self._changed_at = {key: at for key, at in self._changed_at.items() if at >= asked_at}
-        for key, open_breakers in self._foreign(stored.items()):
-            until = asked_at + open_breakers.pause.total_seconds()
-            self._known[key] = _Known(Breaker(1, trips=open_breakers.trips, open=True), until)
+        for key, opened in self._unchanged(stored.items()):
+            breaker = Breaker(1, trips=opened.trips, open=True)
+            self._known[key] = _EndpointState(breaker, asked_at + opened.pause.total_seconds())
         open_here = [(key, it) for key, it in self._known.items() if it.breaker.open]
-        for key, known in self._foreign(open_here):
+        for key, known in self._unchanged(open_here):
             if key not in stored:
-                self._keep(key, replace(known.breaker, open=False, trips=0))
+                # Another process closed it: the endpoint starts slowly here, too.
+                self._set_breaker(key, replace(known.breaker, open=False, trips=0))
 
-    def _foreign(
+    def _unchanged(
         self, items: Iterable[tuple[EndpointKey, _Item]]
     ) -> list[tuple[EndpointKey, _Item]]:
         return [(key, it) for key, it in items if key not in self._changed_at]
 
     def _open(self, key: EndpointKey, breaker: Breaker, outcome: Outcome) -> None:
         opened, pause = breakers.opened(breaker, outcome.retry_after, random())  # noqa: S311 - jitter is no secret
-        self._known[key] = _Known(opened, time.monotonic() + pause.total_seconds())
+        self._known[key] = _EndpointState(opened, time.monotonic() + pause.total_seconds())
         self._change(key, OpenBreaker(pause, opened.trips))
         log.warning(
             "endpoint.opened",
@@ -152,16 +157,16 @@ class Endpoints:
             seconds=round(pause.total_seconds(), 1),
         )
 
-    def _keep(self, key: EndpointKey, breaker: Breaker | None) -> None:
+    def _set_breaker(self, key: EndpointKey, breaker: Breaker | None) -> None:
         if breaker is None:
             self._known.pop(key, None)
         else:
-            self._known[key] = _Known(breaker)
+            self._known[key] = _EndpointState(breaker)
 
-    def _change(self, key: EndpointKey, open_breakers: OpenBreaker | None) -> None:
-        self._changes[key] = open_breakers
+    def _change(self, key: EndpointKey, opened: OpenBreaker | None) -> None:
+        self._changes[key] = opened
         self._changed_at[key] = time.monotonic()
 
 
-def _is_open(known: _Known) -> bool:
+def _is_open(known: _EndpointState) -> bool:
     return known.open_until > time.monotonic()

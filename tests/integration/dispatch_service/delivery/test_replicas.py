@@ -39,7 +39,7 @@ async def trip(endpoints: Endpoints, replicas: Replicas) -> None:
     Open the breaker of the bad endpoint.
     """
     for _ in range(5):
-        endpoints.note(KEY, failed(FailureKind.CONNECT, "refused"))
+        endpoints.record_outcome(KEY, failed(FailureKind.CONNECT, "refused"))
     await replicas.sync()
 
 

@@ -1,5 +1,5 @@
 """
-Breakers: less for an endpoint in trouble, nothing after much of it, probes, a slow start.
+Breakers: fewer requests for a degraded endpoint, none while open, probes, a slow start.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dispatch_service.delivery import breakers
-from dispatch_service.delivery.breakers import LONGEST_PAUSE, Breaker, Verdict
+from dispatch_service.delivery.breakers import LONGEST_PAUSE, Breaker, EndpointVerdict
 from dispatch_service.domain.outcomes import FailureKind, Outcome, Response, failed, from_response
 
 CAP = 8
@@ -26,32 +26,32 @@ def answer(status: int) -> Outcome:
 @pytest.mark.parametrize(
     ("outcome", "verdict"),
     [
-        (answer(200), Verdict.WELL),
-        (answer(204), Verdict.WELL),
-        (answer(301), Verdict.ANSWERED),
-        (answer(404), Verdict.ANSWERED),
-        (answer(410), Verdict.ANSWERED),
-        (answer(500), Verdict.ANSWERED),
-        (answer(429), Verdict.TROUBLE),
-        (answer(502), Verdict.TROUBLE),
-        (answer(503), Verdict.TROUBLE),
-        (answer(504), Verdict.TROUBLE),
-        (failed(FailureKind.TIMEOUT, "late"), Verdict.TROUBLE),
-        (failed(FailureKind.DNS, "no such host"), Verdict.TROUBLE),
-        (failed(FailureKind.CONNECT, "refused"), Verdict.TROUBLE),
-        (failed(FailureKind.TLS, "handshake"), Verdict.TROUBLE),
-        (failed(FailureKind.CERTIFICATE, "expired"), Verdict.TROUBLE),
-        (failed(FailureKind.BLOCKED_ADDRESS, "not public"), Verdict.NOTHING),
-        (failed(FailureKind.INVALID_URL, "no host"), Verdict.NOTHING),
-        (failed(FailureKind.AUTH, "no token"), Verdict.NOTHING),
-        (failed(FailureKind.PROXY, "proxy"), Verdict.NOTHING),
-        (failed(FailureKind.INTERNAL, "fault"), Verdict.NOTHING),
+        (answer(200), EndpointVerdict.SUCCESS),
+        (answer(204), EndpointVerdict.SUCCESS),
+        (answer(301), EndpointVerdict.ANSWERED),
+        (answer(404), EndpointVerdict.ANSWERED),
+        (answer(410), EndpointVerdict.ANSWERED),
+        (answer(500), EndpointVerdict.ANSWERED),
+        (answer(429), EndpointVerdict.FAILURE),
+        (answer(502), EndpointVerdict.FAILURE),
+        (answer(503), EndpointVerdict.FAILURE),
+        (answer(504), EndpointVerdict.FAILURE),
+        (failed(FailureKind.TIMEOUT, "late"), EndpointVerdict.FAILURE),
+        (failed(FailureKind.DNS, "no such host"), EndpointVerdict.FAILURE),
+        (failed(FailureKind.CONNECT, "refused"), EndpointVerdict.FAILURE),
+        (failed(FailureKind.TLS, "handshake"), EndpointVerdict.FAILURE),
+        (failed(FailureKind.CERTIFICATE, "expired"), EndpointVerdict.FAILURE),
+        (failed(FailureKind.BLOCKED_ADDRESS, "not public"), EndpointVerdict.UNRELATED),
+        (failed(FailureKind.INVALID_URL, "no host"), EndpointVerdict.UNRELATED),
+        (failed(FailureKind.AUTH, "no token"), EndpointVerdict.UNRELATED),
+        (failed(FailureKind.PROXY, "proxy"), EndpointVerdict.UNRELATED),
+        (failed(FailureKind.INTERNAL, "fault"), EndpointVerdict.UNRELATED),
     ],
     ids=lambda it: f"{it.status_code or it.failure_kind}" if isinstance(it, Outcome) else it.name,
 )
-def test_what_an_outcome_says_of_its_endpoint(outcome: Outcome, verdict: Verdict) -> None:
+def test_what_an_outcome_says_of_its_endpoint(outcome: Outcome, verdict: EndpointVerdict) -> None:
     """
-    Overload and absence are trouble of the endpoint; other answers are not, nor faults of ours.
+    Overload and absence are failures of the endpoint; other answers are not, nor faults of ours.
     """
     assert breakers.judge(outcome) is verdict
 
@@ -59,26 +59,26 @@ def test_what_an_outcome_says_of_its_endpoint(outcome: Outcome, verdict: Verdict
 @pytest.mark.parametrize(
     ("before", "verdict", "now"),
     [
-        (None, Verdict.WELL, None),
-        (None, Verdict.ANSWERED, None),
-        (None, Verdict.NOTHING, None),
-        (None, Verdict.TROUBLE, Breaker(4, troubles=1)),
-        (Breaker(4, troubles=1), Verdict.TROUBLE, Breaker(2, troubles=2)),
-        (Breaker(1, troubles=3), Verdict.TROUBLE, Breaker(1, troubles=4)),
-        (Breaker(4, troubles=2), Verdict.WELL, Breaker(5)),
-        (Breaker(4, troubles=2), Verdict.ANSWERED, Breaker(4)),
-        (Breaker(4, troubles=2), Verdict.NOTHING, Breaker(4, troubles=2)),
-        (Breaker(7), Verdict.WELL, None),
-        (Breaker(1, trips=3, open=True), Verdict.WELL, Breaker(1)),
-        (Breaker(1, trips=3, open=True), Verdict.ANSWERED, Breaker(1)),
-        (Breaker(1, trips=3, open=True), Verdict.NOTHING, Breaker(1, trips=3, open=True)),
+        (None, EndpointVerdict.SUCCESS, None),
+        (None, EndpointVerdict.ANSWERED, None),
+        (None, EndpointVerdict.UNRELATED, None),
+        (None, EndpointVerdict.FAILURE, Breaker(4, failures=1)),
+        (Breaker(4, failures=1), EndpointVerdict.FAILURE, Breaker(2, failures=2)),
+        (Breaker(1, failures=3), EndpointVerdict.FAILURE, Breaker(1, failures=4)),
+        (Breaker(4, failures=2), EndpointVerdict.SUCCESS, Breaker(5)),
+        (Breaker(4, failures=2), EndpointVerdict.ANSWERED, Breaker(4)),
+        (Breaker(4, failures=2), EndpointVerdict.UNRELATED, Breaker(4, failures=2)),
+        (Breaker(7), EndpointVerdict.SUCCESS, None),
+        (Breaker(1, trips=3, open=True), EndpointVerdict.SUCCESS, Breaker(1)),
+        (Breaker(1, trips=3, open=True), EndpointVerdict.ANSWERED, Breaker(1)),
+        (Breaker(1, trips=3, open=True), EndpointVerdict.UNRELATED, Breaker(1, trips=3, open=True)),
     ],
 )
 def test_limit_halves_and_grows(
-    before: Breaker | None, verdict: Verdict, now: Breaker | None
+    before: Breaker | None, verdict: EndpointVerdict, now: Breaker | None
 ) -> None:
     """
-    Trouble halves what an endpoint gets, success adds one, recovery begins with one.
+    A failure halves what an endpoint gets, success adds one, recovery starts with one.
     """
     assert breakers.after(before, verdict, CAP) == now
 
@@ -87,10 +87,10 @@ def test_limit_halves_and_grows(
     ("breaker", "retry_after", "opens"),
     [
         (None, None, False),
-        (Breaker(4, troubles=4), None, False),
-        (Breaker(1, troubles=5), None, True),
-        (Breaker(4, troubles=1), timedelta(seconds=30), True),
-        (Breaker(1, troubles=1, trips=1, open=True), None, True),
+        (Breaker(4, failures=4), None, False),
+        (Breaker(1, failures=5), None, True),
+        (Breaker(4, failures=1), timedelta(seconds=30), True),
+        (Breaker(1, failures=1, trips=1, open=True), None, True),
         (Breaker(1), timedelta(seconds=30), False),
     ],
 )
@@ -98,7 +98,7 @@ def test_when_a_breaker_opens(
     breaker: Breaker | None, retry_after: timedelta | None, opens: bool
 ) -> None:
     """
-    It opens after much trouble in a row, on request, and when a probe fails.
+    It opens after several failures in a row, on request, and when a probe fails.
     """
     assert breakers.opens(breaker, retry_after) is opens
 

@@ -273,7 +273,9 @@ async def test_opening_breaker_releases_what_waits_and_takes_no_more(gate: Gate)
         endpoint_queues.offer(ready())
     await breathe()
     for _ in range(5):
-        endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
+        endpoints.record_outcome(
+            ("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused")
+        )
 
     gate.breaker_opens = True
     gate.opened.set()
@@ -294,7 +296,9 @@ async def test_claimed_probe_begins_while_the_breaker_is_open(gate: Gate) -> Non
     endpoints = Endpoints(2)
     endpoint_queues = sequences_of(gate, endpoints=endpoints)
     for _ in range(5):
-        endpoints.note(("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused"))
+        endpoints.record_outcome(
+            ("accounts/100", "https://a:443"), failed(FailureKind.CONNECT, "refused")
+        )
 
     endpoint_queues.offer(ready())
     endpoint_queues.offer(ready())

@@ -1,5 +1,5 @@
 """
-What this process knows of endpoints, and what it shares with others.
+The breakers of a process, and their exchange with other processes.
 """
 
 from __future__ import annotations
@@ -18,39 +18,39 @@ WELL = from_response(Response(status_code=200), lambda: datetime(2024, 1, 15, tz
 
 def opened() -> Endpoints:
     """
-    Make endpoints of which one has been open_breakers, and stored as such.
+    Make endpoints of which one has an open breaker.
     """
     endpoints = Endpoints(8)
     for _ in range(5):
-        endpoints.note(KEY, REFUSED)
+        endpoints.record_outcome(KEY, REFUSED)
     return endpoints
 
 
-def test_trouble_opens_a_breaker_for_all_processes() -> None:
+def test_breaker_opens_for_all_processes() -> None:
     """
-    A breaker that opens says so once, and is to be stored once, with its pause.
+    Only the outcome that opens a breaker says so; the breaker is to be stored once, with its pause.
     """
     endpoints = Endpoints(8)
-    said = [endpoints.note(KEY, REFUSED) for _ in range(6)]
+    did_open = [endpoints.record_outcome(KEY, REFUSED) for _ in range(6)]
 
     changes = endpoints.take_changes()
 
-    assert said == [False, False, False, False, True, False]
+    assert did_open == [False, False, False, False, True, False]
     assert list(changes) == [KEY]
-    open_breakers = changes[KEY]
-    assert open_breakers is not None
-    assert timedelta(seconds=4) <= open_breakers.pause <= timedelta(seconds=6)
+    stored = changes[KEY]
+    assert stored is not None
+    assert timedelta(seconds=4) <= stored.pause <= timedelta(seconds=6)
     assert endpoints.take_changes() == {}
 
 
-def test_results_of_before_do_not_count_twice() -> None:
+def test_attempts_that_started_before_do_not_prolong_the_pause() -> None:
     """
-    Attempts that were under way when the breaker opened make its pause no longer.
+    Attempts that were running when the breaker opened make its pause no longer.
     """
     endpoints = opened()
     endpoints.take_changes()
 
-    endpoints.note(KEY, REFUSED)
+    endpoints.record_outcome(KEY, REFUSED)
 
     assert endpoints.take_changes() == {}
 
@@ -62,17 +62,17 @@ def test_success_closes_and_starts_slowly() -> None:
     endpoints = opened()
     endpoints.take_changes()
 
-    endpoints.note(KEY, WELL)
+    endpoints.record_outcome(KEY, WELL)
 
     assert endpoints.take_changes() == {KEY: None}
     assert (endpoints.is_open(KEY), endpoints.limit(KEY)) == (False, 1)
     for expected in (2, 3, 4, 5, 6, 7, 8):
-        endpoints.note(KEY, WELL)
+        endpoints.record_outcome(KEY, WELL)
         assert endpoints.limit(KEY) == expected
     assert endpoints.degraded() == 0
 
 
-def test_what_others_stored_counts_here() -> None:
+def test_breaker_of_another_process_is_open_here() -> None:
     """
     A breaker that another process opened is open here, until that one says otherwise.
     """
@@ -86,14 +86,14 @@ def test_what_others_stored_counts_here() -> None:
     assert (endpoints.is_open(KEY), endpoints.limit(KEY)) == (False, 1)
 
 
-def test_newer_news_of_our_own_stands() -> None:
+def test_own_newer_change_stands() -> None:
     """
-    What the table said before our own change does not undo it.
+    What the table had before a change of this process does not undo it.
     """
     endpoints = Endpoints(8)
     asked_at = time.monotonic()
     for _ in range(5):
-        endpoints.note(KEY, REFUSED)
+        endpoints.record_outcome(KEY, REFUSED)
 
     endpoints.learn({}, asked_at)
 
@@ -106,7 +106,7 @@ def test_changes_that_could_not_be_stored_are_kept() -> None:
     """
     endpoints = opened()
     changes = endpoints.take_changes()
-    endpoints.note(KEY, WELL)
+    endpoints.record_outcome(KEY, WELL)
 
     endpoints.put_back(changes)
 
