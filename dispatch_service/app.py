@@ -169,7 +169,7 @@ def _offer_gauges(engine: Engine) -> None:
     metrics.gauge(
         "webhooks_deliveries_in_memory",
         "Deliveries that wait in memory or are being attempted.",
-        engine.delivery.endpoint_queues.held,
+        engine.delivery.endpoint_queues.in_memory,
     )
     metrics.gauge(
         "webhooks_deliveries_unfinished",

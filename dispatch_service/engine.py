@@ -14,7 +14,7 @@ from dispatch_service.delivery.attempt import AttemptWorker
 from dispatch_service.delivery.claim import Claimer
 from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.delivery.replicas import Limits, Replicas
+from dispatch_service.delivery.replicas import Replicas, SubscriptionLimits
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
 from dispatch_service.domain.work import EndpointKey
@@ -136,7 +136,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         results.release,
         endpoints,
         Bounds(settings.total_concurrency, settings.most_waiting),
-        Limits(parts.subscriptions, replicas).of,
+        SubscriptionLimits(parts.subscriptions, replicas).of,
     )
     claimer = Claimer(parts.queue, endpoint_queues, endpoints, parts.keys, parts.lease)
     return Delivery(endpoints, replicas, results, endpoint_queues, claimer)

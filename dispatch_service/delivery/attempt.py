@@ -10,7 +10,7 @@ from datetime import timedelta
 import structlog
 
 from dispatch_service.delivery import request
-from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
@@ -60,7 +60,7 @@ def plan(
         return deliveries.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
         return Release(claimed, None, subscription.revision)
-    if ready.body is None:
+    if isinstance(ready.body, MissingBody):
         # The contract has one kind for every payload that is not there, whatever the cause.
         return deliveries.fail(claimed.retries_used, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:

@@ -1,6 +1,6 @@
 """
-Takes due deliveries from the table: retries, what found no place in memory when
-it was accepted, and what a dead process left behind.
+Claims due deliveries from the table: retries, deliveries for which there was no place in memory
+when their event was accepted, and those whose lease a process lost.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import time
 
 import structlog
 
-from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Claimed, Lease
@@ -22,7 +22,7 @@ from service_runtime.process.failpoints import reach
 BATCH = 200
 PER_ENDPOINT = 16
 """
-How many deliveries of one endpoint one claim may take, so that all get their turn.
+How many deliveries of one endpoint one claim may take, so that all endpoints get their turn.
 """
 
 log = structlog.get_logger()
@@ -30,7 +30,7 @@ log = structlog.get_logger()
 
 class Claimer:
     """
-    Fills the endpoint_queues from the table.
+    Fills the endpoint queues from the table.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Claimer:
 
     async def run_once(self) -> int:
         """
-        Take what the endpoint_queues have room for; return how many deliveries that were.
+        Claim what the endpoint queues have room for; return how many deliveries that were.
         """
         room = min(self._endpoint_queues.room, BATCH)
         if room == 0:
@@ -62,21 +62,28 @@ class Claimer:
         if claimed:
             reach("attempt.after_claim")
         for it in claimed:
-            self._endpoint_queues.offer(Ready(it, await self._body(it), lease_end))
+            self._endpoint_queues.admit(Ready(it, await self._body(it), lease_end))
         return len(claimed)
 
-    async def _body(self, claimed: Claimed) -> bytes | None:
+    async def _body(self, claimed: Claimed) -> bytes | MissingBody:
         """
-        Open the payload; one that does not open counts as gone and is told to operators.
+        Open the payload, or return why there is none; one that does not open is logged.
         """
         if claimed.sealed_body is None:
-            return None
+            return MissingBody.GONE
         contract = (claimed.event_type, claimed.payload_version)
         associated = associated_data.body(
             claimed.owner, claimed.account, claimed.event_id, contract
         )
         try:
             return await self._keys.open(claimed.sealed_body, associated)
-        except (SealBrokenError, UnknownKeyError) as broken:
-            log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(broken))
-            return None
+        except UnknownKeyError as unknown:
+            _log_sealed(claimed, unknown)
+            return MissingBody.KEY_UNKNOWN
+        except SealBrokenError as broken:
+            _log_sealed(claimed, broken)
+            return MissingBody.SEAL_BROKEN
+
+
+def _log_sealed(claimed: Claimed, error: Exception) -> None:
+    log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(error))

@@ -1,7 +1,8 @@
 """
-What waits in memory for one endpoint: in subqueues, one for each subscription that
-has limits of its own and one for all others. No I/O; `now` is the monotonic
-clock in seconds and is passed in.
+The deliveries that wait in memory for one endpoint.
+
+They are in one queue for each subscription that has limits of its own, and one for all other
+subscriptions. No I/O; `now` is passed in and is the time of the monotonic clock in seconds.
 """
 
 from __future__ import annotations
@@ -10,28 +11,29 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import Enum, auto
 
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.work import Claimed
 
 HORIZON_SECONDS = 15.0
 """
-A queue takes only what it can begin within this time, well inside the lease.
+A queue takes only what it can start within this time, well inside the lease.
 """
 
 MOST_ROUNDS = 128
 """
-How many deliveries may wait in a queue for each that is under way.
+How many deliveries may wait in a queue for each that is running.
 """
 
 LATER_SHARE = 0.75
 """
-What retries and resends may take of anything; the rest is for first attempts.
+What retries and resends may take of any capacity; the rest is for first attempts.
 """
 
 FIRST_TURNS = 3
 """
-So many first attempts begin for each other one, while both wait.
+So many first attempts start for each other one, while both wait.
 """
 
 BURST_SECONDS = 0.02
@@ -42,66 +44,70 @@ How far a rate limit may be caught up with after the clock was late.
 _SMOOTHING = 0.2
 
 
+class MissingBody(Enum):
+    """
+    Why a claimed delivery has no payload to send.
+
+    A payload that could not be rendered is no such cause: its delivery is stored as FAILED,
+    and a resend makes it due only after it has rendered the payload.
+    """
+
+    GONE = auto()  # erased, or pruned after its retention: the table has no row
+    KEY_UNKNOWN = auto()  # sealed under a key that this process does not have
+    SEAL_BROKEN = auto()  # damaged, or not the payload of this delivery
+
+
 class Ready(Confidential, frozen=True, gc=False):
     """
     A leased delivery with its payload. *lease_end* is on the monotonic clock.
-
-    *body* is None where the payload is gone.
     """
 
     claimed: Claimed
-    body: bytes | None
+    body: bytes | MissingBody
     lease_end: float
-
-    @property
-    def first(self) -> bool:
-        """
-        Whether it comes from its publisher at once: what waited in the table, for its first
-        attempt or for another, has waited already.
-        """
-        return self.claimed.dispatched
 
     @property
     def size(self) -> int:
         """
-        Return the bytes that it holds.
+        Return the bytes of the payload.
         """
-        return len(self.body or b"")
+        return 0 if isinstance(self.body, MissingBody) else len(self.body)
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class SubscriptionLimit:
     """
-    A subscription's share for this process: requests at a time and in a second; 0 for none.
+    What a subscription may use in this process: requests at a time and in a second; 0 for no limit.
     """
 
     concurrency: int = 0
     rate: float = 0.0
 
 
-NO_LIMIT = Limit()
+NO_LIMIT = SubscriptionLimit()
 
 
 @dataclass(slots=True)
 class SubscriptionQueue:
     """
-    Deliveries that share a limit.
+    Deliveries that share a limit: *first* attempts that come directly from their publisher, and
+    *later* ones that were claimed from the table.
     """
 
-    limit: Limit = NO_LIMIT
+    limit: SubscriptionLimit = NO_LIMIT
     first: deque[Ready] = field(default_factory=deque)
     later: deque[Ready] = field(default_factory=deque)
     running: int = 0
-    turn: int = 0
+    first_in_a_row: int = 0
     next_start: float = 0.0
-    next_free: float = 0.0
+    next_admission: float = 0.0
 
     def __len__(self) -> int:
         return len(self.first) + len(self.later)
 
-    def wait(self, now: float) -> float | None:
+    def wait_seconds(self, now: float) -> float | None:
         """
-        Return the seconds until one more may begin, None while too many are under way.
+        Return the seconds until one more may start, None while too many are running.
         """
         if self.limit.concurrency and self.running >= self.limit.concurrency:
             return None
@@ -111,44 +117,46 @@ class SubscriptionQueue:
         """
         Take the next one: of four turns three are first attempts', while both wait.
         """
-        if self.first and not (self.later and later_allowed and self.turn >= FIRST_TURNS):
-            self.turn += 1
+        if self.first and not (self.later and later_allowed and self.first_in_a_row >= FIRST_TURNS):
+            self.first_in_a_row += 1
             return self.first.popleft()
         if self.later and later_allowed:
-            self.turn = 0
+            self.first_in_a_row = 0
             return self.later.popleft()
         return None
 
-    def began(self, now: float) -> None:
+    def excess_delay(self, usual_seconds: float, now: float) -> timedelta | None:
         """
-        Count one that begins.
+        Return the delay after which one more delivery should be claimed again; None if the limit
+        lets it start soon. Each delivery gets a later delay than the one before.
         """
-        self.running += 1
-        if self.limit.rate:
-            since = max(self.next_start, now - BURST_SECONDS)
-            self.next_start = since + 1 / self.limit.rate
-
-    def over(self, usual_seconds: float, now: float) -> timedelta | None:
-        """
-        Say when to come again for what its limit cannot begin soon; None where it can.
-        """
-        per_second = self._per_second(usual_seconds)
+        per_second = self._starts_per_second(usual_seconds)
         if per_second is None or len(self) < max(per_second * HORIZON_SECONDS, 1):
             return None
-        self.next_free = max(self.next_free, now + len(self) / per_second) + 1 / per_second
-        return timedelta(seconds=self.next_free - now)
+        earliest = max(self.next_admission, now + len(self) / per_second)
+        self.next_admission = earliest + 1 / per_second
+        return timedelta(seconds=self.next_admission - now)
 
-    def _per_second(self, usual_seconds: float) -> float | None:
+    def _starts_per_second(self, usual_seconds: float) -> float | None:
         rates = [self.limit.rate] if self.limit.rate else []
         if self.limit.concurrency:
             rates.append(self.limit.concurrency / usual_seconds)
         return min(rates, default=None)
 
 
+Started = tuple[SubscriptionQueue, Ready]
+"""
+A delivery whose attempt starts, with the queue that it came from.
+"""
+
+
 @dataclass(slots=True)
 class EndpointQueue:
     """
-    The subqueues of one endpoint, and how many attempts are under way.
+    The subscription queues of one endpoint, and how many of its attempts are running.
+
+    *usual_seconds* is a moving average of how long its attempts take. *rates_until* is when the
+    last rate limit lets its next delivery start: so long an idle queue must be remembered.
     """
 
     subqueues: dict[str, SubscriptionQueue] = field(default_factory=dict)
@@ -157,83 +165,79 @@ class EndpointQueue:
     running: int = 0
     running_later: int = 0
     usual_seconds: float = 0.1
-    wakes: bool = False
+    rates_until: float = 0.0
+    timer_is_set: bool = False
 
     def room(self, allowed: int) -> int:
         """
-        Return how many more deliveries it can begin soon, going by how long they take.
+        Return how many more deliveries it can start soon, going by how long they take.
         """
         rounds = min(max(HORIZON_SECONDS / self.usual_seconds, 1.0), MOST_ROUNDS)
         return int(allowed * rounds) - self.waiting - self.reserved - self.running
 
-    def subqueue(self, subscription: str, limit: Limit) -> SubscriptionQueue:
+    def allows(self, subscription: str, limit: SubscriptionLimit, now: float) -> bool:
         """
-        Return the subqueue of a subscription.
-        """
-        key = subscription if limit is not NO_LIMIT else ""
-        subqueue = self.subqueues.get(key)
-        if subqueue is None:
-            subqueue = self.subqueues[key] = SubscriptionQueue()
-        subqueue.limit = limit
-        return subqueue
-
-    def allows(self, subscription: str, limit: Limit, now: float) -> bool:
-        """
-        Tell whether a subscription's limit lets one more begin at once.
+        Tell whether a subscription's limit lets one more start at once.
         """
         if limit is NO_LIMIT:
             return True
-        subqueue = self.subqueue(subscription, limit)
-        return len(subqueue) == 0 and subqueue.wait(now) == 0
+        subqueue = self._subqueue(subscription, limit)
+        return len(subqueue) == 0 and subqueue.wait_seconds(now) == 0
 
-    def add(self, subqueue: SubscriptionQueue, ready: Ready) -> None:
+    def admit(self, ready: Ready, limit: SubscriptionLimit, now: float) -> timedelta | None:
         """
-        Put a delivery at the end of a subqueue.
+        Put a delivery at the end of its subscription's queue, and return None.
+
+        If the subscription's limit does not let it start soon, it is not put there; the result
+        is the delay after which it should be claimed again.
         """
-        (subqueue.first if ready.first else subqueue.later).append(ready)
+        claimed = ready.claimed
+        subqueue = self._subqueue(claimed.subscription, limit)
+        if limit is not NO_LIMIT and (delay := subqueue.excess_delay(self.usual_seconds, now)):
+            return delay
+        # What waited in the table, for its first attempt or for another, has waited already.
+        (subqueue.first if claimed.dispatched else subqueue.later).append(ready)
         self.waiting += 1
+        return None
 
-    def next(
-        self, now: float, *, later_allowed: bool
-    ) -> tuple[SubscriptionQueue, Ready] | float | None:
+    def start_next(self, now: float, *, later_allowed: bool) -> Started | None:
         """
-        Take what begins next, the subqueues in turn; else the seconds until something may,
-        or None where only the end of an attempt can change that.
-        """
-        soonest = None
-        for key in list(self.subqueues):
-            subqueue = self.subqueues[key]
-            if not len(subqueue):
-                continue
-            wait = subqueue.wait(now)
-            if wait == 0 and (ready := subqueue.pop(later_allowed=later_allowed)) is not None:
-                self._to_the_back(key, subqueue)
-                return subqueue, ready
-            if wait:
-                soonest = wait if soonest is None else min(soonest, wait)
-        return soonest
+        Take the delivery whose turn it is and count it as running; None if none may start now.
 
-    def began(self, subqueue: SubscriptionQueue, ready: Ready, now: float) -> None:
+        Subscription queues take turns.
         """
-        Count an attempt that begins.
-        """
-        subqueue.began(now)
-        self.waiting -= 1
-        self.running += 1
-        self.running_later += not ready.first
+        for key, subqueue in self.subqueues.items():
+            if subqueue.wait_seconds(now) == 0:
+                ready = subqueue.pop(later_allowed=later_allowed)
+                if ready is not None:
+                    # The dictionary changes, so this must be the last step of the loop.
+                    self._move_to_end(key, subqueue)
+                    self._count_start(subqueue, ready, now)
+                    return subqueue, ready
+        return None
 
-    def ended(self, subqueue: SubscriptionQueue, ready: Ready, seconds: float) -> None:
+    def wait_seconds(self, now: float) -> float | None:
         """
-        Count an attempt that has ended, and learn how long it took.
+        Return the seconds until a rate limit lets one more start; None if no time does, but only
+        the end of an attempt.
+        """
+        if self.rates_until <= now:
+            return None
+        waits = (it.wait_seconds(now) for it in self.subqueues.values() if len(it))
+        return min((it for it in waits if it), default=None)
+
+    def finish(self, subqueue: SubscriptionQueue, ready: Ready, seconds: float) -> None:
+        """
+        Count an attempt that has ended after so many seconds.
         """
         subqueue.running -= 1
         self.running -= 1
-        self.running_later -= not ready.first
+        self.running_later -= not ready.claimed.dispatched
         self.usual_seconds += _SMOOTHING * (max(seconds, 0.001) - self.usual_seconds)
 
     def later_allowed(self, allowed: int) -> bool:
         """
-        Tell whether one more retry or resend may be under way.
+        Tell whether one more retry or resend may be running.
         """
         return self.running_later < max(int(allowed * LATER_SHARE), 1)
 
@@ -244,7 +248,7 @@ class EndpointQueue:
         """
         return any(subqueue.later for subqueue in self.subqueues.values())
 
-    def clear(self) -> Iterator[Ready]:
+    def pop_all(self) -> Iterator[Ready]:
         """
         Take out all that waits.
         """
@@ -255,15 +259,25 @@ class EndpointQueue:
             subqueue.later.clear()
         self.waiting = 0
 
-    def rest(self, now: float) -> float | None:
-        """
-        Return how long an idle queue is remembered for its rate limits, None if it is not idle.
-        """
-        if self.waiting or self.reserved or self.running:
-            return None
-        return max((subqueue.next_start - now for subqueue in self.subqueues.values()), default=0.0)
+    def _subqueue(self, subscription: str, limit: SubscriptionLimit) -> SubscriptionQueue:
+        key = subscription if limit is not NO_LIMIT else ""
+        subqueue = self.subqueues.get(key)
+        if subqueue is None:
+            subqueue = self.subqueues[key] = SubscriptionQueue()
+        subqueue.limit = limit
+        return subqueue
 
-    def _to_the_back(self, key: str, subqueue: SubscriptionQueue) -> None:
+    def _count_start(self, subqueue: SubscriptionQueue, ready: Ready, now: float) -> None:
+        self.waiting -= 1
+        self.running += 1
+        self.running_later += not ready.claimed.dispatched
+        subqueue.running += 1
+        if subqueue.limit.rate:
+            since = max(subqueue.next_start, now - BURST_SECONDS)
+            subqueue.next_start = since + 1 / subqueue.limit.rate
+            self.rates_until = max(self.rates_until, subqueue.next_start)
+
+    def _move_to_end(self, key: str, subqueue: SubscriptionQueue) -> None:
         if len(self.subqueues) > 1:
             del self.subqueues[key]
             self.subqueues[key] = subqueue

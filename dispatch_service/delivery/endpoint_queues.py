@@ -1,6 +1,6 @@
 """
-The deliveries in memory: one queue for each endpoint, with bounded concurrency
-and a bounded queue, so that a slow endpoint occupies its own queue only.
+The deliveries in memory: one queue for each endpoint, with a bounded length and a bounded number
+of running attempts, so that a slow endpoint occupies its own queue only.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from dispatch_service.delivery.endpoint_queue import (
     LATER_SHARE,
     NO_LIMIT,
     EndpointQueue,
-    Limit,
     Ready,
-    SubscriptionQueue,
+    Started,
+    SubscriptionLimit,
 )
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import EndpointKey, Release
 
 Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Release], None]
-LimitOf = Callable[[str, str], Limit]
+LimitOf = Callable[[str, str], SubscriptionLimit]
 
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """
-    What is bounded over all endpoint_queues: attempts under way, deliveries that wait in
-    memory, and the bytes of their payloads.
+    Limits over all endpoint queues: running attempts, deliveries that wait in memory, and the
+    bytes of their payloads.
     """
 
     running: int
@@ -39,20 +39,13 @@ class Bounds:
     waiting_bytes: int = 256 * 1024 * 1024
 
 
-def no_limit(_owner: str, _subscription: str) -> Limit:
-    """
-    Limit no subscription.
-    """
-    return NO_LIMIT
-
-
 class EndpointQueues:
     """
-    All endpoint_queues of a process. Used by one event loop only.
+    All endpoint queues of a process. Used by one event loop only.
 
-    *deliver* makes one attempt, must not raise, and returns whether the breaker of its
-    endpoint opened. *release* gives up a lease unsent, *limit_of* says what an owner's
-    subscription is limited to.
+    *deliver* makes one attempt, must not raise, and returns whether the breaker of its endpoint
+    opened. *release* ends a lease without an attempt, *limit_of* returns the limit of a
+    subscription by its owner and its id.
     """
 
     def __init__(
@@ -61,7 +54,7 @@ class EndpointQueues:
         release: ReleaseLease,
         endpoints: Endpoints,
         bounds: Bounds,
-        limit_of: LimitOf = no_limit,
+        limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
     ) -> None:
         self._deliver = deliver
         self._release = release
@@ -70,7 +63,8 @@ class EndpointQueues:
         self._limit_of = limit_of
         self._most_later = max(int(bounds.running * LATER_SHARE), 1)
         self._queues: dict[EndpointKey, EndpointQueue] = {}
-        # Queues that wait for a slot of the process, and those that wait for one of later attempts.
+        # Queues that wait for a slot of the process, and those that wait for one that retries and
+        # resends may take, in their order.
         self._starved: dict[EndpointKey, None] = {}
         self._starved_later: dict[EndpointKey, None] = {}
         self._waiting = 0
@@ -83,22 +77,15 @@ class EndpointQueues:
     @property
     def room(self) -> int:
         """
-        How many deliveries may be claimed now: some room is kept for first attempts.
+        How many deliveries may be claimed now; the rest of the room is for first attempts.
         """
         if self._stopping or self._waiting_bytes >= self._bounds.waiting_bytes * LATER_SHARE:
             return 0
         return max(int(self._bounds.waiting * LATER_SHARE) - self._waiting, 0)
 
-    @property
-    def running(self) -> int:
+    def in_memory(self) -> int:
         """
-        How many attempts are under way.
-        """
-        return self._running
-
-    def held(self) -> int:
-        """
-        Count the deliveries in memory: those that wait and those under way.
+        Count the deliveries that wait or are being attempted.
         """
         return self._waiting + self._running
 
@@ -134,57 +121,51 @@ class EndpointQueues:
 
     def take_reserved(self, ready: Ready) -> None:
         """
-        Put a delivery into the place that `reserve` kept for it.
-        """
-        queue = self._queues[ready.claimed.endpoint_key]
-        queue.reserved -= 1
-        self._count_waiting(-1, -ready.size)
-        if self._endpoints.is_open(ready.claimed.endpoint_key):
-            self._release(Release(ready.claimed, timedelta()))
-            self._forget_if_idle(ready.claimed.endpoint_key, queue)
-        else:
-            self.offer(ready)
-
-    def offer(self, ready: Ready) -> None:
-        """
-        Put a leased delivery into its queue; it begins as soon as there is a slot.
-
-        One that its subscription's limit does not let begin soon is let go until then.
+        Put a delivery into its reserved place; if the endpoint's breaker has opened since, release
+        its lease.
         """
         claimed = ready.claimed
-        key = claimed.endpoint_key
+        key = (claimed.owner, claimed.endpoint)
+        queue = self._queues[key]
+        queue.reserved -= 1
+        if self._endpoints.is_open(key):
+            self._count_waiting(-1, -ready.size)
+            self._release(Release(claimed, timedelta()))
+            self._forget_if_idle(key, queue)
+        else:
+            self._admit(key, queue, ready)
+
+    def admit(self, ready: Ready) -> None:
+        """
+        Put a claimed delivery into its queue. If the endpoint's breaker is open, it is the probe.
+        """
+        claimed = ready.claimed
+        key = (claimed.owner, claimed.endpoint)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = EndpointQueue()
-        limit = self._limit_of(claimed.owner, claimed.subscription)
-        subqueue = queue.subqueue(claimed.subscription, limit)
-        if limit is not NO_LIMIT and (wait := subqueue.over(queue.usual_seconds, time.monotonic())):
-            self._release(Release(claimed, wait))
-            return
-        queue.add(subqueue, ready)
         self._count_waiting(1, ready.size)
-        self._fill(key, queue)
+        self._admit(key, queue, ready)
 
     def full(self) -> Collection[EndpointKey]:
         """
-        Return the endpoints whose endpoint_queues can begin nothing more soon.
+        Return the endpoints whose queues can start nothing more soon.
         """
         limit = self._endpoints.limit
         return [key for key, queue in self._queues.items() if queue.room(limit(key)) <= 0]
 
     def release_waiting(self, key: EndpointKey) -> None:
         """
-        Let go of all that waits for an endpoint.
+        Release the leases of all deliveries that wait for an endpoint.
         """
-        queue = self._queues.get(key)
-        if queue is not None:
-            for ready in queue.clear():
+        if (queue := self._queues.get(key)) is not None:
+            for ready in queue.pop_all():
                 self._count_waiting(-1, -ready.size)
                 self._release(Release(ready.claimed, timedelta()))
 
     def stop(self) -> None:
         """
-        Begin nothing more, and let go of what waits.
+        Start nothing more, and release the leases of what waits.
         """
         self._stopping = True
         for key in self._queues:
@@ -192,7 +173,7 @@ class EndpointQueues:
 
     async def drain(self, seconds: float) -> None:
         """
-        Begin nothing more, and wait so long for what is under way.
+        Start nothing more, and wait at most so long for the attempts that are running.
         """
         self.stop()
         if self._runners:
@@ -208,110 +189,108 @@ class EndpointQueues:
         self._waiting += count
         self._waiting_bytes += size
 
-    def _fill(self, key: EndpointKey, queue: EndpointQueue) -> None:
-        """
-        Begin what may begin.
-        """
+    def _admit(self, key: EndpointKey, queue: EndpointQueue, ready: Ready) -> None:
+        claimed = ready.claimed
+        now = time.monotonic()
+        delay = queue.admit(ready, self._limit_of(claimed.owner, claimed.subscription), now)
+        if delay is None:
+            self._start_waiting(key, queue, now)
+        else:
+            self._count_waiting(-1, -ready.size)
+            self._release(Release(claimed, delay))
+
+    def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         allowed = self._endpoints.limit(key)
         while queue.waiting and queue.running < allowed and not self._stopping:
             if not self._has_slot:
                 self._starved[key] = None
                 return
-            picked = self._pick(key, queue)
-            if picked is None:
+            started = self._start_next(key, queue, now)
+            if started is None:
                 return
-            runner = asyncio.get_running_loop().create_task(self._run(key, queue, *picked))
+            runner = asyncio.get_running_loop().create_task(self._run(key, queue, started))
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
-    def _pick(
-        self, key: EndpointKey, queue: EndpointQueue
-    ) -> tuple[SubscriptionQueue, Ready] | None:
-        """
-        Take what begins next and count it as under way.
-        """
+    def _start_next(self, key: EndpointKey, queue: EndpointQueue, now: float) -> Started | None:
         allowed = self._endpoints.limit(key)
         if queue.running >= allowed:
             return None
-        now = time.monotonic()
-        shared = self._running_later < self._most_later
-        found = queue.next(now, later_allowed=shared and queue.later_allowed(allowed))
-        if found is None:
-            if not shared and queue.later_waiting:
+        has_later_slot = self._running_later < self._most_later
+        later_allowed = has_later_slot and queue.later_allowed(allowed)
+        started = queue.start_next(now, later_allowed=later_allowed)
+        if started is None:
+            # The end of an attempt of this queue looks here again; all else must be arranged for.
+            if (seconds := queue.wait_seconds(now)) is not None:
+                self._set_timer(key, queue, seconds)
+            elif not has_later_slot and queue.later_waiting:
                 self._starved_later[key] = None
             return None
-        if isinstance(found, float):
-            self._wake(key, queue, found)
-            return None
-        subqueue, ready = found
-        queue.began(subqueue, ready, now)
+        _, ready = started
         self._count_waiting(-1, -ready.size)
         self._running += 1
-        self._running_later += not ready.first
-        return found
+        self._running_later += not ready.claimed.dispatched
+        return started
 
-    async def _run(
-        self, key: EndpointKey, queue: EndpointQueue, subqueue: SubscriptionQueue, ready: Ready
-    ) -> None:
+    async def _run(self, key: EndpointKey, queue: EndpointQueue, started: Started | None) -> None:
         """
-        Work through a queue until nothing in it may begin or another queue waits for the slot.
+        Make attempts until no delivery of the queue may start or another queue needs the slot.
         """
-        while True:
-            begun = time.monotonic()
+        now = time.monotonic()
+        while started is not None:
+            start, (subqueue, ready) = now, started
             try:
                 if await self._deliver(ready):
                     self.release_waiting(key)
-                # What else ends in this turn ends first, then as many begin (ADR 22).
+                # All attempts that end in this turn of the loop end before the next start (ADR 22).
                 await asyncio.sleep(0)
             finally:
-                queue.ended(subqueue, ready, time.monotonic() - begun)
+                now = time.monotonic()
+                queue.finish(subqueue, ready, now - start)
                 self._running -= 1
-                self._running_later -= not ready.first
+                self._running_later -= not ready.claimed.dispatched
             if self._starved or self._stopping or not queue.waiting:
                 break
-            picked = self._pick(key, queue)
-            if picked is None:
-                break
-            subqueue, ready = picked
-        self._pass_on(key, queue)
+            started = self._start_next(key, queue, now)
+        self._pass_on_slot(key, queue, now)
 
-    def _pass_on(self, key: EndpointKey, queue: EndpointQueue) -> None:
+    def _pass_on_slot(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         if self._starved and queue.waiting:
-            self._starved[key] = None
+            self._starved[key] = None  # behind the queues that wait for a slot already
         else:
-            self._fill(key, queue)
+            self._start_waiting(key, queue, now)
         while self._starved_later and self._has_slot and self._running_later < self._most_later:
-            self._feed(self._starved_later)
+            self._start_starved(self._starved_later, now)
         while self._starved and self._has_slot:
-            self._feed(self._starved)
+            self._start_starved(self._starved, now)
         self._forget_if_idle(key, queue)
 
     @property
     def _has_slot(self) -> bool:
         return self._running < self._bounds.running
 
-    def _feed(self, starved: dict[EndpointKey, None]) -> None:
+    def _start_starved(self, starved: dict[EndpointKey, None], now: float) -> None:
         key = next(iter(starved))
         del starved[key]
-        queue = self._queues.get(key)
-        if queue is not None:
-            self._fill(key, queue)
+        if (queue := self._queues.get(key)) is not None:
+            self._start_waiting(key, queue, now)
 
-    def _wake(self, key: EndpointKey, queue: EndpointQueue, seconds: float) -> None:
-        if not queue.wakes:
-            queue.wakes = True
-            asyncio.get_running_loop().call_later(seconds, self._woken, key, queue)
+    def _set_timer(self, key: EndpointKey, queue: EndpointQueue, seconds: float) -> None:
+        if not queue.timer_is_set:
+            queue.timer_is_set = True
+            asyncio.get_running_loop().call_later(seconds, self._timer_fired, key, queue)
 
-    def _woken(self, key: EndpointKey, queue: EndpointQueue) -> None:
-        queue.wakes = False
-        self._fill(key, queue)
+    def _timer_fired(self, key: EndpointKey, queue: EndpointQueue) -> None:
+        queue.timer_is_set = False
+        self._start_waiting(key, queue, time.monotonic())
         self._forget_if_idle(key, queue)
 
     def _forget_if_idle(self, key: EndpointKey, queue: EndpointQueue) -> None:
-        rest = queue.rest(time.monotonic())
-        if rest is None or self._queues.get(key) is not queue:
+        if queue.waiting or queue.reserved or queue.running or self._queues.get(key) is not queue:
             return
-        if rest > 0:
-            self._wake(key, queue, rest)
+        seconds = queue.rates_until - time.monotonic()
+        if seconds > 0:
+            # Forgotten now, its rate limits would start afresh with the next delivery.
+            self._set_timer(key, queue, seconds)
         else:
             del self._queues[key]

@@ -1,6 +1,5 @@
 """
-What the processes that share a database tell each other through it: which
-endpoints are open_breakers, and how many of them there are.
+The processes that share a database: they store which breakers are open and that they are alive.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, SubscriptionLimit
 from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.routing.index import SubscriptionIndex
@@ -32,7 +31,7 @@ FORGET_AFTER = timedelta(days=1)
 
 class Replicas:
     """
-    Keeps the endpoints in memory and those in the table the same, and counts who is alive.
+    Synchronises open breakers between memory and table, and counts the processes that are alive.
     """
 
     def __init__(self, engine: AsyncEngine, endpoints: Endpoints, name: str) -> None:
@@ -44,7 +43,7 @@ class Replicas:
 
     async def sync(self) -> None:
         """
-        Store what changed here, then learn what changed elsewhere.
+        Store the breakers that changed here, then read those that changed elsewhere.
         """
         await self._store(self._endpoints.take_changes())
         asked_at = time.monotonic()
@@ -57,7 +56,7 @@ class Replicas:
 
     async def leave(self) -> None:
         """
-        Store what is left and count no longer.
+        Store the last changes, and no longer count as alive.
         """
         await self._store(self._endpoints.take_changes())
         async with writing(self._engine) as db:
@@ -89,15 +88,13 @@ class Replicas:
         await db.execute(sa.delete(endpoint_states).where(stale))
 
 
-async def _replace(
-    db: AsyncConnection, key: EndpointKey, open_breakers: OpenBreaker | None
-) -> None:
+async def _replace(db: AsyncConnection, key: EndpointKey, opened: OpenBreaker | None) -> None:
     owner, endpoint = key
     same = sa.and_(endpoint_states.c.owner == owner, endpoint_states.c.endpoint == endpoint)
     await db.execute(sa.delete(endpoint_states).where(same))
-    if open_breakers is not None:
-        row = {"owner": owner, "endpoint": endpoint, "trips": open_breakers.trips}
-        row |= {"open_until": after(open_breakers.pause), "update_time": database_now()}
+    if opened is not None:
+        row = {"owner": owner, "endpoint": endpoint, "trips": opened.trips}
+        row |= {"open_until": after(opened.pause), "update_time": database_now()}
         await db.execute(sa.insert(endpoint_states).values(row))
 
 
@@ -112,19 +109,19 @@ async def _open_breakers(db: AsyncConnection) -> dict[EndpointKey, OpenBreaker]:
     }
 
 
-class Limits:
+class SubscriptionLimits:
     """
-    The shares of subscriptions' limits that fall to this process.
+    The limits of subscriptions, divided among the processes that are alive.
     """
 
     def __init__(self, subscriptions: SubscriptionIndex, replicas: Replicas) -> None:
         self._subscriptions = subscriptions
         self._replicas = replicas
 
-    def of(self, owner: str, subscription_id: str) -> Limit:
+    def of(self, owner: str, subscription_id: str) -> SubscriptionLimit:
         """
-        Return a subscription's share: each process has an equal one, of requests at a
-        time at least one.
+        Return what a subscription may use in this process: an equal share of its limits, but at
+        least one request at a time.
         """
         if not self._subscriptions.limited:
             return NO_LIMIT
@@ -134,4 +131,4 @@ class Limits:
         found = self._subscriptions.by_name[name]
         count = self._replicas.count
         share = max(found.max_concurrency // count, 1) if found.max_concurrency else 0
-        return Limit(share, found.rate_limit / count)
+        return SubscriptionLimit(share, found.rate_limit / count)

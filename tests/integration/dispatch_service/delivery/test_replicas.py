@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, SubscriptionLimit
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.delivery.replicas import Limits, Replicas
+from dispatch_service.delivery.replicas import Replicas, SubscriptionLimits
 from dispatch_service.domain.outcomes import FailureKind, failed
 from dispatch_service.domain.work import Claimed, EndpointKey
 from dispatch_service.queue.protocol import Queue
@@ -45,14 +45,14 @@ async def trip(endpoints: Endpoints, replicas: Replicas) -> None:
 
 async def pause_over(store: AsyncEngine) -> None:
     """
-    Let the pause of all open_breakers endpoints be over.
+    Let the pause of all open breakers be over.
     """
     async with writing(store) as db:
         values = {"open_until": after(timedelta(seconds=-1))}
         await db.execute(sa.update(endpoint_states).values(values))
 
 
-async def test_parked_endpoint_is_passed_by_without_using_up_attempts(
+async def test_open_breaker_is_passed_over_without_using_up_attempts(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
@@ -109,10 +109,10 @@ async def test_limits_are_shared_among_the_living(store: AsyncEngine) -> None:
     one, two = (Replicas(store, Endpoints(8), name) for name in ("one", "two"))
     for replica in (one, two, one):
         await replica.sync()
-    limits = Limits(index, one)
+    limits = SubscriptionLimits(index, one)
 
-    assert limits.of("accounts/100", "shipped") == Limit(2, 5.0)
+    assert limits.of("accounts/100", "shipped") == SubscriptionLimit(2, 5.0)
     assert limits.of("accounts/100", "free") is NO_LIMIT
     await two.leave()
     await one.sync()
-    assert limits.of("accounts/100", "shipped") == Limit(5, 10.0)
+    assert limits.of("accounts/100", "shipped") == SubscriptionLimit(5, 10.0)

@@ -129,7 +129,7 @@ async def nothing_held(parts: Parts) -> None:
     Wait, a bounded time, until no delivery has a place in memory, be it a kept one.
     """
     async with asyncio.timeout(10):
-        while parts.endpoint_queues.held() or parts.endpoint_queues.full():
+        while parts.endpoint_queues.in_memory() or parts.endpoint_queues.full():
             await asyncio.sleep(0.01)
 
 
@@ -176,7 +176,7 @@ async def test_accepted_event_is_committed_and_handed_over(
     assert [await count(store, it) for it in (events, bodies, deliveries)] == [1, 1, 1]
     (ready,) = parts.dispatched
     assert ready.claimed.event_id == "e1"
-    assert ready.body is not None
+    assert isinstance(ready.body, bytes)
     assert ready.body.startswith(b'{"event":"orders/shipped_v2"')
 
 

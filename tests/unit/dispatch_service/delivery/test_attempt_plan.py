@@ -1,5 +1,5 @@
 """
-What is done with a leased delivery.
+The decision about a leased delivery.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from dispatch_service.delivery.attempt import Attempt, plan
-from dispatch_service.delivery.endpoint_queue import Ready
+from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.domain.deliveries import State, Transition
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Release
@@ -21,7 +21,7 @@ def planned(
     it: Claimed,
     wanted: Subscription | None,
     *,
-    body: bytes | None = b"{}",
+    body: bytes | MissingBody = b"{}",
     lease_left: float = 45,
 ) -> Attempt | Transition | Release:
     """
@@ -30,7 +30,7 @@ def planned(
     return plan(Ready(it, body, 0.0), wanted, lease_left=lease_left, deadline=10)
 
 
-def test_sends() -> None:
+def test_wanted_delivery_is_attempted() -> None:
     """
     A delivery that is wanted is attempted.
     """
@@ -38,7 +38,7 @@ def test_sends() -> None:
 
 
 @pytest.mark.parametrize("wanted", [None, subscription(deleted=True)])
-def test_cancels_what_nobody_wants(wanted: Subscription | None) -> None:
+def test_delivery_of_a_deleted_subscription_is_cancelled(wanted: Subscription | None) -> None:
     """
     A delivery whose subscription is deleted is cancelled.
     """
@@ -55,9 +55,9 @@ def test_cancels_what_nobody_wants(wanted: Subscription | None) -> None:
         (claimed(interrupted=10), FailureKind.POISON),
     ],
 )
-def test_gives_up(it: Claimed, kind: FailureKind) -> None:
+def test_late_or_often_interrupted_delivery_fails(it: Claimed, kind: FailureKind) -> None:
     """
-    A delivery is given up when its time is up, and when it has been cut off ten times.
+    A delivery fails when its time is up, and when it has been interrupted ten times.
     """
     done = planned(it, subscription())
 
@@ -65,28 +65,29 @@ def test_gives_up(it: Claimed, kind: FailureKind) -> None:
     assert (done.state, done.failure_kind) == (State.FAILED, kind)
 
 
-def test_gives_up_without_a_payload() -> None:
+@pytest.mark.parametrize("cause", MissingBody)
+def test_delivery_without_a_payload_fails(cause: MissingBody) -> None:
     """
-    What has no payload any more cannot be sent.
+    Without a payload a delivery fails for good, whatever the cause.
     """
-    done = planned(claimed(), subscription(), body=None)
+    done = planned(claimed(), subscription(), body=cause)
 
     assert isinstance(done, Transition)
     assert done.failure_kind is FailureKind.RENDER
 
 
-def test_parks_for_an_inactive_subscription() -> None:
+def test_delivery_of_an_inactive_subscription_is_suspended() -> None:
     """
-    What an Inactive subscription waits for is let go until it is Active.
+    A delivery of an Inactive subscription is released until the subscription is Active.
     """
     it = claimed()
 
     assert planned(it, subscription(active=False)) == Release(it, None, 1)
 
 
-def test_lets_go_of_a_short_lease() -> None:
+def test_short_lease_is_released() -> None:
     """
-    A request leaves only with enough of the lease for its deadline and its settling.
+    A request is sent only with enough of the lease for its deadline and its settling.
     """
     it = claimed()
 
