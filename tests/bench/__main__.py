@@ -1,10 +1,10 @@
 """
-The benchmark of the whole product.
+Benchmark of the whole product.
 
-    python -m tests.bench [--quick] [--runs N] [--only FIGURE_OR_SCENARIO …]
+    python -m tests.bench [--quick] [--runs N] [--only SCENARIO …]
 
-Prints a table and writes `build/bench.json`. The scenarios of one round follow each
-other, so that a busy hour of the machine falls on all of them.
+Prints a table and writes `build/bench.json`. Each round runs the scenarios one after the other,
+so that load on the machine from outside affects all of them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenarios, wrk
-from tests.bench.figures import judged, summary, table
+from tests.bench.figures import summary, table, with_targets
 from tests.bench.machine import longest_stall_ms, machine
 from tests.bench.scenarios import Figures, Scale, Scenario
 from tests.support.databases import running_postgres
 
 RESULT = Path("build/bench.json")
-PATIENCE_SECONDS = 420.0
+TIMEOUT_SECONDS = 420.0
 """
-A scenario that takes longer counts as failed.
+A scenario that takes longer has failed.
 """
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -51,17 +51,17 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 QUICK = ("throughput", "wrk", "throughput_sqlite", "naive", "matching")
 """
-What fits into a minute.
+The scenarios of `--quick`: together about a minute.
 """
 
 ONCE = frozenset({"large_scale"})
 """
-What is too slow to be run in every round.
+Slow scenarios, which run in the first round only.
 """
 
 OFTEN = frozenset({"throughput", "wrk", "throughput_sqlite", "naive", "latency", "workers"})
 """
-What swings most with what else the machine does: run once more between two rounds.
+Scenarios that vary most with other load on the machine: they also run between two rounds.
 """
 
 ROUNDS = 3
@@ -70,13 +70,13 @@ ROUNDS = 3
 @dataclass
 class Measurements:
     """
-    What each figure came to in every round, and what went wrong, by scenario.
+    The values of each figure in all rounds, and the error of each scenario that failed.
     """
 
     samples: dict[str, list[float]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
-    def note(self, figures: Mapping[str, float]) -> None:
+    def add(self, figures: Mapping[str, float]) -> None:
         """
         Add the figures of a round.
         """
@@ -86,31 +86,32 @@ class Measurements:
 
 def main(arguments: Sequence[str]) -> int:
     """
-    Run what the arguments ask for; return 1 where something went wrong, whatever is reached.
+    Run the benchmark. Return 1 if a scenario failed; a missed target is not an error.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("--quick", action="store_true", help="small loads, about a minute")
     parser.add_argument(
-        "--runs", type=int, help=f"how many rounds ({ROUNDS}, and short ones between them)"
+        "--runs", type=int, help=f"number of rounds ({ROUNDS}, and short ones between them)"
     )
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, help="only these scenarios")
-    asked = parser.parse_args(arguments)
-    chosen = asked.only or (QUICK if asked.quick else tuple(SCENARIOS))
-    runs = asked.runs or (1 if asked.quick else ROUNDS)
-    rounds = planned(chosen, runs, between=asked.runs is None)
-    found = asyncio.run(measure(rounds, 0.25 if asked.quick else 1.0))
-    figures = judged({**summary(found.samples), **without_wrk(chosen)})
+    options = parser.parse_args(arguments)
+    chosen = options.only or (QUICK if options.quick else tuple(SCENARIOS))
+    runs = options.runs or (1 if options.quick else ROUNDS)
+    rounds = planned(chosen, runs, between=options.runs is None)
+    measured = asyncio.run(measure(rounds, 0.25 if options.quick else 1.0))
+    figures = with_targets({**summary(measured.samples), **without_wrk(chosen)})
     print("\n".join(table(figures)))
     RESULT.parent.mkdir(exist_ok=True)
-    result = {"machine": machine(), "runs": runs, "errors": found.errors, "figures": figures}
+    result = {"machine": machine(), "runs": runs, "errors": measured.errors, "figures": figures}
     RESULT.write_text(json.dumps(result, indent=1))
-    return 1 if found.errors else 0
+    return 1 if measured.errors else 0
 
 
 def planned(chosen: Sequence[str], runs: int, *, between: bool) -> list[list[str]]:
     """
-    Say which scenarios are run in each round: in the first one all, then those that are not
-    too slow, and *between* two rounds those that swing most.
+    Return the scenarios of each round: all in the first, then all but the slow ones.
+
+    With *between*, a round of the varying ones runs between two rounds.
     """
     often = [name for name in chosen if name in OFTEN]
     rounds = [list(chosen)]
@@ -123,7 +124,7 @@ def planned(chosen: Sequence[str], runs: int, *, between: bool) -> list[list[str
 
 async def measure(rounds: Sequence[Sequence[str]], part: float) -> Measurements:
     """
-    Run scenarios in rounds; one that fails does not take the others with it.
+    Run scenarios in rounds. One that fails does not stop the others.
     """
     found = Measurements()
     with running_postgres(durable=True) as postgres:
@@ -131,16 +132,16 @@ async def measure(rounds: Sequence[Sequence[str]], part: float) -> Measurements:
             figures: dict[str, float] = {"machine_longest_stall_ms": longest_stall_ms()}
             for name in chosen:
                 figures |= await _figures_of(name, Scale(postgres, part), found.errors)
-            found.note({**figures, **scenarios.ratios(figures)})
+            found.add({**figures, **scenarios.ratios(figures)})
     return found
 
 
 async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figures:
     started = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             return await SCENARIOS[name](scale)
-    except Exception as error:  # noqa: BLE001 - it is told at the end
+    except Exception as error:  # noqa: BLE001 - reported at the end
         traceback.print_exc()
         errors[name] = f"{type(error).__name__}: {error}"
         return {}
@@ -151,7 +152,7 @@ async def _figures_of(name: str, scale: Scale, errors: dict[str, str]) -> Figure
 
 def without_wrk(chosen: Sequence[str]) -> dict[str, Any]:
     """
-    Say of the figures that need `wrk` why they are missing, where they are.
+    Return, for figures that require `wrk`, the reason why they are missing; empty if it ran.
     """
     reason = wrk.missing() if "wrk" in chosen else None
     names = ("wrk_cpu_us_per_request", "wrk_requests_per_second", "ratio_to_wrk_cpu")

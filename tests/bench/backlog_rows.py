@@ -1,6 +1,7 @@
 """
-A backlog as an outage of all receivers would leave it: events, sealed payloads and
-due deliveries, stored by the product's own code and then multiplied in SQL.
+A backlog as after an outage of all receivers: events, sealed payloads and due deliveries.
+
+The code of the product stores the events; SQL then copies their deliveries.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from tests.support.dispatch_factories import subscription
 
 EVENTS_EACH = 10
 GROUP = 500
-NOBODY = Lease("nobody", timedelta(seconds=1))
+NO_PROCESS = Lease("nobody", timedelta(seconds=1))
 
 
 async def fill_backlog(
     environment: Mapping[str, str], accounts: Sequence[int], subscriptions: int
 ) -> None:
     """
-    Let ten events of each account be due for each of its subscriptions. PostgreSQL only.
+    Store ten due events of each account, each with a delivery for each subscription.
 
-    An event's payload is stored once and shared by its deliveries, as always.
+    PostgreSQL only. Deliveries of one event share its payload, as in the product.
     """
     settings = read_settings(Settings, environment)
     engine = create_engine(settings.database(), application_name="benchmark")
@@ -55,7 +56,7 @@ async def fill_backlog(
         sealer = await DayKeys(engine, ring, utc_now).today()
         events = _events(accounts, wanted, sealer)
         while group := await asyncio.to_thread(_next, events):
-            await queue.store_events(group, NOBODY)
+            await queue.store_events(group, NO_PROCESS)
     finally:
         await queue.close()
         await engine.dispose()
@@ -68,7 +69,7 @@ def _next(events: Iterator[NewEvent]) -> list[NewEvent]:
 
 def _events(accounts: Sequence[int], wanted: Subscription, sealer: Sealer) -> Iterator[NewEvent]:
     """
-    Prepare the events with one delivery each, which has no place in memory.
+    Prepare the events, each with one delivery that has no slot in memory.
     """
     event = example_event("orders/shipped")
     for account in accounts:
@@ -85,7 +86,7 @@ def _events(accounts: Sequence[int], wanted: Subscription, sealer: Sealer) -> It
 
 async def _multiply(url: str, subscriptions: int) -> None:
     """
-    Copy each unfinished delivery for the other subscriptions of its owner.
+    Copy each unfinished delivery to the other subscriptions of its owner.
     """
     db = await asyncpg.connect(url, timeout=10)
     try:
@@ -95,7 +96,7 @@ async def _multiply(url: str, subscriptions: int) -> None:
             " AND column_name NOT IN ('delivery_id', 'subscription')"
         )
         await db.execute(
-            f"INSERT INTO deliveries (delivery_id, subscription, {names})"  # noqa: S608 - names of ours
+            f"INSERT INTO deliveries (delivery_id, subscription, {names})"  # noqa: S608 - our own names
             f" SELECT gen_random_uuid(), 'sub-' || n, {names}"
             f" FROM deliveries, generate_series(1, {subscriptions - 1}) n WHERE end_time IS NULL",
             timeout=300,

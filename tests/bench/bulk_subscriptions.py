@@ -1,6 +1,8 @@
 """
-Many subscriptions at once: rows as the config service writes and seals them, put
-into its database before it starts, because a call for each would take minutes.
+Many subscriptions at once.
+
+Writes the rows as the config service does, sealed, into its database before it starts: a call
+for each subscription would take minutes.
 """
 
 from __future__ import annotations
@@ -25,21 +27,26 @@ from service_runtime.database.instants import from_microseconds
 from service_runtime.database.migrations import migrate
 from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from tests.bench.stage import Before
+from tests.bench.deployment import Preparation
 
 BATCH = 2000
 
 Rows = dict[str, Any]
 
 
-def filled_with(accounts: Iterable[int], each: int = 1) -> Before:
+def filled_with(accounts: Iterable[int], each: int = 1) -> Preparation:
     """
-    Return what gives each account *each* subscriptions to shipped orders, all of the
-    benchmark's receiver, before the services start.
+    Return a preparation that gives each account *each* subscriptions to shipped orders.
+
+    All have the URL of the benchmark's receiver.
     """
 
     async def fill(environment: Mapping[str, str]) -> None:
-        names = ((f"accounts/{it}", subscription_id(n)) for it in accounts for n in range(each))
+        names = (
+            (f"accounts/{account}", subscription_id(number))
+            for account in accounts
+            for number in range(each)
+        )
         await _fill(environment, names)
 
     return fill
@@ -47,7 +54,7 @@ def filled_with(accounts: Iterable[int], each: int = 1) -> Before:
 
 def subscription_id(number: int) -> str:
     """
-    Return the id of an account's subscription, counted from 0.
+    Return the id of the *number*-th subscription of an account, counted from 0.
     """
     return f"sub-{number}"
 
@@ -61,7 +68,10 @@ async def _fill(environment: Mapping[str, str], names: Iterator[tuple[str, str]]
     revision = 0
     try:
         while batch := list(islice(names, BATCH)):
-            rows = [rows_of(wanted, it, revision + n, sealing) for n, it in enumerate(batch, 1)]
+            rows = [
+                rows_of(wanted, name, number, sealing)
+                for number, name in enumerate(batch, revision + 1)
+            ]
             revision += len(batch)
             await _insert(engine, rows, revision)
     finally:
@@ -70,7 +80,7 @@ async def _fill(environment: Mapping[str, str], names: Iterator[tuple[str, str]]
 
 def subscription_to(url: str) -> Subscription:
     """
-    Return what each of them is set to.
+    Return the configuration of each subscription.
     """
     return Subscription(
         event_type="orders/shipped",
@@ -84,7 +94,7 @@ def rows_of(
     wanted: Subscription, name: tuple[str, str], revision: int, sealing: Sealing
 ) -> tuple[Rows, Rows, Rows]:
     """
-    Lay out the rows of a subscription, of its signing secret and of its place in the feed.
+    Build the rows of a subscription, of its signing secret and of its feed item.
     """
     owner, own_id = name
     now = from_microseconds(time.time_ns() // 1000)

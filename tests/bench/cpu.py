@@ -1,5 +1,5 @@
 """
-CPU time and memory of processes, read from the kernel.
+CPU time and memory of processes, from `/proc`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 def cpu_seconds(pid: int) -> float:
     """
-    Return the CPU time of a process, its children and those of them that have ended.
+    Return the CPU time of a process and of all its descendants, ended ones included.
     """
     return sum(_ticks(it) for it in tree(pid)) * _TICK_SECONDS
 
 
 def memory_mb(pid: int) -> float:
     """
-    Return the resident memory of a process and its children, in MiB.
+    Return the resident memory of a process and its descendants, in MiB.
     """
     pages = sum(_pages(it) for it in tree(pid))
     return pages * _PAGE_BYTES / 1024 / 1024
@@ -30,7 +30,7 @@ def memory_mb(pid: int) -> float:
 
 def tree(pid: int) -> Iterator[int]:
     """
-    Yield a process and all that descend from it.
+    Yield a process and all its descendants.
     """
     yield pid
     for child in _children(pid):
@@ -39,7 +39,7 @@ def tree(pid: int) -> Iterator[int]:
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    # What has ended meanwhile has no children.
+    # The process may have ended meanwhile.
     with suppress(FileNotFoundError, ProcessLookupError):
         for task in Path(f"/proc/{pid}/task").iterdir():
             found += map(int, (task / "children").read_text().split())

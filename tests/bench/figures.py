@@ -1,5 +1,5 @@
 """
-Figures of the benchmark: medians of several runs, and how they are shown. No I/O.
+Figures of the benchmark: medians of several rounds, their targets and their table. No I/O.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 Samples = Mapping[str, Sequence[float]]
 """
-What several runs measured, by the figure's name.
+The values of each figure in several rounds.
 """
 
 TARGETS: Mapping[str, tuple[str, float]] = {
@@ -42,13 +42,13 @@ TARGETS: Mapping[str, tuple[str, float]] = {
     "start_up_100k_change_visible_ms": ("<=", 1000),
 }
 """
-What each figure must reach on a quiet machine of two cores.
+The target of each figure on an idle machine with two cores.
 """
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float | None:
     """
-    Return the value that *percent* of sorted values do not exceed; None of nothing.
+    Return the smallest of *ordered* values that *percent* of them do not exceed; None if empty.
     """
     if not ordered:
         return None
@@ -57,7 +57,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float | None:
 
 def summary(samples: Samples) -> dict[str, dict[str, Any]]:
     """
-    Reduce the samples of each figure to median, minimum and maximum; *rounds* says of how many.
+    Reduce the samples of each figure to median, minimum, maximum and the number of rounds.
     """
     return {
         name: {
@@ -71,14 +71,16 @@ def summary(samples: Samples) -> dict[str, dict[str, Any]]:
     }
 
 
-def judged(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def with_targets(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """
-    Add to each figure that has one its target, and whether its median reaches it.
+    Add to each figure its target, if it has one, and whether the median reaches it.
     """
-    return {name: {**it, **_verdict(name, it.get("median"))} for name, it in figures.items()}
+    return {
+        name: {**figure, **_target(name, figure.get("median"))} for name, figure in figures.items()
+    }
 
 
-def _verdict(name: str, value: float | None) -> dict[str, Any]:
+def _target(name: str, value: float | None) -> dict[str, Any]:
     if name not in TARGETS:
         return {}
     reached = None if value is None else reaches(name, value)
@@ -87,32 +89,32 @@ def _verdict(name: str, value: float | None) -> dict[str, Any]:
 
 def reaches(name: str, value: float) -> bool | None:
     """
-    Tell whether a figure reaches its target; None where it has none.
+    Tell whether a figure reaches its target; None if it has none.
     """
     if name not in TARGETS:
         return None
-    how, target = TARGETS[name]
-    return value >= target if how == ">=" else value <= target
+    relation, target = TARGETS[name]
+    return value >= target if relation == ">=" else value <= target
 
 
 def table(figures: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """
-    Yield the lines of a table of figures, in Markdown.
+    Yield the lines of a Markdown table of figures.
     """
     yield "| figure | median | min | max | target |  |"
     yield "|---|---:|---:|---:|---|---|"
-    for name, it in figures.items():
-        if it.get("median") is None:
-            yield f"| `{name}` | - | - | - | | {it.get('reason', '')} |"
+    for name, figure in figures.items():
+        if figure.get("median") is None:
+            yield f"| `{name}` | - | - | - | | {figure.get('reason', '')} |"
             continue
-        found = _verdict(name, it["median"])
-        verdict = {None: "", True: "yes", False: "NO"}[found.get("reached")]
-        numbers = " | ".join(shown(it[which]) for which in ("median", "min", "max"))
-        yield f"| `{name}` | {numbers} | {found.get('target', '')} | {verdict} |"
+        judgement = _target(name, figure["median"])
+        reached = {None: "", True: "yes", False: "NO"}[judgement.get("reached")]
+        numbers = " | ".join(shown(figure[key]) for key in ("median", "min", "max"))
+        yield f"| `{name}` | {numbers} | {judgement.get('target', '')} | {reached} |"
 
 
 def shown(value: float) -> str:
     """
-    Write a figure with three digits that count.
+    Write a figure with three significant digits.
     """
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -1,10 +1,10 @@
 """
-How cost grows: with the size of batches, subscriptions, endpoints, the log and the
-receivers' latency.
+How cost grows with the size of batches, the number of subscriptions and endpoints, the size of
+the log and the latency of receivers.
 
     python -m tests.bench.growth [--only CURVE …]
 
-Writes `build/growth.json` and, of all curves, the section with the plots in
+Writes `build/growth.json`; without `--only` also the section with the plots in
 `docs/performance.md`.
 """
 
@@ -20,12 +20,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from tests.bench.bulk_subscriptions import filled_with
+from tests.bench.deployment import Deployment, Measurement, running_deployment
 from tests.bench.log_scenarios import fill_log, match_us
 from tests.bench.machine import machine
 from tests.bench.plots import Curve, Point, replaced, section
-from tests.bench.scale_scenarios import SNAPSHOT_PATIENCE_SECONDS
+from tests.bench.scale_scenarios import SNAPSHOT_TIMEOUT_SECONDS
 from tests.bench.scenarios import NO_SWEEP, WIDE, Figures, Scale, over_endpoints, slow_answers
-from tests.bench.stage import Measured, Stage, running_stage
 from tests.support.databases import running_postgres
 
 RESULT = Path("build/growth.json")
@@ -36,7 +36,7 @@ DATABASE_CPU, MEMORY = "PostgreSQL CPU, µs per delivery", "dispatcher memory, M
 
 BATCHES = {1: 2000, 10: 6000, 100: 12_000, 500: 12_000}
 """
-Events in a publish call, and how many of them are published.
+Events in a publish call, and events published in all.
 """
 SUBSCRIPTIONS = (100, 1000, 10_000, 100_000)
 ENDPOINTS = (1, 10, 100, 1000, 2000)
@@ -44,79 +44,81 @@ LOG_ROWS = (0, 100_000, 300_000, 1_000_000)
 LATENCIES_MS = {0: 9000, 10: 9000, 100: 9000, 1000: 9000}
 
 
-def _costs(it: Measured) -> Figures:
-    return {CPU: it.cpu_us("dispatcher"), DATABASE_CPU: it.cpu_us("postgres")}
+def _costs(measured: Measurement) -> Figures:
+    return {CPU: measured.cpu_us("dispatcher"), DATABASE_CPU: measured.cpu_us("postgres")}
 
 
 async def batches(scale: Scale) -> Sequence[Point]:
     """
-    Publish as fast as it is taken, in calls of more and more events.
+    Publish at full speed, in calls of more and more events.
     """
     points = []
-    async with running_stage(scale.postgres, **WIDE) as stage:
-        await stage.subscribe()
-        await stage.measure(total=8000)
+    async with running_deployment(scale.postgres, **WIDE) as deployment:
+        await deployment.subscribe()
+        await deployment.measure(total=8000)
         for size, total in BATCHES.items():
-            it = await stage.measure(total=total, batch=size, parallel=32 if size == 1 else 8)
-            points.append(Point(size, {RATE: it.per_second, **_costs(it)}))
+            parallel = 32 if size == 1 else 8
+            measured = await deployment.measure(total=total, batch=size, parallel=parallel)
+            points.append(Point(size, {RATE: measured.per_second, **_costs(measured)}))
     return points
 
 
 async def subscriptions(scale: Scale) -> Sequence[Point]:
     """
-    Deliver to a hundred accounts, while more and more have a subscription.
+    Deliver to a hundred accounts, while more and more accounts have a subscription.
     """
-    return [await _among(scale, count) for count in SUBSCRIPTIONS]
+    return [await _with_subscriptions(scale, count) for count in SUBSCRIPTIONS]
 
 
-async def _among(scale: Scale, count: int) -> Point:
+async def _with_subscriptions(scale: Scale, count: int) -> Point:
     before = filled_with(range(100, 100 + count))
-    async with running_stage(scale.postgres, before, **NO_SWEEP) as stage:
-        await stage.wait_applied(count, SNAPSHOT_PATIENCE_SECONDS)
-        await stage.measure(total=4000, accounts=100)
-        it = await stage.measure(total=10_000, accounts=100)
-        memory = stage.memory_mb()
+    async with running_deployment(scale.postgres, before, **NO_SWEEP) as deployment:
+        await deployment.wait_applied(count, SNAPSHOT_TIMEOUT_SECONDS)
+        await deployment.measure(total=4000, accounts=100)
+        measured = await deployment.measure(total=10_000, accounts=100)
+        memory = deployment.memory_mb()
     matching = {"matching, µs per event": match_us(count)}
-    return Point(count, {RATE: it.per_second, **_costs(it), **matching, MEMORY: memory})
+    return Point(count, {RATE: measured.per_second, **_costs(measured), **matching, MEMORY: memory})
 
 
 async def endpoints(scale: Scale) -> Sequence[Point]:
     """
-    Deliver a thousand events a second, spread over more and more endpoints.
+    Deliver a thousand events a second to more and more endpoints.
     """
     found = [(count, await over_endpoints(scale, count)) for count in ENDPOINTS]
-    return [Point(count, _costs(it)) for count, it in found]
+    return [Point(count, _costs(measured)) for count, measured in found]
 
 
 async def log_size(scale: Scale) -> Sequence[Point]:
     """
-    Deliver beside a log that gets larger and larger.
+    Deliver while the log gets larger and larger.
     """
     points = []
-    async with running_stage(scale.postgres, **WIDE) as stage:
-        await stage.subscribe()
-        await stage.measure(total=8000)
+    async with running_deployment(scale.postgres, **WIDE) as deployment:
+        await deployment.subscribe()
+        await deployment.measure(total=8000)
         for before, rows in zip((0, *LOG_ROWS), LOG_ROWS, strict=False):
             if rows > before:
-                await fill_log(stage.database, rows, before + 1)
-            points.append(await _beside(stage, rows))
+                await fill_log(deployment.database, rows, before + 1)
+            points.append(await _with_log(deployment, rows))
     return points
 
 
-async def _beside(stage: Stage, rows: int) -> Point:
-    await stage.measure(total=4000)
-    it = await stage.measure(total=12_000)
-    return Point(rows, {RATE: it.per_second, **_costs(it)})
+async def _with_log(deployment: Deployment, rows: int) -> Point:
+    await deployment.measure(total=4000)
+    measured = await deployment.measure(total=12_000)
+    return Point(rows, {RATE: measured.per_second, **_costs(measured)})
 
 
 async def latency(scale: Scale) -> Sequence[Point]:
     """
-    Deliver to ten endpoints that take longer and longer to answer, 3,000 requests open.
+    Deliver to ten endpoints that answer later and later, with up to 3,000 open requests.
     """
     points = []
     for wait_ms, total in LATENCIES_MS.items():
-        it, memory = await slow_answers(scale, wait_ms, total)
-        points.append(Point(wait_ms, {RATE: it.per_second, **_costs(it), MEMORY: memory}))
+        measured, memory = await slow_answers(scale, wait_ms, total)
+        figures = {RATE: measured.per_second, **_costs(measured), MEMORY: memory}
+        points.append(Point(wait_ms, figures))
     return points
 
 
@@ -131,18 +133,21 @@ CURVES: Mapping[str, tuple[Curve, Callable[[Scale], Awaitable[Sequence[Point]]]]
 
 def main(arguments: Sequence[str]) -> None:
     """
-    Measure the curves that the arguments ask for.
+    Measure the curves that the command line names.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth")
-    parser.add_argument("--only", nargs="+", choices=CURVES, help="only these, and no document")
-    asked = parser.parse_args(arguments)
-    curves = asyncio.run(measure(asked.only or tuple(CURVES)))
-    text = "\n".join(line for it in curves.values() for line in section(it))
+    parser.add_argument(
+        "--only", nargs="+", choices=CURVES, help="only these curves; keep the document"
+    )
+    options = parser.parse_args(arguments)
+    curves = asyncio.run(measure(options.only or tuple(CURVES)))
+    text = "\n".join(line for curve in curves.values() for line in section(curve))
     print(text)
     RESULT.parent.mkdir(exist_ok=True)
-    result = {"machine": machine(), "curves": {name: asdict(it) for name, it in curves.items()}}
+    written = {name: asdict(curve) for name, curve in curves.items()}
+    result = {"machine": machine(), "curves": written}
     RESULT.write_text(json.dumps(result, indent=1))
-    if not asked.only:
+    if not options.only:
         DOCUMENT.write_text(replaced(DOCUMENT.read_text(), text))
 
 

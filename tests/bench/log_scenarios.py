@@ -1,7 +1,6 @@
 """
-A log of a million attempts: how fast each filter answers its first page, and how
-fast deliveries go on beside it. And matching, with a hundred subscriptions and with
-a hundred thousand.
+A log of a million attempts: the latency of the first page for each filter, and the throughput of
+deliveries beside it. Also the cost of matching among 100 and 100,000 subscriptions.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ from dispatch_service.payloads import example_event
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import match, read_facts
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
+from tests.bench.deployment import Deployment, running_deployment
 from tests.bench.scenarios import WIDE, Figures, Scale
-from tests.bench.stage import Stage, running_stage
 from tests.support.dispatch_factories import subscription
 
 ROWS = 1_000_000
@@ -37,14 +36,15 @@ FILTERS = {
     "latency": "duration_ms >= 5000",
 }
 """
-What is asked for: each is rare, but for the first three.
+The filters; each finds few attempts, except the first three.
 """
 
 
 async def fill_log(url: str, rows: int, first: int = 1) -> None:
     """
-    Multiply a delivery and an attempt into the log of six days, as numbers *first* to
-    *rows*: of a hundred attempts one fails, of a thousand one is of each rare kind.
+    Copy a delivery and its attempt as numbers *first* to *rows*, spread over six days.
+
+    One attempt in a hundred has failed; one in a thousand has each rare value.
     """
     db = await asyncpg.connect(url, timeout=10)
     try:
@@ -57,23 +57,23 @@ async def fill_log(url: str, rows: int, first: int = 1) -> None:
 
 async def _fill(db: asyncpg.Connection, table: str, rows: int, first: int) -> str:
     """
-    Write the statement that copies a row of *table* with what differs from row to row.
+    Build the statement that copies a row of *table*, with the columns that differ between rows.
     """
     found = await db.fetch(
         "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
         " ORDER BY ordinal_position",
         table,
     )
-    at = f"now() - n * interval '{86_400 * 6 / rows} second'"
+    time_of_row = f"now() - n * interval '{86_400 * 6 / rows} second'"
     rare = "n % 1000 = 7"
     failed = "n % 100 = 3"
-    different = {
+    varying = {
         "delivery_id": "md5('d' || n)::uuid",
         "event_id": "'old-' || n",
         "resource": "'orders/' || n",
-        "create_time": at,
-        "start_time": at,
-        "settle_time": at,
+        "create_time": time_of_row,
+        "start_time": time_of_row,
+        "settle_time": time_of_row,
         "event_type": f"CASE WHEN {rare} THEN 'orders/canceled' ELSE t.event_type END",
         "subscription": f"CASE WHEN {rare} THEN 'rare' ELSE t.subscription END",
         "url_hash": f"CASE WHEN {rare} THEN 'rare'::bytea ELSE t.url_hash END",
@@ -81,34 +81,34 @@ async def _fill(db: asyncpg.Connection, table: str, rows: int, first: int) -> st
         "duration_us": f"CASE WHEN {rare} THEN 6000000 ELSE t.duration_us END",
     }
     if table == "attempts":
-        different |= {
+        varying |= {
             "status": f"CASE WHEN {failed} THEN 'FAILURE' ELSE 'SUCCESS' END",
             "failure_kind": f"CASE WHEN NOT {failed} THEN NULL WHEN n % 1000 = 3"
             " THEN 'timeout' ELSE 'http_status' END",
             "response_code": f"CASE WHEN {failed} THEN 503 ELSE 200 END",
         }
     names = [str(it["column_name"]) for it in found]
-    values = ", ".join(different.get(name, f"t.{name}") for name in names)
+    values = ", ".join(varying.get(name, f"t.{name}") for name in names)
     return (
-        f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}"  # noqa: S608 - names of ours
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {values}"  # noqa: S608 - our own names
         f" FROM (SELECT * FROM {table} LIMIT 1) t, generate_series({first}, {rows}) n"
     )
 
 
 async def large_log(scale: Scale) -> Figures:
     """
-    Deliver into an empty log and into one of a million attempts; ask the large one.
+    Deliver with an empty log and with a million attempts; read pages of the large log.
     """
     rows = ROWS
-    async with running_stage(scale.postgres, **WIDE) as stage:
-        await stage.subscribe()
-        await stage.measure(total=scale.of(8000))
-        empty = await stage.measure(total=scale.of(12_000))
-        await fill_log(stage.database, rows)
-        await stage.measure(total=scale.of(4000))
-        full = await stage.measure(total=scale.of(12_000))
+    async with running_deployment(scale.postgres, **WIDE) as deployment:
+        await deployment.subscribe()
+        await deployment.measure(total=scale.of(8000))
+        empty = await deployment.measure(total=scale.of(12_000))
+        await fill_log(deployment.database, rows)
+        await deployment.measure(total=scale.of(4000))
+        full = await deployment.measure(total=scale.of(12_000))
         figures = {
-            f"log_1m_first_page_ms_{name}": await _first_page_ms(stage, where)
+            f"log_1m_first_page_ms_{name}": await _first_page_ms(deployment, where)
             for name, where in FILTERS.items()
         }
     return {
@@ -118,20 +118,20 @@ async def large_log(scale: Scale) -> Figures:
     }
 
 
-async def _first_page_ms(stage: Stage, where: str) -> float:
+async def _first_page_ms(deployment: Deployment, where: str) -> float:
     now = time.time()
-    written = where.format(hour_ago=_text(now - 3600), now=_text(now))
+    text = where.format(hour_ago=_text(now - 3600), now=_text(now))
     request = delivery_service_pb2.ListAttemptsRequest(
-        parent="accounts/100/deliveries/-", filter=written, page_size=50
+        parent="accounts/100/deliveries/-", filter=text, page_size=50
     )
-    took = []
+    times_ms = []
     for _ in range(CALLS):
         started = time.perf_counter()
-        answer = await stage.pair.deliveries.ListAttempts(request)
-        took.append((time.perf_counter() - started) * 1000)
+        answer = await deployment.pair.deliveries.ListAttempts(request)
+        times_ms.append((time.perf_counter() - started) * 1000)
         if not answer.attempts:
-            raise RuntimeError(f"nothing found for {written}")
-    return median(took)
+            raise RuntimeError(f"nothing found for {text}")
+    return median(times_ms)
 
 
 def _text(seconds: float) -> str:
@@ -140,7 +140,7 @@ def _text(seconds: float) -> str:
 
 async def matching(_scale: Scale) -> Figures:
     """
-    Match events of the same hundred owners among a hundred subscriptions and 100,000.
+    Match events of the same hundred owners among 100 subscriptions and among 100,000.
     """
     cost = {count: match_us(count) for count in (100, 100_000)}
     return {
@@ -152,7 +152,7 @@ async def matching(_scale: Scale) -> Figures:
 
 def match_us(count: int) -> float:
     """
-    Return what matching an event costs among *count* subscriptions, in microseconds of CPU.
+    Return the cost of matching an event among *count* subscriptions, in CPU microseconds.
     """
     index = SubscriptionIndex()
     model = subscription()
@@ -167,7 +167,7 @@ def match_us(count: int) -> float:
     for _ in range(5):
         started = time.process_time()
         for _ in range(20):
-            for it in facts:
-                match(it, index)
+            for event_facts in facts:
+                match(event_facts, index)
         rounds.append((time.process_time() - started) / 2000 * 1e6)
     return min(rounds)

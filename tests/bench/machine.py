@@ -1,5 +1,5 @@
 """
-What figures depend on beside the code.
+Properties of the machine that figures depend on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ STALL_SECONDS = 2.0
 
 def machine() -> dict[str, Any]:
     """
-    Describe what the figures depend on.
+    Describe interpreter, cores, durability and transport.
     """
     flags = sysconfig.get_config_var("CONFIG_ARGS") or ""
     return {
@@ -31,8 +31,9 @@ def machine() -> dict[str, Any]:
 
 def longest_stall_ms(seconds: float = STALL_SECONDS) -> float:
     """
-    Return how long a core was taken away at most from a loop that does nothing but look at
-    the clock: on a quiet machine well below a millisecond. What is more lies under all latencies.
+    Return the longest time without the CPU, while a loop reads the clock for *seconds*.
+
+    On an idle machine it is well below a millisecond. No latency can be better than that.
     """
     longest, last = 0, time.perf_counter_ns()
     end = last + round(seconds * 1e9)

@@ -1,8 +1,8 @@
 """
-What the benchmark compares with: the same contract served in the straightforward way.
+The simple variant that the benchmark compares with, for the same contract.
 
 Unary calls, a statement and a commit for each row, `MessageToDict`, httpx with its own
-transport, 32 deliveries under way. It keeps no promise beyond a row for each event.
+transport, 32 concurrent deliveries. It guarantees nothing but a row for each event.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from service_runtime.rpc.health import ServerHealth
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
 
-UNDER_WAY = 32
+CONCURRENCY = 32
 TABLES = (
     "CREATE TABLE naive_events (id text PRIMARY KEY, account bigint, body text)",
     "CREATE TABLE naive_deliveries (id uuid PRIMARY KEY, event text, url text, state text)",
@@ -40,7 +40,7 @@ TABLES = (
 
 class Publisher(publisher_service_pb2_grpc.PublisherServiceServicer):
     """
-    Takes events and delivers them from a queue in memory.
+    Accepts events and delivers them from a queue in memory.
     """
 
     def __init__(self, store: AsyncEngine, client: httpx.AsyncClient, url: str) -> None:
@@ -83,13 +83,13 @@ class Publisher(publisher_service_pb2_grpc.PublisherServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
         """
-        Refuse: the straightforward way has no streams.
+        Refuse: the simple variant has no streams.
         """
         raise NotImplementedError
 
     async def deliver(self) -> None:
         """
-        Deliver what is queued, for ever.
+        Deliver queued events until cancelled.
         """
         while True:
             delivery, event = await self._queue.get()
@@ -115,7 +115,7 @@ class Publisher(publisher_service_pb2_grpc.PublisherServiceServicer):
 
 async def serve() -> None:
     """
-    Serve until a signal comes.
+    Serve until a signal arrives.
     """
     store = create_engine(os.environ["SHIPEDGE_DISPATCH_DATABASE_URL"], application_name="naive")
     async with store.begin() as db:
@@ -134,7 +134,7 @@ async def serve() -> None:
     async with BackgroundTasks() as tasks:
         tasks.start("signal", stop_signal())
         tasks.start("health", health_loop(health).run())
-        for number in range(UNDER_WAY):
+        for number in range(CONCURRENCY):
             tasks.start(f"delivery {number}", publisher.deliver())
         await tasks.first_ended()
     await server.stop(0)

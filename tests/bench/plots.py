@@ -1,6 +1,5 @@
 """
-Curves as Markdown: a plot that Mermaid draws, the table of its points, and the place
-of both in a document. No I/O.
+Curves as Markdown: a Mermaid plot and a table for each, and their section in a document. No I/O.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ BEGIN, END = "<!-- growth: begin -->", "<!-- growth: end -->"
 @dataclass(frozen=True)
 class Point:
     """
-    Where something was measured, and what each figure came to there.
+    The figures that were measured at one position of the x-axis.
     """
 
     at: int
@@ -26,7 +25,7 @@ class Point:
 @dataclass(frozen=True)
 class Curve:
     """
-    How figures grow with one thing; *plotted* names the one that is drawn.
+    Figures along one x-axis; *plotted* names the figure that is drawn.
     """
 
     title: str
@@ -44,7 +43,7 @@ def section(curve: Curve) -> Iterator[str]:
 
 def replaced(document: str, content: str) -> str:
     """
-    Put *content* between the marks of a document. Raises `ValueError` where they are missing.
+    Put *content* between the marks of a document. Raises `ValueError` if they are missing.
     """
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -54,7 +53,7 @@ def replaced(document: str, content: str) -> str:
 
 
 def _plot(curve: Curve) -> Iterator[str]:
-    values = [it.figures[curve.plotted] for it in curve.points]
+    values = [point.figures[curve.plotted] for point in curve.points]
     yield "```mermaid"
     yield "xychart-beta"
     yield f'    x-axis "{curve.along}" [{", ".join(_quoted(it.at) for it in curve.points)}]'
@@ -72,13 +71,13 @@ def _table(curve: Curve) -> Iterator[str]:
 
 
 def _quoted(number: int) -> str:
-    # The points are not evenly spaced: as words they stand side by side.
+    # As words, because Mermaid would space numbers by value.
     return f'"{number:,}"'
 
 
 def _ceiling(value: float) -> int:
     """
-    Return the next number above *value* of which only the first digit is not 0.
+    Return the next number above *value* that has zeros after its first digit.
     """
     unit = int(10 ** (len(str(int(value))) - 1))
     return (int(value / unit) + 1) * unit

@@ -1,10 +1,10 @@
 """
-The benchmark's publisher: a process of its own.
+The benchmark's publisher, a process of its own.
 
     python -m tests.bench.publisher '{"address": "127.0.0.1:50052", "total": 20000}'
 
-It prints one line of JSON when all is acknowledged. Without a rate it keeps
-*parallel* batches under way; with one it publishes on time whatever the answers do.
+It prints one line of JSON when all events are acknowledged. Without a rate it keeps *parallel*
+calls open; with a rate it publishes on schedule, even if answers are late.
 """
 
 from __future__ import annotations
@@ -28,18 +28,19 @@ from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from tests.bench.figures import percentile
 
-AGAIN_SECONDS = 0.05
-AGAIN = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
+RETRY_SECONDS = 0.05
+RETRIED = frozenset({grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED})
 """
-After these a batch is sent again: the service asked for time, or gRPC gave a call up
-that the service had not started within half a minute.
+After these errors a batch is sent again: the service is overloaded, or gRPC gave up a call that
+the service had not started within half a minute.
 """
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What to publish: *total* events, over *accounts* accounts from 100 on. *rate* is in
-    events per second, 0 for as fast as the answers come. Batches go over *connections*
+    The events to publish: *total* events of *accounts* accounts, from *first_account* on.
+
+    *rate* is in events per second; 0 means as fast as answers arrive. Batches use *connections*
     connections in turn.
     """
 
@@ -70,11 +71,11 @@ class Publisher:
 
     async def run(self) -> dict[str, Any]:
         """
-        Publish everything; report.
+        Publish all events; return the report.
         """
         started = time.monotonic_ns()
         if self._load.rate:
-            await self._on_time()
+            await self._on_schedule()
         else:
             batches = iter(self._sizes())
             async with asyncio.TaskGroup() as group:
@@ -83,7 +84,7 @@ class Publisher:
         used = resource.getrusage(resource.RUSAGE_SELF)
         ordered = sorted(self._acks_ms)
         return {
-            "begun_ns": started,
+            "started_ns": started,
             "ended_ns": time.monotonic_ns(),
             "ack_p50_ms": percentile(ordered, 50),
             "ack_p99_ms": percentile(ordered, 99),
@@ -100,7 +101,7 @@ class Publisher:
         for size in batches:
             await self._publish(size)
 
-    async def _on_time(self) -> None:
+    async def _on_schedule(self) -> None:
         started = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for at, size in enumerate(self._sizes()):
@@ -121,14 +122,14 @@ class Publisher:
             event.order_status_changed.order.id = number + 1
         while not await self._accepted(request):
             self._refused += size
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         self._acks_ms.append((time.monotonic_ns() - started) / 1e6)
 
     async def _accepted(self, request: publisher_service_pb2.PublishEventsRequest) -> bool:
         try:
             answer = await next(self._stubs).PublishEvents(request)
         except grpc.aio.AioRpcError as error:
-            if error.code() in AGAIN:
+            if error.code() in RETRIED:
                 return False
             raise
         bad = [it for it in answer.results if it.HasField("error")]

@@ -1,13 +1,13 @@
 """
-The benchmark's HTTPS receiver: a process of its own that answers, waits or hangs
-as the path says, and measures how long ago each event was published.
+The benchmark's HTTPS receiver, a process of its own. It measures the time since each event was
+published.
 
     python -m tests.bench.receiver CERTIFICATE.pem
 
-`/ok` is answered at once, `/slow/MILLISECONDS` later, `/hang` never. It prints its
-port; then every line on its input is a command, `reset` or `report`, and is
-answered by one line of JSON. An event id that begins with `t` and nanoseconds of
-the monotonic clock, which all processes of a machine share, says when it was published.
+The path selects the answer: `/ok` at once, `/slow/MILLISECONDS` later, `/hang` never. The process
+prints its port. It then reads commands, `reset` or `report`, one a line, and prints one line of
+JSON for each. An event id of `t` and nanoseconds of the monotonic clock, which all processes of
+a machine share, holds the time of its publish call.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _EVENT_ID = b"\r\nX-Shipedge-Event-Id: t"
 
 
 @dataclass
-class Seen:
+class PathCounts:
     """
-    What came for one path since the last reset. Times are monotonic nanoseconds.
+    The requests for one path since the last reset. Times are monotonic nanoseconds.
     """
 
     requests: int = 0
@@ -42,10 +42,7 @@ class Seen:
     last_ns: int = 0
     latencies_ms: array[float] = field(default_factory=lambda: array("d"))
 
-    def note(self, now_ns: int, published_ns: int | None) -> None:
-        """
-        Count a request.
-        """
+    def add(self, now_ns: int, published_ns: int | None) -> None:
         self.requests += 1
         self.first_ns = self.first_ns or now_ns
         self.last_ns = now_ns
@@ -53,9 +50,6 @@ class Seen:
             self.latencies_ms.append((now_ns - published_ns) / 1e6)
 
     def report(self) -> dict[str, Any]:
-        """
-        Say what came.
-        """
         ordered = sorted(self.latencies_ms)
         return {
             "requests": self.requests,
@@ -69,38 +63,38 @@ class Seen:
 @dataclass
 class Counts:
     """
-    What the receiver has seen.
+    The connections and requests since the last reset.
     """
 
     connections: int = 0
     open_connections: int = 0
-    most_open: int = 0
-    paths: dict[str, Seen] = field(default_factory=dict)
+    max_open: int = 0
+    paths: dict[str, PathCounts] = field(default_factory=dict)
 
     def reset(self) -> None:
         """
-        Begin to count again.
+        Start counting anew.
         """
         self.connections = 0
-        self.most_open = self.open_connections
+        self.max_open = self.open_connections
         self.paths = {}
 
     def report(self) -> dict[str, Any]:
         """
-        Say what was seen since the last reset, and the CPU time of this process so far.
+        Return the counts since the last reset, and the CPU time of this process since its start.
         """
         used = resource.getrusage(resource.RUSAGE_SELF)
         return {
             "connections": self.connections,
-            "most_open": self.most_open,
+            "max_open": self.max_open,
             "cpu_s": used.ru_utime + used.ru_stime,
             "paths": {path: seen.report() for path, seen in self.paths.items()},
         }
 
 
-class Hook(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """
-    One connection.
+    One connection of a client.
     """
 
     def __init__(self, counts: Counts) -> None:
@@ -109,42 +103,36 @@ class Hook(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """
-        Count the connection.
-        """
         self._transport = cast(asyncio.Transport, transport)
         counts = self._counts
         counts.connections += 1
         counts.open_connections += 1
-        counts.most_open = max(counts.most_open, counts.open_connections)
+        counts.max_open = max(counts.max_open, counts.open_connections)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """
-        Forget the connection.
-        """
         self._counts.open_connections -= 1
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
         """
-        Answer what is complete.
+        Answer the requests that are complete.
         """
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._received[:end])
-            at = head.index(_LENGTH) + len(_LENGTH)
-            whole = end + 4 + int(head[at:].partition(b"\r\n")[0])
-            if len(self._received) < whole:
+            start = head.index(_LENGTH) + len(_LENGTH)
+            length = end + 4 + int(head[start:].partition(b"\r\n")[0])
+            if len(self._received) < length:
                 return
-            del self._received[:whole]
+            del self._received[:length]
             self._take(head)
 
     def _take(self, head: bytes) -> None:
         path = head.split(b" ", 2)[1].decode()
-        seen = self._counts.paths.setdefault(path, Seen())
-        at = head.find(_EVENT_ID)
-        published = int(head[at + len(_EVENT_ID) :].partition(b"-")[0]) if at >= 0 else None
-        seen.note(time.monotonic_ns(), published)
+        seen = self._counts.paths.setdefault(path, PathCounts())
+        start = head.find(_EVENT_ID)
+        published = int(head[start + len(_EVENT_ID) :].partition(b"-")[0]) if start >= 0 else None
+        seen.add(time.monotonic_ns(), published)
         _, kind, *wait = path.split("/")
         if kind == "ok":
             self._answer()
@@ -158,14 +146,14 @@ class Hook(asyncio.Protocol):
 
 async def serve(certificate: str) -> None:
     """
-    Receive until the input ends.
+    Serve until the input ends.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     counts = Counts()
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: Hook(counts), "127.0.0.1", 0, ssl=context, backlog=4096
+        lambda: Connection(counts), "127.0.0.1", 0, ssl=context, backlog=4096
     )
     print(server.sockets[0].getsockname()[1], flush=True)
     commands = asyncio.StreamReader()

@@ -1,5 +1,5 @@
 """
-The benchmark's receiver as a child process: its address, its commands, its authority.
+The benchmark's receiver as a child process, with its certificate authority.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import trustme
 
 from service_runtime.process import pair as processes
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass
 class Receiver:
     """
-    The receiver's process, and the file with the authority of its certificate.
+    The process of the receiver, and the file of its certificate authority.
     """
 
     child: asyncio.subprocess.Process
@@ -31,14 +31,11 @@ class Receiver:
     authority: Path
 
     def url(self, path: str = "/ok") -> str:
-        """
-        Return the URL of a hook.
-        """
         return f"https://127.0.0.1:{self.port}{path}"
 
     async def ask(self, command: str = "report") -> dict[str, Any]:
         """
-        Give it a command; return what it has seen.
+        Send a command to the receiver; return its report.
         """
         assert self.child.stdin is not None
         assert self.child.stdout is not None
@@ -48,9 +45,9 @@ class Receiver:
 
     async def wait(self, path: str, requests: int) -> dict[str, Any]:
         """
-        Wait until so many requests have come for a path.
+        Wait for *requests* requests on a path; return the report.
         """
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(TIMEOUT_SECONDS):
             while True:
                 report = await self.ask()
                 if report["paths"].get(path, {}).get("requests", 0) >= requests:
@@ -61,7 +58,7 @@ class Receiver:
 @asynccontextmanager
 async def running_receiver(directory: Path) -> AsyncIterator[Receiver]:
     """
-    Run a receiver; its certificate and the authority of that lie in *directory*.
+    Run a receiver; its certificate and authority are written to *directory*.
     """
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")

@@ -1,11 +1,10 @@
 """
-What rendering costs: CPU microseconds per payload, for every payload version.
+The cost of rendering, in CPU microseconds, for every payload version.
 
     python -m tests.bench.rendering [FILE]
 
-Rounds over all contracts are interleaved, so that a busy moment of the machine
-does not fall on one of them; each figure is the least of its rounds. With FILE,
-all figures are written there as JSON.
+Each round measures all contracts, so that load on the machine from outside does not affect one of
+them only; a figure is the minimum of its rounds. All figures are written to FILE as JSON.
 """
 
 from __future__ import annotations
@@ -38,9 +37,9 @@ def cost_us(work: Callable[[], object]) -> float:
     return (time.process_time() - started) / CALLS * 1e6
 
 
-def works() -> Iterator[tuple[str, Callable[[], object]]]:
+def measurements() -> Iterator[tuple[str, Callable[[], object]]]:
     """
-    Yield what is measured, by its name: every contract, and the checks of every event.
+    Yield the name and the function of each measurement: every contract, every check of an event.
     """
     for event_type, version in CONTRACTS:
         event = example_event(event_type)
@@ -51,15 +50,15 @@ def works() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def measure() -> Figures:
     """
-    Measure everything; return the least cost of each.
+    Measure everything; return the minimum of each.
     """
-    rounds = [{name: cost_us(work) for name, work in works()} for _ in range(ROUNDS)]
-    return {name: min(it[name] for it in rounds) for name in rounds[0]}
+    rounds = [{name: cost_us(work) for name, work in measurements()} for _ in range(ROUNDS)]
+    return {name: min(costs[name] for costs in rounds) for name in rounds[0]}
 
 
 def table(figures: Figures) -> Iterator[str]:
     """
-    Sum the figures up for people.
+    Yield the lines of a summary.
     """
     yield f"{'CPU microseconds':<24} {'least':>7} {'median':>7} {'most':>7}"
     for title, begin, end in (
@@ -75,9 +74,6 @@ def table(figures: Figures) -> Iterator[str]:
 
 
 def main() -> None:
-    """
-    Run the command.
-    """
     figures = measure()
     sys.stdout.write("\n".join(table(figures)) + "\n")
     if len(sys.argv) > 1:

@@ -1,8 +1,8 @@
 """
-The baseline in C: `wrk` posts what a real delivery posts to the benchmark's receiver.
+The baseline in C: `wrk` posts the request of a real delivery to the benchmark's receiver.
 
-It renders, signs and stores nothing, so its CPU time is the least that anything
-could need to send these bytes over kept-alive TLS.
+It renders, signs and stores nothing, so its CPU time is the minimum for sending these bytes over
+kept-alive TLS.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ end
 @dataclass(frozen=True)
 class Run:
     """
-    What one run came to: requests, and seconds of CPU and of the clock.
+    The result of one run of `wrk`: requests, seconds, and CPU seconds.
     """
 
     requests: int
@@ -55,15 +55,16 @@ class Run:
 
 def missing() -> str | None:
     """
-    Say why there is no baseline; None where `wrk` is installed.
+    Return the reason why there is no baseline; None if `wrk` is installed.
     """
     return None if shutil.which("wrk") else "wrk is not installed"
 
 
 def script(request: OutboundRequest) -> str:
     """
-    Write the Lua script that posts *request*: one that is the same each time, so that
-    no Lua runs for a request. `wrk` adds Host and Content-Length itself.
+    Write the Lua script that posts *request*.
+
+    The request is always the same, so no Lua runs for each one. `wrk` adds Host and Content-Length.
     """
     lines = ['wrk.method = "POST"', f"wrk.body = {lua_string(request.body)}"]
     lines += [
@@ -74,15 +75,15 @@ def script(request: OutboundRequest) -> str:
 
 def lua_string(raw: bytes) -> str:
     """
-    Quote bytes for Lua, whatever they are.
+    Quote any bytes as a Lua string.
     """
-    quoted = _UNSAFE.sub(lambda it: b"\\%03d" % it[0][0], raw)
+    quoted = _UNSAFE.sub(lambda found: b"\\%03d" % found[0][0], raw)
     return f'"{quoted.decode()}"'
 
 
 def outcome(printed: str, cpu_s: float) -> Run:
     """
-    Read what a run printed last. Raises `RuntimeError` where requests have failed.
+    Parse the last line that `wrk` printed. Raises `RuntimeError` if requests have failed.
     """
     last = json.loads(printed.strip().rpartition("\n")[2])
     if last["errors"] or not last["requests"]:
@@ -92,23 +93,25 @@ def outcome(printed: str, cpu_s: float) -> Run:
 
 def cpu_us_per_request(short: Run, long: Run) -> float:
     """
-    Return what a request more costs: without the start and the handshakes, which both had.
+    Return the CPU microseconds of one more request, without start and handshakes.
+
+    Both runs include start and handshakes, so the difference excludes them.
     """
     return (long.cpu_s - short.cpu_s) / (long.requests - short.requests) * 1e6
 
 
 def example_request() -> OutboundRequest:
     """
-    Build the request of a delivery as the product would.
+    Build the request of a delivery with the code of the product.
     """
     body = render(example_event("orders/shipped"), "orders/shipped", "v2")
-    it = claimed(event_id=f"t{time.monotonic_ns()}-10000")
-    return outbound.build(it, subscription(), body, now=NOW, deadline=10.0)
+    delivery = claimed(event_id=f"t{time.monotonic_ns()}-10000")
+    return outbound.build(delivery, subscription(), body, now=NOW, deadline=10.0)
 
 
 async def baseline() -> tuple[Run, Run]:
     """
-    Run `wrk` against a receiver of its own, for a short and for a longer time.
+    Run `wrk` against a new receiver, for a short time and for a longer one.
     """
     with tempfile.TemporaryDirectory(prefix="webhooks-wrk-") as name:
         async with running_receiver(Path(name)) as receiver:
@@ -118,7 +121,7 @@ async def baseline() -> tuple[Run, Run]:
 
 def run(url: str, seconds: int) -> Run:
     """
-    Let `wrk` post to a receiver of this machine for so many seconds.
+    Run `wrk` against a receiver on this machine for *seconds*.
     """
     with tempfile.NamedTemporaryFile("w+") as lua, tempfile.TemporaryFile("w+") as out:
         lua.write(script(example_request()))
@@ -129,13 +132,13 @@ def run(url: str, seconds: int) -> Run:
         return outcome(out.read(), cpu_s)
 
 
-def _cpu_seconds_of(command: Sequence[str], out: int, patience: float) -> float:
+def _cpu_seconds_of(command: Sequence[str], out: int, seconds: float) -> float:
     """
-    Run a program and return its own CPU time. Raises `TimeoutError` and ends it after *patience*.
+    Run a program and return its CPU time. Raises `TimeoutError` after *seconds* and kills it.
     """
     with subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL) as child:
         try:
-            used = _waited_for(child, time.monotonic() + patience)
+            used = _waited_for(child, time.monotonic() + seconds)
         except BaseException:
             child.kill()
             raise
@@ -144,14 +147,14 @@ def _cpu_seconds_of(command: Sequence[str], out: int, patience: float) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def _waited_for(child: subprocess.Popen[bytes], give_up: float) -> resource.struct_rusage:
+def _waited_for(child: subprocess.Popen[bytes], deadline: float) -> resource.struct_rusage:
     """
-    Wait for a child and return what it used, which Popen would not tell.
+    Wait for a child and return its resource usage, which `Popen` does not provide.
     """
-    while time.monotonic() < give_up:
+    while time.monotonic() < deadline:
         pid, status, used = os.wait4(child.pid, os.WNOHANG)
         if pid:
             child.returncode = os.waitstatus_to_exitcode(status)
             return used
         time.sleep(POLL_SECONDS)
-    raise TimeoutError("it did not end in time")
+    raise TimeoutError("the program did not end in time")

@@ -1,5 +1,5 @@
 """
-The rows of many subscriptions.
+The rows that the benchmark writes for many subscriptions.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ ROWS = rows_of(WANTED, ("accounts/100", "sub-0"), 1, Sealing(RING, UrlRules()))
     ("table", "row"),
     list(zip((subscriptions, signing_secrets, feed_items), ROWS, strict=True)),
 )
-def test_rows_hold_all_that_must_be_there(table: sa.Table, row: dict[str, object]) -> None:
+def test_rows_fill_all_required_columns(table: sa.Table, row: dict[str, object]) -> None:
     """
-    Every column that must not be NULL has a value, and every value a column.
+    Every NOT NULL column has a value, and every value has a column.
     """
-    assert {it.name for it in table.columns if not it.nullable} <= set(row)
+    assert {column.name for column in table.columns if not column.nullable} <= set(row)
     assert set(row) <= set(table.columns.keys())
 
 
-def test_rows_open_where_the_config_service_looks() -> None:
+def test_config_service_can_open_the_rows() -> None:
     """
-    They are sealed for their places, as the service itself would have done it.
+    Values are sealed for the same associated data as in the config service.
     """
     subscription, secret, _ = ROWS
     config = RING.open(

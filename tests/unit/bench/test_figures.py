@@ -1,15 +1,15 @@
 """
-The figures of the benchmark.
+Figures of the benchmark.
 """
 
 from __future__ import annotations
 
-from tests.bench.figures import judged, percentile, reaches, summary, table
+from tests.bench.figures import percentile, reaches, summary, table, with_targets
 
 
 def test_percentiles_of_sorted_values() -> None:
     """
-    A percentile is one of the values; of nothing there is none.
+    A percentile is one of the values; without values it is None.
     """
     values = [float(it) for it in range(1, 101)]
 
@@ -20,16 +20,16 @@ def test_percentiles_of_sorted_values() -> None:
 
 def test_samples_become_median_minimum_and_maximum() -> None:
     """
-    A figure of several rounds shows its spread.
+    Samples become median, minimum, maximum and the number of rounds; empty ones are left out.
     """
     figures = summary({"a": [3.0, 1.0, 2.0], "b": []})
 
     assert figures == {"a": {"median": 2.0, "min": 1.0, "max": 3.0, "rounds": 3}}
 
 
-def test_targets_point_in_their_direction() -> None:
+def test_target_is_a_minimum_or_a_maximum() -> None:
     """
-    Throughput has to be high, costs have to be low, and other figures have no target.
+    A target is a minimum or a maximum; other figures have none.
     """
     assert reaches("deliveries_per_second_postgres", 4000) is True
     assert reaches("dispatcher_cpu_us_per_delivery", 201) is False
@@ -38,7 +38,7 @@ def test_targets_point_in_their_direction() -> None:
 
 def test_table_says_why_a_figure_is_missing() -> None:
     """
-    Nothing is left out silently.
+    The table has a row with the reason for a missing figure.
     """
     rows = list(table({"ratio_to_wrk_cpu": {"median": None, "reason": "wrk is not installed"}}))
 
@@ -47,9 +47,9 @@ def test_table_says_why_a_figure_is_missing() -> None:
 
 def test_figures_have_their_target_and_whether_it_is_reached() -> None:
     """
-    The result says what was asked for; of what could not be measured it says neither yes nor no.
+    A figure has its target and whether it is reached; None if it was not measured.
     """
-    figures = judged(
+    figures = with_targets(
         {
             "ratio_to_naive": {"median": 14.0},
             "ratio_to_wrk_cpu": {"median": None, "reason": "wrk is not installed"},

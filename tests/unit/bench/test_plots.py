@@ -1,5 +1,5 @@
 """
-The curves of the benchmark as Markdown.
+Curves of the benchmark as Markdown.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CURVE = Curve(
 
 def test_curve_is_a_plot_and_a_table() -> None:
     """
-    The plotted figure begins at zero, so that growth is not exaggerated.
+    A curve is a plot, whose y-axis starts at zero, and a table.
     """
     lines = list(section(CURVE))
 
@@ -31,7 +31,7 @@ def test_curve_is_a_plot_and_a_table() -> None:
 @pytest.mark.parametrize(("most", "ceiling"), [(0.7, 1), (9.9, 10), (250.0, 300), (3999.0, 4000)])
 def test_axis_ends_above_the_highest_point(most: float, ceiling: int) -> None:
     """
-    It ends at a round number.
+    The y-axis ends at a round number above the largest value.
     """
     curve = Curve("t", "n", "y", (Point(1, {"y": most}),))
 
@@ -40,7 +40,7 @@ def test_axis_ends_above_the_highest_point(most: float, ceiling: int) -> None:
 
 def test_section_of_a_document_is_replaced() -> None:
     """
-    Only what stands between the marks changes, however often.
+    Only the text between the marks changes; a second time changes nothing.
     """
     document = f"# Title\n{BEGIN}\nold\n{END}\nrest\n"
     once = replaced(document, "new\n")
@@ -52,7 +52,7 @@ def test_section_of_a_document_is_replaced() -> None:
 @pytest.mark.parametrize("document", ["", BEGIN, END])
 def test_document_without_marks_is_refused(document: str) -> None:
     """
-    Nothing is written where nobody asked for it.
+    A document without both marks is an error.
     """
     with pytest.raises(ValueError, match="no place"):
         replaced(document, "new")

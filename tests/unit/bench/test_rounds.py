@@ -1,5 +1,5 @@
 """
-Which scenarios of the benchmark are run when.
+The scenarios of each round of the benchmark.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from tests.bench.__main__ import planned
 from tests.bench.machine import longest_stall_ms
 
 
-def test_slow_ones_are_run_once_and_restless_ones_between() -> None:
+def test_slow_scenarios_run_once_and_varying_ones_between() -> None:
     """
-    Three rounds and two short ones between them; a single round is all there is.
+    Slow scenarios run in the first round only; varying ones also run between two rounds.
     """
     chosen = ("latency", "matching", "large_scale")
 
@@ -24,16 +24,16 @@ def test_slow_ones_are_run_once_and_restless_ones_between() -> None:
     assert planned(chosen, 1, between=True) == [list(chosen)]
 
 
-def test_as_many_rounds_as_were_asked_for() -> None:
+def test_given_number_of_rounds_is_kept() -> None:
     """
-    With a number of rounds, or without a restless scenario, nothing is run between.
+    Nothing runs between rounds if their number is given or no scenario varies.
     """
     assert planned(("latency",), 2, between=False) == [["latency"], ["latency"]]
     assert planned(("matching",), 3, between=True) == [["matching"]] * 3
 
 
-def test_stall_is_seen() -> None:
+def test_stall_is_measured() -> None:
     """
-    Between two looks at the clock some time passes always.
+    Time passes between two readings of the clock.
     """
     assert 0 < longest_stall_ms(0.01) < 10_000

@@ -1,5 +1,5 @@
 """
-The baseline in C: what `wrk` is told, and what is read from it.
+The baseline in C: the script for `wrk`, and its output.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from tests.bench.wrk import Run, cpu_us_per_request, example_request, lua_string
 
 def test_bytes_are_quoted_for_lua() -> None:
     """
-    Nothing in a body or a header can end the string.
+    No byte of a body or a header ends the Lua string.
     """
     assert lua_string(b'a"\\\n0') == '"a\\034\\092\\0100"'
 
 
 def test_script_posts_what_a_delivery_posts() -> None:
     """
-    Body and headers are those of the product; nothing runs for each request.
+    The script posts body and headers of a delivery, and runs no function for each request.
     """
     request = example_request()
     written = script(request)
@@ -30,7 +30,7 @@ def test_script_posts_what_a_delivery_posts() -> None:
 
 def test_outcome_is_the_last_line() -> None:
     """
-    What `wrk` prints for people stands before it.
+    The outcome is the last line; `wrk` prints a report before it.
     """
     printed = 'Running 1s test\n\n{"requests": 5, "duration_us": 1000000, "errors": 0}\n'
 
@@ -40,7 +40,7 @@ def test_outcome_is_the_last_line() -> None:
 @pytest.mark.parametrize("counted", ['"requests": 5, "errors": 1', '"requests": 0, "errors": 0'])
 def test_failed_requests_are_no_baseline(counted: str) -> None:
     """
-    A receiver that refuses is cheap.
+    A run with failed requests, or without any, is an error.
     """
     with pytest.raises(RuntimeError, match="requests failed"):
         outcome(f'{{{counted}, "duration_us": 1}}', 0.5)
@@ -48,7 +48,7 @@ def test_failed_requests_are_no_baseline(counted: str) -> None:
 
 def test_start_and_handshakes_do_not_count() -> None:
     """
-    They are in both runs, so the difference is without them.
+    The cost of a request excludes start and handshakes.
     """
     short, long = Run(1000, 1.0, 0.5 + 0.01), Run(11_000, 5.0, 0.5 + 0.11)
 

@@ -1,13 +1,15 @@
 """
-What each step of a delivery costs the dispatch service, without network and database:
-`python -m tests.bench.stages`. The figures are CPU microseconds per delivery.
+The cost of each step of a delivery in the dispatch service, in CPU microseconds, without network
+and database.
+
+    python -m tests.bench.steps
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from statistics import median
 
@@ -15,7 +17,7 @@ from dispatch_service.api.publisher import _fill
 from dispatch_service.delivery import request as outbound
 from dispatch_service.domain.deliveries import decide, succeed
 from dispatch_service.domain.outcomes import Response, Timings, from_response
-from dispatch_service.domain.work import Receipt, Settlement
+from dispatch_service.domain.work import NewEvent, Receipt, Settlement
 from dispatch_service.egress.requests import wire_form
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.intake.render import new_body
@@ -31,14 +33,18 @@ from dispatch_service.queue.rows import (
 )
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import match, read_facts
+from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.keys.keyring import DataKey, KeyRing
 from shipedge.webhooks.dispatch.v1.publisher_service_pb2 import PublishEventsResponse
+from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.support.dispatch_factories import subscription
 
 EVENT_TYPE, VERSION = "orders/shipped", "v2"
 ROUNDS = 7
 CALLS = 2000
+
+Steps = dict[str, Callable[[], object]]
 
 ANSWER = Response(
     status_code=200,
@@ -49,7 +55,7 @@ ANSWER = Response(
 )
 
 
-def stages() -> Mapping[str, Callable[[], object]]:
+def steps() -> Steps:
     """
     Return the steps of one event with one delivery that succeeds at once.
     """
@@ -60,20 +66,25 @@ def stages() -> Mapping[str, Callable[[], object]]:
     index = SubscriptionIndex(received=True, complete=True)
     index.put(wanted)
     event = example_event(EVENT_TYPE)
+    (prepared,) = Preparer(index).prepare([event], sealer)
+    return {
+        **publish_steps(event, prepared.event, index, sealer, now),
+        **delivery_steps(prepared.event, wanted, sealer, now),
+    }
+
+
+def publish_steps(
+    event: Event, stored: NewEvent, index: SubscriptionIndex, sealer: Sealer, now: datetime
+) -> Steps:
+    """
+    Return the steps of a publish call: from the bytes of *event* to its rows and its result.
+    """
     content = event.SerializeToString()
     facts = read_facts(event)
     body = render(event, EVENT_TYPE, VERSION)
     preparer = Preparer(index)
-    (prepared,) = preparer.prepare([event], sealer)
-    stored = prepared.event
-    claimed = dispatched(stored, stored.deliveries[0])
-    request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
-    shown = outbound.shown_headers(request, wanted)
-    outcome = from_response(ANSWER, lambda: now)
-    record = attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed")
-    settlement = Settlement(claimed, succeed(0), record, 200)
     receipt = Receipt(now, stored.sha256, fresh=True)
-    key = (wanted.owner, EVENT_TYPE, VERSION)
+    key = (stored.deliveries[0].owner, EVENT_TYPE, VERSION)
     return {
         "parse": lambda: type(event).FromString(content),
         "serialise": lambda: serialised(event),
@@ -84,13 +95,28 @@ def stages() -> Mapping[str, Callable[[], object]]:
         "seal_event": lambda: new_event(event, content, facts, sealer, matched=True),
         "seal_body": lambda: new_body(event, key, body, sealer),
         "prepare_in_all": lambda: preparer.prepare([event], sealer, contents=[content]),
-        "hand_over": lambda: dispatched(stored, stored.deliveries[0]),
+        "dispatch": lambda: dispatched(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (
             event_row(stored),
             list(body_rows(stored)),
             list(delivery_rows(stored, {})),
         ),
         "result": lambda: _fill(PublishEventsResponse().results, [event], [receipt]),
+    }
+
+
+def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: datetime) -> Steps:
+    """
+    Return the steps of an attempt: from a leased delivery to the rows of its result.
+    """
+    claimed = dispatched(stored, stored.deliveries[0])
+    body = render(example_event(EVENT_TYPE), EVENT_TYPE, VERSION)
+    request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
+    shown = outbound.shown_headers(request, wanted)
+    outcome = from_response(ANSWER, lambda: now)
+    record = attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed")
+    settlement = Settlement(claimed, succeed(0), record, 200)
+    return {
         "build_and_sign": lambda: outbound.build(claimed, wanted, body, now=now, deadline=10.0),
         "shown_headers": lambda: outbound.shown_headers(request, wanted),
         "wire_form": lambda: wire_form(request),
@@ -116,15 +142,15 @@ def measured() -> dict[str, float]:
     """
     Return the cost of each step, the median of several rounds.
     """
-    return {name: _cost_us(stage) for name, stage in stages().items()}
+    return {name: _cost_us(step) for name, step in steps().items()}
 
 
-def _cost_us(stage: Callable[[], object]) -> float:
+def _cost_us(step: Callable[[], object]) -> float:
     rounds = []
     for _ in range(ROUNDS):
         started = time.process_time()
         for _ in range(CALLS):
-            stage()
+            step()
         rounds.append((time.process_time() - started) / CALLS * 1e6)
     return median(rounds)
 

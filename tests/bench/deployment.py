@@ -1,6 +1,7 @@
 """
-The benchmark's processes: PostgreSQL with everything durable, a receiver, the pair,
-and what is read from them before and after a load.
+The processes of a scenario: PostgreSQL with full durability, a receiver and both services.
+
+A measurement reads CPU time and metrics of all of them before and after a load.
 """
 
 from __future__ import annotations
@@ -27,26 +28,26 @@ from service_runtime.database.engine import create_engine, reading
 from service_runtime.process import pair as processes
 from service_runtime.settings.reading import read_settings
 from tests.bench.cpu import cpu_seconds, memory_mb
-from tests.bench.receiver_process import PATIENCE_SECONDS, Receiver, running_receiver
+from tests.bench.receiver_process import TIMEOUT_SECONDS, Receiver, running_receiver
 from tests.support.databases import Postgres, free_port, fresh_database
 from tests.support.pair import CONFIG, DISPATCH, Pair, Subscription
 
 SETTLE_SECONDS = 0.5
-SUBSCRIBING = 16
+CONCURRENT_SUBSCRIPTIONS = 16
 """
-How many subscriptions are created at a time.
+The number of subscriptions that are created at the same time.
 """
 
-Before = Callable[[Mapping[str, str]], Awaitable[None]]
+Preparation = Callable[[Mapping[str, str]], Awaitable[None]]
 """
-Prepares what the services find when they start, going by their environment.
+Prepares the databases before the services start; called with their environment.
 """
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """
-    A load and what it cost: seconds of CPU by process, deliveries in a second.
+    A load and its cost: CPU seconds by process, and deliveries per second.
     """
 
     deliveries: int
@@ -58,15 +59,15 @@ class Measured:
 
     def cpu_us(self, process: str) -> float:
         """
-        Return the CPU microseconds of a process per delivery.
+        Return the CPU microseconds of a process for one delivery.
         """
         return self.cpu_s[process] / self.deliveries * 1e6
 
 
 @dataclass
-class Stage:
+class Deployment:
     """
-    Everything that runs for one scenario.
+    All processes of one scenario.
     """
 
     pair: Pair
@@ -97,12 +98,12 @@ class Stage:
         **more: Any,
     ) -> list[Subscription]:
         """
-        Subscribe accounts to shipped orders and wait until that counts.
+        Subscribe accounts to shipped orders; wait until the dispatch service knows all.
         """
-        places = asyncio.Semaphore(SUBSCRIBING)
+        slots = asyncio.Semaphore(CONCURRENT_SUBSCRIPTIONS)
 
         async def one(account: int, version: str) -> Subscription:
-            async with places:
+            async with slots:
                 return await self.pair.subscribe(
                     *(self.receiver.url(path), "orders/shipped", version),
                     f"accounts/{account}",
@@ -110,19 +111,20 @@ class Stage:
                 )
 
         wanted = [(account, version) for account in accounts for version in versions]
-        made = await asyncio.gather(*(one(*it) for it in wanted))
-        await self.wait_applied(max(it.revision for it in made))
-        return made
+        created = await asyncio.gather(*(one(*choice) for choice in wanted))
+        await self.wait_applied(max(made.revision for made in created))
+        return created
 
-    async def wait_applied(self, revision: int, patience: float = PATIENCE_SECONDS) -> float:
+    async def wait_applied(self, revision: int, seconds: float = TIMEOUT_SECONDS) -> float:
         """
-        Wait until the dispatch service has applied a revision of the feed; return the
-        seconds since it was started.
+        Wait until the dispatch service has applied a revision of the feed.
+
+        Return the seconds since its start.
         """
         url = read_settings(Settings, self.pair.environment).database()
         engine = create_engine(url, application_name="benchmark")
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(seconds):
                 while await _applied(engine) < revision:
                     await asyncio.sleep(0.05)
         finally:
@@ -131,7 +133,7 @@ class Stage:
 
     async def publish(self, **load: Any) -> dict[str, Any]:
         """
-        Publish a load from a process of its own.
+        Publish a load from a separate process; return its report.
         """
         source = json.dumps({"address": self.pair.address(DISPATCH), **load})
         child = await asyncio.create_subprocess_exec(
@@ -146,7 +148,7 @@ class Stage:
         answer: dict[str, Any] = json.loads(out)
         return answer
 
-    async def measure(self, *, fanout: int = 1, path: str = "/ok", **load: Any) -> Measured:
+    async def measure(self, *, fanout: int = 1, path: str = "/ok", **load: Any) -> Measurement:
         """
         Publish a load, wait until all of it is delivered and written, and measure.
         """
@@ -157,10 +159,10 @@ class Stage:
         received = await self.receiver.wait(path, deliveries)
         await asyncio.sleep(SETTLE_SECONDS)
         after = self._cpu(await self.receiver.ask())
-        seconds = (received["paths"][path]["last_ns"] - published["begun_ns"]) / 1e9
+        seconds = (received["paths"][path]["last_ns"] - published["started_ns"]) / 1e9
         used = {name: after[name] - before[name] for name in after}
         used["publisher"] = published["cpu_s"]
-        return Measured(
+        return Measurement(
             deliveries,
             deliveries / seconds,
             used,
@@ -181,46 +183,46 @@ class Stage:
 
     def cpu_seconds(self, package: str = DISPATCH) -> float:
         """
-        Return the CPU time of the dispatcher, or of another service, so far.
+        Return the CPU time of the dispatch service, or of another package, since its start.
         """
         return cpu_seconds(self.pair.children[package].pid)
 
     def memory_mb(self, package: str = DISPATCH) -> float:
         """
-        Return the resident memory of the dispatcher, or of another service.
+        Return the resident memory of the dispatch service, or of another package, in MiB.
         """
         return memory_mb(self.pair.children[package].pid)
 
     def round_trips(self) -> float:
         """
-        Return how often the dispatcher has asked its database so far.
+        Return the number of round trips of the dispatch service to its database.
         """
         return self.metric("webhooks_sql_round_trips_total")
 
     def metric(self, name: str) -> float:
         """
-        Return a metric of the dispatcher.
+        Return a metric of the dispatch service, summed over its labels.
         """
         address = self.pair.environment["SHIPEDGE_DISPATCH_METRICS_LISTEN"]
         with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
-        begins = (f"{name} ", f"{name}{{")
-        return sum(float(it.split()[-1]) for it in lines if it.startswith(begins))
+        starts = (f"{name} ", f"{name}{{")
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(starts))
 
 
 @asynccontextmanager
-async def running_stage(
+async def running_deployment(
     postgres: Postgres | None,
-    before: Before | None = None,
+    before: Preparation | None = None,
     /,
     *,
     module: str = DISPATCH,
     **settings: str,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[Deployment]:
     """
-    Run the pair with a receiver over a fresh database: *postgres*, or without it SQLite.
+    Run both services and a receiver on a new database: on *postgres*, or on SQLite if it is None.
 
-    *module* stands in for the dispatch service; *before* runs before the services start.
+    *module* replaces the dispatch service; *before* runs before the services start.
     """
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="webhooks-bench-")))
@@ -234,9 +236,9 @@ async def running_stage(
         if before is not None:
             await before(pair.environment)
         await pair.start(CONFIG)
-        stage = Stage(pair, receiver, postgres)
-        await stage.start_dispatch(module)
-        yield stage
+        deployment = Deployment(pair, receiver, postgres)
+        await deployment.start_dispatch(module)
+        yield deployment
 
 
 async def _applied(engine: AsyncEngine) -> int:
@@ -246,10 +248,10 @@ async def _applied(engine: AsyncEngine) -> int:
 
 
 async def _database(postgres: Postgres, stack: AsyncExitStack) -> str:
-    # It has an event loop of its own, so it is entered and left in a thread.
-    made = fresh_database(postgres.url)
-    url = await asyncio.to_thread(made.__enter__)
-    stack.push_async_callback(asyncio.to_thread, made.__exit__, None, None, None)
+    # In a thread, because `fresh_database` runs an event loop of its own.
+    database = fresh_database(postgres.url)
+    url = await asyncio.to_thread(database.__enter__)
+    stack.push_async_callback(asyncio.to_thread, database.__exit__, None, None, None)
     return url
 
 
