@@ -1,6 +1,6 @@
 """
-What a crash test compares: whom the publisher believes, what the receiver got,
-and what the log says. No input or output.
+The records that a crash test compares: acknowledged events, received requests, logged attempts.
+No I/O.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True)
 class Request:
     """
-    A request as the receiver saw it, and whether it answered with success.
+    A request that the receiver got. *confirmed* tells whether it answered with success.
     """
 
     event_id: str
@@ -25,10 +25,10 @@ class Request:
 @dataclass(slots=True)
 class Ledger:
     """
-    All three logs.
+    The records of one run.
 
-    *attempts* are the numbers of attempts that have a row, by delivery;
-    *interrupted* are those among them whose outcome the service does not know.
+    *attempts* are the attempts with a row in the log: delivery and number. *interrupted* are those
+    of them with an unknown outcome.
     """
 
     acknowledged: set[str] = field(default_factory=set)
@@ -40,12 +40,11 @@ class Ledger:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
-    What came of a run.
+    The result of a run.
 
-    An event is lost if it was acknowledged and never confirmed. Every
-    confirmation of a delivery beyond the first is a duplicate; allowed is one
-    for each attempt that was cut off, since only there the service cannot know
-    that the receiver had confirmed.
+    A lost event was acknowledged and never confirmed. Each confirmation of a delivery after the
+    first is a duplicate. One duplicate is allowed for each interrupted attempt, because the service
+    cannot know that the receiver confirmed it.
     """
 
     acknowledged: int
@@ -58,39 +57,39 @@ class Verdict:
     @property
     def good(self) -> bool:
         """
-        Whether every promise was kept.
+        Whether nothing was lost, all duplicates are allowed and every request has a row.
         """
         return not (self.lost or self.beyond_bound or self.without_row)
 
-    def line(self, kills: int) -> str:
+    def line(self, faults: int) -> str:
         """
-        Say it in one line.
+        Return the result as one line.
         """
         return (
             f"acknowledged {self.acknowledged}, lost {len(self.lost)},"
             f" duplicates {self.duplicates} (bound {self.bound}),"
-            f" without attempt row {len(self.without_row)}, kills {kills}"
+            f" without attempt row {len(self.without_row)}, faults {faults}"
         )
 
 
 def judge(ledger: Ledger) -> Verdict:
     """
-    Compare the logs.
+    Compare the records of a run.
     """
-    confirmed = [it for it in ledger.requests if it.confirmed]
-    extra = _beyond_first(it.delivery_id for it in confirmed)
+    confirmed = [request for request in ledger.requests if request.confirmed]
+    duplicates = _duplicates(request.delivery_id for request in confirmed)
     allowed = Counter(delivery_id for delivery_id, _ in ledger.interrupted)
-    made = {(it.delivery_id, it.number) for it in ledger.requests}
+    made = {(request.delivery_id, request.number) for request in ledger.requests}
     return Verdict(
         acknowledged=len(ledger.acknowledged),
-        lost=frozenset(ledger.acknowledged - {it.event_id for it in confirmed}),
-        duplicates=sum(extra.values()),
+        lost=frozenset(ledger.acknowledged - {request.event_id for request in confirmed}),
+        duplicates=sum(duplicates.values()),
         bound=sum(allowed.values()),
-        beyond_bound=frozenset(key for key, count in extra.items() if count > allowed[key]),
+        beyond_bound=frozenset(key for key, count in duplicates.items() if count > allowed[key]),
         without_row=frozenset(made - ledger.attempts),
     )
 
 
-def _beyond_first(deliveries: Iterable[str]) -> dict[str, int]:
+def _duplicates(deliveries: Iterable[str]) -> dict[str, int]:
     counts = Counter(deliveries)
     return {key: count - 1 for key, count in counts.items() if count > 1}

@@ -1,15 +1,14 @@
 """
 The kill loop: `python -m tests.crash.loop [minutes] [seed]`.
 
-Two dispatch replicas on one PostgreSQL, a receiver that flaps, publishers that do
-not give up; meanwhile replicas are killed or stopped past their lease, and the
-database is stopped as in a crash. At the end everybody's log is compared.
+Runs two dispatch replicas on one PostgreSQL, a receiver that fails at times, and publishers that
+repeat each call until it is acknowledged. Meanwhile it kills replicas, stops them for longer than
+their lease, and crashes the database. At the end it compares all records.
 """
 
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random, SystemRandom
 
 from tests.crash.ledger import Ledger, Verdict, judge
 from tests.crash.stage import (
@@ -32,7 +32,7 @@ from tests.support.pair import CONFIG, Pair, environment_of
 from tests.support.receivers import Receiver, https_receiver
 
 LEASE_SECONDS = 12.0
-CALM_SECONDS = 120.0
+DRAIN_SECONDS = 120.0
 ACCOUNT = 100
 PUBLISHERS = 4
 BATCH = 10
@@ -50,79 +50,79 @@ SETTINGS = {
 
 class Flapping(Memory):
     """
-    A receiver that refuses some requests while it is in a bad mood.
+    A receiver that refuses a share of the requests.
     """
 
-    def __init__(self, chance: random.Random) -> None:
+    def __init__(self, random: Random) -> None:
         super().__init__()
-        self._chance = chance
+        self._random = random
         self.share = 0.1
 
     def status(self) -> int:
         """
-        Answer 500, or rarely 503, to a share of the requests.
+        Return 500, or rarely 503, for a share of the requests.
         """
-        if self._chance.random() >= self.share:
+        if self._random.random() >= self.share:
             return 200
-        return 503 if self._chance.random() < 0.1 else 500
+        return 503 if self._random.random() < 0.1 else 500
 
 
 @dataclass
 class Loop:
     """
-    A run of the loop: what takes part, and how often something was killed.
+    One run of the loop: its processes, and the number of injected faults.
     """
 
     server: Postgres
     replicas: list[Replica]
     publisher: Publisher
     memory: Flapping
-    chance: random.Random
+    random: Random
     until: float
-    kills: int = 0
+    faults: int = 0
     published: int = 0
 
     @property
-    def goes_on(self) -> bool:
+    def has_time(self) -> bool:
         """
-        Whether there is time left.
+        Whether time is left.
         """
         return time.monotonic() < self.until
 
-    async def publish(self, who: int) -> None:
+    async def publish(self, number: int) -> None:
         """
-        Publish batch after batch, each until it is acknowledged.
+        Publish batch after batch as publisher *number*, each until it is acknowledged.
         """
-        while self.goes_on:
+        while self.has_time:
             first = self.published
             self.published += BATCH
-            events = [shipped(f"{who}-{n}", ACCOUNT) for n in range(first, first + BATCH)]
+            events = [shipped(f"{number}-{n}", ACCOUNT) for n in range(first, first + BATCH)]
             await self.publisher.publish(events)
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def torment(self) -> None:
+    async def inject_faults(self) -> None:
         """
-        Kill and stop, a thing at a time, until the time is over.
+        Inject one fault after the other until the time is over.
         """
-        while self.goes_on:
-            await asyncio.sleep(self.chance.uniform(0.5, 2.5))
-            what = self.chance.choices(
+        while self.has_time:
+            await asyncio.sleep(self.random.uniform(0.5, 2.5))
+            fault = self.random.choices(
                 (self.kill_replica, self.stop_replica, self.crash_database), (6, 2, 1)
             )[0]
-            self.memory.share = self.chance.choice((0.0, 0.1, 0.5))
-            await what(self.chance.choice(self.replicas))
-            self.kills += 1
+            self.memory.share = self.random.choice((0.0, 0.1, 0.5))
+            await fault(self.random.choice(self.replicas))
+            self.faults += 1
 
     async def kill_replica(self, replica: Replica) -> None:
         """
-        Kill a process in the middle of whatever it does.
+        Kill a replica at a random moment, and start it again.
         """
         await replica.kill()
         await replica.start()
 
     async def stop_replica(self, replica: Replica) -> None:
         """
-        Let a process stand still until others have its deliveries, then let it go on.
+        Stop a process until its leases have ended, then continue it.
         """
         replica.signal(signal.SIGSTOP)
         await asyncio.sleep(min(LEASE_SECONDS * 1.2, max(self.until - time.monotonic(), 1)))
@@ -130,41 +130,41 @@ class Loop:
 
     async def crash_database(self, _replica: Replica) -> None:
         """
-        Stop the database as a crash would, and start it again.
+        Stop the database as in a crash, and start it again.
         """
         await asyncio.to_thread(self.server.stop, "immediate")
-        await asyncio.sleep(self.chance.uniform(0, 1))
+        await asyncio.sleep(self.random.uniform(0, 1))
         await asyncio.to_thread(self.server.start)
 
     async def run(self) -> None:
         """
-        Publish and torment until the time is over, then let all settle.
+        Publish and inject faults until the time is over, then let the receiver confirm everything.
         """
         async with asyncio.TaskGroup() as group:
-            for who in range(PUBLISHERS):
-                group.create_task(self.publish(who))
-            group.create_task(self.torment())
+            for number in range(PUBLISHERS):
+                group.create_task(self.publish(number))
+            group.create_task(self.inject_faults())
         self.memory.share = 0.0
 
 
-async def play(server: Postgres, url: str, minutes: float, seed: int) -> tuple[Verdict, int]:
+async def run_loop(server: Postgres, url: str, minutes: float, seed: int) -> tuple[Verdict, int]:
     """
-    Run the loop; return what came of it, and how often something was killed.
+    Run the loop; return the verdict and the number of injected faults.
     """
-    chance = random.Random(seed)  # noqa: S311 - to be repeated by its seed
-    memory = Flapping(chance)
+    generator = Random(seed)  # noqa: S311 - a run can be repeated by its seed
+    memory = Flapping(generator)
     async with AsyncExitStack() as stack:
         directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="webhooks-crash-"))
         receiver = await stack.enter_async_context(https_receiver(memory, host="127.0.0.1"))
         replicas = await _started(stack, environment_of(Path(directory), receiver), receiver, url)
-        publisher = Publisher([it.address for it in replicas])
+        publisher = Publisher([replica.address for replica in replicas])
         until = time.monotonic() + minutes * 60
-        loop = Loop(server, replicas, publisher, memory, chance, until)
+        loop = Loop(server, replicas, publisher, memory, generator, until)
         await loop.run()
-        await all_delivered(url, CALM_SECONDS)
+        await all_delivered(url, DRAIN_SECONDS)
         ledger = Ledger(publisher.acknowledged, memory.requests)
         await read_log(url, ledger)
-    return judge(ledger), loop.kills
+    return judge(ledger), loop.faults
 
 
 async def _started(
@@ -178,7 +178,7 @@ async def _started(
     stack.push_async_callback(pair.stop, CONFIG)
     await pair.subscribe(receiver.url, "orders/shipped", "v2", retry_seconds=RETRY_SECONDS)
     replicas = []
-    for at in range(2):
+    for number in range(2):
         replica = Replica(
             {
                 **environment,
@@ -187,7 +187,7 @@ async def _started(
                 "SHIPEDGE_DISPATCH_DATABASE_URL": url,
                 "SHIPEDGE_DISPATCH_LISTEN": f"127.0.0.1:{free_port()}",
             },
-            log=LOGS / f"replica{at}.log",
+            log=LOGS / f"replica{number}.log",
         )
         await replica.start()
         stack.push_async_callback(replica.kill)
@@ -197,11 +197,11 @@ async def _started(
 
 def run(minutes: float, seed: int) -> tuple[Verdict, int]:
     """
-    Run the loop on a durable PostgreSQL of its own.
+    Run the loop on a new PostgreSQL with full durability.
     """
     LOGS.mkdir(parents=True, exist_ok=True)
     with running_postgres(durable=True) as server, fresh_database(server.url) as url:
-        return asyncio.run(play(server, url, minutes, seed))
+        return asyncio.run(run_loop(server, url, minutes, seed))
 
 
 def main(arguments: list[str]) -> int:
@@ -209,12 +209,12 @@ def main(arguments: list[str]) -> int:
     Run the loop from the command line; return the exit code.
     """
     minutes = float(arguments[0]) if arguments else 5.0
-    seed = int(arguments[1]) if len(arguments) > 1 else random.randrange(2**32)  # noqa: S311
+    seed = int(arguments[1]) if len(arguments) > 1 else SystemRandom().randrange(2**32)
     print(f"{minutes:g} minutes with seed {seed}", flush=True)
-    verdict, kills = run(minutes, seed)
+    verdict, faults = run(minutes, seed)
     if not verdict.good:
         print(f"{verdict}\nThe services' logs are in {LOGS}.", file=sys.stderr)
-    print(verdict.line(kills))
+    print(verdict.line(faults))
     return 0 if verdict.good else 1
 
 

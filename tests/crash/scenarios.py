@@ -1,5 +1,5 @@
 """
-The scenarios of the crash matrix: where the service dies, and while it does what.
+The scenarios of the crash matrix: the failpoint where the service dies, and the work during which.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ REQUEST_ID = "0190f3a0-0000-7000-8000-000000000001"
 
 class Play:
     """
-    One scenario: an account with a subscription, and a replica of its own.
+    One scenario: an account with a subscription, and a replica with its own database.
     """
 
     def __init__(self, stage: Stage, account: int, database_url: str) -> None:
@@ -47,27 +47,29 @@ class Play:
         """
         Publish all events in batches.
         """
-        for at in range(0, EVENTS, BATCH):
-            await self.publisher.publish(self.events[at : at + BATCH])
+        for first in range(0, EVENTS, BATCH):
+            await self.publisher.publish(self.events[first : first + BATCH])
 
     async def die_while(self, failpoint: str, work: Callable[[], Awaitable[None]]) -> None:
         """
-        Let the service die at a failpoint while *work* is done, and start it again.
+        Start the service with a failpoint, do *work* until it dies there, and start it again.
         """
         await self.replica.start(failpoint)
-        doing = asyncio.ensure_future(work())
+        working = asyncio.ensure_future(work())
         await self.replica.died()
         await self.replica.start()
-        await doing
+        await working
 
     async def end(self, erased: frozenset[str] = frozenset()) -> None:
         """
-        Wait until all is delivered and judge; what was *erased* need not be.
+        Wait until all but the *erased* events are delivered, and check the records.
         """
         await all_delivered(self.database_url, 60)
-        mine = {it.event_id for it in self.events}
+        own = {event.event_id for event in self.events}
         ledger = Ledger(self.publisher.acknowledged - erased)
-        ledger.requests = [it for it in self.stage.memory.requests if it.event_id in mine]
+        ledger.requests = [
+            request for request in self.stage.memory.requests if request.event_id in own
+        ]
         await read_log(self.database_url, ledger)
         verdict = judge(ledger)
         assert verdict.good, verdict
@@ -75,14 +77,14 @@ class Play:
 
     def deliveries(self) -> grpc.aio.Channel:
         """
-        Connect to the log.
+        Open a channel to the delivery service.
         """
         return channel.connect(self.replica.address)
 
 
 async def while_publishing(play: Play, failpoint: str) -> None:
     """
-    Die at a step between a publish and the end of its deliveries.
+    Die at a step between a publish call and the results of its deliveries.
     """
     await play.die_while(failpoint, play.publish)
     await play.end()
@@ -90,33 +92,33 @@ async def while_publishing(play: Play, failpoint: str) -> None:
 
 async def in_the_matcher(play: Play, failpoint: str) -> None:
     """
-    Die while events are matched that came before any snapshot.
+    Die while matching events that arrived before the first snapshot.
     """
-    nobody = f"127.0.0.1:{free_port()}"
-    known = play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"]
-    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = nobody
+    unused = f"127.0.0.1:{free_port()}"
+    config = play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"]
+    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = unused
     await play.replica.start()
     await play.publish()
     await play.replica.kill()
-    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = known
+    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = config
     await play.die_while(failpoint, lambda: asyncio.sleep(0))
     await play.end()
 
 
 async def after_failures(play: Play, failpoint: str) -> None:
     """
-    Die when the retries of failed attempts have been claimed.
+    Die after claiming the retries of failed attempts.
     """
-    play.stage.memory.refusals.update({it.event_id: [500] for it in play.events})
+    play.stage.memory.refusals.update({event.event_id: [500] for event in play.events})
     await play.die_while(failpoint, play.publish)
     await play.end()
 
 
 async def refused(play: Play) -> list[delivery_pb2.Delivery]:
     """
-    Publish to a receiver that refuses everything, and wait until all have failed.
+    Publish to a receiver that refuses everything; return the deliveries once all have failed.
     """
-    play.stage.memory.refusals.update({it.event_id: [500, 500] for it in play.events})
+    play.stage.memory.refusals.update({event.event_id: [500, 500] for event in play.events})
     await play.replica.start()
     await play.publish()
     async with asyncio.timeout(60), play.deliveries() as connection:
@@ -132,9 +134,9 @@ async def refused(play: Play) -> list[delivery_pb2.Delivery]:
             await asyncio.sleep(0.1)
 
 
-async def insist(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> None:
+async def repeated(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> None:
     """
-    Repeat a call until it is answered.
+    Repeat a call while the service is unavailable.
     """
     while True:
         async with play.deliveries() as connection:
@@ -150,23 +152,23 @@ async def insist(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[object
 
 async def on_a_resend(play: Play, failpoint: str) -> None:
     """
-    Die after a resend was committed and before it was answered; the call is repeated.
+    Die between the commit of a resend and its answer; the call is repeated.
     """
     failed = await refused(play)
-    for at, delivery in enumerate(failed):
+    for number, delivery in enumerate(failed):
         request = pb.ResendDeliveryRequest(
-            name=delivery.name, request_id=f"{REQUEST_ID[:-2]}{at:02}"
+            name=delivery.name, request_id=f"{REQUEST_ID[:-2]}{number:02}"
         )
 
         async def resend(wanted: pb.ResendDeliveryRequest = request) -> None:
-            await insist(
+            await repeated(
                 play,
                 lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
                     connection
                 ).ResendDelivery(wanted),
             )
 
-        if at == 0:
+        if number == 0:
             await play.die_while(failpoint, resend)
         else:
             await resend()
@@ -175,7 +177,7 @@ async def on_a_resend(play: Play, failpoint: str) -> None:
 
 async def in_a_job(play: Play, failpoint: str) -> None:
     """
-    Die in the middle of a batch of a resend job, which then goes on by itself.
+    Die in the middle of a batch of a resend job; the job resumes after the restart.
     """
     await refused(play)
     request = pb.ResendDeliveriesRequest(
@@ -183,7 +185,7 @@ async def in_a_job(play: Play, failpoint: str) -> None:
     )
     await play.die_while(
         failpoint,
-        lambda: insist(
+        lambda: repeated(
             play,
             lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
                 connection
@@ -195,11 +197,11 @@ async def in_a_job(play: Play, failpoint: str) -> None:
 
 async def while_erasing(play: Play, failpoint: str) -> None:
     """
-    Die when an erasure has noted that it waits for an attempt; the call is repeated.
+    Die after an erasure was recorded that waits for an attempt; the call is repeated.
     """
     held = play.events[0].event_id
     arrived = play.stage.memory.holds[held] = asyncio.Event()
-    # So long that the attempt is still under way when it is erased.
+    # Long enough that the attempt is still open during the erasure.
     play.replica.environment |= {
         "SHIPEDGE_DISPATCH_DEADLINE": "6s",
         "SHIPEDGE_DISPATCH_LEASE": "22s",
@@ -212,7 +214,7 @@ async def while_erasing(play: Play, failpoint: str) -> None:
     async def erase() -> None:
         await play.publish()
         await arrived.wait()
-        await insist(
+        await repeated(
             play,
             lambda connection: admin_service_pb2_grpc.AdminServiceStub(
                 connection
@@ -225,7 +227,7 @@ async def while_erasing(play: Play, failpoint: str) -> None:
 
 async def erased(play: Play, event_id: str) -> frozenset[str]:
     """
-    Wait until nothing is kept of an event; return it if it was given up, not delivered.
+    Wait until an event is erased; return its id if its delivery was cancelled.
     """
     left = sa.select(
         sa.select(sa.func.count()).select_from(erasures).scalar_subquery()
@@ -238,15 +240,15 @@ async def erased(play: Play, event_id: str) -> frozenset[str]:
             while True:
                 async with reading(engine) as db:
                     if (await db.execute(left)).scalar_one() == 0:
-                        given_up = (await db.execute(state)).scalar_one() == "CANCELLED"
-                        return frozenset({event_id} if given_up else ())
+                        cancelled = (await db.execute(state)).scalar_one() == "CANCELLED"
+                        return frozenset({event_id} if cancelled else ())
                 await asyncio.sleep(0.2)
     finally:
         await engine.dispose()
 
 
 SCENARIOS: list[tuple[str, Callable[[Play, str], Awaitable[None]]]] = [
-    # First, since its lease is the longest to wait for.
+    # First, because its lease is the longest.
     ("erase.inflight:kill", while_erasing),
     ("publish.before_commit:kill", while_publishing),
     ("publish.after_commit:kill:2", while_publishing),

@@ -1,6 +1,6 @@
 """
-What the crash tests play on: services that may die, a publisher that does not
-give up, a receiver that remembers, and the log read from the database.
+The participants of crash tests: services that may die, a publisher that repeats its calls, a
+receiver that records requests, and the log in the database.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.receivers import Received
 
 DISPATCH = "dispatch_service"
 CALL_SECONDS = 5.0
-AGAIN_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 
 _RETRIED = frozenset(
     {
@@ -42,7 +42,7 @@ _RETRIED = frozenset(
 
 def shipped(event_id: str, account: int) -> event_pb2.Event:
     """
-    Make the documented shipped order of an account under another id.
+    Make the documented shipped order under another event id and account.
     """
     event = example_event("orders/shipped")
     event.event_id, event.account_id = event_id, account
@@ -63,14 +63,11 @@ class Replica:
 
     @property
     def address(self) -> str:
-        """
-        Where it listens.
-        """
         return self.environment["SHIPEDGE_DISPATCH_LISTEN"]
 
     async def start(self, failpoint: str = "") -> None:
         """
-        Start it and wait until it serves, or has died of its failpoint.
+        Start it; wait until it serves or, with a failpoint, has died.
         """
         environment = {**self.environment, "SHIPEDGE_DISPATCH_FAILPOINT": failpoint}
         self.child = await self._spawn(environment)
@@ -94,7 +91,7 @@ class Replica:
 
     async def died(self) -> None:
         """
-        Wait until it has died.
+        Wait until the process has ended.
         """
         assert self.child is not None
         async with asyncio.timeout(60):
@@ -102,15 +99,12 @@ class Replica:
 
     def signal(self, number: int) -> None:
         """
-        Send it a signal, if it still lives.
+        Send a signal, if the process is running.
         """
         if self.child is not None and self.child.returncode is None:
             os.kill(self.child.pid, number)
 
     async def kill(self) -> None:
-        """
-        Kill it.
-        """
         self.signal(signal.SIGKILL)
         if self.child is not None:
             await self.child.wait()
@@ -119,7 +113,7 @@ class Replica:
 @dataclass
 class Publisher:
     """
-    Publishes until it is believed: under the same id, to whichever replica answers.
+    Publishes events to the replicas in turn, under the same ids, until they are acknowledged.
     """
 
     addresses: list[str]
@@ -127,10 +121,10 @@ class Publisher:
 
     async def publish(self, events: list[event_pb2.Event]) -> None:
         """
-        Publish events until all are acknowledged.
+        Publish *events* until all are acknowledged.
         """
         turn = 0
-        while waiting := [it for it in events if it.event_id not in self.acknowledged]:
+        while waiting := [event for event in events if event.event_id not in self.acknowledged]:
             await self._once(waiting, self.addresses[turn % len(self.addresses)])
             turn += 1
 
@@ -143,20 +137,21 @@ class Publisher:
             except grpc.aio.AioRpcError as error:
                 if error.code() not in _RETRIED:
                     raise
-                await asyncio.sleep(AGAIN_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
                 return
         for event, result in zip(events, answer.results, strict=True):
             if result.HasField("accepted"):
                 self.acknowledged.add(event.event_id)
-        if len(self.acknowledged.intersection(it.event_id for it in events)) < len(events):
-            await asyncio.sleep(AGAIN_SECONDS)
+        if len(self.acknowledged.intersection(event.event_id for event in events)) < len(events):
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 class Memory:
     """
-    A receiver's script that remembers, and confirms; *refusals* are answered
-    before, by event. *holds* are the events whose first request is never
-    answered; each is told when that came.
+    A script of a receiver that records requests, and confirms them.
+
+    *refusals* are statuses to answer with before, by event id. The first request for an event id in
+    *holds* is never answered; its arrival sets the event.
     """
 
     def __init__(self) -> None:
@@ -165,20 +160,17 @@ class Memory:
         self.holds: dict[str, asyncio.Event] = {}
 
     async def __call__(self, received: Received) -> None:
-        """
-        Answer a request.
-        """
         event_id = received.headers["x-shipedge-event-id"]
         if (arrived := self.holds.pop(event_id, None)) is not None:
-            self._note(received, confirmed=False)
+            self._record(received, confirmed=False)
             arrived.set()
             await asyncio.Event().wait()
         refusals = self.refusals.get(event_id)
         status = refusals.pop() if refusals else self.status()
-        self._note(received, confirmed=status < 300)
+        self._record(received, confirmed=status < 300)
         await received.answer(status)
 
-    def _note(self, received: Received, *, confirmed: bool) -> None:
+    def _record(self, received: Received, *, confirmed: bool) -> None:
         headers = received.headers
         number = int(headers["x-shipedge-attempt"])
         self.requests.append(
@@ -189,17 +181,17 @@ class Memory:
 
     def status(self) -> int:
         """
-        Choose the status of an answer.
+        Return the status of an answer without a refusal.
         """
         return 200
 
 
 async def unfinished(database_url: str) -> int:
     """
-    Count the deliveries that have not succeeded and were not given up.
+    Count the deliveries that are neither successful nor cancelled.
     """
-    waits = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
-    query = sa.select(sa.func.count()).select_from(deliveries).where(waits)
+    open_states = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
+    query = sa.select(sa.func.count()).select_from(deliveries).where(open_states)
     engine = create_engine(database_url, application_name="tests")
     try:
         async with reading(engine) as db:
@@ -211,7 +203,7 @@ async def unfinished(database_url: str) -> int:
 
 async def read_log(database_url: str, ledger: Ledger) -> None:
     """
-    Read the attempts into a ledger.
+    Add the attempts in the log to a ledger.
     """
     columns = attempts.c
     engine = create_engine(database_url, application_name="tests")
@@ -229,7 +221,7 @@ async def read_log(database_url: str, ledger: Ledger) -> None:
 
 async def all_delivered(database_url: str, seconds: float) -> None:
     """
-    Wait until every delivery has succeeded. Raises `TimeoutError`.
+    Wait until `unfinished` is 0. Raises `TimeoutError` after *seconds*.
     """
     async with asyncio.timeout(seconds):
         while await unfinished(database_url):

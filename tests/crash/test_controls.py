@@ -1,5 +1,5 @@
 """
-The judge's own test: services with a fault must be found out.
+The crash tests detect faults: a service or a statement with a fault must fail them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FIRST, SECOND = (Lease(name, timedelta(seconds=45)) for name in ("first", "secon
 
 async def test_acknowledging_before_the_commit_loses_events(stage: Stage, tmp_path: Path) -> None:
     """
-    A service that answers first and dies before its commit has lost what it answered.
+    A service that acknowledges before its commit and dies loses the event, and it is detected.
     """
     url = f"sqlite:///{tmp_path}/hasty.db"
     replica = stage.replica(url)
@@ -59,7 +59,7 @@ async def test_acknowledging_before_the_commit_loses_events(stage: Stage, tmp_pa
 @dataclass
 class Trial:
     """
-    A delivery that two processes deliver, the first of which stood still past its lease.
+    A delivery that a second process claims after the lease of the first has ended.
     """
 
     engine: AsyncEngine
@@ -69,27 +69,27 @@ class Trial:
 
     async def claim(self, lease: Lease) -> Claimed:
         """
-        Take the delivery.
+        Claim the delivery under *lease*.
         """
         (claimed,) = await self.queue.claim(lease, limit=1, per_endpoint=1, full=())
         return claimed
 
     def confirmed(self, claimed: Claimed) -> None:
         """
-        Have the receiver confirm an attempt.
+        Record that the receiver confirmed an attempt.
         """
         key = f"dlv_{claimed.delivery_id}"
         self.requests.append(Request(claimed.event_id, key, claimed.number, confirmed=True))
 
     async def settle(self, claimed: Claimed, transition: Transition, **over: Any) -> None:
         """
-        Write what a process believes.
+        Write the result that a process has.
         """
         await self.queue.settle([Settlement(claimed, transition, attempt(claimed, **over))])
 
-    async def lease_runs_out(self) -> None:
+    async def end_lease(self) -> None:
         """
-        Let time pass.
+        End the lease.
         """
         async with writing(self.engine) as db:
             past = {"due_time": after(timedelta(seconds=-1))}
@@ -97,19 +97,20 @@ class Trial:
 
     async def play(self) -> None:
         """
-        Let the late process write between the other's attempt and its settling, which
-        is the barrier; then deliver what is due.
+        Write the late result of the first process between attempt and result of the second.
+
+        Then deliver what is due.
         """
         late = await self.claim(FIRST)
         self.confirmed(late)
-        await self.lease_runs_out()
+        await self.end_lease()
         present = await self.claim(SECOND)
         self.confirmed(present)
         failed = {"status": "FAILURE", "failure_kind": "timeout", "response_code": None}
         await self.settle(late, retry(1, timedelta(), FailureKind.TIMEOUT), **failed)
         due = await self.queue.claim(FIRST, limit=1, per_endpoint=1, full=())
-        for again in due:
-            self.confirmed(again)
+        for claimed in due:
+            self.confirmed(claimed)
         for claimed in (present, *due):
             await self.settle(claimed, succeed(0))
 
@@ -138,17 +139,14 @@ async def trial(migrated_url: str) -> AsyncIterator[Trial]:
 
 
 async def judged(trial: Trial, url: str) -> Any:
-    """
-    Judge a trial.
-    """
     ledger = Ledger({trial.event.event_id}, trial.requests)
     await read_log(url, ledger)
     return judge(ledger)
 
 
-async def test_token_keeps_a_late_process_out(trial: Trial, migrated_url: str) -> None:
+async def test_late_result_changes_nothing(trial: Trial, migrated_url: str) -> None:
     """
-    With the token the late result changes nothing: one duplicate, which is explained.
+    With the lease token, a late result changes nothing: one duplicate, and it is allowed.
     """
     await trial.play()
 
@@ -158,18 +156,17 @@ async def test_token_keeps_a_late_process_out(trial: Trial, migrated_url: str) -
     assert (verdict.duplicates, verdict.bound) == (1, 1)
 
 
-async def test_settling_without_the_token_is_found_out(
+async def test_settling_without_the_token_is_detected(
     trial: Trial, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Without the token the late result takes the delivery from its holder, and it goes
-    out once more than any crash explains.
+    Without the lease token, a late result makes the delivery due again: one duplicate too many.
     """
-    whole = str(sql.SETTLE)
-    faulty = whole.replace("AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL", "")
+    correct = str(sql.SETTLE)
+    faulty = correct.replace("AND d.lease_token = s.lease_token AND d.lease_owner IS NOT NULL", "")
     logged = "JOIN ended e USING (owner, delivery_id)"
     faulty = faulty.replace(logged, f"{logged} ON CONFLICT DO NOTHING")
-    assert faulty != whole
+    assert faulty != correct
     monkeypatch.setattr(sql, "SETTLE", sa.text(faulty))
 
     await trial.play()

@@ -1,7 +1,7 @@
 """
-The service is killed at every step of the way of an event, on SQLite and on
-PostgreSQL: nothing that was acknowledged is lost, no receiver gets more than the
-crash explains, and the log has a row for every request.
+The service dies at every step of a delivery, on SQLite and on PostgreSQL.
+
+No acknowledged event is lost, duplicates stay within their bound, and every request has a row.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def databases(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[s
 @pytest.fixture
 async def plays(stage: Stage, databases: list[str]) -> AsyncIterator[list[Play]]:
     """
-    Yield a play for each scenario, their subscriptions known to the config service.
+    Yield a run of each scenario; the config service has their subscriptions.
     """
     made = [Play(stage, 100 + at, url) for at, url in enumerate(databases)]
     for play in made:
@@ -55,11 +55,11 @@ async def plays(stage: Stage, databases: list[str]) -> AsyncIterator[list[Play]]
 
 async def test_nothing_is_lost_wherever_it_dies(plays: list[Play]) -> None:
     """
-    Every scenario keeps every promise; they run side by side.
+    Every scenario loses nothing and stays within its bound of duplicates.
     """
     limit = asyncio.Semaphore(6)
 
-    async def act(play: Play, failpoint: str, scenario: Callable[..., Awaitable[None]]) -> None:
+    async def limited(play: Play, failpoint: str, scenario: Callable[..., Awaitable[None]]) -> None:
         async with limit:
             try:
                 await scenario(play, failpoint)
@@ -67,17 +67,16 @@ async def test_nothing_is_lost_wherever_it_dies(plays: list[Play]) -> None:
                 problem.add_note(failpoint)
                 raise
 
-    acts = zip(plays, SCENARIOS, strict=True)
     async with asyncio.TaskGroup() as group:
-        for play, (failpoint, scenario) in acts:
-            group.create_task(act(play, failpoint, scenario))
+        for play, (failpoint, scenario) in zip(plays, SCENARIOS, strict=True):
+            group.create_task(limited(play, failpoint, scenario))
 
 
 async def test_payload_that_cannot_be_rendered_fails_alone(
     stage: Stage, databases: list[str]
 ) -> None:
     """
-    A renderer that raises fails its own delivery, not the publish nor its neighbours.
+    An error of the renderer fails one delivery; the publish call and other deliveries succeed.
     """
     play = Play(stage, 100, databases[0])
     await stage.config.subscribe(stage.receiver.url, "orders/shipped", "v2", "accounts/100")
@@ -99,7 +98,7 @@ async def test_payload_that_cannot_be_rendered_fails_alone(
 
 async def ready(replica: Replica, play: Play) -> None:
     """
-    Wait until a replica has applied the snapshot: what is published is delivered.
+    Wait until a replica has applied the snapshot: an event is delivered.
     """
     await Publisher([replica.address], play.publisher.acknowledged).publish(
         [shipped("ready", play.account)]

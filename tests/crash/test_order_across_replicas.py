@@ -1,5 +1,5 @@
 """
-Ordered subscriptions over two replicas that are killed in turn.
+Ordered subscriptions on two replicas that are killed in turn.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ KILLS = 3
 PAUSE_SECONDS = 0.3
 
 
-class Killing:
+class KillRun:
     """
-    Publishers, one for each resource, that go on while replicas are killed.
+    Publishers, one for each resource, that publish while replicas are killed.
     """
 
     def __init__(self, replicas: list[Replica]) -> None:
@@ -38,24 +38,24 @@ class Killing:
 
     async def publish(self, resource: int) -> None:
         """
-        Publish the events of a resource, each when the one before is acknowledged.
+        Publish the events of a resource, each after the one before is acknowledged.
         """
-        addresses = [it.address for it in self.replicas]
+        addresses = [replica.address for replica in self.replicas]
         publisher = Publisher(addresses if resource % 2 else addresses[::-1])
         while not self.over or self.published[resource] < LEAST_EACH:
             await publisher.publish([event_of(resource, self.published[resource])])
             self.published[resource] += 1
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def torment(self) -> None:
+    async def kill_in_turn(self) -> None:
         """
-        Kill one replica after the other and start it again.
+        Kill and restart one replica after the other.
         """
         for turn in range(KILLS):
-            victim = self.replicas[turn % len(self.replicas)]
-            await asyncio.sleep(1)  # Work gathers.
-            await victim.kill()
-            await victim.start()
+            replica = self.replicas[turn % len(self.replicas)]
+            await asyncio.sleep(1)  # So that both replicas have deliveries.
+            await replica.kill()
+            await replica.start()
         self.over = True
 
 
@@ -80,20 +80,23 @@ def two_replicas_url(postgres_templates: PostgresTemplates) -> Iterator[str]:
 
 async def test_order_is_kept_across_replicas(stage: Stage, two_replicas_url: str) -> None:
     """
-    What was acknowledged of a resource arrives in that order, whichever replica took it
-    and whichever sends it, and however often one of them dies.
+    Acknowledged events of a resource arrive in the order of their publish calls, and none is lost.
+
+    This holds whichever replica accepts or sends an event, and whenever one dies.
     """
-    chance = random.Random(1)  # noqa: S311 - no secret
-    stage.memory.status = lambda: 500 if chance.random() < 0.1 else 200  # type: ignore[method-assign]
+    generator = random.Random(1)  # noqa: S311 - no secret
+    stage.memory.status = lambda: 500 if generator.random() < 0.1 else 200  # type: ignore[method-assign]
     await stage.config.subscribe(
         stage.receiver.url, "orders/shipped", "v2", ordered=True, retry_seconds=[1] * 15
     )
     replicas = [stage.replica(two_replicas_url) for _ in range(2)]
     for replica in replicas:
         await replica.start()
-    killing = Killing(replicas)
+    run = KillRun(replicas)
 
-    await asyncio.gather(killing.torment(), *(killing.publish(it) for it in range(RESOURCES)))
+    await asyncio.gather(
+        run.kill_in_turn(), *(run.publish(resource) for resource in range(RESOURCES))
+    )
     await all_delivered(two_replicas_url, 120)
 
     received = defaultdict(list)
@@ -103,6 +106,6 @@ async def test_order_is_kept_across_replicas(stage: Stage, two_replicas_url: str
         received[resource].append(number)
         if request.confirmed:
             confirmed.add((resource, number))
-    for resource, count in killing.published.items():
+    for resource, count in run.published.items():
         assert all(first <= second for first, second in pairwise(received[resource]))
-        assert {(resource, it) for it in range(count)} <= confirmed
+        assert {(resource, number) for number in range(count)} <= confirmed

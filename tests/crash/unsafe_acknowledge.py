@@ -1,6 +1,6 @@
 """
-A dispatch service with a fault: it acknowledges events before they are committed.
-The crash tests must notice.
+A dispatch service with a fault, which the crash tests must detect: it acknowledges events before
+their commit.
 """
 
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from dispatch_service.settings import Settings
 from service_runtime.process.command import main
 
 
-class HastyCommitter(GroupCommitter):
+class EarlyAcknowledger(GroupCommitter):
     """
-    Answers first.
+    Acknowledges events, then commits them.
     """
 
     async def _commit(self, group: Sequence[Entry]) -> None:
         for entry in group:
-            now = datetime.now(UTC)  # noqa: TID251 - a fault of its own
+            now = datetime.now(UTC)  # noqa: TID251 - part of the fault
             receipt = Receipt(now, sha256(entry.content).digest(), fresh=True)
             entry.answers.give(entry.index, receipt)
         await super()._commit(group)
 
 
 if __name__ == "__main__":
-    GroupCommitter._commit = HastyCommitter._commit  # type: ignore[assignment,method-assign]
+    GroupCommitter._commit = EarlyAcknowledger._commit  # type: ignore[assignment,method-assign]
     main("dispatch_service", Settings, run)

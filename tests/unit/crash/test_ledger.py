@@ -1,5 +1,5 @@
 """
-The judge of the crash tests.
+The comparison of the records of a crash test.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ def request(event_id: str, number: int = 1, *, confirmed: bool = True) -> Reques
 
 def logged(*requests: Request) -> set[tuple[str, int]]:
     """
-    Give requests their rows.
+    Return the rows of requests.
     """
-    return {(it.delivery_id, it.number) for it in requests}
+    return {(made.delivery_id, made.number) for made in requests}
 
 
-def test_all_is_well() -> None:
+def test_run_without_losses_is_good() -> None:
     """
-    Confirmed once each, with a row for every request: every promise was kept.
+    A run is good if each delivery is confirmed once and each request has a row.
     """
     requests = [request("a", 1, confirmed=False), request("a", 2), request("b")]
     verdict = judge(Ledger({"a", "b"}, requests, logged(*requests)))
 
     assert verdict.good
     assert verdict.line(3) == (
-        "acknowledged 2, lost 0, duplicates 0 (bound 0), without attempt row 0, kills 3"
+        "acknowledged 2, lost 0, duplicates 0 (bound 0), without attempt row 0, faults 3"
     )
 
 
 def test_acknowledged_and_never_confirmed_is_lost() -> None:
     """
-    A request that the receiver refused confirms nothing.
+    An acknowledged event without a confirmation is lost; a refused request confirms nothing.
     """
     requests = [request("a", confirmed=False)]
     verdict = judge(Ledger({"a", "b"}, requests, logged(*requests)))
@@ -47,7 +47,7 @@ def test_acknowledged_and_never_confirmed_is_lost() -> None:
 
 def test_second_confirmation_needs_an_interrupted_attempt() -> None:
     """
-    Each attempt of unknown outcome allows its delivery one duplicate, and no other.
+    Each interrupted attempt allows one duplicate of its delivery, and of no other.
     """
     requests = [request("a", 1), request("a", 2), request("b", 1), request("b", 2)]
     verdict = judge(Ledger({"a", "b"}, requests, logged(*requests), {("dlv_a", 1)}))
@@ -59,7 +59,7 @@ def test_second_confirmation_needs_an_interrupted_attempt() -> None:
 
 def test_request_without_a_row_is_found() -> None:
     """
-    The log has a row for every request that a receiver got.
+    A request without a row in the log is reported.
     """
     requests = [request("a", 1, confirmed=False), request("a", 2)]
     verdict = judge(Ledger({"a"}, requests, logged(requests[1])))
