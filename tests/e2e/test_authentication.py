@@ -1,6 +1,5 @@
 """
-Authentication towards receivers, from outside: every method against a receiver
-that demands it.
+Authentication to receivers: every method, against a receiver that requires it.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ MARKER = "marker-in-secret"
 
 async def with_reference(pair: Pair, url: str, **reference: str) -> Subscription:
     """
-    Create a subscription that refers to a credential or certificate.
+    Create a subscription that refers to a credential or a client certificate.
     """
     wanted = Subscription(
         event_type="orders/shipped",
@@ -70,7 +69,7 @@ async def with_reference(pair: Pair, url: str, **reference: str) -> Subscription
 
 async def probed(pair: Pair, made: Subscription) -> attempt_pb2.Attempt:
     """
-    Send a test event to a subscription and return the whole attempt.
+    Send a test event to a subscription; return its attempt with all details.
     """
     request = payload_service_pb2.SendTestEventRequest(subscription=made.name)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -89,9 +88,6 @@ async def probed(pair: Pair, made: Subscription) -> attempt_pb2.Attempt:
 
 
 async def created(pair: Pair, **method: Any) -> Credential:
-    """
-    Create a credential.
-    """
     return await pair.config.CreateCredential(
         pb.CreateCredentialRequest(
             parent=OWNER, credential=Credential(display_name="main", **method)
@@ -115,7 +111,7 @@ async def test_fixed_credentials(
     pair: Pair, receiver: Receiver, method: dict[str, Any], header: str, value: str
 ) -> None:
     """
-    The receiver gets the credential; no answer and no log shows it.
+    The receiver gets the credential; no answer of the API contains it.
     """
     credential = await created(pair, **method)
     made = await with_reference(pair, receiver.url, credential=credential.name)
@@ -131,7 +127,7 @@ async def test_fixed_credentials(
 
 async def test_hmac_of_the_body(pair: Pair, receiver: Receiver) -> None:
     """
-    A receiver that checks an HMAC of the body finds it right.
+    The HMAC in the header is that of the body.
     """
     given = {"header": "X-Hmac-Sha256", "key": MARKER, "prefix": "sha256="}
     credential = await created(pair, hmac=given)
@@ -144,7 +140,7 @@ async def test_hmac_of_the_body(pair: Pair, receiver: Receiver) -> None:
 
 async def test_changed_credential_is_used(pair: Pair, receiver: Receiver) -> None:
     """
-    A new secret is used without touching the subscription; one in use is not deleted.
+    A changed secret is used at once; a credential in use cannot be deleted.
     """
     credential = await created(pair, bearer={"token": "old"})
     made = await with_reference(pair, receiver.url, credential=credential.name)
@@ -156,7 +152,7 @@ async def test_changed_credential_is_used(pair: Pair, receiver: Receiver) -> Non
         while receiver.requests[-1].headers["authorization"] != "Bearer new":
             await probed(pair, made)
 
-    used = [it.headers["authorization"] for it in receiver.requests]
+    used = [request.headers["authorization"] for request in receiver.requests]
     assert used == ["Bearer old"] * (len(used) - 1) + ["Bearer new"]
     delete = pb.DeleteCredentialRequest(name=credential.name)
     with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -168,7 +164,7 @@ async def test_changed_credential_is_used(pair: Pair, receiver: Receiver) -> Non
 
 class TokenEndpoint:
     """
-    A token endpoint that counts what it gives out; tokens it calls *stale* are refused.
+    A token endpoint that counts its tokens. The receiver refuses those in *stale*.
     """
 
     def __init__(self) -> None:
@@ -178,9 +174,6 @@ class TokenEndpoint:
         self.refuse = False
 
     async def token(self, received: Received) -> None:
-        """
-        Answer a token request.
-        """
         if self.refuse:
             await received.answer(401, b'{"error":"invalid_client"}')
             return
@@ -194,7 +187,7 @@ class TokenEndpoint:
 
     async def hook(self, received: Received) -> None:
         """
-        Answer a webhook, 401 where its token is stale.
+        Answer a webhook: 401 if its token is stale.
         """
         token = received.headers["authorization"].removeprefix("Bearer ")
         await received.answer(401 if token in self.stale else 200)
@@ -203,7 +196,7 @@ class TokenEndpoint:
 @asynccontextmanager
 async def oauth_pair(tmp_path: Path) -> AsyncIterator[tuple[Pair, TokenEndpoint, Receiver, Any]]:
     """
-    Run the pair, a token endpoint, and a receiver that wants its tokens.
+    Run the pair, a token endpoint, and a receiver that requires its tokens.
     """
     endpoint = TokenEndpoint()
     async with (
@@ -219,7 +212,7 @@ async def oauth_pair(tmp_path: Path) -> AsyncIterator[tuple[Pair, TokenEndpoint,
 
 async def test_oauth_token_is_fetched_kept_and_renewed(tmp_path: Path) -> None:
     """
-    One token serves many requests; one that the receiver refuses is replaced within the attempt.
+    One token serves many requests; one that the receiver refuses is replaced in the same attempt.
     """
     async with oauth_pair(tmp_path) as (pair, endpoint, tokens, made):
         assert (await probed(pair, made)).response_code == 200
@@ -243,7 +236,7 @@ async def test_oauth_token_is_fetched_kept_and_renewed(tmp_path: Path) -> None:
 
 async def test_oauth_refusal_is_logged(tmp_path: Path) -> None:
     """
-    Where there is no token the attempt failed for the authentication, with the server's reason.
+    Without a token the attempt fails as FAILURE_KIND_AUTH, with the error of the token endpoint.
     """
     async with oauth_pair(tmp_path) as (pair, endpoint, _, made):
         endpoint.refuse = True
@@ -254,7 +247,7 @@ async def test_oauth_refusal_is_logged(tmp_path: Path) -> None:
 
 async def test_expired_token_is_fetched_anew(tmp_path: Path) -> None:
     """
-    A token that has run out is not used.
+    An expired token is replaced before the next attempt.
     """
     async with oauth_pair(tmp_path) as (pair, endpoint, _, made):
         endpoint.expires_in = 0
@@ -265,7 +258,7 @@ async def test_expired_token_is_fetched_anew(tmp_path: Path) -> None:
 
 class _Authority(trustme.CA):
     """
-    Our authority in the form in which receivers take one.
+    The test authority in the form that receivers require.
     """
 
     def __init__(self) -> None:
@@ -273,22 +266,16 @@ class _Authority(trustme.CA):
 
     @property
     def cert_pem(self) -> trustme.Blob:
-        """
-        Its certificate.
-        """
         return trustme.Blob(self._pem)
 
     def configure_trust(self, ctx: Any) -> None:
-        """
-        Make a context believe it.
-        """
         ctx.load_verify_locations(cadata=self._pem.decode())
 
 
 @pytest.mark.parametrize("form", ["pem", "pkcs12"])
 async def test_client_certificate(tmp_path: Path, form: str) -> None:
     """
-    A server that demands a client certificate gets it; without one the attempt fails.
+    A receiver that requires a client certificate gets it; without one the attempt fails.
     """
     material: dict[str, Any] = {
         "pem": PemMaterial(
@@ -311,7 +298,7 @@ async def test_client_certificate(tmp_path: Path, form: str) -> None:
         assert not certificate.WhichOneof("material")
 
         plain = await probed(pair, await with_reference(pair, demanding.url))
-        # With TLS 1.3 a server refuses after the handshake, where it can only hang up.
+        # With TLS 1.3 a server refuses after the handshake, by closing the connection.
         assert plain.failure_kind in {
             delivery_pb2.FAILURE_KIND_TLS,
             delivery_pb2.FAILURE_KIND_PROTOCOL,
@@ -329,7 +316,7 @@ async def test_client_certificate(tmp_path: Path, form: str) -> None:
 
 async def test_credentials_survive_a_restart(pair: Pair, receiver: Receiver) -> None:
     """
-    A dispatch service that starts anew has them from its stored snapshot.
+    A restarted dispatch service reads credentials from its stored snapshot.
     """
     credential = await created(pair, bearer={"token": MARKER})
     made = await with_reference(pair, receiver.url, credential=credential.name)

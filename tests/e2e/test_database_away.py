@@ -1,5 +1,5 @@
 """
-Both services while their database is down.
+Both services while their database is unavailable.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.anyio
 @dataclass(frozen=True)
 class Databases:
     """
-    A server that can be stopped, and the settings that name a database of each service.
+    A database server that can be stopped, and the settings with a database of each service.
     """
 
     server: Postgres
@@ -35,7 +35,7 @@ class Databases:
 @pytest.fixture
 def databases() -> Iterator[Databases]:
     """
-    Yield a server of our own with two databases.
+    Yield a new server with two databases.
     """
     with running_postgres() as server, ExitStack() as stack:
         names = ("SHIPEDGE_CONFIG_DATABASE_URL", "SHIPEDGE_DISPATCH_DATABASE_URL")
@@ -45,7 +45,7 @@ def databases() -> Iterator[Databases]:
 
 async def reason(call: Awaitable[object]) -> tuple[str, str]:
     """
-    Return code and reason of a call that fails.
+    Return code and reason of a call that must fail.
     """
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
@@ -57,7 +57,7 @@ async def test_reads_are_unavailable(
     tmp_path: Path, receiver: Receiver, databases: Databases
 ) -> None:
     """
-    Every method answers as the contract says, until the database is back.
+    Reads fail with UNAVAILABLE and STORE_UNAVAILABLE, and succeed again with the database.
     """
     async with running_pair(environment_of(tmp_path, receiver, **databases.settings)) as pair:
         assert await pair.log_of() == []

@@ -1,5 +1,5 @@
 """
-What owners learn of their endpoints, over the public API.
+Endpoint events: on the subscription, in the stream and as webhooks.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Health = subscription_pb2.EndpointHealth
 
 class Endpoint:
     """
-    A receiver that answers real events with a status, and takes everything else.
+    A receiver that answers events with a status, and confirms system events.
     """
 
     def __init__(self) -> None:
@@ -41,9 +41,6 @@ class Endpoint:
         self.bodies: list[bytes] = []
 
     async def __call__(self, received: Received) -> None:
-        """
-        Answer a request.
-        """
         if b'"event":"webhooks/' in received.body:
             self.bodies.append(received.body)
             await received.answer(200)
@@ -54,7 +51,7 @@ class Endpoint:
 @pytest.fixture
 def endpoint() -> Endpoint:
     """
-    Return what the receiver does.
+    Return the script of the receiver.
     """
     return Endpoint()
 
@@ -62,7 +59,7 @@ def endpoint() -> Endpoint:
 @pytest.fixture
 async def receiver(endpoint: Endpoint) -> AsyncIterator[Receiver]:
     """
-    Yield the receiver.
+    Yield a receiver with that script.
     """
     async with https_receiver(endpoint, host="127.0.0.1") as running:
         yield running
@@ -71,7 +68,7 @@ async def receiver(endpoint: Endpoint) -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def pair(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Pair]:
     """
-    Yield both services, with little patience.
+    Yield both services, which mark an endpoint as failing after half a second.
     """
     environment = environment_of(tmp_path, receiver, SHIPEDGE_DISPATCH_FAILING_AFTER="500ms")
     async with running_pair(environment) as running:
@@ -91,7 +88,7 @@ def shipped(event_id: str) -> event_pb2.Event:
 
 async def shows(pair: Pair, name: str, state: Health.State.ValueType) -> Subscription:
     """
-    Wait until a subscription shows a state of its endpoint.
+    Wait until a subscription shows *state* as the state of its endpoint.
     """
     request = config_service_pb2.GetSubscriptionRequest(name=name)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -104,14 +101,14 @@ async def shows(pair: Pair, name: str, state: Health.State.ValueType) -> Subscri
 
 async def watched(pair: Pair, count: int) -> list[str]:
     """
-    Return the first kinds that a watch from the beginning brings.
+    Return the kinds of the first endpoint events of a stream from the beginning.
     """
     request = config_service_pb2.WatchEndpointEventsRequest(parent=OWNER, cursor="r0")
     found: list[str] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         call = pair.config.WatchEndpointEvents(request)
         async for answer in call:
-            found += [EndpointEvent.Kind.Name(it.kind) for it in answer.endpoint_events]
+            found += [EndpointEvent.Kind.Name(event.kind) for event in answer.endpoint_events]
             if len(found) >= count:
                 call.cancel()
                 break
@@ -122,8 +119,7 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     pair: Pair, receiver: Receiver, endpoint: Endpoint
 ) -> None:
     """
-    An endpoint that fails and recovers is seen on its subscription, in the stream and
-    as webhooks.
+    An endpoint that fails and recovers appears on its subscription, in the stream and as webhooks.
     """
     made = await pair.subscribe(
         receiver.url, "orders/shipped", "v2", retry_seconds=[1, 1, 1, 1, 1, 1, 1, 1]
@@ -143,12 +139,13 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     assert await watched(pair, 2) == ["KIND_FAILING", "KIND_RECOVERED"]
 
 
-async def test_gone_sets_it_inactive_until_its_owner_sets_it_active(
+async def test_gone_sets_a_subscription_inactive(
     pair: Pair, receiver: Receiver, endpoint: Endpoint
 ) -> None:
     """
-    410 sets the subscription Inactive with the reason; what is not sent meanwhile is
-    counted; Active again, it gets events.
+    410 sets the subscription Inactive, until its owner sets it Active.
+
+    Events that it misses meanwhile are counted.
     """
     endpoint.status = 410
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")

@@ -1,5 +1,5 @@
 """
-Changing the keys of both services, as an operator would.
+Rotation of the encryption keys of both services, in the steps of an operator.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HASH = base64.b64encode(b"h" * 32).decode()
 
 async def restarted(pair: Pair, keys: str) -> None:
     """
-    Restart both services with other keys.
+    Restart both services with other encryption keys.
     """
     for package in (DISPATCH, CONFIG):
         assert await pair.stop(package) == 0
@@ -40,7 +40,7 @@ async def restarted(pair: Pair, keys: str) -> None:
 
 async def rotated(stub: Any, request: Any) -> int:
     """
-    Rotate until nothing is left; return how many values that were.
+    Rotate until no value is left; return the number of rotated values.
     """
     total: int = 0
     while True:
@@ -53,7 +53,7 @@ async def rotated(stub: Any, request: Any) -> int:
 
 async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Receiver) -> None:
     """
-    With both keys everything opens; after the rotation the old one is not needed any more.
+    With both keys all values can be opened; after the rotation the old key is not needed.
     """
     environment = environment_of(
         tmp_path, receiver, SHIPEDGE_ENCRYPTION_KEYS=OLD, SHIPEDGE_HASH_KEY=HASH
@@ -92,7 +92,7 @@ async def test_service_without_the_key_does_not_start(
     tmp_path: Path, receiver: Receiver, package: str
 ) -> None:
     """
-    A ring that lacks a key in use is a clear error at start, not a broken delivery later.
+    A service without a key that is in use refuses to start and names the setting.
     """
     environment = environment_of(
         tmp_path, receiver, SHIPEDGE_ENCRYPTION_KEYS=OLD, SHIPEDGE_HASH_KEY=HASH

@@ -1,5 +1,5 @@
 """
-What people do about deliveries: send again, give up, watch, over the public API.
+Manual actions on deliveries: resend, cancel, watch, erase.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ResendJob = resend_job_pb2.ResendJob
 
 class Switch:
     """
-    A receiver's script that answers with whatever status is set.
+    A script of a receiver that answers with *status*.
     """
 
     def __init__(self, status: int) -> None:
@@ -47,7 +47,7 @@ class Switch:
 @pytest.fixture
 def switch() -> Switch:
     """
-    Return a script that refuses everything, until it is set otherwise.
+    Return a script that refuses everything until its status is changed.
     """
     return Switch(500)
 
@@ -55,7 +55,7 @@ def switch() -> Switch:
 @pytest.fixture
 async def refusing(switch: Switch) -> AsyncIterator[Receiver]:
     """
-    Yield a receiver that does what the switch says.
+    Yield a receiver with that script.
     """
     async with https_receiver(switch, host="127.0.0.1") as running:
         yield running
@@ -83,7 +83,7 @@ def shipped(event_id: str) -> event_pb2.Event:
 
 async def in_state(pair: Pair, state: Delivery.State.ValueType, count: int) -> list[Delivery]:
     """
-    Wait until so many deliveries are in a state.
+    Wait until *count* deliveries are in *state*.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
@@ -105,10 +105,11 @@ async def ended(pair: Pair, job: ResendJob) -> ResendJob:
             await asyncio.sleep(0.05)
 
 
-async def test_job_counts_first_and_then_sends_all_again(pair: Pair, switch: Switch) -> None:
+async def test_job_resends_all_failed_deliveries(pair: Pair, switch: Switch) -> None:
     """
-    What failed is counted, then sent again by a job that says how far it is; the
-    same request id gives the same job.
+    A resend job sends failed deliveries again and reports its progress.
+
+    It can be previewed; the same request id gives the same job.
     """
     await pair.publish(*(shipped(f"e{n}") for n in range(5)))
     await in_state(pair, Delivery.STATE_FAILED, 5)
@@ -134,11 +135,11 @@ async def test_job_counts_first_and_then_sends_all_again(pair: Pair, switch: Swi
     assert read_error(raised.value).reason == "RESEND_JOB_ENDED"
 
 
-async def test_delivery_is_given_up(pair: Pair, switch: Switch) -> None:
+async def test_delivery_is_cancelled_and_resent(pair: Pair, switch: Switch) -> None:
     """
-    A delivery that waits for its next attempt is given up, and can be sent again.
+    A pending delivery can be cancelled, and resent afterwards.
     """
-    await pair.publish(shipped("given-up"))
+    await pair.publish(shipped("cancelled"))
     (delivery,) = await in_state(pair, Delivery.STATE_PENDING, 1)
 
     await pair.deliveries.CancelDelivery(pb.CancelDeliveryRequest(name=delivery.name))
@@ -157,7 +158,7 @@ async def watched(
     pair: Pair, count: int, cursor: str = "", where: str = ""
 ) -> tuple[list[attempt_pb2.Attempt], str]:
     """
-    Watch until so many attempts came.
+    Watch until *count* attempts arrive; return them and the last cursor.
     """
     found: list[attempt_pb2.Attempt] = []
     request = pb.WatchAttemptsRequest(parent=OWNER, cursor=cursor, filter=where)
@@ -174,7 +175,7 @@ async def watched(
 
 async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
     """
-    A stream brings attempts as they end; its cursor leads on without gap or repetition.
+    A stream continues at a cursor without gap or repetition; a cursor requires its own filter.
     """
     _, cursor = await watched(pair, 0)
     await pair.publish(shipped("first"), shipped("second"))
@@ -192,8 +193,7 @@ async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
 
 async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
     """
-    A customer's payloads are gone after erasing by e-mail, and cannot be sent again;
-    the log still shows that something was sent.
+    After erasure by e-mail the payloads are gone and cannot be resent; the log keeps the attempts.
     """
     event = shipped("personal")
     event.order_status_changed.order.customer.email = "Ann@Example.com"

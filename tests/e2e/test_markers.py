@@ -1,6 +1,5 @@
 """
-Secrets by their marks: a run with successes and failures leaves no marker
-where it must not be.
+Secrets as markers: a run with successes and failures shows them only where they are allowed.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ METHODS: tuple[dict[str, Any], ...] = (
 
 async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> list[str]:
     """
-    Put a marker into every secret field; one subscription for each credential and receiver.
+    Put a marker into every secret field; create a subscription for each credential and receiver.
     """
     certificate = await pair.config.CreateClientCertificate(
         pb.CreateClientCertificateRequest(
@@ -93,7 +92,7 @@ async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> list[s
 
 async def shown(pair: Pair) -> str:
     """
-    Collect all answers that are not there to show a marker.
+    Collect all answers that must not contain a marker.
     """
     admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[CONFIG])
     credentials = await pair.config.ListCredentials(pb.ListCredentialsRequest(parent=OWNER))
@@ -101,7 +100,7 @@ async def shown(pair: Pair) -> str:
         pb.ListClientCertificatesRequest(parent=OWNER)
     )
     for credential in credentials.credentials:
-        # A token URL is configuration, as `Subscription.url` is.
+        # A token URL is no secret, as `Subscription.url` is none.
         credential.oauth2_client_credentials.ClearField("token_url")
     deliveries = await pair.deliveries.ListDeliveries(
         delivery_service_pb2.ListDeliveriesRequest(parent=OWNER)
@@ -113,7 +112,7 @@ async def shown(pair: Pair) -> str:
 
 async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
     """
-    No log line, metric, error, answer or database file shows a marker.
+    No log line, metric, error, answer or database file contains a marker.
     """
     metrics = {
         f"SHIPEDGE_{name}_METRICS_LISTEN": f"127.0.0.1:{free_port()}"
@@ -146,17 +145,17 @@ async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
     assert receiver.requests
     assert failing.requests
     everything = {"answers and metrics": found.encode(), "logs": logs.read_bytes()}
-    data = [it for it in (tmp_path / "data").rglob("*") if it.is_file()]
+    data = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
     everything |= {path.name: path.read_bytes() for path in data if path.suffix != ".json"}
     assert len(logs.read_bytes()) > 1000
-    for place, content in everything.items():
+    for source, content in everything.items():
         for marker in MARKERS:
-            assert marker.encode() not in content, (place, marker)
+            assert marker.encode() not in content, (source, marker)
 
 
-class _logging_to:  # noqa: N801 - reads as what it does
+class _logging_to:  # noqa: N801 - used like a function
     """
-    Let the services write their logs to a file.
+    Write the logs of the services to a file.
     """
 
     def __init__(self, file: Any) -> None:

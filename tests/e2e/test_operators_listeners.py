@@ -1,5 +1,5 @@
 """
-The operators' listeners: what they offer, and what is offered nowhere else.
+The operators' listeners: health, reflection and metrics.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ async def test_reflection_is_for_operators_in_production(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """
-    In production the operators' listener has health and reflection, the public one no reflection.
+    In production only the operators' listener has reflection.
     """
     operators = f"127.0.0.1:{free_port()}"
     environment = production(tmp_path, receiver) | {"SHIPEDGE_CONFIG_OPERATORS_LISTEN": operators}
@@ -57,16 +57,16 @@ async def test_reflection_is_for_operators_in_production(
             answer = await stub.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         async with channel.connect(environment["SHIPEDGE_CONFIG_LISTEN"], credentials) as public:
-            # Nothing is sent: the answer might come before it and fail the sending instead.
+            # No request is sent: if the answer came first, sending would fail instead.
             call = reflection_pb2_grpc.ServerReflectionStub(public).ServerReflectionInfo()
             assert await call.code() is grpc.StatusCode.UNIMPLEMENTED
     finally:
         assert await processes.stop(child) == 0
 
 
-async def test_metrics_count_what_happens(tmp_path: Path, receiver: Receiver) -> None:
+async def test_metrics_count_calls_events_and_attempts(tmp_path: Path, receiver: Receiver) -> None:
     """
-    Calls, events and attempts are counted, by names that tell nothing of customers.
+    Calls, events and attempts are counted, under names without customer data.
     """
     metrics = f"127.0.0.1:{free_port()}"
     environment = environment_of(tmp_path, receiver, SHIPEDGE_DISPATCH_METRICS_LISTEN=metrics)

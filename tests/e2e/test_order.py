@@ -1,5 +1,5 @@
 """
-Ordered subscriptions, from outside: many resources, a receiver that fails at random.
+Ordered subscriptions: many resources, and a receiver that fails at random.
 """
 
 from __future__ import annotations
@@ -24,48 +24,51 @@ STUCK = 0
 PATIENCE_SECONDS = 240.0
 RETRY_SECONDS = (1,) * 10 + (15,) * 10
 """
-On a slow machine, too, the stuck resource has attempts left when all others are done.
+Even on a slow machine the stuck resource has retries left when all others are done.
 """
 
 
-class Moody:
+class FailingReceiver:
     """
-    A receiver that refuses some requests at random, and the first event of one
-    resource until all others have arrived.
+    A receiver that refuses some requests at random.
+
+    It refuses the first event of one resource until all other events have arrived.
     """
 
     def __init__(self) -> None:
-        self.taken: dict[int, list[int]] = defaultdict(list)
+        self.confirmed: dict[int, list[int]] = defaultdict(list)
         self.out_of_order: list[tuple[int, int]] = []
         self.refused = 0
         self.stuck_refused = 0
-        self._chance = random.Random(1)  # noqa: S311 - no secret
+        self._random = random.Random(1)  # noqa: S311 - no secret
 
     def others_done(self) -> bool:
         """
-        Tell whether every event of every other resource has been confirmed.
+        Tell whether all events of all other resources are confirmed.
         """
-        done = sum(len(it) for resource, it in self.taken.items() if resource != STUCK)
+        done = sum(
+            len(numbers) for resource, numbers in self.confirmed.items() if resource != STUCK
+        )
         return done >= (RESOURCES - 1) * EVENTS_EACH
 
     def all_done(self) -> bool:
         """
-        Tell whether everything has been confirmed.
+        Tell whether all events are confirmed.
         """
-        return sum(map(len, self.taken.values())) >= RESOURCES * EVENTS_EACH
+        return sum(map(len, self.confirmed.values())) >= RESOURCES * EVENTS_EACH
 
     async def __call__(self, received: Received) -> None:
         """
-        Confirm or refuse a request, and note one that comes before its turn.
+        Confirm or refuse a request; record one that arrives too early.
         """
         resource, number = map(int, received.headers["x-shipedge-event-id"].split("-"))
-        confirmed = self.taken[resource]
+        confirmed = self.confirmed[resource]
         if number > len(confirmed):
             self.out_of_order.append((resource, number))
         if resource == STUCK and not self.others_done():
             self.stuck_refused += 1
             await received.answer(500)
-        elif self._chance.random() < FAILING_SHARE:
+        elif self._random.random() < FAILING_SHARE:
             self.refused += 1
             await received.answer(500)
         else:
@@ -75,7 +78,7 @@ class Moody:
 
 def shipped(resource: int, number: int) -> event_pb2.Event:
     """
-    Make the event of an order that comes as its *number*-th.
+    Make the *number*-th event of an order.
     """
     event = example_event("orders/shipped")
     event.event_id, event.sequence = f"{resource}-{number}", number + 1
@@ -83,13 +86,14 @@ def shipped(resource: int, number: int) -> event_pb2.Event:
     return event
 
 
-async def test_order_is_kept_and_nobody_waits_for_another(tmp_path: Path) -> None:
+async def test_order_is_kept_and_stuck_order_delays_no_other(tmp_path: Path) -> None:
     """
-    With a receiver that fails at random, the events of each of a thousand orders arrive
-    in order and exactly once confirmed; an order that is stuck holds up no other.
+    The events of each of a thousand orders are confirmed once and in order.
+
+    The receiver fails at random. A stuck order delays no other.
     """
-    moody = Moody()
-    async with https_receiver(moody, host="127.0.0.1") as receiver:
+    script = FailingReceiver()
+    async with https_receiver(script, host="127.0.0.1") as receiver:
         wide = {"SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "64"}
         environment = environment_of(tmp_path, receiver, **wide)
         async with running_pair(environment) as pair:
@@ -100,12 +104,12 @@ async def test_order_is_kept_and_nobody_waits_for_another(tmp_path: Path) -> Non
             for number in range(EVENTS_EACH):
                 for first in range(0, RESOURCES, 500):
                     results = await pair.publish(
-                        *(shipped(it, number) for it in range(first, first + 500))
+                        *(shipped(resource, number) for resource in range(first, first + 500))
                     )
-                    assert all(it.HasField("accepted") for it in results)
-            await eventually(moody.all_done, PATIENCE_SECONDS)
+                    assert all(result.HasField("accepted") for result in results)
+            await eventually(script.all_done, PATIENCE_SECONDS)
 
-    assert moody.out_of_order == []
-    assert all(moody.taken[it] == list(range(EVENTS_EACH)) for it in range(RESOURCES))
-    assert moody.refused > RESOURCES * EVENTS_EACH * FAILING_SHARE / 2
-    assert moody.stuck_refused > 0
+    assert script.out_of_order == []
+    assert all(script.confirmed[number] == list(range(EVENTS_EACH)) for number in range(RESOURCES))
+    assert script.refused > RESOURCES * EVENTS_EACH * FAILING_SHARE / 2
+    assert script.stuck_refused > 0

@@ -1,5 +1,5 @@
 """
-The promises of the pair, from outside: public API in, HTTPS requests out.
+Guarantees of both services together: public API in, HTTPS requests out.
 """
 
 from __future__ import annotations
@@ -49,14 +49,18 @@ def shipped(event_id: str, account: int = 100, *warehouses: str) -> event_pb2.Ev
 
 def bodies_of(receiver: Receiver, event_id: str) -> list[bytes]:
     """
-    Return the bodies that came of an event.
+    Return the bodies that the receiver got for an event.
     """
-    return [it.body for it in receiver.requests if it.headers["x-shipedge-event-id"] == event_id]
+    return [
+        request.body
+        for request in receiver.requests
+        if request.headers["x-shipedge-event-id"] == event_id
+    ]
 
 
 async def receives(receiver: Receiver, event_id: str, count: int = 1) -> list[bytes]:
     """
-    Wait until *count* bodies of an event came.
+    Wait until the receiver has *count* bodies of an event.
     """
     await eventually(lambda: len(bodies_of(receiver, event_id)) >= count)
     return bodies_of(receiver, event_id)
@@ -64,7 +68,7 @@ async def receives(receiver: Receiver, event_id: str, count: int = 1) -> list[by
 
 async def known(pair: Pair, receiver: Receiver, event_id: str, *args: str | int) -> None:
     """
-    Publish events until one arrives: the subscription has reached the dispatch service.
+    Publish events until one arrives: the dispatch service knows the subscription.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         for attempt in itertools.count():
@@ -76,9 +80,9 @@ async def known(pair: Pair, receiver: Receiver, event_id: str, *args: str | int)
 
 async def decided(pair: Pair, name: str, verdict: Verdict.ValueType) -> None:
     """
-    Publish events until what becomes of one is as wanted: the last change of the
-    subscription has reached the dispatch service. Deliveries of the events before
-    may be parked with an Inactive subscription.
+    Publish events until one gets *verdict*: the dispatch service knows the latest change.
+
+    Deliveries of earlier events may be suspended if the subscription is Inactive.
     """
     stub = payload_service_pb2_grpc.PayloadServiceStub(pair.channels[DISPATCH])
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -106,11 +110,11 @@ async def settled(pair: Pair, *wanted: Delivery.State.ValueType) -> list[Deliver
             await asyncio.sleep(0.05)
 
 
-async def test_publishing_goes_on_without_the_config_service(
+async def test_events_are_delivered_without_the_config_service(
     pair: Pair, receiver: Receiver
 ) -> None:
     """
-    The config service down changes nothing, not even for a dispatch service that starts.
+    Without the config service events are delivered, even after a restart of the dispatch service.
     """
     await pair.subscribe(receiver.url, "orders/shipped", "v2")
     await known(pair, receiver, "before")
@@ -125,11 +129,11 @@ async def test_publishing_goes_on_without_the_config_service(
     assert await receives(receiver, "restarted")
 
 
-async def test_events_before_the_first_snapshot_are_matched_when_it_comes(
+async def test_events_before_the_first_snapshot_are_delivered(
     tmp_path: Path, receiver: Receiver
 ) -> None:
     """
-    A dispatch service that never had a snapshot accepts events and loses none.
+    Events that a dispatch service accepts before its first snapshot are delivered after it.
     """
     environment = environment_of(tmp_path, receiver)
     async with running_pair(environment) as pair:
@@ -149,7 +153,7 @@ async def test_events_before_the_first_snapshot_are_matched_when_it_comes(
 
 async def test_warehouse_receives_orders_of_all_accounts(pair: Pair, receiver: Receiver) -> None:
     """
-    A warehouse sees what happens in it, whatever the account; the body says whose it is.
+    A warehouse gets the events of all accounts in it; the body names the account.
     """
     await pair.subscribe(receiver.url, "orders/shipped", "v1", owner="warehouses/wh1")
     await known(pair, receiver, "first", 7, "wh1")
@@ -165,9 +169,9 @@ async def test_warehouse_receives_orders_of_all_accounts(pair: Pair, receiver: R
     assert bodies_of(receiver, "elsewhere") == []
 
 
-async def test_inactive_subscription_receives_nothing_more(pair: Pair, receiver: Receiver) -> None:
+async def test_inactive_subscription_receives_nothing(pair: Pair, receiver: Receiver) -> None:
     """
-    A subscription receives events a second after it was saved as Active, and none once Inactive.
+    An Inactive subscription gets no events; an Active one does.
     """
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
     await pair.known(made.name)
@@ -187,7 +191,7 @@ async def test_inactive_subscription_receives_nothing_more(pair: Pair, receiver:
 
 async def test_same_event_twice_is_delivered_once(pair: Pair, receiver: Receiver) -> None:
     """
-    Publishing again gives the first answer; other content under the id is refused.
+    A repeated event gets the first answer; other content under its id is refused.
     """
     await pair.subscribe(receiver.url, "orders/shipped", "v2")
     await known(pair, receiver, "before")
@@ -206,9 +210,9 @@ async def test_same_event_twice_is_delivered_once(pair: Pair, receiver: Receiver
     assert len(bodies_of(receiver, "twice")) == 1
 
 
-async def test_bad_event_fails_none_of_its_neighbours(pair: Pair, receiver: Receiver) -> None:
+async def test_invalid_event_fails_alone(pair: Pair, receiver: Receiver) -> None:
     """
-    Each event of a batch is answered by itself, with the path of what is wrong.
+    Each event of a batch has its own result; an error names the path of the field.
     """
     await pair.subscribe(receiver.url, "orders/shipped", "v2")
     await known(pair, receiver, "before")

@@ -1,5 +1,5 @@
 """
-What developers ask of payloads, from outside.
+The payload service: previews, differences, test events and explanations.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Kind = pb.FieldDifference.Kind
 @pytest.fixture(scope="module")
 def anyio_backend() -> str:
     """
-    Run all tests of this module on one event loop, for the pair that they share.
+    Run all tests of this module on one event loop, because they share a pair.
     """
     return "asyncio"
 
@@ -53,7 +53,7 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair]:
     """
-    Yield a pair for the tests that only ask, and change nothing.
+    Yield a pair for tests that change nothing.
     """
     async with https_receiver(answering(200), host="127.0.0.1") as receiver:
         async with running_pair(environment_of(tmp_path_factory.mktemp("pair"), receiver)) as pair:
@@ -61,15 +61,12 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pair
 
 
 def payloads(pair: Pair) -> Any:
-    """
-    Return a client of the payload service.
-    """
     return payload_service_pb2_grpc.PayloadServiceStub(pair.channels[DISPATCH])
 
 
 async def refused(call: Any) -> Any:
     """
-    Return the error that a call ends with.
+    Return the error of a call that must fail.
     """
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
@@ -78,7 +75,7 @@ async def refused(call: Any) -> Any:
 
 async def explained(pair: Pair, event_id: str, **more: Any) -> dict[str, pb.Explanation]:
     """
-    Explain an event of account 100, by the ids of the subscriptions.
+    Explain an event of account 100; return the explanations by subscription id.
     """
     request = pb.ExplainEventRequest(name=f"accounts/100/events/{event_id}", **more)
     answer = await payloads(pair).ExplainEvent(request)
@@ -87,20 +84,20 @@ async def explained(pair: Pair, event_id: str, **more: Any) -> dict[str, pb.Expl
 
 async def test_event_types_come_with_schema_and_example(shared: Pair) -> None:
     """
-    What is published of every payload version is what is rendered.
+    Every payload version has a schema and an example, and the example is the rendered one.
     """
     listed = await shared.config.ListEventTypes(
         config_service_pb2.ListEventTypesRequest(page_size=1000)
     )
     seen = 0
-    for it in listed.event_types:
-        got: event_type_pb2.EventType = await shared.config.GetEventType(
-            config_service_pb2.GetEventTypeRequest(name=it.name)
+    for event_type in listed.event_types:
+        found: event_type_pb2.EventType = await shared.config.GetEventType(
+            config_service_pb2.GetEventTypeRequest(name=event_type.name)
         )
-        for version in got.payload_versions:
+        for version in found.payload_versions:
             example = json.loads(version.example)
             jsonschema.validate(example, json.loads(version.json_schema))
-            assert version.example.encode() == example_body(it.event_type, version.version)
+            assert version.example.encode() == example_body(event_type.event_type, version.version)
             assert example["event"] == version.wire_name
             seen += 1
     assert seen == len(CONTRACTS)
@@ -108,7 +105,7 @@ async def test_event_types_come_with_schema_and_example(shared: Pair) -> None:
 
 async def test_preview_is_what_is_sent(pair: Pair, receiver: Receiver) -> None:
     """
-    The bytes of a preview are those that the receiver gets, and satisfy the schema.
+    A preview has the bytes that the receiver gets, and they satisfy the schema.
     """
     event = shipped("previewed")
     preview = await payloads(pair).PreviewPayload(
@@ -125,7 +122,7 @@ async def test_preview_is_what_is_sent(pair: Pair, receiver: Receiver) -> None:
 
 async def subscribed(pair: Pair, receiver: Receiver, event_type: str, version: str) -> Subscription:
     """
-    Create a subscription and wait until the dispatch service knows it.
+    Create a subscription; wait until the dispatch service knows it.
     """
     made = await pair.subscribe(receiver.url, event_type, version)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -140,8 +137,9 @@ async def subscribed(pair: Pair, receiver: Receiver, event_type: str, version: s
 
 async def test_preview_says_what_is_wrong(shared: Pair) -> None:
     """
-    A bad event, an unknown type or version, an event that does not raise the
-    type: each is refused with what is allowed.
+    An invalid event, an unknown event type or version, and another event type are refused.
+
+    The error names the allowed values.
     """
     event = shipped("refused")
     preview = payloads(shared).PreviewPayload
@@ -167,7 +165,7 @@ async def test_preview_says_what_is_wrong(shared: Pair) -> None:
 
 async def test_versions_are_compared_on_the_customers_event(shared: Pair) -> None:
     """
-    The difference between versions shows the values of the event that was given.
+    The differences between versions show values of the given event, otherwise of the example.
     """
     event = shipped("compared")
     event.order_status_changed.order.number = "ORD-777"
@@ -175,7 +173,7 @@ async def test_versions_are_compared_on_the_customers_event(shared: Pair) -> Non
         event=event, event_type="orders/shipped", from_version="v2", to_version="v3"
     )
     answer = await payloads(shared).DiffPayloadVersions(request)
-    number = next(it for it in answer.differences if it.from_path == "order_number")
+    number = next(found for found in answer.differences if found.from_path == "order_number")
     assert number.kind == Kind.KIND_RENAMED
     assert number.to_path == "data.order.number"
     assert number.from_value == number.to_value == '"ORD-777"'
@@ -189,7 +187,7 @@ async def test_versions_are_compared_on_the_customers_event(shared: Pair) -> Non
 @pytest.mark.parametrize("owner", ["accounts/100", "warehouses/wh1"])
 async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) -> None:
     """
-    A sample goes to one subscription, past its filter, marked in header and log.
+    A test event goes to one subscription, and header and log mark it.
     """
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2", owner=owner)
     await pair.subscribe(receiver.url, "orders/shipped", "v1", owner=owner)
@@ -224,7 +222,7 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
 
 async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Receiver) -> None:
     """
-    An Inactive or unknown subscription gets no sample.
+    An Inactive or unknown subscription gets no test event.
     """
     made = await subscribed(pair, receiver, "orders/shipped", "v2")
     await pair.set_status(made.name, Subscription.STATUS_INACTIVE)
@@ -237,7 +235,7 @@ async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Rec
 
 async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     """
-    For each subscription: the delivery, or the precise reason why there is none.
+    The explanation of a subscription is its delivery, or the reason why there is none.
     """
     sent = await subscribed(pair, receiver, "orders/shipped", "v2")
     other = await subscribed(pair, receiver, "orders/canceled", "v2")
@@ -250,8 +248,13 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     found = await explained(pair, "to-explain")
 
     verdicts = {
-        name: found[it.name.rpartition("/")[2]].verdict
-        for name, it in {"sent": sent, "other": other, "inactive": inactive, "later": later}.items()
+        name: found[subscription.name.rpartition("/")[2]].verdict
+        for name, subscription in {
+            "sent": sent,
+            "other": other,
+            "inactive": inactive,
+            "later": later,
+        }.items()
     }
     assert verdicts == {
         "sent": Verdict.VERDICT_SENT,
@@ -276,7 +279,7 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
 
 async def test_unknown_event_is_not_found(shared: Pair) -> None:
     """
-    There is nothing to explain of an event that was never accepted.
+    An event that was never accepted cannot be explained.
     """
     request = pb.ExplainEventRequest(name="accounts/100/events/nothing")
     assert (await refused(payloads(shared).ExplainEvent(request))).reason == "EVENT_NOT_FOUND"
@@ -284,7 +287,7 @@ async def test_unknown_event_is_not_found(shared: Pair) -> None:
 
 async def test_every_example_raises_its_event_type(shared: Pair) -> None:
     """
-    The example of each event type can be previewed in each of its versions.
+    The example of each event type can be previewed in all versions.
     """
     for event_type, version in CONTRACTS:
         if event_type.startswith("webhooks/"):

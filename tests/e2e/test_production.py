@@ -1,5 +1,5 @@
 """
-Production mode: mutual TLS, configured keys, public HTTPS targets only.
+Production mode: mutual TLS, configured keys, HTTPS targets only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 
 def production(directory: Path, receiver: Receiver) -> dict[str, str]:
     """
-    Return the settings of a pair in production mode, with certificates and keys made for it.
+    Return the settings of a pair in production mode, with new certificates and keys.
     """
     secrets = directory / "secrets"
     now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
@@ -52,7 +52,7 @@ def production(directory: Path, receiver: Receiver) -> dict[str, str]:
 
 async def probed(package: str, environment: dict[str, str]) -> None:
     """
-    Wait until a service says of itself that it serves.
+    Wait until the command `probe` of a service succeeds.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
@@ -65,7 +65,7 @@ async def probed(package: str, environment: dict[str, str]) -> None:
 
 async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) -> None:
     """
-    The pair works over mutual TLS; plain HTTP URLs and callers without a certificate are refused.
+    The pair works over mutual TLS; HTTP URLs and callers without a certificate are refused.
     """
     environment = production(tmp_path, receiver)
     secrets = tmp_path / "secrets"
@@ -116,7 +116,7 @@ async def _use(config: grpc.aio.Channel, dispatch: grpc.aio.Channel, receiver: R
 
 async def _refuses_strangers(address: str) -> None:
     """
-    Without a certificate of the authority there is no connection.
+    Assert that a caller without a certificate of the authority is refused.
     """
     async with channel.connect(address) as stranger:
         stub = config_service_pb2_grpc.ConfigServiceStub(stranger)
@@ -127,7 +127,7 @@ async def _refuses_strangers(address: str) -> None:
 
 async def test_production_without_keys_does_not_start() -> None:
     """
-    All that is missing is said at once, and no value is shown.
+    All missing settings are reported at once, without values.
     """
     environment = {"SHIPEDGE_ENVIRONMENT": "production", "SHIPEDGE_DISPATCH_LISTN": "x"}
     child = await asyncio.create_subprocess_exec(

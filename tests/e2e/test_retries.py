@@ -1,5 +1,5 @@
 """
-What becomes of deliveries that do not succeed at once, from outside.
+Deliveries that do not succeed at the first attempt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Delivery = delivery_pb2.Delivery
 
 def failing_first(times: int) -> Script:
     """
-    Make a script that answers 500 a number of times, then 200.
+    Make a script that answers 500 *times* times, then 200.
     """
     seen = [0]
 
@@ -41,7 +41,7 @@ def failing_first(times: int) -> Script:
 
 async def test_failed_attempt_is_repeated_with_the_same_bytes(tmp_path: Path) -> None:
     """
-    A retry has the id and the bytes of the first attempt; the log shows both.
+    A retry has the id and the bytes of the first attempt; the log has both attempts.
     """
     async with https_receiver(failing_first(1), host="127.0.0.1") as receiver:
         async with running_pair(environment_of(tmp_path, receiver)) as pair:
@@ -68,7 +68,7 @@ async def test_failed_attempt_is_repeated_with_the_same_bytes(tmp_path: Path) ->
 
 async def test_resend_after_a_restart_sends_the_stored_bytes(tmp_path: Path) -> None:
     """
-    A delivery that failed for good can be sent again, also by another process.
+    A failed delivery can be resent by another process, with the same bytes.
     """
     async with https_receiver(answering(500), host="127.0.0.1") as gone:
         environment = environment_of(tmp_path, gone)
@@ -92,9 +92,9 @@ async def test_resend_after_a_restart_sends_the_stored_bytes(tmp_path: Path) -> 
             assert delivery.attempt_count >= 3
 
 
-async def test_receiver_that_hangs_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+async def test_attempt_ends_at_its_deadline(tmp_path: Path) -> None:
     """
-    An attempt ends at its deadline as a timeout.
+    An attempt without an answer ends at its deadline, as FAILURE_KIND_TIMEOUT.
     """
 
     async def silent(_received: Received) -> None:
@@ -108,17 +108,17 @@ async def test_receiver_that_hangs_is_given_up_at_the_deadline(tmp_path: Path) -
             await pair.publish(shipped("hanging"))
             first = await attempted(pair, 1)
             if not in_time(first):
-                # A machine that stood still is no fault of the service; a fault comes again.
+                # The machine may have stalled; a fault of the service would happen again.
                 await pair.publish(shipped("hanging-again"))
             log = await attempted(pair, 1 if in_time(first) else 2)
 
-            assert {it.failure_kind for it in log} == {delivery_pb2.FAILURE_KIND_TIMEOUT}
+            assert {attempt.failure_kind for attempt in log} == {delivery_pb2.FAILURE_KIND_TIMEOUT}
             assert in_time(log)
 
 
 async def attempted(pair: Pair, count: int) -> list[attempt_pb2.Attempt]:
     """
-    Wait until so many attempts are in the log.
+    Wait until *count* attempts are in the log.
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(log := await pair.attempts()) < count:
@@ -128,14 +128,14 @@ async def attempted(pair: Pair, count: int) -> list[attempt_pb2.Attempt]:
 
 def in_time(log: list[attempt_pb2.Attempt]) -> bool:
     """
-    Tell whether an attempt ended within its deadline of a second and half a second more.
+    Tell whether an attempt ended within its deadline of one second and half a second more.
     """
-    return any(it.duration.ToTimedelta().total_seconds() < 1.5 for it in log)
+    return any(attempt.duration.ToTimedelta().total_seconds() < 1.5 for attempt in log)
 
 
 async def test_pending_deliveries_survive_a_kill(tmp_path: Path) -> None:
     """
-    What was accepted is delivered although the process that accepted it was killed.
+    An accepted event is delivered although the process that accepted it was killed.
     """
     killed = asyncio.Event()
 

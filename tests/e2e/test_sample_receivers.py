@@ -1,8 +1,7 @@
 """
-The receivers that the specification prints, run for real: whoever copied them
-gets bodies that they understand.
+The sample receivers of the specification, run as programs: customers have copied them.
 
-PHP and Node come from the machine; Express is installed here, once.
+PHP and Node must be installed on the machine; Express is installed here, once.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import asyncio
 import shutil
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,8 @@ SAMPLES = Path(__file__).parent / "sample_receivers"
 BUILD = Path(__file__).parents[2] / "build" / "sample_receivers"
 OWNER = "accounts/100"
 
-OWN = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
-ORDERS = [key for key in OWN if key[0].startswith("orders/")]
+PUBLISHED = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
+ORDERS = [key for key in PUBLISHED if key[0].startswith("orders/")]
 
 _FILTERS: dict[int, dict[str, Any]] = {
     catalogue_pb2.FILTER_KIND_STATUSES: {"statuses": ["shipped"]},
@@ -48,7 +47,7 @@ _FILTERS: dict[int, dict[str, Any]] = {
 
 def program(name: str) -> str:
     """
-    Find a program of the machine; skip, saying so, where there is none.
+    Return the path of a program; skip the test, with a reason, if it is not installed.
     """
     found = shutil.which(name)
     if found is None:
@@ -59,7 +58,7 @@ def program(name: str) -> str:
 @pytest.fixture(scope="module")
 def modules() -> Path:
     """
-    Install the packages once; skip, saying so, where that is not possible.
+    Install the packages once; skip the tests, with a reason, if that fails.
     """
     npm = program("npm")
     BUILD.mkdir(parents=True, exist_ok=True)
@@ -116,9 +115,9 @@ def _wanted(event_type: EventType, version: str, url: str) -> Subscription:
     )
 
 
-async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> Iterator[str]:
+async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> list[str]:
     """
-    Subscribe to payload versions; return the names.
+    Subscribe to payload versions; return the names of the subscriptions.
     """
     await pair.config.UpdateAccountSettings(
         config_service_pb2.UpdateAccountSettingsRequest(
@@ -137,12 +136,12 @@ async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> Itera
         )
         for event_type, version in keys
     ]
-    return iter([it.name for it in made])
+    return [subscription.name for subscription in made]
 
 
 async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> None:
     """
-    Send the sample of every payload version and see each answered with 200.
+    Send a test event in every payload version; assert that each is answered with 200.
     """
     for name in await _subscribe(pair, url, keys):
         await _send_sample(pair, name)
@@ -151,16 +150,20 @@ async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> N
         while len(attempts) < len(keys):
             await asyncio.sleep(0.1)
             attempts = await pair.all_attempts(OWNER)
-    refused = [(it.event_type, it.payload_version) for it in attempts if it.response_code != 200]
+    refused = [
+        (attempt.event_type, attempt.payload_version)
+        for attempt in attempts
+        if attempt.response_code != 200
+    ]
     assert refused == []
-    assert {(it.event_type, it.payload_version) for it in attempts} == set(keys)
-    states = {it.state for it in await pair.log_of(OWNER)}
+    assert {(attempt.event_type, attempt.payload_version) for attempt in attempts} == set(keys)
+    states = {delivery.state for delivery in await pair.log_of(OWNER)}
     assert states == {delivery_pb2.Delivery.STATE_SUCCEEDED}
 
 
 async def _send_sample(pair: Pair, name: str) -> None:
     """
-    Have the sample sent to a subscription, as soon as the dispatch service knows it.
+    Send a test event to a subscription as soon as the dispatch service knows it.
     """
     request = payload_service_pb2.SendTestEventRequest(subscription=name)
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -177,12 +180,12 @@ async def _send_sample(pair: Pair, name: str) -> None:
 
 async def test_php_sample_confirms_everything(pair: Pair) -> None:
     """
-    The PHP receiver answers 200 to all 102 and works with the two that it knows.
+    The PHP receiver answers 200 to all 102 payload versions, and handles the two that it knows.
     """
     port = free_port()
     command = [program("php"), "-S", f"127.0.0.1:{port}", str(SAMPLES / "prelude.php")]
     async with running(port, *command) as lines:
-        await _all_confirmed(pair, f"http://127.0.0.1:{port}/webhook_handler.php", OWN)
+        await _all_confirmed(pair, f"http://127.0.0.1:{port}/webhook_handler.php", PUBLISHED)
     log = "\n".join(lines)
     assert 'updateOrderStatus [12345,"shipped","1Z999AA10123456784"]' in log
     assert 'sendCustomerNotification ["ORD-001","1Z999AA10123456784"]' in log
@@ -191,7 +194,7 @@ async def test_php_sample_confirms_everything(pair: Pair) -> None:
 
 async def test_node_sample_confirms_every_order(pair: Pair, modules: Path) -> None:
     """
-    The Express receiver answers 200 to every event of orders.
+    The Express receiver answers 200 to every event type of orders.
     """
     port = free_port()
     command = [program("node"), "-r", str(SAMPLES / "prelude.js")]

@@ -1,5 +1,5 @@
 """
-The shutdown of a service with work in flight.
+Shutdown of the dispatch service with open deliveries.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from tests.support.receivers import Received, https_receiver
 
 pytestmark = pytest.mark.anyio
 
-UNDER_WAY = 2
+OPEN_ATTEMPTS = 2
 PUBLISHED = 6
 
 
 async def closed(pair: Pair) -> None:
     """
-    Wait until the dispatch service takes no calls any more.
+    Wait until the dispatch service accepts no connections.
     """
     host, port = pair.address(DISPATCH).split(":")
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -46,8 +46,7 @@ async def closed(pair: Pair) -> None:
 
 async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
     """
-    Return of each delivery: its state, whether it is leased, how many attempts have begun,
-    and what the log says of them.
+    Return for each delivery: state, whether it is leased, attempt count, statuses in the log.
     """
     engine = create_engine(f"sqlite:///{directory}/data/dispatch.db", application_name="tests")
     columns = deliveries.c
@@ -61,12 +60,12 @@ async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
             )
             return sorted(
                 (
-                    it.state,
-                    it.lease_owner is not None,
-                    it.attempt_count,
-                    [status for delivery_id, status in logged if delivery_id == it.delivery_id],
+                    row.state,
+                    row.lease_owner is not None,
+                    row.attempt_count,
+                    [status for delivery_id, status in logged if delivery_id == row.delivery_id],
                 )
-                for it in found
+                for row in found
             )
     finally:
         await engine.dispose()
@@ -74,8 +73,9 @@ async def left(directory: Path) -> list[tuple[str, bool, int, list[str]]]:
 
 async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: Path) -> None:
     """
-    Told to end, the dispatch service waits for the attempts that are being made, writes
-    their results, releases what has not begun, and ends well.
+    After SIGTERM the dispatch service finishes open attempts and writes their results.
+
+    It releases the other deliveries and exits with 0.
     """
     opened = asyncio.Event()
 
@@ -87,7 +87,7 @@ async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: P
         environment = environment_of(
             tmp_path,
             receiver,
-            SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY=str(UNDER_WAY),
+            SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY=str(OPEN_ATTEMPTS),
             SHIPEDGE_DISPATCH_DEADLINE="60s",
             SHIPEDGE_DISPATCH_LEASE="130s",
         )
@@ -95,7 +95,7 @@ async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: P
             made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
             await pair.known(made.name)
             await pair.publish(*(shipped(f"e{n}") for n in range(PUBLISHED)))
-            await eventually(lambda: len(receiver.requests) == UNDER_WAY)
+            await eventually(lambda: len(receiver.requests) == OPEN_ATTEMPTS)
             child = pair.children[DISPATCH]
 
             child.terminate()
@@ -106,7 +106,7 @@ async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: P
 
             assert await pair.stop(DISPATCH) == 0
 
-    assert len(receiver.requests) == UNDER_WAY
+    assert len(receiver.requests) == OPEN_ATTEMPTS
     *released, one, other = await left(tmp_path)
-    assert released == [("PENDING", False, 0, [])] * (PUBLISHED - UNDER_WAY)
+    assert released == [("PENDING", False, 0, [])] * (PUBLISHED - OPEN_ATTEMPTS)
     assert one == other == ("SUCCEEDED", False, 1, ["SUCCESS"])

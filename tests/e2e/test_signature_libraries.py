@@ -1,6 +1,7 @@
 """
-Our signatures under the official library of Standard Webhooks in JavaScript;
-that in Python verifies them in the unit tests.
+Signatures, verified by the official JavaScript library of Standard Webhooks.
+
+Unit tests use the Python library.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ new Webhook(secret).verify(body, JSON.parse(headers));
 
 
 @pytest.mark.parametrize("key", [b"n" * 32, b"o" * 24, b"x" * 32])
-def test_javascript(modules: Path, key: bytes) -> None:
+def test_javascript_library_verifies_both_secrets(modules: Path, key: bytes) -> None:
     """
-    During a rotation the header verifies under either secret, under no other.
+    During a rotation the header verifies with both secrets, and with no other.
     """
     timestamp = int(time.time())
     keys = [

@@ -1,8 +1,7 @@
 """
-The tour of the README: its commands, run in order against a live pair.
+The tour of the README: its commands, run in order against both services.
 
-They are run by grpcurl where there is one, else by buf, which needs no more
-than reflection either.
+grpcurl runs them if it is installed, otherwise buf. Both need server reflection only.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ URL = "http://127.0.0.1:9443/webhooks"
 
 def commands() -> list[str]:
     """
-    Extract the commands of the tour.
+    Return the commands of the tour.
     """
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     return [block.strip() for block in blocks]
@@ -40,34 +39,34 @@ def commands() -> list[str]:
 
 def translated(words: list[str]) -> list[str]:
     """
-    Say for buf what the tour says for grpcurl.
+    Translate a command for grpcurl into one for buf.
     """
     buf = [str(Path(sys.executable).parent / "buf"), "curl", "--protocol", "grpc"]
     buf.append("--http2-prior-knowledge")
     rest = [word for word in words[1:] if word != "-plaintext"]
     if rest[0] == "-d":
         buf, rest = [*buf, "-d", rest[1]], rest[2:]
-    address, what = rest
-    if what == "list":
+    address, method = rest
+    if method == "list":
         return [*buf, "--list-services", f"http://{address}"]
-    return [*buf, f"http://{address}/{what}"]
+    return [*buf, f"http://{address}/{method}"]
 
 
 def fields(answer: Any) -> Any:
     """
-    Name fields as the contract does: grpcurl prints them so, buf in camel case.
+    Convert names of fields to snake case: buf prints camel case.
     """
     if isinstance(answer, dict):
         return {
             re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", name): fields(value)
             for name, value in answer.items()
         }
-    return [fields(it) for it in answer] if isinstance(answer, list) else answer
+    return [fields(element) for element in answer] if isinstance(answer, list) else answer
 
 
 async def run(command: str) -> str:
     """
-    Run a command of the tour and return what it printed.
+    Run a command of the tour; return its output.
     """
     words = shlex.split(command)
     if shutil.which("grpcurl") is None:
@@ -82,7 +81,7 @@ async def run(command: str) -> str:
 
 async def test_tour(pair: Pair, receiver: Receiver) -> None:
     """
-    Each command of the README answers as the text around it says.
+    Each command of the README has the result that its text describes.
     """
     delivery = ""
 
@@ -91,7 +90,7 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
         command = command.replace("127.0.0.1:50052", pair.address(DISPATCH))
         return command.replace(URL, receiver.url).replace("$DELIVERY", delivery)
 
-    services, types, create, publish, log, body, resend, why = commands()
+    services, types, create, publish, log, body, resend, explain = commands()
 
     assert "shipedge.webhooks.config.v1.ConfigService" in await run(ready(services))
     assert "orders/shipped_v3" in await run(ready(types))
@@ -109,13 +108,13 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
     await run(ready(resend))
     await eventually(lambda: len(receiver.requests) == 2)
     assert receiver.requests[1].body == sent
-    (explanation,) = json.loads(await run(ready(why)))["explanations"]
+    (explanation,) = json.loads(await run(ready(explain)))["explanations"]
     assert (explanation["verdict"], explanation["delivery"]) == ("VERDICT_SENT", delivery)
 
 
 async def test_documented_body(pair: Pair, receiver: Receiver) -> None:
     """
-    The order of the tour becomes the documented body, key for key.
+    The order of the tour is delivered as the documented body.
     """
     golden = ROOT / "tests/unit/dispatch_service/payloads/golden/orders_shipped_v2.json"
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")

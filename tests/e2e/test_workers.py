@@ -1,5 +1,5 @@
 """
-Several worker processes on one port, over PostgreSQL.
+Several worker processes on one port, with PostgreSQL.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ PATIENT = {
     "SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY": "1000",
 }
 """
-Attempts outlast the time that the receiver's gate is shut, however many there are.
+Attempts last longer than the receiver's gate is closed.
 """
 
 
@@ -58,7 +58,7 @@ def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
 
 async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database: str) -> None:
     """
-    Connections are spread; each event is delivered once; the metrics are those of both.
+    Connections are spread over both workers, each event is delivered once, and metrics are summed.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         published = await stage.published_through_both()
@@ -66,11 +66,11 @@ async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database:
         assert await stage.metric("webhooks_events_accepted_total") == len(published)
         assert await stage.metric("webhooks_deliveries_in_memory") == len(published)
         async with asyncio.timeout(PATIENCE_SECONDS):
-            # Both count all; the sum of that would be twice as much.
+            # Both workers count all deliveries: this gauge must not be summed.
             while await stage.metric("webhooks_deliveries_unfinished") != len(published):
                 await asyncio.sleep(0.1)
         stage.gate.opened.set()
-        await stage.holds(UNFINISHED, lambda them: them == [0])
+        await stage.holds(UNFINISHED, lambda values: values == [0])
 
         assert sorted(stage.received()) == sorted(published)
         assert await stage.asked(DISPATCHERS) == [2]
@@ -80,7 +80,7 @@ async def test_killed_worker_is_started_again_and_nothing_is_lost(
     tmp_path: Path, database: str
 ) -> None:
     """
-    Publishers go on, counters do not fall, and another worker delivers what the dead one had.
+    A killed worker is restarted; its deliveries are completed, and counters do not fall.
     """
     async with running_stage(tmp_path, database, QUICK, is_open=True) as stage:
         async with AsyncExitStack() as stack:
@@ -94,8 +94,8 @@ async def test_killed_worker_is_started_again_and_nothing_is_lost(
                 await eventually(lambda: len(stage.receiver.requests) >= 20)
                 counted = await stage.metric("webhooks_events_accepted_total")
                 os.kill(before[0], signal.SIGKILL)
-        # Of what came before the first snapshot not even deliveries are there at once.
-        await stage.holds(STATES, lambda them: them == [State.SUCCEEDED] * 400)
+        # Events from before the first snapshot get their deliveries later.
+        await stage.holds(STATES, lambda values: values == [State.SUCCEEDED] * 400)
         await eventually(lambda: len(stage.workers()) == 2)
 
         assert set(stage.received()) == {f"e{n}-{at}" for n in range(80) for at in range(5)}
@@ -106,7 +106,7 @@ async def test_killed_worker_is_started_again_and_nothing_is_lost(
 
 async def test_sigterm_drains_all_workers(tmp_path: Path, database: str) -> None:
     """
-    Health says that nothing more should come; what is under way is finished and written.
+    After SIGTERM health is NOT_SERVING, and open attempts are finished and written.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         published = await stage.published_through_both()
@@ -117,7 +117,7 @@ async def test_sigterm_drains_all_workers(tmp_path: Path, database: str) -> None
             stub = health_pb2_grpc.HealthStub(connection)
             answers = stub.Watch(health_pb2.HealthCheckRequest())
             while (await answers.read()).status != health_pb2.HealthCheckResponse.SERVING:
-                pass  # It asks the workers once a second.
+                pass  # The supervisor asks the workers once a second.
             child.terminate()
             assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         stage.gate.opened.set()
@@ -130,7 +130,7 @@ async def test_sigterm_drains_all_workers(tmp_path: Path, database: str) -> None
 
 async def test_workers_end_with_their_supervisor(tmp_path: Path, database: str) -> None:
     """
-    Whatever ends the supervisor, its workers finish what is under way and leave the port.
+    If the supervisor is killed, its workers finish open attempts and release the port.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         published = await stage.published_through_both()
@@ -148,7 +148,7 @@ async def test_workers_end_with_their_supervisor(tmp_path: Path, database: str) 
 
 def refused(environment: dict[str, str], *arguments: str) -> str:
     """
-    Run a dispatch service that does not start; return what it says.
+    Run a dispatch service that refuses to start; return its error output.
     """
     command = [sys.executable, "-m", DISPATCH, "serve", *arguments]
     ended = subprocess.run(
@@ -160,25 +160,25 @@ def refused(environment: dict[str, str], *arguments: str) -> str:
 
 def test_several_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
     """
-    The flag wins over the setting, and the message names what to set.
+    Several workers on SQLite are refused, and the error names the setting; the flag overrides it.
     """
     environment = {**os.environ, "SHIPEDGE_DATA_DIR": str(tmp_path)}
 
-    said = refused({**environment, "SHIPEDGE_DISPATCH_WORKERS": "1"}, "--workers", "2")
-    assert "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite" in said
+    error = refused({**environment, "SHIPEDGE_DISPATCH_WORKERS": "1"}, "--workers", "2")
+    assert "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite" in error
     assert "SHIPEDGE_DISPATCH_WORKERS" in refused(environment, "--workers", "many")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_port_of_another_is_refused(tmp_path: Path, database: str) -> None:
     """
-    Workers do not share their port with a stranger, even with one that would.
+    A port of another process is refused, even if that process shares it.
     """
-    with socket.socket() as stranger:
-        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        stranger.bind(("127.0.0.1", 0))
-        stranger.listen()
-        listen = f"127.0.0.1:{stranger.getsockname()[1]}"
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
         environment = {
             **os.environ,
             "SHIPEDGE_DATA_DIR": str(tmp_path),
@@ -191,7 +191,7 @@ def test_port_of_another_is_refused(tmp_path: Path, database: str) -> None:
 
 async def test_probe_asks_the_workers(tmp_path: Path, database: str) -> None:
     """
-    Operators ask as they do with one process.
+    The command `probe` succeeds with several workers.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         child = await asyncio.create_subprocess_exec(
