@@ -16,6 +16,7 @@ from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
 from dispatch_service.resend import runner
 from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.failures import trace_of
 from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
 from service_runtime.process.periodic import Periodic
 from service_runtime.process.worker_reports import ControlChannel
@@ -164,5 +165,10 @@ async def _leave(engine: Engine) -> None:
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await engine.feed.reporter.flush()
             await engine.delivery.replicas.leave()
-    except Exception as error:  # noqa: BLE001 - the service ends, whatever the store says
-        log.warning("service.shutdown_timed_out", error_type=type(error).__name__)
+    except Exception as error:
+        # The service ends, whatever the store says.
+        log.warning(
+            "service.shutdown_timed_out",
+            error_type=type(error).__name__,
+            exc_info=trace_of(error),
+        )
