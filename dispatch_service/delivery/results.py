@@ -23,6 +23,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import is_unavailable
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 
 FLUSH_SECONDS = 0.02
 """
@@ -75,6 +76,7 @@ class ResultWriter:
         self._releases: BisectingBatch[Release] = BisectingBatch()
         self._arrived = asyncio.Event()
         self._stop_at: float | None = None
+        self._failures = FailureLog("delivery.settle_failed")
 
     def settle(self, result: FinishedAttempt | Settlement) -> None:
         """
@@ -223,9 +225,7 @@ class ResultWriter:
         try:
             await self.flush_once()
         except Exception as error:  # noqa: BLE001 - results must outlive every failure of the store
-            log.error(
-                "delivery.settle_failed", waiting=self.waiting, error_type=type(error).__name__
-            )
+            self._failures.log(error, waiting=self.waiting)
             await asyncio.sleep(RETRY_SECONDS if is_unavailable(error) else REFUSED_SECONDS)
             return False
         return True

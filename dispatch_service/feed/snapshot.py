@@ -89,6 +89,23 @@ async def store_changes(
     """
     await _lock_changes(db)
     newest = {change_name(change): change for change in changes}
+    await _replace(db, newest, ring)
+    overridden = await _end_overrides(db, newest)
+    await backlog_updates.record(
+        db,
+        [
+            _backlog_update(name, newest[name], endpoint_of, overridden=name in overridden)
+            for name in await _with_backlog(db, list(newest))
+        ],
+    )
+
+
+async def _replace(
+    db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange], ring: KeyRing
+) -> None:
+    """
+    Replace the rows of resources by those of their newest changes.
+    """
     rows = [
         {
             "name": name,
@@ -99,20 +116,15 @@ async def store_changes(
         for name, change in newest.items()
         if change.WhichOneof("change") != "deleted_name"
     ]
-    changed = list(newest)
-    for start in range(0, len(changed), _BATCH):
-        part = changed[start : start + _BATCH]
-        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
+    await _delete(db, list(newest))
     if rows:
         await db.execute(sa.insert(feed_resources), rows)
-    overridden = await _end_overrides(db, newest)
-    await backlog_updates.record(
-        db,
-        [
-            _backlog_update(name, newest[name], endpoint_of, overridden=name in overridden)
-            for name in await _with_backlog(db, changed)
-        ],
-    )
+
+
+async def _delete(db: AsyncConnection, resources: Sequence[str]) -> None:
+    for start in range(0, len(resources), _BATCH):
+        part = resources[start : start + _BATCH]
+        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
 
 
 async def _lock_changes(db: AsyncConnection) -> None:
@@ -173,9 +185,7 @@ async def drop(db: AsyncConnection, dropped: Collection[str], revision: int) -> 
     To be called in the transaction that has stored the changes of the snapshot.
     """
     gone = list(dropped)
-    for start in range(0, len(gone), _BATCH):
-        part = gone[start : start + _BATCH]
-        await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
+    await _delete(db, gone)
     ended = [
         BacklogUpdate(*names.split(name), revision, BacklogAction.CANCEL)
         for name in await _with_backlog(db, gone)
