@@ -78,7 +78,7 @@ async def change(
         return SUPERSEDED
     update = recorded.update
     rows = (await db.execute(_locked(db.dialect.name, update, delivery_ids))).all()
-    left = [{"its_id": delivery_id} for delivery_id, is_left in rows if is_left]
+    left = [{"wanted_id": delivery_id} for delivery_id, is_left in rows if is_left]
     if left:
         await db.execute(_changed(update), left)
     return Progress(len(left), Status.MORE)
@@ -95,15 +95,15 @@ def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) ->
         return query.where(columns.delivery_id.in_(delivery_ids))
     # One after the other: for a set a planner that knows no better walks all that an owner has.
     array = sa.literal(list(delivery_ids), postgresql.ARRAY(columns.delivery_id.type))
-    ids = sa.func.unnest(array).table_valued("its_id").render_derived()
-    one = query.where(columns.delivery_id == ids.c.its_id).with_for_update(skip_locked=True)
+    ids = sa.func.unnest(array).table_valued("wanted_id").render_derived()
+    one = query.where(columns.delivery_id == ids.c.wanted_id).with_for_update(skip_locked=True)
     row = one.lateral()
     return sa.select(row.c.delivery_id, row.c.is_left).select_from(ids.join(row, sa.true()))
 
 
 def _changed(update: BacklogUpdate) -> sa.Update:
     columns = deliveries.c
-    mine = sa.and_(columns.owner == update.owner, columns.delivery_id == sa.bindparam("its_id"))
+    mine = sa.and_(columns.owner == update.owner, columns.delivery_id == sa.bindparam("wanted_id"))
     return sa.update(deliveries).where(mine).values(**_values(update))
 
 

@@ -252,9 +252,11 @@ def _backlog_update(
     """
     Return what a change of the subscription *name* means for the deliveries that wait for it.
     """
-    key, it = names.split(name), change.subscription
-    if change.WhichOneof("change") == "deleted_name" or it.HasField("delete_time"):
+    key, subscription = names.split(name), change.subscription
+    if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
         return BacklogUpdate(*key, change.revision, BacklogAction.CANCEL)
-    active = it.status == subscription_pb2.Subscription.STATUS_ACTIVE and not overridden
+    status = subscription_pb2.Subscription.STATUS_ACTIVE
+    active = subscription.status == status and not overridden
     action = BacklogAction.RESUME if active else BacklogAction.SUSPEND
-    return BacklogUpdate(*key, change.revision, action, endpoint_of(it.url), it.ordered)
+    endpoint = endpoint_of(subscription.url)
+    return BacklogUpdate(*key, change.revision, action, endpoint, subscription.ordered)
