@@ -27,9 +27,10 @@ EVENT_TYPE, VERSION = "orders/shipped", "v2"
 MOST_SECONDS = 180.0
 RESULT_SECONDS = 60.0
 CALM_SECONDS = 0.5
-IDLE_SECONDS = 3.0
+IDLE_SECONDS = 6.0
 """
-For so long the tasks are watched that run while nothing is asked of the service.
+How long the tasks are watched that run while nothing is asked of the service: longer than the
+longest pause of a loop that belongs to no event, which is 5 seconds.
 """
 
 AFTERWARDS_SECONDS = 0.2
