@@ -139,7 +139,7 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
     store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
     tokens = PageTokens(parts.ring.keyed_hash("page tokens", "dispatch"))
     publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
-        PublisherServicer(engine.acceptance.intake), grpc_server
+        PublisherServicer(engine.acceptance.acceptor), grpc_server
     )
     deliveries = DeliveryServicer(
         store,
@@ -151,7 +151,7 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
         job_created=parts.signals.jobs_created.set,
     )
     delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(deliveries, grpc_server)
-    samples = Samples(store, subscriptions, engine.acceptance.intake, parts.clock)
+    samples = Samples(store, subscriptions, engine.acceptance.acceptor, parts.clock)
     payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(
         PayloadServicer(store, keys, tokens, subscriptions, samples), grpc_server
     )
@@ -164,7 +164,7 @@ def _offer_gauges(engine: Engine) -> None:
     metrics.gauge(
         "webhooks_events_waiting",
         "Events that wait for their commit.",
-        engine.acceptance.committer.waiting,
+        lambda: len(engine.acceptance.committer.waiting),
     )
     metrics.gauge(
         "webhooks_deliveries_in_memory",

@@ -31,8 +31,7 @@ from dispatch_service.feed.cache import ResourceCache
 from dispatch_service.feed.client import FeedClient
 from dispatch_service.feed.reporter import Reporter
 from dispatch_service.health.health_log import HealthLog
-from dispatch_service.intake.accept import Intake
-from dispatch_service.intake.admission import Admission
+from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.pressure import Backlog
@@ -66,7 +65,7 @@ class Acceptance:
     backlog: Backlog
     skipped: SkippedCounts
     committer: GroupCommitter
-    intake: Intake
+    acceptor: EventAcceptor
     matcher: Matcher
 
 
@@ -174,19 +173,14 @@ def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
     settings = parts.settings
     backlog = Backlog(parts.store, settings.backlog_limits())
     skipped = SkippedCounts()
-    admission = Admission(parts.subscriptions, parts.keys, endpoint_queues)
     committer = GroupCommitter(
-        parts.queue,
-        endpoint_queues,
-        parts.lease,
-        backlog,
-        skipped,
-        admission,
-        most_waiting=settings.most_waiting,
+        parts.queue, endpoint_queues, parts.lease, parts.subscriptions, parts.keys, skipped
     )
-    intake = Intake(parts.store, parts.keys, admission, committer)
+    acceptor = EventAcceptor(
+        parts.store, parts.keys, committer, backlog, most_waiting=settings.most_waiting
+    )
     matcher = Matcher(parts.store, parts.queue, parts.keys, parts.subscriptions, parts.lease)
-    return Acceptance(backlog, skipped, committer, intake, matcher)
+    return Acceptance(backlog, skipped, committer, acceptor, matcher)
 
 
 @dataclass(frozen=True, slots=True)

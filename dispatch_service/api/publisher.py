@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
-from dispatch_service.intake.accept import Intake
-from dispatch_service.intake.answers import Answer
+from dispatch_service.intake.accept import EventAcceptor
+from dispatch_service.intake.waiting import Answer
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import RpcError, StoreUnavailable
 from service_runtime.rpc.status import status_of
@@ -45,8 +45,8 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
     Serves `PublisherService`.
     """
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
+    def __init__(self, acceptor: EventAcceptor) -> None:
+        self._acceptor = acceptor
 
     async def PublishEvents(
         self, request: publisher_service_pb2.PublishEventsRequest, context: Context
@@ -120,7 +120,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         """
         if not 1 <= len(events) <= MOST_EVENTS:
             raise BatchInvalid(len(events), MOST_EVENTS)
-        outcomes = await self._intake.accept(events)
+        outcomes = await self._acceptor.accept(events)
         for outcome in outcomes:
             if isinstance(outcome, StoreUnavailable):
                 raise outcome

@@ -89,10 +89,10 @@ class EndpointQueues:
         """
         return self._waiting + self._running
 
-    def reserve(self, owner: str, subscription: str, endpoint: str, size: int) -> bool:
+    def reserve(self, *, owner: str, subscription: str, endpoint: str, size: int) -> bool:
         """
-        Keep a place for a delivery that is about to be stored, with a payload of *size*
-        bytes; False if there is none.
+        Reserve a slot for a delivery that is about to be stored, with a payload of *size*
+        bytes; return False if there is none.
         """
         key = (owner, endpoint)
         if self._stopping or self._is_full(size) or self._endpoints.is_open(key):
@@ -110,10 +110,11 @@ class EndpointQueues:
         self._count_waiting(1, size)
         return True
 
-    def unreserve(self, key: EndpointKey, size: int) -> None:
+    def unreserve(self, *, owner: str, endpoint: str, size: int) -> None:
         """
-        Return a place that `reserve` kept.
+        Return a slot that `reserve` reserved.
         """
+        key = (owner, endpoint)
         queue = self._queues[key]
         queue.reserved -= 1
         self._count_waiting(-1, -size)

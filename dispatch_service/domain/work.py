@@ -42,13 +42,13 @@ class NewBody(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     body_bytes: int
 
 
-class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
     """
-    A delivery to be stored. One that is *leased* counts its first attempt as begun.
+    A delivery to be stored. If it is *leased*, its first attempt counts as started.
 
-    An *ordered* one that has an unfinished one of the same resource before it is
-    not leased, whatever *leased* says. A *failure_kind* stores it as failed at
-    once: its payload could not be rendered.
+    *leased* is set directly before it is stored. An *ordered* one that has an unfinished one
+    of the same resource before it is not leased, whatever *leased* says. A *failure_kind*
+    stores it as failed at once: its payload could not be rendered.
     """
 
     owner: str
@@ -60,7 +60,7 @@ class NewDelivery(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     url_shown: str
     url_hash: bytes
     lifetime: timedelta
-    leased: bool
+    leased: bool = False
     ordered: bool = False
     trigger: Trigger = Trigger.EVENT
     requested_by: str | None = None
@@ -174,6 +174,36 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Whether it carries a sample that somebody asked for.
         """
         return self.resource.startswith(TEST_RESOURCES)
+
+
+def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
+    """
+    Describe a delivery that was stored leased: its first attempt has started.
+    """
+    return Claimed(
+        owner=delivery.owner,
+        delivery_id=delivery.delivery_id,
+        token=1,
+        number=1,
+        retries_used=0,
+        interrupted=0,
+        state=State.DELIVERING,
+        trigger=delivery.trigger,
+        requested_by=delivery.requested_by,
+        account=event.account,
+        event_id=event.event_id,
+        subscription=delivery.subscription,
+        event_type=delivery.event_type,
+        payload_version=delivery.payload_version,
+        endpoint=delivery.endpoint,
+        resource=event.resource,
+        sequence=event.sequence,
+        occurred_at=event.occurred_at,
+        expired=False,
+        dispatched=True,
+        in_sequence=delivery.ordered,
+        sealed_body=None,
+    )
 
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -60,7 +60,7 @@ class HealthLog:
     ) -> None:
         self._queue = queue
         self._subscriptions = subscriptions
-        self._preparer = Preparer(subscriptions)
+        self._preparer = Preparer(subscriptions, new_id)
         self._keys = keys
         self._lease = lease
         self._report_after = report_after

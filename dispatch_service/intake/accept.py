@@ -1,19 +1,20 @@
 """
-From a published event to the answer that its publisher gets.
+Accepting events: from a published event to the answer that its publisher gets.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dispatch_service.domain.errors import EventIdReused
+from dispatch_service.domain.errors import BacklogFull, EventIdReused
 from dispatch_service.domain.work import Receipt
-from dispatch_service.intake.admission import Admission
-from dispatch_service.intake.answers import Answer
 from dispatch_service.intake.commit import GroupCommitter
-from dispatch_service.log.events import content_hash, find
-from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.intake.prepare import SampleRequest, serialised
+from dispatch_service.intake.pressure import Backlog
+from dispatch_service.intake.waiting import Answer
+from dispatch_service.log.events import find
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.events.v1 import event_pb2
@@ -21,19 +22,32 @@ from shipedge.webhooks.events.v1 import event_pb2
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
+MOST_WAITING_BYTES = 128 * 1024 * 1024
+"""
+The most bytes of serialised events that may wait for their commit; in memory they take up to
+five times as much.
+"""
 
-class Intake:
+
+class EventAcceptor:
     """
-    Accepts events: each ends as committed or with the error that its publisher sees.
+    Accepts events: each is committed, or refused with the error that its publisher sees.
     """
 
     def __init__(
-        self, engine: AsyncEngine, keys: DayKeys, admission: Admission, committer: GroupCommitter
+        self,
+        engine: AsyncEngine,
+        keys: DayKeys,
+        committer: GroupCommitter,
+        backlog: Backlog,
+        *,
+        most_waiting: int,
     ) -> None:
         self._engine = engine
         self._keys = keys
-        self._admission = admission
         self._committer = committer
+        self._backlog = backlog
+        self._most_waiting = most_waiting
 
     async def accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """
@@ -41,37 +55,44 @@ class Intake:
 
         Raises `BacklogFull` before anything is done.
         """
-        self._committer.check_room(len(events))
-        given = await self._committer.submit(events).all()
+        self._check_room(len(events))
+        answers = await self._committer.submit(events).all()
         return [
             answer
             if isinstance(answer, Exception) or answer.fresh
             else await self._compared(event, answer)
-            for event, answer in zip(events, given, strict=True)
+            for event, answer in zip(events, answers, strict=True)
         ]
 
-    async def accept_test(
-        self, event: event_pb2.Event, subscription: Subscription, requested_by: str
-    ) -> Receipt:
+    async def accept_sample(self, event: event_pb2.Event, request: SampleRequest) -> Receipt:
         """
-        Commit a sample *event* with one delivery, to *subscription*, whatever its filter says.
+        Commit the event of a sample with the one delivery that was asked for.
 
         Raises `BacklogFull`, `StoreUnavailable`.
         """
-        self._committer.check_room(1)
-        sealer = await self._admission.sealer()
-        prepared = self._admission.prepare_test(event, subscription, requested_by, sealer)
-        (answer,) = await self._committer.submit_prepared(event, prepared).all()
+        self._check_room(1)
+        (answer,) = await self._committer.submit([event], request).all()
         if isinstance(answer, Exception):
             raise answer
         return answer
 
+    def _check_room(self, count: int) -> None:
+        """
+        Raise `BacklogFull` if too many events wait already, or too many deliveries.
+        """
+        waiting = self._committer.waiting
+        if len(waiting) + count > self._most_waiting:
+            raise BacklogFull("events wait to be committed", len(waiting))
+        if waiting.bytes > MOST_WAITING_BYTES:
+            raise BacklogFull("bytes of events wait to be committed", waiting.bytes)
+        self._backlog.check()
+
     async def _compared(self, event: event_pb2.Event, receipt: Receipt) -> Answer:
         """
-        Answer for an event whose id was known: it must say the same.
+        Answer an event whose id was known: its content must be the same.
         """
         try:
-            if receipt.sha256 != content_hash(event):
+            if receipt.sha256 != hashlib.sha256(serialised(event)).digest():
                 await shielded(self._compare(event))
         except Exception as error:  # noqa: BLE001 - each event is answered by itself
             return error
@@ -79,7 +100,7 @@ class Intake:
 
     async def _compare(self, event: event_pb2.Event) -> None:
         """
-        Raise `EventIdReused` unless the stored event says the same in other bytes.
+        Raise `EventIdReused` unless the stored event equals this one in other bytes.
         """
         stored = await find(self._engine, self._keys, event.account_id, event.event_id)
         if stored is None or stored.event != event:

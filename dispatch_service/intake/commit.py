@@ -1,169 +1,132 @@
 """
-The group commit: concurrent publishes share one transaction. Whatever was
-answered is committed; what is committed and has a place in memory is handed
-over at once.
+The group commit: events of concurrent calls are checked, prepared and stored together, in one
+transaction. An event is answered once it is committed; its deliveries that have a slot in
+memory are attempted at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 
+from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
-from dispatch_service.delivery.endpoint_queues import EndpointQueues
-from dispatch_service.domain.errors import BacklogFull
-from dispatch_service.domain.work import EventKey, Lease, Receipt
-from dispatch_service.intake.admission import Admission
-from dispatch_service.intake.answers import Answers
-from dispatch_service.intake.prepare import Prepared
-from dispatch_service.intake.pressure import Backlog
+from dispatch_service.domain.bisect import Bisection
+from dispatch_service.domain.errors import EventInvalid
+from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
+from dispatch_service.intake.prepare import Prepared, Preparer, SampleRequest, serialised
 from dispatch_service.intake.skipped import SkippedCounts
-from dispatch_service.intake.waiting_events import Entry, WaitingEvents
-from dispatch_service.log.events import serialised
+from dispatch_service.intake.waiting import Answers, WaitingEvent, WaitingEvents, linger_seconds
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.storage.sealing import Sealer
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import is_unavailable
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
 
-MOST_WAITING_BYTES = 128 * 1024 * 1024
+PREPARED_TOGETHER = 100
 """
-So many bytes of serialised events may wait for their commit; in memory they take up to five
-times as much.
-"""
-
-ADMITTED_TOGETHER = 100
-"""
-So many events are prepared at a time: more do not fit into the processor's caches, and the
-event loop would be held up for longer.
+How many events are prepared at a time. More do not fit into the processor's caches, and the
+event loop would be blocked for longer.
 """
 
-LINGER_SECONDS = 0.002
-LINGER_BELOW = 20
+Check = Callable[[event_pb2.Event, bytes], Sequence[tuple[str, str]]]
 """
-With fewer events waiting, the committer waits this long for company.
-"""
-
-SPACING_SECONDS = 0.003
-MOST_SPACING_SECONDS = 0.004
-"""
-So long for each event of the last group, and at most, it also leaves between the
-beginnings of two groups: a commit costs as much as thirty events in one.
+Finds the faults of an event, given with its deterministic serialisation: pairs of a field and
+what is wrong with it.
 """
 
 log = structlog.get_logger()
 
 
-def linger_seconds(waiting: int, last_group: int, since_last: float) -> float:
+class Slots(Protocol):
     """
-    Return how long to wait for company: nothing once enough events wait, else two
-    milliseconds, and longer where the last group, which began *since_last* seconds
-    ago, shows that events come often.
+    The slots in memory for deliveries that are attempted right after their commit. One is
+    reserved for a payload of *size* bytes, False if there is none, and then taken or returned.
     """
-    if waiting >= LINGER_BELOW:
-        return 0.0
-    spacing = min(last_group * SPACING_SECONDS, MOST_SPACING_SECONDS)
-    return max(LINGER_SECONDS, spacing - since_last)
+
+    def reserve(self, *, owner: str, subscription: str, endpoint: str, size: int) -> bool: ...
+
+    def unreserve(self, *, owner: str, endpoint: str, size: int) -> None: ...
+
+    def take_reserved(self, ready: Ready) -> None: ...
 
 
 class GroupCommitter:
     """
-    Commits events in groups, one group at a time, in the order in which they came; only what
-    repeats the id of a refused event goes to the end again.
+    Commits one group at a time, in the order of arrival. Only a repeat of a refused event
+    goes to the end of the queue again.
 
-    A group is also admitted together: step by step for many events costs a quarter less than
-    event by event.
+    Each step runs for the whole group before the next one: this costs a quarter less than
+    event by event (decision 22).
     """
 
     def __init__(
         self,
         queue: Queue,
-        endpoint_queues: EndpointQueues,
+        slots: Slots,
         lease: Lease,
-        backlog: Backlog,
+        subscriptions: SubscriptionIndex,
+        keys: DayKeys,
         skipped_counts: SkippedCounts,
-        admission: Admission,
         *,
-        most_waiting: int,
+        check: Check = payloads.check,
     ) -> None:
+        self.waiting = WaitingEvents()
         self._queue = queue
-        self._endpoint_queues = endpoint_queues
+        self._slots = slots
         self._lease = lease
-        self._backlog = backlog
+        self._preparer = Preparer(subscriptions, new_id)
+        self._keys = keys
         self._skipped_counts = skipped_counts
-        self._admission = admission
-        self._most_waiting = most_waiting
-        self._waiting = WaitingEvents()
+        self._check = check
         self._arrived = asyncio.Event()
         self._stopping = False
 
-    def check_room(self, count: int) -> None:
+    def submit(
+        self, events: Sequence[event_pb2.Event], sample: SampleRequest | None = None
+    ) -> Answers:
         """
-        Refuse *count* more events if too many wait already, or too much is owed.
+        Queue published events, or the event of a *sample*. Each is answered after its commit.
 
-        Raises `BacklogFull`.
-        """
-        if len(self._waiting) + count > self._most_waiting:
-            raise BacklogFull("events wait to be committed", len(self._waiting))
-        if self._waiting.bytes > MOST_WAITING_BYTES:
-            raise BacklogFull("bytes of events wait to be committed", self._waiting.bytes)
-        self._backlog.check()
-
-    def waiting(self) -> int:
-        """
-        Count the events that wait.
-        """
-        return len(self._waiting)
-
-    def submit(self, events: Sequence[event_pb2.Event]) -> Answers:
-        """
-        Queue events; the answers are what the store knows of each once it is committed.
-
-        An answer is `EventInvalid` for an event that cannot be published, `StoreUnavailable`
-        where the store did not answer, and the store's own error where it refused this event.
+        An answer is a receipt, `EventInvalid` for an event that cannot be published,
+        `StoreUnavailable` if the store did not answer, or the store's own error if it
+        refused this event.
         """
         answers = Answers(len(events))
         # A copy: what is read off the call's own list is made anew each time.
         events = events[:]
-        contents = [serialised(it) for it in events]
+        contents = [serialised(event) for event in events]
         for index, (event, content) in enumerate(zip(events, contents, strict=True)):
             key = (event.account_id, event.event_id)
-            self._add(Entry(key, len(content), answers, index, event, content))
-        return answers
-
-    def submit_prepared(self, event: event_pb2.Event, prepared: Prepared) -> Answers:
-        """
-        Queue an event that is admitted already; see `submit`.
-        """
-        answers = Answers(1)
-        key, content = prepared.event.key, prepared.event.sealed_payload
-        self._add(Entry(key, len(content), answers, 0, event, content, prepared))
-        return answers
-
-    def _add(self, entry: Entry) -> None:
-        self._waiting.add(entry)
+            self.waiting.add(
+                WaitingEvent(key, len(content), answers, index, event, content, sample)
+            )
         self._arrived.set()
+        return answers
 
     async def run(self) -> None:
         """
         Commit groups until `stop` was called and nothing waits any more.
         """
-        last_group, begun = 0, time.monotonic()
-        while not (self._stopping and not self._waiting):
+        last_group, started = 0, time.monotonic()
+        while not (self._stopping and not self.waiting):
             await self._arrived.wait()
-            pause = linger_seconds(len(self._waiting), last_group, time.monotonic() - begun)
+            pause = linger_seconds(len(self.waiting), last_group, time.monotonic() - started)
             if pause and not self._stopping:
                 await asyncio.sleep(pause)
-            begun = time.monotonic()
+            started = time.monotonic()
             last_group = await self.commit_once()
-            if not self._waiting and not self._stopping:
+            if not self.waiting and not self._stopping:
                 self._arrived.clear()
 
     def stop(self) -> None:
@@ -175,126 +138,160 @@ class GroupCommitter:
 
     async def commit_once(self) -> int:
         """
-        Commit what waits, at most one group; return how many events that were.
+        Commit at most one group of what waits; return the number of its events.
         """
-        group = self._next_group()
-        if group:
-            await self._commit(group)
-        else:
-            # Where nothing can be published, others have their turn all the same.
+        group = self._gather()
+        if not group:
+            # Yield: groups of only invalid events must not starve the event loop.
             await asyncio.sleep(0)
+            return 0
+        try:
+            sealer = await self._keys.today()
+        except Exception as error:  # noqa: BLE001 - without a key no event can be stored
+            self._fail(group, error)
+            return len(group)
+        await self._commit(group, sealer)
         return len(group)
 
-    def _next_group(self) -> list[Entry]:
+    def _gather(self) -> list[WaitingEvent]:
         """
-        Take a group of what can be published, in which each event id stands once.
+        Take a group of valid events, in which each event id stands once. Answer the others.
         """
-        group: dict[EventKey, Entry] = {}
-        for entry in self._sound(self._waiting.take()):
-            first = group.setdefault(entry.key, entry)
-            if first is not entry:
-                first.repeats.append(entry)
+        group: dict[EventKey, WaitingEvent] = {}
+        for waiting in self.waiting.take():
+            error = self._refusal(waiting)
+            if error is not None:
+                waiting.answers.give(waiting.index, error)
+                continue
+            first = group.setdefault(waiting.key, waiting)
+            if first is not waiting:
+                first.repeats = (*first.repeats, waiting)
         return list(group.values())
 
-    def _sound(self, entries: Sequence[Entry]) -> list[Entry]:
-        """
-        Answer what cannot be published; return the others.
-        """
-        sound = []
-        for entry in entries:
-            admitted = entry.prepared is not None
-            refusal = None if admitted else self._admission.refusal(entry.event, entry.content)
-            if refusal is None:
-                sound.append(entry)
-            else:
-                entry.answers.give(entry.index, refusal)
-        return sound
-
-    async def _commit(self, group: Sequence[Entry]) -> None:
-        begun = time.monotonic()
+    def _refusal(self, waiting: WaitingEvent) -> Exception | None:
+        if waiting.sample is not None:
+            return None
         try:
-            sealer = await self._admission.sealer()
-        except Exception as error:  # noqa: BLE001 - see below; without a key no event can be stored
-            self._fail(group, error)
-            return
-        try:
-            prepared = await self._prepared(group, sealer)
-            receipts = await self._queue.store_events([it.event for it in prepared], self._lease)
-        except Exception as error:  # noqa: BLE001 - every kind of failure is answered, none ends the loop
-            await self._halve(group, error)
-            return
-        reach("publish.after_commit")
-        metrics.EVENTS.inc(sum(it.fresh for it in receipts.values()))
-        lease_end = begun + self._lease.duration.total_seconds()
-        for entry, it in zip(group, prepared, strict=True):
-            self._answer(entry, it, receipts[entry.key], lease_end)
+            faults = self._check(waiting.event, waiting.content)
+        except Exception as error:  # noqa: BLE001 - a fault of ours fails this event alone
+            return error
+        return EventInvalid(faults) if faults else None
 
-    async def _prepared(self, group: Sequence[Entry], sealer: Sealer) -> list[Prepared]:
+    async def _commit(self, group: Sequence[WaitingEvent], sealer: Sealer) -> None:
         """
-        Admit those of a group that are not admitted yet, and return what is stored of all.
+        Prepare and store a group, answer its events and dispatch their deliveries. A group that
+        is refused is split until the bad event stands alone; its neighbours are stored.
         """
-        new = [it for it in group if it.prepared is None]
-        for begin in range(0, len(new), ADMITTED_TOGETHER):
-            if begin:
+        parts = Bisection(group)
+        for part in parts:
+            try:
+                prepared = await self._prepare(part, sealer)
+                lease_end = time.monotonic() + self._lease.duration.total_seconds()
+                receipts = await self._store(prepared)
+            except Exception as error:  # noqa: BLE001 - every failure is answered, none ends the loop
+                if is_unavailable(error) or not parts.split(part):
+                    self._fail(part, error)
+                continue
+            reach("publish.after_commit")
+            self._answer(part, receipts)
+            self._use_slots(prepared, receipts, lease_end)
+
+    async def _prepare(self, group: Sequence[WaitingEvent], sealer: Sealer) -> list[Prepared]:
+        """
+        Prepare what is not prepared yet, a bounded number of events at a time.
+        """
+        for waiting in group:
+            if waiting.sample is not None and waiting.prepared is None:
+                waiting.prepared = self._preparer.prepare_sample(
+                    waiting.event, sealer, waiting.content, waiting.sample
+                )
+        new = [waiting for waiting in group if waiting.prepared is None]
+        for start in range(0, len(new), PREPARED_TOGETHER):
+            if start:
                 await asyncio.sleep(0)
-            some = new[begin : begin + ADMITTED_TOGETHER]
-            admitted = self._admission.prepare(
-                [it.event for it in some], [it.content for it in some], sealer
-            )
-            for entry, prepared in zip(some, admitted, strict=True):
-                entry.prepared = prepared
+            some = new[start : start + PREPARED_TOGETHER]
+            events, contents = [it.event for it in some], [it.content for it in some]
+            made = self._preparer.prepare_published(events, sealer, contents)
+            for waiting, prepared in zip(some, made, strict=True):
+                waiting.prepared = prepared
         return [it.prepared for it in group if it.prepared is not None]
 
-    async def _halve(self, group: Sequence[Entry], error: Exception) -> None:
+    async def _store(self, group: Sequence[Prepared]) -> Mapping[EventKey, Receipt]:
         """
-        Bisect a refused group until the bad event stands alone; its neighbours are stored.
+        Store a group in which the deliveries that get a slot in memory are leased.
         """
-        if is_unavailable(error) or len(group) == 1:
-            self._fail(group, error)
-            return
-        middle = len(group) // 2
-        await self._commit(group[:middle])
-        await self._commit(group[middle:])
+        try:
+            self._reserve_slots(group)
+            return await self._queue.store_events([it.event for it in group], self._lease)
+        except BaseException:
+            self._use_slots(group, {}, 0.0)
+            raise
 
-    def _fail(self, group: Sequence[Entry], error: Exception) -> None:
+    def _reserve_slots(self, group: Sequence[Prepared]) -> None:
+        for prepared in group:
+            new = prepared.event.deliveries
+            for delivery, payload in zip(new, prepared.payloads, strict=True):
+                delivery.leased = payload is not None and self._slots.reserve(
+                    owner=delivery.owner,
+                    subscription=delivery.subscription,
+                    endpoint=delivery.endpoint,
+                    size=len(payload),
+                )
+
+    def _use_slots(
+        self, group: Sequence[Prepared], receipts: Mapping[EventKey, Receipt], lease_end: float
+    ) -> None:
+        """
+        Dispatch the deliveries that are stored leased, and return all other reserved slots:
+        those of events that were not stored now, and of deliveries that are blocked.
+        """
+        for prepared in group:
+            event = prepared.event
+            receipt = receipts.get(event.key)
+            for delivery, payload in zip(event.deliveries, prepared.payloads, strict=True):
+                if not delivery.leased:
+                    continue
+                if receipt and receipt.fresh and delivery.delivery_id not in receipt.blocked:
+                    ready = Ready(dispatched(event, delivery), payload, lease_end)
+                    self._slots.take_reserved(ready)
+                else:
+                    size = len(payload or b"")
+                    self._slots.unreserve(
+                        owner=delivery.owner, endpoint=delivery.endpoint, size=size
+                    )
+                    delivery.leased = False
+
+    def _answer(self, group: Sequence[WaitingEvent], receipts: Mapping[EventKey, Receipt]) -> None:
+        """
+        Answer a committed group. A repeat gets the receipt of the first event with its id.
+        """
+        metrics.EVENTS.inc(sum(receipt.fresh for receipt in receipts.values()))
+        for waiting in group:
+            receipt = receipts[waiting.key]
+            if receipt.fresh and waiting.prepared is not None:
+                self._skipped_counts.count(waiting.prepared.skipped)
+            waiting.answers.give(waiting.index, receipt)
+            for repeat in waiting.repeats:
+                repeat.answers.give(repeat.index, replace(receipt, fresh=False))
+
+    def _fail(self, group: Sequence[WaitingEvent], error: Exception) -> None:
         """
         Answer events that were not stored.
         """
-        away = is_unavailable(error)
+        unavailable = is_unavailable(error)
         log.error(
             "event.store_failed",
             events=len(group),
             error_type=type(error).__name__,
-            # What a database says may quote what it was given.
-            exc_info=None if away or isinstance(error, DBAPIError) else error,
+            # The text of a database's error may quote the values that it was given.
+            exc_info=None if unavailable or isinstance(error, DBAPIError) else error,
         )
-        for entry in group:
-            self._unreserve(entry)
-            entry.answers.give(entry.index, StoreUnavailable() if away else error)
-            for it in entry.repeats:
-                # What has the id of a refused event may say something else; it waits anew.
-                if away:
-                    self._unreserve(it)
-                    it.answers.give(it.index, StoreUnavailable())
+        for waiting in group:
+            waiting.answers.give(waiting.index, StoreUnavailable() if unavailable else error)
+            for repeat in waiting.repeats:
+                if unavailable:
+                    repeat.answers.give(repeat.index, StoreUnavailable())
                 else:
-                    self._add(it)
-
-    def _answer(self, entry: Entry, prepared: Prepared, receipt: Receipt, lease_end: float) -> None:
-        if receipt.fresh:
-            self._skipped_counts.count(prepared.skipped)
-            for claimed, body in prepared.direct:
-                if claimed.delivery_id in receipt.blocked:
-                    self._endpoint_queues.unreserve(claimed.endpoint_key, len(body))
-                else:
-                    self._endpoint_queues.take_reserved(Ready(claimed, body, lease_end))
-        else:
-            self._unreserve(entry)
-        entry.answers.give(entry.index, receipt)
-        for it in entry.repeats:
-            self._unreserve(it)
-            it.answers.give(it.index, replace(receipt, fresh=False))
-
-    def _unreserve(self, entry: Entry) -> None:
-        if entry.prepared is not None:
-            for claimed, body in entry.prepared.direct:
-                self._endpoint_queues.unreserve(claimed.endpoint_key, len(body))
+                    # Nothing was stored under the id, and a repeat may have other content that
+                    # the store takes: it is judged by itself, in a later group.
+                    self.waiting.add(repeat)

@@ -1,6 +1,6 @@
 """
-Matches the events that were accepted before a snapshot of the subscriptions
-was ever received, oldest first.
+Matches the events that were accepted before the first snapshot of the subscriptions, oldest
+first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dispatch_service.intake.prepare import Preparer
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
+from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
@@ -33,7 +34,7 @@ log = structlog.get_logger()
 
 class Matcher:
     """
-    Lets publishes be matched at once as soon as nothing older waits.
+    Matches waiting events; once none is left, new events are matched as they are published.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class Matcher:
     ) -> None:
         self._engine = engine
         self._queue = queue
-        self._preparer = Preparer(subscriptions)
+        self._preparer = Preparer(subscriptions, new_id)
         self._keys = keys
         self._subscriptions = subscriptions
         self._lease = lease
@@ -54,13 +55,13 @@ class Matcher:
     def pause_seconds(self) -> float:
         """
         Return how long to wait before looking again: a publish that was under way when the
-        snapshot came, or another replica, may leave something behind.
+        snapshot came, or another replica, may leave events unmatched.
         """
         return IDLE_SECONDS if self._subscriptions.complete else WAITING_SECONDS
 
     async def drain(self) -> int:
         """
-        Match all that waits, if there is a snapshot; return how many events that were.
+        Match all that waits, if there is a snapshot; return the number of events.
         """
         if not self._subscriptions.received:
             return 0
@@ -74,7 +75,7 @@ class Matcher:
 
     async def run_once(self) -> int:
         """
-        Match one batch; return how many events were waiting in it.
+        Match one batch; return the number of events that waited in it.
         """
         waiting = await self._oldest()
         if waiting:

@@ -1,6 +1,6 @@
 """
-How much is owed, and whether more may be accepted: publishers are asked to wait
-before the disk is in danger.
+The number of unfinished deliveries and the free disk space, and whether more events may be
+accepted: publishers are asked to wait before the disk is full.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ COUNT_SECONDS = 5.0
 LONG_WAIT = timedelta(seconds=30)
 COUNT_SHARE = 100
 """
-Counting takes a hundredth of the time at most, however much there is to count.
+Counting takes at most a hundredth of the time, however many deliveries there are.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    What is borne before publishers have to wait: so many unfinished deliveries, and
-    so many free bytes where the database is a file of ours.
+    When publishers have to wait: at *most_deliveries* unfinished deliveries, and under
+    *least_disk* free bytes if the database is a *file*.
     """
 
     most_deliveries: int
@@ -44,24 +44,24 @@ class Limits:
 
 class Backlog:
     """
-    Counts the unfinished deliveries now and then. Used by one event loop only.
+    Counts the unfinished deliveries every few seconds. Used by one event loop only.
     """
 
-    def __init__(self, engine: AsyncEngine, tolerance: Limits) -> None:
+    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
         self.unfinished = 0
         self.late_seconds = 0.0
         self._engine = engine
-        self._tolerance = tolerance
+        self._limits = limits
         self._free_disk: int | None = None
         self._took = 0.0
 
     def check(self) -> None:
         """
-        Refuse more while too much is owed. Raises `BacklogFull`.
+        Raise `BacklogFull` while more events would exceed the limits.
         """
-        if self.unfinished >= self._tolerance.most_deliveries:
+        if self.unfinished >= self._limits.most_deliveries:
             raise BacklogFull("unfinished deliveries are stored", self.unfinished, LONG_WAIT)
-        if self._free_disk is not None and self._free_disk < self._tolerance.least_disk:
+        if self._free_disk is not None and self._free_disk < self._limits.least_disk:
             raise BacklogFull("bytes of disk are free", self._free_disk, LONG_WAIT)
 
     def pause_seconds(self) -> float:
@@ -72,7 +72,7 @@ class Backlog:
 
     async def count(self) -> None:
         """
-        Look how much there is.
+        Count the unfinished deliveries, and measure the free disk and the delay of the oldest.
         """
         started = time.monotonic()
         try:
@@ -81,10 +81,10 @@ class Backlog:
             self._took = time.monotonic() - started
 
     async def _count(self) -> None:
-        if self._tolerance.file is not None:
-            self._free_disk = shutil.disk_usage(self._tolerance.file.parent).free
+        if self._limits.file is not None:
+            self._free_disk = shutil.disk_usage(self._limits.file.parent).free
         columns = deliveries.c
-        most = self._tolerance.most_deliveries
+        most = self._limits.most_deliveries
         async with reading(self._engine) as db:
             counted = await db.execute(_counted(columns.end_time.is_(None), most))
             self.unfinished = counted.scalar_one()

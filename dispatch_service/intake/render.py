@@ -1,6 +1,6 @@
 """
-The bodies of one event: rendered once for each event type and version that is
-wanted, stored once for each owner that wants it.
+The bodies of one event: rendered once for each event type and version, stored once for each
+owner with a subscription to it.
 """
 
 from __future__ import annotations
@@ -31,27 +31,18 @@ Render = Callable[[event_pb2.Event, str, str], bytes]
 
 class Bodies(Confidential, frozen=True, gc=False):
     """
-    What was rendered of an event, and which owners want which of it.
+    The rendered bodies of an event, None where rendering failed, and the rows that are wanted
+    of them: (owner, event type, payload version).
     """
 
     rendered: dict[Contract, bytes | None]
     wanted: frozenset[tuple[str, str, str]]
 
-    def of(self, event_type: str, payload_version: str) -> bytes:
+    def of(self, event_type: str, payload_version: str) -> bytes | None:
         """
-        Return a body. Raises `LookupError` where it could not be rendered.
+        Return a body, None where rendering failed.
         """
-        body = self.rendered[event_type, payload_version]
-        if body is None:
-            raise LookupError(f"{event_type} {payload_version} could not be rendered")
-        return body
-
-    def size(self, event_type: str, payload_version: str) -> int | None:
-        """
-        Return the bytes of a body, None where it could not be rendered.
-        """
-        body = self.rendered[event_type, payload_version]
-        return None if body is None else len(body)
+        return self.rendered[event_type, payload_version]
 
     def stored(self) -> list[tuple[tuple[str, str, str], bytes]]:
         """
@@ -68,9 +59,9 @@ def render_bodies(
     event: event_pb2.Event, subscriptions: Iterable[Subscription], renderer: Render = render
 ) -> Bodies:
     """
-    Render what *subscriptions* want of an event.
+    Render the bodies that *subscriptions* get of an event.
 
-    A renderer that raises fails its own deliveries only, never the publish.
+    A renderer that raises fails the deliveries of its event type and version only.
     """
     rendered: dict[Contract, bytes | None] = {}
     wanted = set()
@@ -91,7 +82,7 @@ def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> b
         return None
 
 
-def new_body(
+def seal_body(
     event: event_pb2.Event, key: tuple[str, str, str], body: bytes, sealer: Sealer
 ) -> NewBody:
     """

@@ -1,5 +1,5 @@
 """
-Sending a sample to one subscription, through the same queue as everything else.
+Sending a sample event to one subscription, through the same queue as all other events.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dispatch_service.domain.errors import (
     SubscriptionInactive,
     SubscriptionNotFound,
 )
-from dispatch_service.intake.accept import Intake
-from dispatch_service.intake.sample_events import sample_event
+from dispatch_service.intake.accept import EventAcceptor
+from dispatch_service.intake.prepare import SampleRequest
 from dispatch_service.log import audit
 from dispatch_service.log.events import deliveries_of
+from dispatch_service.payloads import example_event
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
@@ -29,55 +30,80 @@ if TYPE_CHECKING:
 
 METHOD = "SendTestEvent"
 
+PREFIX = "test_"
+"""
+The beginning of the ids of sample events.
+"""
+
 
 class Samples:
     """
-    Sends samples. *clock* gives the time at which they say that they happened.
+    Sends sample events. *clock* gives the time at which they say that they happened.
     """
 
     def __init__(
         self,
         engine: AsyncEngine,
         subscriptions: SubscriptionIndex,
-        intake: Intake,
+        acceptor: EventAcceptor,
         clock: Callable[[], datetime],
     ) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
-        self._intake = intake
+        self._acceptor = acceptor
         self._clock = clock
 
     async def send(self, name: str, request_id: str, requested_by: str) -> str:
         """
-        Send the sample of its event type to the subscription *name*; return the delivery.
+        Send the sample of its event type to the subscription *name*; return the name of the
+        delivery.
 
-        The id of the event is made of *request_id*, a UUID, so a call that is
-        repeated with it finds the first one's delivery. Raises
-        `SubscriptionNotFound`, `SubscriptionInactive`, `RequestIdReused`.
+        The id of the event is made of *request_id*, a UUID, so a repeated call finds the
+        delivery of the first. Raises `SubscriptionNotFound`, `SubscriptionInactive`,
+        `RequestIdReused`, and what `EventAcceptor.accept_sample` raises.
         """
-        subscription = self._wanted(name)
-        test_id = request_id.replace("-", "").lower() or new_id()
-        event = sample_event(subscription, test_id, self._clock())
-        made = await self._made(subscription, event)
-        if name not in made:
+        subscription = self._active(name)
+        sample_id = request_id.replace("-", "").lower() or new_id()
+        event = sample_event(subscription, sample_id, self._clock())
+        sent = await self._sent(subscription, event)
+        if name not in sent:
             async with writing(self._engine) as db:
                 owner = subscription.owner
                 await audit.note(db, owner=owner, caller=requested_by, method=METHOD, resource=name)
-            await self._intake.accept_test(event, subscription, requested_by)
-            made = await self._made(subscription, event)
-        if name not in made:
+            await self._acceptor.accept_sample(event, SampleRequest(subscription, requested_by))
+            sent = await self._sent(subscription, event)
+        if name not in sent:
             raise RequestIdReused(METHOD)
-        return names.delivery(subscription.owner, made[name])
+        return names.delivery(subscription.owner, sent[name])
 
-    async def _made(self, subscription: Subscription, event: event_pb2.Event) -> Mapping[str, str]:
+    async def _sent(self, subscription: Subscription, event: event_pb2.Event) -> Mapping[str, str]:
+        """
+        Map the subscriptions that the event was sent to, to their deliveries.
+        """
         return await deliveries_of(
             self._engine, [subscription.owner], event.account_id, event.event_id
         )
 
-    def _wanted(self, name: str) -> Subscription:
+    def _active(self, name: str) -> Subscription:
         subscription = self._subscriptions.by_name.get(name)
         if subscription is None or subscription.deleted:
             raise SubscriptionNotFound(name)
         if not subscription.active:
             raise SubscriptionInactive(name)
         return subscription
+
+
+def sample_event(subscription: Subscription, sample_id: str, now: datetime) -> event_pb2.Event:
+    """
+    Make the sample event of a subscription: the example of its event type, as if it had
+    happened just now to the owner.
+    """
+    event = example_event(subscription.event_type)
+    event.event_id = f"{PREFIX}{sample_id}"
+    event.occurred_at.FromDatetime(now)
+    kind, _, owner_id = subscription.owner.partition("/")
+    if kind == "accounts":
+        event.account_id = int(owner_id)
+    else:
+        event.warehouses[:] = [owner_id]
+    return event

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 class SkippedCounts:
     """
-    Counts in memory until it is written down. A crash loses seconds of counting.
+    Counts in memory until `write_down`. A crash loses the counts of some seconds.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class SkippedCounts:
 
     async def write_down(self, engine: AsyncEngine) -> None:
         """
-        Have what was counted reported, if anything was.
+        Write the counts as reports to the config service, if there are any.
         """
         if self:
             async with writing(engine) as db:
@@ -47,7 +47,7 @@ class SkippedCounts:
 
     async def store(self, db: AsyncConnection) -> None:
         """
-        Have what was counted reported.
+        Write the counts as reports, in an open transaction.
         """
         counts = dict(self._counts)
         now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.intake.render import new_body, render_bodies
+from dispatch_service.intake.render import render_bodies, seal_body
 from dispatch_service.log import events
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import bodies
@@ -38,9 +38,9 @@ async def render(
         return False
     rendered = render_bodies(event, [subscription])
     for key, body in rendered.stored():
-        made = new_body(event, key, body, sealer)
+        made = seal_body(event, key, body, sealer)
         values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
         values |= {name: getattr(made, name) for name in made.__struct_fields__}
         # Another resend may have been first, with the same bytes.
         await db.execute(insert(db.dialect.name, bodies).values(values).on_conflict_do_nothing())
-    return rendered.size(row.event_type, row.payload_version) is not None
+    return rendered.of(row.event_type, row.payload_version) is not None

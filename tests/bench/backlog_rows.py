@@ -22,6 +22,7 @@ from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.settings import Settings
+from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import create_engine
 from service_runtime.rules.urls import parse_url
@@ -75,7 +76,7 @@ def _events(accounts: Sequence[int], wanted: Subscription, sealer: Sealer) -> It
     for account in accounts:
         index = SubscriptionIndex()
         index.put(replace(wanted, owner=f"accounts/{account}", subscription_id=subscription_id(0)))
-        preparer = Preparer(index)
+        preparer = Preparer(index, new_id)
         event.account_id = account
         for number in range(EVENTS_EACH):
             event.event_id = f"old-{number}"

@@ -17,12 +17,11 @@ from dispatch_service.api.publisher import _fill
 from dispatch_service.delivery import request as outbound
 from dispatch_service.domain.deliveries import decide, succeed
 from dispatch_service.domain.outcomes import Response, Timings, from_response
-from dispatch_service.domain.work import NewEvent, Receipt, Settlement
+from dispatch_service.domain.work import NewEvent, Receipt, Settlement, dispatched
 from dispatch_service.egress.requests import wire_form
-from dispatch_service.intake.prepare import Preparer
-from dispatch_service.intake.render import new_body
+from dispatch_service.intake.prepare import Preparer, seal_event, serialised
+from dispatch_service.intake.render import seal_body
 from dispatch_service.log.attempts import attempt_record, seal_exchange
-from dispatch_service.log.events import dispatched, new_event, serialised
 from dispatch_service.payloads import check, example_event, render
 from dispatch_service.queue.rows import (
     attempt_row,
@@ -34,6 +33,7 @@ from dispatch_service.queue.rows import (
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import match, read_facts
 from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.keys.keyring import DataKey, KeyRing
 from shipedge.webhooks.dispatch.v1.publisher_service_pb2 import PublishEventsResponse
@@ -66,7 +66,7 @@ def steps() -> Steps:
     index = SubscriptionIndex(received=True, complete=True)
     index.put(wanted)
     event = example_event(EVENT_TYPE)
-    (prepared,) = Preparer(index).prepare([event], sealer)
+    (prepared,) = Preparer(index, new_id).prepare([event], sealer)
     return {
         **publish_steps(event, prepared.event, index, sealer, now),
         **delivery_steps(prepared.event, wanted, sealer, now),
@@ -82,7 +82,7 @@ def publish_steps(
     content = event.SerializeToString()
     facts = read_facts(event)
     body = render(event, EVENT_TYPE, VERSION)
-    preparer = Preparer(index)
+    preparer = Preparer(index, new_id)
     receipt = Receipt(now, stored.sha256, fresh=True)
     key = (stored.deliveries[0].owner, EVENT_TYPE, VERSION)
     return {
@@ -92,8 +92,8 @@ def publish_steps(
         "facts": lambda: read_facts(event),
         "match": lambda: match(facts, index),
         "render": lambda: render(event, EVENT_TYPE, VERSION),
-        "seal_event": lambda: new_event(event, content, facts, sealer, matched=True),
-        "seal_body": lambda: new_body(event, key, body, sealer),
+        "seal_event": lambda: seal_event(event, content, facts, sealer),
+        "seal_body": lambda: seal_body(event, key, body, sealer),
         "prepare_in_all": lambda: preparer.prepare([event], sealer, contents=[content]),
         "dispatch": lambda: dispatched(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (

@@ -3,6 +3,7 @@ A dispatch service with a fault, which the crash tests must detect: it acknowled
 their commit.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,24 +11,28 @@ from hashlib import sha256
 from dispatch_service.app import run
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.commit import GroupCommitter
-from dispatch_service.intake.waiting_events import Entry
+from dispatch_service.intake.waiting import WaitingEvent
 from dispatch_service.settings import Settings
+from dispatch_service.storage.sealing import Sealer
 from service_runtime.process.command import main
 
+commit = GroupCommitter._commit
 
-class EarlyAcknowledger(GroupCommitter):
-    """
-    Acknowledges events, then commits them.
-    """
 
-    async def _commit(self, group: Sequence[Entry]) -> None:
-        for entry in group:
-            now = datetime.now(UTC)  # noqa: TID251 - part of the fault
-            receipt = Receipt(now, sha256(entry.content).digest(), fresh=True)
-            entry.answers.give(entry.index, receipt)
-        await super()._commit(group)
+async def acknowledge_first(
+    committer: GroupCommitter, group: Sequence[WaitingEvent], sealer: Sealer
+) -> None:
+    """
+    Answer a group, let the answers reach their publishers, then commit it.
+    """
+    for waiting in group:
+        now = datetime.now(UTC)  # noqa: TID251 - a fault of its own
+        receipt = Receipt(now, sha256(waiting.content).digest(), fresh=True)
+        waiting.answers.give(waiting.index, receipt)
+    await asyncio.sleep(0.2)
+    await commit(committer, group, sealer)
 
 
 if __name__ == "__main__":
-    GroupCommitter._commit = EarlyAcknowledger._commit  # type: ignore[assignment,method-assign]
+    GroupCommitter._commit = acknowledge_first  # type: ignore[assignment,method-assign]
     main("dispatch_service", Settings, run)

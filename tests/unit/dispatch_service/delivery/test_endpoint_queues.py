@@ -96,7 +96,16 @@ def reserve(endpoint_queues: EndpointQueues, size: int = 2) -> bool:
     """
     Ask for a place for a delivery to the usual endpoint.
     """
-    return endpoint_queues.reserve("accounts/100", "shipped", "https://a:443", size)
+    return endpoint_queues.reserve(
+        owner="accounts/100", subscription="shipped", endpoint="https://a:443", size=size
+    )
+
+
+def unreserve(endpoint_queues: EndpointQueues, size: int = 2) -> None:
+    """
+    Return the slot of `reserve`.
+    """
+    endpoint_queues.unreserve(owner="accounts/100", endpoint="https://a:443", size=size)
 
 
 async def breathe() -> None:
@@ -163,7 +172,7 @@ async def test_reserved_places_count(gate: Gate) -> None:
 
     assert reserve(endpoint_queues)
     assert not reserve(endpoint_queues)
-    endpoint_queues.unreserve(ready().claimed.endpoint_key, 2)
+    unreserve(endpoint_queues)
     assert reserve(endpoint_queues)
     endpoint_queues.take_reserved(ready())
     await breathe()
@@ -180,8 +189,8 @@ async def test_memory_is_bounded_by_bytes(gate: Gate) -> None:
     assert not reserve(endpoint_queues, 600)
     assert reserve(endpoint_queues, 400)
     assert endpoint_queues.room == 0
-    endpoint_queues.unreserve(ready().claimed.endpoint_key, 600)
-    endpoint_queues.unreserve(ready().claimed.endpoint_key, 400)
+    unreserve(endpoint_queues, 600)
+    unreserve(endpoint_queues, 400)
     assert endpoint_queues.room == 75
 
 
@@ -195,7 +204,7 @@ async def test_slow_endpoint_has_little_room(gate: Gate) -> None:
         room += 1
     assert room == 128
     for _ in range(room):
-        endpoint_queues.unreserve(ready().claimed.endpoint_key, 2)
+        unreserve(endpoint_queues)
     assert list(endpoint_queues.full()) == []
     assert endpoint_queues.in_memory() == 0
 

@@ -1,0 +1,80 @@
+"""
+Which of the waiting events make a group, and how long a group waits for more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dispatch_service.intake.waiting import (
+    GROUP_BYTES,
+    GROUP_EVENTS,
+    LINGER_BELOW,
+    LINGER_SECONDS,
+    MOST_SPACING_SECONDS,
+    SPACING_SECONDS,
+    Answers,
+    WaitingEvent,
+    WaitingEvents,
+    linger_seconds,
+)
+from shipedge.webhooks.events.v1 import event_pb2
+
+_SIZES = st.one_of(st.integers(0, 2000), st.integers(GROUP_BYTES // 3, 2 * GROUP_BYTES))
+
+
+@given(st.lists(_SIZES, max_size=3 * GROUP_EVENTS))
+def test_groups_are_bounded_and_take_all_in_order(sizes: list[int]) -> None:
+    """
+    A group ends with the event that fills it; the bytes that wait are counted.
+    """
+    waiting = WaitingEvents()
+    for event in _waiting(sizes):
+        waiting.add(event)
+    assert waiting.bytes == sum(sizes)
+
+    taken = []
+    while group := waiting.take():
+        held = [event.size for event in group]
+        assert len(group) <= GROUP_EVENTS
+        assert sum(held[:-1]) < GROUP_BYTES
+        taken += held
+        assert waiting.bytes == sum(sizes) - sum(taken)
+
+    assert taken == sizes
+    assert len(waiting) == 0
+
+
+def _waiting(sizes: list[int]) -> list[WaitingEvent]:
+    async def answers() -> Answers:
+        return Answers(len(sizes))
+
+    shared = asyncio.run(answers())
+    event = event_pb2.Event()
+    return [WaitingEvent((1, str(n)), size, shared, n, event, b"") for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("waiting", "last_group", "since_last", "expected"),
+    [
+        (1, 0, 60.0, LINGER_SECONDS),
+        (1, 1, 0.0, SPACING_SECONDS),
+        (1, 1, SPACING_SECONDS, LINGER_SECONDS),
+        (2, 2, 0.0, MOST_SPACING_SECONDS),
+        (2, 2, 0.0005, MOST_SPACING_SECONDS - 0.0005),
+        (2, 2, 1.0, LINGER_SECONDS),
+        (1, 100, 0.0, MOST_SPACING_SECONDS),
+        (1, 100, 0.004, LINGER_SECONDS),
+        (LINGER_BELOW, 100, 0.0, 0.0),
+        (500, 0, 0.0, 0.0),
+    ],
+)
+def test_linger(waiting: int, last_group: int, since_last: float, expected: float) -> None:
+    """
+    A group waits for nothing if it has enough events, and longer if events come often.
+    """
+    assert linger_seconds(waiting, last_group, since_last) == pytest.approx(expected)
