@@ -249,15 +249,14 @@ class GroupCommitter:
             event = prepared.event
             receipt = receipts.get(event.key)
             for delivery, payload in zip(event.deliveries, prepared.payloads, strict=True):
-                if not delivery.leased:
+                if not delivery.leased or payload is None:
                     continue
                 if receipt and receipt.fresh and delivery.delivery_id not in receipt.blocked:
                     ready = Ready(dispatched(event, delivery), payload, lease_end)
                     self._slots.take_reserved(ready)
                 else:
-                    size = len(payload or b"")
                     self._slots.unreserve(
-                        owner=delivery.owner, endpoint=delivery.endpoint, size=size
+                        owner=delivery.owner, endpoint=delivery.endpoint, size=len(payload)
                     )
                     delivery.leased = False
 

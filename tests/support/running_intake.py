@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.endpoint_queue import Ready
-from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues, LimitOf, no_limit
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready
+from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues, LimitOf
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Release
 from dispatch_service.intake.accept import EventAcceptor
@@ -58,7 +58,7 @@ class RunningIntake:
         Wait, a bounded time, until no delivery has a slot in memory, be it a reserved one.
         """
         async with asyncio.timeout(20):
-            while self.endpoint_queues.held() or self.endpoint_queues.full():
+            while self.endpoint_queues.in_memory() or self.endpoint_queues.full():
                 await asyncio.sleep(0.01)
 
 
@@ -77,7 +77,7 @@ async def running_intake(
     *,
     keys: DayKeys | None = None,
     subscriptions: SubscriptionIndex | None = None,
-    limit_of: LimitOf = no_limit,
+    limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
     check: Check = check_event,
 ) -> AsyncIterator[RunningIntake]:
     """

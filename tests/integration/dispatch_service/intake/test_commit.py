@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Limit
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, SubscriptionLimit
 from dispatch_service.domain.work import EventKey, Lease, NewEvent, Receipt
 from dispatch_service.intake.waiting import GROUP_EVENTS
 from dispatch_service.queue.protocol import Queue
@@ -185,7 +185,7 @@ async def test_fault_while_slots_are_reserved_fails_one_event(
     """
     faulty = f"accounts/{BAD_ACCOUNT}"
 
-    def limit_of(owner: str, _subscription: str) -> Limit:
+    def limit_of(owner: str, _subscription: str) -> SubscriptionLimit:
         if owner == faulty:
             raise ZeroDivisionError
         return NO_LIMIT
