@@ -125,10 +125,12 @@ class AttemptWorker:
         reach("attempt.before_send")
         finished = await self._sender.send(claimed, subscription, attempt.body)
         reach("attempt.after_response")
+        opened = False
+        if subscription.endpoint == claimed.endpoint:
+            # Otherwise the URL has changed since the claim: the outcome says nothing of the
+            # endpoint in whose queue this delivery waited.
+            key = (claimed.owner, claimed.endpoint)
+            opened = self._endpoints.record_outcome(key, finished.outcome)
         metrics.count_attempt(finished.outcome.failure_kind)
         self._results.settle(finished)
-        if subscription.endpoint != claimed.endpoint:
-            # The URL has changed since the claim: the outcome says nothing of the endpoint in
-            # whose queue this delivery waited.
-            return False
-        return self._endpoints.record_outcome((claimed.owner, claimed.endpoint), finished.outcome)
+        return opened
