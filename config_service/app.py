@@ -14,11 +14,10 @@ import structlog
 from config_service.api.admin import AdminServicer
 from config_service.api.config import ConfigServicer
 from config_service.api.feed import ChangeNotifier, FeedServicer
-from config_service.api.subscriptions import Store
 from config_service.background import callers_loop, read_callers, store_loops
 from config_service.settings import Settings
 from config_service.store.sealed_columns import SEALED_COLUMNS
-from config_service.store.subscription_store import Sealing
+from config_service.store.store import Sealing, Store
 from service_runtime.database.engine import (
     check_alive,
     create_engine,

@@ -1,5 +1,5 @@
 """
-Operating the config service: who may call, and what was done.
+Callers, the audit log and key rotation over the wire.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.empty_pb2 import Empty
 
 from config_service.api.request_fields import refused
-from config_service.api.subscriptions import Store
 from config_service.rules import caller_rules
 from config_service.rules.errors import CallerExists, CallerNotFound
 from config_service.store import caller_store
-from config_service.store.changes import audit, differences, remember, remembered, shown_fields
-from config_service.store.schema import audit_entries
+from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.changes import remember, remembered
 from config_service.store.sealed_columns import SEALED_COLUMNS
-from service_runtime.database import audit_log
+from config_service.store.store import Store
+from service_runtime.database.audit_log import FILTER_FIELDS, entry_message
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.paging import PageTokens, fitting, page_size
+from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import admin_service_pb2_grpc
@@ -35,22 +35,18 @@ if TYPE_CHECKING:
 
 NOBODY = ""
 """
-The owner of what belongs to no account and no warehouse.
+The owner of entries that concern no account and no warehouse.
 """
 
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
-    """
-    Serves `AdminService`.
-    """
-
     def __init__(self, store: Store, tokens: PageTokens) -> None:
         self._store = store
         self._tokens = tokens
 
     async def CreateCaller(self, request: pb.CreateCallerRequest, context: Context) -> Caller:
         """
-        Create a caller; only this answer shows its token.
+        Create a caller. No other answer shows its token.
         """
         if not names.is_chosen_id(request.caller_id):
             raise refused("caller_id", names.ID_RULE)
@@ -58,14 +54,14 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         caller_rules.check(request.caller)
         name, method = names.caller(request.caller_id), "CreateCaller"
         async with writing(self._store.engine) as db:
-            made = await remembered(db, NOBODY, request.request_id, method, request)
-            if made is not None:
-                return await _shown(db, made)
-            await self._check_free(db, request)
+            earlier = await remembered(db, NOBODY, request.request_id, method, request)
+            if earlier is not None:
+                return await _shown(db, earlier)
+            await _check_free(db, name, request)
             token = await caller_store.insert(db, request.caller_id, request.caller)
             await remember(db, NOBODY, request.request_id, method, request, name)
             answer = await _shown(db, name)
-            await _note(db, name, method, Caller(), answer)
+            await _audit(db, name, method, Caller(), answer)
         self._store.changed()
         answer.token = token
         return answer
@@ -74,28 +70,28 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListCallersRequest, context: Context
     ) -> pb.ListCallersResponse:
         """
-        List the callers.
+        List the callers, oldest first, without their tokens.
         """
         async with reading(self._store.engine) as db:
-            rows, last = await caller_store.list_rows(
+            page = await caller_store.list_rows(
                 db,
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
         return pb.ListCallersResponse(
-            callers=map(caller_store.message_of, rows),
-            next_page_token=self._tokens.make(last, request) if last else "",
+            callers=map(caller_store.message_of, page.rows),
+            next_page_token=self._tokens.make(page.last, request),
         )
 
     async def DeleteCaller(self, request: pb.DeleteCallerRequest, context: Context) -> Empty:
         """
-        Delete a caller.
+        Delete a caller; its token or certificate is refused from its next call on.
         """
         caller_id = names.parse("caller", request.name).id
         async with writing(self._store.engine) as db:
             before = await _shown(db, request.name)
             await caller_store.delete(db, caller_id)
-            await _note(db, request.name, "DeleteCaller", before, Caller())
+            await _audit(db, request.name, "DeleteCaller", before, Caller())
         self._store.changed()
         return Empty()
 
@@ -103,49 +99,46 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListAuditEntriesRequest, context: Context
     ) -> pb.ListAuditEntriesResponse:
         """
-        List what was changed, newest first.
+        List changes of the configuration, newest first.
         """
         owners = current_caller.get().owners
         if request.parent:
             owners = frozenset({names.parse_owner(request.parent)})
         async with reading(self._store.engine) as db:
-            rows, last = await audit_log.list_rows(
+            page = await AUDIT_LOG.list_entries(
                 db,
-                audit_entries,
                 owners,
-                filters.parse(request.filter, audit_log.FILTER_FIELDS),
+                filters.parse(request.filter, FILTER_FIELDS),
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        page = fitting([audit_log.message_of(row) for row in rows])
-        if len(page) < len(rows):
-            last = [audit_log.id_of(rows[len(page) - 1])]
+        shown, last = page.fit([entry_message(row) for row in page.rows])
         return pb.ListAuditEntriesResponse(
-            audit_entries=page,
-            next_page_token=self._tokens.make(last, request) if last else "",
+            audit_entries=shown, next_page_token=self._tokens.make(last, request)
         )
 
     async def RotateEncryptionKeys(
         self, request: pb.RotateEncryptionKeysRequest, context: Context
     ) -> pb.RotateEncryptionKeysResponse:
         """
-        Wrap what is stored under the first key of the ring, some at a time.
+        Wrap a batch of stored values under the first key of the ring.
         """
         limit = rotation.checked_limit(request.limit)
         ring = self._store.sealing.ring
         async with writing(self._store.engine) as db:
             rotated, remaining = await rotation.rotate(db, ring, SEALED_COLUMNS, limit)
-            await _note(db, "keys", "RotateEncryptionKeys", Caller(), Caller())
+            await _audit(db, "keys", "RotateEncryptionKeys", Caller(), Caller())
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=ring.first
         )
 
-    async def _check_free(self, db: AsyncConnection, request: pb.CreateCallerRequest) -> None:
-        if await caller_store.find(db, request.caller_id) is not None:
-            raise CallerExists(names.caller(request.caller_id))
-        identity = request.caller.certificate_identity
-        if identity and await caller_store.identity_taken(db, identity):
-            raise refused("caller.certificate_identity", "must not be that of another caller")
+
+async def _check_free(db: AsyncConnection, name: str, request: pb.CreateCallerRequest) -> None:
+    if await caller_store.find(db, request.caller_id) is not None:
+        raise CallerExists(name)
+    identity = request.caller.certificate_identity
+    if identity and await caller_store.identity_taken(db, identity):
+        raise refused("caller.certificate_identity", "must not be that of another caller")
 
 
 async def _shown(db: AsyncConnection, name: str) -> Caller:
@@ -155,12 +148,14 @@ async def _shown(db: AsyncConnection, name: str) -> Caller:
     return caller_store.message_of(row)
 
 
-async def _note(db: AsyncConnection, name: str, method: str, before: Caller, after: Caller) -> None:
-    await audit(
+async def _audit(
+    db: AsyncConnection, name: str, method: str, before: Caller, after: Caller
+) -> None:
+    await AUDIT_LOG.record(
         db,
+        owner=NOBODY,
         caller=current_caller.get().name,
         method=method,
         resource=name,
-        owner=NOBODY,
-        changes=differences(shown_fields(before), shown_fields(after), frozenset()),
+        changes=differences(shown_fields(before), shown_fields(after)),
     )

@@ -1,5 +1,5 @@
 """
-The feed over the wire.
+The feed over the wire, and what wakes its readers.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from config_service.api.subscriptions import Store
 from config_service.store import endpoint_reports, feed
+from config_service.store.store import Store
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.shielded import shielded
@@ -67,8 +67,8 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     """
     Serves `FeedService`.
 
-    Changes of this process wake the feed at once; those of others are found
-    every *poll_seconds*. A sign of life comes every *heartbeat_seconds*.
+    Changes of this process wake the feed at once; those of other processes are looked for every
+    *poll_seconds*. A heartbeat is sent every *heartbeat_seconds*.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         self, request: feed_service_pb2.WatchSubscriptionsRequest, context: Context
     ) -> AsyncIterator[WatchSubscriptionsResponse]:
         """
-        Stream a snapshot where one is asked for, then every change.
+        Stream a snapshot to readers without a revision, then every change.
         """
         revision = request.after_revision
         log.info("feed.opened", name=request.dispatcher, revision=revision)
@@ -107,17 +107,17 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
             yield answer
 
     async def _changes(self, revision: int) -> AsyncIterator[WatchSubscriptionsResponse]:
-        spoke = time.monotonic()
+        last_answer = time.monotonic()
         while True:
-            # Taken before looking, so that no change falls between the look and the wait.
+            # Taken before the read, so that no change falls between the read and the wait.
             changed = self._notifier.next_change()
             changes, reached = await shielded(
                 feed.changes_after(self._store.engine, revision, self._ring)
             )
-            quiet = time.monotonic() - spoke
+            quiet = time.monotonic() - last_answer
             if changes or quiet >= self._heartbeat_seconds:
                 yield WatchSubscriptionsResponse(revision=reached, changes=changes)
-                spoke = time.monotonic()
+                last_answer = time.monotonic()
             revision = reached
             if len(changes) < feed.BATCH:
                 await wait(changed, self._poll_seconds)
@@ -126,7 +126,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         self, request: feed_service_pb2.ReportEndpointEventsRequest, context: Context
     ) -> feed_service_pb2.ReportEndpointEventsResponse:
         """
-        Store what was learnt about endpoints, and act on it.
+        Store endpoint events of the dispatch service and apply them to subscriptions.
         """
         endpoint_reports.check(request)
         async with writing(self._store.engine) as db:

@@ -1,5 +1,5 @@
 """
-The checks of request fields that are the same for every kind of resource.
+Checks of request fields that several methods share.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_GRACE = timedelta(days=30)
 
 def chosen_id(text: str, prefix: str, field: str) -> str:
     """
-    Return the id that a caller chose, or a new one that begins with *prefix*.
+    Return the id that a caller chose, or a new random id that begins with *prefix*.
 
     Raises `InvalidArgument` for an id that breaks the rule.
     """
@@ -31,7 +31,7 @@ def chosen_id(text: str, prefix: str, field: str) -> str:
 
 def grace_period(wanted: Duration | None) -> timedelta:
     """
-    Return how long the old one stays valid beside the new: 24 hours for None.
+    Return how long the old secret stays valid beside the new one: 24 hours for None.
 
     Raises `InvalidArgument` for less than 0 or more than 30 days.
     """
@@ -45,6 +45,6 @@ def grace_period(wanted: Duration | None) -> timedelta:
 
 def refused(field: str, description: str) -> InvalidArgument:
     """
-    Make the error for one field.
+    Return the error for one field.
     """
     return InvalidArgument("The request is not valid.", faults=[FieldFault(field, description)])

@@ -64,7 +64,7 @@ def display_name_faults(text: str) -> Iterator[_Fault]:
         yield "display_name", f"must be 1 to {MOST_DISPLAY_NAME} characters without control ones"
 
 
-def kept_secret(before: Credential, after: Credential) -> None:
+def keep_secret(before: Credential, after: Credential) -> None:
     """
     Give a method that came without its secret the one that it had, in place.
     """

@@ -1,24 +1,23 @@
 """
-The rows of callers: each function runs in the caller's transaction.
+Callers. Each function runs in the caller's transaction.
 """
 
 from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Sequence
 from datetime import UTC
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store.changes import feed_change, next_revision
+from config_service.store.rows import CALLERS, CallerRow
 from config_service.store.schema import callers
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.caller_directory import CallerEntry, read_caller
-from service_runtime.rpc.paging import PageKey
+from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
 
@@ -28,22 +27,21 @@ TOKEN_PREFIX = "shwt_"  # noqa: S105 - what tokens begin with, not a token
 
 def new_token() -> str:
     """
-    Make a bearer token of 256 random bits; its prefix lets scanners find leaked ones.
+    Create a bearer token of 256 random bits. Its prefix lets scanners find leaked tokens.
     """
     return TOKEN_PREFIX + secrets.token_urlsafe(32)
 
 
-async def find(db: AsyncConnection, caller_id: str) -> Any | None:
+async def find(db: AsyncConnection, caller_id: str) -> CallerRow | None:
     """
-    Return the row of a caller, or None.
+    Return a caller, or None.
     """
-    query = sa.select(callers).where(callers.c.caller_id == caller_id)
-    return (await db.execute(query)).one_or_none()
+    return await CALLERS.first(db, CALLERS.select().where(callers.c.caller_id == caller_id))
 
 
 async def identity_taken(db: AsyncConnection, identity: str) -> bool:
     """
-    Tell whether another caller is known by a name in a certificate.
+    Tell whether a caller has the name *identity* in its certificate.
     """
     query = sa.select(callers.c.caller_id).where(callers.c.certificate_identity == identity)
     return (await db.execute(query)).first() is not None
@@ -51,7 +49,7 @@ async def identity_taken(db: AsyncConnection, identity: str) -> bool:
 
 async def insert(db: AsyncConnection, caller_id: str, message: Caller) -> str:
     """
-    Insert a caller; return its token, empty where it has a certificate.
+    Insert a caller; return its token, empty for a caller with a certificate.
     """
     revision = await next_revision(db)
     token = "" if message.certificate_identity else new_token()
@@ -74,7 +72,7 @@ async def insert(db: AsyncConnection, caller_id: str, message: Caller) -> str:
 
 async def delete(db: AsyncConnection, caller_id: str) -> None:
     """
-    Delete a caller.
+    Delete a caller. The feed carries the deletion; then its calls are refused.
     """
     revision = await next_revision(db)
     await db.execute(sa.delete(callers).where(callers.c.caller_id == caller_id))
@@ -83,27 +81,26 @@ async def delete(db: AsyncConnection, caller_id: str) -> None:
 
 async def list_rows(
     db: AsyncConnection, *, size: int, begin_after: PageKey | None
-) -> tuple[Sequence[Any], PageKey | None]:
+) -> Page[CallerRow]:
     """
-    List rows, oldest first, and the key that the next page begins after.
+    List callers, oldest first.
     """
-    query = sa.select(callers).order_by(callers.c.created_revision).limit(size + 1)
+    query = CALLERS.select().order_by(callers.c.created_revision).limit(size + 1)
     if begin_after is not None:
         query = query.where(callers.c.created_revision > int(begin_after[0]))
-    rows = (await db.execute(query)).all()
-    return rows[:size], [rows[size - 1].created_revision] if len(rows) > size else None
+    return Page(await CALLERS.all(db, query), size, lambda row: [row.created_revision])
 
 
 async def entries(db: AsyncConnection) -> list[CallerEntry]:
     """
-    Return all callers as the directory wants them.
+    Return all callers, as the directory of callers holds them.
     """
-    return [read_caller(feed_caller(row)) for row in await db.execute(sa.select(callers))]
+    return [read_caller(feed_caller(row)) for row in await CALLERS.all(db, CALLERS.select())]
 
 
-def message_of(row: Any) -> Caller:
+def message_of(row: CallerRow) -> Caller:
     """
-    Show a caller, without its token.
+    Return a caller without its token.
     """
     message = Caller.FromString(row.config)
     message.name = names.caller(row.caller_id)
@@ -115,8 +112,8 @@ def message_of(row: Any) -> Caller:
     return message
 
 
-def feed_caller(row: Any) -> FeedCaller:
+def feed_caller(row: CallerRow) -> FeedCaller:
     """
-    Show a caller to the dispatch service, with the hash of its token.
+    Return a caller with the hash of its token, as only the feed may show it.
     """
     return FeedCaller(caller=message_of(row), token_sha256=row.token_sha256 or b"")

@@ -1,46 +1,27 @@
 """
-What every change of the configuration does beside its own rows: a revision, an
-item of the feed, an entry of the audit log, a remembered request id.
+What each change of the configuration does besides its own rows: a revision, an item of the
+feed, a remembered request id.
 
-A sequence of the database is not the order of its commits. The counter's row is
-locked from the change to its commit, so revisions are.
+Revisions are in the order of commits, because the row of their counter is locked until the
+commit; numbers of a database sequence are not.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import secrets
-import time
-from collections.abc import Mapping
 
-import msgspec
 import sqlalchemy as sa
-from google.protobuf import json_format
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.errors import RequestIdReused
-from config_service.store.schema import audit_entries, feed_items, feed_state, request_ids
+from config_service.store.schema import feed_items, feed_state, request_ids
 from service_runtime.database.instants import database_now
-
-NO_VALUE = ""
-
-
-class AuditChange(msgspec.Struct, frozen=True):
-    """
-    A field that changed; before and after as JSON, both empty for a secret.
-    """
-
-    field: str
-    before: str
-    after: str
-    secret: bool = False
 
 
 async def next_revision(db: AsyncConnection) -> int:
     """
-    Raise the counter; it stays locked until the transaction ends.
+    Return the next revision. Its counter stays locked until the transaction ends.
     """
     raised = (
         sa.update(feed_state)
@@ -54,7 +35,7 @@ async def feed_change(
     db: AsyncConnection, name: str, kind: str, revision: int, *, deleted: bool = False
 ) -> None:
     """
-    Make a change visible in the feed.
+    Record a change for the feed.
     """
     row = {"kind": kind, "revision": revision, "deleted": deleted, "change_time": database_now()}
     updated = await db.execute(sa.update(feed_items).where(feed_items.c.name == name).values(row))
@@ -62,61 +43,13 @@ async def feed_change(
         await db.execute(sa.insert(feed_items).values(name=name, **row))
 
 
-async def audit(
-    db: AsyncConnection,
-    *,
-    caller: str,
-    method: str,
-    resource: str,
-    owner: str,
-    changes: list[AuditChange],
-) -> None:
-    """
-    Write down who did what.
-    """
-    row = {
-        "audit_entry_id": f"{time.time_ns():020d}{secrets.token_hex(4)}",
-        "owner": owner,
-        "create_time": database_now(),
-        "caller": caller,
-        "method": method,
-        "resource": resource,
-        "changes": msgspec.json.encode(changes).decode(),
-    }
-    await db.execute(sa.insert(audit_entries).values(row))
-
-
-def shown_fields(message: Message) -> Mapping[str, str]:
-    """
-    Return the fields of a resource without secrets as JSON, to be compared.
-    """
-    shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
-
-
-def differences(
-    before: Mapping[str, str], after: Mapping[str, str], secret: frozenset[str]
-) -> list[AuditChange]:
-    """
-    List the fields that differ; of secret ones only that they do.
-    """
-    fields = dict.fromkeys((*before, *after))
-    return [
-        AuditChange(field, NO_VALUE, NO_VALUE, secret=True)
-        if field in secret
-        else AuditChange(field, before.get(field, NO_VALUE), after.get(field, NO_VALUE))
-        for field in fields
-        if before.get(field) != after.get(field)
-    ]
-
-
 async def remembered(
     db: AsyncConnection, parent: str, request_id: str, method: str, request: Message
 ) -> str | None:
     """
-    Return the resource that an earlier call with this request id made, or None.
+    Return the resource that an earlier call with this request id created, or None.
 
-    Raises `RequestIdReused` where that was another request.
+    Raises `RequestIdReused` where the earlier request was another one.
     """
     if not request_id:
         return None
@@ -140,7 +73,7 @@ async def remember(
     resource: str,
 ) -> None:
     """
-    Remember what a call with a request id made.
+    Remember the resource that a call with a request id created.
     """
     if not request_id:
         return

@@ -1,6 +1,6 @@
 """
-What was learnt about endpoints, as owners watch it, and what the config service
-learns by itself: certificates that will expire.
+Endpoint events as owners watch them, and those that the config service raises itself: client
+certificates that expire soon.
 """
 
 from __future__ import annotations
@@ -8,20 +8,24 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store import endpoint_reports, owned_resources
 from config_service.store.owned_resources import CLIENT_CERTIFICATE
+from config_service.store.rows import (
+    CERTIFICATES,
+    SUBSCRIPTIONS,
+    CertificateRow,
+    SubscriptionRow,
+)
 from config_service.store.schema import (
-    client_certificates,
     endpoint_events,
     feed_state,
     subscriptions,
 )
-from service_runtime.database.instants import database_now
+from config_service.store.subscription_rows import name_of
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
@@ -29,7 +33,7 @@ from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 BATCH = 500
 WARN_DAYS = (30, 7)
 """
-How long before its end a certificate is warned of.
+The days before the expiry of a certificate at which owners are warned.
 """
 
 _CURSOR = re.compile(r"r(0|[1-9][0-9]{0,17})")
@@ -51,14 +55,14 @@ def parse_cursor(text: str) -> int:
 
 def cursor(revision: int) -> str:
     """
-    Write the cursor behind a revision.
+    Return the cursor after a revision.
     """
     return f"r{revision}"
 
 
 async def newest(db: AsyncConnection) -> int:
     """
-    Return the revision from which on everything is new.
+    Return the newest revision: what is reported from now on gets a higher one.
     """
     return int((await db.execute(sa.select(feed_state.c.revision))).scalar_one())
 
@@ -67,7 +71,8 @@ async def after(
     db: AsyncConnection, owner: str, revision: int
 ) -> tuple[Sequence[EndpointEvent], int]:
     """
-    Return what was learnt of *owner*'s endpoints after a revision, and the revision reached.
+    Return at most one batch of *owner*'s endpoint events after a revision, and the revision
+    that it reaches.
     """
     columns = endpoint_events.c
     query = (
@@ -83,11 +88,14 @@ async def after(
 
 async def warn_of_certificates(db: AsyncConnection) -> list[tuple[str, int]]:
     """
-    Note certificates in use that expire soon, once at 30 days and once at 7; return
-    what is left of every one in use, in whole days.
+    Report certificates in use that expire soon, once at 30 days and once at 7.
+
+    Return the name and the whole days left of each certificate in use, the fewest days first.
     """
-    query = sa.select(client_certificates, database_now().label("now"))
-    rows = {CLIENT_CERTIFICATE.name_of(row): row for row in await db.execute(query)}
+    certificates = await CERTIFICATES.all(db, CERTIFICATES.select())
+    rows = {
+        names.client_certificate(row.owner, row.client_certificate_id): row for row in certificates
+    }
     used = await owned_resources.usage(db, CLIENT_CERTIFICATE, list(rows))
     left = {name: (rows[name].not_after - rows[name].now).days for name in used}
     for name, days in left.items():
@@ -97,24 +105,28 @@ async def warn_of_certificates(db: AsyncConnection) -> list[tuple[str, int]]:
     return sorted(left.items(), key=lambda item: item[1])
 
 
-async def _warn(db: AsyncConnection, name: str, certificate: Any, limit: int) -> None:
-    query = sa.select(subscriptions).where(
+def _name(row: CertificateRow) -> str:
+    return names.client_certificate(row.owner, row.client_certificate_id)
+
+
+async def _warn(db: AsyncConnection, name: str, certificate: CertificateRow, limit: int) -> None:
+    query = SUBSCRIPTIONS.select().where(
         subscriptions.c.client_certificate == name, subscriptions.c.delete_time.is_(None)
     )
-    for row in (await db.execute(query)).all():
-        mark = f"{certificate.sha256_fingerprint[:32]}-{limit}-{row.subscription_id}"
+    for row in await SUBSCRIPTIONS.all(db, query):
+        event_id = f"{certificate.sha256_fingerprint[:32]}-{limit}-{row.subscription_id}"
         known = sa.select(endpoint_events.c.stale).where(
-            endpoint_events.c.endpoint_event_id == mark
+            endpoint_events.c.endpoint_event_id == event_id
         )
         if (await db.execute(known)).first() is None:
-            event = _expiring(mark, row, certificate.now)
+            event = _expiring(event_id, row, certificate.now)
             await endpoint_reports.insert(db, row.owner, event)
 
 
-def _expiring(mark: str, row: Any, now: datetime) -> EndpointEvent:
+def _expiring(event_id: str, row: SubscriptionRow, now: datetime) -> EndpointEvent:
     event = EndpointEvent(
-        endpoint_event_id=mark,
-        subscription=names.subscription(row.owner, row.subscription_id),
+        endpoint_event_id=event_id,
+        subscription=name_of(row),
         subscription_revision=row.revision,
         kind=EndpointEvent.KIND_CERTIFICATE_EXPIRING,
     )

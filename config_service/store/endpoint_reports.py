@@ -1,20 +1,21 @@
 """
-What the dispatch service reports about endpoints, and what follows from it.
+Endpoint events that the dispatch service reports, and their effects on subscriptions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store import subscription_store
-from config_service.store.changes import audit, next_revision
+from config_service.store.audit import AUDIT_LOG
+from config_service.store.changes import next_revision
+from config_service.store.rows import SubscriptionRow
 from config_service.store.schema import endpoint_events
-from config_service.store.subscription_store import Sealing
+from config_service.store.store import Sealing
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
@@ -38,7 +39,7 @@ _DEACTIVATES = {
 
 def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
     """
-    Refuse a report that is not one. Raises `InvalidArgument`.
+    Check a report. Raises `InvalidArgument` with all that is wrong.
     """
     faults = FieldFaults()
     if len(request.endpoint_events) > MOST_EVENTS:
@@ -58,7 +59,7 @@ def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
 
 async def store(db: AsyncConnection, events: Iterable[EndpointEvent], sealing: Sealing) -> int:
     """
-    Store events that are new and act on them; return how many were stale.
+    Store the events that are new and apply them; return how many are stale.
     """
     stale = 0
     for event in events:
@@ -75,25 +76,24 @@ async def store(db: AsyncConnection, events: Iterable[EndpointEvent], sealing: S
 async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing) -> bool:
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
-    current = row is not None and row.delete_time is None
-    stale = row is None or not current or _is_outdated(event, row)
+    stale = row is None or row.delete_time is not None or _is_outdated(event, row)
     if row is not None and not stale:
-        await _act(db, row, event, sealing)
+        await _apply(db, row, event, sealing)
     await insert(db, name.owner, event, stale=stale)
     return stale
 
 
-def _is_outdated(event: EndpointEvent, row: Any) -> bool:
-    # What was not sent stays so, whatever the subscription became since.
-    counted = event.kind == EndpointEvent.KIND_SUPPRESSED
-    return not counted and event.subscription_revision < row.revision
+def _is_outdated(event: EndpointEvent, row: SubscriptionRow) -> bool:
+    # Skipped events stay skipped, whatever the subscription has become since.
+    skipped = event.kind == EndpointEvent.KIND_SUPPRESSED
+    return not skipped and event.subscription_revision < row.revision
 
 
 async def insert(
     db: AsyncConnection, owner: str, event: EndpointEvent, *, stale: bool = False
 ) -> None:
     """
-    Store what was learnt, where watchers find it.
+    Store an endpoint event at a new revision, by which watchers find it.
     """
     row = {
         "endpoint_event_id": event.endpoint_event_id,
@@ -106,15 +106,17 @@ async def insert(
     await db.execute(sa.insert(endpoint_events).values(row))
 
 
-async def _act(db: AsyncConnection, row: Any, event: EndpointEvent, sealing: Sealing) -> None:
+async def _apply(
+    db: AsyncConnection, row: SubscriptionRow, event: EndpointEvent, sealing: Sealing
+) -> None:
     """
-    Show the health of the endpoint, count what was skipped, set it Inactive.
+    Apply an event to its subscription: health, number of skipped events, Inactive status.
     """
     if event.kind == EndpointEvent.KIND_SUPPRESSED:
         at = event.occur_time.ToDatetime(tzinfo=UTC)
         count = row.suppressed_event_count + event.suppressed_event_count
-        values = {"suppressed_event_count": count, "last_suppressed_time": at}
-        await subscription_store.note(db, row, values)
+        counted = {"suppressed_event_count": count, "last_suppressed_time": at}
+        await subscription_store.set_columns(db, row, counted)
         return
     if event.kind in _HEALTH:
         health = EndpointHealth(
@@ -125,15 +127,16 @@ async def _act(db: AsyncConnection, row: Any, event: EndpointEvent, sealing: Sea
         )
         if event.HasField("failing_since") and event.kind != EndpointEvent.KIND_RECOVERED:
             health.failing_since.CopyFrom(event.failing_since)
-        await subscription_store.note(db, row, {"endpoint_health": health.SerializeToString()})
+        await subscription_store.set_columns(
+            db, row, {"endpoint_health": health.SerializeToString()}
+        )
     reason = _DEACTIVATES.get(event.kind)
     if reason is not None and row.status == "ACTIVE":
         await subscription_store.deactivate(db, row, reason, sealing)
-        await audit(
+        await AUDIT_LOG.record(
             db,
+            owner=row.owner,
             caller="system",
             method="ReportEndpointEvents",
             resource=event.subscription,
-            owner=row.owner,
-            changes=[],
         )

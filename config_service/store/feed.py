@@ -1,20 +1,27 @@
 """
-The feed as the database has it: snapshots, and the changes after a revision.
+The feed: snapshots of all resources, and the changes after a revision.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config_service.rules.errors import RevisionCompacted
 from config_service.store import caller_store, owned_resources, settings_store, subscription_store
-from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind
+from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind, ResourceT
+from config_service.store.rows import (
+    CALLERS,
+    FEED_ITEMS,
+    FEED_STATE,
+    SETTINGS,
+    SUBSCRIPTIONS,
+    FeedItemRow,
+    FeedStateRow,
+)
 from config_service.store.schema import (
     callers,
     feed_items,
@@ -33,47 +40,37 @@ from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 BATCH = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+async def state(db: AsyncConnection) -> FeedStateRow:
     """
-    How far the feed is, and up to where deletions have been forgotten.
+    Return the state of the feed. Raises `LookupError` where the migration left none.
     """
-
-    revision: int
-    compacted_revision: int
-
-
-async def progress(db: AsyncConnection) -> Progress:
-    """
-    Read how far the feed is.
-    """
-    row = (await db.execute(sa.select(feed_state))).one()
-    return Progress(row.revision, row.compacted_revision)
+    row = await FEED_STATE.first(db, FEED_STATE.select())
+    if row is None:
+        raise LookupError("the table feed_state has no row")
+    return row
 
 
 async def reached(engine: AsyncEngine) -> int:
-    """
-    Return the revision of the newest change.
-    """
     async with reading(engine) as db:
-        return (await progress(db)).revision
+        return (await state(db)).revision
 
 
 async def check_resumable(engine: AsyncEngine, after_revision: int) -> None:
     """
-    Raise `RevisionCompacted` where changes after a revision cannot be told completely.
+    Raise `RevisionCompacted` where the feed cannot go on after a revision, because deletions
+    since then have been forgotten or the revision was never reached.
     """
     async with reading(engine) as db:
-        now = await progress(db)
+        now = await state(db)
     if not now.compacted_revision <= after_revision <= now.revision:
         raise RevisionCompacted(after_revision, now.compacted_revision)
 
 
 async def snapshot(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[Sequence[FeedChange]]:
     """
-    Yield all that exists, in batches.
+    Yield all resources, in batches.
 
-    What changes meanwhile comes again after the revision that was read before.
+    A resource that changes meanwhile comes again after the revision that was read before.
     """
     last: str | None = ""
     while last is not None:
@@ -86,16 +83,16 @@ async def _page(
     engine: AsyncEngine, ring: KeyRing, last: str
 ) -> tuple[Sequence[FeedChange], str | None]:
     """
-    Return what comes after the name *last*, and the last name in it, None at the end.
+    Return a batch of resources after the name *last*, and the last name in it, None at the end.
     """
     query = (
-        sa.select(feed_items)
+        FEED_ITEMS.select()
         .where(feed_items.c.name > last, feed_items.c.deleted.is_(False))
         .order_by(feed_items.c.name)
         .limit(BATCH)
     )
     async with reading(engine) as db:
-        items = (await db.execute(query)).all()
+        items = await FEED_ITEMS.all(db, query)
         changes = await _changes(db, items, ring)
     return changes, items[-1].name if items else None
 
@@ -104,26 +101,28 @@ async def changes_after(
     engine: AsyncEngine, revision: int, ring: KeyRing
 ) -> tuple[Sequence[FeedChange], int]:
     """
-    Return the changes after *revision*, at most one batch, and the revision that they reach.
+    Return at most one batch of changes after *revision*, and the revision that they reach.
     """
     query = (
-        sa.select(feed_items)
+        FEED_ITEMS.select()
         .where(feed_items.c.revision > revision)
         .order_by(feed_items.c.revision)
         .limit(BATCH)
     )
     async with reading(engine) as db:
-        reached = (await progress(db)).revision
-        items = (await db.execute(query)).all()
+        reached = (await state(db)).revision
+        items = await FEED_ITEMS.all(db, query)
         changes = await _changes(db, items, ring)
     if len(items) == BATCH:
         reached = items[-1].revision
-    return changes, max(reached, max((it.revision for it in items), default=0))
+    return changes, max(reached, max((item.revision for item in items), default=0))
 
 
 async def compact(engine: AsyncEngine, older_than: timedelta) -> int:
     """
-    Forget deletions older than a time; return how many. Readers behind them begin anew.
+    Forget deletions that are older than a time; return how many.
+
+    A reader that has not seen them must begin with a new snapshot.
     """
     old = sa.and_(feed_items.c.deleted.is_(True), feed_items.c.change_time < after(-older_than))
     async with writing(engine) as db:
@@ -137,16 +136,18 @@ async def compact(engine: AsyncEngine, older_than: timedelta) -> int:
         return forgotten.rowcount
 
 
-async def _changes(db: AsyncConnection, items: Sequence[Any], ring: KeyRing) -> list[FeedChange]:
+async def _changes(
+    db: AsyncConnection, items: Sequence[FeedItemRow], ring: KeyRing
+) -> list[FeedChange]:
     """
-    Load the resources of *items*, in their order; one that is gone meanwhile is a deletion.
+    Load the resources of *items*, in their order. A resource that is gone becomes a deletion.
     """
     found: dict[str, FeedChange] = {}
     await _load_subscriptions(db, _names(items, subscription_store.KIND), ring, found)
     await _load_settings(db, _names(items, settings_store.KIND), found)
     await _load_callers(db, _names(items, caller_store.KIND), found)
-    for kind in (CREDENTIAL, CLIENT_CERTIFICATE):
-        await _load_owned(db, kind, _names(items, kind.name), ring, found)
+    await _load_owned(db, CREDENTIAL, _names(items, CREDENTIAL.name), ring, found)
+    await _load_owned(db, CLIENT_CERTIFICATE, _names(items, CLIENT_CERTIFICATE.name), ring, found)
     changes = []
     for item in items:
         change = found.get(item.name) or FeedChange(deleted_name=item.name)
@@ -155,7 +156,7 @@ async def _changes(db: AsyncConnection, items: Sequence[Any], ring: KeyRing) -> 
     return changes
 
 
-def _names(items: Sequence[Any], kind: str) -> list[str]:
+def _names(items: Sequence[FeedItemRow], kind: str) -> list[str]:
     return [item.name for item in items if item.kind == kind and not item.deleted]
 
 
@@ -167,14 +168,14 @@ async def _load_subscriptions(
     keys = [names.split(name) for name in wanted]
     mine = in_keys([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
-    rows = (await db.execute(sa.select(subscriptions).where(mine, live))).all()
+    rows = await SUBSCRIPTIONS.all(db, SUBSCRIPTIONS.select().where(mine, live))
     for message in await subscription_store.messages(db, rows, ring):
         found[message.name] = FeedChange(subscription=message)
 
 
 async def _load_owned(
     db: AsyncConnection,
-    kind: Kind,
+    kind: Kind[ResourceT],
     wanted: Sequence[str],
     ring: KeyRing,
     found: dict[str, FeedChange],
@@ -183,9 +184,11 @@ async def _load_owned(
         return
     keys = [names.split(name) for name in wanted]
     mine = in_keys([kind.table.c.owner, kind.id_column], keys)
-    for row in await db.execute(sa.select(kind.table).where(mine)):
+    rows = kind.rows
+    for row in await rows.all(db, rows.select().where(mine)):
         message = owned_resources.message_of(kind, row, ring)
-        found[message.name] = FeedChange(**{kind.name: message})
+        found[message.name] = change = FeedChange()
+        getattr(change, kind.name).CopyFrom(message)
 
 
 async def _load_callers(
@@ -194,7 +197,7 @@ async def _load_callers(
     if not wanted:
         return
     ids = [names.parse("caller", name).id for name in wanted]
-    for row in await db.execute(sa.select(callers).where(callers.c.caller_id.in_(ids))):
+    for row in await CALLERS.all(db, CALLERS.select().where(callers.c.caller_id.in_(ids))):
         found[names.caller(row.caller_id)] = FeedChange(caller=caller_store.feed_caller(row))
 
 
@@ -204,7 +207,7 @@ async def _load_settings(
     if not wanted:
         return
     owners = [names.owner_of(name) for name in wanted]
-    query = sa.select(owner_settings).where(owner_settings.c.owner.in_(owners))
-    for row in await db.execute(query):
+    query = SETTINGS.select().where(owner_settings.c.owner.in_(owners))
+    for row in await SETTINGS.all(db, query):
         message = settings_store.message_of(row)
         found[message.name] = FeedChange(account_settings=message)

@@ -1,17 +1,16 @@
 """
-The rows of what subscriptions refer to, credentials and client certificates:
-each function runs in the caller's transaction.
+Credentials and client certificates, which subscriptions refer to. Each function runs in the
+caller's transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
-from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.errors import (
@@ -24,26 +23,30 @@ from config_service.rules.errors import (
 )
 from config_service.store import associated_data
 from config_service.store.changes import feed_change, next_revision
+from config_service.store.rows import OwnedRow
 from config_service.store.schema import client_certificates, credentials, subscriptions
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
+from service_runtime.database.typed_rows import RowReader
 from service_runtime.keys.keyring import AssociatedData, KeyRing
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import RpcError
-from service_runtime.rpc.paging import PageKey
+from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 
-MessageT = TypeVar("MessageT", bound=Message)
+ResourceT = TypeVar("ResourceT", Credential, ClientCertificate)
+Column = str | int | bytes | datetime | sa.ColumnElement[datetime]
 
-# What the server adds to what is stored.
-_SERVERS = ("name", "subscription_count", "create_time", "update_time", "revision", "etag")
+# The server sets these fields; they are not stored with those that callers set.
+_SET_BY_SERVER = ("name", "subscription_count", "create_time", "update_time", "revision", "etag")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(Generic[ResourceT]):
     """
-    A kind of resource; *name* is its field in subscriptions and in the feed.
+    A kind of resource. *name* is its field in subscriptions and in the feed, *prefix* begins
+    the ids that the server chooses, and *columns* returns columns that lists filter by.
     """
 
     name: str
@@ -51,27 +54,38 @@ class Kind:
     text: Callable[[str, str], str]
     associated: Callable[[str, str], AssociatedData]
     table: sa.Table
-    message: type[Message]
-    columns: Callable[[Any], Mapping[str, Any]]
+    message: type[ResourceT]
+    columns: Callable[[ResourceT], Mapping[str, Column]]
     not_found: Callable[[str], RpcError]
     exists: Callable[[str], RpcError]
     in_use: Callable[[str, int], RpcError]
 
     @property
-    def id_column(self) -> sa.Column[Any]:
+    def id_column(self) -> sa.ColumnElement[str]:
         """
-        The column of the last part of its names.
+        The column of the ids.
         """
         return self.table.c[f"{self.name}_id"]
 
-    def name_of(self, row: Any) -> str:
+    @property
+    def rows(self) -> RowReader[OwnedRow]:
         """
-        Name the resource of a row.
+        The reader of the table.
         """
-        return self.text(row.owner, getattr(row, f"{self.name}_id"))
+        return RowReader(OwnedRow, self.table, other_columns={"resource_id": self.id_column})
+
+    def name_of(self, row: OwnedRow) -> str:
+        """
+        Return the resource name of a row.
+        """
+        return self.text(row.owner, row.resource_id)
 
 
-def _certificate_columns(message: ClientCertificate) -> Mapping[str, Any]:
+def _credential_columns(message: Credential) -> Mapping[str, Column]:
+    return {"method": message.WhichOneof("method") or ""}
+
+
+def _certificate_columns(message: ClientCertificate) -> Mapping[str, Column]:
     not_after = message.not_after.ToDatetime(tzinfo=UTC)
     return {"sha256_fingerprint": message.sha256_fingerprint, "not_after": not_after}
 
@@ -83,7 +97,7 @@ CREDENTIAL = Kind(
     associated_data.credential,
     credentials,
     Credential,
-    lambda message: {"method": message.WhichOneof("method")},
+    _credential_columns,
     CredentialNotFound,
     CredentialExists,
     CredentialInUse,
@@ -102,78 +116,93 @@ CLIENT_CERTIFICATE = Kind(
 )
 
 
-async def find(db: AsyncConnection, kind: Kind, owner: str, resource_id: str) -> Any | None:
+async def find(
+    db: AsyncConnection, kind: Kind[ResourceT], owner: str, resource_id: str
+) -> OwnedRow | None:
     """
-    Return the row of a resource, or None.
+    Return a resource, or None.
     """
-    query = sa.select(kind.table).where(_is(kind, owner, resource_id))
-    return (await db.execute(query)).one_or_none()
+    rows = kind.rows
+    return await rows.first(db, rows.select().where(_is(kind, owner, resource_id)))
 
 
 async def insert(
-    db: AsyncConnection, kind: Kind, owner: str, resource_id: str, message: Message, ring: KeyRing
+    db: AsyncConnection,
+    kind: Kind[ResourceT],
+    owner: str,
+    resource_id: str,
+    message: ResourceT,
+    ring: KeyRing,
 ) -> None:
     """
-    Insert a resource that was checked.
+    Insert a resource that has passed the checks.
     """
     revision = await next_revision(db)
     row = {
         "owner": owner,
-        kind.id_column.name: resource_id,
+        f"{kind.name}_id": resource_id,
         "created_revision": revision,
         "revision": revision,
         "create_time": database_now(),
         "update_time": database_now(),
-        **_columns(kind, owner, resource_id, message, ring),
+        **_config_columns(kind, owner, resource_id, message, ring),
     }
     await db.execute(sa.insert(kind.table).values(row))
     await feed_change(db, kind.text(owner, resource_id), kind.name, revision)
 
 
 async def update(
-    db: AsyncConnection, kind: Kind, row: Any, message: Message, ring: KeyRing
+    db: AsyncConnection, kind: Kind[ResourceT], row: OwnedRow, message: ResourceT, ring: KeyRing
 ) -> None:
     """
-    Replace what callers set.
+    Replace the fields that callers set.
     """
     revision = await next_revision(db)
-    owner, resource_id = row.owner, getattr(row, kind.id_column.name)
-    values = {"revision": revision, "update_time": database_now()}
-    values |= _columns(kind, owner, resource_id, message, ring)
-    await db.execute(sa.update(kind.table).where(_is(kind, owner, resource_id)).values(values))
+    same = _is(kind, row.owner, row.resource_id)
+    values = {
+        "revision": revision,
+        "update_time": database_now(),
+        **_config_columns(kind, row.owner, row.resource_id, message, ring),
+    }
+    await db.execute(sa.update(kind.table).where(same).values(values))
     await feed_change(db, kind.name_of(row), kind.name, revision)
 
 
-async def delete(db: AsyncConnection, kind: Kind, row: Any) -> None:
+async def delete(db: AsyncConnection, kind: Kind[ResourceT], row: OwnedRow) -> None:
     """
-    Delete a resource; raises where subscriptions use it.
+    Delete a resource. Raises `CredentialInUse` or `ClientCertificateInUse`.
     """
     name = kind.name_of(row)
     used = (await usage(db, kind, [name])).get(name, 0)
     if used:
         raise kind.in_use(name, used)
     revision = await next_revision(db)
-    await db.execute(
-        sa.delete(kind.table).where(_is(kind, row.owner, getattr(row, kind.id_column.name)))
-    )
+    await db.execute(sa.delete(kind.table).where(_is(kind, row.owner, row.resource_id)))
     await feed_change(db, name, kind.name, revision, deleted=True)
 
 
 async def list_rows(
-    db: AsyncConnection, kind: Kind, owner: str, *, size: int, begin_after: PageKey | None
-) -> tuple[Sequence[Any], PageKey | None]:
+    db: AsyncConnection,
+    kind: Kind[ResourceT],
+    owner: str,
+    *,
+    size: int,
+    begin_after: PageKey | None,
+) -> Page[OwnedRow]:
     """
-    List the rows of an owner, oldest first, and the key that the next page begins after.
+    List the resources of *owner*, oldest first.
     """
-    order = kind.table.c.created_revision
-    query = sa.select(kind.table).where(kind.table.c.owner == owner).order_by(order)
+    rows, order = kind.rows, kind.table.c.created_revision
+    query = rows.select().where(kind.table.c.owner == owner).order_by(order)
     if begin_after is not None:
         query = query.where(order > int(begin_after[0]))
-    rows = (await db.execute(query.limit(size + 1))).all()
-    return rows[:size], [rows[size - 1].created_revision] if len(rows) > size else None
+    found = await rows.all(db, query.limit(size + 1))
+    return Page(found, size, lambda row: [row.created_revision])
 
 
-async def usage(db: AsyncConnection, kind: Kind, wanted: Sequence[str]) -> dict[str, int]:
+async def usage(
+    db: AsyncConnection, kind: Kind[ResourceT], wanted: Sequence[str]
+) -> dict[str, int]:
     """
     Count the subscriptions that use each of the resources *wanted*; deleted ones do not count.
     """
@@ -187,13 +216,12 @@ async def usage(db: AsyncConnection, kind: Kind, wanted: Sequence[str]) -> dict[
     return {str(row[0]): int(row[1]) for row in rows}
 
 
-def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
+def message_of(kind: Kind[ResourceT], row: OwnedRow, ring: KeyRing, used: int = 0) -> ResourceT:
     """
-    Return the whole resource with its secrets.
+    Return the whole resource, secrets included.
     """
-    owner, resource_id = row.owner, getattr(row, kind.id_column.name)
-    opened = ring.open(row.sealed_config, kind.associated(owner, resource_id))
-    message: Any = kind.message.FromString(opened)
+    associated = kind.associated(row.owner, row.resource_id)
+    message = kind.message.FromString(ring.open(row.sealed_config, associated))
     message.name = kind.name_of(row)
     message.subscription_count = used
     message.revision = row.revision
@@ -203,24 +231,24 @@ def message_of(kind: Kind, row: Any, ring: KeyRing, used: int = 0) -> Any:
     return message
 
 
-def configured(message: MessageT) -> MessageT:
+def configured(message: ResourceT) -> ResourceT:
     """
-    Return a copy with what callers set, secrets included.
+    Return a copy with only the fields that callers set, secrets included.
     """
     copy = type(message)()
     copy.CopyFrom(message)
-    for field in _SERVERS:
-        copy.ClearField(field)
+    for field in _SET_BY_SERVER:
+        copy.ClearField(field)  # type: ignore[arg-type]
     return copy
 
 
-def _columns(
-    kind: Kind, owner: str, resource_id: str, message: Message, ring: KeyRing
-) -> dict[str, Any]:
+def _config_columns(
+    kind: Kind[ResourceT], owner: str, resource_id: str, message: ResourceT, ring: KeyRing
+) -> dict[str, Column]:
     config = configured(message)
     sealed = ring.seal(config.SerializeToString(), kind.associated(owner, resource_id))
     return {**kind.columns(config), "sealed_config": sealed}
 
 
-def _is(kind: Kind, owner: str, resource_id: str) -> sa.ColumnElement[bool]:
+def _is(kind: Kind[ResourceT], owner: str, resource_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(kind.table.c.owner == owner, kind.id_column == resource_id)

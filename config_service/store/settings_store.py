@@ -1,15 +1,14 @@
 """
-The rows of what holds for all of an owner.
+Settings of owners. Each function runs in the caller's transaction.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store.changes import feed_change, next_revision
+from config_service.store.rows import SETTINGS, SettingsRow
 from config_service.store.schema import owner_settings
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
@@ -21,17 +20,13 @@ KIND = "account_settings"
 
 async def read(db: AsyncConnection, owner: str) -> AccountSettings:
     """
-    Return the settings of *owner*: defaults where nothing was ever set.
+    Return the settings of *owner*: the defaults if none were ever set.
     """
-    query = sa.select(owner_settings).where(owner_settings.c.owner == owner)
-    row = (await db.execute(query)).one_or_none()
+    row = await SETTINGS.first(db, SETTINGS.select().where(owner_settings.c.owner == owner))
     return AccountSettings(name=names.settings(owner)) if row is None else message_of(row)
 
 
-def message_of(row: Any) -> AccountSettings:
-    """
-    Show the settings of a row.
-    """
+def message_of(row: SettingsRow) -> AccountSettings:
     message = AccountSettings.FromString(row.config)
     message.name = names.settings(row.owner)
     message.revision = row.revision
@@ -42,7 +37,7 @@ def message_of(row: Any) -> AccountSettings:
 
 async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> None:
     """
-    Replace what callers set.
+    Replace the fields that callers set, at a new revision.
     """
     config = AccountSettings()
     config.CopyFrom(settings)
@@ -62,7 +57,4 @@ async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> N
 
 
 async def features_of(db: AsyncConnection, owner: str) -> frozenset[int]:
-    """
-    Return the features that *owner* has.
-    """
     return frozenset((await read(db, owner)).features)

@@ -1,18 +1,17 @@
 """
-Subscriptions as rows: what is sealed, what is shown, what is audited.
+Subscriptions between their rows and their messages: columns, secrets, public fields.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
-
-from google.protobuf import json_format
 
 from config_service.rules.signing_keys import verification_key
 from config_service.store import associated_data
+from config_service.store.audit import shown_fields
+from config_service.store.rows import SecretRow, SubscriptionRow
+from config_service.store.store import Sealing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
@@ -22,12 +21,11 @@ from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscri
 
 UNDELETE_WITHIN = timedelta(days=30)
 
-SECRET_FIELDS = frozenset({"url", "custom_headers"})
+SECRET_FIELDS = frozenset({"url", "custom_headers", "signing_secrets"})
 """
-Fields of which the audit log says only that they changed.
+The fields whose values the audit log does not hold.
 """
 
-# What callers set; all else is the server's.
 CONFIGURED = (
     "event_type",
     "payload_version",
@@ -46,25 +44,28 @@ CONFIGURED = (
     "description",
     "asymmetric_signature",
 )
+"""
+The fields that callers set; the server sets all others.
+"""
 
 
-def name_of(row: Any) -> str:
+def name_of(row: SubscriptionRow) -> str:
     """
-    Name the subscription of a row.
+    Return the resource name of a row.
     """
     return names.subscription(row.owner, row.subscription_id)
 
 
 def etag_of(revision: int) -> str:
     """
-    Return the etag of a resource as of *revision*.
+    Return the etag of a resource at *revision*.
     """
     return f'"r{revision}"'
 
 
 def configured(subscription: Subscription) -> Subscription:
     """
-    Return a copy with what callers set, secrets included.
+    Return a copy with only the fields that callers set, secrets included.
     """
     copy = Subscription()
     copy.CopyFrom(subscription)
@@ -75,10 +76,10 @@ def configured(subscription: Subscription) -> Subscription:
 
 
 def config_columns(
-    subscription: Subscription, owner: str, subscription_id: str, ring: KeyRing, rules: UrlRules
-) -> dict[str, Any]:
+    subscription: Subscription, owner: str, subscription_id: str, sealing: Sealing
+) -> dict[str, object]:
     """
-    Lay out the columns that follow from what callers set.
+    Return the columns that hold or follow from the fields that callers set.
     """
     config = configured(subscription)
     associated = associated_data.subscription(owner, subscription_id)
@@ -88,14 +89,14 @@ def config_columns(
         "status": Subscription.Status.Name(config.status).removeprefix("STATUS_"),
         "credential": config.credential,
         "client_certificate": config.client_certificate,
-        "url_hash": ring.keyed_hash("url", normal_url(config.url, rules)),
-        "sealed_config": ring.seal(config.SerializeToString(), associated),
+        "url_hash": sealing.ring.keyed_hash("url", normal_url(config.url, sealing.rules)),
+        "sealed_config": sealing.ring.seal(config.SerializeToString(), associated),
     }
 
 
 def normal_url(url: str, rules: UrlRules) -> str:
     """
-    Return the one form in which a URL is looked up.
+    Return the normal form of a URL, by which it is looked up.
     """
     try:
         return parse_url(url, rules).text
@@ -105,49 +106,53 @@ def normal_url(url: str, rules: UrlRules) -> str:
 
 def shown_url(url: str) -> str:
     """
-    Return a URL as far as everybody may see it: without what stands in its query.
+    Return a URL without its query, which may hold secrets.
     """
     base, mark, _ = url.partition("?")
     return f"{base}?…" if mark else base
 
 
-def stored_config(row: Any, ring: KeyRing) -> Subscription:
+def stored_config(row: SubscriptionRow, ring: KeyRing) -> Subscription:
     """
-    Open what callers set.
+    Open the fields that callers set.
     """
     associated = associated_data.subscription(row.owner, row.subscription_id)
     return Subscription.FromString(ring.open(row.sealed_config, associated))
 
 
-def with_secrets(row: Any, secrets: Iterable[Any], ring: KeyRing) -> Subscription:
+def with_secrets(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRing) -> Subscription:
     """
-    Return the whole subscription with its secrets: for the feed alone.
+    Return the whole subscription, secrets included, as only the feed may show it.
     """
     message = stored_config(row, ring)
     message.name = name_of(row)
     message.wire_name = CATALOGUE.wire_name(message.event_type, message.payload_version)
     message.status_reason = Subscription.StatusReason.Value(f"STATUS_REASON_{row.status_reason}")
-    message.endpoint_health.CopyFrom(EndpointHealth.FromString(row.endpoint_health))
-    if not message.endpoint_health.ListFields():
-        message.ClearField("endpoint_health")
+    if row.endpoint_health:
+        message.endpoint_health.CopyFrom(EndpointHealth.FromString(row.endpoint_health))
     message.suppressed_event_count = row.suppressed_event_count
     message.revision = row.revision
     message.etag = etag_of(row.revision)
-    for field in ("create_time", "update_time", "delete_time", "last_suppressed_time"):
-        value = getattr(row, field)
-        if value is not None:
-            getattr(message, field).FromDatetime(value)
-    if row.delete_time is not None:
-        message.purge_time.FromDatetime(row.delete_time + UNDELETE_WITHIN)
+    _set_times(message, row)
     for secret in secrets:
         _add_secret(message, secret, ring)
     return message
 
 
+def _set_times(message: Subscription, row: SubscriptionRow) -> None:
+    message.create_time.FromDatetime(row.create_time)
+    message.update_time.FromDatetime(row.update_time)
+    if row.last_suppressed_time is not None:
+        message.last_suppressed_time.FromDatetime(row.last_suppressed_time)
+    if row.delete_time is not None:
+        message.delete_time.FromDatetime(row.delete_time)
+        message.purge_time.FromDatetime(row.delete_time + UNDELETE_WITHIN)
+
+
 def public(message: Subscription) -> Subscription:
     """
-    Take the secrets away, in place: header values and signing secrets, and of the
-    URL the query, except for those who may configure it.
+    Remove secrets in place: header values and signing secrets, and for callers other than
+    admins the query of the URL.
     """
     if not current_caller.get().has_role("admin"):
         message.url = shown_url(message.url)
@@ -162,11 +167,9 @@ def public(message: Subscription) -> Subscription:
 
 def audited(subscription: Subscription) -> Mapping[str, str]:
     """
-    Return the configured fields as JSON, to be compared.
+    Return the fields that callers set as JSON texts, for the audit log to compare.
     """
-    config = configured(subscription)
-    shown = json_format.MessageToDict(config, preserving_proto_field_name=True)
-    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
+    return shown_fields(configured(subscription))
 
 
 def sealed_keys(
@@ -178,7 +181,7 @@ def sealed_keys(
     ring: KeyRing,
 ) -> dict[str, bytes]:
     """
-    Seal a signing secret and the ed25519 key beside it for their row.
+    Seal a signing secret and its ed25519 key for their row.
     """
     row = (owner, subscription_id, secret_id)
     return {
@@ -187,9 +190,9 @@ def sealed_keys(
     }
 
 
-def kept_header_values(old: Subscription, new: Subscription) -> None:
+def keep_header_values(old: Subscription, new: Subscription) -> None:
     """
-    Give headers that came without a value the one that they had, in place.
+    Give each header of *new* that has no value the value of *old*, in place.
     """
     values = {header.name.lower(): header.value for header in old.custom_headers}
     for header in new.custom_headers:
@@ -197,17 +200,17 @@ def kept_header_values(old: Subscription, new: Subscription) -> None:
             header.value = values.get(header.name.lower(), "")
 
 
-def by_subscription(secrets: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
+def by_subscription(secrets: Sequence[SecretRow]) -> dict[tuple[str, str], list[SecretRow]]:
     """
-    Group the rows of secrets by their subscription.
+    Group secrets by owner and id of their subscription.
     """
-    grouped: dict[tuple[str, str], list[Any]] = {}
+    grouped: dict[tuple[str, str], list[SecretRow]] = {}
     for secret in secrets:
         grouped.setdefault((secret.owner, secret.subscription_id), []).append(secret)
     return grouped
 
 
-def _add_secret(message: Subscription, row: Any, ring: KeyRing) -> None:
+def _add_secret(message: Subscription, row: SecretRow, ring: KeyRing) -> None:
     key = (row.owner, row.subscription_id, row.secret_id)
     opened = ring.open(row.sealed_secret, associated_data.signing_secret(*key))
     secret = message.signing_secrets.add(secret_id=row.secret_id, secret=opened.decode())

@@ -1,29 +1,30 @@
 """
-The rows of subscriptions: each function runs in the caller's transaction.
+Subscriptions and their signing secrets. Each function runs in the caller's transaction.
 """
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.signing_keys import new_secret, new_signing_key
 from config_service.store.changes import feed_change, next_revision
+from config_service.store.rows import SECRETS, SUBSCRIPTIONS, SubscriptionRow
 from config_service.store.schema import (
     client_certificates,
     credentials,
     signing_secrets,
     subscriptions,
 )
+from config_service.store.store import Sealing
 from config_service.store.subscription_rows import (
     by_subscription,
     config_columns,
+    name_of,
     normal_url,
     sealed_keys,
     stored_config,
@@ -34,8 +35,7 @@ from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import PageKey
-from service_runtime.rules.urls import UrlRules
+from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 
 KIND = "subscription"
@@ -50,32 +50,22 @@ FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sealing:
+async def find(db: AsyncConnection, owner: str, subscription_id: str) -> SubscriptionRow | None:
     """
-    What writing and reading the sealed columns needs.
+    Return a subscription, or None. Deleted ones are found too.
     """
-
-    ring: KeyRing
-    rules: UrlRules
-
-
-async def find(db: AsyncConnection, owner: str, subscription_id: str) -> Any | None:
-    """
-    Return the row of a subscription, deleted ones too, or None.
-    """
-    query = sa.select(subscriptions).where(_is(owner, subscription_id))
-    return (await db.execute(query)).one_or_none()
+    query = SUBSCRIPTIONS.select().where(_is(owner, subscription_id))
+    return await SUBSCRIPTIONS.first(db, query)
 
 
 async def insert(
     db: AsyncConnection, owner: str, subscription_id: str, message: Subscription, sealing: Sealing
 ) -> str:
     """
-    Insert a subscription and its first signing secret, which is returned.
+    Insert a subscription and its first signing secret; return the secret.
     """
     revision = await next_revision(db)
-    columns = config_columns(message, owner, subscription_id, sealing.ring, sealing.rules)
+    columns = config_columns(message, owner, subscription_id, sealing)
     row = {
         "owner": owner,
         "subscription_id": subscription_id,
@@ -96,7 +86,7 @@ async def insert(
 
 async def add_secret(db: AsyncConnection, owner: str, subscription_id: str, ring: KeyRing) -> str:
     """
-    Make and store a signing secret, and the ed25519 key that belongs to it.
+    Create a signing secret and its ed25519 key; return the secret.
     """
     secret, secret_id = new_secret(), f"sec_{secrets.token_hex(8)}"
     row = {
@@ -111,23 +101,28 @@ async def add_secret(db: AsyncConnection, owner: str, subscription_id: str, ring
 
 
 async def update(
-    db: AsyncConnection, row: Any, values: Mapping[str, Any], *, deleted: bool = False
+    db: AsyncConnection,
+    row: SubscriptionRow,
+    values: Mapping[str, object],
+    *,
+    deleted: bool = False,
 ) -> None:
     """
-    Change columns of a subscription and let the feed know.
+    Change columns of a subscription at a new revision, which the feed carries.
     """
     revision = await next_revision(db)
     changed = {**values, "revision": revision, "update_time": database_now()}
     await db.execute(
         sa.update(subscriptions).where(_is(row.owner, row.subscription_id)).values(changed)
     )
-    name = names.subscription(row.owner, row.subscription_id)
-    await feed_change(db, name, KIND, revision, deleted=deleted)
+    await feed_change(db, name_of(row), KIND, revision, deleted=deleted)
 
 
-async def note(db: AsyncConnection, row: Any, values: Mapping[str, Any]) -> None:
+async def set_columns(
+    db: AsyncConnection, row: SubscriptionRow, values: Mapping[str, object]
+) -> None:
     """
-    Change what only people look at: no new revision, nothing for the feed.
+    Change columns that only people see: without a new revision, so not in the feed.
     """
     await db.execute(
         sa.update(subscriptions).where(_is(row.owner, row.subscription_id)).values(values)
@@ -135,12 +130,12 @@ async def note(db: AsyncConnection, row: Any, values: Mapping[str, Any]) -> None
 
 
 async def update_config(
-    db: AsyncConnection, row: Any, message: Subscription, sealing: Sealing
+    db: AsyncConnection, row: SubscriptionRow, message: Subscription, sealing: Sealing
 ) -> None:
     """
-    Change what callers set. A status that is set by hand has no other reason.
+    Change the fields that callers set. A changed status has the reason SET.
     """
-    columns = config_columns(message, row.owner, row.subscription_id, sealing.ring, sealing.rules)
+    columns = config_columns(message, row.owner, row.subscription_id, sealing)
     if columns["status"] != row.status:
         columns["status_reason"] = "SET"
     if columns["status"] == "ACTIVE" != row.status:
@@ -148,19 +143,24 @@ async def update_config(
     await update(db, row, columns)
 
 
-async def deactivate(db: AsyncConnection, row: Any, reason: str, sealing: Sealing) -> None:
+async def deactivate(
+    db: AsyncConnection, row: SubscriptionRow, reason: str, sealing: Sealing
+) -> None:
     """
-    Set a subscription Inactive on behalf of the system.
+    Set a subscription Inactive for *reason*, GONE or FAILING.
     """
     message = stored_config(row, sealing.ring)
     message.status = Subscription.STATUS_INACTIVE
-    columns = config_columns(message, row.owner, row.subscription_id, sealing.ring, sealing.rules)
+    columns = config_columns(message, row.owner, row.subscription_id, sealing)
     await update(db, row, {**columns, "status_reason": reason})
 
 
-async def rotate_secret(db: AsyncConnection, row: Any, grace: timedelta, ring: KeyRing) -> str:
+async def rotate_secret(
+    db: AsyncConnection, row: SubscriptionRow, grace: timedelta, ring: KeyRing
+) -> str:
     """
-    Make a new signing secret; those in use go on for *grace*, none longer than before.
+    Create a new signing secret and return it. Those in use expire after *grace*, or when they
+    would have expired anyway.
     """
     until = after(grace)
     mine = sa.and_(
@@ -177,9 +177,11 @@ async def rotate_secret(db: AsyncConnection, row: Any, grace: timedelta, ring: K
     return secret
 
 
-async def messages(db: AsyncConnection, rows: Sequence[Any], ring: KeyRing) -> list[Subscription]:
+async def messages(
+    db: AsyncConnection, rows: Sequence[SubscriptionRow], ring: KeyRing
+) -> list[Subscription]:
     """
-    Return the subscriptions of *rows* with their secrets.
+    Return the subscriptions of *rows* with their unexpired secrets, newest secret first.
     """
     if not rows:
         return []
@@ -189,11 +191,11 @@ async def messages(db: AsyncConnection, rows: Sequence[Any], ring: KeyRing) -> l
         signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > database_now()
     )
     query = (
-        sa.select(signing_secrets)
+        SECRETS.select()
         .where(mine, live)
         .order_by(signing_secrets.c.create_time.desc(), signing_secrets.c.secret_id)
     )
-    grouped = by_subscription((await db.execute(query)).all())
+    grouped = by_subscription(await SECRETS.all(db, query))
     return [
         with_secrets(row, grouped.get((row.owner, row.subscription_id), ()), ring) for row in rows
     ]
@@ -208,11 +210,11 @@ async def list_rows(
     size: int,
     begin_after: PageKey | None,
     sealing: Sealing,
-) -> tuple[Sequence[Any], PageKey | None]:
+) -> Page[SubscriptionRow]:
     """
-    List rows, oldest first, and the key that the next page begins after.
+    List the subscriptions of *parent* for which the comparisons hold, oldest first.
     """
-    query = sa.select(subscriptions).order_by(subscriptions.c.created_revision).limit(size + 1)
+    query = SUBSCRIPTIONS.select().order_by(subscriptions.c.created_revision).limit(size + 1)
     if parent.endswith("/-"):
         query = query.where(subscriptions.c.owner.startswith(parent[:-1], autoescape=True))
     else:
@@ -222,26 +224,25 @@ async def list_rows(
     if begin_after is not None:
         query = query.where(subscriptions.c.created_revision > int(begin_after[0]))
     query = query.where(*(_condition(comparison, sealing) for comparison in comparisons))
-    rows = (await db.execute(query)).all()
-    last = rows[size - 1].created_revision if len(rows) > size else None
-    return rows[:size], None if last is None else [last]
+    rows = await SUBSCRIPTIONS.all(db, query)
+    return Page(rows, size, lambda row: [row.created_revision])
 
 
 async def missing_references(db: AsyncConnection, message: Subscription) -> list[str]:
     """
-    Name the fields that refer to a credential or certificate that does not exist.
+    Return the fields that name a credential or client certificate that does not exist.
     """
     missing = []
     for field, table in (
         ("credential", credentials),
         ("client_certificate", client_certificates),
     ):
-        owner, _, reference = getattr(message, field).rpartition("/")
-        if not reference:
+        name = getattr(message, field)
+        if not name:
             continue
-        owner = owner.rpartition("/")[0]
+        owner, resource_id = names.split(name)
         query = sa.select(table.c.revision).where(
-            table.c.owner == owner, table.c[f"{field}_id"] == reference
+            table.c.owner == owner, table.c[f"{field}_id"] == resource_id
         )
         if (await db.execute(query)).one_or_none() is None:
             missing.append(field)
@@ -249,13 +250,13 @@ async def missing_references(db: AsyncConnection, message: Subscription) -> list
 
 
 def _condition(comparison: Comparison, sealing: Sealing) -> sa.ColumnElement[bool]:
-    column, value = subscriptions.c.get(comparison.field), comparison.value
+    same: sa.ColumnElement[bool]
     if comparison.field == "url":
-        url = normal_url(str(value), sealing.rules)
-        column, value = subscriptions.c.url_hash, sealing.ring.keyed_hash("url", url)  # type: ignore[assignment]
-    if column is None:
-        raise LookupError(comparison.field)
-    return column == value if comparison.operator == "=" else column != value
+        url = normal_url(str(comparison.value), sealing.rules)
+        same = subscriptions.c.url_hash == sealing.ring.keyed_hash("url", url)
+    else:
+        same = subscriptions.c[comparison.field] == comparison.value
+    return same if comparison.operator == "=" else ~same
 
 
 def _is(owner: str, subscription_id: str) -> sa.ColumnElement[bool]:

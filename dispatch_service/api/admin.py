@@ -1,5 +1,5 @@
 """
-Operating the dispatch service: what was done by hand, and which keys seal.
+Erasing customers' data, the audit log and key rotation over the wire.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.erasure_subjects import email_hash
-from dispatch_service.log import audit
-from dispatch_service.storage.schema import audit_entries, events
+from dispatch_service.log.audit import AUDIT_LOG
+from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from dispatch_service.storage.sealing import KeyedHash
 from dispatch_service.upkeep import erasure
-from service_runtime.database import audit_log
+from service_runtime.database.audit_log import FILTER_FIELDS, AuditChange, entry_message
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from service_runtime.rpc.paging import PageTokens, fitting, page_size
+from service_runtime.rpc.paging import PageTokens, page_size
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
     """
-    Serves `AdminService`. *hashed* is the keyed hash that customers are found by.
+    Serves `AdminService`. *hashed* is the keyed hash by which events of a customer are found.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.EraseCustomerDataRequest, context: Context
     ) -> pb.EraseCustomerDataResponse:
         """
-        Erase what is kept of one customer.
+        Erase payloads, requests and responses of one customer in one account.
         """
         owner = names.parse_owner(request.parent)
         account = names.account_number(owner)
@@ -57,13 +57,13 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             raise _fault("parent", "must be accounts/{account}")
         condition = self._condition(request)
         async with writing(self._engine) as db:
-            await audit.note(
+            await AUDIT_LOG.record(
                 db,
                 owner=owner,
                 caller=current_caller.get().name,
                 method="EraseCustomerData",
                 resource=owner,
-                changes=[{"field": request.WhichOneof("subject") or "", "before": "", "after": ""}],
+                changes=[AuditChange(request.WhichOneof("subject") or "")],
             )
         caller = current_caller.get().name
         found = await erasure.erase_all(self._engine, account, condition, caller)
@@ -91,38 +91,34 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         self, request: pb.ListAuditEntriesRequest, context: Context
     ) -> pb.ListAuditEntriesResponse:
         """
-        List what was done by hand, newest first.
+        List manual actions, newest first.
         """
         owners = current_caller.get().owners
         if request.parent:
             owners = frozenset({names.parse_owner(request.parent)})
         async with reading(self._engine) as db:
-            rows, last = await audit_log.list_rows(
+            page = await AUDIT_LOG.list_entries(
                 db,
-                audit_entries,
                 owners,
-                filters.parse(request.filter, audit_log.FILTER_FIELDS),
+                filters.parse(request.filter, FILTER_FIELDS),
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        page = fitting([audit_log.message_of(row) for row in rows])
-        if len(page) < len(rows):
-            last = [audit_log.id_of(rows[len(page) - 1])]
+        shown, last = page.fit([entry_message(row) for row in page.rows])
         return pb.ListAuditEntriesResponse(
-            audit_entries=page,
-            next_page_token=self._tokens.make(last, request) if last else "",
+            audit_entries=shown, next_page_token=self._tokens.make(last, request)
         )
 
     async def RotateEncryptionKeys(
         self, request: pb.RotateEncryptionKeysRequest, context: Context
     ) -> pb.RotateEncryptionKeysResponse:
         """
-        Wrap the day keys and the snapshot under the first key of the ring, some at a time.
+        Wrap a batch of day keys and feed resources under the first key of the ring.
         """
         limit = rotation.checked_limit(request.limit)
         async with writing(self._engine) as db:
             rotated, remaining = await rotation.rotate(db, self._ring, SEALED_COLUMNS, limit)
-            await audit.note(
+            await AUDIT_LOG.record(
                 db,
                 owner="",
                 caller=current_caller.get().name,

@@ -1,31 +1,35 @@
 """
-The log over the wire, and what people do about it.
+The log of deliveries and attempts over the wire.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dispatch_service.api.resends import ResendMethods, found_delivery
+from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import read, watch
 from dispatch_service.log.attempts import read_exchange
 from dispatch_service.log.filters import (
+    Hash,
     parse_attempt_filter,
     parse_delivery_filter,
     parse_watch_filter,
 )
 from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.log.watch import Mark
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
+from dispatch_service.storage.rows import AttemptRow
+from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import InvalidArgument
-from service_runtime.rpc.paging import fitting, page_size
+from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
@@ -36,6 +40,7 @@ from shipedge.webhooks.dispatch.v1 import (
 
 if TYPE_CHECKING:
     import grpc
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
     from service_runtime.rpc.filters import Comparison
 
@@ -47,30 +52,45 @@ CONTENT_TYPE = "application/json; charset=utf-8"
 POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5.0
 """
-How often a watch looks for attempts, and gives a sign of life.
+How often a watch looks for attempts, and how often it sends an answer without any.
 """
 
 
 class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer):
     """
     Serves `DeliveryService`.
+
+    *became_due* is called when deliveries became due, *job_created* when there is a resend job.
     """
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: DayKeys,
+        tokens: PageTokens,
+        subscriptions: SubscriptionIndex,
+        *,
+        hashed: Hash,
+        became_due: Callable[[], None],
+        job_created: Callable[[], None],
+    ) -> None:
+        self._engine = engine
+        self._keys = keys
+        self._tokens = tokens
+        self._subscriptions = subscriptions
+        self._hashed = hashed
+        self._became_due = became_due
+        self._job_created = job_created
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
     ) -> delivery_pb2.Delivery:
-        """
-        Return a delivery.
-        """
         async with reading(self._engine) as db:
-            return delivery_message(await found_delivery(db, request.name))
+            return delivery_message(await read.require_delivery(db, request.name))
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
     ) -> delivery_service_pb2.ListDeliveriesResponse:
-        """
-        List the deliveries of an owner.
-        """
         owner = names.parse_parent(request.parent)
         async with reading(self._engine) as db:
             page = await read.list_deliveries(
@@ -81,32 +101,31 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        shown = fitting([delivery_message(row) for row in page.rows])
-        last = page.last_of(len(shown))
+        shown, last = page.fit([delivery_message(row) for row in page.rows])
         return delivery_service_pb2.ListDeliveriesResponse(
-            deliveries=shown, next_page_token=self._tokens.make(last, request) if last else ""
+            deliveries=shown, next_page_token=self._tokens.make(last, request)
         )
 
     async def GetDeliveryBody(
         self, request: delivery_service_pb2.GetDeliveryBodyRequest, context: Context
     ) -> delivery_service_pb2.GetDeliveryBodyResponse:
         """
-        Return the payload of a delivery.
+        Return the payload of a delivery. Raises `BodyErased` where it is gone.
         """
         async with reading(self._engine) as db:
-            row = await found_delivery(db, request.name)
+            row = await read.require_delivery(db, request.name)
             body = await read.read_body(db, self._keys, row)
         if body is None:
             raise BodyErased(request.name)
         return delivery_service_pb2.GetDeliveryBodyResponse(
-            body=body, content_type=CONTENT_TYPE, sha256=row.sha256.hex()
+            body=body, content_type=CONTENT_TYPE, sha256=(row.sha256 or b"").hex()
         )
 
     async def GetAttempt(
         self, request: delivery_service_pb2.GetAttemptRequest, context: Context
     ) -> attempt_pb2.Attempt:
         """
-        Return an attempt with its request and response.
+        Return an attempt; operators and admins see its request and response too.
         """
         name = names.parse("attempt", request.name)
         async with reading(self._engine) as db:
@@ -123,7 +142,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context
     ) -> delivery_service_pb2.ListAttemptsResponse:
         """
-        List the attempts of a delivery or of an owner.
+        List the attempts of a delivery, or of all deliveries of an owner.
         """
         parent = names.parse_attempts_parent(request.parent)
         async with reading(self._engine) as db:
@@ -136,10 +155,9 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        shown = fitting([attempt_message(row) for row in page.rows])
-        last = page.last_of(len(shown))
+        shown, last = page.fit([attempt_message(row) for row in page.rows])
         return delivery_service_pb2.ListAttemptsResponse(
-            attempts=shown, next_page_token=self._tokens.make(last, request) if last else ""
+            attempts=shown, next_page_token=self._tokens.make(last, request)
         )
 
     async def WatchAttempts(
@@ -176,5 +194,5 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
 
     async def _settled_after(
         self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark
-    ) -> tuple[Any, Mark]:
+    ) -> tuple[Sequence[AttemptRow], Mark]:
         return await watch.read(self._engine, owner, comparisons, self._hashed, mark)

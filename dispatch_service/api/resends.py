@@ -1,5 +1,5 @@
 """
-What people do about deliveries, over the wire: send them again, give them up.
+Resending and cancelling deliveries over the wire.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import lifetime
-from dispatch_service.domain.errors import DeliveryNotFound, RequestIdReused
+from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.log.messages import delivery_message, job_message
@@ -19,6 +19,7 @@ from dispatch_service.resend import cancellations, jobs, known_requests, late_bo
 from dispatch_service.resend.jobs import Choice
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
@@ -26,7 +27,7 @@ from service_runtime.database.instants import database_now
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.paging import PageTokens, fitting, page_size
+from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, resend_job_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
@@ -45,31 +46,17 @@ class ResendMethods:
     *became_due* is called when deliveries became due, *job_created* when there is a job.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        keys: DayKeys,
-        tokens: PageTokens,
-        subscriptions: SubscriptionIndex,
-        *,
-        hashed: Hash,
-        became_due: Callable[[], None],
-        job_created: Callable[[], None],
-    ) -> None:
-        self._engine = engine
-        self._keys = keys
-        self._tokens = tokens
-        self._subscriptions = subscriptions
-        self._hashed = hashed
-        self._became_due = became_due
-        self._job_created = job_created
+    _engine: AsyncEngine
+    _keys: DayKeys
+    _tokens: PageTokens
+    _subscriptions: SubscriptionIndex
+    _hashed: Hash
+    _became_due: Callable[[], None]
+    _job_created: Callable[[], None]
 
     async def ResendDelivery(
         self, request: pb.ResendDeliveryRequest, context: Context
     ) -> delivery_pb2.Delivery:
-        """
-        Send a delivery again.
-        """
         check_request_id(request.request_id)
         await self._keys.today()
         after = await self._resent(request)
@@ -78,48 +65,48 @@ class ResendMethods:
         return delivery_message(after)
 
     @retry_on_conflict
-    async def _resent(self, request: pb.ResendDeliveryRequest) -> Any:
+    async def _resent(self, request: pb.ResendDeliveryRequest) -> DeliveryRow:
         async with writing(self._engine) as db:
-            row = await found_delivery(db, request.name)
-            name = names.delivery(row.owner, row.delivery_id)
-            if not await known_requests.seen(
-                db, row.owner, request.request_id, resends.METHOD, name
-            ):
-                await self._resend(db, row, name, force=request.force)
-            return await found_delivery(db, request.name)
+            row = await read.require_delivery(db, request.name)
+            use = (request.request_id, resends.METHOD, request.name)
+            if not await known_requests.seen(db, row.owner, *use):
+                await self._resend(db, request.name, row, force=request.force)
+            return await read.require_delivery(db, request.name)
 
-    async def _resend(self, db: AsyncConnection, row: Any, name: str, *, force: bool) -> None:
+    async def _resend(
+        self, db: AsyncConnection, name: str, row: DeliveryRow, *, force: bool
+    ) -> None:
         known = self._subscriptions.by_name.get(names.subscription(row.owner, row.subscription))
         if known is not None and late_bodies.is_missing(row):
             await late_bodies.render(db, self._keys, self._keys.newest(), row, known)
-            row = await found_delivery(db, name)
+            row = await read.require_delivery(db, name)
         subscription = resends.checked(name, row, known, force=force)
         schedule = self._subscriptions.schedule_of(subscription)
-        wish = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
-        await resends.resend(db, wish, row, lifetime(schedule))
+        asked = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
+        await resends.resend(db, asked, row, lifetime(schedule))
 
     async def CancelDelivery(
         self, request: pb.CancelDeliveryRequest, context: Context
     ) -> delivery_pb2.Delivery:
         """
-        Give a delivery up.
+        Cancel a delivery. An attempt that is being made goes on, and its success counts.
         """
         after = await self._cancelled(request)
         self._became_due()
         return delivery_message(after)
 
     @retry_on_conflict
-    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> Any:
+    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> DeliveryRow:
         async with writing(self._engine) as db:
-            row = await found_delivery(db, request.name)
+            row = await read.require_delivery(db, request.name)
             await cancellations.cancel(db, row, current_caller.get().name)
-            return await found_delivery(db, request.name)
+            return await read.require_delivery(db, request.name)
 
     async def ResendDeliveries(
         self, request: pb.ResendDeliveriesRequest, context: Context
     ) -> resend_job_pb2.ResendJob:
         """
-        Make a job that sends many deliveries again, or only count them.
+        Create a job that resends many deliveries, or with `validate_only` count them.
         """
         check_request_id(request.request_id)
         owner = names.parse_parent(request.parent)
@@ -140,7 +127,7 @@ class ResendMethods:
         self, db: AsyncConnection, request: pb.ResendDeliveriesRequest, choice: Choice
     ) -> str:
         """
-        Return the name of the job of a request: a new one, unless it was made before.
+        Return the name of the request's job: a new one, unless an earlier call created it.
         """
         owner, wanted, job_id = choice.owner, _digest(request), new_id()
         name = names.resend_job(owner, job_id)
@@ -166,49 +153,31 @@ class ResendMethods:
     async def GetResendJob(
         self, request: pb.GetResendJobRequest, context: Context
     ) -> resend_job_pb2.ResendJob:
-        """
-        Return a job.
-        """
         async with reading(self._engine) as db:
             return job_message(await jobs.get(db, request.name))
 
     async def ListResendJobs(
         self, request: pb.ListResendJobsRequest, context: Context
     ) -> pb.ListResendJobsResponse:
-        """
-        List the jobs of an owner.
-        """
         owner = names.parse_parent(request.parent)
         begin_after = self._tokens.read(request.page_token, request)
         async with reading(self._engine) as db:
             page = await jobs.list_jobs(db, owner, page_size(request.page_size), begin_after)
-        shown = fitting([job_message(row) for row in page.rows])
-        last = page.last_of(len(shown))
+        shown, last = page.fit([job_message(row) for row in page.rows])
         return pb.ListResendJobsResponse(
-            resend_jobs=shown, next_page_token=self._tokens.make(last, request) if last else ""
+            resend_jobs=shown, next_page_token=self._tokens.make(last, request)
         )
 
     async def CancelResendJob(
         self, request: pb.CancelResendJobRequest, context: Context
     ) -> resend_job_pb2.ResendJob:
         """
-        Stop a job.
+        Stop a job; deliveries that it made due are still sent.
         """
         async with writing(self._engine) as db:
             row = await jobs.get(db, request.name)
             await jobs.cancel(db, row, current_caller.get().name)
             return job_message(await jobs.get(db, request.name))
-
-
-async def found_delivery(db: AsyncConnection, name: str) -> Any:
-    """
-    Return the row of a delivery. Raises `DeliveryNotFound`.
-    """
-    parsed = names.parse("delivery", name)
-    row = await read.get_delivery(db, parsed.owner, parsed.id)
-    if row is None:
-        raise DeliveryNotFound(name)
-    return row
 
 
 def _digest(request: pb.ResendDeliveriesRequest) -> str:

@@ -15,7 +15,7 @@ from dispatch_service.domain.errors import (
 )
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.prepare import SampleRequest
-from dispatch_service.log import audit
+from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.events import deliveries_of
 from dispatch_service.payloads import example_event
 from dispatch_service.routing.index import SubscriptionIndex
@@ -69,7 +69,9 @@ class Samples:
         if name not in sent:
             async with writing(self._engine) as db:
                 owner = subscription.owner
-                await audit.note(db, owner=owner, caller=requested_by, method=METHOD, resource=name)
+                await AUDIT_LOG.record(
+                    db, owner=owner, caller=requested_by, method=METHOD, resource=name
+                )
             await self._acceptor.accept_sample(event, SampleRequest(subscription, requested_by))
             sent = await self._sent(subscription, event)
         if name not in sent:

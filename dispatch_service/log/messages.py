@@ -1,16 +1,16 @@
 """
-Rows of the log as messages of the contract.
+Convert rows of the log to messages of the contract.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
-from google.protobuf import duration_pb2
+from google.protobuf import duration_pb2, timestamp_pb2
 
 from dispatch_service.domain.deliveries import TEST_RESOURCES
 from dispatch_service.log.attempts import KeptExchange
+from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
@@ -19,9 +19,9 @@ _DELIVERY_TIMES = ("create_time", "expire_time", "end_time", "occurred_at")
 _PHASES = ("dns", "connect", "tls", "first_byte")
 
 
-def delivery_message(row: Any) -> delivery_pb2.Delivery:
+def delivery_message(row: DeliveryRow) -> delivery_pb2.Delivery:
     """
-    Show a delivery.
+    Convert a delivery. The due time of a leased one is the end of its lease and is left out.
     """
     message = delivery_pb2.Delivery(
         name=names.delivery(row.owner, row.delivery_id),
@@ -49,10 +49,7 @@ def delivery_message(row: Any) -> delivery_pb2.Delivery:
     return message
 
 
-def job_message(row: Any) -> resend_job_pb2.ResendJob:
-    """
-    Show a resend job.
-    """
+def job_message(row: JobRow) -> resend_job_pb2.ResendJob:
     message = resend_job_pb2.ResendJob(
         name=names.resend_job(row.owner, row.resend_job_id),
         state=resend_job_pb2.ResendJob.State.Value(f"STATE_{row.state}"),
@@ -68,9 +65,9 @@ def job_message(row: Any) -> resend_job_pb2.ResendJob:
     return message
 
 
-def attempt_message(row: Any, kept: KeptExchange | None = None) -> attempt_pb2.Attempt:
+def attempt_message(row: AttemptRow, kept: KeptExchange | None = None) -> attempt_pb2.Attempt:
     """
-    Show an attempt; with *kept* also its request and response.
+    Convert an attempt, with its request and response if *kept* has them.
     """
     message = attempt_pb2.Attempt(
         name=names.attempt(row.owner, row.delivery_id, row.number),
@@ -102,7 +99,7 @@ def attempt_message(row: Any, kept: KeptExchange | None = None) -> attempt_pb2.A
 
 def failure_kind(kind: str | None) -> delivery_pb2.FailureKind.ValueType:
     """
-    Write a stored kind of failure as the contract does.
+    Convert a stored kind of failure; None is unspecified.
     """
     if kind is None:
         return delivery_pb2.FAILURE_KIND_UNSPECIFIED
@@ -118,9 +115,9 @@ def _show_exchange(message: attempt_pb2.Attempt, kept: KeptExchange) -> None:
     message.response.body_truncated = kept.body_truncated
 
 
-def _set_time(field: Any, value: Any) -> None:
-    if value is not None:
-        field.FromDatetime(value)
+def _set_time(field: timestamp_pb2.Timestamp, instant: datetime | None) -> None:
+    if instant is not None:
+        field.FromDatetime(instant)
 
 
 def _set_span(field: duration_pb2.Duration, micros: int | None) -> None:

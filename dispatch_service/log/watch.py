@@ -1,10 +1,10 @@
 """
-The attempts of an owner as they end, in the order of their settling.
+The attempts of an owner as they end, in the order in which their results were written.
 
-A row's `settle_time` is when its transaction began, so rows may appear behind
-later ones. Nothing is shown before every transaction that began earlier has
-ended; then the order is final and a cursor needs to be no more than a place in it.
-On SQLite that is whenever nobody writes; PostgreSQL tells of its transactions.
+A row's `settle_time` is the time at which its transaction began, so a row may appear after
+later ones. Rows are shown only up to the instant before which every transaction has ended:
+then the order is final, and a cursor is a position in it. On SQLite any instant without a
+writer will do; PostgreSQL shows its transactions in `pg_stat_activity`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from dispatch_service.log.filters import Hash, unbounded
+from dispatch_service.storage.rows import SETTLED_ATTEMPTS, AttemptRow
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import (
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 BATCH = 500
 
-# On a busy machine a session shows its transaction some time after the instant of its beginning.
+# On a busy machine a session shows its transaction a little later than it began.
 _MOMENT = timedelta(milliseconds=100)
 
 _FIRST_ID = "0" * 32
@@ -48,7 +49,7 @@ _OLDEST_TRANSACTION = sa.text("""
 @dataclass(frozen=True, slots=True)
 class Mark:
     """
-    A place in the order of settled attempts: what comes after it has not been seen.
+    A position in the order of settled attempts; the watch goes on after it.
     """
 
     settle_time: datetime
@@ -57,14 +58,14 @@ class Mark:
 
     def key(self) -> PageKey:
         """
-        Write it down for a cursor.
+        Return the position as the content of a cursor.
         """
         return [to_microseconds(self.settle_time), self.delivery_id, self.number]
 
 
 def mark_of(key: PageKey) -> Mark:
     """
-    Read what `Mark.key` wrote.
+    Return the position in a cursor that `Mark.key` made.
     """
     at, delivery_id, number = key
     return Mark(from_microseconds(int(at)), str(delivery_id), int(number))
@@ -72,11 +73,12 @@ def mark_of(key: PageKey) -> Mark:
 
 async def horizon(engine: AsyncEngine) -> datetime:
     """
-    Return an instant before which no attempt will settle any more. What is read in a
-    transaction that begins afterwards holds all that settled before it.
+    Return an instant before which no attempt will settle any more.
+
+    A transaction that begins afterwards reads everything that settled before the instant.
     """
     if engine.dialect.name == "sqlite":
-        # Who has the lock of writers knows that no transaction is open.
+        # With the lock of writers, no other transaction that writes is open.
         async with writing(engine) as db:
             return (await db.execute(sa.select(database_now()))).scalar_one()
     async with reading(engine) as db:
@@ -87,15 +89,14 @@ async def horizon(engine: AsyncEngine) -> datetime:
 
 async def read(
     engine: AsyncEngine, owner: str, comparisons: Sequence[Comparison], hashed: Hash, mark: Mark
-) -> tuple[Sequence[Any], Mark]:
+) -> tuple[Sequence[AttemptRow], Mark]:
     """
-    Return the attempts of *owner* after *mark*, at most a batch, and where to go on.
+    Return at most a batch of attempts of *owner* after *mark*, and the mark to go on from.
     """
     before = await horizon(engine)
-    columns = [column for column in attempts.c if column.name != "sealed_exchange"]
     keys = (attempts.c.settle_time, attempts.c.delivery_id, attempts.c.number)
     query = (
-        sa.select(*columns)
+        SETTLED_ATTEMPTS.select()
         .where(attempts.c.owner == owner, attempts.c.settle_time < before)
         .where(attempts.c.settle_time >= mark.settle_time, sa.tuple_(*keys) > _bound(mark))
         .where(*unbounded(attempts, comparisons, hashed))
@@ -103,7 +104,7 @@ async def read(
         .limit(BATCH)
     )
     async with reading(engine) as db:
-        rows = (await db.execute(query)).all()
+        rows = await SETTLED_ATTEMPTS.all(db, query)
     if len(rows) == BATCH:
         last = rows[-1]
         return rows, Mark(last.settle_time, last.delivery_id, last.number)

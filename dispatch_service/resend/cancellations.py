@@ -10,9 +10,11 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import DeliveryEnded
-from dispatch_service.log import audit
+from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue import sequences
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
+from service_runtime.database.audit_log import AuditChange
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 
@@ -28,7 +30,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
 }
 
 
-async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
+async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> None:
     """
     Give up the delivery of *row*: at once where it waits, when its attempt has ended
     where one is being made, unless that succeeds.
@@ -48,19 +50,19 @@ async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
     await db.execute(update.values(**_CHANGES[state], cancelled_by=cancelled_by))
     if in_sequence:
         await sequences.advance(db, [lane])
-    await audit.note(
+    await AUDIT_LOG.record(
         db,
         owner=row.owner,
         caller=cancelled_by,
         method=METHOD,
         resource=name,
-        changes=[{"field": "state", "before": state, "after": State.CANCELLED.value}],
+        changes=[AuditChange("state", state, State.CANCELLED.value)],
     )
 
 
-def _state(row: Any) -> sa.Select[tuple[str]]:
+def _state(row: DeliveryRow) -> sa.Select[tuple[str]]:
     return sa.select(deliveries.c.state).where(_is(row)).with_for_update()
 
 
-def _is(row: Any) -> sa.ColumnElement[bool]:
+def _is(row: DeliveryRow) -> sa.ColumnElement[bool]:
     return sa.and_(deliveries.c.owner == row.owner, deliveries.c.delivery_id == row.delivery_id)

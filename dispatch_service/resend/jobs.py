@@ -1,8 +1,8 @@
 """
-Resends of many deliveries: what was asked for, and how far each job is.
+Resend jobs: which deliveries a job chooses, and how far it is.
 
-A job's filter is fixed when it is made, both ends of its time span included, so
-that it looks at each delivery once however long it takes.
+The filter of a job is fixed when it is created, with both ends of its time span, so the job
+looks at each delivery once however long it takes.
 """
 
 from __future__ import annotations
@@ -11,19 +11,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from dispatch_service.domain.errors import ResendJobEnded, ResendJobNotFound
-from dispatch_service.log import audit, read
+from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.filters import DEFAULT_RANGE, Hash, parse_delivery_filter, unbounded
-from dispatch_service.log.read import Page
+from dispatch_service.storage.rows import JOBS, JobRow
 from dispatch_service.storage.schema import deliveries, resend_jobs
+from service_runtime.database.audit_log import AuditChange
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from service_runtime.rpc.paging import PageKey
+from service_runtime.rpc.filters import Comparison
+from service_runtime.rpc.paging import Page, PageKey
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -36,7 +38,7 @@ MOST_RATE = 10_000
 @dataclass(frozen=True, slots=True)
 class Choice:
     """
-    Which deliveries of an owner: those of a *filter*, or those with certain *ids*.
+    Deliveries of *owner*: those that *filter* matches, or if *ids* is not None, those.
     """
 
     owner: str
@@ -45,7 +47,7 @@ class Choice:
 
     def where(self, hashed: Hash) -> list[sa.ColumnElement[bool]]:
         """
-        Say it in SQL.
+        Return the conditions that a chosen delivery meets.
         """
         if self.ids is not None:
             found: list[sa.ColumnElement[bool]] = [deliveries.c.delivery_id.in_(self.ids)]
@@ -56,7 +58,7 @@ class Choice:
 
 def choose(owner: str, source: str, wanted: Sequence[str], *, force: bool, now: datetime) -> Choice:
     """
-    Check what a request chooses. A filter gets what it leaves open: those that
+    Check the choice of a request. A filter without state or time gets defaults: deliveries that
     failed, of the last 7 days, until now.
 
     Raises `InvalidArgument`.
@@ -64,17 +66,22 @@ def choose(owner: str, source: str, wanted: Sequence[str], *, force: bool, now: 
     if wanted:
         return Choice(owner, "", _checked_ids(owner, source, wanted))
     comparisons = parse_delivery_filter(source)
-    if not force and any((it.field, it.value) == ("state", "SUCCEEDED") for it in comparisons):
+    states = [each.value for each in comparisons if each.field == "state"]
+    if "SUCCEEDED" in states and not force:
         raise _fault("force", "must be set to send again what succeeded")
     parts = [source.strip()] if source.strip() else []
-    if not any(it.field == "state" for it in comparisons):
+    if not states:
         parts.append("state = FAILED")
-    if not any(it.field == "create_time" and it.operator in {">", ">=", "="} for it in comparisons):
-        parts.append(f'create_time >= "{_text(now - DEFAULT_RANGE)}"')
-    parts.append(f'create_time <= "{_text(now)}"')
+    if not any(map(_bounds_age, comparisons)):
+        parts.append(f'create_time >= "{_rfc3339(now - DEFAULT_RANGE)}"')
+    parts.append(f'create_time <= "{_rfc3339(now)}"')
     whole = " AND ".join(parts)
     parse_delivery_filter(whole)
     return Choice(owner, whole, None)
+
+
+def _bounds_age(comparison: Comparison) -> bool:
+    return comparison.field == "create_time" and comparison.operator in {">", ">=", "="}
 
 
 def _checked_ids(owner: str, source: str, wanted: Sequence[str]) -> tuple[str, ...]:
@@ -82,16 +89,16 @@ def _checked_ids(owner: str, source: str, wanted: Sequence[str]) -> tuple[str, .
         raise _fault("filter", "must be empty where names are given")
     if len(wanted) > MOST_NAMES:
         raise _fault("names", f"must be at most {MOST_NAMES}")
-    parsed = [names.parse("delivery", it, f"names[{at}]") for at, it in enumerate(wanted)]
-    for at, it in enumerate(parsed):
-        if it.owner != owner:
+    parsed = [names.parse("delivery", name, f"names[{at}]") for at, name in enumerate(wanted)]
+    for at, name in enumerate(parsed):
+        if name.owner != owner:
             raise _fault(f"names[{at}]", f"must be a delivery of {owner}")
-    return tuple(dict.fromkeys(it.id for it in parsed))
+    return tuple(dict.fromkeys(name.id for name in parsed))
 
 
 def checked_rate(rate: int) -> int:
     """
-    Check how many deliveries may be made due in a second. Raises `InvalidArgument`.
+    Return *rate*, in deliveries a second; 0 is no limit. Raises `InvalidArgument`.
     """
     if not 0 <= rate <= MOST_RATE:
         raise _fault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
@@ -102,14 +109,11 @@ def _fault(field: str, description: str) -> InvalidArgument:
     return InvalidArgument("The request is not valid.", faults=[FieldFault(field, description)])
 
 
-def _text(at: datetime) -> str:
+def _rfc3339(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 async def count(db: AsyncConnection, choice: Choice, hashed: Hash) -> int:
-    """
-    Count the deliveries of a choice.
-    """
     query = sa.select(sa.func.count()).select_from(deliveries).where(*choice.where(hashed))
     return int((await db.execute(query)).scalar_one())
 
@@ -125,7 +129,7 @@ async def create(
     requested_by: str,
 ) -> None:
     """
-    Make a job, due at once, and note who asked for it.
+    Create a job, due at once, and record in the audit log who asked for it.
     """
     row = {
         "owner": choice.owner,
@@ -143,8 +147,8 @@ async def create(
         "create_time": database_now(),
     }
     await db.execute(sa.insert(resend_jobs).values(row))
-    changes = [{"field": "total_count", "before": "", "after": str(total)}]
-    await audit.note(
+    changes = [AuditChange("total_count", "", str(total))]
+    await AUDIT_LOG.record(
         db,
         owner=choice.owner,
         caller=requested_by,
@@ -154,20 +158,19 @@ async def create(
     )
 
 
-def choice_of(row: Any) -> Choice:
+def choice_of(row: JobRow) -> Choice:
     """
-    Return what a job's row chooses.
+    Return the choice that a job was created with.
     """
     return Choice(row.owner, row.filter, tuple(json.loads(row.names)) if row.names else None)
 
 
-async def get(db: AsyncConnection, name: str) -> Any:
+async def get(db: AsyncConnection, name: str) -> JobRow:
     """
-    Return the row of a job. Raises `ResendJobNotFound`.
+    Return the job *name*. Raises `InvalidArgument` and `ResendJobNotFound`.
     """
     parsed = names.parse("resend_job", name)
-    same = _is(parsed.owner, parsed.id)
-    row = (await db.execute(sa.select(resend_jobs).where(same))).first()
+    row = await JOBS.first(db, JOBS.select().where(_is(parsed.owner, parsed.id)))
     if row is None:
         raise ResendJobNotFound(name)
     return row
@@ -175,28 +178,28 @@ async def get(db: AsyncConnection, name: str) -> Any:
 
 async def list_jobs(
     db: AsyncConnection, owner: str, size: int, begin_after: PageKey | None
-) -> Page:
+) -> Page[JobRow]:
     """
     List the jobs of an owner, newest first.
     """
     key = resend_jobs.c.resend_job_id
-    query = sa.select(resend_jobs).where(resend_jobs.c.owner == owner)
+    query = JOBS.select().where(resend_jobs.c.owner == owner)
     if begin_after is not None:
         query = query.where(key < str(begin_after[0]))
-    rows = (await db.execute(query.order_by(key.desc()).limit(size + 1))).all()
-    return read.page(rows, size, lambda row: [str(row.resend_job_id)])
+    rows = await JOBS.all(db, query.order_by(key.desc()).limit(size + 1))
+    return Page(rows, size, lambda row: [row.resend_job_id])
 
 
-async def cancel(db: AsyncConnection, row: Any, cancelled_by: str) -> None:
+async def cancel(db: AsyncConnection, row: JobRow, cancelled_by: str) -> None:
     """
-    Stop a job; what it made due goes on. Raises `ResendJobEnded`.
+    Stop a job; deliveries that it made due are still sent. Raises `ResendJobEnded`.
     """
     ended = {"state": "CANCELLED", "end_time": database_now(), "due_time": None}
     running = _is(row.owner, row.resend_job_id) & (resend_jobs.c.state == "RUNNING")
     name = names.resend_job(row.owner, row.resend_job_id)
     if not (await db.execute(sa.update(resend_jobs).where(running).values(ended))).rowcount:
         raise ResendJobEnded(name)
-    await audit.note(
+    await AUDIT_LOG.record(
         db, owner=row.owner, caller=cancelled_by, method="CancelResendJob", resource=name
     )
 

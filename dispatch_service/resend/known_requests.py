@@ -1,5 +1,5 @@
 """
-The request ids of a day: a manual action that is repeated changes nothing.
+Request ids of the last day: a manual action that is repeated changes nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ async def seen(
     db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
 ) -> bool:
     """
-    Tell whether just this was asked for before; note it where it was not.
+    Tell whether the same action was requested before under *request_id*; record it if not.
 
     Raises `RequestIdReused` where the id was used for something else.
     """
@@ -35,10 +35,10 @@ async def first_use(
     db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
 ) -> str | None:
     """
-    Note what a request id is used for; return what it was used for before, None where
-    it is new. A call with the same id that has not been answered yet is waited for.
+    Record what a request id is used for. Return what it was used for before, None if it is new.
 
-    Raises `RequestIdReused` where it was used for another *method*.
+    A call with the same id that has not been answered yet is waited for. Raises
+    `RequestIdReused` where the id was used for another *method*.
     """
     if not request_id:
         return None

@@ -1,16 +1,17 @@
 """
-Payloads that could not be rendered when their event was accepted: a resend renders
-them once, by the renderer of today.
+Payloads that could not be rendered when their event was accepted. A resend renders them once
+more, with the renderer of today.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.intake.render import render_bodies, seal_body
 from dispatch_service.log import events
 from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import bodies
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.inserts import insert
@@ -20,18 +21,18 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-def is_missing(row: Any) -> bool:
+def is_missing(row: DeliveryRow) -> bool:
     """
-    Tell whether a delivery failed because it could not be rendered.
+    Tell whether a delivery failed because its payload could not be rendered.
     """
     return row.sha256 is None and row.failure_kind == FailureKind.RENDER
 
 
 async def render(
-    db: AsyncConnection, keys: DayKeys, sealer: Sealer, row: Any, subscription: Subscription
+    db: AsyncConnection, keys: DayKeys, sealer: Sealer, row: DeliveryRow, subscription: Subscription
 ) -> bool:
     """
-    Render and store the payload of a delivery; False where that still cannot be done.
+    Render and store the payload of a delivery; return False where that is still impossible.
     """
     event = await events.read(db, keys, row.account, row.event_id)
     if event is None:

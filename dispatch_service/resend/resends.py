@@ -1,5 +1,5 @@
 """
-Sending deliveries again: what their state allows, and the rows that say so.
+Resending deliveries: which state allows it, and the update that makes them due.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from dispatch_service.domain.errors import (
     SubscriptionDeleted,
     SubscriptionInactive,
 )
-from dispatch_service.log import audit
+from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
+from service_runtime.database.audit_log import AuditChange
 from service_runtime.database.instants import after, database_now
 from service_runtime.rpc import names
 
@@ -36,7 +38,7 @@ _GIVEN_UP = (State.FAILED.value, State.CANCELLED.value)
 @dataclass(frozen=True, slots=True)
 class ResendRequest:
     """
-    Somebody's wish to have a delivery sent again.
+    A request to send a delivery again, and the caller who made it.
     """
 
     owner: str
@@ -45,15 +47,17 @@ class ResendRequest:
 
     @property
     def name(self) -> str:
-        """
-        The name of the delivery.
-        """
         return names.delivery(self.owner, self.delivery_id)
 
 
-def checked(name: str, row: Any, subscription: Subscription | None, *, force: bool) -> Subscription:
+def checked(
+    name: str, row: DeliveryRow, subscription: Subscription | None, *, force: bool
+) -> Subscription:
     """
-    Return the subscription that a delivery may be sent to again, or raise why not.
+    Return the subscription that a delivery may be resent to.
+
+    Raises `SubscriptionDeleted`, `SubscriptionInactive`, `BodyErased`, and for a delivery that
+    succeeded `DeliverySucceeded` unless *force* is set.
     """
     subscription_name = names.subscription(row.owner, row.subscription)
     if subscription is None or subscription.deleted:
@@ -68,19 +72,19 @@ def checked(name: str, row: Any, subscription: Subscription | None, *, force: bo
 
 
 async def resend(
-    db: AsyncConnection, request: ResendRequest, row: Any, lifetime: timedelta
+    db: AsyncConnection, request: ResendRequest, row: DeliveryRow, lifetime: timedelta
 ) -> None:
     """
-    Make a delivery due now, in one transaction with who asked for it.
+    Make a delivery due now, and record in the audit log who asked for it.
     """
     await make_due(db, request.owner, [request.delivery_id], request.requested_by, lifetime)
-    await audit.note(
+    await AUDIT_LOG.record(
         db,
         owner=request.owner,
         caller=request.requested_by,
         method=METHOD,
         resource=request.name,
-        changes=[{"field": "state", "before": row.state, "after": "due now"}],
+        changes=[AuditChange("state", row.state, "due now")],
     )
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -19,6 +19,7 @@ from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.resend import jobs, resends
 from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.rows import JOBS, DeliveryRow, JobRow
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import writing
@@ -77,7 +78,7 @@ class ResendRunner:
             self._became_due()
         return True
 
-    async def _batch(self, db: AsyncConnection, job: Any) -> Batch:
+    async def _batch(self, db: AsyncConnection, job: JobRow) -> Batch:
         size = min(job.rate_limit or BATCH, BATCH)
         rows = await read.list_chosen(
             db, jobs.choice_of(job).where(self._hashed), size, _cursor(job)
@@ -89,7 +90,7 @@ class ResendRunner:
         reach("job.mid_batch")
         return batch
 
-    async def _resend(self, db: AsyncConnection, job: Any, rows: Sequence[Any]) -> int:
+    async def _resend(self, db: AsyncConnection, job: JobRow, rows: Sequence[DeliveryRow]) -> int:
         """
         Make the deliveries due that may be resent; return how many.
         """
@@ -112,23 +113,27 @@ class ResendRunner:
         )
 
 
-async def _next_job(db: AsyncConnection) -> Any | None:
+async def _next_job(db: AsyncConnection) -> JobRow | None:
     due = (
-        sa.select(jobs_table)
+        JOBS.select()
         .where(jobs_table.c.due_time <= database_now())
         .order_by(jobs_table.c.due_time)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
-    return (await db.execute(due)).first()
+    return await JOBS.first(db, due)
 
 
-def _cursor(job: Any) -> tuple[Any, str] | None:
-    return None if job.after_time is None else (job.after_time, job.after_delivery_id)
+def _cursor(job: JobRow) -> tuple[datetime, str] | None:
+    if job.after_time is None or job.after_delivery_id is None:
+        return None
+    return job.after_time, job.after_delivery_id
 
 
-def _progress(job: Any, rows: Sequence[Any], batch: Batch, *, done: bool) -> dict[str, Any]:
-    values: dict[str, Any] = {
+def _progress(
+    job: JobRow, rows: Sequence[DeliveryRow], batch: Batch, *, done: bool
+) -> dict[str, object]:
+    values: dict[str, object] = {
         "resent_count": jobs_table.c.resent_count + batch.resent,
         "skipped_count": jobs_table.c.skipped_count + batch.read - batch.resent,
     }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +15,12 @@ import sqlalchemy as sa
 from dispatch_service.domain.deliveries import State
 from dispatch_service.queue import sequences
 from dispatch_service.queue.lock_order import locked
+from dispatch_service.storage.rows import (
+    ERASABLE_EVENTS,
+    WAITING_ERASURES,
+    ErasableEvent,
+    WaitingErasure,
+)
 from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
@@ -51,7 +57,7 @@ class Erased:
 
 async def find(
     db: AsyncConnection, account: int, condition: sa.ColumnElement[bool], after: str
-) -> Sequence[Any]:
+) -> list[ErasableEvent]:
     """
     Return the next events of *account* that meet a condition.
 
@@ -60,26 +66,26 @@ async def find(
     """
     columns = events.c
     query = (
-        sa.select(columns.account, columns.event_id, columns.warehouses)
+        ERASABLE_EVENTS.select()
         .where(columns.account == account, condition, columns.event_id > after)
         .order_by(columns.event_id)
         .limit(BATCH)
     )
-    return (await db.execute(query)).all()
+    return await ERASABLE_EVENTS.all(db, query)
 
 
-async def waiting(db: AsyncConnection) -> Sequence[Any]:
+async def waiting(db: AsyncConnection) -> list[WaitingErasure]:
     """
     Return events whose erasure had to wait for an attempt.
     """
     same = sa.and_(events.c.account == erasures.c.account, events.c.event_id == erasures.c.event_id)
     query = (
-        sa.select(events.c.account, events.c.event_id, events.c.warehouses, erasures.c.requested_by)
+        WAITING_ERASURES.select()
         .select_from(erasures.join(events, same))
         .order_by(erasures.c.create_time)
         .limit(BATCH)
     )
-    return (await db.execute(query)).all()
+    return await WAITING_ERASURES.all(db, query)
 
 
 async def erase_all(
@@ -101,7 +107,7 @@ async def erase_all(
 
 
 @retry_on_conflict
-async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erased:
+async def erase_one(engine: AsyncEngine, event: ErasableEvent, requested_by: str) -> Erased:
     """
     Erase an event in a transaction of its own; see `erase`.
     """
@@ -109,7 +115,7 @@ async def erase_one(engine: AsyncEngine, event: Any, requested_by: str) -> Erase
         return await erase(db, event, requested_by)
 
 
-async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
+async def erase(db: AsyncConnection, event: ErasableEvent, requested_by: str) -> Erased:
     """
     Erase an event and all that was made of it, or record that it has to wait.
     """
@@ -127,17 +133,17 @@ async def erase(db: AsyncConnection, event: Any, requested_by: str) -> Erased:
     return Erased(1, cancelled, sent)
 
 
-def _made_of(event: Any) -> sa.ColumnElement[bool]:
+def _made_of(event: ErasableEvent) -> sa.ColumnElement[bool]:
     return sa.and_(deliveries.c.owner.in_(_owners(event)), _same(deliveries, event))
 
 
-def _owners(event: Any) -> list[str]:
+def _owners(event: ErasableEvent) -> list[str]:
     warehouses = msgspec.json.decode(event.warehouses) if event.warehouses else ()
     return [names.account(event.account), *map(names.warehouse, warehouses)]
 
 
 async def _lock(
-    db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]
+    db: AsyncConnection, event: ErasableEvent, mine: sa.ColumnElement[bool]
 ) -> list[sequences.SequenceKey]:
     """
     Lock an event and its deliveries; return their sequences.
@@ -154,7 +160,7 @@ async def _lock(
     return keys
 
 
-def _same(table: sa.Table, event: Any) -> sa.ColumnElement[bool]:
+def _same(table: sa.Table, event: ErasableEvent) -> sa.ColumnElement[bool]:
     return sa.and_(table.c.account == event.account, table.c.event_id == event.event_id)
 
 
@@ -179,13 +185,15 @@ async def _states(db: AsyncConnection, mine: sa.ColumnElement[bool]) -> Sequence
     return [(state, bool(leased)) for state, leased in await db.execute(query)]
 
 
-async def _postpone(db: AsyncConnection, event: Any, requested_by: str) -> None:
+async def _postpone(db: AsyncConnection, event: ErasableEvent, requested_by: str) -> None:
     await db.execute(sa.delete(erasures).where(_same(erasures, event)))
     row = {"account": event.account, "event_id": event.event_id, "requested_by": requested_by}
     await db.execute(sa.insert(erasures).values(**row, create_time=database_now()))
 
 
-async def _delete_contents(db: AsyncConnection, event: Any, mine: sa.ColumnElement[bool]) -> None:
+async def _delete_contents(
+    db: AsyncConnection, event: ErasableEvent, mine: sa.ColumnElement[bool]
+) -> None:
     """
     Delete everything that may say something of the customer.
     """

@@ -1,5 +1,5 @@
 """
-Pages of lists: how large they are, and the sealed tokens of the next ones.
+Pages of lists: their size, their sealed tokens, and the rows that fit.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import base64
 import binascii
 import hashlib
 import os
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 from cryptography.exceptions import InvalidTag
@@ -28,6 +28,7 @@ The largest page: clients receive messages of 4 MiB by default.
 _NONCE_BYTES = 12
 _UNBOUND = frozenset({"page_size", "page_token", "cursor"})
 
+RowT = TypeVar("RowT")
 MessageT = TypeVar("MessageT", bound=Message)
 
 PageKey = list[int | str]
@@ -38,9 +39,9 @@ The sort key of the last item of a page.
 
 def page_size(asked: int) -> int:
     """
-    Return the size of a page: 0 asks for 50, more than 1,000 is 1,000.
+    Return the number of items of a page: 50 for 0, at most 1,000.
 
-    Raises `InvalidArgument` for a negative one.
+    Raises `InvalidArgument` for a negative number.
     """
     if asked < 0:
         raise InvalidArgument(
@@ -50,21 +51,65 @@ def page_size(asked: int) -> int:
     return min(asked or DEFAULT_SIZE, LARGEST_SIZE)
 
 
+class Page(Generic[RowT]):
+    """
+    The first *size* of *rows*. A query asks for one row more, which shows that more follow.
+
+    *key_of* returns the sort key of a row.
+    """
+
+    def __init__(self, rows: Sequence[RowT], size: int, key_of: Callable[[RowT], PageKey]) -> None:
+        self.rows = rows[:size]
+        self._more = len(rows) > size
+        self._key_of = key_of
+
+    @property
+    def last(self) -> PageKey | None:
+        """
+        The key that the next page begins after; None for the last page.
+        """
+        return self._key_of(self.rows[-1]) if self._more else None
+
+    def fit(self, messages: Sequence[MessageT]) -> tuple[Sequence[MessageT], PageKey | None]:
+        """
+        Return as many *messages*, one for each row, as a response can hold, and the key that
+        the next page begins after.
+        """
+        shown = fitting(messages)
+        if len(shown) == len(self.rows):
+            return shown, self.last
+        return shown, self._key_of(self.rows[len(shown) - 1])
+
+
+def fitting(messages: Sequence[MessageT], most_bytes: int = PAGE_BYTES) -> Sequence[MessageT]:
+    """
+    Return as many of *messages* as *most_bytes* can hold, at least one.
+    """
+    total = 0
+    for count, message in enumerate(messages):
+        total += message.ByteSize()
+        if total > most_bytes and count:
+            return messages[:count]
+    return messages
+
+
 class PageTokens:
     """
     Makes and reads page tokens under *key*, 32 bytes.
 
-    A token is bound to its method and to all of the request but the page's
+    A token is bound to its method and to the whole request except the page's
     size and the token itself. It grants nothing. Cursors of streams are made the same way.
     """
 
     def __init__(self, key: bytes) -> None:
         self._cipher = AESGCM(key)
 
-    def make(self, last: PageKey, request: Message) -> str:
+    def make(self, last: PageKey | None, request: Message) -> str:
         """
-        Seal the sort key of the last item of a page.
+        Seal the sort key of the last item of a page; None makes an empty token.
         """
+        if last is None:
+            return ""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = self._cipher.encrypt(nonce, msgspec.json.encode(last), _bound_to(request))
         return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
@@ -94,7 +139,7 @@ class PageTokens:
 
 def _bound_to(request: Message) -> bytes:
     """
-    Hash what a token is bound to.
+    Hash the method and the fields that a token is bound to.
     """
     rest = type(request)()
     rest.CopyFrom(request)
@@ -102,15 +147,3 @@ def _bound_to(request: Message) -> bytes:
         rest.ClearField(field)
     content = request.DESCRIPTOR.full_name.encode() + b"\0"
     return hashlib.sha256(content + rest.SerializeToString(deterministic=True)).digest()
-
-
-def fitting(messages: Sequence[MessageT], most_bytes: int = PAGE_BYTES) -> Sequence[MessageT]:
-    """
-    Return as many of *messages* as fit into a page, one at least.
-    """
-    total = 0
-    for count, message in enumerate(messages):
-        total += message.ByteSize()
-        if total > most_bytes and count:
-            return messages[:count]
-    return messages

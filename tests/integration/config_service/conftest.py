@@ -14,10 +14,9 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.api.feed import ChangeNotifier
-from config_service.api.subscriptions import Store
 from config_service.app import build_server
 from config_service.settings import Settings
-from config_service.store.subscription_store import Sealing
+from config_service.store.store import Sealing, Store
 from service_runtime.database.engine import check_alive, create_engine
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import server

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from config_service.rules.subscriptions import normalised
 from config_service.store import associated_data
 from config_service.store.schema import feed_items, signing_secrets, subscriptions
-from config_service.store.subscription_store import Sealing
+from config_service.store.store import Sealing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription

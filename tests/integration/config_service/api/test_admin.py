@@ -19,9 +19,9 @@ from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from tests.integration.config_service.api.test_config import create
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.store.test_feed import next_change, snapshot, watch
+from tests.support.config_calls import create
 
 pytestmark = pytest.mark.anyio
 

@@ -19,10 +19,10 @@ from service_runtime.database.instants import after
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from tests.integration.config_service.api.test_config import create
 from tests.integration.config_service.api.test_credentials import certified
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.store.test_feed import report, reported
+from tests.support.config_calls import create
 
 pytestmark = pytest.mark.anyio
 

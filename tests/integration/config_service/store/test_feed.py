@@ -18,8 +18,8 @@ from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
-from tests.integration.config_service.api.test_config import create
 from tests.integration.config_service.conftest import Running
+from tests.support.config_calls import create
 
 pytestmark = pytest.mark.anyio
 

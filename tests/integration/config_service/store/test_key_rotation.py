@@ -11,10 +11,11 @@ from config_service.store.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.keys.rotation import KeysMissingError, check_keys, rotate
+from service_runtime.rpc import names
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
-from tests.integration.config_service.api.test_config import create, error
 from tests.integration.config_service.api.test_credentials import certified, created
 from tests.integration.config_service.conftest import Running
+from tests.support.config_calls import create, error
 
 pytestmark = pytest.mark.anyio
 
@@ -41,7 +42,8 @@ async def test_every_value_is_wrapped_anew(running: Running) -> None:
         assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (0, 0)
     async with reading(running.engine) as db:
         await check_keys(db, NEXT, SEALED_COLUMNS)
-        row = await subscription_store.find(db, "accounts/100", made.name.rpartition("/")[2])
+        row = await subscription_store.find(db, *names.split(made.name))
+        assert row is not None
         (message,) = await subscription_store.messages(db, [row], NEXT)
     assert message.signing_secrets[0].secret == made.signing_secret
 

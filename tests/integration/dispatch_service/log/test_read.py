@@ -27,8 +27,10 @@ from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import known_requests, resends
 from dispatch_service.resend.resends import ResendRequest
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import audit_entries, bodies, deliveries
 from service_runtime.database.engine import reading, writing
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import InvalidArgument
 from tests.support.dispatch_factories import (
     LEASE,
@@ -176,8 +178,7 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
     What is shown of a delivery and an attempt is what is stored.
     """
     event = await settled(queue, new_event(new_delivery(leased=True)))
-    async with reading(store) as db:
-        row = await read.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
+    row = await shown_row(store, event)
     (attempted,) = (await attempts_of(store)).rows
 
     shown, logged = delivery_message(row), attempt_message(attempted)
@@ -194,23 +195,33 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
 
 async def row_of(store: AsyncEngine, event: NewEvent) -> Any:
     """
-    Read the row of an event's first delivery.
+    Read the whole row of an event's first delivery.
+    """
+    query = sa.select(deliveries).where(deliveries.c.delivery_id == event.deliveries[0].delivery_id)
+    async with reading(store) as db:
+        return (await db.execute(query)).one()
+
+
+async def shown_row(store: AsyncEngine, event: NewEvent) -> DeliveryRow:
+    """
+    Read an event's first delivery as the log does.
     """
     async with reading(store) as db:
-        return await read.get_delivery(db, OWNER, event.deliveries[0].delivery_id)
+        name = names.delivery(OWNER, event.deliveries[0].delivery_id)
+        return await read.require_delivery(db, name)
 
 
 async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:
     """
     Resend an event's first delivery.
     """
-    row = await row_of(store, event)
-    wish = ResendRequest(OWNER, event.deliveries[0].delivery_id, "callers/ann")
+    row = await shown_row(store, event)
+    asked = ResendRequest(OWNER, event.deliveries[0].delivery_id, "callers/ann")
     async with writing(store) as db:
         request_id = over.get("request_id", "")
-        if not await known_requests.seen(db, OWNER, request_id, resends.METHOD, wish.name):
-            resends.checked(wish.name, row, subscription(), force=over.get("force", False))
-            await resends.resend(db, wish, row, timedelta(days=4))
+        if not await known_requests.seen(db, OWNER, request_id, resends.METHOD, asked.name):
+            resends.checked(asked.name, row, subscription(), force=over.get("force", False))
+            await resends.resend(db, asked, row, timedelta(days=4))
     return await row_of(store, event)
 
 
@@ -311,7 +322,7 @@ async def test_resend_needs_an_active_subscription(
     Nothing is resent to a subscription that is Inactive or deleted.
     """
     event = await settled(queue, new_event(new_delivery(leased=True)), failed=True)
-    row = await row_of(store, event)
+    row = await shown_row(store, event)
 
     with pytest.raises(error):
         resends.checked("the delivery", row, wanted, force=False)
@@ -324,7 +335,7 @@ async def test_resend_needs_its_payload(queue: Queue, store: AsyncEngine) -> Non
     event = await settled(queue, new_event(new_delivery(leased=True)), failed=True)
     async with writing(store) as db:
         await db.execute(sa.delete(bodies))
-    row = await row_of(store, event)
+    row = await shown_row(store, event)
 
     with pytest.raises(BodyErased):
         resends.checked("the delivery", row, subscription(), force=False)

@@ -1,5 +1,5 @@
 """
-A delivery that is given up by hand.
+Deliveries that are cancelled by hand.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.deliveries import retry, succeed
@@ -17,7 +18,9 @@ from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.log import read
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import cancellations, resends
+from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading, writing
+from service_runtime.rpc import names
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -25,19 +28,21 @@ pytestmark = pytest.mark.anyio
 
 async def row_of(store: AsyncEngine, event: NewEvent) -> Any:
     """
-    Read the row of an event's delivery.
+    Read the whole row of an event's delivery.
     """
-    it = event.deliveries[0]
+    query = sa.select(deliveries).where(deliveries.c.delivery_id == event.deliveries[0].delivery_id)
     async with reading(store) as db:
-        return await read.get_delivery(db, it.owner, it.delivery_id)
+        return (await db.execute(query)).one()
 
 
 async def cancel(store: AsyncEngine, event: NewEvent) -> Any:
     """
-    Give an event's delivery up.
+    Cancel an event's delivery.
     """
-    row = await row_of(store, event)
+    delivery = event.deliveries[0]
     async with writing(store) as db:
+        name = names.delivery(delivery.owner, delivery.delivery_id)
+        row = await read.require_delivery(db, name)
         await cancellations.cancel(db, row, "callers/ann")
     return await row_of(store, event)
 
@@ -69,7 +74,7 @@ async def test_one_that_ended_is_refused(queue: Queue, store: AsyncEngine) -> No
 
 
 @pytest.mark.parametrize(("succeeds", "state"), [(True, "SUCCEEDED"), (False, "CANCELLED")])
-async def test_attempt_under_way_is_not_cut_off(
+async def test_attempt_under_way_is_not_interrupted(
     queue: Queue, store: AsyncEngine, *, succeeds: bool, state: str
 ) -> None:
     """

@@ -20,6 +20,7 @@ from dispatch_service.resend import jobs
 from dispatch_service.resend.runner import ResendRunner
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
+from dispatch_service.storage.rows import JobRow
 from dispatch_service.storage.schema import deliveries
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.engine import reading, writing
@@ -75,7 +76,7 @@ def index_of(*known: Any) -> SubscriptionIndex:
 
 async def made_job(
     store: AsyncEngine, source: str = "", chosen: list[str] | None = None, **over: Any
-) -> Any:
+) -> JobRow:
     """
     Make a job as a request would.
     """
@@ -91,12 +92,24 @@ async def made_job(
         return await jobs.get(db, names.resend_job(OWNER, job_id))
 
 
-async def job_of(store: AsyncEngine, job: Any) -> Any:
+async def job_of(store: AsyncEngine, job: JobRow) -> JobRow:
     """
     Read a job again.
     """
     async with reading(store) as db:
         return await jobs.get(db, names.resend_job(job.owner, job.resend_job_id))
+
+
+async def due_time_of(store: AsyncEngine, job: JobRow) -> datetime:
+    """
+    Read when the next batch of a job is due.
+    """
+    query = sa.select(jobs_table.c.due_time)
+    async with reading(store) as db:
+        due: datetime = (
+            await db.execute(query.where(jobs_table.c.resend_job_id == job.resend_job_id))
+        ).scalar_one()
+    return due
 
 
 async def states(store: AsyncEngine) -> dict[str, int]:
@@ -216,7 +229,7 @@ async def test_rate_spreads_a_job(queue: Queue, store: AsyncEngine) -> None:
 
     waits = await job_of(store, job)
     assert waits.resent_count == 10
-    assert waits.due_time >= started + timedelta(seconds=0.99)
+    assert await due_time_of(store, job) >= started + timedelta(seconds=0.99)
     await due_in(store, timedelta(hours=1))
     assert not await runner.run_once()
     await due_in(store, timedelta(seconds=-1))

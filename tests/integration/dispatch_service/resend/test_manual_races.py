@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.api.resends import ResendMethods
+from dispatch_service.api.deliveries import DeliveryServicer
 from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.resend import known_requests
 from dispatch_service.routing.index import SubscriptionIndex
@@ -66,7 +66,7 @@ async def test_same_job_twice_at_once(store: AsyncEngine) -> None:
     A job that is asked for twice at once is made once, and both are told of it.
     """
     keys = DayKeys(store, KeyRing({"test": b"k" * 32}, b"h" * 32), lambda: NOW)
-    methods = ResendMethods(
+    methods = DeliveryServicer(
         store,
         keys,
         PageTokens(b"k" * 32),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from config_service.rules.credentials import SECRETS, check, kept_secret, public
+from config_service.rules.credentials import SECRETS, check, keep_secret, public
 from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.credential_pb2 import Credential, HmacAuthentication
@@ -126,11 +126,11 @@ def test_secret_stays_where_none_is_given() -> None:
     """
     before = credential("basic")
     renamed = credential("basic", username="other", password="")
-    kept_secret(before, renamed)
+    keep_secret(before, renamed)
     assert renamed.basic.password == MARKER
 
     other = credential("bearer", token="")
-    kept_secret(before, other)
+    keep_secret(before, other)
     assert other.bearer.token == ""
 
 

@@ -1,66 +1,29 @@
 """
-Configuration over the wire, on SQLite and on PostgreSQL alike.
+Subscriptions over the wire, on SQLite and on PostgreSQL alike.
 """
 
 from __future__ import annotations
 
 import json
 import uuid
-from typing import Any
 
-import grpc
 import pytest
 import sqlalchemy as sa
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from config_service.rules.signing_keys import verification_key
 from config_service.store.schema import audit_entries, metadata
-from service_runtime.rpc.status import ErrorDetail, read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 from shipedge.webhooks.config.v1.subscription_pb2 import (
     CustomHeader,
     Subscription,
     SubscriptionFilter,
 )
-from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
 from tests.integration.config_service.conftest import Running
+from tests.support.config_calls import OWNER, create, error, wanted
 
 pytestmark = pytest.mark.anyio
-
-OWNER = "accounts/100"
-
-
-def wanted(**over: Any) -> Subscription:
-    """
-    Make a subscription that may be created.
-    """
-    values: dict[str, Any] = {
-        "event_type": "orders/shipped",
-        "payload_version": "v2",
-        "url": "https://example.com/hooks?token=marker-in-url",
-        "status": Subscription.STATUS_ACTIVE,
-        "custom_headers": [CustomHeader(name="Authorization", value="marker-in-header")],
-    }
-    return Subscription(**(values | over))
-
-
-async def create(running: Running, parent: str = OWNER, **over: Any) -> Subscription:
-    """
-    Create a subscription.
-    """
-    request = pb.CreateSubscriptionRequest(parent=parent, subscription=wanted(**over))
-    return await running.config.CreateSubscription(request)
-
-
-async def error(call: Any) -> ErrorDetail:
-    """
-    Return the error that a call ends with.
-    """
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    return read_error(raised.value)
 
 
 async def test_life_of_a_subscription(running: Running) -> None:
@@ -365,69 +328,3 @@ async def test_missing_credential(running: Running) -> None:
     )
 
     assert refused.faults[0].field == "subscription.credential"
-
-
-async def test_mirror_needs_the_feature_of_its_owner(running: Running) -> None:
-    """
-    With the feature in the settings the mirror may be subscribed to.
-    """
-    refused = await error(create(running, event_type="inventory/mirror"))
-    assert (refused.code, refused.reason) == ("FAILED_PRECONDITION", "FEATURE_MISSING")
-
-    settings = AccountSettings(
-        name=f"{OWNER}/settings", features=[ACCOUNT_FEATURE_INVENTORY_MIRROR]
-    )
-    await running.config.UpdateAccountSettings(pb.UpdateAccountSettingsRequest(settings=settings))
-
-    assert (await create(running, event_type="inventory/mirror")).name
-    got = await running.config.GetAccountSettings(
-        pb.GetAccountSettingsRequest(name=f"{OWNER}/settings")
-    )
-    assert list(got.features) == [ACCOUNT_FEATURE_INVENTORY_MIRROR]
-
-
-async def test_settings_are_checked(running: Running) -> None:
-    """
-    Settings that cannot be are refused with their fields.
-    """
-    settings = AccountSettings(name=f"{OWNER}/settings", features=[99])  # type: ignore[list-item]
-    settings.payload_retention.seconds = 1
-
-    refused = await error(
-        running.config.UpdateAccountSettings(pb.UpdateAccountSettingsRequest(settings=settings))
-    )
-
-    assert {it.field for it in refused.faults} == {
-        "settings.features[0]",
-        "settings.payload_retention",
-    }
-
-
-async def test_catalogue(running: Running) -> None:
-    """
-    The event types are listed in pages and found by name.
-    """
-    request = pb.ListEventTypesRequest(page_size=30)
-    first = await running.config.ListEventTypes(request)
-    request.page_token = first.next_page_token
-    second = await running.config.ListEventTypes(request)
-    assert (len(first.event_types), len(second.event_types)) == (30, 7)
-
-    got = await running.config.GetEventType(
-        pb.GetEventTypeRequest(name="eventTypes/orders.shipped_by_store")
-    )
-    assert got.title == "Order shipped by store"
-    assert [it.wire_name for it in got.payload_versions][1] == "orders/shipped_by_store_v2"
-    missing = await error(
-        running.config.GetEventType(pb.GetEventTypeRequest(name="eventTypes/orders.lost"))
-    )
-    assert missing.reason == "EVENT_TYPE_NOT_FOUND"
-
-
-async def test_egress_ranges(running: Running) -> None:
-    """
-    Customers are told where deliveries come from.
-    """
-    answer = await running.config.GetEgressRanges(pb.GetEgressRangesRequest())
-
-    assert list(answer.ranges) == ["203.0.113.0/28"]

@@ -1,0 +1,69 @@
+"""
+The methods of `ConfigService` on the settings of owners.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from config_service.rules import account_settings
+from config_service.rules.errors import EtagMismatch
+from config_service.store import settings_store
+from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.store import Store
+from service_runtime.database.engine import reading, writing
+from service_runtime.rpc import masks, names
+from service_runtime.rpc.callers import current_caller
+from shipedge.webhooks.config.v1 import config_service_pb2
+from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+
+if TYPE_CHECKING:
+    import grpc
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class SettingsMethods:
+    """
+    Reads and changes the settings of accounts and warehouses.
+    """
+
+    _store: Store
+
+    async def GetAccountSettings(
+        self, request: config_service_pb2.GetAccountSettingsRequest, context: Context
+    ) -> AccountSettings:
+        """
+        Return the settings of an owner: the defaults if none were ever set.
+        """
+        owner = names.parse("settings", request.name).owner
+        async with reading(self._store.engine) as db:
+            return await settings_store.read(db, owner)
+
+    async def UpdateAccountSettings(
+        self, request: config_service_pb2.UpdateAccountSettingsRequest, context: Context
+    ) -> AccountSettings:
+        """
+        Change the settings that the mask names.
+        """
+        given = request.settings
+        owner = names.parse("settings", given.name, "settings.name").owner
+        fields = masks.masked_fields(given, request.update_mask)
+        async with writing(self._store.engine) as db:
+            before = await settings_store.read(db, owner)
+            if given.etag and given.etag != before.etag:
+                raise EtagMismatch(given.name)
+            after = masks.merged(before, given, fields)
+            account_settings.check(after)
+            await settings_store.write(db, owner, after)
+            await AUDIT_LOG.record(
+                db,
+                owner=owner,
+                caller=current_caller.get().name,
+                method="UpdateAccountSettings",
+                resource=given.name,
+                changes=differences(shown_fields(before), shown_fields(after)),
+            )
+            changed = await settings_store.read(db, owner)
+        self._store.changed()
+        return changed

@@ -1,0 +1,136 @@
+"""
+Rows of the tables as the store reads them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from config_service.store.schema import (
+    callers,
+    client_certificates,
+    feed_items,
+    feed_state,
+    owner_settings,
+    signing_secrets,
+    subscriptions,
+)
+from service_runtime.database.instants import database_now
+from service_runtime.database.typed_rows import RowReader
+
+
+class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A subscription; *sealed_config* holds the fields that callers set.
+    """
+
+    owner: str
+    subscription_id: str
+    created_revision: int
+    revision: int
+    status: str
+    status_reason: str
+    sealed_config: bytes
+    endpoint_health: bytes
+    suppressed_event_count: int
+    last_suppressed_time: datetime | None
+    create_time: datetime
+    update_time: datetime
+    delete_time: datetime | None
+
+
+class SecretRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A signing secret with its ed25519 key. Without *expire_time* it does not expire.
+    """
+
+    owner: str
+    subscription_id: str
+    secret_id: str
+    sealed_secret: bytes
+    sealed_signing_key: bytes | None
+    create_time: datetime
+    expire_time: datetime | None
+
+
+class OwnedRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A credential or a client certificate; *sealed_config* holds the fields that callers set.
+    """
+
+    owner: str
+    resource_id: str
+    created_revision: int
+    revision: int
+    sealed_config: bytes
+    create_time: datetime
+    update_time: datetime
+
+
+class CertificateRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    The expiry of a client certificate, and the time *now* of the database.
+    """
+
+    owner: str
+    client_certificate_id: str
+    sha256_fingerprint: str
+    not_after: datetime
+    now: datetime
+
+
+class CallerRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A caller, who has either a name in a certificate or a token.
+    """
+
+    caller_id: str
+    created_revision: int
+    revision: int
+    config: bytes
+    certificate_identity: str | None
+    token_sha256: bytes | None
+    create_time: datetime
+    expire_time: datetime | None
+
+
+class SettingsRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    The settings of an owner.
+    """
+
+    owner: str
+    revision: int
+    config: bytes
+    update_time: datetime
+
+
+class FeedItemRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    The last change of a resource; *kind* is its field in `FeedChange`.
+    """
+
+    name: str
+    kind: str
+    revision: int
+    deleted: bool
+
+
+class FeedStateRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    The newest revision, and the newest revision of which deletions have been forgotten.
+    """
+
+    revision: int
+    compacted_revision: int
+
+
+SUBSCRIPTIONS = RowReader(SubscriptionRow, subscriptions)
+SECRETS = RowReader(SecretRow, signing_secrets)
+CERTIFICATES = RowReader(CertificateRow, client_certificates, other_columns={"now": database_now()})
+CALLERS = RowReader(CallerRow, callers)
+SETTINGS = RowReader(SettingsRow, owner_settings)
+FEED_ITEMS = RowReader(FeedItemRow, feed_items)
+FEED_STATE = RowReader(FeedStateRow, feed_state)

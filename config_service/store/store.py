@@ -1,0 +1,34 @@
+"""
+The handle on the database that all servicers share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service_runtime.keys.keyring import KeyRing
+from service_runtime.rules.urls import UrlRules
+
+
+@dataclass(frozen=True, slots=True)
+class Sealing:
+    """
+    The key ring that seals columns, and the rules by which URLs are normalised.
+    """
+
+    ring: KeyRing
+    rules: UrlRules
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """
+    The database and its sealing. *changed* is called after each committed change.
+    """
+
+    engine: AsyncEngine
+    sealing: Sealing
+    changed: Callable[[], None]

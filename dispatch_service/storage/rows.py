@@ -1,0 +1,147 @@
+"""
+Rows of the tables as the log, resends and erasures read them.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from dispatch_service.storage.schema import (
+    attempts,
+    bodies,
+    deliveries,
+    erasures,
+    events,
+    resend_jobs,
+)
+from service_runtime.database.typed_rows import RowReader
+
+
+class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A delivery, and hash and size of its body; both are None where the body is gone.
+
+    Text in UPPER_CASE columns is the name of an enum's value. *sequence_position* is None for
+    a delivery that belongs to no sequence.
+    """
+
+    owner: str
+    delivery_id: str
+    account: int
+    event_id: str
+    subscription: str
+    event_type: str
+    payload_version: str
+    url_shown: str
+    resource: str
+    sequence: int
+    occurred_at: datetime
+    create_time: datetime
+    state: str
+    due_time: datetime | None
+    expire_time: datetime
+    end_time: datetime | None
+    lease_owner: str | None
+    attempt_count: int
+    sequence_position: int | None
+    failure_kind: str | None
+    response_code: int | None
+    sha256: bytes | None
+    body_bytes: int | None
+
+
+class AttemptRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    An attempt without its request and response.
+    """
+
+    owner: str
+    delivery_id: str
+    number: int
+    account: int
+    event_id: str
+    subscription: str
+    event_type: str
+    payload_version: str
+    resource: str
+    url_shown: str
+    attempt_trigger: str
+    requested_by: str | None
+    status: str
+    failure_kind: str | None
+    response_code: int | None
+    error: str | None
+    start_time: datetime
+    duration_us: int | None
+    dns_us: int | None
+    connect_us: int | None
+    tls_us: int | None
+    first_byte_us: int | None
+    next_attempt_time: datetime | None
+
+
+class WholeAttemptRow(AttemptRow, frozen=True, gc=False):
+    """
+    An attempt with its sealed request and response; None where they are gone.
+    """
+
+    sealed_exchange: bytes | None
+
+
+class SettledAttemptRow(AttemptRow, frozen=True, gc=False):
+    """
+    An attempt found by the time at which its result was written, which is never NULL then.
+    """
+
+    settle_time: datetime
+
+
+class JobRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A resend job; *names* is a JSON array of delivery ids, None where *filter* chooses.
+    """
+
+    owner: str
+    resend_job_id: str
+    state: str
+    filter: str
+    names: str | None
+    force: bool
+    rate_limit: int
+    total_count: int
+    resent_count: int
+    skipped_count: int
+    requested_by: str
+    after_time: datetime | None
+    after_delivery_id: str | None
+    create_time: datetime
+    end_time: datetime | None
+
+
+class ErasableEvent(msgspec.Struct, frozen=True, gc=False):
+    """
+    An event to erase; *warehouses* is a JSON array of ids.
+    """
+
+    account: int
+    event_id: str
+    warehouses: str | None
+
+
+class WaitingErasure(ErasableEvent, frozen=True, gc=False):
+    """
+    An event whose erasure waits for an attempt, and the caller who asked for it.
+    """
+
+    requested_by: str
+
+
+DELIVERIES = RowReader(DeliveryRow, deliveries, bodies)
+ATTEMPTS = RowReader(AttemptRow, attempts)
+WHOLE_ATTEMPTS = RowReader(WholeAttemptRow, attempts)
+SETTLED_ATTEMPTS = RowReader(SettledAttemptRow, attempts)
+JOBS = RowReader(JobRow, resend_jobs)
+ERASABLE_EVENTS = RowReader(ErasableEvent, events)
+WAITING_ERASURES = RowReader(WaitingErasure, events, erasures)
