@@ -3,7 +3,7 @@ Bodies of webhooks. Pure: no I/O, no clock, no environment.
 
 A body is built from an event by a function of a module `*_builders`; its shape, a typed
 definition, is in the module `*_shapes` beside it. Small families have both in one module.
-The first part of an event type names the package: `orders/shipped` is in `orders`.
+The first part of an event type names the package or module: `orders/shipped` is in `orders`.
 
 - `registry`: every payload version of every event type, with its builder and shape
 - `rendering`: from an event to the bytes of a body

@@ -66,7 +66,7 @@ def _endpoint(change: EndpointStateChanged) -> EndpointV3:
 
 def v3(event: Event, change: EndpointStateChanged, wire_name: str) -> EndpointBodyV3:
     """
-    Build the body; all states have the same.
+    Build the body; its shape is the same for all states.
     """
     return EndpointBodyV3(
         **envelope(event, wire_name),

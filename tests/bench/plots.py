@@ -71,7 +71,7 @@ def _table(curve: Curve) -> Iterator[str]:
 
 
 def _quoted(number: int) -> str:
-    # As words, because Mermaid would space numbers by value.
+    # Quoted, so that the axis has evenly spaced labels: the points are not evenly spaced.
     return f'"{number:,}"'
 
 

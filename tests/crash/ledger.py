@@ -38,7 +38,7 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Result:
     """
     The result of a run.
 
@@ -72,7 +72,7 @@ class Verdict:
         )
 
 
-def judge(ledger: Ledger) -> Verdict:
+def compare(ledger: Ledger) -> Result:
     """
     Compare the records of a run.
     """
@@ -80,7 +80,7 @@ def judge(ledger: Ledger) -> Verdict:
     duplicates = _duplicates(request.delivery_id for request in confirmed)
     allowed = Counter(delivery_id for delivery_id, _ in ledger.interrupted)
     made = {(request.delivery_id, request.number) for request in ledger.requests}
-    return Verdict(
+    return Result(
         acknowledged=len(ledger.acknowledged),
         lost=frozenset(ledger.acknowledged - {request.event_id for request in confirmed}),
         duplicates=sum(duplicates.values()),

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random, SystemRandom
 
-from tests.crash.ledger import Ledger, Verdict, judge
+from tests.crash.ledger import Ledger, Result, compare
 from tests.crash.stage import (
     Memory,
     Publisher,
@@ -147,9 +147,9 @@ class Loop:
         self.memory.share = 0.0
 
 
-async def run_loop(server: Postgres, url: str, minutes: float, seed: int) -> tuple[Verdict, int]:
+async def run_loop(server: Postgres, url: str, minutes: float, seed: int) -> tuple[Result, int]:
     """
-    Run the loop; return the verdict and the number of injected faults.
+    Run the loop; return the result and the number of injected faults.
     """
     generator = Random(seed)  # noqa: S311 - a run can be repeated by its seed
     memory = Flapping(generator)
@@ -164,7 +164,7 @@ async def run_loop(server: Postgres, url: str, minutes: float, seed: int) -> tup
         await all_delivered(url, DRAIN_SECONDS)
         ledger = Ledger(publisher.acknowledged, memory.requests)
         await read_log(url, ledger)
-    return judge(ledger), loop.faults
+    return compare(ledger), loop.faults
 
 
 async def _started(
@@ -195,7 +195,7 @@ async def _started(
     return replicas
 
 
-def run(minutes: float, seed: int) -> tuple[Verdict, int]:
+def run(minutes: float, seed: int) -> tuple[Result, int]:
     """
     Run the loop on a new PostgreSQL with full durability.
     """
@@ -211,11 +211,11 @@ def main(arguments: list[str]) -> int:
     minutes = float(arguments[0]) if arguments else 5.0
     seed = int(arguments[1]) if len(arguments) > 1 else SystemRandom().randrange(2**32)
     print(f"{minutes:g} minutes with seed {seed}", flush=True)
-    verdict, faults = run(minutes, seed)
-    if not verdict.good:
-        print(f"{verdict}\nThe services' logs are in {LOGS}.", file=sys.stderr)
-    print(verdict.line(faults))
-    return 0 if verdict.good else 1
+    result, faults = run(minutes, seed)
+    if not result.good:
+        print(f"{result}\nThe services' logs are in {LOGS}.", file=sys.stderr)
+    print(result.line(faults))
+    return 0 if result.good else 1
 
 
 if __name__ == "__main__":

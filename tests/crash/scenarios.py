@@ -1,5 +1,6 @@
 """
-The scenarios of the crash matrix: the failpoint where the service dies, and the work during which.
+The scenarios of the crash matrix: a failpoint where the service dies, and the work that it does
+then.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.crash.conftest import Stage
-from tests.crash.ledger import Ledger, judge
+from tests.crash.ledger import Ledger, compare
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped
 from tests.support.databases import free_port
 
@@ -30,7 +31,7 @@ BATCH = 4
 REQUEST_ID = "0190f3a0-0000-7000-8000-000000000001"
 
 
-class Play:
+class ScenarioRun:
     """
     One scenario: an account with a subscription, and a replica with its own database.
     """
@@ -71,9 +72,9 @@ class Play:
             request for request in self.stage.memory.requests if request.event_id in own
         ]
         await read_log(self.database_url, ledger)
-        verdict = judge(ledger)
-        assert verdict.good, verdict
-        assert verdict.acknowledged == EVENTS - len(erased)
+        result = compare(ledger)
+        assert result.good, result
+        assert result.acknowledged == EVENTS - len(erased)
 
     def deliveries(self) -> grpc.aio.Channel:
         """
@@ -82,64 +83,64 @@ class Play:
         return channel.connect(self.replica.address)
 
 
-async def while_publishing(play: Play, failpoint: str) -> None:
+async def while_publishing(run: ScenarioRun, failpoint: str) -> None:
     """
     Die at a step between a publish call and the results of its deliveries.
     """
-    await play.die_while(failpoint, play.publish)
-    await play.end()
+    await run.die_while(failpoint, run.publish)
+    await run.end()
 
 
-async def in_the_matcher(play: Play, failpoint: str) -> None:
+async def in_the_matcher(run: ScenarioRun, failpoint: str) -> None:
     """
     Die while matching events that arrived before the first snapshot.
     """
     unused = f"127.0.0.1:{free_port()}"
-    config = play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"]
-    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = unused
-    await play.replica.start()
-    await play.publish()
-    await play.replica.kill()
-    play.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = config
-    await play.die_while(failpoint, lambda: asyncio.sleep(0))
-    await play.end()
+    config = run.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"]
+    run.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = unused
+    await run.replica.start()
+    await run.publish()
+    await run.replica.kill()
+    run.replica.environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = config
+    await run.die_while(failpoint, lambda: asyncio.sleep(0))
+    await run.end()
 
 
-async def after_failures(play: Play, failpoint: str) -> None:
+async def after_failures(run: ScenarioRun, failpoint: str) -> None:
     """
     Die after claiming the retries of failed attempts.
     """
-    play.stage.memory.refusals.update({event.event_id: [500] for event in play.events})
-    await play.die_while(failpoint, play.publish)
-    await play.end()
+    run.stage.memory.refusals.update({event.event_id: [500] for event in run.events})
+    await run.die_while(failpoint, run.publish)
+    await run.end()
 
 
-async def refused(play: Play) -> list[delivery_pb2.Delivery]:
+async def refused(run: ScenarioRun) -> list[delivery_pb2.Delivery]:
     """
     Publish to a receiver that refuses everything; return the deliveries once all have failed.
     """
-    play.stage.memory.refusals.update({event.event_id: [500, 500] for event in play.events})
-    await play.replica.start()
-    await play.publish()
-    async with asyncio.timeout(60), play.deliveries() as connection:
+    run.stage.memory.refusals.update({event.event_id: [500, 500] for event in run.events})
+    await run.replica.start()
+    await run.publish()
+    async with asyncio.timeout(60), run.deliveries() as connection:
         stub = delivery_service_pb2_grpc.DeliveryServiceStub(connection)
         while True:
             request = pb.ListDeliveriesRequest(
-                parent=f"accounts/{play.account}", filter="state = FAILED"
+                parent=f"accounts/{run.account}", filter="state = FAILED"
             )
             found = list((await stub.ListDeliveries(request)).deliveries)
             if len(found) == EVENTS:
-                await play.replica.kill()
+                await run.replica.kill()
                 return found
             await asyncio.sleep(0.1)
 
 
-async def repeated(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> None:
+async def repeated(run: ScenarioRun, call: Callable[[grpc.aio.Channel], Awaitable[object]]) -> None:
     """
     Repeat a call while the service is unavailable.
     """
     while True:
-        async with play.deliveries() as connection:
+        async with run.deliveries() as connection:
             try:
                 await call(connection)
             except grpc.aio.AioRpcError as error:
@@ -150,11 +151,11 @@ async def repeated(play: Play, call: Callable[[grpc.aio.Channel], Awaitable[obje
                 return
 
 
-async def on_a_resend(play: Play, failpoint: str) -> None:
+async def on_a_resend(run: ScenarioRun, failpoint: str) -> None:
     """
     Die between the commit of a resend and its answer; the call is repeated.
     """
-    failed = await refused(play)
+    failed = await refused(run)
     for number, delivery in enumerate(failed):
         request = pb.ResendDeliveryRequest(
             name=delivery.name, request_id=f"{REQUEST_ID[:-2]}{number:02}"
@@ -162,70 +163,70 @@ async def on_a_resend(play: Play, failpoint: str) -> None:
 
         async def resend(wanted: pb.ResendDeliveryRequest = request) -> None:
             await repeated(
-                play,
+                run,
                 lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
                     connection
                 ).ResendDelivery(wanted),
             )
 
         if number == 0:
-            await play.die_while(failpoint, resend)
+            await run.die_while(failpoint, resend)
         else:
             await resend()
-    await play.end()
+    await run.end()
 
 
-async def in_a_job(play: Play, failpoint: str) -> None:
+async def in_a_job(run: ScenarioRun, failpoint: str) -> None:
     """
     Die in the middle of a batch of a resend job; the job resumes after the restart.
     """
-    await refused(play)
+    await refused(run)
     request = pb.ResendDeliveriesRequest(
-        parent=f"accounts/{play.account}", request_id=REQUEST_ID, rate_limit=3
+        parent=f"accounts/{run.account}", request_id=REQUEST_ID, rate_limit=3
     )
-    await play.die_while(
+    await run.die_while(
         failpoint,
         lambda: repeated(
-            play,
+            run,
             lambda connection: delivery_service_pb2_grpc.DeliveryServiceStub(
                 connection
             ).ResendDeliveries(request),
         ),
     )
-    await play.end()
+    await run.end()
 
 
-async def while_erasing(play: Play, failpoint: str) -> None:
+async def while_erasing(run: ScenarioRun, failpoint: str) -> None:
     """
     Die after an erasure was recorded that waits for an attempt; the call is repeated.
     """
-    held = play.events[0].event_id
-    arrived = play.stage.memory.holds[held] = asyncio.Event()
+    held = run.events[0].event_id
+    arrived = run.stage.memory.holds[held] = asyncio.Event()
     # Long enough that the attempt is still open during the erasure.
-    play.replica.environment |= {
+    run.replica.environment |= {
         "SHIPEDGE_DISPATCH_DEADLINE": "6s",
         "SHIPEDGE_DISPATCH_LEASE": "22s",
         "SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL": "1s",
     }
     request = admin_service_pb2.EraseCustomerDataRequest(
-        parent=f"accounts/{play.account}", event_id=held
+        parent=f"accounts/{run.account}", event_id=held
     )
 
     async def erase() -> None:
-        await play.publish()
+        await run.publish()
         await arrived.wait()
         await repeated(
-            play,
+            run,
             lambda connection: admin_service_pb2_grpc.AdminServiceStub(
                 connection
             ).EraseCustomerData(request),
         )
 
-    await play.die_while(failpoint, erase)
-    await play.end(await erased(play, held))
+    await run.die_while(failpoint, erase)
+    await run.end(await erased(run, held))
 
 
-async def erased(play: Play, event_id: str) -> frozenset[str]:
+async def erased(run: ScenarioRun, event_id: str) -> frozenset[str]:
     """
     Wait until an event is erased; return its id if its delivery was cancelled.
     """
@@ -234,7 +235,7 @@ async def erased(play: Play, event_id: str) -> frozenset[str]:
         + sa.select(sa.func.count()).where(bodies.c.event_id == event_id).scalar_subquery()
     )
     state = sa.select(deliveries.c.state).where(deliveries.c.event_id == event_id)
-    engine = create_engine(play.database_url, application_name="tests")
+    engine = create_engine(run.database_url, application_name="tests")
     try:
         async with asyncio.timeout(90):
             while True:
@@ -247,7 +248,7 @@ async def erased(play: Play, event_id: str) -> frozenset[str]:
         await engine.dispose()
 
 
-SCENARIOS: list[tuple[str, Callable[[Play, str], Awaitable[None]]]] = [
+SCENARIOS: list[tuple[str, Callable[[ScenarioRun, str], Awaitable[None]]]] = [
     # First, because its lease is the longest.
     ("erase.inflight:kill", while_erasing),
     ("publish.before_commit:kill", while_publishing),

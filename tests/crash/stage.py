@@ -150,8 +150,8 @@ class Memory:
     """
     A script of a receiver that records requests, and confirms them.
 
-    *refusals* are statuses to answer with before, by event id. The first request for an event id in
-    *holds* is never answered; its arrival sets the event.
+    *refusals* has the statuses of the first answers, by event id. The first request for an event id
+    in *holds* is never answered; its arrival sets the event.
     """
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import after
 from tests.crash.conftest import Stage
-from tests.crash.ledger import Ledger, Request, judge
+from tests.crash.ledger import Ledger, Request, compare
 from tests.crash.stage import Publisher, all_delivered, read_log, shipped
 from tests.support.dispatch_factories import attempt, new_delivery, new_event
 from tests.support.templates import PostgresTemplates
@@ -53,13 +53,13 @@ async def test_acknowledging_before_the_commit_loses_events(stage: Stage, tmp_pa
     await all_delivered(url, 30)
     ledger = Ledger(publisher.acknowledged, list(stage.memory.requests))
     await read_log(url, ledger)
-    assert judge(ledger).lost == {"lost"}
+    assert compare(ledger).lost == {"lost"}
 
 
 @dataclass
-class Trial:
+class LeaseRace:
     """
-    A delivery that a second process claims after the lease of the first has ended.
+    Two processes with one delivery: the second claims it after the lease of the first has ended.
     """
 
     engine: AsyncEngine
@@ -95,7 +95,7 @@ class Trial:
             past = {"due_time": after(timedelta(seconds=-1))}
             await db.execute(sa.update(deliveries).values(past))
 
-    async def play(self) -> None:
+    async def run(self) -> None:
         """
         Write the late result of the first process between attempt and result of the second.
 
@@ -125,39 +125,39 @@ def migrated_url(postgres_templates: PostgresTemplates) -> Iterator[str]:
 
 
 @pytest.fixture
-async def trial(migrated_url: str) -> AsyncIterator[Trial]:
+async def race(migrated_url: str) -> AsyncIterator[LeaseRace]:
     """
-    Yield a trial on PostgreSQL with one delivery that is due.
+    Yield a race on PostgreSQL, for one delivery that is due.
     """
     engine = create_engine(migrated_url, application_name="tests")
     event = new_event(new_delivery())
     queue = PostgresQueue(engine)
     await queue.store_events([event], FIRST)
-    yield Trial(engine, queue, event, [])
+    yield LeaseRace(engine, queue, event, [])
     await queue.close()
     await engine.dispose()
 
 
-async def judged(trial: Trial, url: str) -> Any:
-    ledger = Ledger({trial.event.event_id}, trial.requests)
+async def compared(race: LeaseRace, url: str) -> Any:
+    ledger = Ledger({race.event.event_id}, race.requests)
     await read_log(url, ledger)
-    return judge(ledger)
+    return compare(ledger)
 
 
-async def test_late_result_changes_nothing(trial: Trial, migrated_url: str) -> None:
+async def test_late_result_changes_nothing(race: LeaseRace, migrated_url: str) -> None:
     """
     With the lease token, a late result changes nothing: one duplicate, and it is allowed.
     """
-    await trial.play()
+    await race.run()
 
-    verdict = await judged(trial, migrated_url)
+    result = await compared(race, migrated_url)
 
-    assert verdict.good
-    assert (verdict.duplicates, verdict.bound) == (1, 1)
+    assert result.good
+    assert (result.duplicates, result.bound) == (1, 1)
 
 
 async def test_settling_without_the_token_is_detected(
-    trial: Trial, migrated_url: str, monkeypatch: pytest.MonkeyPatch
+    race: LeaseRace, migrated_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     Without the lease token, a late result makes the delivery due again: one duplicate too many.
@@ -169,8 +169,8 @@ async def test_settling_without_the_token_is_detected(
     assert faulty != correct
     monkeypatch.setattr(sql, "SETTLE", sa.text(faulty))
 
-    await trial.play()
+    await race.run()
 
-    verdict = await judged(trial, migrated_url)
-    assert not verdict.good
-    assert verdict.duplicates > verdict.bound
+    result = await compared(race, migrated_url)
+    assert not result.good
+    assert result.duplicates > result.bound

@@ -26,7 +26,7 @@ async def acknowledge_first(
     Answer a group, let the answers reach their publishers, then commit it.
     """
     for waiting in group:
-        now = datetime.now(UTC)  # noqa: TID251 - a fault of its own
+        now = datetime.now(UTC)  # noqa: TID251 - part of the fault
         receipt = Receipt(now, sha256(waiting.content).digest(), fresh=True)
         waiting.answers.give(waiting.index, receipt)
     await asyncio.sleep(0.2)

@@ -88,7 +88,7 @@ def _build(
 
 def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderV2:
     """
-    Build the published example's 14 keys and no more.
+    Build the 14 keys of the published example and no others.
     """
     return _build(shapes.OrderV2, event, change, wire_name)
 

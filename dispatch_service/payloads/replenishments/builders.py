@@ -48,7 +48,7 @@ def v1(event: Event, change: ReplenishmentChange, wire_name: str) -> shapes.Repl
 
 def _item_v2(item: ReplenishmentItem, received: ReceiptItem) -> shapes.ReplenishmentItemV2:
     """
-    Build a line with its running totals and the bin of the latest receipt.
+    Build a line with its running totals, and with bin, lot and unit of the latest receipt.
     """
     return shapes.ReplenishmentItemV2(
         sku=item.sku,

@@ -4,7 +4,7 @@ The comparison of the records of a crash test.
 
 from __future__ import annotations
 
-from tests.crash.ledger import Ledger, Request, judge
+from tests.crash.ledger import Ledger, Request, compare
 
 
 def request(event_id: str, number: int = 1, *, confirmed: bool = True) -> Request:
@@ -26,10 +26,10 @@ def test_run_without_losses_is_good() -> None:
     A run is good if each delivery is confirmed once and each request has a row.
     """
     requests = [request("a", 1, confirmed=False), request("a", 2), request("b")]
-    verdict = judge(Ledger({"a", "b"}, requests, logged(*requests)))
+    result = compare(Ledger({"a", "b"}, requests, logged(*requests)))
 
-    assert verdict.good
-    assert verdict.line(3) == (
+    assert result.good
+    assert result.line(3) == (
         "acknowledged 2, lost 0, duplicates 0 (bound 0), without attempt row 0, faults 3"
     )
 
@@ -39,10 +39,10 @@ def test_acknowledged_and_never_confirmed_is_lost() -> None:
     An acknowledged event without a confirmation is lost; a refused request confirms nothing.
     """
     requests = [request("a", confirmed=False)]
-    verdict = judge(Ledger({"a", "b"}, requests, logged(*requests)))
+    result = compare(Ledger({"a", "b"}, requests, logged(*requests)))
 
-    assert verdict.lost == {"a", "b"}
-    assert not verdict.good
+    assert result.lost == {"a", "b"}
+    assert not result.good
 
 
 def test_second_confirmation_needs_an_interrupted_attempt() -> None:
@@ -50,11 +50,11 @@ def test_second_confirmation_needs_an_interrupted_attempt() -> None:
     Each interrupted attempt allows one duplicate of its delivery, and of no other.
     """
     requests = [request("a", 1), request("a", 2), request("b", 1), request("b", 2)]
-    verdict = judge(Ledger({"a", "b"}, requests, logged(*requests), {("dlv_a", 1)}))
+    result = compare(Ledger({"a", "b"}, requests, logged(*requests), {("dlv_a", 1)}))
 
-    assert (verdict.duplicates, verdict.bound) == (2, 1)
-    assert verdict.beyond_bound == {"dlv_b"}
-    assert not verdict.good
+    assert (result.duplicates, result.bound) == (2, 1)
+    assert result.beyond_bound == {"dlv_b"}
+    assert not result.good
 
 
 def test_request_without_a_row_is_found() -> None:
@@ -62,7 +62,7 @@ def test_request_without_a_row_is_found() -> None:
     A request without a row in the log is reported.
     """
     requests = [request("a", 1, confirmed=False), request("a", 2)]
-    verdict = judge(Ledger({"a"}, requests, logged(requests[1])))
+    result = compare(Ledger({"a"}, requests, logged(requests[1])))
 
-    assert verdict.without_row == {("dlv_a", 1)}
-    assert not verdict.good
+    assert result.without_row == {("dlv_a", 1)}
+    assert not result.good

@@ -1,5 +1,5 @@
 """
-Rendering, and what a new payload version requires.
+Rendering, and the parts of a new payload version.
 """
 
 from dataclasses import replace
@@ -29,9 +29,6 @@ class OrderV4(Body, frozen=True, kw_only=True):
 
 
 def order_v4(event: Event, change: OrderStatusChanged, name: str) -> OrderV4:
-    """
-    Build the body of that version.
-    """
     parcels = sum(len(shipment.packages) for shipment in change.order.shipments)
     return OrderV4(
         event=name, account_id=event.account_id, order_id=change.order.id, parcels=parcels
