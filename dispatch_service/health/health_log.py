@@ -147,7 +147,7 @@ class HealthLog:
         if change.raises_webhooks:
             sealer = self._keys.newest()
             (prepared,) = self._preparer.prepare([event_of(change)], sealer)
-            await self._queue.store_on(db, [prepared.event], self._lease)
+            await self._queue.insert_into(db, [prepared.event], self._lease)
         if reason is not None:
             await self._deactivate(db, subscription, reason)
         log.warning("endpoint.changed", subscription=subscription.name, kind=change.kind.value)

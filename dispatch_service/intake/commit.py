@@ -222,7 +222,7 @@ class GroupCommitter:
         """
         try:
             self._reserve_slots(group)
-            return await self._queue.store_events([it.event for it in group], self._lease)
+            return await self._queue.insert([it.event for it in group], self._lease)
         except BaseException:
             self._use_slots(group, {}, 0.0)
             raise

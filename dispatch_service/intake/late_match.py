@@ -81,7 +81,7 @@ class Matcher:
         if waiting:
             sealer = await self._keys.today()
             group = [it.event for it in self._preparer.prepare(waiting, sealer)]
-            await self._queue.store_matches(group, self._lease)
+            await self._queue.insert_matches(group, self._lease)
         return len(waiting)
 
     async def _oldest(self) -> Sequence[event_pb2.Event]:

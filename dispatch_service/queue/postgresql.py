@@ -25,7 +25,7 @@ from dispatch_service.domain.work import (
 from dispatch_service.queue import postgresql_sql as sql
 from dispatch_service.queue import sequences, suspend_checks
 from dispatch_service.queue.columns import ATTEMPT, EVENT, EVENT_KEY, LATE, LEASE_KEY, RELEASE
-from dispatch_service.queue.postgresql_store import arrays, store, store_matches
+from dispatch_service.queue.postgresql_store import arrays, insert_matches, store
 from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, Follow
 from dispatch_service.queue.rows import (
     INTERRUPTED_ERROR,
@@ -64,23 +64,21 @@ class PostgresQueue:
         await self._at_once.close()
 
     @retry_on_conflict
-    async def store_events(
-        self, group: Sequence[NewEvent], lease: Lease
-    ) -> Mapping[EventKey, Receipt]:
+    async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
         """
         Store the events of *group* whose ids are new; see `Queue`.
         """
         if sequences.wanted(group):
             async with self._engine.begin() as db:
-                receipts = await self.store_on(db, group, lease)
+                receipts = await self.insert_into(db, group, lease)
                 reach("publish.before_commit")
             return receipts
         # One statement is a transaction of its own: that saves the trips to begin and end one.
         reach("publish.before_commit")
         async with self._at_once.use() as db:
-            return await self.store_on(db, group, lease)
+            return await self.insert_into(db, group, lease)
 
-    async def store_on(
+    async def insert_into(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
@@ -97,7 +95,7 @@ class PostgresQueue:
         return receipts
 
     @retry_on_conflict
-    async def store_matches(
+    async def insert_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
@@ -106,7 +104,7 @@ class PostgresQueue:
         ordered = sorted(group, key=lambda event: event.key)
         rows = arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            receipts = await store_matches(db, rows, group, lease)
+            receipts = await insert_matches(db, rows, group, lease)
             reach("match.mid_fanout")
         return receipts
 

@@ -53,7 +53,7 @@ async def store(
     }
 
 
-async def store_matches(
+async def insert_matches(
     db: AsyncConnection, rows: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
 ) -> dict[EventKey, Receipt]:
     """

@@ -49,7 +49,7 @@ Tells whether anything may follow from settlements.
 
 class Queue(Protocol):
     """
-    What both databases do. Every method but `store_on` is one transaction of its own.
+    What both databases do. Every method but `insert_into` is one transaction of its own.
     """
 
     async def close(self) -> None:
@@ -58,24 +58,22 @@ class Queue(Protocol):
         """
         ...
 
-    async def store_events(
-        self, group: Sequence[NewEvent], lease: Lease
-    ) -> Mapping[EventKey, Receipt]:
+    async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
         """
         Store the events of *group* whose ids are new, each with all that follows
         from it, and say of every event what is known of its id.
         """
         ...
 
-    async def store_on(
+    async def insert_into(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
-        Do what `store_events` does in a transaction that is open already.
+        Do what `insert` does in a transaction that is open already.
         """
         ...
 
-    async def store_matches(
+    async def insert_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """

@@ -81,18 +81,16 @@ class SqliteQueue:
         Do nothing: nothing is kept.
         """
 
-    async def store_events(
-        self, group: Sequence[NewEvent], lease: Lease
-    ) -> Mapping[EventKey, Receipt]:
+    async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
         """
         Store the events of *group* whose ids are new; see `Queue`.
         """
         async with writing(self._engine) as db:
-            receipts = await self.store_on(db, group, lease)
+            receipts = await self.insert_into(db, group, lease)
             reach("publish.before_commit")
         return receipts
 
-    async def store_on(
+    async def insert_into(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
@@ -111,7 +109,7 @@ class SqliteQueue:
         accepted = {it.key: now for it in fresh}
         return receipts | await _store_following(db, fresh, lease, now, accepted)
 
-    async def store_matches(
+    async def insert_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """

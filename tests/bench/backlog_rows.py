@@ -57,7 +57,7 @@ async def fill_backlog(
         sealer = await DayKeys(engine, ring, utc_now).today()
         events = _events(accounts, wanted, sealer)
         while group := await asyncio.to_thread(_next, events):
-            await queue.store_events(group, NO_PROCESS)
+            await queue.insert(group, NO_PROCESS)
     finally:
         await queue.close()
         await engine.dispose()

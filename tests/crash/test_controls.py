@@ -132,7 +132,7 @@ async def race(migrated_url: str) -> AsyncIterator[LeaseRace]:
     engine = create_engine(migrated_url, application_name="tests")
     event = new_event(new_delivery())
     queue = PostgresQueue(engine)
-    await queue.store_events([event], FIRST)
+    await queue.insert([event], FIRST)
     yield LeaseRace(engine, queue, event, [])
     await queue.close()
     await engine.dispose()

@@ -74,7 +74,7 @@ async def wait_for(queue: Queue, count: int) -> None:
     """
     Store deliveries that wait.
     """
-    await queue.store_events([new_event(new_delivery()) for _ in range(count)], LEASE)
+    await queue.insert([new_event(new_delivery()) for _ in range(count)], LEASE)
 
 
 async def change_status(store: AsyncEngine, revision: int, status: Status.ValueType) -> None:

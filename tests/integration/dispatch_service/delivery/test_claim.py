@@ -74,7 +74,7 @@ async def test_payload_is_opened(queue: Queue, store: AsyncEngine) -> None:
     A claimed delivery comes with its payload.
     """
     keys = day_keys(store, "a")
-    await queue.store_events([sealed_event(await keys.today())], LEASE)
+    await queue.insert([sealed_event(await keys.today())], LEASE)
 
     assert await claimed_body(queue, keys) == b"{}"
 
@@ -84,7 +84,7 @@ async def test_erased_payload_is_gone(queue: Queue, store: AsyncEngine) -> None:
     A payload that was erased or pruned is gone.
     """
     keys = day_keys(store, "a")
-    await queue.store_events([sealed_event(await keys.today())], LEASE)
+    await queue.insert([sealed_event(await keys.today())], LEASE)
     async with writing(store) as db:
         await db.execute(sa.delete(bodies))
 
@@ -96,7 +96,7 @@ async def test_payload_under_an_unknown_key_does_not_open(queue: Queue, store: A
     A payload may be sealed under a key that the settings of this process do not have.
     """
     keys = day_keys(store, "a")
-    await queue.store_events([sealed_event(await keys.today())], LEASE)
+    await queue.insert([sealed_event(await keys.today())], LEASE)
 
     assert await claimed_body(queue, day_keys(store, "b")) is MissingBody.KEY_UNKNOWN
 
@@ -109,6 +109,6 @@ async def test_damaged_payload_does_not_open(queue: Queue, store: AsyncEngine) -
     event = sealed_event(await keys.today())
     (body,) = event.bodies
     damaged = replace(body, sealed_body=body.sealed_body[:-1] + b"\0\0")
-    await queue.store_events([replace(event, bodies=[damaged])], LEASE)
+    await queue.insert([replace(event, bodies=[damaged])], LEASE)
 
     assert await claimed_body(queue, keys) is MissingBody.SEAL_BROKEN

@@ -60,7 +60,7 @@ async def test_open_breaker_is_passed_over_without_using_up_attempts(
     """
     bad = [new_delivery(subscription=f"b{n}", endpoint="https://bad:443") for n in range(3)]
     good = new_delivery(subscription="good", endpoint="https://good:443")
-    await queue.store_events([new_event(*bad, good)], LEASE)
+    await queue.insert([new_event(*bad, good)], LEASE)
     endpoints = Endpoints(8)
     await trip(endpoints, Replicas(store, endpoints, "one"))
 
@@ -74,7 +74,7 @@ async def test_one_probe_goes_out_after_the_pause(queue: Queue, store: AsyncEngi
     After the pause one delivery is claimed, and no second one until its result is known.
     """
     bad = [new_delivery(subscription=f"b{n}", endpoint="https://bad:443") for n in range(3)]
-    await queue.store_events([new_event(*bad)], LEASE)
+    await queue.insert([new_event(*bad)], LEASE)
     endpoints = Endpoints(8)
     await trip(endpoints, Replicas(store, endpoints, "one"))
     await pause_over(store)

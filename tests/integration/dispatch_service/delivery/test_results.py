@@ -88,7 +88,7 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     One that cannot be written is set aside, and its lease runs out; all others are written.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(9)]
-    await queue.store_events(events, LEASE)
+    await queue.insert(events, LEASE)
     results = [result_of(event) for event in events]
     record = results[4].attempt
     assert record is not None
@@ -113,7 +113,7 @@ async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nob
     The others of its batch are written at once; its lease brings the one back.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(3)]
-    await queue.store_events(events, LEASE)
+    await queue.insert(events, LEASE)
     attempts = [finished_attempt(event) for event in events]
     seal = seal_exchange
 
@@ -139,7 +139,7 @@ async def test_end_without_an_attempt_needs_no_key(
     A delivery that is cancelled or expired is written although nothing could be sealed.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     monkeypatch.delattr(writer, "_keys")
     writer.settle(Settlement(claimed_of(event), cancel(0), None))
 
@@ -176,7 +176,7 @@ async def test_results_outlive_a_store_that_is_away(
     the service is stopped meanwhile.
     """
     events = [new_event(new_delivery(leased=True)) for _ in range(5)]
-    await queue.store_events(events, LEASE)
+    await queue.insert(events, LEASE)
     writer = ResultWriter(cast(Queue, Away(queue, times)), SubscriptionIndex(), keys)
     for event in events[:3]:
         writer.settle(result_of(event))
@@ -197,7 +197,7 @@ async def test_stopping_does_not_wait_for_ever(
     If the store stays away, the writer ends after its time; leases protect the rest.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     writer = ResultWriter(cast(Queue, Away(queue, 1_000_000)), SubscriptionIndex(), keys)
     writer.settle(result_of(event))
 

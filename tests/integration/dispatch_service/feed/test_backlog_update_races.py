@@ -59,7 +59,7 @@ async def test_delivery_is_not_suspended_after_a_reactivation(
     soon; one that is to be suspended after it is suspended.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     async with writing(store) as db:
         await follow(db, 1, active=False)
 
@@ -87,7 +87,7 @@ async def test_reactivation_waits_for_a_delivery_being_suspended(
     A delivery that is suspended just before its subscription is Active again is due with the rest.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     async with writing(store) as db:
         await follow(db, 1, active=False)
 

@@ -119,7 +119,7 @@ async def test_delivery_that_is_suspended_too_late_is_due_again(
     that it holds; when no such lease is left, it is looked for.
     """
     held = new_event(new_delivery(leased=True))
-    await queue.store_events([held], LEASE)
+    await queue.insert([held], LEASE)
     await record(store, RESUME)
     assert await apply_updates(store) == 0
     await queue.release([Release(claimed_of(held), None)])
@@ -154,7 +154,7 @@ async def test_deliveries_stay_in_their_sequence(queue: Queue, store: AsyncEngin
     Only the head of a sequence is due, so only it is suspended and due again.
     """
     made = [new_event(new_delivery(ordered=True)) for _ in range(3)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
 
     await record(store, SUSPEND)
     assert await apply_updates(store) == 1

@@ -49,7 +49,7 @@ async def test_deletion_is_followed_in_batches(
     await wait_for(queue, 3)
     ordered = [new_event(new_delivery(ordered=True), resource=f"orders/{n % 2}") for n in range(4)]
     sent = new_event(new_delivery(ordered=True, leased=True), resource="orders/9")
-    await queue.store_events([*ordered, sent], LEASE)
+    await queue.insert([*ordered, sent], LEASE)
 
     await store_change(store, feed_service_pb2.FeedChange(revision=2, deleted_name=NAME))
     assert {it.state for it in await rows_of(store)} == {"PENDING", "DELIVERING"}
@@ -82,7 +82,7 @@ async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> N
     stays blocked.
     """
     ordered = [new_event(new_delivery(ordered=True)) for _ in range(2)]
-    await queue.store_events([new_event(new_delivery()), *ordered], LEASE)
+    await queue.insert([new_event(new_delivery()), *ordered], LEASE)
     before = await rows_of(store)
 
     change = feed_service_pb2.FeedChange(revision=2)
@@ -125,7 +125,7 @@ async def test_only_subscriptions_with_a_backlog_are_recorded(
     """
     await wait_for(queue, 2)
     ended = new_event(new_delivery(subscription="ended", leased=True))
-    await queue.store_events([ended], LEASE)
+    await queue.insert([ended], LEASE)
     await queue.settle([Settlement(claimed_of(ended), succeed(0), None)])
     names = ["shipped", "ended", *(f"sub-{n}" for n in range(600))]
     changes = [
@@ -203,7 +203,7 @@ async def test_deep_sequence_is_emptied_from_its_end(
     monkeypatch.setattr(backlog_updater, "BATCH", 2)
     monkeypatch.setattr(backlog_updater, "TURN", 4)
     made = [new_event(new_delivery(ordered=True)) for _ in range(7)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     await record(
         store, BacklogUpdate("accounts/100", "shipped", 2, BacklogAction.RESUME, ordered=False)
     )
@@ -224,7 +224,7 @@ async def test_update_that_fails_stops_no_other(
     The others of its round are applied.
     """
     await wait_for(queue, 1)
-    await queue.store_events([new_event(new_delivery(subscription="other"))], LEASE)
+    await queue.insert([new_event(new_delivery(subscription="other"))], LEASE)
     await record(store, BacklogUpdate("accounts/100", "other", 1, BacklogAction.SUSPEND))
     await record(store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND))
     find = backlog_update_steps.find

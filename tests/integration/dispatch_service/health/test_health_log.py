@@ -64,7 +64,7 @@ class Trial:
         Deliver an event for each outcome and settle all of them in one group.
         """
         events = [new_event(new_delivery(leased=True)) for _ in outcomes]
-        await self.queue.store_events(events, LEASE)
+        await self.queue.insert(events, LEASE)
         held = [claimed_of(it) for it in events]
         settlements = [settled(*pair) for pair in zip(held, outcomes, strict=True)]
         await self.queue.settle(settlements, self.log.on_settled)
@@ -246,7 +246,7 @@ async def test_internal_failures_do_not_count(trial: Trial) -> None:
     An internal failure does not count against the receiver.
     """
     event = new_event(new_delivery(leased=True))
-    await trial.queue.store_events([event], LEASE)
+    await trial.queue.insert([event], LEASE)
     held = claimed_of(event)
     record = attempt(held, status="FAILURE", failure_kind=FailureKind.INTERNAL, response_code=None)
     broken = retry(1, timedelta(), FailureKind.INTERNAL)

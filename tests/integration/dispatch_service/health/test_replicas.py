@@ -93,7 +93,7 @@ class Replica:
 
     async def _attempts(self, names: Sequence[str], *, failed: bool) -> list[Settlement]:
         events = [new_event(new_delivery(leased=True, subscription=name)) for name in names]
-        await self.queue.store_events(events, LEASE)
+        await self.queue.insert(events, LEASE)
         return [_settled(claimed_of(it), failed=failed) for it in events]
 
 
@@ -226,7 +226,7 @@ async def test_gone_waits_for_no_waiting_delivery(
     The results of a 410 are written at once, whoever has locked the waiting deliveries.
     """
     waiting = new_event(new_delivery(subscription=KEY[1]))
-    await replicas[0].queue.store_events([waiting], LEASE)
+    await replicas[0].queue.insert([waiting], LEASE)
     held = sa.select(deliveries).where(deliveries.c.event_id == waiting.event_id)
     async with asyncio.timeout(PATIENCE_SECONDS), writing(store) as db:
         await db.execute(held.with_for_update())

@@ -157,7 +157,7 @@ async def test_too_many_unfinished_deliveries_refuse_events(
     The publisher learns when to come again; once the deliveries have ended events are taken.
     """
     stored = [new_event(new_delivery()) for _ in range(3)]
-    await queue.store_events(stored, LEASE)
+    await queue.insert(stored, LEASE)
     await intake.backlog.count()
 
     with pytest.raises(BacklogFull) as raised:

@@ -41,14 +41,14 @@ class CountedQueue:
         self.groups = 0
         self._queue = queue
 
-    async def store_events(
+    async def insert(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
         Store a group.
         """
         self.groups += 1
-        return await self._queue.store_events([_spoilt(event) for event in group], lease)
+        return await self._queue.insert([_spoilt(event) for event in group], lease)
 
 
 def _spoilt(event: NewEvent) -> NewEvent:
@@ -62,7 +62,7 @@ class AbsentQueue:
     A queue whose database cannot be reached.
     """
 
-    async def store_events(self, *_: Any) -> Mapping[EventKey, Receipt]:
+    async def insert(self, *_: Any) -> Mapping[EventKey, Receipt]:
         """
         Fail as a driver does.
         """

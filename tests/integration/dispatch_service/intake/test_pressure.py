@@ -42,7 +42,7 @@ async def test_backlog_knows_how_late_the_oldest_delivery_is(
     Waiting deliveries are counted, with the time since the oldest became due.
     """
     backlog = Backlog(store, Limits(10, 0))
-    await queue.store_events([new_event(new_delivery())], LEASE)
+    await queue.insert([new_event(new_delivery())], LEASE)
     async with writing(store) as db:
         due = {"due_time": after(timedelta(minutes=-1))}
         await db.execute(sa.update(deliveries).values(due))

@@ -51,7 +51,7 @@ async def settled(queue: Queue, event: NewEvent, *, failed: bool = False) -> New
     """
     Store an event whose deliveries are leased, and settle all of them.
     """
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     settlements = []
     for at in range(len(event.deliveries)):
         it = claimed_of(event, at)
@@ -265,7 +265,7 @@ async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine
     of that attempt uses up no further delay of the schedule.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     it = claimed_of(event)
     failed = attempt(it, status="FAILURE", failure_kind="timeout")
     await queue.settle([Settlement(it, retry(1, timedelta(hours=5), FailureKind.TIMEOUT), failed)])

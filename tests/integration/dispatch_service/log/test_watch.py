@@ -32,7 +32,7 @@ async def settle(queue: Queue, count: int = 1) -> list[str]:
     Store and settle events; return the ids of their deliveries.
     """
     made = [new_event(new_delivery(leased=True)) for _ in range(count)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     await queue.settle([_succeeded(it) for it in made])
     return [it.deliveries[0].delivery_id for it in made]
 
@@ -132,7 +132,7 @@ async def test_late_commit_is_not_missed(queue: Queue, store: AsyncEngine) -> No
     """
     mark = await present(store)
     late, early = (new_event(new_delivery(leased=True)) for _ in range(2))
-    await queue.store_events([late, early], LEASE)
+    await queue.insert([late, early], LEASE)
     slow = SlowFollow()
     settling = asyncio.create_task(queue.settle([_succeeded(late)], slow))
     await slow.begun.wait()
@@ -153,7 +153,7 @@ async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: Async
     """
     mark = await present(store)
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     slow = SlowFollow()
     settling = asyncio.create_task(queue.settle([_succeeded(event)], slow))
     await slow.begun.wait()

@@ -58,7 +58,7 @@ async def store_waiting(
         for number in range(count)
         for _ in range(each)
     ]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     columns = deliveries.c
     waits = columns.endpoint.not_in([endpoint(number) for number in due])
     async with writing(store) as db:

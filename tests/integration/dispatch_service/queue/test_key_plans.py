@@ -101,7 +101,7 @@ async def test_results_and_lanes(queue: Queue, store: AsyncEngine, database_url:
     """
     made = [ordered(f"orders/{n}") for n in range(3)]
     with asked_of(store) as asked:
-        await queue.store_events([*made, new_event(new_delivery(ordered=True))], LEASE)
+        await queue.insert([*made, new_event(new_delivery(ordered=True))], LEASE)
         await queue.settle(results(made))
 
     assert any("FROM sequences" in text for text, _ in asked)
@@ -114,7 +114,7 @@ async def test_changes_of_subscriptions(
     """
     To follow a change of a subscription costs what waits for it, not what its owner has.
     """
-    await queue.store_events([ordered("orders/1"), new_event(new_delivery())], LEASE)
+    await queue.insert([ordered("orders/1"), new_event(new_delivery())], LEASE)
     names = [f"accounts/100/subscriptions/{it}" for it in ("shipped", "other")]
     changes = [feed_service_pb2.FeedChange(revision=1, deleted_name=it) for it in names]
     with asked_of(store) as asked:
@@ -134,7 +134,7 @@ async def test_what_is_taken_away(queue: Queue, store: AsyncEngine, database_url
     To take rows away that were chosen, and what belongs to them.
     """
     made = [new_event(new_delivery(leased=True), warehouses=["w1"]) for _ in range(3)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     await queue.settle(results(made))
     with asked_of(store) as asked:
         await erasure.erase_all(store, 100, events.c.event_id == made[0].event_id, "somebody")

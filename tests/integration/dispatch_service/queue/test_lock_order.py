@@ -94,7 +94,7 @@ async def test_cancel_and_the_end_of_the_head(queue: Queue, store: AsyncEngine, 
     A head that ends and a cancelled delivery of its lane, itself or the next, both get through.
     """
     lane = [event(leased=True), event(), event()]
-    await queue.store_events(lane, LEASE)
+    await queue.insert(lane, LEASE)
     head = claimed_of(lane[0])
     row = await row_of(store, lane[at])
     failed = attempt(head, status="FAILURE", failure_kind="timeout", response_code=None)
@@ -119,12 +119,12 @@ async def test_erasing_and_publishing(queue: Queue, store: AsyncEngine) -> None:
     """
     first = event("orders/2", event_id="a", order_id=7)
     second = event("orders/1", event_id="b", order_id=7)
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
     more = [event("orders/1"), event("orders/2")]
 
     async with writing(store) as db:
         await hold_sequence(db, "orders/1")
-        publishing = asyncio.create_task(queue.store_events(more, LEASE))
+        publishing = asyncio.create_task(queue.insert(more, LEASE))
         await settle_down(store, publishing)
         erasing = asyncio.create_task(
             erasure.erase_all(store, 100, events.c.order_id == 7, "callers/ann")
@@ -142,7 +142,7 @@ async def test_resends_of_the_same_deliveries(queue: Queue, store: AsyncEngine) 
     Two resends of the same deliveries, named in any order, lock them in one order.
     """
     made = sorted((event(f"orders/{at}") for at in range(20)), key=lambda it: it.event_id)
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     ids = [it.deliveries[0].delivery_id for it in made]
 
     async def resend(wanted: list[str]) -> int:
@@ -162,7 +162,7 @@ async def test_cancel_waits_for_a_retry_that_is_written(queue: Queue, store: Asy
     A delivery whose failed attempt is being written is cancelled, not refused as ended.
     """
     made = new_event(new_delivery(leased=True))
-    await queue.store_events([made], LEASE)
+    await queue.insert([made], LEASE)
     row = await row_of(store, made)
 
     async with writing(store) as db:
@@ -181,7 +181,7 @@ async def test_erasing_waits_for_a_retry_that_is_written(queue: Queue, store: As
     A delivery whose failed attempt is being written is cancelled with its payload gone.
     """
     made = new_event(new_delivery(leased=True), order_id=7)
-    await queue.store_events([made], LEASE)
+    await queue.insert([made], LEASE)
 
     async with writing(store) as db:
         await hold_delivery(db, made)
@@ -202,13 +202,13 @@ async def test_erasing_waits_for_what_is_being_matched(queue: Queue, store: Asyn
     An event that is matched while it is erased leaves no payload behind.
     """
     waiting = new_event(matched=False, order_id=7)
-    await queue.store_events([waiting], LEASE)
+    await queue.insert([waiting], LEASE)
     matched = new_event(new_delivery(), event_id=waiting.event_id)
 
     async with writing(store) as db:
         mine = sa.select(events).where(events.c.event_id == waiting.event_id)
         await db.execute(mine.with_for_update())
-        matching = asyncio.create_task(queue.store_matches([matched], LEASE))
+        matching = asyncio.create_task(queue.insert_matches([matched], LEASE))
         await settle_down(store, matching)
         erasing = asyncio.create_task(
             erasure.erase_all(store, 100, events.c.order_id == 7, "callers/ann")
@@ -228,7 +228,7 @@ async def test_lanes_that_end_while_a_result_ends_their_subscription(
     Who holds a lane may note what is to become of all that waits, while that is being done.
     """
     it = event(leased=True)
-    await queue.store_events([it, event()], LEASE)
+    await queue.insert([it, event()], LEASE)
     await changed(
         store,
         backlog_updates.record,

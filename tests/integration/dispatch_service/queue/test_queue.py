@@ -49,8 +49,8 @@ async def test_new_event_is_stored_once(queue: Queue, store: AsyncEngine) -> Non
     """
     event = new_event(new_delivery())
 
-    first = await queue.store_events([event], LEASE)
-    again = await queue.store_events([event], LEASE)
+    first = await queue.insert([event], LEASE)
+    again = await queue.insert([event], LEASE)
 
     assert first[event.key].fresh
     assert not again[event.key].fresh
@@ -64,9 +64,9 @@ async def test_group_stores_what_is_new_beside_what_is_known(queue: Queue) -> No
     Known ids in a group keep nothing else back.
     """
     known, fresh = new_event(), new_event(sha256=b"another")
-    await queue.store_events([known], LEASE)
+    await queue.insert([known], LEASE)
 
-    receipts = await queue.store_events([fresh, known], LEASE)
+    receipts = await queue.insert([fresh, known], LEASE)
 
     assert receipts[fresh.key].fresh
     assert not receipts[known.key].fresh
@@ -76,7 +76,7 @@ async def test_leased_delivery_is_not_claimed_before_its_lease_ends(queue: Queue
     """
     What is born leased belongs to its process.
     """
-    await queue.store_events([new_event(new_delivery(leased=True))], LEASE)
+    await queue.insert([new_event(new_delivery(leased=True))], LEASE)
 
     assert await claim(queue) == []
 
@@ -87,7 +87,7 @@ async def test_expired_lease_is_taken_over_with_an_interrupted_attempt(
     """
     The ordinary claim takes over an expired lease and leaves no hole in the log.
     """
-    await queue.store_events([new_event(new_delivery(leased=True))], EXPIRED)
+    await queue.insert([new_event(new_delivery(leased=True))], EXPIRED)
 
     (claimed,) = await claim(queue)
 
@@ -104,7 +104,7 @@ async def test_success_ends_a_delivery_and_logs_the_attempt(
     A settled success is final and has its attempt.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     claimed = claimed_of(event)
 
     ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
@@ -122,7 +122,7 @@ async def test_retry_becomes_due_after_its_delay(queue: Queue, store: AsyncEngin
     A failed attempt puts the delivery back; the log says when it goes on.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     claimed = claimed_of(event)
     failed = attempt(claimed, status="FAILURE", failure_kind="timeout", response_code=None)
 
@@ -141,10 +141,10 @@ async def test_two_results_of_one_delivery_in_one_batch(queue: Queue, store: Asy
     Where a process lost its lease and took the delivery up again, each result finds its own.
     """
     event, other = new_event(new_delivery(leased=True)), new_event(new_delivery(leased=True))
-    await queue.store_events([event], EXPIRED)
+    await queue.insert([event], EXPIRED)
     stale = claimed_of(event)
     (fresh,) = await claim(queue)
-    await queue.store_events([other], LEASE)
+    await queue.insert([other], LEASE)
     innocent = claimed_of(other)
 
     made = [Settlement(it, succeed(0), attempt(it), 200) for it in (stale, fresh, innocent)]
@@ -162,7 +162,7 @@ async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) ->
     What another worker took over is left alone by the first.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], EXPIRED)
+    await queue.insert([event], EXPIRED)
     stale = claimed_of(event)
     (fresh,) = await claim(queue)
 
@@ -181,7 +181,7 @@ async def test_release_takes_the_attempt_back(queue: Queue) -> None:
     A delivery that was let go unsent has not used up an attempt.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     await queue.release([Release(claimed_of(event), timedelta())])
 
@@ -194,7 +194,7 @@ async def test_parked_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) 
     A release without a delay parks the delivery until its time is up.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     await queue.release([Release(claimed_of(event), None)])
 
@@ -210,7 +210,7 @@ async def test_forced_resend_to_an_inactive_subscription_is_dropped(
     It had succeeded long ago, so there is no time until which it could be suspended.
     """
     event = new_event(new_delivery(leased=True, lifetime=timedelta(seconds=-1)))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     held = claimed_of(event)
     await queue.settle([Settlement(held, succeed(0), attempt(held), 200)])
     async with writing(store) as db:
@@ -232,7 +232,7 @@ async def test_claim_takes_turns_between_endpoints(queue: Queue) -> None:
         new_delivery(subscription=f"busy-{it}", endpoint="https://busy:443") for it in range(50)
     ]
     quiet = new_delivery(subscription="quiet", endpoint="https://quiet:443")
-    await queue.store_events([new_event(*busy), new_event(quiet)], LEASE)
+    await queue.insert([new_event(*busy), new_event(quiet)], LEASE)
 
     claimed = await claim(queue, limit=10, per_endpoint=4)
 
@@ -246,7 +246,7 @@ async def test_claim_goes_on_where_the_last_one_ended(queue: Queue) -> None:
     """
     made = [new_delivery(subscription=f"s{n}", endpoint=f"https://e{n}:443") for n in range(5)]
     more = [new_delivery(subscription=f"t{n}", endpoint=f"https://e{n}:443") for n in range(5)]
-    await queue.store_events([new_event(*made), new_event(*more)], LEASE)
+    await queue.insert([new_event(*made), new_event(*more)], LEASE)
 
     seen = [it.endpoint for _ in range(5) for it in await claim(queue, limit=2, per_endpoint=1)]
 
@@ -258,7 +258,7 @@ async def test_full_endpoint_is_passed_over(queue: Queue) -> None:
     """
     A lane without room is not given more.
     """
-    await queue.store_events([new_event(new_delivery())], LEASE)
+    await queue.insert([new_event(new_delivery())], LEASE)
 
     full = [("accounts/100", "https://example.com:443")]
 
@@ -271,7 +271,7 @@ async def test_two_workers_never_claim_the_same(queue: Queue) -> None:
     What one has claimed the other does not get.
     """
     made = [new_delivery(subscription=f"s{n}") for n in range(20)]
-    await queue.store_events([new_event(*made)], LEASE)
+    await queue.insert([new_event(*made)], LEASE)
 
     first = await claim(queue, LEASE, limit=12)
     second = await claim(queue, OTHER)
@@ -284,7 +284,7 @@ async def test_claim_carries_the_body(queue: Queue) -> None:
     """
     A claimed delivery comes with its payload, as it was stored.
     """
-    await queue.store_events([new_event(new_delivery())], LEASE)
+    await queue.insert([new_event(new_delivery())], LEASE)
 
     (claimed,) = await claim(queue)
 
@@ -297,7 +297,7 @@ async def test_claim_says_that_time_is_up(queue: Queue) -> None:
     A delivery past its lifetime is claimed as expired.
     """
     late = new_delivery(lifetime=timedelta(seconds=-1))
-    await queue.store_events([new_event(late)], LEASE)
+    await queue.insert([new_event(late)], LEASE)
 
     (claimed,) = await claim(queue)
 
@@ -308,7 +308,7 @@ async def test_giving_up_without_an_attempt_counts_none(queue: Queue, store: Asy
     """
     A delivery that ends unsent has no attempt for it.
     """
-    await queue.store_events([new_event(new_delivery())], LEASE)
+    await queue.insert([new_event(new_delivery())], LEASE)
     (claimed,) = await claim(queue)
 
     await queue.settle([Settlement(claimed, fail(0, FailureKind.EXPIRED), None)])
@@ -323,7 +323,7 @@ async def test_render_failure_is_stored_as_failed(queue: Queue, store: AsyncEngi
     A delivery whose payload could not be rendered fails at once, without a body.
     """
     broken = new_delivery(failure_kind="render")
-    await queue.store_events([new_event(broken, bodies=[])], LEASE)
+    await queue.insert([new_event(broken, bodies=[])], LEASE)
 
     (row,) = await rows(store, deliveries)
 
@@ -335,11 +335,11 @@ async def test_waiting_event_is_matched_once(queue: Queue, store: AsyncEngine) -
     What follows from an event that waited for a snapshot is stored once.
     """
     waiting = new_event(matched=False)
-    await queue.store_events([waiting], LEASE)
+    await queue.insert([waiting], LEASE)
     matched = new_event(new_delivery(), event_id=waiting.event_id)
 
-    first = await queue.store_matches([matched], LEASE)
-    second = await queue.store_matches([matched], LEASE)
+    first = await queue.insert_matches([matched], LEASE)
+    second = await queue.insert_matches([matched], LEASE)
 
     assert set(first) == {waiting.key}
     assert second == {}

@@ -78,10 +78,10 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
     other, or cancelled as any other where the subscription is deleted.
     """
     first, late = event(leased=True), event()
-    await queue.store_events([first], LEASE)
+    await queue.insert([first], LEASE)
 
     async with writing(store) as db:
-        await queue.store_on(db, [late], LEASE)
+        await queue.insert_into(db, [late], LEASE)
         ending = asyncio.create_task(record_and_apply(store, update))
         await settle_down(store, ending)
     await ending
@@ -100,11 +100,11 @@ async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: As
     first, second = event(leased=True), event()
 
     async with writing(store) as db:
-        await queue.store_on(db, [first], LEASE)
+        await queue.insert_into(db, [first], LEASE)
         ending = asyncio.create_task(record_and_apply(store, UNORDERED))
         await settle_down(store, ending)
     await ending
-    await queue.store_events([second], LEASE)
+    await queue.insert([second], LEASE)
 
     await succeeded(queue, claimed_of(first))
     assert await delivered(queue) == [second.event_id]
@@ -117,13 +117,13 @@ async def test_leftover_with_a_higher_number_joins_the_lane(
     What was left without its lane does not keep the next lane from being settled.
     """
     left = [event() for _ in range(3)]
-    await queue.store_events(left, LEASE)
+    await queue.insert(left, LEASE)
     (head,) = await claim(queue)
     async with writing(store) as db:
         await db.execute(sa.delete(lanes_table))
     await succeeded(queue, head)
     following = event()
-    await queue.store_events([following], LEASE)
+    await queue.insert([following], LEASE)
 
     assert sorted(await delivered(queue)) == sorted(
         [following.event_id, *(it.event_id for it in left[1:])]
@@ -137,7 +137,7 @@ async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine)
     """
     gone, ended, good = [event() for _ in range(3)], event("orders/2"), event("orders/3")
     behind = event("orders/2")
-    await queue.store_events([*gone, ended, behind, good, event("orders/3")], LEASE)
+    await queue.insert([*gone, ended, behind, good, event("orders/3")], LEASE)
     claimed = {it.event_id: it for it in await claim(queue)}
     async with writing(store) as db:
         await db.execute(sa.delete(lanes_table).where(lanes_table.c.resource != "orders/3"))
@@ -165,7 +165,7 @@ async def test_search_passes_deep_lanes_by(
     """
     monkeypatch.setattr(repair, "BATCH", 2)
     stray = event("orders/9")
-    await queue.store_events([*(event() for _ in range(5)), event("orders/5"), stray], LEASE)
+    await queue.insert([*(event() for _ in range(5)), event("orders/5"), stray], LEASE)
     last = deliveries.c.resource == "orders/9"
     async with writing(store) as db:
         await db.execute(sa.update(deliveries).where(last).values(due_time=None))

@@ -55,7 +55,7 @@ async def test_only_the_first_of_a_resource_is_due(queue: Queue, store: AsyncEng
     Of each resource one delivery is due, the one that was stored first; others wait.
     """
     events = [event("orders/1"), event("orders/1"), event("orders/2")]
-    await queue.store_events(events, LEASE)
+    await queue.insert(events, LEASE)
 
     claimed = await claim(queue)
 
@@ -71,7 +71,7 @@ async def test_success_frees_the_next_one(queue: Queue, store: AsyncEngine) -> N
     The end of the head makes the next of its resource due, and an empty lane goes away.
     """
     first, second = event(), event()
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
 
     for each in (first, second):
         (claimed,) = await claim(queue)
@@ -87,7 +87,7 @@ async def test_retry_holds_the_others_up_until_it_has_failed_for_good(queue: Que
     A head that waits for its retry holds its resource up; one that has failed does not.
     """
     first, second = event(), event()
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
     (head,) = await claim(queue)
     failed = attempt(head, status="FAILURE", failure_kind="timeout", response_code=None)
     again = retry(1, timedelta(), FailureKind.TIMEOUT)
@@ -107,9 +107,9 @@ async def test_no_hand_over_overtakes(queue: Queue) -> None:
     A delivery behind an unfinished one is not leased at birth, and the receipt says so.
     """
     first, second = event(leased=True), event(leased=True)
-    await queue.store_events([first], LEASE)
+    await queue.insert([first], LEASE)
 
-    receipts = await queue.store_events([second], LEASE)
+    receipts = await queue.insert([second], LEASE)
 
     assert receipts[second.key].blocked == {second.deliveries[0].delivery_id}
     assert await claim(queue) == []
@@ -127,7 +127,7 @@ async def test_list_order_counts_within_a_batch(queue: Queue) -> None:
         new_event(new_delivery(ordered=True), event_id=name, resource="orders/1")
         for name in ("c", "a", "b")
     ]
-    await queue.store_events(events, LEASE)
+    await queue.insert(events, LEASE)
 
     seen = []
     for _ in events:
@@ -143,7 +143,7 @@ async def test_released_head_keeps_its_place(queue: Queue) -> None:
     A head that is let go unsent is still the head.
     """
     first, second = event(leased=True), event()
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
 
     await queue.release([Release(claimed_of(first), timedelta())])
 
@@ -158,7 +158,7 @@ async def test_head_cancelled_while_attempted_frees_the_next(
     A delivery that was given up during its attempt ends with it, and its lane moves on.
     """
     first, second = event(leased=True), event()
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
     head = claimed_of(first)
     async with writing(store) as db:
         mine = deliveries.c.delivery_id == head.delivery_id
@@ -181,7 +181,7 @@ async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> N
     """
     When a subscription is no longer ordered, nothing of it waits for anything else.
     """
-    await queue.store_events([event(), event(), event()], LEASE)
+    await queue.insert([event(), event(), event()], LEASE)
 
     await record_and_apply(
         store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.RESUME, ordered=False)
@@ -196,7 +196,7 @@ async def test_cancelled_in_the_middle_is_skipped(queue: Queue, store: AsyncEngi
     A waiting delivery that ends by itself leaves no hole in its lane.
     """
     first, second, third = event(), event(), event()
-    await queue.store_events([first, second, third], LEASE)
+    await queue.insert([first, second, third], LEASE)
     async with writing(store) as db:
         mine = deliveries.c.event_id == second.event_id
         ended: dict[str, object] = {
@@ -220,7 +220,7 @@ async def test_concurrent_publishes_give_each_number_once(queue: Queue, store: A
     """
     groups = [[event() for _ in range(5)] for _ in range(8)]
 
-    await asyncio.gather(*(queue.store_events(group, LEASE) for group in groups))
+    await asyncio.gather(*(queue.insert(group, LEASE) for group in groups))
 
     query = sa.select(deliveries.c.event_id, deliveries.c.sequence_position)
     async with store.connect() as db:

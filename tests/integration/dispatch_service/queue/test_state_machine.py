@@ -123,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
             for it in names
         ]
         event = new_event(*wanted, resource=resource)
-        receipt = self.run(self.queue.store_events([event], lease))[event.key]
+        receipt = self.run(self.queue.insert([event], lease))[event.key]
         assert receipt.fresh
         self.published.append(event)
         self.model.store(event)
@@ -135,7 +135,7 @@ class StoreMachine(RuleBasedStateMachine):
         An event that is known makes nothing new.
         """
         event = self.published[at % len(self.published)]
-        assert not self.run(self.queue.store_events([event], lease))[event.key].fresh
+        assert not self.run(self.queue.insert([event], lease))[event.key].fresh
 
     # What the processes do.
 

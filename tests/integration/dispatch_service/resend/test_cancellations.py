@@ -52,7 +52,7 @@ async def test_waiting_one_ends_at_once(queue: Queue, store: AsyncEngine) -> Non
     A delivery that waits is cancelled and never claimed.
     """
     event = new_event(new_delivery())
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     row = await cancel(store, event)
 
@@ -66,7 +66,7 @@ async def test_one_that_ended_is_refused(queue: Queue, store: AsyncEngine) -> No
     What has ended cannot be cancelled.
     """
     event = new_event(new_delivery())
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     await cancel(store, event)
 
     with pytest.raises(DeliveryEnded):
@@ -81,7 +81,7 @@ async def test_attempt_under_way_is_not_interrupted(
     The attempt that is being made counts; there is none after it.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     row = await cancel(store, event)
 
@@ -100,7 +100,7 @@ async def test_next_of_its_resource_goes_on(queue: Queue, store: AsyncEngine) ->
     A cancelled head of an order lane holds nothing up.
     """
     first, second = (new_event(new_delivery(ordered=True)) for _ in range(2))
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
 
     await cancel(store, first)
 
@@ -113,7 +113,7 @@ async def test_resend_of_one_that_succeeded_goes_out(queue: Queue, store: AsyncE
     The wish to cancel an attempt that succeeded nevertheless does not stop a later resend.
     """
     event = new_event(new_delivery(leased=True))
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     await cancel(store, event)
     claimed = claimed_of(event)
     await queue.settle([Settlement(claimed, succeed(0), attempt(claimed))])

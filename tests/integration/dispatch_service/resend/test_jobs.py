@@ -54,7 +54,7 @@ async def store_failed(queue: Queue, count: int, name: str = "shipped") -> list[
     Store events whose deliveries failed.
     """
     made = [new_event(new_delivery(leased=True, subscription=name)) for _ in range(count)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     settlements = []
     for event in made:
         claimed = claimed_of(event)
@@ -195,7 +195,7 @@ async def store_succeeded(queue: Queue, count: int) -> None:
     Store events, accepted at one instant, whose deliveries succeeded.
     """
     made = [new_event(new_delivery(leased=True)) for _ in range(count)]
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     held = [claimed_of(it) for it in made]
     await queue.settle([Settlement(it, succeed(0), attempt(it)) for it in held])
 
@@ -271,7 +271,7 @@ async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None
     """
     failed = await store_failed(queue, 2)
     good = new_event(new_delivery(leased=True))
-    await queue.store_events([good], LEASE)
+    await queue.insert([good], LEASE)
     await queue.settle([Settlement(claimed_of(good), succeed(0), attempt(claimed_of(good)))])
     wanted = [names.delivery(OWNER, it.deliveries[0].delivery_id) for it in (failed[0], good)]
 

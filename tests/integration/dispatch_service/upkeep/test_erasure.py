@@ -81,7 +81,7 @@ async def test_nothing_is_left_but_the_log(queue: Queue, store: AsyncEngine) -> 
     What was sent keeps its rows without contents; what waits is cancelled.
     """
     sent, waiting = about(7, leased=True), about(7)
-    await queue.store_events([sent, waiting], LEASE)
+    await queue.insert([sent, waiting], LEASE)
     done = claimed_of(sent)
     await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
 
@@ -99,7 +99,7 @@ async def test_only_what_is_meant_is_erased(queue: Queue, store: AsyncEngine) ->
     Other orders and other accounts keep theirs.
     """
     other = new_event(new_delivery(owner="accounts/200"), account=200, order_id=7)
-    await queue.store_events([about(7), about(8), other], LEASE)
+    await queue.insert([about(7), about(8), other], LEASE)
 
     assert (await erase(store, events.c.order_id == 7)).events == 1
 
@@ -113,7 +113,7 @@ async def test_copies_of_a_warehouse_are_erased_too(queue: Queue, store: AsyncEn
     A warehouse's deliveries of an account's event are the same person's.
     """
     made = [new_delivery(), new_delivery(owner="warehouses/wh1", subscription="theirs")]
-    await queue.store_events([new_event(*made, warehouses=["wh1"], order_id=7)], LEASE)
+    await queue.insert([new_event(*made, warehouses=["wh1"], order_id=7)], LEASE)
 
     erased = await erase(store, events.c.order_id == 7)
 
@@ -143,7 +143,7 @@ async def test_what_outlives_the_payload_is_erased_too(
     ]
     about_ann = {"warehouses": ["wh1"], "order_id": 7, "email_hash": b"hash of ann"}
     event = new_event(*made, event_id="evt_1", **about_ann)
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
     done = claimed_of(event)
     await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
     async with writing(store) as db:
@@ -163,7 +163,7 @@ async def test_attempt_under_way_is_waited_for(queue: Queue, store: AsyncEngine)
     and the rest is erased in the background.
     """
     event = about(7, leased=True)
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     erased = await erase(store, events.c.order_id == 7)
 
@@ -185,7 +185,7 @@ async def test_sequence_goes_on_without_what_was_erased(queue: Queue, store: Asy
     An erased head of a sequence blocks nothing.
     """
     first, second = about(7, ordered=True), about(8, ordered=True)
-    await queue.store_events([first, second], LEASE)
+    await queue.insert([first, second], LEASE)
 
     await erase(store, events.c.order_id == 7)
 
@@ -198,10 +198,10 @@ async def test_unmatched_event_is_not_matched_any_more(queue: Queue, store: Asyn
     An event that waited for a snapshot and was erased makes no deliveries.
     """
     event = new_event(matched=False, order_id=7)
-    await queue.store_events([event], LEASE)
+    await queue.insert([event], LEASE)
 
     await erase(store, events.c.order_id == 7)
 
     matched = new_event(new_delivery(), event_id=event.event_id)
-    assert await queue.store_matches([matched], LEASE) == {}
+    assert await queue.insert_matches([matched], LEASE) == {}
     assert await count(store, deliveries) == 0

@@ -47,7 +47,7 @@ async def settle(queue: Queue, *made: NewEvent) -> None:
     """
     Store events and let their deliveries succeed.
     """
-    await queue.store_events(made, LEASE)
+    await queue.insert(made, LEASE)
     settlements = []
     for event in made:
         claimed = claimed_of(event)
@@ -114,7 +114,7 @@ async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: Asy
     However old it is, what is still to be delivered stays, with its payload.
     """
     waiting, under_way = new_event(new_delivery()), new_event(new_delivery(leased=True))
-    await queue.store_events([waiting, under_way], LEASE)
+    await queue.insert([waiting, under_way], LEASE)
     await grow_older(store, timedelta(days=400))
 
     await pruner_of(store).prune()
@@ -232,7 +232,7 @@ async def test_repeated_event_is_known_as_long_as_it_is_shown(
     await grow_older(store, timedelta(days=60))
     await pruner_of(store).prune()
 
-    receipt = (await queue.store_events([event], LEASE))[event.key]
+    receipt = (await queue.insert([event], LEASE))[event.key]
 
     assert not receipt.fresh
 

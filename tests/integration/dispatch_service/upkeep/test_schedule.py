@@ -78,7 +78,7 @@ async def test_step_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) 
     """
     await settle(queue, new_event(new_delivery(leased=True)))
     await grow_older(store, timedelta(days=91))
-    await queue.store_events([about(7, leased=True)], LEASE)
+    await queue.insert([about(7, leased=True)], LEASE)
     assert (await erase(store, events.c.order_id == 7)).waiting == 1
     failpoints.arm("erase.inflight:raise")
 
