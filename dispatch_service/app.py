@@ -18,7 +18,7 @@ from dispatch_service.background import serve
 from dispatch_service.engine import Engine, build_engine
 from dispatch_service.intake.samples import Samples
 from dispatch_service.parts import Parts, open_parts
-from dispatch_service.queue import leases
+from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import (
@@ -106,8 +106,8 @@ async def _load(parts: Parts, engine: Engine) -> None:
     """
     Read what the database knows before the first call is taken.
     """
-    if sqlite_file(parts.settings.database()) is not None:
-        await leases.end_all(parts.store)
+    if isinstance(parts.queue, SqliteQueue):
+        await parts.queue.end_leases()
     await engine.feed.client.load()
     await engine.health_log.load(parts.store)
     await engine.acceptance.matcher.drain()

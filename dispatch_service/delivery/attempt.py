@@ -5,7 +5,6 @@ One leased delivery: the decision about it, and the attempt from request to resu
 from __future__ import annotations
 
 import time
-from datetime import timedelta
 
 import structlog
 
@@ -18,7 +17,7 @@ from dispatch_service.domain import deliveries
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.deliveries import Transition
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import Claimed, Release, Settlement
+from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, Suspend
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability import metrics
@@ -59,13 +58,13 @@ def plan(
     if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
         return deliveries.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
-        return Release(claimed, None, subscription.revision)
+        return Suspend(claimed, subscription.revision)
     if isinstance(ready.body, MissingBody):
         # The contract has one kind for every payload that is not there, whatever the cause.
         return deliveries.fail(claimed.retries_used, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:
         # The lease might end while the request is under way, and the delivery be sent twice.
-        return Release(claimed, timedelta())
+        return Requeue(claimed)
     return Attempt(subscription, ready.body)
 
 
@@ -114,7 +113,7 @@ class AttemptWorker:
         match step:
             case Attempt():
                 return await self._attempt(claimed, step)
-            case Release():
+            case Requeue() | Suspend():
                 self._results.release(step)
             case Transition():
                 self._results.settle(Settlement(claimed, step, None))

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
-from datetime import timedelta
 
 from dispatch_service.delivery.endpoint_queue import (
     LATER_SHARE,
@@ -20,10 +19,10 @@ from dispatch_service.delivery.endpoint_queue import (
     SubscriptionLimit,
 )
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.domain.work import EndpointKey, Release
+from dispatch_service.domain.work import EndpointKey, Requeue
 
 Deliver = Callable[[Ready], Awaitable[bool]]
-ReleaseLease = Callable[[Release], None]
+ReleaseLease = Callable[[Requeue], None]
 LimitOf = Callable[[str, str], SubscriptionLimit]
 
 
@@ -131,7 +130,7 @@ class EndpointQueues:
         queue.reserved -= 1
         if self._endpoints.is_open(key):
             self._count_waiting(-1, -ready.size)
-            self._release(Release(claimed, timedelta()))
+            self._release(Requeue(claimed))
             self._forget_if_idle(key, queue)
         else:
             self._admit(key, queue, ready)
@@ -162,7 +161,7 @@ class EndpointQueues:
         if (queue := self._queues.get(key)) is not None:
             for ready in queue.pop_all():
                 self._count_waiting(-1, -ready.size)
-                self._release(Release(ready.claimed, timedelta()))
+                self._release(Requeue(ready.claimed))
 
     def stop(self) -> None:
         """
@@ -198,7 +197,7 @@ class EndpointQueues:
             self._start_waiting(key, queue, now)
         else:
             self._count_waiting(-1, -ready.size)
-            self._release(Release(claimed, delay))
+            self._release(Requeue(claimed, delay))
 
     def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         allowed = self._endpoints.limit(key)

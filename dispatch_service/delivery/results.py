@@ -18,7 +18,7 @@ from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.deliveries import Transition, decide
 from dispatch_service.domain.work import Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record, seal_exchange
-from dispatch_service.queue.protocol import Follow, Queue, Wants
+from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import is_unavailable
@@ -61,8 +61,8 @@ class ResultWriter:
         queue: Queue,
         subscriptions: SubscriptionIndex,
         keys: DayKeys,
-        on_settled: Follow | None = None,
-        has_effects: Wants = _always,
+        on_settled: OnSettled | None = None,
+        has_effects: HasEffects = _always,
         *,
         unblocked: Callable[[], None] = _nobody,
     ) -> None:

@@ -1,6 +1,5 @@
 """
-The delivery table as a queue: the values that go in and out, and what the two
-implementations (PostgreSQL and SQLite) both do. The statements are theirs.
+The values that go into the queue of deliveries and come out of it.
 """
 
 from __future__ import annotations
@@ -8,30 +7,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from dispatch_service.domain.deliveries import TEST_RESOURCES, State, Transition, Trigger
 
-if TYPE_CHECKING:
-    pass
-
 EventKey = tuple[int, str]
 """
-An account's number and the id of an event of it.
+The number of an account and the id of an event of it.
 """
 
 EndpointKey = tuple[str, str]
+"""
+An owner and an endpoint of it, such as `https://example.com:443`.
+"""
+
 LeaseKey = tuple[str, str, int]
 """
-An owner and an endpoint of it, `https://example.com:443`.
+An owner, the id of a delivery of it, and the token of a lease of that delivery.
 """
 
 
 class NewBody(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    A payload to be stored: *sealed_body* is what lies in the database.
+    A payload to be stored, sealed.
     """
 
     owner: str
@@ -69,7 +68,7 @@ class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    An event to be stored with all that follows from it.
+    An event to be stored with its bodies and deliveries.
     """
 
     account: int
@@ -90,17 +89,17 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def key(self) -> EventKey:
         """
-        What identifies it.
+        The key of the event.
         """
         return (self.account, self.event_id)
 
 
 class Receipt(msgspec.Struct, frozen=True, gc=False):
     """
-    What the store knows of an event id: *fresh* where it was stored just now.
+    What the store knows of an event id. *fresh* tells whether it was stored just now.
 
-    *blocked* are the ids of its deliveries that were not leased because an
-    earlier one of their resource is unfinished.
+    *blocked* has the ids of deliveries that were to be leased and were not, because an earlier
+    one of their sequence is unfinished.
     """
 
     accept_time: datetime
@@ -112,7 +111,7 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 @dataclass(frozen=True, slots=True)
 class Lease:
     """
-    Who takes deliveries and for how long.
+    The process that takes deliveries, and for how long.
     """
 
     owner: str
@@ -121,13 +120,13 @@ class Lease:
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    A delivery that this process alone may attempt until its lease ends.
+    A leased delivery: only this process may attempt it until the lease ends.
 
-    *number* is that of the attempt that has begun; *token* is what settling
-    it needs. *sealed_body* is None where the payload is gone. *expired* says
-    that its time was up when it was claimed, *cancelled* that somebody gave it up
-    while an attempt was being made, *dispatched* that it never waited in the table,
-    *in_sequence* that it has a place in an order lane.
+    *number* is the number of the attempt that has started. A result counts only with the
+    present *token*. *sealed_body* is None if the payload is gone. *expired* tells whether the
+    delivery had expired when it was claimed, *cancelled* whether it was cancelled during an
+    earlier attempt, *dispatched* whether it never waited in the table, and *in_sequence*
+    whether it has a position in a sequence.
     """
 
     owner: str
@@ -157,21 +156,21 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def endpoint_key(self) -> EndpointKey:
         """
-        The lane that it goes through.
+        The endpoint that the delivery is for.
         """
         return (self.owner, self.endpoint)
 
     @property
     def key(self) -> LeaseKey:
         """
-        What identifies this lease of it: one that was lost may stand beside the next.
+        The key of this lease. A batch may hold a lost lease of a delivery and its next one.
         """
         return (self.owner, self.delivery_id, self.token)
 
     @property
     def test(self) -> bool:
         """
-        Whether it carries a sample that somebody asked for.
+        Whether the delivery is a test with a sample.
         """
         return self.resource.startswith(TEST_RESOURCES)
 
@@ -208,7 +207,7 @@ def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
 
 class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What the log keeps of an attempt; times of phases in microseconds.
+    What the log keeps of an attempt. Times of phases are in microseconds.
     """
 
     number: int
@@ -231,7 +230,8 @@ class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """
-    The end of a lease: what the delivery becomes, and the attempt, if one was made.
+    The end of a lease with a result: what the delivery becomes, and the attempt if one was
+    made.
     """
 
     claimed: Claimed
@@ -240,23 +240,39 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     response_code: int | None = None
 
 
-class Release(msgspec.Struct, frozen=True, gc=False):
+class Requeue(msgspec.Struct, frozen=True, gc=False):
     """
-    A lease that is let go without an attempt; due again after *delay*, or for None
-    when its time is up: it is parked, as *revision* of its subscription is Inactive.
+    The end of a lease without an attempt: the delivery is due again after *delay*.
     """
 
     claimed: Claimed
-    delay: timedelta | None
-    revision: int = 0
+    delay: timedelta = timedelta()
+
+
+class Suspend(msgspec.Struct, frozen=True, gc=False):
+    """
+    The end of a lease without an attempt, since *revision* of the subscription is Inactive.
+    """
+
+    claimed: Claimed
+    revision: int
+
+
+Release = Requeue | Suspend
+"""
+The end of a lease without an attempt.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Ended:
     """
-    What came of ending leases: the keys of those that were not held any more, and how
-    many other deliveries became due because they waited behind these.
+    The outcome of ending leases: the keys of leases that were not held any more, and how many
+    other deliveries became due because these had blocked them.
     """
 
     lost: frozenset[LeaseKey] = frozenset()
     unblocked: int = 0
+
+    def __add__(self, other: Ended) -> Ended:
+        return Ended(self.lost | other.lost, self.unblocked + other.unblocked)

@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from dispatch_service.domain.deliveries import State
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updates import (
     SUPERSEDED,
@@ -22,21 +21,13 @@ from dispatch_service.feed.backlog_updates import (
     RecordedUpdate,
     Status,
 )
-from dispatch_service.queue import sequences
+from dispatch_service.queue import moves, sequences
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.instants import database_now
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-_CANCELLED: Mapping[str, Any] = {
-    "state": State.CANCELLED.value,
-    "end_time": database_now(),
-    "due_time": None,
-    "failure_kind": FailureKind.INACTIVE.value,
-}
 
 
 async def end_sequences(
@@ -49,12 +40,12 @@ async def end_sequences(
     if not await backlog_updates.holds(db, recorded):
         return SUPERSEDED
     owner = recorded.update.owner
-    ids = await sequences.ends(db, keys, limit)
+    ids = await sequences.last_of(db, keys, limit)
     if recorded.update.action is BacklogAction.CANCEL:
         columns = deliveries.c
         mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
         waiting = sa.and_(mine, columns.state == State.PENDING.value)
-        await db.execute(update_locked(waiting).values(**_CANCELLED))
+        await db.execute(update_locked(waiting).values(moves.CANCEL_DELETED.values()))
     await sequences.take_out(db, owner, ids)
     await sequences.advance(db, keys)
     return Progress(len(ids), Status.MORE)
@@ -104,21 +95,15 @@ def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) ->
 def _changed(update: BacklogUpdate) -> sa.Update:
     columns = deliveries.c
     mine = sa.and_(columns.owner == update.owner, columns.delivery_id == sa.bindparam("wanted_id"))
-    return sa.update(deliveries).where(mine).values(**_values(update))
+    return sa.update(deliveries).where(mine).values(_values(update))
 
 
 def _values(update: BacklogUpdate) -> Mapping[str, Any]:
     if update.action is BacklogAction.CANCEL:
-        return _CANCELLED
-    columns = deliveries.c
-    due = columns.due_time
-    # A delivery without a due time is blocked in its sequence, and stays so.
-    times = {
-        BacklogAction.RESUME: sa.case((due == columns.expire_time, database_now()), else_=due),
-        BacklogAction.SUSPEND: sa.case((due.is_not(None), columns.expire_time)),
-    }
-    endpoint = {} if update.endpoint is None else {"endpoint": update.endpoint}
-    return {"due_time": times[update.action], **endpoint}
+        return moves.CANCEL_DELETED.values()
+    resumes = update.action is BacklogAction.RESUME
+    move = moves.RESUME if resumes else moves.SUSPEND_WAITING
+    return move.values(endpoint=update.endpoint)
 
 
 def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:

@@ -1,11 +1,11 @@
 """
-The order in which a transaction locks rows that others lock too, so that no two wait
-for each other: the snapshot's rows, those of events, order lanes, deliveries, each by key,
-and wishes last. Who holds a wish already passes by the deliveries that others hold, or
-has locked their lanes before.
+The order in which a transaction locks rows that other transactions lock too, so that no two
+wait for each other: rows of the snapshot, events, sequences, deliveries, each by key, and
+backlog updates last. A transaction that already holds a backlog update skips deliveries that
+others hold, or has locked their sequences before.
 
-A result that raises webhooks cannot keep to it: who becomes the victim of a deadlock is
-run again, by `conflicts.again`.
+A result that raises webhooks cannot keep this order; the victim of a deadlock is run again by
+`retry_on_conflict`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from service_runtime.database.row_values import byte_order
 
 def by_key(table: sa.Table) -> list[sa.ColumnElement[Any]]:
     """
-    Return what to sort the rows of a table by that are to be locked.
+    Return what rows of a table are sorted by that are to be locked.
     """
     columns = table.primary_key.columns
     return [byte_order(it) if isinstance(it.type, sa.Text) else it for it in columns]
@@ -28,7 +28,7 @@ def by_key(table: sa.Table) -> list[sa.ColumnElement[Any]]:
 
 def locked(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
     """
-    Select the keys of the deliveries that a condition holds for, and lock them.
+    Select the keys of the deliveries that meet a condition, and lock them.
     """
     key = deliveries.primary_key.columns
     return sa.select(*key).where(condition).order_by(*by_key(deliveries)).with_for_update()
@@ -36,7 +36,7 @@ def locked(condition: sa.ColumnElement[bool]) -> sa.Select[Any]:
 
 def update_locked(condition: sa.ColumnElement[bool]) -> sa.Update:
     """
-    Update the deliveries that a condition holds for; an UPDATE by itself locks in any order.
+    Update the deliveries that meet a condition; an UPDATE by itself locks in any order.
     """
     key = sa.tuple_(*deliveries.primary_key.columns)
     return sa.update(deliveries).where(key.in_(locked(condition)))

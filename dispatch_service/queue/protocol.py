@@ -1,5 +1,5 @@
 """
-The delivery table as a queue: what both databases do.
+The delivery table as a queue: the operations of both databases.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 START: EndpointKey = ("", "")
 """
-Before all endpoints.
+A key before those of all endpoints.
 """
 
 
@@ -35,33 +35,34 @@ How many endpoints one claim looks at: about 50 milliseconds of the database's t
 """
 
 
-Follow = Callable[["AsyncConnection", Sequence[Settlement]], Awaitable[None]]
+OnSettled = Callable[["AsyncConnection", Sequence[Settlement]], Awaitable[None]]
 """
-Writes what follows from settlements whose lease was still held, in their transaction.
+Writes the effects of settlements whose lease was still held, in their transaction.
 """
 
 
-Wants = Callable[[Sequence["Settlement"]], bool]
+HasEffects = Callable[[Sequence["Settlement"]], bool]
 """
-Tells whether anything may follow from settlements.
+Tells whether settlements may have effects.
 """
 
 
 class Queue(Protocol):
     """
-    What both databases do. Every method but `insert_into` is one transaction of its own.
+    The operations of both databases. Each is a transaction of its own, except `insert_into`,
+    and except `release` with releases of both kinds, which is two.
     """
 
     async def close(self) -> None:
         """
-        Keep nothing between uses any more.
+        Close what is kept between uses.
         """
         ...
 
     async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
         """
-        Store the events of *group* whose ids are new, each with all that follows
-        from it, and say of every event what is known of its id.
+        Store the events of *group* whose ids are new, each with its bodies and deliveries;
+        return a receipt for each event of the group.
         """
         ...
 
@@ -69,7 +70,7 @@ class Queue(Protocol):
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
-        Do what `insert` does in a transaction that is open already.
+        Do what `insert` does, in an open transaction.
         """
         ...
 
@@ -77,8 +78,8 @@ class Queue(Protocol):
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
-        Store what follows from events that waited for a snapshot; return those
-        that no other process had matched meanwhile.
+        Store the bodies and deliveries of events that waited for a snapshot; return receipts
+        for those that no other process had matched meanwhile.
         """
         ...
 
@@ -86,30 +87,35 @@ class Queue(Protocol):
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
     ) -> Sequence[Claimed]:
         """
-        Take up to *limit* due deliveries, at most *per_endpoint* of each endpoint
-        and none of those that are *full*, beginning where the last call ended.
+        Lease up to *limit* due deliveries, at most *per_endpoint* of each endpoint and none of
+        those that are *full*, beginning behind the endpoint where the last call ended.
 
-        It looks at `MOST_ENDPOINTS` endpoints with waiting deliveries at most; the
+        A call looks at no more than `MOST_ENDPOINTS` endpoints with waiting deliveries; the
         next call looks at those behind them.
 
-        A delivery whose lease has run out is due too; taking it over writes the
-        attempt that it was leased for as interrupted.
+        A delivery whose lease has expired is due, too. Claiming it writes the attempt that it
+        was leased for as interrupted.
         """
         ...
 
     async def settle(
-        self, settlements: Sequence[Settlement], follow: Follow | None = None
+        self, settlements: Sequence[Settlement], on_settled: OnSettled | None = None
     ) -> Ended:
         """
-        End leases and write the attempts. What another process has taken over is
-        left alone, but for a note of the late outcome at the attempt that was cut off.
+        End leases with results, and write the attempts.
 
-        *follow* is given the settlements that counted, in the same transaction.
+        A result counts only with the present token of the lease. If another process has
+        claimed the delivery, only the late outcome is recorded, at the interrupted attempt.
+
+        The settlements that counted are passed to *on_settled* in the same transaction.
         """
         ...
 
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
-        Let leases go as if the attempts had never attempt_count.
+        End leases as if their attempts had not started.
+
+        A delivery is not suspended if its subscription has changed since that was decided; it
+        is due again after a second.
         """
         ...

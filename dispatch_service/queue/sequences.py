@@ -1,12 +1,12 @@
 """
-The lanes of ordered subscriptions: the unfinished deliveries about one resource
-go out one after the other, in the order of their numbers.
+The sequences of ordered subscriptions: unfinished deliveries about one resource are sent one
+after the other, in the order of their positions.
 
-Numbers are taken in the transaction that stores a delivery, under the lock of
-the lane's row: their order is that of the commits, across processes. Only the
-head of a lane is ever due; the others have no due time until it is their turn.
+A position is taken in the transaction that inserts the delivery, under the lock of the
+sequence's row, so that positions have the order of the commits, across processes. Only the
+head of a sequence is due; the others have no due time until they are the head.
 
-Who changes deliveries of a lane has locked the lane before; see `lock_order`.
+A transaction locks a sequence before it changes deliveries of it; see `lock_order`.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import State
-from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
+from dispatch_service.domain.work import Claimed, EventKey, NewDelivery, NewEvent, Receipt
+from dispatch_service.queue import moves
 from dispatch_service.queue.lock_order import by_key, update_locked
 from dispatch_service.storage.schema import deliveries, sequences
-from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 SequenceKey = tuple[str, str, str]
 """
-An owner, a subscription of it and a resource.
+An owner, the id of a subscription of it, and a resource.
 """
 
 _BATCH = 200
@@ -38,85 +39,114 @@ _KEY = ("owner", "subscription", "resource")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Position:
     """
-    The place of a delivery in its lane; one that is not *behind* another is the head.
+    The position of a delivery in its sequence. A *blocked* delivery is behind another; one
+    that is not blocked is the head.
     """
 
     number: int | None
-    behind: bool
+    blocked: bool
 
 
-NO_PLACE = Place(None, behind=False)
+UNORDERED = Position(None, blocked=False)
 """
-That of a delivery that waits for no other.
+The position of a delivery that is in no sequence.
 """
 
 
-def ordered(event: NewEvent) -> Iterable[tuple[SequenceKey, NewDelivery]]:
+def in_order(event: NewEvent) -> Iterable[tuple[SequenceKey, NewDelivery]]:
     """
-    Yield the deliveries of an event that need a place, with their lanes.
+    Yield the deliveries of an event that need a position, with their sequences.
     """
-    for it in event.deliveries:
-        if it.ordered and it.failure_kind is None:
-            yield (it.owner, it.subscription, event.resource), it
+    for delivery in event.deliveries:
+        if delivery.ordered and delivery.failure_kind is None:
+            yield (delivery.owner, delivery.subscription, event.resource), delivery
 
 
 def wanted(events: Sequence[NewEvent]) -> Mapping[SequenceKey, int]:
     """
-    Count the places that *events* need in each lane, in the order of the lanes.
+    Count the positions that *events* need in each sequence, in the order of the sequences.
     """
-    counts = Counter(key for event in events for key, _ in ordered(event))
+    counts = Counter(key for event in events for key, _ in in_order(event))
     return dict(sorted(counts.items()))
 
 
-def of(leases: Iterable[Claimed]) -> list[SequenceKey]:
+def sequences_of(leases: Iterable[Claimed]) -> list[SequenceKey]:
     """
-    Find the lanes of what is leased.
+    Return the sequences of leased deliveries.
     """
     return [(it.owner, it.subscription, it.resource) for it in leases if it.in_sequence]
 
 
-def places(
+def positions(
     events: Sequence[NewEvent], heads: Mapping[SequenceKey, tuple[int, int]]
-) -> dict[str, Place]:
+) -> dict[str, Position]:
     """
-    Give the ordered deliveries of *events* their places, in the order of *events*.
+    Give the ordered deliveries of *events* their positions, in the order of *events*; return
+    them by the ids of the deliveries.
 
-    *heads* says of each lane the first number that was taken and the head's.
+    *heads* has the first number that was taken in each sequence, and the number of its head.
     """
     given: Counter[SequenceKey] = Counter()
     result = {}
     for event in events:
-        for key, it in ordered(event):
+        for key, delivery in in_order(event):
             first, head = heads[key]
             number = first + given[key]
             given[key] += 1
-            result[it.delivery_id] = Place(number, behind=number > head)
+            result[delivery.delivery_id] = Position(number, blocked=number > head)
     return result
 
 
-async def advance(db: AsyncConnection, lanes: Collection[SequenceKey]) -> int:
+def receipts(
+    events: Iterable[NewEvent],
+    accept_times: Mapping[EventKey, datetime],
+    positions: Mapping[str, Position],
+) -> dict[EventKey, Receipt]:
     """
-    Let the next delivery of each lane be due where the head has ended; return how
-    many became due. To be called in the transaction that ended deliveries.
+    Make the receipts of *events* that were stored, with the deliveries that are blocked.
     """
-    keys = sorted(set(lanes))
+    blocked = {delivery_id for delivery_id, it in positions.items() if it.blocked}
+    return {
+        event.key: Receipt(
+            accept_times[event.key],
+            event.sha256,
+            fresh=True,
+            blocked=_leased_among(event, blocked) if blocked else frozenset(),
+        )
+        for event in events
+    }
+
+
+def _leased_among(event: NewEvent, blocked: Collection[str]) -> frozenset[str]:
+    wanted = (it.delivery_id for it in event.deliveries if it.leased)
+    return frozenset(wanted).intersection(blocked)
+
+
+async def advance(db: AsyncConnection, keys: Collection[SequenceKey]) -> int:
+    """
+    Make the next delivery of each sequence due whose head has ended; return how many became
+    due. Call this in the transaction that ended the deliveries.
+    """
+    ordered = sorted(set(keys))
     unblocked = 0
-    for start in range(0, len(keys), _BATCH):
-        unblocked += await _advance(db, keys[start : start + _BATCH])
+    for start in range(0, len(ordered), _BATCH):
+        unblocked += await _advance(db, ordered[start : start + _BATCH])
     return unblocked
 
 
-async def lock(db: AsyncConnection, lanes: Collection[SequenceKey]) -> list[sa.Row[Any]]:
+async def lock(db: AsyncConnection, keys: Collection[SequenceKey]) -> list[sa.Row[Any]]:
     """
-    Lock lanes and return their rows. Who stores a delivery in one at this moment
-    is waited for, and seen by the next statement.
+    Lock sequences and return their rows.
+
+    This waits for a transaction that inserts a delivery into one of them; the next statement
+    sees that delivery.
     """
-    keys = sorted(set(lanes))
+    ordered = sorted(set(keys))
     rows: list[sa.Row[Any]] = []
-    for start in range(0, len(keys), _BATCH):
-        mine = _in(sequences, keys[start : start + _BATCH])
+    for start in range(0, len(ordered), _BATCH):
+        mine = _in(sequences, ordered[start : start + _BATCH])
         query = sa.select(sequences).where(mine).order_by(*by_key(sequences))
         rows += (await db.execute(query.with_for_update())).all()
     return rows
@@ -124,7 +154,7 @@ async def lock(db: AsyncConnection, lanes: Collection[SequenceKey]) -> list[sa.R
 
 async def find(db: AsyncConnection, owner: str, subscription: str, limit: int) -> list[SequenceKey]:
     """
-    Find lanes of a subscription. One that is made at this moment is not among them.
+    Find sequences of a subscription. One that is being inserted is not found.
     """
     columns = sequences.c
     mine = sa.and_(columns.owner == owner, columns.subscription == subscription)
@@ -132,19 +162,19 @@ async def find(db: AsyncConnection, owner: str, subscription: str, limit: int) -
     return [(owner, subscription, resource) for resource in rows.scalars()]
 
 
-async def mend(db: AsyncConnection, key: SequenceKey) -> int:
+async def repair(db: AsyncConnection, key: SequenceKey) -> int:
     """
-    Make the first delivery of a lane due where it waits for nothing, and the lane
-    where it is gone; return how many became due.
+    Make the first delivery of a sequence due if nothing blocks it, and insert the row of the
+    sequence if it is missing; return how many deliveries became due.
     """
     if not await lock(db, [key]):
-        await _make_again(db, key)
+        await _insert_missing(db, key)
     unblocked = await advance(db, [key])
     head = (await _first_unfinished(db, [key])).get(key)
-    return unblocked or (0 if head is None else await _make_due(db, key, head))
+    return unblocked or (0 if head is None else await _unblock(db, key, head))
 
 
-async def _make_again(db: AsyncConnection, key: SequenceKey) -> None:
+async def _insert_missing(db: AsyncConnection, key: SequenceKey) -> None:
     last = sa.select(sa.func.max(deliveries.c.sequence_position)).where(
         _is(deliveries, key), in_sequence()
     )
@@ -156,7 +186,7 @@ async def _make_again(db: AsyncConnection, key: SequenceKey) -> None:
 
 def in_sequence() -> sa.ColumnElement[bool]:
     """
-    Say which deliveries are in a lane, in the words of their index.
+    Select the deliveries that are in a sequence, by the condition of their index.
     """
     return sa.and_(deliveries.c.sequence_position.is_not(None), deliveries.c.end_time.is_(None))
 
@@ -173,7 +203,7 @@ async def _advance(db: AsyncConnection, keys: Sequence[SequenceKey]) -> int:
         elif head != row.head_number:
             numbers = {"head_number": head, "next_number": max(row.next_number, head + 1)}
             await db.execute(sa.update(sequences).where(_is(sequences, key)).values(numbers))
-            unblocked += await _make_due(db, key, head)
+            unblocked += await _unblock(db, key, head)
     if empty:
         await db.execute(sa.delete(sequences).where(_in(sequences, empty)))
     return unblocked
@@ -183,7 +213,7 @@ async def _first_unfinished(
     db: AsyncConnection, keys: Sequence[SequenceKey]
 ) -> dict[SequenceKey, int]:
     """
-    Return the number of the first delivery of each lane that has one.
+    Return the number of the first delivery of each sequence that has one.
     """
     same = (deliveries.c[name] == sequences.c[name] for name in _KEY)
     first = sa.select(sa.func.min(deliveries.c.sequence_position)).where(*same, in_sequence())
@@ -193,7 +223,7 @@ async def _first_unfinished(
     return {(row[0], row[1], row[2]): row[3] for row in rows if row[3] is not None}
 
 
-async def _make_due(db: AsyncConnection, key: SequenceKey, number: int) -> int:
+async def _unblock(db: AsyncConnection, key: SequenceKey, number: int) -> int:
     result = await db.execute(
         sa.update(deliveries)
         .where(
@@ -203,19 +233,19 @@ async def _make_due(db: AsyncConnection, key: SequenceKey, number: int) -> int:
             deliveries.c.state == State.PENDING,
             deliveries.c.due_time.is_(None),
         )
-        .values(due_time=database_now())
+        .values(moves.UNBLOCK.values())
     )
     return int(result.rowcount)
 
 
-async def ends(db: AsyncConnection, lanes: Sequence[SequenceKey], limit: int) -> list[str]:
+async def last_of(db: AsyncConnection, keys: Sequence[SequenceKey], limit: int) -> list[str]:
     """
-    Return the ids of the last deliveries of lanes, at most *limit* of all: without them each
-    is still a lane.
+    Return the ids of the last deliveries of sequences, at most *limit* together. Without them
+    the rest of each is still a sequence.
     """
     found: list[str] = []
     number = deliveries.c.sequence_position
-    for key in lanes:
+    for key in keys:
         last = sa.select(deliveries.c.delivery_id).where(_is(deliveries, key), in_sequence())
         query = last.order_by(number.desc()).limit(limit - len(found))
         found += (await db.execute(query)).scalars()
@@ -226,12 +256,11 @@ async def ends(db: AsyncConnection, lanes: Sequence[SequenceKey], limit: int) ->
 
 async def take_out(db: AsyncConnection, owner: str, delivery_ids: Sequence[str]) -> None:
     """
-    Let deliveries of lanes that are locked wait for nothing any more.
+    Take deliveries out of their sequences, which are locked: nothing blocks them any more.
     """
     mine = sa.and_(deliveries.c.owner == owner, deliveries.c.delivery_id.in_(delivery_ids))
-    due = sa.func.coalesce(deliveries.c.due_time, database_now())
     update = update_locked(sa.and_(mine, in_sequence()))
-    await db.execute(update.values(due_time=due, sequence_position=None))
+    await db.execute(update.values(moves.LEAVE_SEQUENCE.values()))
 
 
 def _is(table: sa.Table, key: SequenceKey) -> sa.ColumnElement[bool]:

@@ -1,5 +1,5 @@
 """
-Giving a delivery up by hand.
+Cancelling a delivery by hand.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.log.audit import AUDIT_LOG
-from dispatch_service.queue import sequences
+from dispatch_service.queue import moves, sequences
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.audit_log import AuditChange
-from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 
 if TYPE_CHECKING:
@@ -23,40 +22,37 @@ if TYPE_CHECKING:
 
 METHOD = "CancelDelivery"
 
-# What waits ends at once; an attempt that is being made is not cut off.
-_CHANGES: dict[str, dict[str, Any]] = {
-    State.PENDING: {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None},
-    State.DELIVERING: {},
-}
+_MOVES = {State.PENDING: moves.CANCEL, State.DELIVERING: moves.CANCEL_LATER}
 
 
 async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> None:
     """
-    Give up the delivery of *row*: at once where it waits, when its attempt has ended
-    where one is being made, unless that succeeds.
+    Cancel the delivery of *row*: at once if it waits, and if an attempt is being made, when that
+    has ended, unless it succeeds.
 
     Raises `DeliveryEnded`.
     """
     name = names.delivery(row.owner, row.delivery_id)
-    lane = (row.owner, row.subscription, row.resource)
+    key = (row.owner, row.subscription, row.resource)
     in_sequence = row.sequence_position is not None
     if in_sequence:
-        await sequences.lock(db, [lane])
-    # A result that is being written is waited for: only then is it clear what there is to do.
-    state = str((await db.execute(_state(row))).scalar_one_or_none() or row.state)
-    if state not in _CHANGES:
+        await sequences.lock(db, [key])
+    # This waits for a result that is being written, which may end the delivery.
+    locked = (await db.execute(_state(row))).scalar_one_or_none()
+    state = State(str(locked or row.state))
+    if state not in _MOVES:
         raise DeliveryEnded(name, state)
     update = sa.update(deliveries).where(_is(row))
-    await db.execute(update.values(**_CHANGES[state], cancelled_by=cancelled_by))
+    await db.execute(update.values(_MOVES[state].values(cancelled_by=cancelled_by)))
     if in_sequence:
-        await sequences.advance(db, [lane])
+        await sequences.advance(db, [key])
     await AUDIT_LOG.record(
         db,
         owner=row.owner,
         caller=cancelled_by,
         method=METHOD,
         resource=name,
-        changes=[AuditChange("state", state, State.CANCELLED.value)],
+        changes=[AuditChange("state", state.value, State.CANCELLED.value)],
     )
 
 

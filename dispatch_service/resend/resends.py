@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State, Trigger
+from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import (
     BodyErased,
     DeliverySucceeded,
@@ -19,20 +19,19 @@ from dispatch_service.domain.errors import (
     SubscriptionInactive,
 )
 from dispatch_service.log.audit import AUDIT_LOG
+from dispatch_service.queue import moves
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.audit_log import AuditChange
-from service_runtime.database.instants import after, database_now
+from service_runtime.database.instants import micros
 from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 METHOD = "ResendDelivery"
-
-_GIVEN_UP = (State.FAILED.value, State.CANCELLED.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +95,16 @@ async def make_due(
     lifetime: timedelta,
 ) -> int:
     """
-    Make deliveries due now; return how many that were.
+    Make deliveries due now that are not leased; return how many.
 
-    Those that failed or were cancelled get a fresh schedule and *lifetime*, and no
-    place in their order lane; one that is being attempted stays as it is. One
-    that was pending gets back the delay that it was waiting out.
+    Those that failed or were cancelled begin a new schedule of *lifetime*, outside their
+    sequence. A pending delivery gets back the delay that it was waiting out.
     """
     wanted = sa.and_(
         deliveries.c.owner == owner,
         deliveries.c.delivery_id.in_(delivery_ids),
         deliveries.c.lease_owner.is_(None),
     )
-    result = await db.execute(update_locked(wanted).values(_changes(requested_by, lifetime)))
+    resent = moves.RESEND.values(requested_by=requested_by, lifetime_us=micros(lifetime))
+    result = await db.execute(update_locked(wanted).values(resent))
     return int(result.rowcount)
-
-
-def _changes(requested_by: str, lifetime: timedelta) -> dict[str, Any]:
-    columns = deliveries.c
-    given_up = columns.state.in_(_GIVEN_UP)
-    cleared = ("end_time", "failure_kind", "response_code", "sequence_position")
-    return {
-        "due_time": database_now(),
-        # A wish to cancel an attempt that succeeded nevertheless does not hold for this one.
-        "cancelled_by": sa.null(),
-        "next_trigger": Trigger.RESEND.value,
-        "requested_by": requested_by,
-        "state": sa.case((given_up, State.PENDING.value), else_=columns.state),
-        "retries_used": sa.case(
-            (given_up, 0), (columns.retries_used > 0, columns.retries_used - 1), else_=0
-        ),
-        "interrupted": sa.case((given_up, 0), else_=columns.interrupted),
-        "expire_time": sa.case((given_up, after(lifetime)), else_=columns.expire_time),
-        **{name: sa.case((given_up, sa.null()), else_=columns[name]) for name in cleared},
-    }

@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dispatch_service.domain.deliveries import State
-from dispatch_service.queue import sequences
+from dispatch_service.queue import moves, sequences
 from dispatch_service.queue.lock_order import locked
 from dispatch_service.storage.rows import (
     ERASABLE_EVENTS,
@@ -170,13 +170,15 @@ async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_
     """
     columns = deliveries.c
     pending = sa.and_(mine, columns.state == State.PENDING.value)
-    ended = {"state": State.CANCELLED.value, "end_time": database_now(), "due_time": None}
     update = sa.update(deliveries)
-    found = await db.execute(update.where(pending).values(**ended, cancelled_by=requested_by))
+    ended = moves.CANCEL.values(cancelled_by=requested_by)
+    found = await db.execute(update.where(pending).values(ended))
     leased = sa.and_(mine, columns.lease_owner.is_not(None))
-    await db.execute(update.where(leased).values(cancelled_by=requested_by))
+    later = moves.CANCEL_LATER.values(cancelled_by=requested_by)
+    await db.execute(update.where(leased).values(later))
     forced = sa.and_(mine, columns.end_time.is_not(None), columns.lease_owner.is_(None))
-    await db.execute(update.where(forced, columns.due_time.is_not(None)).values(due_time=None))
+    resent = sa.and_(forced, columns.due_time.is_not(None))
+    await db.execute(update.where(resent).values(moves.DROP_RESEND.values()))
     return int(found.rowcount)
 
 

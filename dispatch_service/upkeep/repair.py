@@ -47,7 +47,7 @@ async def repair_batch(
 @retry_on_conflict
 async def _repair(engine: AsyncEngine, key: SequenceKey) -> int:
     async with writing(engine) as db:
-        return await sequences.mend(db, key)
+        return await sequences.repair(db, key)
 
 
 async def _read(db: AsyncConnection, last: SequenceKey | None) -> list[tuple[str, str, str, bool]]:

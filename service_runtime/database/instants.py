@@ -38,6 +38,13 @@ def from_microseconds(count: int) -> datetime:
     return _EPOCH + timedelta(microseconds=count)
 
 
+def micros(span: timedelta) -> int:
+    """
+    Count the microseconds of *span*.
+    """
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
 class Instant(sa.types.TypeDecorator[datetime]):
     """
     An aware instant: timestamptz in PostgreSQL, integer microseconds in SQLite.

@@ -23,13 +23,17 @@ from dispatch_service.intake.prepare import Preparer, seal_event, serialised
 from dispatch_service.intake.render import seal_body
 from dispatch_service.log.attempts import attempt_record, seal_exchange
 from dispatch_service.payloads import check, example_event, render
-from dispatch_service.queue.rows import (
-    attempt_row,
-    body_rows,
-    delivery_rows,
-    event_row,
-    settlement_row,
+from dispatch_service.queue.layouts import (
+    BODY,
+    DELIVERY,
+    EVENT,
+    SETTLEMENT,
+    StoredBody,
+    StoredDelivery,
 )
+from dispatch_service.queue.postgresql.inserts import arrays
+from dispatch_service.queue.postgresql.statements import OF_ATTEMPT
+from dispatch_service.queue.sequences import UNORDERED
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import match, read_facts
 from dispatch_service.routing.subscriptions import Subscription
@@ -97,9 +101,11 @@ def publish_steps(
         "prepare_in_all": lambda: preparer.prepare([event], sealer, contents=[content]),
         "dispatch": lambda: dispatched(stored, stored.deliveries[0]),
         "rows_to_store": lambda: (
-            event_row(stored),
-            list(body_rows(stored)),
-            list(delivery_rows(stored, {})),
+            arrays("e", EVENT, [stored]),
+            arrays("b", BODY, [StoredBody(stored, it) for it in stored.bodies]),
+            arrays(
+                "d", DELIVERY, [StoredDelivery(stored, it, UNORDERED) for it in stored.deliveries]
+            ),
         ),
         "result": lambda: _fill(PublishEventsResponse().results, [event], [receipt]),
     }
@@ -134,7 +140,10 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
             attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed"),
             200,
         ),
-        "rows_to_settle": lambda: (settlement_row(settlement), attempt_row(settlement)),
+        "rows_to_settle": lambda: (
+            arrays("s", SETTLEMENT, [settlement]),
+            arrays("s", OF_ATTEMPT, [settlement.attempt]),
+        ),
     }
 
 

@@ -18,8 +18,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.deliveries import Transition, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, Lease, NewEvent, Settlement
-from dispatch_service.queue import postgresql_sql as sql
 from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.postgresql import statements as sql
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import after

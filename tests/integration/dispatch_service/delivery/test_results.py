@@ -18,7 +18,7 @@ from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.deliveries import cancel, succeed
 from dispatch_service.domain.outcomes import Response, from_response
-from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
+from dispatch_service.domain.work import Claimed, NewEvent, Settlement, Suspend
 from dispatch_service.log.attempts import seal_exchange
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
@@ -181,7 +181,7 @@ async def test_results_outlive_a_store_that_is_away(
     for event in events[:3]:
         writer.settle(result_of(event))
     for event in events[3:]:
-        writer.release(Release(claimed_of(event), None))
+        writer.release(Suspend(claimed_of(event), 1))
 
     writer.stop(60)
     async with asyncio.timeout(60):

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.work import Release
+from dispatch_service.domain.work import Suspend
 from dispatch_service.feed import snapshot
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.queue.protocol import Queue
@@ -65,7 +65,7 @@ async def test_delivery_is_not_suspended_after_a_reactivation(
 
     async with writing(store) as db:
         await follow(db, 2, active=True)
-        suspending = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
+        suspending = asyncio.create_task(queue.release([Suspend(claimed_of(event), 1)]))
         await settle_down(store, suspending)
     await suspending
 
@@ -75,7 +75,7 @@ async def test_delivery_is_not_suspended_after_a_reactivation(
     async with writing(store) as db:
         await db.execute(sa.update(deliveries).values(due_time=after(timedelta(seconds=-1))))
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
-    await queue.release([Release(claimed, None, 2)])
+    await queue.release([Suspend(claimed, 2)])
     row = await row_of(store)
     assert row.due_time == row.expire_time
 
@@ -98,7 +98,7 @@ async def test_reactivation_waits_for_a_delivery_being_suspended(
     async with writing(store) as db:
         mine = sa.select(deliveries).with_for_update()
         await db.execute(mine)
-        suspending = asyncio.create_task(queue.release([Release(claimed_of(event), None, 1)]))
+        suspending = asyncio.create_task(queue.release([Suspend(claimed_of(event), 1)]))
         await settle_down(store, suspending)
         resuming = asyncio.create_task(resume())
         await settle_down(store, suspending, resuming)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.work import Release
+from dispatch_service.domain.work import Suspend
 from dispatch_service.feed import backlog_update_steps, backlog_updater, backlog_updates
 from dispatch_service.feed.backlog_updater import MARGIN
 from dispatch_service.feed.backlog_updates import SUPERSEDED, BacklogAction, BacklogUpdate
@@ -122,7 +122,7 @@ async def test_delivery_that_is_suspended_too_late_is_due_again(
     await queue.insert([held], LEASE)
     await record(store, RESUME)
     assert await apply_updates(store) == 0
-    await queue.release([Release(claimed_of(held), None)])
+    await queue.release([Suspend(claimed_of(held), 1)])
     assert (await suspended(store), await recorded(store)) == (1, [])
 
     async with writing(store) as db:

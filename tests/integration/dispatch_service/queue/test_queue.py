@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.deliveries import State, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import Lease, Release, Settlement
+from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import resends
 from dispatch_service.storage.schema import attempts, deliveries, events
@@ -74,7 +74,7 @@ async def test_group_stores_what_is_new_beside_what_is_known(queue: Queue) -> No
 
 async def test_leased_delivery_is_not_claimed_before_its_lease_ends(queue: Queue) -> None:
     """
-    What is born leased belongs to its process.
+    A delivery that is stored leased belongs to its process.
     """
     await queue.insert([new_event(new_delivery(leased=True))], LEASE)
 
@@ -171,32 +171,32 @@ async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) ->
     assert ended.lost == {stale.key}
     (row,) = await rows(store, deliveries)
     assert (row.state, row.lease_token) == ("DELIVERING", fresh.token)
-    (cut_off,) = await rows(store, attempts)
-    assert (cut_off.status, cut_off.response_code) == ("INTERRUPTED", 200)
-    assert cut_off.error.endswith("Late outcome after 0.0 s: HTTP 200.")
+    (interrupted,) = await rows(store, attempts)
+    assert (interrupted.status, interrupted.response_code) == ("INTERRUPTED", 200)
+    assert interrupted.error.endswith("Late outcome after 0.0 s: HTTP 200.")
 
 
 async def test_release_takes_the_attempt_back(queue: Queue) -> None:
     """
-    A delivery that was let go unsent has not used up an attempt.
+    A delivery that was released unsent has used up no attempt.
     """
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], LEASE)
 
-    await queue.release([Release(claimed_of(event), timedelta())])
+    await queue.release([Requeue(claimed_of(event))])
 
     (claimed,) = await claim(queue)
     assert (claimed.number, claimed.trigger, claimed.interrupted) == (1, "EVENT", 0)
 
 
-async def test_parked_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) -> None:
+async def test_suspended_delivery_is_not_claimed(queue: Queue, store: AsyncEngine) -> None:
     """
-    A release without a delay parks the delivery until its time is up.
+    A suspended delivery waits until it expires.
     """
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], LEASE)
 
-    await queue.release([Release(claimed_of(event), None)])
+    await queue.release([Suspend(claimed_of(event), 1)])
 
     assert await claim(queue) == []
     (row,) = await rows(store, deliveries)
@@ -217,7 +217,7 @@ async def test_forced_resend_to_an_inactive_subscription_is_dropped(
         await resends.make_due(db, held.owner, [held.delivery_id], "ann", timedelta(days=4))
     (again,) = await claim(queue)
 
-    await queue.release([Release(again, None)])
+    await queue.release([Suspend(again, 1)])
 
     assert await claim(queue) == []
     (row,) = await rows(store, deliveries)
@@ -256,7 +256,7 @@ async def test_claim_goes_on_where_the_last_one_ended(queue: Queue) -> None:
 
 async def test_full_endpoint_is_passed_over(queue: Queue) -> None:
     """
-    A lane without room is not given more.
+    An endpoint without room is not given more.
     """
     await queue.insert([new_event(new_delivery())], LEASE)
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.deliveries import cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import Claimed, NewEvent, Release, Settlement
+from dispatch_service.domain.work import Claimed, NewEvent, Requeue, Settlement
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import sequences
 from dispatch_service.queue.protocol import Queue
@@ -145,7 +145,7 @@ async def test_released_head_keeps_its_place(queue: Queue) -> None:
     first, second = event(leased=True), event()
     await queue.insert([first, second], LEASE)
 
-    await queue.release([Release(claimed_of(first), timedelta())])
+    await queue.release([Requeue(claimed_of(first))])
 
     (claimed,) = await claim(queue)
     assert claimed.event_id == first.event_id

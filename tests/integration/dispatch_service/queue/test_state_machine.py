@@ -24,11 +24,11 @@ from hypothesis.stateful import (
 from dispatch_service.domain.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import Claimed, Lease, NewEvent, Release, Settlement
+from dispatch_service.domain.work import Claimed, Lease, NewEvent, Requeue, Settlement, Suspend
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.log import read as delivery_log
+from dispatch_service.queue.claimed import delivery_hex
 from dispatch_service.queue.postgresql import PostgresQueue
-from dispatch_service.queue.rows import delivery_hex
 from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.resend import cancellations, resends
 from dispatch_service.storage.schema import attempts, deliveries, event_keys, events, metadata
@@ -204,8 +204,8 @@ class StoreMachine(RuleBasedStateMachine):
         held = self.model.leased()
         delivery = held[at % len(held)]
         assert delivery.held is not None
-        delay = None if suspend else timedelta()
-        self.run(self.queue.release([Release(delivery.held, delay)]))
+        release = Suspend(delivery.held, 1) if suspend else Requeue(delivery.held)
+        self.run(self.queue.release([release]))
         if delivery.cancelled:
             delivery.release(delivery.state if delivery.ended else State.CANCELLED, NEVER)
             self.model.advance()

@@ -4,15 +4,13 @@ The decision about a leased delivery.
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from dispatch_service.delivery.attempt import Attempt, plan
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.domain.deliveries import State, Transition
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import Claimed, Release
+from dispatch_service.domain.work import Claimed, Release, Requeue, Suspend
 from dispatch_service.routing.subscriptions import Subscription
 from tests.support.dispatch_factories import claimed, subscription
 
@@ -82,7 +80,7 @@ def test_delivery_of_an_inactive_subscription_is_suspended() -> None:
     """
     it = claimed()
 
-    assert planned(it, subscription(active=False)) == Release(it, None, 1)
+    assert planned(it, subscription(active=False)) == Suspend(it, 1)
 
 
 def test_short_lease_is_released() -> None:
@@ -91,5 +89,5 @@ def test_short_lease_is_released() -> None:
     """
     it = claimed()
 
-    assert planned(it, subscription(), lease_left=14.9) == Release(it, timedelta())
+    assert planned(it, subscription(), lease_left=14.9) == Requeue(it)
     assert isinstance(planned(it, subscription(), lease_left=15.1), Attempt)

@@ -17,7 +17,7 @@ from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.deliveries import Trigger
 from dispatch_service.domain.outcomes import FailureKind, failed
-from dispatch_service.domain.work import Release
+from dispatch_service.domain.work import Requeue
 from tests.support.dispatch_factories import claimed
 
 pytestmark = pytest.mark.anyio
@@ -31,7 +31,7 @@ class Gate:
     def __init__(self) -> None:
         self.started: list[Ready] = []
         self.started_at: list[float] = []
-        self.released: list[Release] = []
+        self.released: list[Requeue] = []
         self.turns: list[float] = []
         self.opened = asyncio.Event()
         self.breaker_opens = False
@@ -45,13 +45,12 @@ class Gate:
         await self.opened.wait()
         return self.breaker_opens
 
-    def release(self, release: Release) -> None:
+    def release(self, release: Requeue) -> None:
         """
         Record a release, and when the delivery is due again.
         """
         self.released.append(release)
-        if release.delay is not None:
-            self.turns.append(time.monotonic() + release.delay.total_seconds())
+        self.turns.append(time.monotonic() + release.delay.total_seconds())
 
 
 WIDE = Bounds(100, 100)

@@ -5,8 +5,8 @@ its cost is shared by everything in the group.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -20,25 +20,19 @@ from dispatch_service.domain.work import (
     NewEvent,
     Receipt,
     Release,
+    Requeue,
     Settlement,
+    Suspend,
 )
-from dispatch_service.queue import postgresql_sql as sql
-from dispatch_service.queue import sequences, suspend_checks
-from dispatch_service.queue.columns import ATTEMPT, EVENT, EVENT_KEY, LATE, LEASE_KEY, RELEASE
-from dispatch_service.queue.postgresql_store import arrays, insert_matches, store
-from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, Follow
-from dispatch_service.queue.rows import (
-    INTERRUPTED_ERROR,
-    attempt_row,
-    claimed_from,
-    delivery_hex,
-    event_row,
-    late_row,
-    micros,
-    release_row,
-    settlement_row,
-)
+from dispatch_service.queue import layouts, sequences
+from dispatch_service.queue.claimed import claimed_from, delivery_hex
+from dispatch_service.queue.postgresql import inserts
+from dispatch_service.queue.postgresql import statements as sql
+from dispatch_service.queue.postgresql.inserts import arrays
+from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, OnSettled
+from dispatch_service.queue.releases import inactive_still, release_each
 from service_runtime.database.conflicts import retry_on_conflict
+from service_runtime.database.instants import micros
 from service_runtime.database.pinned import PinnedConnections
 from service_runtime.process.failpoints import reach
 
@@ -59,7 +53,7 @@ class PostgresQueue:
 
     async def close(self) -> None:
         """
-        Give connections back; see `Queue`.
+        Close the pinned connections; see `Queue`.
         """
         await self._at_once.close()
 
@@ -70,13 +64,13 @@ class PostgresQueue:
         """
         if sequences.wanted(group):
             async with self._engine.begin() as db:
-                receipts = await self.insert_into(db, group, lease)
+                receipts = await inserts.insert(db, group, lease)
                 reach("publish.before_commit")
             return receipts
         # One statement is a transaction of its own: that saves the trips to begin and end one.
         reach("publish.before_commit")
         async with self._at_once.use() as db:
-            return await self.insert_into(db, group, lease)
+            return await inserts.insert(db, group, lease)
 
     async def insert_into(
         self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
@@ -84,27 +78,17 @@ class PostgresQueue:
         """
         Store events in an open transaction; see `Queue`.
         """
-        # Key order keeps two replicas from waiting for each other.
-        ordered = sorted(group, key=lambda event: event.key)
-        rows = arrays("e", EVENT, [event_row(event) for event in ordered])
-        receipts = await store(db, rows, group, lease)
-        if len(receipts) < len(ordered):
-            known = [event.key for event in ordered if event.key not in receipts]
-            found = await db.execute(sql.KNOWN, arrays("k", EVENT_KEY, known))
-            receipts.update({(r[0], r[1]): Receipt(r[2], r[3], fresh=False) for r in found})
-        return receipts
+        return await inserts.insert(db, group, lease)
 
     @retry_on_conflict
     async def insert_matches(
         self, group: Sequence[NewEvent], lease: Lease
     ) -> Mapping[EventKey, Receipt]:
         """
-        Store what follows from events that waited; see `Queue`.
+        Store the bodies and deliveries of events that waited; see `Queue`.
         """
-        ordered = sorted(group, key=lambda event: event.key)
-        rows = arrays("e", EVENT_KEY, [event.key for event in ordered])
         async with self._engine.begin() as db:
-            receipts = await insert_matches(db, rows, group, lease)
+            receipts = await inserts.insert_matches(db, group, lease)
             reach("match.mid_fanout")
         return receipts
 
@@ -112,20 +96,20 @@ class PostgresQueue:
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
     ) -> Sequence[Claimed]:
         """
-        Take due deliveries; see `Queue`.
+        Lease due deliveries; see `Queue`.
         """
         parameters = {
             "lease_owner": lease.owner,
             "lease_us": micros(lease.duration),
             "per_endpoint": per_endpoint,
             "most_endpoints": self._most_endpoints,
-            "interrupted_error": INTERRUPTED_ERROR,
+            "interrupted_error": layouts.INTERRUPTED_ERROR,
             "full_owner": [owner for owner, _ in full],
             "full_endpoint": [endpoint for _, endpoint in full],
         }
-        begun_midway = self._after != START
+        started_midway = self._after != START
         claimed = await self._claim_on(parameters, limit)
-        if begun_midway and self._after == START and len(claimed) < limit:
+        if started_midway and self._after == START and len(claimed) < limit:
             claimed += await self._claim_on(parameters, limit - len(claimed))
         return claimed
 
@@ -148,75 +132,86 @@ class PostgresQueue:
 
     @retry_on_conflict
     async def settle(
-        self, settlements: Sequence[Settlement], follow: Follow | None = None
+        self, settlements: Sequence[Settlement], on_settled: OnSettled | None = None
     ) -> Ended:
         """
-        End leases and write the attempts; see `Queue`.
+        End leases with results, and write the attempts; see `Queue`.
         """
-        attempted = [it for it in settlements if it.attempt is not None]
-        parameters = arrays("s", sql.SETTLED, _in_order(map(_settled_row, settlements)))
-        lanes = sequences.of(it.claimed for it in settlements)
-        if not lanes and follow is None:
-            # One statement is a transaction of its own; what it lost is only noted.
+        parameters = _settled(settlements)
+        keys = sequences.sequences_of(it.claimed for it in settlements)
+        if not keys and on_settled is None:
+            # One statement is a transaction of its own; what it lost is only recorded.
             reach("settle.before_commit")
             async with self._at_once.use() as db:
                 ended = await _end(db, sql.SETTLE, parameters)
-                await _note_late(db, attempted, ended)
+                await _record_late(db, settlements, ended)
             return ended
         async with self._engine.begin() as db:
-            await sequences.lock(db, lanes)
+            await sequences.lock(db, keys)
             ended = await _end(db, sql.SETTLE, parameters)
-            await _note_late(db, attempted, ended)
-            if follow is not None:
-                await follow(db, [it for it in settlements if it.claimed.key not in ended.lost])
+            await _record_late(db, settlements, ended)
+            if on_settled is not None:
+                await on_settled(db, [it for it in settlements if it.claimed.key not in ended.lost])
             reach("settle.before_commit")
         return ended
 
-    @retry_on_conflict
     async def release(self, releases: Sequence[Release]) -> Ended:
         """
-        Let leases go; see `Queue`.
+        End leases as if their attempts had not started; see `Queue`.
         """
+        return await release_each(releases, self._suspend, self._requeue)
+
+    @retry_on_conflict
+    async def _suspend(self, suspends: Sequence[Suspend]) -> tuple[Ended, list[Suspend]]:
         async with self._engine.begin() as db:
-            releases = await suspend_checks.checked(db, releases)
-            parameters = arrays("s", RELEASE, _in_order(map(release_row, releases)))
-            await sequences.lock(db, sequences.of(it.claimed for it in releases))
-            return await _end(db, sql.RELEASE_LEASES, parameters)
+            unchanged, changed = await inactive_still(db, suspends)
+            if not unchanged:
+                return Ended(), changed
+            await sequences.lock(db, sequences.sequences_of(it.claimed for it in unchanged))
+            parameters = arrays("s", layouts.LEASE_KEY, _in_order(unchanged))
+            return await _end(db, sql.SUSPEND_LEASES, parameters), changed
+
+    @retry_on_conflict
+    async def _requeue(self, requeues: Sequence[Requeue]) -> Ended:
+        parameters = arrays("s", layouts.REQUEUE, _in_order(requeues))
+        async with self._engine.begin() as db:
+            await sequences.lock(db, sequences.sequences_of(it.claimed for it in requeues))
+            return await _end(db, sql.REQUEUE_LEASES, parameters)
 
 
-def _settled_row(settlement: Settlement) -> tuple[Any, ...]:
-    if settlement.attempt is None:
-        return settlement_row(settlement) + _NO_ATTEMPT
-    return settlement_row(settlement) + attempt_row(settlement)[len(LEASE_KEY) :]
+def _settled(settlements: Sequence[Settlement]) -> dict[str, Any]:
+    ordered = _in_order(settlements)
+    attempts = [it.attempt for it in ordered]
+    return {**arrays("s", layouts.SETTLEMENT, ordered), **arrays("s", sql.OF_ATTEMPT, attempts)}
 
 
-_NO_ATTEMPT = (None,) * (len(ATTEMPT) - len(LEASE_KEY))
-
-
-def _in_order(rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+def _in_order(ends: Sequence[Any]) -> list[Any]:
     # The rows are found, and so locked, in the order of the array.
-    return sorted(rows, key=itemgetter(0, 1))
+    return sorted(ends, key=attrgetter("claimed.owner", "claimed.delivery_id"))
 
 
 async def _end(
     db: AsyncConnection, statement: sa.TextClause, parameters: Mapping[str, Any]
 ) -> Ended:
     """
-    Run a statement that ends leases, and let what waited behind them be due.
+    Run a statement that ends leases, and advance the sequences in which a delivery has ended.
     """
-    lost, lanes = set(), []
+    lost, keys = set(), []
     for owner, delivery_id, token, subscription, resource in await db.execute(
         statement, parameters
     ):
         if delivery_id is None:
-            lanes.append((owner, subscription, resource))
+            keys.append((owner, subscription, resource))
         else:
             lost.add((owner, delivery_hex(delivery_id), token))
-    unblocked = await sequences.advance(db, lanes) if lanes else 0
+    unblocked = await sequences.advance(db, keys) if keys else 0
     return Ended(frozenset(lost), unblocked)
 
 
-async def _note_late(db: AsyncConnection, attempted: Sequence[Settlement], ended: Ended) -> None:
-    if late := [late_row(it) for it in attempted if it.claimed.key in ended.lost]:
-        noted = {**arrays("l", LATE, late), "interrupted_error": INTERRUPTED_ERROR}
-        await db.execute(sql.NOTE_LATE, noted)
+async def _record_late(
+    db: AsyncConnection, settlements: Sequence[Settlement], ended: Ended
+) -> None:
+    late = [it for it in settlements if it.attempt is not None and it.claimed.key in ended.lost]
+    if late:
+        error = {"interrupted_error": layouts.INTERRUPTED_ERROR}
+        await db.execute(sql.RECORD_LATE, {**arrays("l", layouts.LATE, late), **error})

@@ -1,0 +1,79 @@
+"""
+The rows that a claim returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from dispatch_service.domain.deliveries import State, Trigger
+from dispatch_service.domain.work import Claimed
+
+CLAIMED = (
+    "owner",
+    "delivery_id",
+    "lease_token",
+    "attempt_count",
+    "retries_used",
+    "interrupted",
+    "state",
+    "next_trigger",
+    "requested_by",
+    "account",
+    "event_id",
+    "subscription",
+    "event_type",
+    "payload_version",
+    "endpoint",
+    "resource",
+    "sequence",
+    "occurred_at",
+    "cancelled_by",
+    "sequence_position",
+)
+
+
+def delivery_hex(stored: Any) -> str:
+    """
+    Return a stored delivery id as 32 hexadecimal digits.
+    """
+    return str(stored).replace("-", "")
+
+
+def as_it_is(instant: datetime) -> datetime:
+    """
+    Return an instant of PostgreSQL as it is.
+    """
+    return instant
+
+
+def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) -> Claimed:
+    """
+    Read a row of the columns `CLAIMED`, `expired` and `sealed_body`.
+    """
+    return Claimed(
+        owner=row.owner,
+        delivery_id=delivery_hex(row.delivery_id),
+        token=row.lease_token,
+        number=row.attempt_count,
+        retries_used=row.retries_used,
+        interrupted=row.interrupted,
+        state=State(row.state),
+        trigger=Trigger(row.next_trigger),
+        requested_by=row.requested_by,
+        account=row.account,
+        event_id=row.event_id,
+        subscription=row.subscription,
+        event_type=row.event_type,
+        payload_version=row.payload_version,
+        endpoint=row.endpoint,
+        resource=row.resource,
+        sequence=row.sequence,
+        occurred_at=from_stored(row.occurred_at),
+        expired=bool(row.expired),
+        cancelled=row.cancelled_by is not None,
+        in_sequence=row.sequence_position is not None,
+        sealed_body=row.sealed_body,
+    )

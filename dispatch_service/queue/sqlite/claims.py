@@ -1,0 +1,85 @@
+"""
+Claiming on SQLite: from endpoint to endpoint, some rows of each. The endpoints with due
+deliveries are found without the lock of writers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dispatch_service.domain.work import Claimed, EndpointKey
+from dispatch_service.queue.claimed import claimed_from
+from dispatch_service.queue.layouts import INTERRUPTED_ERROR
+from dispatch_service.queue.protocol import START
+from dispatch_service.queue.sqlite import statements as sql
+from dispatch_service.queue.sqlite.execution import database_time, execute_many
+from service_runtime.database.instants import from_microseconds
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """
+    The endpoints with due deliveries, in order, and where the walk ended: `START` if no
+    endpoints are left.
+    """
+
+    due: Sequence[EndpointKey]
+    ended: EndpointKey
+
+
+async def around(
+    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
+) -> Walk:
+    """
+    Look for *limit* endpoints with due deliveries, beginning behind *after* and, where no
+    endpoints are left, at the first again; but at no more than *most* each time.
+    """
+    found = await _walk(db, after, full, most, limit)
+    if after == START or found.ended != START:
+        return found
+    again = await _walk(db, START, full, most, limit)
+    return Walk(list(dict.fromkeys((*found.due, *again.due))), again.ended)
+
+
+async def _walk(
+    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
+) -> Walk:
+    # Those that are full are found too, and not taken.
+    walk_limit = limit + len(full)
+    place = {"owner": after[0], "endpoint": after[1], "most": most, "walk_limit": walk_limit}
+    now = await database_time(db)
+    rows = (await db.execute(sql.WALK, {**place, "now": now})).all()
+    due = [(row.owner, row.endpoint) for row in rows if row.is_due]
+    goes_on = len(rows) == walk_limit or (rows and rows[-1].steps == most)
+    ended = (rows[-1].owner, rows[-1].endpoint) if goes_on else START
+    return Walk([endpoint for endpoint in due if endpoint not in full], ended)
+
+
+async def take(
+    db: AsyncConnection, endpoint: EndpointKey, leased: Mapping[str, Any], limit: int
+) -> list[Claimed]:
+    """
+    Lease up to *limit* due deliveries of an endpoint, as `lease_now` says.
+    """
+    place = {"owner": endpoint[0], "endpoint": endpoint[1], **leased}
+    open_until = (await db.execute(sql.OPEN, place)).scalar_one_or_none()
+    if open_until is not None and open_until > leased["now"]:
+        return []
+    # After a pause one delivery goes out, as a probe.
+    most = limit if open_until is None else 1
+    rows = (await db.execute(sql.PICK, {**place, "per_endpoint": most})).all()
+    if not rows:
+        return []
+    if open_until is not None:
+        await db.execute(sql.PROBE, place)
+    interrupted = [row._asdict() for row in rows if row.old_owner is not None]
+    error = {**leased, "interrupted_error": INTERRUPTED_ERROR}
+    await execute_many(db, sql.INSERT_INTERRUPTED, [{**row, **error} for row in interrupted])
+    taken = [{"owner": row.owner, "delivery_id": row.delivery_id, **leased} for row in rows]
+    await execute_many(db, sql.TAKE, taken)
+    return [claimed_from(row, from_microseconds) for row in rows]

@@ -1,0 +1,236 @@
+"""
+The queue on SQLite: the same operations as short write transactions of the
+one process that has the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+
+from dispatch_service.domain.work import (
+    Claimed,
+    Ended,
+    EndpointKey,
+    EventKey,
+    Lease,
+    LeaseKey,
+    NewEvent,
+    Receipt,
+    Release,
+    Requeue,
+    Settlement,
+    Suspend,
+)
+from dispatch_service.queue import layouts, moves, sequences
+from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, OnSettled
+from dispatch_service.queue.releases import inactive_still, release_each
+from dispatch_service.queue.sqlite import inserts
+from dispatch_service.queue.sqlite import statements as sql
+from dispatch_service.queue.sqlite.claims import around, take
+from dispatch_service.queue.sqlite.execution import (
+    database_time,
+    execute_many,
+    lease_now,
+    row_reader,
+)
+from dispatch_service.storage.schema import deliveries
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import micros
+from service_runtime.process.failpoints import reach
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+Held = Mapping[LeaseKey, Any]
+"""
+The deliveries whose lease is still held.
+"""
+
+_settlement_row = row_reader(layouts.SETTLEMENT)
+_delivery_row = row_reader({**layouts.LEASE_KEY, **layouts.OF_DELIVERY})
+_attempt_row = row_reader(layouts.ATTEMPT)
+_late_row = row_reader(layouts.LATE)
+_requeue_row = row_reader(layouts.REQUEUE)
+_suspend_row = row_reader(layouts.LEASE_KEY)
+
+
+class SqliteQueue:
+    """
+    The queue of the one dispatch process on SQLite.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, most_endpoints: int = MOST_ENDPOINTS) -> None:
+        self._engine = engine
+        self._most_endpoints = most_endpoints
+        self._after: EndpointKey = START
+
+    async def close(self) -> None:
+        """
+        Do nothing: nothing is kept.
+        """
+
+    async def end_leases(self) -> None:
+        """
+        Let every lease expire now. Call this at the start: the deliveries that a crash left
+        leased need not wait for the ends of their leases, since no other process is alive.
+        """
+        leased = sa.and_(deliveries.c.lease_owner.is_not(None), deliveries.c.due_time.is_not(None))
+        update = sa.update(deliveries).where(leased).values(moves.END_LEASE.values())
+        async with writing(self._engine) as db:
+            await db.execute(update)
+
+    async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
+        """
+        Store the events of *group* whose ids are new; see `Queue`.
+        """
+        async with writing(self._engine) as db:
+            receipts = await inserts.insert(db, group, lease)
+            reach("publish.before_commit")
+        return receipts
+
+    async def insert_into(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store events in an open transaction; see `Queue`.
+        """
+        return await inserts.insert(db, group, lease)
+
+    async def insert_matches(
+        self, group: Sequence[NewEvent], lease: Lease
+    ) -> Mapping[EventKey, Receipt]:
+        """
+        Store the bodies and deliveries of events that waited; see `Queue`.
+        """
+        async with writing(self._engine) as db:
+            receipts = await inserts.insert_matches(db, group, lease)
+            reach("match.mid_fanout")
+        return receipts
+
+    async def claim(
+        self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
+    ) -> Sequence[Claimed]:
+        """
+        Lease due deliveries; see `Queue`.
+        """
+        async with reading(self._engine) as db:
+            walk = await around(db, self._after, full, self._most_endpoints, limit)
+        self._after = walk.ended
+        return await self._take(walk.due, lease, limit, per_endpoint) if walk.due else []
+
+    async def _take(
+        self, due: Sequence[EndpointKey], lease: Lease, limit: int, per_endpoint: int
+    ) -> Sequence[Claimed]:
+        claimed: list[Claimed] = []
+        async with writing(self._engine) as db:
+            leased = await lease_now(db, lease)
+            for endpoint in due:
+                room = min(per_endpoint, limit - len(claimed))
+                claimed += await take(db, endpoint, leased, room)
+                if len(claimed) >= limit:
+                    self._after = endpoint
+                    break
+        return claimed
+
+    async def settle(
+        self, settlements: Sequence[Settlement], on_settled: OnSettled | None = None
+    ) -> Ended:
+        """
+        End leases with results, and write the attempts; see `Queue`.
+        """
+        async with writing(self._engine) as db:
+            now = await database_time(db)
+            held = await _held(db, settlements)
+            counted = [it for it in settlements if it.claimed.key in held]
+            rows = [{**_settlement_row(it), "now": now} for it in counted]
+            await execute_many(db, sql.SETTLE, rows)
+            await _write_attempts(db, settlements, held, now)
+            ended = [it for it in counted if it.transition.delay is None]
+            ended += [it for it in counted if held[it.claimed.key].cancelled_by]
+            unblocked = await _advance(db, [held[it.claimed.key] for it in ended])
+            if on_settled is not None:
+                await on_settled(db, counted)
+            reach("settle.before_commit")
+        return Ended(_lost(settlements, held), unblocked)
+
+    async def release(self, releases: Sequence[Release]) -> Ended:
+        """
+        End leases as if their attempts had not started; see `Queue`.
+        """
+        return await release_each(releases, self._suspend, self._requeue)
+
+    async def _suspend(self, suspends: Sequence[Suspend]) -> tuple[Ended, list[Suspend]]:
+        async with writing(self._engine) as db:
+            unchanged, changed = await inactive_still(db, suspends)
+            rows = [_suspend_row(it) for it in unchanged]
+            return await _release(db, unchanged, sql.SUSPEND_LEASE, rows), changed
+
+    async def _requeue(self, requeues: Sequence[Requeue]) -> Ended:
+        rows = [_requeue_row(it) for it in requeues]
+        async with writing(self._engine) as db:
+            return await _release(db, requeues, sql.REQUEUE_LEASE, rows)
+
+
+async def _release(
+    db: AsyncConnection,
+    releases: Sequence[Release],
+    statement: sa.TextClause,
+    rows: Sequence[Mapping[str, Any]],
+) -> Ended:
+    now = await database_time(db)
+    held = await _held(db, releases)
+    await execute_many(db, statement, [{**row, "now": now} for row in rows])
+    unblocked = await _advance(db, [it for it in held.values() if it.cancelled_by])
+    return Ended(_lost(releases, held), unblocked)
+
+
+async def _held(db: AsyncConnection, ends: Sequence[Settlement | Release]) -> Held:
+    """
+    Find the deliveries whose lease is still held.
+    """
+    leases = msgspec.json.encode([it.claimed.key for it in ends]).decode()
+    rows = await db.execute(sql.HELD, {"leases": leases})
+    return {(row.owner, row.delivery_id, row.lease_token): row for row in rows}
+
+
+def _lost(ends: Iterable[Settlement | Release], held: Held) -> frozenset[LeaseKey]:
+    return frozenset(it.claimed.key for it in ends if it.claimed.key not in held)
+
+
+async def _write_attempts(
+    db: AsyncConnection, settlements: Sequence[Settlement], held: Held, now: int
+) -> None:
+    """
+    Write the attempts of *settlements* in the log, and late outcomes where the lease was lost.
+    """
+    attempted = [it for it in settlements if it.attempt is not None]
+    logged = [_logged(it, held[it.claimed.key], now) for it in attempted if it.claimed.key in held]
+    await execute_many(db, sql.INSERT_ATTEMPT, logged)
+    late = [
+        {**_late_row(it), "interrupted_error": layouts.INTERRUPTED_ERROR}
+        for it in attempted
+        if it.claimed.key not in held
+    ]
+    await execute_many(db, sql.RECORD_LATE, late)
+
+
+def _logged(settlement: Settlement, delivery: Any, now: int) -> dict[str, Any]:
+    # A delivery that was cancelled during its attempt has no next one.
+    delay = None if delivery.cancelled_by else settlement.transition.delay
+    next_us = None if delay is None else micros(delay)
+    row = {**_delivery_row(settlement), **_attempt_row(settlement.attempt)}
+    return {**row, "delay_us": next_us, "now": now}
+
+
+async def _advance(db: AsyncConnection, ended: Sequence[Any]) -> int:
+    """
+    Advance the sequences of deliveries that have ended; return how many became due.
+    """
+    keys = [
+        (it.owner, it.subscription, it.resource) for it in ended if it.sequence_position is not None
+    ]
+    return await sequences.advance(db, keys) if keys else 0
