@@ -1,6 +1,6 @@
 """
-A model of the store: what deliveries there are, who holds them and what the log
-says, kept by the rules of the documentation and compared with the tables.
+A model of the store: the deliveries, who holds them and what the log says. It is kept by the
+rules of the documentation and compared with the tables.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.work import Claimed, NewEvent
+from tests.support.dispatch_factories import claimed_of
 
 NOW, LATER, NEVER = "now", "later", "never"
 
@@ -18,13 +19,13 @@ ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 @dataclass
 class Modelled:
     """
-    A delivery. *due* says when it may be claimed; *lane* whether it stands in line.
+    A delivery. *due* says when it may be claimed, *ordered* whether it is in a sequence.
     """
 
     delivery_id: str
     event: NewEvent
     subscription: str
-    lane: bool
+    ordered: bool
     state: State = State.PENDING
     due: str = NOW
     suspended: bool = False
@@ -42,15 +43,15 @@ class Modelled:
         return self.state in ENDED
 
     @property
-    def line(self) -> tuple[str, str]:
+    def sequence(self) -> tuple[str, str]:
         """
         The subscription and the resource that it is ordered by.
         """
         return (self.subscription, self.event.resource)
 
-    def taken(self, claimed: Claimed) -> Claimed | None:
+    def claim(self, claimed: Claimed) -> Claimed | None:
         """
-        Note that somebody claimed it; return the lease that this took over.
+        Lease it; return the expired lease that this ends.
         """
         lost = self.held
         if lost is not None:
@@ -62,10 +63,26 @@ class Modelled:
 
     def release(self, state: State, due: str) -> None:
         """
-        Note that its lease ended.
+        End its lease.
         """
         self.held, self.cancelled = None, False
         self.state, self.due = state, due
+
+    def cancel(self) -> None:
+        """
+        Cancel it: at once, or at the end of its lease.
+        """
+        if self.held is not None:
+            self.cancelled = True
+        else:
+            self.state, self.due, self.suspended = State.CANCELLED, NEVER, False
+
+    def resume(self) -> None:
+        """
+        Make it due if it is suspended.
+        """
+        if self.suspended:
+            self.due, self.suspended = NOW, False
 
 
 class Model:
@@ -80,29 +97,36 @@ class Model:
 
     def store(self, event: NewEvent) -> None:
         """
-        Note what a stored event makes.
+        Add the deliveries of an event.
         """
-        for it in event.deliveries:
-            modelled = Modelled(it.delivery_id, event, it.subscription, it.ordered)
-            if self._has_one_before(modelled):
+        for at, it in enumerate(event.deliveries):
+            ordered = it.ordered and it.failure_kind is None
+            modelled = Modelled(it.delivery_id, event, it.subscription, ordered)
+            if it.failure_kind is not None:
+                modelled.state, modelled.due = State.FAILED, NEVER
+            elif self._has_one_before(modelled):
                 modelled.due = NEVER
+            elif it.leased:
+                modelled.claim(claimed_of(event, at))
             self.deliveries[it.delivery_id] = modelled
 
     def _has_one_before(self, delivery: Modelled) -> bool:
-        return delivery.lane and any(it.line == delivery.line for it in self._in_lanes())
+        return delivery.ordered and any(
+            it.sequence == delivery.sequence for it in self._in_sequences()
+        )
 
-    def _in_lanes(self) -> list[Modelled]:
-        return [it for it in self.deliveries.values() if it.lane and not it.ended]
+    def _in_sequences(self) -> list[Modelled]:
+        return [it for it in self.deliveries.values() if it.ordered and not it.ended]
 
     def advance(self) -> None:
         """
-        Let the first unfinished delivery of each lane be due if it waited for its turn.
+        Make the first unfinished delivery of each sequence due if it was blocked.
         """
         seen = set()
-        for it in self._in_lanes():
-            if it.line not in seen and it.due == NEVER:
+        for it in self._in_sequences():
+            if it.sequence not in seen and it.due == NEVER:
                 it.due = NOW
-            seen.add(it.line)
+            seen.add(it.sequence)
 
     def claimable(self) -> set[str]:
         """
@@ -122,12 +146,12 @@ class Model:
 
     def leased(self) -> list[Modelled]:
         """
-        Return what somebody holds.
+        Return the deliveries that somebody holds.
         """
         return [it for it in self.deliveries.values() if it.held is not None]
 
     def waiting(self, subscription: str) -> list[Modelled]:
         """
-        Return what waits for its next attempt.
+        Return the deliveries of a subscription that wait for an attempt.
         """
         return self.where(subscription=subscription, state=State.PENDING)

@@ -1,0 +1,228 @@
+"""
+A machine that runs operations on a store in any order, beside a model of it.
+
+After each operation the tables are compared with the model, and the rows that the operation
+changed with the moves that it says it makes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from dispatch_service.domain.deliveries import State, Transition
+from dispatch_service.domain.work import Claimed, NewEvent, Settlement
+from dispatch_service.log import read as delivery_log
+from dispatch_service.queue.claimed import delivery_hex
+from dispatch_service.queue.moves import Move
+from dispatch_service.queue.postgresql import PostgresQueue
+from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.storage.schema import attempts, deliveries, event_keys, metadata, sequences
+from service_runtime.database.engine import create_engine, writing
+from tests.support.dispatch_factories import attempt
+from tests.support.queue_model import NEVER, Model, Modelled
+
+OWNER = "accounts/100"
+
+MODELLED: set[str] = set()
+"""
+The names of the moves that some rule makes.
+"""
+
+T = TypeVar("T")
+
+
+def makes(*moves: Move) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """
+    Say which moves a rule makes; it may change no row in another way.
+    """
+    MODELLED.update(move.name for move in moves)
+
+    def mark(rule: Callable[..., None]) -> Callable[..., None]:
+        @wraps(rule)
+        def run(self: QueueMachine, *drawn: object, **named: object) -> None:
+            self.moves = moves
+            rule(self, *drawn, **named)
+
+        return run
+
+    return mark
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """
+    A store and its model. *url* is that of a migrated database.
+    """
+
+    url: str
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.published: list[NewEvent] = []
+        self.moves: tuple[Move, ...] | None = ()
+        self.rows: Mapping[str, Any] = {}
+        self.runner = asyncio.Runner()
+        self.store = create_engine(self.url, application_name="tests")
+        sqlite = self.store.dialect.name == "sqlite"
+        self.queue = SqliteQueue(self.store) if sqlite else PostgresQueue(self.store)
+        self.run(self.clear())
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """
+        Do something asynchronous.
+        """
+        return self.runner.run(work)
+
+    async def clear(self) -> None:
+        """
+        Empty the tables.
+        """
+        async with writing(self.store) as db:
+            for table in reversed(metadata.sorted_tables):
+                await db.execute(sa.delete(table))
+
+    def pass_time(self, delivery: Modelled, **values: Any) -> None:
+        """
+        Change a delivery's row as the passing of time would.
+        """
+        self.moves = None
+        mine = deliveries.c.delivery_id == delivery.delivery_id
+        self.change(lambda db: db.execute(sa.update(deliveries).where(mine).values(**values)))
+
+    def change(self, work: Callable[..., Coroutine[Any, Any, T]], *values: Any) -> T:
+        """
+        Do something in a transaction.
+        """
+
+        async def changed() -> T:
+            async with writing(self.store) as db:
+                return await work(db, *values)
+
+        return self.run(changed())
+
+    async def row_of(self, delivery: Modelled) -> Any:
+        """
+        Read the row of a delivery, as the API does.
+        """
+        async with self.store.connect() as db:
+            return await delivery_log.get_delivery(db, OWNER, delivery.delivery_id)
+
+    def check_claim(self, claimed: Claimed) -> None:
+        """
+        Compare a claimed delivery with the model.
+        """
+        delivery = self.model.deliveries[claimed.delivery_id]
+        lost = delivery.claim(claimed)
+        if lost is not None:
+            self.model.stale.append(lost)
+        assert claimed.number == len(delivery.attempts) + 1
+        assert claimed.state == delivery.state
+        assert claimed.expired == (delivery.expired and not delivery.ended)
+        assert claimed.cancelled == delivery.cancelled
+
+    def teardown(self) -> None:
+        """
+        Close the store.
+        """
+        self.run(self.queue.close())
+        self.run(self.store.dispose())
+        self.runner.close()
+
+    @invariant()
+    def tables_say_what_the_model_says(self) -> None:
+        """
+        Nothing that was accepted is missing; every lease, state and attempt is as modelled.
+        """
+        before = self.rows
+        self.rows, logged, keys, in_sequences = self.run(self.read())
+        check_moves(before, self.rows, self.moves)
+        assert keys == {it.event_id for it in self.published}
+        assert self.rows.keys() == self.model.deliveries.keys()
+        for key, delivery in self.model.deliveries.items():
+            check(delivery, self.rows[key], logged.get(key, []))
+        assert in_sequences == {it.sequence for it in self.model.where(ordered=True, ended=False)}
+
+    @invariant()
+    def one_of_a_sequence_is_out(self) -> None:
+        """
+        Of an ordered subscription's deliveries about one resource one may go out at a time.
+        """
+        ordered = self.model.where(ordered=True, ended=False, resent=False)
+        out = [it.sequence for it in ordered if it.due != NEVER]
+        assert len(out) == len(set(out))
+
+    async def read(self) -> tuple[dict[str, Any], dict[str, list[str]], set[str], set[Any]]:
+        """
+        Read the tables.
+        """
+        async with self.store.connect() as db:
+            rows = (await db.execute(sa.select(deliveries))).all()
+            log = await db.execute(sa.select(attempts).order_by(attempts.c.number))
+            logged: dict[str, list[str]] = {}
+            for row in log:
+                statuses = logged.setdefault(delivery_hex(row.delivery_id), [])
+                statuses.append(row.status)
+                assert row.number == len(statuses)
+            keys = (await db.execute(sa.select(event_keys.c.event_id))).scalars()
+            columns = sequences.c
+            known = await db.execute(sa.select(columns.subscription, columns.resource))
+            by_id = {delivery_hex(row.delivery_id): row for row in rows}
+            return by_id, logged, set(keys), {tuple(row) for row in known}
+
+
+def chosen(found: list[T], at: int) -> T:
+    """
+    Choose one of what was found.
+    """
+    return found[at % len(found)]
+
+
+def settled(delivery: Modelled, transition: Transition) -> Settlement:
+    """
+    Make the result of an attempt that is being made.
+    """
+    assert delivery.held is not None
+    if transition.state is State.SUCCEEDED:
+        return Settlement(delivery.held, transition, attempt(delivery.held), 200)
+    record = attempt(delivery.held, status="FAILURE", failure_kind="timeout", response_code=None)
+    return Settlement(delivery.held, transition, record)
+
+
+def check(delivery: Modelled, row: Any, logged: list[str]) -> None:
+    """
+    Compare a delivery with its row and its attempts.
+    """
+    assert row.state == delivery.state
+    assert (row.end_time is not None) == delivery.ended
+    assert (row.lease_owner is not None) == (delivery.held is not None)
+    assert (row.due_time is None) == (delivery.due == NEVER)
+    assert logged == delivery.attempts
+    assert row.attempt_count == len(delivery.attempts) + (delivery.held is not None)
+    if delivery.held is not None:
+        assert row.lease_token == delivery.held.token
+
+
+def check_moves(
+    before: Mapping[str, Any], after: Mapping[str, Any], moves: tuple[Move, ...] | None
+) -> None:
+    """
+    Check that moves lead from a row that was changed to what it is, and set what is different.
+    """
+    if moves is None:
+        return
+    for key, row in after.items():
+        old = before.get(key)
+        if row == old:
+            continue
+        state = None if old is None else old.state
+        fitting = [move for move in moves if row.state in move.steps.get(state, ())]
+        assert fitting, (state, row.state, [move.name for move in moves])
+        if old is not None:
+            changed = {name for name in row._fields if getattr(row, name) != getattr(old, name)}
+            assert changed <= {name for move in fitting for name in move.columns}
