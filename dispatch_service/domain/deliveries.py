@@ -1,6 +1,8 @@
 """
-What happens to a delivery: its states and what an outcome does to it. No I/O,
-no clock: delays are returned, the database adds them to its own now.
+The states of a delivery, and what an outcome does to it. No I/O and no clock: delays are
+returned, and the database adds them to its own time.
+
+`queue.moves` has the columns that each change of a delivery sets.
 """
 
 from __future__ import annotations
@@ -30,22 +32,22 @@ The delays of Standard Webhooks 1.0.0 after the first attempt.
 
 JITTER = 0.2
 """
-The share of a delay by which it is made longer or shorter.
+The share of a delay by which it is made longer or shorter at most.
 """
 
 EXPIRY_FACTOR = 1.25
 """
-How much longer than the span of its schedule a delivery may take in all.
+The time until a delivery expires, as a multiple of the span of its schedule.
 """
 
 ATTEMPT_ALLOWANCE = timedelta(seconds=15)
 """
-What an attempt may take: its deadline of 10 s and its settling.
+How long an attempt may take: its deadline of 10 seconds, and its result.
 """
 
 POISON_INTERRUPTIONS = 10
 """
-After as many interrupted attempts in a row a delivery is given up.
+So many interrupted attempts in a row make a delivery poison: it fails.
 """
 
 GONE = 410
@@ -53,14 +55,14 @@ GONE = 410
 
 class State(StrEnum):
     """
-    How far a delivery is.
+    The state of a delivery.
     """
 
     PENDING = "PENDING"  # waits for its turn or its next attempt
     DELIVERING = "DELIVERING"  # leased by a worker
     SUCCEEDED = "SUCCEEDED"  # confirmed by the receiver
     FAILED = "FAILED"  # attempts used up or expired; can be resent
-    CANCELLED = "CANCELLED"  # no longer wanted; can be resent
+    CANCELLED = "CANCELLED"  # cancelled; can be resent
 
 
 class Trigger(StrEnum):
@@ -76,17 +78,17 @@ class Trigger(StrEnum):
 
 TEST_RESOURCES = "tests/"
 """
-What the resources of test deliveries begin with: nothing real, so that a test
-waits for no real event of the same resource.
+The prefix of resources of test deliveries. No real resource has it, so that a test is blocked
+by no real event.
 """
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
     """
-    What a settled delivery becomes. Built only by the functions below.
+    What a settled delivery becomes. Only the functions below make it.
 
-    *delay* is the time until the next attempt and is None where there is none;
-    *retries_used* counts the delays of the schedule that have been used up.
+    *delay* is the time until the next attempt, None if there is none. *retries_used* counts the
+    delays of the schedule that were used.
     """
 
     state: State
@@ -112,14 +114,14 @@ def fail(retries_used: int, kind: FailureKind, *, gone: bool = False) -> Transit
 
 def retry(retries_used: int, delay: timedelta, kind: FailureKind) -> Transition:
     """
-    Put a delivery back until *delay* has passed.
+    Have a delivery attempted again when *delay* has passed.
     """
     return Transition(State.PENDING, retries_used, delay=delay, failure_kind=kind)
 
 
 def cancel(retries_used: int) -> Transition:
     """
-    End a delivery that nobody wants any more.
+    End a delivery that was cancelled, or whose subscription was deleted.
     """
     return Transition(State.CANCELLED, retries_used, failure_kind=FailureKind.INACTIVE)
 
@@ -133,12 +135,12 @@ def decide(
     chance: float,
 ) -> Transition:
     """
-    Choose what happens after an attempt.
+    Choose what a delivery becomes after an attempt.
 
-    *retries_used* is how many delays of *schedule* were used up before it; *chance* is
-    a random number in [0, 1) for the jitter. A receiver may ask for more
-    patience with `Retry-After`, never for less. A delivery that had already
-    succeeded (a forced resend) stays so whatever came of this attempt.
+    *retries_used* is how many delays of *schedule* were used before the attempt, *chance* a
+    random number in [0, 1) for the jitter. With `Retry-After` a receiver can make the delay
+    longer, not shorter. A delivery that had succeeded before, which is a forced resend, stays
+    SUCCEEDED.
     """
     if outcome.succeeded or state is State.SUCCEEDED:
         return succeed(retries_used)
@@ -163,9 +165,9 @@ def jittered(delay: timedelta, chance: float) -> timedelta:
 @lru_cache(maxsize=4096)
 def lifetime(schedule: tuple[timedelta, ...]) -> timedelta:
     """
-    Return how long after its acceptance a delivery is given up at the latest.
+    Return how long after its acceptance a delivery expires.
 
-    A short schedule is given the time that its attempts themselves may take.
+    It is no less than the schedule with its full jitter and the time for each attempt.
     """
     span = sum(schedule, timedelta())
     attempts = ATTEMPT_ALLOWANCE * (len(schedule) + 1)

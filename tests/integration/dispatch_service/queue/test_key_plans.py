@@ -95,9 +95,9 @@ def results(made: Sequence[NewEvent]) -> list[Settlement]:
     ]
 
 
-async def test_results_and_lanes(queue: Queue, store: AsyncEngine, database_url: str) -> None:
+async def test_results_in_sequences(queue: Queue, store: AsyncEngine, database_url: str) -> None:
     """
-    To settle what is ordered, and to let the next ones go.
+    Settling the heads of sequences and unblocking the next deliveries.
     """
     made = [ordered(f"orders/{n}") for n in range(3)]
     with asked_of(store) as asked:
@@ -112,7 +112,7 @@ async def test_changes_of_subscriptions(
     queue: Queue, store: AsyncEngine, database_url: str
 ) -> None:
     """
-    To follow a change of a subscription costs what waits for it, not what its owner has.
+    Applying a change of a subscription costs what waits for it, not what its owner has.
     """
     await queue.insert([ordered("orders/1"), new_event(new_delivery())], LEASE)
     names = [f"accounts/100/subscriptions/{it}" for it in ("shipped", "other")]

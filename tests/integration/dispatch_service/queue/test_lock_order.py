@@ -1,5 +1,5 @@
 """
-Transactions that want the same lanes and deliveries take turns: none is a deadlock's victim.
+Transactions that want the same sequences and deliveries take turns, without deadlocks.
 
 Each test holds something until the others wait for it, in an order in which they
 would then wait for each other if they locked as it comes.
@@ -24,8 +24,7 @@ from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.log import read
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import cancellations, resends
-from dispatch_service.storage.schema import bodies, deliveries, events
-from dispatch_service.storage.schema import sequences as lanes_table
+from dispatch_service.storage.schema import bodies, deliveries, events, sequences
 from dispatch_service.upkeep import erasure
 from service_runtime.database import conflicts
 from service_runtime.database.engine import writing
@@ -66,10 +65,10 @@ def retried(it: NewEvent) -> Settlement:
 
 async def hold_sequence(db: AsyncConnection, resource: str = "orders/1") -> None:
     """
-    Lock a lane.
+    Lock a sequence.
     """
-    mine = lanes_table.c.resource == resource
-    await db.execute(sa.select(lanes_table).where(mine).with_for_update())
+    mine = sequences.c.resource == resource
+    await db.execute(sa.select(sequences).where(mine).with_for_update())
 
 
 async def hold_delivery(db: AsyncConnection, it: NewEvent) -> None:
@@ -91,14 +90,14 @@ async def row_of(store: AsyncEngine, it: NewEvent) -> Any:
 @pytest.mark.parametrize("at", [0, 1])
 async def test_cancel_and_the_end_of_the_head(queue: Queue, store: AsyncEngine, at: int) -> None:
     """
-    A head that ends and a cancelled delivery of its lane, itself or the next, both get through.
+    A head that ends and a cancelled delivery of its sequence, itself or the next, both get through.
     """
-    lane = [event(leased=True), event(), event()]
-    await queue.insert(lane, LEASE)
-    head = claimed_of(lane[0])
-    row = await row_of(store, lane[at])
+    ordered = [event(leased=True), event(), event()]
+    await queue.insert(ordered, LEASE)
+    head = claimed_of(ordered[0])
+    row = await row_of(store, ordered[at])
     failed = attempt(head, status="FAILURE", failure_kind="timeout", response_code=None)
-    over = Settlement(head, succeed(0) if at else retried(lane[0]).transition, failed)
+    over = Settlement(head, succeed(0) if at else retried(ordered[0]).transition, failed)
 
     async with writing(store) as db:
         await hold_sequence(db)
@@ -108,14 +107,14 @@ async def test_cancel_and_the_end_of_the_head(queue: Queue, store: AsyncEngine, 
         await settle_down(store, settling, cancelling)
     await asyncio.gather(settling, cancelling)
 
-    assert (await row_of(store, lane[at])).state == "CANCELLED"
+    assert (await row_of(store, ordered[at])).state == "CANCELLED"
     (following,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
-    assert following.event_id == lane[at + 1].event_id
+    assert following.event_id == ordered[at + 1].event_id
 
 
 async def test_erasing_and_publishing(queue: Queue, store: AsyncEngine) -> None:
     """
-    Events of one customer in several lanes are erased while others are published there.
+    Events of one customer in several sequences are erased while others are published there.
     """
     first = event("orders/2", event_id="a", order_id=7)
     second = event("orders/1", event_id="b", order_id=7)
@@ -221,11 +220,11 @@ async def test_erasing_waits_for_what_is_being_matched(queue: Queue, store: Asyn
         assert (await db.execute(sa.select(bodies))).all() == []
 
 
-async def test_lanes_that_end_while_a_result_ends_their_subscription(
+async def test_sequences_that_end_while_a_result_ends_their_subscription(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    Who holds a lane may note what is to become of all that waits, while that is being done.
+    A transaction that holds a sequence may record a backlog update while another is applied.
     """
     it = event(leased=True)
     await queue.insert([it, event()], LEASE)

@@ -1,5 +1,5 @@
 """
-Order lanes while several transactions touch them at once.
+Sequences that several transactions change at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from dispatch_service.domain.work import Claimed, NewEvent, Settlement
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.storage.schema import deliveries
-from dispatch_service.storage.schema import sequences as lanes_table
+from dispatch_service.storage.schema import deliveries, sequences
 from dispatch_service.upkeep import repair
 from dispatch_service.upkeep.retention import Retention
 from dispatch_service.upkeep.schedule import Maintenance
@@ -74,8 +73,8 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
     queue: Queue, store: AsyncEngine, update: BacklogUpdate, state: str
 ) -> None:
     """
-    A delivery that is committed while the lanes of its subscription end is sent as any
-    other, or cancelled as any other where the subscription is deleted.
+    A delivery that is committed while the sequences of its subscription end is sent as any
+    other, or cancelled as any other if the subscription is deleted.
     """
     first, late = event(leased=True), event()
     await queue.insert([first], LEASE)
@@ -93,7 +92,7 @@ async def test_publish_that_meets_the_end_of_order_is_not_lost(
         assert (await db.execute(sa.select(deliveries.c.state).where(mine))).scalar_one() == state
 
 
-async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: AsyncEngine) -> None:
+async def test_sequence_that_begins_at_the_end_goes_on(queue: Queue, store: AsyncEngine) -> None:
     """
     A process that has not heard yet that a subscription is unordered goes on in order.
     """
@@ -110,17 +109,17 @@ async def test_lane_that_is_made_while_lanes_end_goes_on(queue: Queue, store: As
     assert await delivered(queue) == [second.event_id]
 
 
-async def test_leftover_with_a_higher_number_joins_the_lane(
+async def test_leftover_with_a_higher_number_joins_the_sequence(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    What was left without its lane does not keep the next lane from being settled.
+    Deliveries that were left without their sequence do not keep the next one from advancing.
     """
     left = [event() for _ in range(3)]
     await queue.insert(left, LEASE)
     (head,) = await claim(queue)
     async with writing(store) as db:
-        await db.execute(sa.delete(lanes_table))
+        await db.execute(sa.delete(sequences))
     await succeeded(queue, head)
     following = event()
     await queue.insert([following], LEASE)
@@ -132,21 +131,21 @@ async def test_leftover_with_a_higher_number_joins_the_lane(
 
 async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine) -> None:
     """
-    Maintenance sets lanes right that are gone or whose head has ended, in their order,
-    and leaves alone what waits for its turn.
+    Maintenance repairs sequences that are gone or whose head has ended, in their order, and
+    leaves alone what is blocked.
     """
     gone, ended, good = [event() for _ in range(3)], event("orders/2"), event("orders/3")
     behind = event("orders/2")
     await queue.insert([*gone, ended, behind, good, event("orders/3")], LEASE)
     claimed = {it.event_id: it for it in await claim(queue)}
     async with writing(store) as db:
-        await db.execute(sa.delete(lanes_table).where(lanes_table.c.resource != "orders/3"))
+        await db.execute(sa.delete(sequences).where(sequences.c.resource != "orders/3"))
     await succeeded(queue, claimed[gone[0].event_id])
     await succeeded(queue, claimed[ended.event_id])
     async with writing(store) as db:
         row = dict(zip(("owner", "subscription"), SUBSCRIPTION, strict=True))
         numbers = {"resource": "orders/2", "head_number": 1, "next_number": 2}
-        await db.execute(sa.insert(lanes_table).values(**row, **numbers))
+        await db.execute(sa.insert(sequences).values(**row, **numbers))
 
     keeper = Maintenance(store, SubscriptionIndex(), Retention())
     assert await keeper.repair_sequences() == 2
@@ -157,11 +156,11 @@ async def test_what_waits_for_nothing_is_found(queue: Queue, store: AsyncEngine)
     assert await keeper.repair_sequences() == 0
 
 
-async def test_search_passes_deep_lanes_by(
+async def test_search_passes_deep_sequences_by(
     queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    The search goes on behind a lane with more deliveries than it reads at a time.
+    The search goes on behind a sequence with more deliveries than it reads at a time.
     """
     monkeypatch.setattr(repair, "BATCH", 2)
     stray = event("orders/9")

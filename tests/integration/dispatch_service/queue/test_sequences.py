@@ -15,10 +15,9 @@ from dispatch_service.domain.deliveries import cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Claimed, NewEvent, Requeue, Settlement
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
-from dispatch_service.queue import sequences
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.storage.schema import deliveries
-from dispatch_service.storage.schema import sequences as lanes_table
+from dispatch_service.queue.sequences import advance
+from dispatch_service.storage.schema import deliveries, sequences
 from service_runtime.database.engine import writing
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.support.lock_waits import record_and_apply
@@ -40,11 +39,11 @@ async def claim(queue: Queue) -> list[Claimed]:
     return list(await queue.claim(LEASE, limit=100, per_endpoint=100, full=()))
 
 
-async def lanes(store: AsyncEngine) -> list[tuple[str, int, int]]:
+async def numbers(store: AsyncEngine) -> list[tuple[str, int, int]]:
     """
-    Read the lanes with their numbers.
+    Read the sequences with their numbers.
     """
-    columns = lanes_table.c
+    columns = sequences.c
     query = sa.select(columns.resource, columns.head_number, columns.next_number)
     async with store.connect() as db:
         return [tuple(row) for row in await db.execute(query.order_by(columns.resource))]
@@ -63,12 +62,12 @@ async def test_only_the_first_of_a_resource_is_due(queue: Queue, store: AsyncEng
         events[0].deliveries[0].delivery_id,
         events[2].deliveries[0].delivery_id,
     }
-    assert await lanes(store) == [("orders/1", 1, 3), ("orders/2", 1, 2)]
+    assert await numbers(store) == [("orders/1", 1, 3), ("orders/2", 1, 2)]
 
 
-async def test_success_frees_the_next_one(queue: Queue, store: AsyncEngine) -> None:
+async def test_success_unblocks_the_next_one(queue: Queue, store: AsyncEngine) -> None:
     """
-    The end of the head makes the next of its resource due, and an empty lane goes away.
+    The end of the head makes the next of its resource due, and an empty sequence is deleted.
     """
     first, second = event(), event()
     await queue.insert([first, second], LEASE)
@@ -79,7 +78,7 @@ async def test_success_frees_the_next_one(queue: Queue, store: AsyncEngine) -> N
         ended = await queue.settle([Settlement(claimed, succeed(0), attempt(claimed), 200)])
         assert ended.unblocked == (1 if each is first else 0)
 
-    assert await lanes(store) == []
+    assert await numbers(store) == []
 
 
 async def test_retry_holds_the_others_up_until_it_has_failed_for_good(queue: Queue) -> None:
@@ -102,9 +101,9 @@ async def test_retry_holds_the_others_up_until_it_has_failed_for_good(queue: Que
     assert following.event_id == second.event_id
 
 
-async def test_no_hand_over_overtakes(queue: Queue) -> None:
+async def test_no_direct_dispatch_overtakes(queue: Queue) -> None:
     """
-    A delivery behind an unfinished one is not leased at birth, and the receipt says so.
+    A delivery behind an unfinished one is not stored leased, and the receipt says so.
     """
     first, second = event(leased=True), event(leased=True)
     await queue.insert([first], LEASE)
@@ -138,9 +137,9 @@ async def test_list_order_counts_within_a_batch(queue: Queue) -> None:
     assert seen == ["c", "a", "b"]
 
 
-async def test_released_head_keeps_its_place(queue: Queue) -> None:
+async def test_released_head_keeps_its_position(queue: Queue) -> None:
     """
-    A head that is let go unsent is still the head.
+    A head that is released unsent is still the head.
     """
     first, second = event(leased=True), event()
     await queue.insert([first, second], LEASE)
@@ -151,11 +150,11 @@ async def test_released_head_keeps_its_place(queue: Queue) -> None:
     assert claimed.event_id == first.event_id
 
 
-async def test_head_cancelled_while_attempted_frees_the_next(
+async def test_head_cancelled_while_attempted_unblocks_the_next(
     queue: Queue, store: AsyncEngine
 ) -> None:
     """
-    A delivery that was given up during its attempt ends with it, and its lane moves on.
+    A delivery that was cancelled during its attempt ends with it, and its sequence advances.
     """
     first, second = event(leased=True), event()
     await queue.insert([first, second], LEASE)
@@ -177,7 +176,7 @@ async def test_head_cancelled_while_attempted_frees_the_next(
     assert following.event_id == second.event_id
 
 
-async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> None:
+async def test_end_of_order_unblocks_all(queue: Queue, store: AsyncEngine) -> None:
     """
     When a subscription is no longer ordered, nothing of it waits for anything else.
     """
@@ -188,12 +187,12 @@ async def test_dissolved_lane_lets_all_go(queue: Queue, store: AsyncEngine) -> N
     )
 
     assert len(await claim(queue)) == 3
-    assert await lanes(store) == []
+    assert await numbers(store) == []
 
 
 async def test_cancelled_in_the_middle_is_skipped(queue: Queue, store: AsyncEngine) -> None:
     """
-    A waiting delivery that ends by itself leaves no hole in its lane.
+    A waiting delivery that ends leaves no hole in its sequence.
     """
     first, second, third = event(), event(), event()
     await queue.insert([first, second, third], LEASE)
@@ -205,7 +204,7 @@ async def test_cancelled_in_the_middle_is_skipped(queue: Queue, store: AsyncEngi
             "due_time": None,
         }
         await db.execute(sa.update(deliveries).where(mine).values(ended))
-        assert await sequences.advance(db, [("accounts/100", "shipped", "orders/1")]) == 0
+        assert await advance(db, [("accounts/100", "shipped", "orders/1")]) == 0
     (head,) = await claim(queue)
 
     await queue.settle([Settlement(head, cancel(0), None)])
@@ -216,7 +215,7 @@ async def test_cancelled_in_the_middle_is_skipped(queue: Queue, store: AsyncEngi
 
 async def test_concurrent_publishes_give_each_number_once(queue: Queue, store: AsyncEngine) -> None:
     """
-    Numbers are given under the lane's lock: publishes at the same time share none.
+    Positions are taken under the sequence's lock: publishes at the same time share none.
     """
     groups = [[event() for _ in range(5)] for _ in range(8)]
 
@@ -224,8 +223,8 @@ async def test_concurrent_publishes_give_each_number_once(queue: Queue, store: A
 
     query = sa.select(deliveries.c.event_id, deliveries.c.sequence_position)
     async with store.connect() as db:
-        numbers = {row.event_id: row.sequence_position for row in await db.execute(query)}
-    assert sorted(numbers.values()) == list(range(1, 41))
+        taken = {row.event_id: row.sequence_position for row in await db.execute(query)}
+    assert sorted(taken.values()) == list(range(1, 41))
     for group in groups:
-        given = [numbers[it.event_id] for it in group]
+        given = [taken[it.event_id] for it in group]
         assert given == sorted(given)
