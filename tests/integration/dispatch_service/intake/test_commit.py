@@ -41,9 +41,7 @@ class CountedQueue:
         self.groups = 0
         self._queue = queue
 
-    async def insert(
-        self, group: Sequence[NewEvent], lease: Lease
-    ) -> Mapping[EventKey, Receipt]:
+    async def insert(self, group: Sequence[NewEvent], lease: Lease) -> Mapping[EventKey, Receipt]:
         """
         Store a group.
         """
