@@ -38,12 +38,6 @@ class Bodies(Confidential, frozen=True, gc=False):
     rendered: dict[Contract, bytes | None]
     wanted: frozenset[tuple[str, str, str]]
 
-    def of(self, event_type: str, payload_version: str) -> bytes | None:
-        """
-        Return a body, None where rendering failed.
-        """
-        return self.rendered[event_type, payload_version]
-
     def stored(self) -> list[tuple[tuple[str, str, str], bytes]]:
         """
         Return (owner, event type, payload version) and the body, for each row to store.

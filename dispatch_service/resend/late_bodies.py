@@ -37,11 +37,11 @@ async def render(
     event = await events.read(db, keys, row.account, row.event_id)
     if event is None:
         return False
-    rendered = render_bodies(event, [subscription])
-    for key, body in rendered.stored():
+    payloads = render_bodies(event, [subscription])
+    for key, body in payloads.stored():
         made = seal_body(event, key, body, sealer)
         values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
         values |= {name: getattr(made, name) for name in made.__struct_fields__}
         # Another resend may have been first, with the same bytes.
         await db.execute(insert(db.dialect.name, bodies).values(values).on_conflict_do_nothing())
-    return rendered.of(row.event_type, row.payload_version) is not None
+    return payloads.rendered[row.event_type, row.payload_version] is not None
