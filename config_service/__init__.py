@@ -1,3 +1,3 @@
 """
-The config service: subscriptions and what belongs to them, and the feed of them.
+The config service: subscriptions, credentials, certificates and settings, and their feed.
 """

@@ -1,5 +1,5 @@
 """
-The wiring of the config service: the only module that knows all others.
+Wires the config service together; the only module that imports all others.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ log = structlog.get_logger()
 
 async def run(settings: Settings) -> None:
     """
-    Serve until SIGTERM or SIGINT, then finish the calls that were begun.
+    Serve until SIGTERM or SIGINT, then finish the running calls.
     """
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "config service"))
@@ -88,7 +88,7 @@ def build_server(
     identify: Identify = development_caller,
 ) -> grpc.aio.Server:
     """
-    Make the server with all its services.
+    Create the gRPC server with all its services.
     """
     files = settings.tls_files()
     grpc_server, port = server.build(
@@ -145,6 +145,6 @@ async def _serve(
         await grpc_server.start()
         await tasks.first_ended()
         await health.drain()
-        # The feed never ends by itself: only calls that do are waited for.
+        # The feed never ends by itself, so the grace is short: other calls are quick.
         await server.stop(grpc_server, min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
     log.info("service.stopped", service="config")

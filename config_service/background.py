@@ -1,5 +1,5 @@
 """
-What runs in the background of the config service.
+Background loops of the config service.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def store_loops(engine: AsyncEngine, tombstones: timedelta) -> Mapping[str, Peri
 
 def callers_loop(engine: AsyncEngine, callers: CallerDirectory, changed: asyncio.Event) -> Periodic:
     """
-    Return the loop that follows the callers: those that this process changes at once, those
-    that others change after a second.
+    Return the loop that reads changed callers: changes of this process at once, those of other
+    processes after a second.
     """
     return Periodic(
         partial(read_callers, engine, callers),
@@ -58,7 +58,7 @@ def callers_loop(engine: AsyncEngine, callers: CallerDirectory, changed: asyncio
 
 async def read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
     """
-    Take over the callers of the database.
+    Replace the callers in memory by those in the database.
     """
     async with reading(engine) as db:
         callers.replace(await caller_store.entries(db))

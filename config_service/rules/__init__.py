@@ -1,3 +1,3 @@
 """
-What may be configured. No I/O, no clock: `now` is passed in.
+The rules on configuration. No I/O, no clock: `now` is passed in.
 """

@@ -1,5 +1,5 @@
 """
-What the settings of an owner may be. No I/O, no clock.
+The rules on settings of owners. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LONGEST = {"payload_retention": timedelta(days=90), "log_retention": timedelta(
 
 def check(settings: AccountSettings) -> None:
     """
-    Refuse settings that break a rule. Raises `InvalidArgument` with all that is wrong.
+    Check settings. Raises `InvalidArgument` with all faults.
     """
     faults = [FieldFault(f"settings.{field}", text) for field, text in _faults(settings)]
     if faults:

@@ -1,5 +1,5 @@
 """
-What a caller may be. No I/O, no clock.
+The rules on callers. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ _IDENTITY = re.compile(r"[\x21-\x2b\x2d-\x7e]{1,253}")
 
 def check(caller: Caller) -> None:
     """
-    Refuse a caller that breaks a rule; all that is wrong is said at once.
-
-    Raises `InvalidArgument`.
+    Check a caller. Raises `InvalidArgument` with all faults.
     """
     faults = [FieldFault(f"caller.{field}", text) for field, text in _faults(caller)]
     if faults:

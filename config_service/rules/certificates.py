@@ -1,6 +1,6 @@
 """
-Client certificates as they are uploaded: read, judged, and laid out as PEM. No
-I/O, no clock: `now` is passed in.
+The rules on uploaded client certificates, and their conversion to PEM. No I/O, no clock: `now`
+is passed in.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _WEAK_HASHES = (hashes.MD5, hashes.SHA1)
 @dataclass(frozen=True, slots=True)
 class Material:
     """
-    A certificate with its chain, and its key.
+    A certificate with its chain and its private key.
     """
 
     chain: Sequence[x509.Certificate]
@@ -51,10 +51,6 @@ class Material:
 
 
 class CertificateInvalid(InvalidArgument):
-    """
-    A client certificate cannot be used.
-    """
-
     reason = "CERTIFICATE_INVALID"
 
     def __init__(self, path: str, description: str) -> None:
@@ -66,10 +62,10 @@ class CertificateInvalid(InvalidArgument):
 
 def read(message: ClientCertificate, now: datetime) -> Material:
     """
-    Read and judge what was uploaded. Raises `CertificateInvalid`.
+    Parse and check an uploaded certificate. Raises `CertificateInvalid`.
 
-    The key must fit the certificate, both must be strong enough, the chain in
-    order, the certificate valid *now* and made for clients, if it says for whom.
+    The key must fit the certificate, both must be strong enough, and the chain must be in order.
+    The certificate must be valid *now*, and for client authentication if it restricts its use.
     """
     match message.WhichOneof("material"):
         case "pem":
@@ -88,14 +84,14 @@ def read(message: ClientCertificate, now: datetime) -> Material:
 
 def stored(message: ClientCertificate, material: Material) -> ClientCertificate:
     """
-    Return what is kept: PEM, the key without a password, and what is shown.
+    Return the stored form: PEM, the key without a password, and the description.
     """
     leaf = material.chain[0]
     kept = ClientCertificate(
         display_name=message.display_name,
         pem=PemMaterial(
             certificate_chain="".join(
-                it.public_bytes(Encoding.PEM).decode() for it in material.chain
+                certificate.public_bytes(Encoding.PEM).decode() for certificate in material.chain
             ),
             private_key=material.key.private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -113,7 +109,7 @@ def stored(message: ClientCertificate, material: Material) -> ClientCertificate:
 
 def public(message: ClientCertificate) -> ClientCertificate:
     """
-    Take the certificate and its key away, in place; what describes it stays.
+    Remove the certificate and its key in place; the description stays.
     """
     message.ClearField("pem")
     message.ClearField("pkcs12")
@@ -154,7 +150,7 @@ def _read_pkcs12(bundle: Pkcs12Material) -> Material:
 
 def _in_order(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> list[x509.Certificate]:
     """
-    Put the certificates of a bundle, which has no order, one behind its issuer's.
+    Order the certificates of a bundle: each is followed by its issuer's.
     """
     chain, by_subject = [leaf], {it.subject: it for it in others}
     while (issuer := by_subject.pop(chain[-1].issuer, None)) is not None:

@@ -1,5 +1,5 @@
 """
-What a credential may be, and what of it is shown. No I/O, no clock.
+The rules on credentials, and which of their fields are shown. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -44,9 +44,7 @@ _Fault = tuple[str, str]
 
 def check(credential: Credential, rules: UrlRules) -> None:
     """
-    Refuse a credential that breaks a rule; all that is wrong is said at once.
-
-    Raises `InvalidArgument`, whose text holds no part of a secret.
+    Check a credential. Raises `InvalidArgument` with all faults; its text holds no secret.
     """
     found = [*display_name_faults(credential.display_name), *_method_faults(credential, rules)]
     if found:
@@ -58,7 +56,7 @@ def check(credential: Credential, rules: UrlRules) -> None:
 
 def display_name_faults(text: str) -> Iterator[_Fault]:
     """
-    Say what is wrong with a name for people.
+    Yield the faults of a display name.
     """
     if not 1 <= len(text) <= MOST_DISPLAY_NAME or _CONTROL.search(text):
         yield "display_name", f"must be 1 to {MOST_DISPLAY_NAME} characters without control ones"
@@ -66,7 +64,7 @@ def display_name_faults(text: str) -> Iterator[_Fault]:
 
 def keep_secret(before: Credential, after: Credential) -> None:
     """
-    Give a method that came without its secret the one that it had, in place.
+    Copy the secret of *before* to *after* where that has the same method without a secret.
     """
     method = after.WhichOneof("method")
     if method is None or before.WhichOneof("method") != method:
@@ -78,7 +76,7 @@ def keep_secret(before: Credential, after: Credential) -> None:
 
 def public(credential: Credential) -> Credential:
     """
-    Take the secret away, in place, and say whether there is one.
+    Remove the secret in place, and set whether there is one.
     """
     method = credential.WhichOneof("method")
     if method is not None:

@@ -15,10 +15,6 @@ from service_runtime.rpc.errors import (
 
 
 class SubscriptionNotFound(NotFound):
-    """
-    There is no such subscription.
-    """
-
     reason = "SUBSCRIPTION_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -26,10 +22,6 @@ class SubscriptionNotFound(NotFound):
 
 
 class SubscriptionExists(AlreadyExists):
-    """
-    There is a subscription of that name.
-    """
-
     reason = "SUBSCRIPTION_EXISTS"
 
     def __init__(self, name: str) -> None:
@@ -64,10 +56,6 @@ class FeatureMissing(FailedPrecondition):
 
 
 class CredentialNotFound(NotFound):
-    """
-    There is no such credential.
-    """
-
     reason = "CREDENTIAL_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -75,10 +63,6 @@ class CredentialNotFound(NotFound):
 
 
 class CredentialExists(AlreadyExists):
-    """
-    There is a credential of that name.
-    """
-
     reason = "CREDENTIAL_EXISTS"
 
     def __init__(self, name: str) -> None:
@@ -87,7 +71,7 @@ class CredentialExists(AlreadyExists):
 
 class CredentialInUse(FailedPrecondition):
     """
-    Subscriptions use the credential.
+    A credential that subscriptions use cannot be deleted.
     """
 
     reason = "CREDENTIAL_IN_USE"
@@ -101,10 +85,6 @@ class CredentialInUse(FailedPrecondition):
 
 
 class ClientCertificateNotFound(NotFound):
-    """
-    There is no such client certificate.
-    """
-
     reason = "CLIENT_CERTIFICATE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -112,10 +92,6 @@ class ClientCertificateNotFound(NotFound):
 
 
 class ClientCertificateExists(AlreadyExists):
-    """
-    There is a client certificate of that name.
-    """
-
     reason = "CLIENT_CERTIFICATE_EXISTS"
 
     def __init__(self, name: str) -> None:
@@ -124,7 +100,7 @@ class ClientCertificateExists(AlreadyExists):
 
 class ClientCertificateInUse(FailedPrecondition):
     """
-    Subscriptions use the client certificate.
+    A client certificate that subscriptions use cannot be deleted.
     """
 
     reason = "CLIENT_CERTIFICATE_IN_USE"
@@ -138,10 +114,6 @@ class ClientCertificateInUse(FailedPrecondition):
 
 
 class CallerNotFound(NotFound):
-    """
-    There is no such caller.
-    """
-
     reason = "CALLER_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -149,10 +121,6 @@ class CallerNotFound(NotFound):
 
 
 class CallerExists(AlreadyExists):
-    """
-    There is a caller of that name.
-    """
-
     reason = "CALLER_EXISTS"
 
     def __init__(self, name: str) -> None:
@@ -160,10 +128,6 @@ class CallerExists(AlreadyExists):
 
 
 class EventTypeNotFound(NotFound):
-    """
-    There is no event type of that name.
-    """
-
     reason = "EVENT_TYPE_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -172,7 +136,7 @@ class EventTypeNotFound(NotFound):
 
 class EtagMismatch(Aborted):
     """
-    Somebody else changed the resource meanwhile.
+    The resource has changed since the caller read it.
     """
 
     reason = "ETAG_MISMATCH"
@@ -194,7 +158,7 @@ class RequestIdReused(AlreadyExists):
 
 class RevisionCompacted(OutOfRange):
     """
-    The feed cannot go on from a revision.
+    The feed cannot go on after a revision, so the reader must begin with a snapshot.
     """
 
     reason = "REVISION_COMPACTED"

@@ -1,6 +1,5 @@
 """
-What requests are signed with: secrets and ed25519 keys in the forms that
-Standard Webhooks 1.0.0 gives them.
+Signing secrets and ed25519 keys, in the formats of Standard Webhooks 1.0.0.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ _SECRET, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
 
 def new_secret() -> str:
     """
-    Make a signing secret: `whsec_` and the base64 of 32 random bytes.
+    Create a signing secret: `whsec_` and the base64 of 32 random bytes.
     """
     return _SECRET + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
 
 
 def new_signing_key() -> str:
     """
-    Make an ed25519 key: `whsk_` and the base64 of its 32 bytes.
+    Create an ed25519 key: `whsk_` and the base64 of its 32 bytes.
     """
     return _PRIVATE + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode()
 

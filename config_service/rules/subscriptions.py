@@ -1,6 +1,6 @@
 """
-What a subscription may be. No I/O, no clock: the rules of the environment and
-the features of the owner are passed in.
+The rules on subscriptions. No I/O, no clock: the rules of the environment and the features of
+the owner are passed in.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _FILTERS: Mapping[int, str] = {
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    A field, what it must be, and the reason that goes on the wire.
+    A field, the rule that it breaks, and the reason of the error.
     """
 
     field: str
@@ -56,7 +56,7 @@ class Fault:
 
 def normalised(subscription: Subscription) -> Subscription:
     """
-    Return a copy with trimmed texts, without repeated filter values, with the defaults written out.
+    Return a copy with trimmed texts, distinct filter values, and defaults filled in.
     """
     copy = Subscription()
     copy.CopyFrom(subscription)
@@ -77,9 +77,10 @@ def check(
     subscription: Subscription, owner: str, *, rules: UrlRules, features: frozenset[int]
 ) -> None:
     """
-    Refuse a normalised subscription that breaks a rule; all that is wrong is said at once.
+    Check a normalised subscription.
 
-    Raises `InvalidArgument`, and `FeatureMissing` if that alone is wrong.
+    Raises `InvalidArgument` with all faults, and `FeatureMissing` if there are none but the owner
+    lacks a feature.
     """
     event_type = CATALOGUE.event_types.get(subscription.event_type)
     faults = [
@@ -98,7 +99,7 @@ def check(
 
 def refuse(faults: list[Fault]) -> None:
     """
-    Raise `InvalidArgument` if there are faults; its reason is theirs where they share one.
+    Raise `InvalidArgument` if there are faults, with their reason if all have the same.
     """
     if not faults:
         return
@@ -231,7 +232,7 @@ def _limit_faults(subscription: Subscription) -> Iterator[Fault]:
 
 def schedule_faults(delays: object, field: str) -> Iterator[Fault]:
     """
-    Find what is wrong with the delays of a retry schedule.
+    Yield the faults of the delays of a retry schedule.
     """
     spans = [delay.ToTimedelta() for delay in delays]  # type: ignore[attr-defined]
     if not 1 <= len(spans) <= MOST_DELAYS:

@@ -1,3 +1,3 @@
 """
-The tables and their rows: each function runs in the caller's transaction.
+The tables and their rows. Each function runs in the caller's transaction.
 """

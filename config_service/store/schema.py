@@ -1,9 +1,9 @@
 """
 The tables of the config service.
 
-What is secret in a resource lies in sealed columns; beside them stand the few
-columns that lists filter by. Revisions come from one counter that is raised in
-the transaction of the change, so their order is the order of the commits.
+Secrets are in sealed columns; next to them are the few columns that lists filter by. Revisions
+come from one counter that is raised in the transaction of the change, so they are in the
+order of the commits.
 """
 
 from __future__ import annotations

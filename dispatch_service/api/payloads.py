@@ -1,5 +1,5 @@
 """
-What developers ask of payloads: previews, comparisons, tests, explanations.
+Previews, comparisons, test events and explanations for developers, over the wire.
 """
 
 from __future__ import annotations
@@ -39,15 +39,11 @@ if TYPE_CHECKING:
 
 LARGE_BYTES = 100_000
 """
-From here on some receivers refuse a body by default: body-parser of Express does.
+The size from which some receivers refuse a body by default, for example Express.
 """
 
 
 class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
-    """
-    Serves `PayloadService`.
-    """
-
     def __init__(
         self,
         engine: AsyncEngine,
@@ -66,7 +62,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.PreviewPayloadRequest, context: Context
     ) -> pb.PreviewPayloadResponse:
         """
-        Return the bytes that would be sent for an event.
+        Render the payload of an event, as it would be sent.
         """
         _check_version(request.event_type, "payload_version", request.payload_version)
         _check_event(request.event, request.event_type)
@@ -82,7 +78,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.DiffPayloadVersionsRequest, context: Context
     ) -> pb.DiffPayloadVersionsResponse:
         """
-        Return what differs between two payload versions, shown on an event.
+        Compare two payload versions of an event, given or an example.
         """
         _check_version(request.event_type, "from_version", request.from_version)
         _check_version(request.event_type, "to_version", request.to_version)
@@ -102,7 +98,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.SendTestEventRequest, context: Context
     ) -> pb.SendTestEventResponse:
         """
-        Send a realistic sample to one subscription.
+        Send a sample event to one subscription.
         """
         names.parse("subscription", request.subscription, "subscription")
         check_request_id(request.request_id)
@@ -115,7 +111,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.ExplainEventRequest, context: Context
     ) -> pb.ExplainEventResponse:
         """
-        Say for each subscription of an event's owners whether it was sent, or why not.
+        Explain for each subscription of an event's owners why the event was or was not sent to it.
         """
         accepted, owners = await self._accepted(request.name)
         after = self._tokens.read(request.page_token, request)
@@ -135,7 +131,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
 
     async def _accepted(self, name: str) -> tuple[AcceptedEvent, tuple[str, ...]]:
         """
-        Gather what is known of an event, and its owners.
+        Return the accepted event *name* and its owners. Raises `EventNotFound`.
         """
         parsed = names.parse("event", name)
         account = names.account_number(parsed.owner)

@@ -1,5 +1,5 @@
 """
-Taking events over the wire.
+Publishing events over the wire.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 MOST_EVENTS = 500
 """
-The largest batch, as the contract says.
+The most events in a batch, as the contract says.
 """
 
 MOST_BATCHES = 16
 """
-How many batches of one stream may be under way; the stream is read no faster.
+The most batches of a stream in progress; the stream is not read further until one is done.
 """
 
 
@@ -41,10 +41,6 @@ _Answer = publisher_service_pb2.StreamEventsResponse | Exception | None
 
 
 class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
-    """
-    Serves `PublisherService`.
-    """
-
     def __init__(self, acceptor: EventAcceptor) -> None:
         self._acceptor = acceptor
 
@@ -52,7 +48,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         self, request: publisher_service_pb2.PublishEventsRequest, context: Context
     ) -> publisher_service_pb2.PublishEventsResponse:
         """
-        Publish a batch.
+        Accept a batch; return a result for each event.
         """
         response = publisher_service_pb2.PublishEventsResponse()
         _fill(response.results, request.events, await self._publish(request.events))
@@ -64,7 +60,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         context: Context,
     ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
         """
-        Publish batches as they come and answer each when it is committed.
+        Accept batches as they come, and answer each when it is committed.
         """
         answers: asyncio.Queue[_Answer] = asyncio.Queue()
         reader = asyncio.ensure_future(self._read(request_iterator, answers))
@@ -82,7 +78,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         answers: asyncio.Queue[_Answer],
     ) -> None:
         """
-        Begin the batches in the order in which they come, a bounded number at a time.
+        Start the batches in the order in which they come, a bounded number at a time.
         """
         slots = asyncio.Semaphore(MOST_BATCHES)
         end: _Answer = None
@@ -92,7 +88,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
                     await slots.acquire()
                     batches.create_task(self._answer(request, answers, slots))
             except RpcError as refused:
-                # What came before is answered first.
+                # Batches before the refused one are answered first.
                 end = refused
         answers.put_nowait(end)
 
@@ -115,8 +111,8 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
 
     async def _publish(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """
-        Publish events. Raises what fails the whole batch: its size, a full backlog,
-        a store that does not answer.
+        Accept events. Raises errors that concern the whole batch: `BatchInvalid`, `BacklogFull`,
+        `StoreUnavailable`.
         """
         if not 1 <= len(events) <= MOST_EVENTS:
             raise BatchInvalid(len(events), MOST_EVENTS)
@@ -129,7 +125,9 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
 
 def _fill(results: Any, events: Sequence[event_pb2.Event], outcomes: Sequence[Answer]) -> None:
     """
-    Write the results of *events* into those of a response: to make them first would copy each.
+    Write the results of *events* into those of a response.
+
+    Results that are made first would be copied into the response.
     """
     for event, outcome in zip(events, outcomes, strict=True):
         result = results.add()

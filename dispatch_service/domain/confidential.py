@@ -1,5 +1,5 @@
 """
-Values with what no log may show in them.
+Values that logs must not show.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import msgspec
 
 class Confidential(msgspec.Struct, frozen=True, gc=False):
     """
-    A value that is written, in logs and traces, as the name of its kind only.
+    A struct whose repr, in logs and traces, is only the name of its type.
     """
 
     def __repr__(self) -> str:

@@ -1,6 +1,6 @@
 """
-How a request authenticates to its receiver. No I/O, no clock: a token that has
-to be fetched is passed in.
+Authentication of requests to receivers. No I/O, no clock: a token that must be fetched is passed
+in.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ _ALGORITHMS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientIdentity:
     """
-    A client certificate with its chain, and its unencrypted key, both as PEM.
+    A client certificate with its chain, and its unencrypted key, as PEM.
 
-    `id` must change whenever the certificate does: connections and TLS contexts are kept by it.
+    `id` changes with the certificate: connections and TLS contexts are cached under it.
     """
 
     id: str
@@ -46,7 +46,7 @@ class ClientIdentity:
 @dataclass(frozen=True, slots=True)
 class FixedHeader:
     """
-    The same header on every request: basic, bearer, API key.
+    The same header on every request: basic, bearer or API key authentication.
     """
 
     name: str
@@ -69,7 +69,7 @@ class BodyHmac:
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
     """
-    OAuth 2.0 client credentials: where tokens come from. *id* changes with each change.
+    OAuth 2.0 client credentials: how to request a token. *id* changes with each change.
     """
 
     id: str
@@ -84,7 +84,7 @@ CompiledCredential = FixedHeader | BodyHmac | ClientCredentials
 
 def compile_credential(message: Credential, rules: UrlRules) -> CompiledCredential:
     """
-    Read a credential of the feed. Raises `ValueError` for one that cannot be used.
+    Compile a credential of the feed. Raises `ValueError` for one that cannot be used.
     """
     match message.WhichOneof("method"):
         case "basic":
@@ -103,7 +103,7 @@ def compile_credential(message: Credential, rules: UrlRules) -> CompiledCredenti
 
 def compile_identity(message: ClientCertificate) -> ClientIdentity:
     """
-    Read a client certificate of the feed.
+    Compile a client certificate of the feed.
     """
     return ClientIdentity(
         id=f"{message.name}@{message.revision}",
@@ -114,7 +114,7 @@ def compile_identity(message: ClientCertificate) -> ClientIdentity:
 
 def fixed_headers(credential: CompiledCredential, body: bytes) -> tuple[Header, ...]:
     """
-    Write the headers of a method that needs no token.
+    Return the headers of a method that needs no token. Raises `ValueError` for another.
     """
     match credential:
         case FixedHeader():
@@ -129,7 +129,7 @@ def fixed_headers(credential: CompiledCredential, body: bytes) -> tuple[Header, 
 
 def bearer(token: str) -> tuple[Header, ...]:
     """
-    Write the header that carries a fetched token.
+    Return the header with a fetched token.
     """
     return ((b"Authorization", f"Bearer {token}".encode()),)
 
@@ -146,7 +146,7 @@ def _body_hmac(given: HmacAuthentication) -> BodyHmac:
 
 def _client_credentials(message: Credential, rules: UrlRules) -> ClientCredentials:
     """
-    Lay the token request out, as RFC 6749, sections 2.3.1 and 4.4.2, say.
+    Compile the token request of RFC 6749, sections 2.3.1 and 4.4.2.
     """
     given = message.oauth2_client_credentials
     form: dict[str, Any] = {"grant_type": "client_credentials"}

@@ -1,5 +1,5 @@
 """
-Whom an event is about, as far as erasing has to find it. No I/O, no clock.
+The order and the customer of an event, by which erasure finds it. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import msgspec
 
 PURPOSE = "customer e-mail"
 """
-What the hash of an e-mail address is keyed for: no other hash equals it.
+The purpose of the keyed hash of e-mail addresses, so that it equals no other hash.
 """
 
 
 class Subject(msgspec.Struct, frozen=True, gc=False):
     """
-    The order that an event is about and the customer's e-mail address, where it has them.
+    The order of an event and the e-mail address of its customer; None and empty without them.
     """
 
     order_id: int | None = None
@@ -26,7 +26,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
 
 def subject_of(payload: Any) -> Subject:
     """
-    Find whom the payload of an event is about. A return is about the order that it comes from.
+    Return the subject of a payload. That of a return is the original order.
     """
     order = getattr(payload, "order", None)
     if order is not None:
@@ -39,6 +39,6 @@ def subject_of(payload: Any) -> Subject:
 
 def email_hash(hashed: Callable[[str, str], bytes], email: str) -> bytes:
     """
-    Hash an e-mail address; case and surrounding space do not matter.
+    Hash an e-mail address, regardless of case and surrounding space.
     """
     return hashed(PURPOSE, email.strip().casefold())

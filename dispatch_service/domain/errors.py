@@ -20,15 +20,11 @@ from service_runtime.rpc.errors import (
 
 RETRY_AFTER = timedelta(seconds=1)
 """
-How long a publisher is asked to wait when too much waits already.
+How long a publisher is asked to wait when the backlog is full.
 """
 
 
 class EventInvalid(InvalidArgument):
-    """
-    An event breaks a rule.
-    """
-
     reason = "EVENT_INVALID"
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
@@ -38,10 +34,6 @@ class EventInvalid(InvalidArgument):
 
 
 class EventTypeUnknown(InvalidArgument):
-    """
-    There is no such event type.
-    """
-
     reason = "EVENT_TYPE_UNKNOWN"
 
     def __init__(self, event_type: str) -> None:
@@ -53,10 +45,6 @@ class EventTypeUnknown(InvalidArgument):
 
 
 class PayloadVersionUnknown(InvalidArgument):
-    """
-    An event type does not offer a payload version.
-    """
-
     reason = "PAYLOAD_VERSION_UNKNOWN"
 
     def __init__(self, field: str, event_type: str, version: str, offered: Sequence[str]) -> None:
@@ -71,10 +59,6 @@ class PayloadVersionUnknown(InvalidArgument):
 
 
 class EventTypeNotRaised(FailedPrecondition):
-    """
-    An event does not raise an event type.
-    """
-
     reason = "EVENT_TYPE_NOT_RAISED"
 
     def __init__(self, event_type: str, raised: Sequence[str]) -> None:
@@ -86,10 +70,6 @@ class EventTypeNotRaised(FailedPrecondition):
 
 
 class EventNotFound(NotFound):
-    """
-    There is no such event.
-    """
-
     reason = "EVENT_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -98,7 +78,7 @@ class EventNotFound(NotFound):
 
 class SubscriptionNotFound(NotFound):
     """
-    There is no such subscription, or the feed has not brought it yet.
+    The subscription does not exist, or the feed has not brought it yet.
     """
 
     reason = "SUBSCRIPTION_NOT_FOUND"
@@ -108,10 +88,6 @@ class SubscriptionNotFound(NotFound):
 
 
 class BatchInvalid(InvalidArgument):
-    """
-    A batch is empty or too large.
-    """
-
     reason = "BATCH_INVALID"
 
     def __init__(self, events: int, limit: int) -> None:
@@ -137,7 +113,7 @@ class EventIdReused(AlreadyExists):
 
 class BacklogFull(ResourceExhausted):
     """
-    Too much waits already: *count* of *what*.
+    The backlog is full: *count* of *what* wait.
     """
 
     reason = "BACKLOG_FULL"
@@ -151,10 +127,6 @@ class BacklogFull(ResourceExhausted):
 
 
 class DeliveryNotFound(NotFound):
-    """
-    There is no such delivery.
-    """
-
     reason = "DELIVERY_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -162,10 +134,6 @@ class DeliveryNotFound(NotFound):
 
 
 class AttemptNotFound(NotFound):
-    """
-    There is no such attempt.
-    """
-
     reason = "ATTEMPT_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -207,7 +175,7 @@ class SubscriptionDeleted(FailedPrecondition):
 
 class BodyErased(FailedPrecondition):
     """
-    The payload is gone.
+    The payload was erased or is past its retention.
     """
 
     reason = "BODY_ERASED"
@@ -218,7 +186,7 @@ class BodyErased(FailedPrecondition):
 
 class DeliveryEnded(FailedPrecondition):
     """
-    What has ended cannot be given up.
+    A delivery that has ended cannot be cancelled.
     """
 
     reason = "DELIVERY_ENDED"
@@ -228,10 +196,6 @@ class DeliveryEnded(FailedPrecondition):
 
 
 class ResendJobNotFound(NotFound):
-    """
-    There is no such job.
-    """
-
     reason = "RESEND_JOB_NOT_FOUND"
 
     def __init__(self, name: str) -> None:
@@ -240,7 +204,7 @@ class ResendJobNotFound(NotFound):
 
 class ResendJobEnded(FailedPrecondition):
     """
-    What has ended cannot be stopped.
+    A job that has ended cannot be stopped.
     """
 
     reason = "RESEND_JOB_ENDED"
@@ -250,10 +214,6 @@ class ResendJobEnded(FailedPrecondition):
 
 
 class CursorInvalid(InvalidArgument):
-    """
-    A cursor is not one of this stream.
-    """
-
     reason = "CURSOR_INVALID"
 
     def __init__(self) -> None:

@@ -1,3 +1,3 @@
 """
-The log of events, deliveries and attempts: written with the result, read by people.
+The log of events, deliveries and attempts, which people read.
 """

@@ -1,5 +1,5 @@
 """
-What the log keeps of an attempt, and of the request and response in it.
+The record of an attempt, and its sealed request and response.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dispatch_service.storage.sealing import Sealer
 
 class KeptExchange(msgspec.Struct, frozen=True, array_like=True):
     """
-    The request and the response of an attempt as the log keeps them.
+    The request and the response of an attempt.
 
-    Secrets in the request's headers are masked before they come here.
+    Secrets in the request's headers are masked before.
     """
 
     request_headers: tuple[Header, ...]
@@ -37,7 +37,7 @@ def seal_exchange(
     claimed: Claimed, request_headers: tuple[Header, ...], outcome: Outcome, sealer: Sealer
 ) -> bytes:
     """
-    Seal what is kept of the request and the response of an attempt.
+    Seal the request and the response of an attempt.
     """
     kept = KeptExchange(
         request_headers, outcome.response_headers, outcome.response_body, outcome.body_truncated
@@ -47,9 +47,6 @@ def seal_exchange(
 
 
 def read_exchange(plaintext: bytes) -> KeptExchange:
-    """
-    Read an opened exchange back.
-    """
     return _DECODER.decode(plaintext)
 
 
@@ -62,7 +59,7 @@ def attempt_record(
     sealed_exchange: bytes,
 ) -> AttemptRecord:
     """
-    Write down what an attempt came to.
+    Make the record of an attempt from its outcome.
     """
     timings = outcome.timings
     return AttemptRecord(

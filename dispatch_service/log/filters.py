@@ -1,6 +1,5 @@
 """
-The filters of the log: which fields can be compared, and what a comparison
-says in SQL.
+The filters of the log: their fields, and the SQL of their comparisons.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ from shipedge.webhooks.catalogue import CATALOGUE
 
 SLOW_US = 1_000_000
 """
-An attempt that takes as long, in microseconds, is slow: such ones have an index.
+Attempts of this duration in microseconds, or a longer one, are slow and have an index.
 """
 
 DEFAULT_RANGE = timedelta(days=7)
 """
-How far back a List looks without a bound on the time.
+How far back a List goes that has no lower bound on the time.
 """
 
-# To find what was configured, by whatever rules, not to judge it again.
+# A search must find URLs that were configured under any rules.
 _ANY_URL = UrlRules(
     allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
 )
@@ -85,7 +84,7 @@ WATCH_FIELDS: Mapping[str, FieldKind] = {
 
 Hash = Callable[[str], bytes]
 """
-The keyed hash that full URLs are found by.
+The keyed hash by which full URLs are found.
 """
 
 
@@ -93,7 +92,7 @@ def conditions(
     table: sa.Table, owner: str, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
 ) -> list[sa.ColumnElement[bool]]:
     """
-    Say a filter in SQL; without a lower bound on *time_column* the last 7 days.
+    Return the conditions of a filter. Without a lower bound on *time_column*: the last 7 days.
     """
     found = unbounded(table, comparisons, hashed)
     if table is attempts:
@@ -108,7 +107,7 @@ def unbounded(
     table: sa.Table, comparisons: Sequence[Comparison], hashed: Hash
 ) -> list[sa.ColumnElement[bool]]:
     """
-    Say a filter in SQL, as it is.
+    Return the conditions of a filter, without a default bound.
     """
     return [_condition(table, comparison, hashed) for comparison in comparisons]
 
@@ -125,7 +124,7 @@ def _narrowed(
     table: sa.Table, comparison: Comparison, column: str, value: object
 ) -> Iterator[sa.ColumnElement[bool]]:
     """
-    Say what a comparison implies, so that an index made for such questions can answer it.
+    Yield conditions that a comparison implies and for which there is an index.
     """
     if column == "event_id" and comparison.operator == "=":
         yield from _of_account(table, comparison)
@@ -149,7 +148,7 @@ def _is_of_few(comparison: Comparison) -> bool:
 
 def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[bool]:
     """
-    Look the attempts of an event or a resource up by its few deliveries.
+    Return the condition that finds the attempts of an event or a resource by its few deliveries.
     """
     found = deliveries.alias("named")
     column, value = _stored(comparison)
@@ -161,10 +160,10 @@ def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[b
 
 class _InKeys(Condition):
     """
-    Whether a column is among what a query finds, which is looked up first.
+    Whether a column is among the results of a query, which runs first.
 
-    Joined as `IN` says it, PostgreSQL may walk the whole log in the order of the page; so
-    it does where the query depends on the rows of the log.
+    With `IN`, and with a query that depends on rows of the log, PostgreSQL may walk the whole log
+    in the order of the page.
     """
 
     inherit_cache = True
@@ -192,7 +191,7 @@ def _is_slow(value: object) -> bool:
 
 def _stored(comparison: Comparison) -> tuple[str, object]:
     """
-    Return the column of a field, and the value as the column has it.
+    Return the column of a field, and the value as the column stores it.
     """
     match comparison.field, comparison.value:
         case "failure_kind", str(kind):
@@ -211,7 +210,7 @@ def _stored(comparison: Comparison) -> tuple[str, object]:
 
 def _url_condition(table: sa.Table, url: str, how: str, hashed: Hash) -> sa.ColumnElement[bool]:
     """
-    Find a full URL by its hash, or what is shown of it by its beginning.
+    Return the condition on a full URL, by its hash, or on the beginning of a shown URL.
     """
     if url.endswith("*"):
         begins: sa.ColumnElement[bool] = table.c.url_shown.startswith(url[:-1], autoescape=True)
@@ -243,7 +242,7 @@ def parse_watch_filter(source: str) -> tuple[Comparison, ...]:
 
 def url_hash(ring: KeyRing) -> Hash:
     """
-    Return the hash that full URLs are found by, whatever way they are written.
+    Return the hash by which full URLs are found, in any spelling.
     """
 
     def hashed(url: str) -> bytes:

@@ -1,5 +1,5 @@
 """
-Why an event was sent to a subscription, or was not. No I/O, no clock.
+Explains why an event was or was not sent to a subscription. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shipedge.webhooks.catalogue import CATALOGUE, EventType
 
 class Verdict(Enum):
     """
-    Sent, or why not; the names are those of `Explanation.Verdict`.
+    Whether an event was sent, or why not. The names are those of `Explanation.Verdict`.
     """
 
     SENT = "VERDICT_SENT"
@@ -33,7 +33,7 @@ class Verdict(Enum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedEvent:
     """
-    What is known of an accepted event. *facts* are None where its content was erased.
+    An accepted event. *facts* is None where its content was erased.
 
     *deliveries* maps names of subscriptions to ids of deliveries.
     """
@@ -47,7 +47,7 @@ class AcceptedEvent:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """
-    The verdict on one subscription; *detail* is for people.
+    The verdict on one subscription, with a *detail* for people.
     """
 
     subscription: str
@@ -60,10 +60,10 @@ def explain(
     event: AcceptedEvent, subscription: Subscription, settings: OwnerSettings
 ) -> Explanation:
     """
-    Say why *event* was or was not sent to *subscription*.
+    Explain why *event* was or was not sent to *subscription*.
 
-    What a subscription was before its last change is not kept: a reason that
-    holds of what it is now says so where the change came after the event.
+    Earlier revisions of a subscription are not stored. If it changed after the event, the detail
+    says so, because the reason may not have held then.
     """
     delivery_id = event.deliveries.get(subscription.name)
     if delivery_id is not None:
@@ -80,7 +80,7 @@ def _reasons(
     event: AcceptedEvent, subscription: Subscription, settings: OwnerSettings
 ) -> Iterator[tuple[Verdict, str]]:
     """
-    Yield what speaks against it, the most telling first, and at last that nothing does.
+    Yield the reasons against a delivery, the strongest first, and last that there is none.
     """
     if subscription.create_time > event.accept_time:
         made = _shown(subscription.create_time)

@@ -1,7 +1,7 @@
 """
-Which event types an event raises, and which subscriptions want it. No I/O, no
-clock. Everything known about event types comes from the catalogue in the
-contract.
+Matching: which event types an event raises, and which subscriptions want it. No I/O, no clock.
+
+All knowledge of event types comes from the catalogue in the contract.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from shipedge.webhooks.events.v1.catalogue_pb2 import (
 
 class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What routing needs to know of an event. What only filters compare is read off the
-    *payload* when one does.
+    The facts of an event that matching needs. Values that only filters compare are read from the
+    *payload* on demand.
 
-    *owners* are the account and then the warehouses that it happened in.
+    *owners* are the account, then the warehouses of the event.
     """
 
     domain_event: str
@@ -47,16 +47,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def status(self) -> str:
         """
-        The status that an order changed to.
+        The new status of an order.
         """
         status, label = getattr(self.payload, "to_status", 0), getattr(self.payload, "to_label", "")
         return folded(enum_string(ORDER_STATUSES, status, label) or "")
 
     @property
     def shipping_method(self) -> str:
-        """
-        The shipping method of the order.
-        """
         order = self._order
         if order is None:
             return ""
@@ -65,21 +62,18 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     @property
     def store_id(self) -> int:
         """
-        The number of the order's store, 0 without one.
+        The number of the order's store; 0 without an order.
         """
         return 0 if self._order is None else self._order.store.id
 
     @property
     def order_type(self) -> str:
-        """
-        The type of the order.
-        """
         return "" if self._order is None else folded(self._order.type)
 
     @property
     def skus(self) -> frozenset[str]:
         """
-        What the event is about, of an order all that was ordered.
+        The SKUs that the event is about; of an order all that were ordered.
         """
         if self.domain_event == "order_status_changed":
             return frozenset(item.sku for item in self.payload.order.items)
@@ -94,7 +88,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 class Subscriptions(Protocol):
     """
-    What matching asks of the subscriptions.
+    The view of the subscriptions that matching needs.
     """
 
     def live(self, owner: str) -> Mapping[str, Mapping[str, Subscription]]: ...
@@ -104,7 +98,7 @@ class Subscriptions(Protocol):
 
 def read_facts(event: event_pb2.Event) -> Facts:
     """
-    Gather what routing needs of an event that has passed the checks.
+    Read the facts of an event that has passed the checks.
     """
     name = event.WhichOneof("payload") or ""
     payload = getattr(event, name)
@@ -121,7 +115,7 @@ def read_facts(event: event_pb2.Event) -> Facts:
 
 def resource_of(field: str, payload: Any) -> str:
     """
-    Name what an event is about: its ordering key.
+    Return the resource that an event is about: its ordering key.
 
     *field* is the field of `Event.payload` that holds *payload*.
     """
@@ -161,7 +155,7 @@ def _raised(name: str, event: event_pb2.Event, payload: Any) -> tuple[EventType,
 @lru_cache(maxsize=4096)
 def _raised_by(name: str, values: tuple[int, ...]) -> tuple[EventType, ...]:
     """
-    Choose the event types by the values that their conditions ask for, of which there are few.
+    Return the event types for the values that their conditions ask for; these are few.
     """
     known = dict(zip(_ASKED[name], values, strict=True))
     return tuple(
@@ -195,7 +189,7 @@ _ASKED: Mapping[str, tuple[str, ...]] = {
     for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
 }
 """
-What the conditions of the event types ask for, by the field of `Event.payload`.
+The fields that conditions of event types ask for, by the field of `Event.payload`.
 """
 
 _READERS = {field: tuple(_CONDITIONS[it] for it in asked) for field, asked in _ASKED.items()}
@@ -203,7 +197,7 @@ _READERS = {field: tuple(_CONDITIONS[it] for it in asked) for field, asked in _A
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
     """
-    The subscriptions that get an event, and the Inactive ones that would.
+    The Active subscriptions that want an event, and the Inactive ones that would.
     """
 
     subscriptions: tuple[Subscription, ...]
@@ -212,10 +206,10 @@ class Routed(msgspec.Struct, frozen=True, gc=False):
 
 def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
     """
-    Find the subscriptions that want an event.
+    Return the subscriptions that want an event.
 
-    The cost depends on the subscriptions of its owners for its event types,
-    not on how many there are in all.
+    The cost depends on the subscriptions of its owners to its event types, not on the number of
+    all subscriptions.
     """
     wanting = [
         subscription
@@ -235,8 +229,9 @@ def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
 
 def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) -> bool:
     """
-    Tell whether *owner* may get events of a type: warehouses not all, some
-    types only with a feature.
+    Tell whether *owner* may subscribe to an event type.
+
+    Warehouses may not subscribe to all types, and some types need a feature.
     """
     if names.is_warehouse(owner) and not event_type.warehouse:
         return False
@@ -246,7 +241,7 @@ def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) ->
 
 def why_filtered(subscription: Subscription, event_type: EventType, facts: Facts) -> str | None:
     """
-    Say why the filter of a subscription keeps an event back, or None.
+    Return why the filter of a subscription excludes an event, or None.
     """
     if event_type.filter_kind not in _FILTERS:
         return None

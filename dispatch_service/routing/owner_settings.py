@@ -1,5 +1,5 @@
 """
-What holds for all of an owner, as the feed brings it. No I/O, no clock.
+Settings of owners, as matching and retention need them. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from shipedge.webhooks.config.v1 import account_settings_pb2
 @dataclass(frozen=True, slots=True)
 class OwnerSettings:
     """
-    What holds for all of an owner. None stands for what the service is set to.
+    Settings of an owner. None and the empty schedule stand for the defaults of the service.
     """
 
     features: frozenset[int] = frozenset()
@@ -29,9 +29,6 @@ DEFAULT_SETTINGS = OwnerSettings()
 
 
 def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSettings:
-    """
-    Read the settings of an owner.
-    """
     return OwnerSettings(
         frozenset(message.features),
         read_schedule(message.default_retry_schedule.delays),
@@ -41,7 +38,4 @@ def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSett
 
 
 def read_schedule(delays: Iterable[duration_pb2.Duration]) -> tuple[timedelta, ...]:
-    """
-    Read the delays of a retry schedule.
-    """
     return tuple(delay.ToTimedelta() for delay in delays)

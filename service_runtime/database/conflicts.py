@@ -1,5 +1,5 @@
 """
-Transactions that the database ends in favour of others.
+Transactions that the database aborts because of a conflict with another one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-# SQLSTATE of a deadlock's victim, and of what could not be serialised.
+# SQLSTATE of deadlocks and of serialisation failures.
 _CONFLICTS = frozenset({"40P01", "40001"})
 _PAUSES = (0.02, 0.05, 0.1, 0.2)
 
@@ -23,9 +23,9 @@ Work = Callable[P, Coroutine[Any, Any, T]]
 
 def retry_on_conflict(work: Work[P, T]) -> Work[P, T]:
     """
-    Run *work*, a whole transaction, anew where the database ended it in favour of another.
+    Run *work*, a whole transaction, again if the database aborted it because of a conflict.
 
-    After a few times, with growing pauses, the error is raised.
+    After five attempts, with growing pauses, the error is raised.
     """
 
     @functools.wraps(work)

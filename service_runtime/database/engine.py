@@ -1,8 +1,8 @@
 """
-The database of a service, SQLite or PostgreSQL, chosen by one URL.
+Engines and transactions of a service's database, SQLite or PostgreSQL, chosen by its URL.
 
-SQLAlchemy Core only. A SQLite file has one writer at a time, so writing takes
-a lock of this process and begins its transaction for writing at once.
+SQLAlchemy Core only. SQLite allows one writer at a time, so a transaction that writes takes a
+lock of this process and begins with BEGIN IMMEDIATE.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _POOL_SIZE = 8
 
 _SWITCH_SECONDS = 0.0002
 """
-How long the thread of SQLite's driver waits for the interpreter's lock, which it gives up at
-each row, before a busy event loop has to hand it over; the interpreter's default is 5 ms.
+The seconds after which a busy event loop must hand the interpreter's lock to the thread of
+SQLite's driver, which releases it at each row; the default of the interpreter is 5 ms.
 """
 
 COMMAND_SECONDS = 30.0
 """
-What takes longer than this on PostgreSQL counts as a database that does not answer: well
-below a lease, and far above what any statement of the services takes.
+The longest time for a statement on PostgreSQL. After it the database counts as away. It is
+well below the duration of a lease, and far above the time of any statement of the services.
 """
 
-# Held by whoever writes to a SQLite file; PostgreSQL needs none.
+# The lock of writers for each SQLite engine; PostgreSQL needs none.
 _write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
 
 
@@ -56,10 +56,10 @@ def create_engine(
     url: str, *, application_name: str, command_seconds: float | None = COMMAND_SECONDS
 ) -> AsyncEngine:
     """
-    Make the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
+    Create the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
 
-    On PostgreSQL no command takes longer than *command_seconds*. Raises `ValueError` for an
-    URL of anything else. The folder of a SQLite file is made, readable by its owner alone.
+    On PostgreSQL no statement takes longer than *command_seconds*. The folder of a SQLite file is
+    created, readable by its owner alone. Raises `ValueError` for any other URL.
     """
     parsed = make_url(url)
     backend = parsed.get_backend_name()
@@ -109,7 +109,7 @@ def _postgresql(url: URL, application_name: str, command_seconds: float | None) 
             "server_settings": {
                 "application_name": application_name,
                 "timezone": "UTC",
-                # To compile a query takes longer than any of ours may run.
+                # Compiling a query takes longer than any of ours may run.
                 "jit": "off",
             },
         },
@@ -133,7 +133,7 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 @asynccontextmanager
 async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """
-    Open a transaction that writes; it is committed at the end, rolled back on an error.
+    Open a transaction that writes: committed at the end, rolled back on an error.
     """
     lock = _write_locks.get(engine)
     if lock is None:
@@ -149,7 +149,7 @@ async def writing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 @asynccontextmanager
 async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """
-    Open a transaction that only reads: one consistent view.
+    Open a transaction that only reads, with one consistent view.
     """
     async with engine.connect() as db, db.begin():
         yield db
@@ -157,7 +157,7 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
 
 async def check_alive(engine: AsyncEngine) -> None:
     """
-    Ask the database for an answer. Raises what the driver raises.
+    Run a trivial statement. Raises the error of the driver.
     """
     async with engine.connect() as db:
         await db.execute(sa.text("SELECT 1"))
@@ -165,8 +165,7 @@ async def check_alive(engine: AsyncEngine) -> None:
 
 def is_unavailable(error: BaseException) -> bool:
     """
-    Tell whether *error* says that the database did not answer, rather than that
-    it refused what it was given.
+    Tell whether *error* means that the database did not answer, not that it refused a statement.
     """
     if isinstance(error, OSError | TimeoutError | sa.exc.TimeoutError):
         return True
@@ -181,7 +180,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def sqlite_file(url: str) -> Path | None:
     """
-    Return the file of a SQLite URL, None for another database.
+    Return the file of a SQLite URL; None for PostgreSQL.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or not parsed.database:

@@ -1,5 +1,5 @@
 """
-Inserts that say what happens where the row is there already, on both databases.
+INSERT … ON CONFLICT on both databases.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 def insert(dialect: str, table: sa.Table) -> Any:
     """
-    Begin an INSERT that takes `on_conflict_do_nothing` and `on_conflict_do_update`.
+    Begin an INSERT that has `on_conflict_do_nothing` and `on_conflict_do_update`.
 
-    *dialect* is the name of that of the database.
+    *dialect* is the name of the database's dialect.
     """
     return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)

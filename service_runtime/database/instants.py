@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SQLITE_NOW = "CAST((julianday('now') - 2440587.5) * 86400000000 AS INTEGER)"
 """
-SQLite's clock in microseconds since 1970; `unixepoch('subsec')` is not there before 3.42.
+The clock of SQLite in microseconds since 1970; `unixepoch('subsec')` needs 3.42.
 """
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,7 +26,7 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def to_microseconds(instant: datetime) -> int:
     """
-    Count the microseconds from 1970 to an aware *instant*.
+    Return the microseconds from 1970 to an aware *instant*.
     """
     return (instant - _EPOCH) // _MICROSECOND
 
@@ -54,9 +54,6 @@ class Instant(sa.types.TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
-        """
-        Choose the column type.
-        """
         if dialect.name == "sqlite":
             return dialect.type_descriptor(sa.BigInteger())
         return dialect.type_descriptor(sa.DateTime(timezone=True))
@@ -72,9 +69,6 @@ class Instant(sa.types.TypeDecorator[datetime]):
         return to_microseconds(value) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """
-        Convert what the database returned to UTC.
-        """
         if value is None:
             return None
         return from_microseconds(value) if dialect.name == "sqlite" else value.astimezone(UTC)
@@ -82,7 +76,7 @@ class Instant(sa.types.TypeDecorator[datetime]):
 
 class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
     """
-    The database's clock: the time that leases and due times go by.
+    The clock of the database, by which leases and due times are measured.
     """
 
     type = Instant()
@@ -91,7 +85,7 @@ class database_now(FunctionElement[datetime]):  # noqa: N801 - reads as a functi
 
 class after_now(FunctionElement[datetime]):  # noqa: N801 - reads as a function in statements
     """
-    The database's clock plus a number of microseconds; NULL for NULL.
+    The clock of the database plus a number of microseconds; NULL for NULL.
     """
 
     type = Instant()
@@ -121,7 +115,7 @@ def _postgresql_after(element: after_now, compiler: SQLCompiler, **kw: Any) -> s
 
 def after(delay: timedelta | None) -> sa.ColumnElement[datetime]:
     """
-    Write the database's now plus *delay* into a statement; NULL for None.
+    Return the expression for the database's clock plus *delay*; NULL for None.
     """
     micros = None if delay is None else delay // _MICROSECOND
     return after_now(sa.literal(micros, sa.BigInteger))

@@ -1,6 +1,6 @@
 """
-Alembic, run by the program: each service has `migrations/` in its package and
-brings its database up to date when it starts.
+Migrations with Alembic. Each service has `migrations/` in its package and migrates its
+database when it starts.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from service_runtime.database.engine import create_engine, sqlite_file
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-# Any number, as long as nothing else in the database takes the same lock.
+# An arbitrary number that no other lock in the database has.
 _LOCK = 0x5E1B_3D6E
 
 
 async def migrate(url: str, package: str) -> None:
     """
-    Bring the database at *url* to the newest revision of *package*'s migrations.
+    Migrate the database at *url* to the newest revision of *package*.
 
-    Processes that start at once wait for each other.
+    Processes that start at the same time wait for each other.
     """
     engine = create_engine(url, application_name=f"{package} migrations", command_seconds=None)
     try:
@@ -39,7 +39,7 @@ async def migrate(url: str, package: str) -> None:
         if path is None:
             await _upgrade(engine, package)
         else:
-            # It blocks the loop, which has nothing else to do before the migration.
+            # This blocks the event loop, which has nothing else to do before the migration.
             with _locked(path.with_suffix(".migration-lock")):
                 await _upgrade(engine, package)
     finally:
@@ -87,7 +87,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def run_environment(metadata: sa.MetaData) -> None:
     """
-    Do what a service's `migrations/env.py` has to do.
+    Run the migrations; `migrations/env.py` of each service calls this.
     """
     connection: sa.Connection | None = context.config.attributes.get("connection")
     if connection is None:

@@ -1,5 +1,5 @@
 """
-Connections of PostgreSQL that are kept between the statements of a busy task.
+PostgreSQL connections that a busy task holds between its statements.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 class PinnedConnections:
     """
-    Connections on which each statement is a transaction of its own.
+    Connections in autocommit mode: each statement is a transaction of its own.
 
-    To take one from the pool and to give it back takes turns of the event loop: under load
-    a millisecond, which everybody who waits for a commit would wait for too.
+    Taking a connection from the pool and returning it takes turns of the event loop: a
+    millisecond under load, which every caller that waits for a commit would wait too.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -28,7 +28,7 @@ class PinnedConnections:
     @asynccontextmanager
     async def use(self) -> AsyncIterator[AsyncConnection]:
         """
-        Lend a connection. One on which anything failed is left to the pool.
+        Use a connection. After an error it is returned to the pool.
         """
         db = await self._take()
         try:
@@ -43,7 +43,7 @@ class PinnedConnections:
 
     async def close(self) -> None:
         """
-        Give all back to the pool, and what is lent now when it comes back.
+        Return all connections to the pool; one in use is returned when its user is done.
         """
         self._closed = True
         while self._idle:
@@ -61,7 +61,7 @@ class PinnedConnections:
 
 def _is_gone(db: AsyncConnection) -> bool:
     """
-    Tell whether the server has hung up meanwhile, as one that is restarted does.
+    Tell whether the server has closed the connection, for example by a restart.
     """
     connection = db.sync_connection
     driver = None if connection is None else connection.connection.driver_connection

@@ -1,5 +1,5 @@
 """
-Conditions over many keys of several columns, which both databases answer by an index.
+Conditions on keys of several columns, for which both databases use an index.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def in_keys(
     columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[RowKey]
 ) -> sa.ColumnElement[bool]:
     """
-    Say that *columns* are one of *keys*, which are texts, integers and UUIDs.
+    Return the condition that *columns* are one of *keys*, which are texts, integers and UUIDs.
 
-    SQLite reads a whole table for `(a, b) IN (VALUES …)`, since it looks up no compound query
-    in an index, but none for the same keys as a list of JSON:
+    SQLite scans the whole table for `(a, b) IN (VALUES …)`, since it uses no index for a compound
+    query, but uses one for the same keys as a JSON list:
     https://www.sqlite.org/rowvalue.html and `exprAnalyze` in its `whereexpr.c`.
     """
     wanted = list(keys)
@@ -35,7 +35,7 @@ def in_keys(
 def _listed(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[RowKey]) -> sa.Select[Any]:
     rows = [[_as_stored(*pair) for pair in zip(columns, key, strict=True)] for key in keys]
     listed = sa.func.json_each(sa.literal(json.dumps(rows), sa.Text)).table_valued("value")
-    # Of the column's own type, because for another one the index does not count.
+    # Cast to the type of the column: for another type the index is not used.
     parts = (
         sa.cast(sa.func.json_extract(listed.c.value, f"$[{n}]"), column.type)
         for n, column in enumerate(columns)
@@ -49,7 +49,7 @@ def _as_stored(column: sa.ColumnElement[Any], value: Any) -> Any:
 
 class Condition(FunctionElement[bool]):
     """
-    A condition whose words depend on the database.
+    A condition with different SQL for each database.
     """
 
     type = sa.Boolean()
@@ -57,7 +57,7 @@ class Condition(FunctionElement[bool]):
 
     def self_group(self, against: Any = None) -> Any:
         """
-        Stand in WHERE as it is: compared with true, SQLite would look nothing up for it.
+        Return the condition unchanged: for `condition = 1` SQLite would use no index.
         """
         return self
 
@@ -80,7 +80,7 @@ def _json(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
 
 class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in statements
     """
-    A text to sort by as Python sorts strings, whatever the database's collation is.
+    An order of texts by code point, as Python sorts them, in any collation.
     """
 
     type = sa.Text()
@@ -89,8 +89,8 @@ class byte_order(FunctionElement[str]):  # noqa: N801 - reads as a function in s
 
 @compiles(byte_order, "sqlite")
 def _sqlite_byte_order(element: byte_order, compiler: SQLCompiler, **kw: Any) -> str:
-    # With the sign it is no column: else SQLite may walk the index that has this order, and with
-    # it all that an owner has, instead of the one that finds what is asked for.
+    # The sign makes it an expression, for which no index has this order. Otherwise SQLite may
+    # walk all rows of an owner in the order of an index, instead of using the index of the WHERE.
     return f"+{compiler.process(element.clauses, **kw)}"
 
 

@@ -1,5 +1,5 @@
 """
-What the tables of both services have in common: names of constraints, types, indexes.
+Names of constraints, types and indexes that the tables of both services share.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Logs: one wide line for each unit of work, of named fields only.
+Logs: one line with named fields for each unit of work.
 """
 
 from __future__ import annotations
@@ -24,14 +24,15 @@ ALLOWED = _ALWAYS | {
     "url", "version", "waiting", "worker",
 }  # fmt: skip
 """
-The fields that may be logged; others are replaced by their names, so that nothing secret slips in.
+The fields that may be logged. Others are dropped and only named, so that no secret is logged.
 """
 
 
 def configure(*, level: str, console: bool, worker: int = 0) -> None:
     """
-    Send all logs to standard error: for people or one JSON object a line. *worker* is
-    the number of this process among several, which each line then says.
+    Write all logs to standard error, for people or one JSON object a line.
+
+    *worker* is the number of this process among several; each line has it.
     """
     shared: list[Any] = [
         *([_naming(worker)] if worker else []),
@@ -50,7 +51,7 @@ def configure(*, level: str, console: bool, worker: int = 0) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(
             logging.getLevelNamesMapping()[level.upper()]
         ),
-        # A line is one write, so that those of several processes do not mix.
+        # Each line is one write, so that lines of several processes do not mix.
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -71,7 +72,7 @@ def only_allowed(
     _logger: object, _method: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """
-    Drop fields that are not on the list and cut long texts.
+    Drop fields that are not allowed, and shorten long texts.
     """
     dropped = [name for name in fields if name not in ALLOWED]
     for name in dropped:

@@ -1,5 +1,5 @@
 """
-The figures of several processes as those of one. No input or output.
+Metrics of several processes, merged into one. No input or output.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 How = Literal["sum", "max", "min"]
 """
-What a gauge of several processes comes to: `max` for a number that each of them sees whole.
+How gauges of several processes are merged: `max` for a number that each of them counts whole.
 """
 
 _COUNTED = frozenset({"counter", "histogram"})
@@ -24,7 +24,7 @@ _MERGE: Mapping[How, Callable[[float, float], float]] = {
 
 class Sample(msgspec.Struct, frozen=True, array_like=True):
     """
-    One number, with its full name and labels.
+    A number with its full name and labels.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Family(msgspec.Struct, frozen=True, array_like=True):
 
 def merged(processes: Iterable[Sequence[Family]]) -> list[Family]:
     """
-    Return the families of all *processes*, each once, in the order in which they come.
+    Return each family of all *processes* once, in the order in which they come.
     """
     found: dict[str, list[Family]] = {}
     for families in processes:
@@ -67,16 +67,15 @@ def _together(same: Sequence[Family]) -> Family:
 
 
 def _how(family: Family, sample: Sample) -> How:
-    # The instant at which a counter began is no count.
+    # The start time of a counter is no count.
     return "min" if sample.name.endswith("_created") else family.how
 
 
 class MergedMetrics:
     """
-    The figures of processes that come and go.
+    The metrics of processes that start and end.
 
-    What one that has ended counted stays in the counters, so that they never fall; its
-    gauges go with it.
+    Counters include the last values of ended processes, so they never fall. Gauges do not.
     """
 
     def __init__(self) -> None:
@@ -84,13 +83,13 @@ class MergedMetrics:
 
     def end(self, last: Sequence[Family]) -> None:
         """
-        Keep what a process that has ended had counted by its last report.
+        Add the counters of an ended process, from its last report.
         """
         counted = [family for family in last if family.kind in _COUNTED]
         self._ended = merged([self._ended, counted])
 
     def with_living(self, processes: Iterable[Sequence[Family]]) -> list[Family]:
         """
-        Return the figures of all processes that ever were, and the gauges of the living.
+        Return the counters of all processes that ever ran, and the gauges of running ones.
         """
         return merged([self._ended, *processes])

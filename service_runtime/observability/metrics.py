@@ -1,6 +1,6 @@
 """
-What operators measure: counters and gauges in the form of Prometheus. Nothing
-here names a customer, a URL or anything secret.
+Metrics for operators, in the format of Prometheus. Labels hold no customer, no URL and no
+secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from service_runtime.observability.merged_metrics import Family, How, Sample
 
 Stop = Callable[[], None]
 """
-Ends the serving of the figures.
+Stops the listener.
 """
 
 REGISTRY = CollectorRegistry(auto_describe=True)
@@ -54,8 +54,9 @@ _HOW: dict[str, How] = {"webhooks_client_certificate_days": "min"}
 
 class Tally(Collector):
     """
-    A counter by the values of one label that a single thread raises, for what happens
-    thousands of times a second: the library's own takes a lock each time.
+    A counter with one label, for events that happen thousands of times a second.
+
+    Only a single thread may raise it; counters of the library take a lock each time.
     """
 
     def __init__(self, name: str, meaning: str, label: str, registry: CollectorRegistry) -> None:
@@ -64,15 +65,9 @@ class Tally(Collector):
         registry.register(self)
 
     def add(self, value: str) -> None:
-        """
-        Count one more.
-        """
         self._counts[value] = self._counts.get(value, 0) + 1
 
     def collect(self) -> Iterable[Metric]:
-        """
-        Yield what was counted.
-        """
         name, meaning, label = self._about
         family = CounterMetricFamily(name, meaning, labels=[label])
         for value, count in self._counts.copy().items():
@@ -90,14 +85,14 @@ ATTEMPTS = Tally(
 
 def count_attempt(failure_kind: str | None) -> None:
     """
-    Count an attempt by what it came to.
+    Count an attempt by its result.
     """
     ATTEMPTS.add(failure_kind or "success")
 
 
 def measure_call(method: str, code: str, seconds: float) -> None:
     """
-    Count a call; the methods are those of the contract, so there are not many.
+    Count a call. Methods are those of the contract, so there are few labels.
     """
     calls, call_seconds = _calls(method, code)
     calls.inc()
@@ -111,8 +106,9 @@ def _calls(method: str, code: str) -> tuple[Counter, Histogram]:
 
 def gauge(name: str, meaning: str, read: Callable[[], float], how: How = "sum") -> None:
     """
-    Offer a number that is read whenever somebody asks; once for each name. *how* says what
-    those of several workers come to.
+    Register a gauge, once for each name; *read* returns its value at each scrape.
+
+    *how* says how the gauges of several workers are merged.
     """
     _HOW[name] = how
     if name not in REGISTRY._names_to_collectors:  # noqa: SLF001 - there is no public way to ask
@@ -121,32 +117,29 @@ def gauge(name: str, meaning: str, read: Callable[[], float], how: How = "sum") 
 
 def families() -> list[Family]:
     """
-    Return the figures of this process, to be merged with those of others.
+    Return the metrics of this process, to be merged with those of others.
     """
     return [
         Family(
-            it.name,
-            it.documentation,
-            it.type,
-            _HOW.get(it.name, "sum"),
-            [Sample(sample.name, sample.labels, sample.value) for sample in it.samples],
+            metric.name,
+            metric.documentation,
+            metric.type,
+            _HOW.get(metric.name, "sum"),
+            [Sample(sample.name, sample.labels, sample.value) for sample in metric.samples],
         )
-        for it in REGISTRY.collect()
+        for metric in REGISTRY.collect()
     ]
 
 
 class FamiliesCollector(Collector):
     """
-    Offers figures that *read* returns, from a thread of the listener.
+    Collects the metrics that *read* returns, in a thread of the listener.
     """
 
     def __init__(self, read: Callable[[], Sequence[Family]]) -> None:
         self._read = read
 
     def collect(self) -> Iterable[Metric]:
-        """
-        Yield the figures in the library's own form.
-        """
         for family in self._read():
             metric = Metric(family.name, family.meaning, family.kind)
             for sample in family.samples:
@@ -156,9 +149,9 @@ class FamiliesCollector(Collector):
 
 def serve(listen: str, registry: CollectorRegistry = REGISTRY) -> Stop:
     """
-    Serve the figures over HTTP on *listen*, `host:port`; return what stops it.
+    Serve the metrics over HTTP on *listen*, `host:port`; return the function that stops it.
 
-    Raises `OSError` where somebody else listens there.
+    Raises `OSError` if another process listens there.
     """
     host, _, port = listen.rpartition(":")
     server, thread = start_http_server(int(port), host.strip("[]"), registry=registry)

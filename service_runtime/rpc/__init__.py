@@ -1,3 +1,3 @@
 """
-The server half of the API: callers and access, errors, names, pages, filters, health.
+The server side of the API: access, errors, names, pages, filters, health.
 """

@@ -1,9 +1,8 @@
 """
-Who may call what: a rule for every method of the contract, by construction.
+Access rules: one for every method of the contract.
 
-A method without a rule is refused, so a new one cannot be forgotten. Callers
-are judged before their requests are validated, and what they may not touch is
-answered like what does not exist.
+A method without a rule is refused, so a new method cannot be forgotten. Callers are checked
+before their requests are validated. A refusal does not say whether the resource exists.
 """
 
 from __future__ import annotations
@@ -31,8 +30,9 @@ _OWNER = re.compile(r"(?:accounts|warehouses)/[^/]+")
 @dataclass(frozen=True, slots=True)
 class AccessRule:
     """
-    The roles of which a caller needs one. For what concerns *everything*, not
-    single owners, it must be allowed to touch all of them.
+    The roles that may call a method; the caller needs one of them.
+
+    A method with *everything* concerns all owners, so only callers for all owners may call it.
     """
 
     roles: frozenset[str]
@@ -130,13 +130,13 @@ RULES: Mapping[str, AccessRule] = {
     for method, rule in methods.items()
 }
 """
-The rule of each method, by its path.
+The rule of each method, by the path of the method.
 """
 
 
 def authorise(caller: Caller, method: str, request: Any) -> None:
     """
-    Raise `PermissionDenied` where *caller* may not send *request* to *method*.
+    Raise `PermissionDenied` if *caller* may not send *request* to *method*.
     """
     rule = RULES.get(method)
     if rule is None or not rule.roles & caller.roles:
@@ -150,7 +150,7 @@ def authorise(caller: Caller, method: str, request: Any) -> None:
 
 def owners_of(request: Any) -> Iterator[str]:
     """
-    Yield the owners that a request names. A malformed name has none: validation refuses it.
+    Yield the owners that a request names. Malformed names have none: validation refuses them.
     """
     for field, reader in _naming_fields(request.__class__):
         for text in reader(getattr(request, field)):
@@ -167,7 +167,7 @@ def _accounts(events: Any) -> Iterator[str]:
         yield names.account(account)
 
 
-# Every field of a request by which an owner can be named.
+# All fields of requests that can name an owner.
 _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "parent": _names,
     "name": _names,
@@ -182,7 +182,7 @@ _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
 @cache
 def _naming_fields(kind: Any) -> Sequence[tuple[str, Callable[[Any], Iterator[str]]]]:
     """
-    Find the fields of a kind of request that name owners.
+    Return the fields of a request type that name owners, with their readers.
     """
     fields = [str(it) for it in kind.DESCRIPTOR.fields_by_name]
     return [(it, _READERS[it]) for it in fields if it in _READERS]

@@ -1,6 +1,5 @@
 """
-The callers of a production environment: found by the certificate that they
-show, or by the token that they carry.
+The callers of a production environment, found by their certificate or their token.
 """
 
 from __future__ import annotations
@@ -25,8 +24,7 @@ _IDENTITY = re.compile(r"[\x21-\x7e]{1,253}")
 @dataclass(frozen=True, slots=True)
 class CallerEntry:
     """
-    A caller and how it is known: by a name in its certificate, or by the
-    SHA-256 of its token.
+    A caller with its name in a certificate, or with the SHA-256 of its token.
     """
 
     caller: Caller
@@ -37,7 +35,7 @@ class CallerEntry:
 
 class CallerDirectory:
     """
-    Finds callers. The *fixed* ones come from the settings and are always there.
+    Finds callers. The *fixed* ones come from the settings and cannot be removed.
     """
 
     def __init__(self, fixed: Iterable[CallerEntry] = ()) -> None:
@@ -49,21 +47,18 @@ class CallerDirectory:
 
     def put(self, entry: CallerEntry) -> None:
         """
-        Add a caller, or replace what it was.
+        Add a caller, or replace it by name.
         """
         self._entries[entry.caller.name] = entry
         self._index()
 
     def remove(self, name: str) -> None:
-        """
-        Forget a caller, if it is there.
-        """
         if self._entries.pop(name, None) is not None:
             self._index()
 
     def replace(self, entries: Iterable[CallerEntry]) -> None:
         """
-        Replace all callers but the fixed ones.
+        Replace all callers except the fixed ones.
         """
         self._entries = {entry.caller.name: entry for entry in entries}
         self._index()
@@ -72,13 +67,13 @@ class CallerDirectory:
         self, metadata: Mapping[str, str | bytes], authentication: Mapping[str, Iterable[bytes]]
     ) -> Caller | None:
         """
-        Find who calls: by the token if there is one, else by the names in the certificate.
+        Return the caller of the bearer token, or without a token that of the certificate.
         """
         authorization = str(metadata.get("authorization", ""))
         if authorization:
-            return _let_in(self._of_token(authorization))
+            return _unexpired(self._of_token(authorization))
         for name in authentication.get(_ALTERNATIVE_NAMES, ()):
-            if caller := _let_in(self._by_identity.get(name.decode(errors="replace"))):
+            if caller := _unexpired(self._by_identity.get(name.decode(errors="replace"))):
                 return caller
         return None
 
@@ -89,14 +84,14 @@ class CallerDirectory:
         return self._by_token.get(hashlib.sha256(token.encode()).digest())
 
     def _index(self) -> None:
-        # What the settings say comes last, so that nobody can take its name.
+        # The fixed callers come last, so that no other can take their identity.
         entries = [*self._entries.values(), *self._fixed.values()]
-        self._by_identity = {it.certificate_identity: it for it in entries}
+        self._by_identity = {entry.certificate_identity: entry for entry in entries}
         self._by_identity.pop("", None)
-        self._by_token = {it.token_sha256: it for it in entries if it.token_sha256}
+        self._by_token = {entry.token_sha256: entry for entry in entries if entry.token_sha256}
 
 
-def _let_in(entry: CallerEntry | None) -> Caller | None:
+def _unexpired(entry: CallerEntry | None) -> Caller | None:
     if entry is None:
         return None
     expired = entry.expire_time is not None and entry.expire_time.timestamp() <= time.time()
@@ -105,9 +100,9 @@ def _let_in(entry: CallerEntry | None) -> Caller | None:
 
 def parse_fixed(entries: Iterable[str]) -> list[CallerEntry]:
     """
-    Read `identity=role+role`, each a caller that may touch everything.
+    Parse `identity=role+role` entries: callers that may touch all owners.
 
-    Raises `ValueError` that says what is allowed.
+    Raises `ValueError`, which names the allowed values.
     """
     found = []
     for entry in entries:
@@ -125,7 +120,7 @@ def parse_fixed(entries: Iterable[str]) -> list[CallerEntry]:
 
 def read_caller(message: feed_service_pb2.FeedCaller) -> CallerEntry:
     """
-    Read a caller of the feed; roles that are not known here give nothing.
+    Convert a caller of the feed. Roles that this release does not know are left out.
     """
     shown = message.caller
     known = caller_pb2.Caller.Role.values()

@@ -1,5 +1,5 @@
 """
-Who calls, and what they may do.
+Callers, their roles, and the owners that they may touch.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ The roles of `shipedge.webhooks.config.v1.Caller`, in lower case.
 
 EVERY_OWNER = frozenset({"accounts/*", "warehouses/*"})
 """
-What stands for all accounts and all warehouses.
+The owners that stand for all accounts and all warehouses.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    Somebody who may call. *owners* are those that may be touched; `accounts/*` and
-    `warehouses/*` stand for all of them.
+    A caller. *owners* are those that it may touch, `accounts/*` and `warehouses/*` all of a kind.
     """
 
     name: str
@@ -34,36 +33,36 @@ class Caller:
     @property
     def touches_everything(self) -> bool:
         """
-        Whether all accounts and all warehouses may be touched.
+        Whether the caller may touch all accounts and all warehouses.
         """
         return self.owners >= EVERY_OWNER
 
     def may_touch(self, owner: str) -> bool:
         """
-        Tell whether *owner*, `accounts/{account}` or `warehouses/{warehouse}`, may be touched.
+        Tell whether the caller may touch *owner*, an account or a warehouse.
         """
         return owner in self.owners or f"{owner.partition('/')[0]}/*" in self.owners
 
     def has_role(self, *roles: str) -> bool:
         """
-        Tell whether one of *roles* is among its own.
+        Tell whether the caller has one of *roles*.
         """
         return not self.roles.isdisjoint(roles)
 
 
 DEVELOPMENT = Caller("callers/development", ROLES, EVERY_OWNER)
 """
-The one caller of a development environment.
+The only caller of a development environment.
 """
 
 Identify = Callable[[Mapping[str, str | bytes], Mapping[str, Iterable[bytes]]], Caller | None]
 """
-Finds the caller by the metadata of a call and the authentication of its connection.
+Returns the caller for the metadata and the authentication of a call, None if unknown.
 """
 
 current_caller: ContextVar[Caller] = ContextVar("current_caller")
 """
-The caller of the call that is being served.
+The caller of the current call.
 """
 
 
@@ -71,6 +70,6 @@ def development_caller(
     _metadata: Mapping[str, str | bytes], _authentication: Mapping[str, Iterable[bytes]]
 ) -> Caller:
     """
-    Let everybody in: for development, on loopback.
+    Identify every caller as the development caller, which may do everything.
     """
     return DEVELOPMENT

@@ -1,6 +1,6 @@
 """
-The errors of the API: one class for each canonical code, subclassed beside the
-code that raises them. No grpc here: code that decides may import this.
+The errors of the API: a class for each canonical code, with subclasses beside the code that
+raises them. This module imports no gRPC, so pure modules may import it.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ The domain of all reasons, as AIP-193 asks for.
 
 STORE_RETRY_AFTER = timedelta(seconds=1)
 """
-When a call is tried again that found no database.
+How long callers wait before they retry a call that found no database.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FieldFault:
     """
-    A field of a request and what it must be.
+    A field of a request, and the rule that it breaks.
     """
 
     field: str
@@ -34,9 +34,9 @@ class FieldFault:
 
 class RpcError(Exception):
     """
-    An error that the caller sees: a code, a reason and what varies in the message.
+    An error that the caller sees: a code, a reason and a message.
 
-    *metadata* holds every variable part of the message, its names in lowerCamel.
+    *metadata* holds each variable part of the message, under names in lowerCamel.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -63,15 +63,12 @@ class RpcError(Exception):
 
     @property
     def message(self) -> str:
-        """
-        The text for people.
-        """
         return str(self.args[0])
 
 
 class InvalidArgument(RpcError):
     """
-    The request is wrong, whatever the state of the system.
+    The request is invalid in any state of the system.
     """
 
     code = "INVALID_ARGUMENT"
@@ -79,24 +76,16 @@ class InvalidArgument(RpcError):
 
 
 class NotFound(RpcError):
-    """
-    There is no such resource.
-    """
-
     code = "NOT_FOUND"
 
 
 class AlreadyExists(RpcError):
-    """
-    There is such a resource already.
-    """
-
     code = "ALREADY_EXISTS"
 
 
 class FailedPrecondition(RpcError):
     """
-    The state of the system does not allow it.
+    The state of the system does not allow the request.
     """
 
     code = "FAILED_PRECONDITION"
@@ -104,7 +93,7 @@ class FailedPrecondition(RpcError):
 
 class Aborted(RpcError):
     """
-    Somebody else was faster.
+    Another caller changed the resource first.
     """
 
     code = "ABORTED"
@@ -112,7 +101,7 @@ class Aborted(RpcError):
 
 class OutOfRange(RpcError):
     """
-    The request goes beyond what there is.
+    The request goes beyond the existing data.
     """
 
     code = "OUT_OF_RANGE"
@@ -120,24 +109,20 @@ class OutOfRange(RpcError):
 
 class ResourceExhausted(RpcError):
     """
-    There is too much of something; wait and try again.
+    A limit is reached; the caller may retry later.
     """
 
     code = "RESOURCE_EXHAUSTED"
 
 
 class PermissionDenied(RpcError):
-    """
-    The caller may not do this.
-    """
-
     code = "PERMISSION_DENIED"
     reason = "CALLER_FORBIDDEN"
 
 
 class Unauthenticated(RpcError):
     """
-    Nobody knows who the caller is.
+    The caller could not be identified.
     """
 
     code = "UNAUTHENTICATED"
@@ -146,7 +131,7 @@ class Unauthenticated(RpcError):
 
 class Unavailable(RpcError):
     """
-    It does not work now; the same request may work later.
+    The service cannot answer now; the caller may retry the same request.
     """
 
     code = "UNAVAILABLE"
@@ -154,10 +139,6 @@ class Unavailable(RpcError):
 
 
 class StoreUnavailable(Unavailable):
-    """
-    The database does not answer.
-    """
-
     reason = "STORE_UNAVAILABLE"
 
     def __init__(self) -> None:
@@ -165,26 +146,18 @@ class StoreUnavailable(Unavailable):
 
 
 class Unimplemented(RpcError):
-    """
-    This release does not offer it.
-    """
-
     code = "UNIMPLEMENTED"
     reason = "METHOD_UNIMPLEMENTED"
 
 
 class Internal(RpcError):
-    """
-    A fault of the service itself.
-    """
-
     code = "INTERNAL"
     reason = "INTERNAL_FAULT"
 
 
 class FieldFaults:
     """
-    Collects what is wrong with a request, so that all of it is said at once.
+    Collects the faults of a request, to report all of them at once.
     """
 
     def __init__(self) -> None:
@@ -192,7 +165,7 @@ class FieldFaults:
 
     def add(self, field: str, description: str) -> None:
         """
-        Note that *field* must be as *description* says.
+        Add the fault that *field* breaks the rule *description*.
         """
         self._faults.append(FieldFault(field, description))
 
@@ -201,7 +174,7 @@ class FieldFaults:
 
     def raise_if_any(self, reason: str = "FIELD_INVALID") -> None:
         """
-        Raise `InvalidArgument` with all that was noted.
+        Raise `InvalidArgument` with all faults, if there are any.
         """
         if self._faults:
             raise InvalidArgument("The request is not valid.", reason=reason, faults=self._faults)
@@ -209,6 +182,6 @@ class FieldFaults:
 
 def not_offered(method: str) -> Unimplemented:
     """
-    Say that a method is in the contract but not in this release.
+    Return the error for a method of the contract that this release does not offer.
     """
     return Unimplemented(f"This release does not offer {method}.", method=method)

@@ -35,7 +35,7 @@ COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
 }
 """
-What the operators do with a value, or with a column and a value.
+The function of each operator on two values, or on a column and a value.
 """
 
 _EQUALITY = ("=", "!=")
@@ -56,7 +56,7 @@ class Comparison:
 @dataclass(frozen=True, slots=True)
 class FieldKind:
     """
-    What a field of a filter may be compared with, and how.
+    The type of a field: a text for errors, its operators, and the parser of its values.
     """
 
     expects: str
@@ -65,30 +65,20 @@ class FieldKind:
 
 
 def text() -> FieldKind:
-    """
-    A field that is compared as text.
-    """
     return FieldKind("a text", _EQUALITY, str)
 
 
 def number() -> FieldKind:
-    """
-    A field that is compared as a whole number.
-    """
     return FieldKind("a whole number", _ORDER, _number)
 
 
 def instant() -> FieldKind:
-    """
-    A field that is compared as an instant.
-    """
     return FieldKind('an instant such as "2026-01-31T00:00:00Z"', _ORDER, _instant)
 
 
 def one_of(*names: str, prefix: str = "") -> FieldKind:
     """
-    A field whose values have names; case does not matter, nor whether the name
-    has the *prefix* that it has in the contract.
+    Make the kind of a field with named values. Case and the *prefix* of the contract are optional.
     """
 
     def read(value: str) -> Value:
@@ -102,7 +92,7 @@ def one_of(*names: str, prefix: str = "") -> FieldKind:
 
 def text_that(expects: str, holds: Callable[[str], bool]) -> FieldKind:
     """
-    A field that is compared as text of a certain kind.
+    Make the kind of a text field whose values *holds* accepts.
     """
 
     def read(value: str) -> Value:
@@ -115,9 +105,9 @@ def text_that(expects: str, holds: Callable[[str], bool]) -> FieldKind:
 
 def parse(source: str, fields: Mapping[str, FieldKind]) -> tuple[Comparison, ...]:
     """
-    Parse a filter over *fields*; an empty one has no comparisons.
+    Parse a filter over *fields*. An empty filter has no comparisons.
 
-    Raises `InvalidArgument` with the reason `FILTER_SYNTAX` and the position.
+    Raises `InvalidArgument` with the reason `FILTER_SYNTAX` and the position of the fault.
     """
     if len(source) > _LONGEST:
         raise _syntax(f"must be at most {_LONGEST} characters", _LONGEST)

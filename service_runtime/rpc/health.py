@@ -1,5 +1,5 @@
 """
-The health of a server, as it is: serving only while the store answers.
+The health service of gRPC: SERVING only while the store answers.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 class ServerHealth:
     """
-    The health service of a server, for *services* and the server as a whole.
+    The health of the server as a whole and of each of *services*.
     """
 
     def __init__(self, services: Sequence[str], check: Callable[[], Awaitable[None]]) -> None:
@@ -34,15 +34,12 @@ class ServerHealth:
         self._draining = False
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """
-        Offer it on *server*.
-        """
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     @property
     def serving(self) -> bool:
         """
-        Whether it says that it serves.
+        Whether the status is SERVING.
         """
         return bool(self._status == SERVING)
 
@@ -60,7 +57,7 @@ class ServerHealth:
 
     async def drain(self) -> None:
         """
-        Say that no more calls should come.
+        Set NOT_SERVING for good, so that no more calls come.
         """
         self._draining = True
         await self._set(NOT_SERVING, "draining")

@@ -1,6 +1,6 @@
 """
-What happens around every call: the caller is named, a deadline set, errors
-become statuses, one line is logged.
+The interceptor around every call: it identifies the caller, checks access, sets a deadline,
+turns errors into statuses and logs one line.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from service_runtime.rpc.status import public_error, to_status
 
 DEFAULT_DEADLINE_SECONDS = 30.0
 """
-For unary calls that come without a deadline.
+The deadline of unary calls that come without one.
 """
 
 _QUIET = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 _BUSY = ("/shipedge.webhooks.dispatch.v1.PublisherService/",)
 """
-Methods that are called for every event: what went well is logged for debugging only. They
-wait for the group commit and hold no connection of a database, so they may be cut off.
+Methods that are called for every event. Their successes are logged at debug level only.
+They wait for the group commit and hold no database connection, so they need no shield.
 """
 
 log = structlog.get_logger()
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 class CallTimedOut(RpcError):
     """
-    A call without a deadline of its own took too long.
+    A call without a deadline took longer than the default deadline.
     """
 
     code = "DEADLINE_EXCEEDED"
@@ -52,13 +52,13 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 Authorise = Callable[[Caller, str, Any], None]
 """
-Raises where a caller may not send a request to a method.
+Raises `PermissionDenied` if a caller may not send a request to a method.
 """
 
 
 Measure = Callable[[str, str, float], None]
 """
-Is told of the method, the code and the seconds of a call.
+Receives the method, the code and the seconds of each call.
 """
 
 
@@ -68,7 +68,7 @@ def _measure_nothing(_method: str, _code: str, _seconds: float) -> None:
 
 StoreIsAway = Callable[[Exception], bool]
 """
-Tells whether an error says that the database does not answer.
+Tells whether an error means that the database does not answer.
 """
 
 
@@ -78,11 +78,11 @@ def _never_away(_error: Exception) -> bool:
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """
-    The outermost interceptor, for calls of all four kinds.
+    The outermost interceptor, for unary and streaming calls.
 
-    *identify* names the caller, or nobody: health checks and reflection are for all.
-    *authorise* raises where a caller may not make a call; *measure* is told of
-    method, code and seconds of each. What *store_is_away* says of becomes `UNAVAILABLE`.
+    *identify* returns the caller; health checks and reflection need none. *authorise* raises if a
+    caller may not make a call. *measure* receives method, code and seconds of each call. Errors
+    for which *store_is_away* is true become `UNAVAILABLE`.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """
-        Wrap the handler of a method in one of the same kind.
+        Return the wrapped handler of a method, of the same kind.
         """
         method = handler_call_details.method
         known = self._wrapped.get(method)
@@ -132,7 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             else grpc.unary_unary_rpc_method_handler
         )
 
-        whole = _as_it_is if method.startswith(_BUSY) else shielded
+        whole = _unshielded if method.startswith(_BUSY) else shielded
 
         async def serve(request: Any, context: Context) -> Any:
             async with self._call(method, context):
@@ -179,16 +179,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 class _Call:
     """
-    What happens before and after the work of a call.
+    The work before and after a call.
     """
 
     __slots__ = (
-        "_begun",
         "_caller",
         "_context",
         "_identify",
         "_measure",
         "_method",
+        "_started",
         "_store_is_away",
     )
 
@@ -205,7 +205,7 @@ class _Call:
         self._store_is_away = store_is_away
         self._method = method
         self._context = context
-        self._begun = time.monotonic()
+        self._started = time.monotonic()
         self._caller: Caller | None = None
 
     async def __aenter__(self) -> None:
@@ -224,17 +224,17 @@ class _Call:
         _trace: TracebackType | None,
     ) -> None:
         if error is None:
-            self._note("OK")
+            self._log("OK")
         elif isinstance(error, asyncio.CancelledError):
-            self._note("CANCELLED")
+            self._log("CANCELLED")
         elif isinstance(error, grpc.aio.AbortError):
-            self._note("ABORTED_BY_HANDLER")
+            self._log("ABORTED_BY_HANDLER")
         elif isinstance(error, Exception):
             await self._refuse(error)
 
     async def _refuse(self, error: Exception) -> None:
         public = self._public(error)
-        self._note(public.code, public.reason)
+        self._log(public.code, public.reason)
         await self._context.abort_with_status(rpc_status.to_status(to_status(public)))
 
     def _public(self, error: Exception) -> RpcError:
@@ -244,11 +244,11 @@ class _Call:
             return StoreUnavailable()
         return _as_rpc_error(error, self._method)
 
-    def _note(self, code: str, reason: str = "") -> None:
-        seconds = time.monotonic() - self._begun
+    def _log(self, code: str, reason: str = "") -> None:
+        seconds = time.monotonic() - self._started
         self._measure(self._method, code, seconds)
-        told = log.debug if code == "OK" and self._method.startswith(_BUSY) else log.info
-        told(
+        write = log.debug if code == "OK" and self._method.startswith(_BUSY) else log.info
+        write(
             "rpc.served",
             method=self._method,
             code=code,
@@ -258,7 +258,7 @@ class _Call:
         )
 
 
-async def _as_it_is(work: Coroutine[Any, Any, T]) -> T:
+async def _unshielded(work: Coroutine[Any, Any, T]) -> T:
     return await work
 
 
@@ -270,7 +270,9 @@ def _known(caller: Caller | None) -> Caller:
 
 async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
     """
-    Bound a call. Raises `CallTimedOut`; a timeout of something within stays what it is.
+    Wait for *work*, at most *seconds*. Raises `CallTimedOut`.
+
+    A `TimeoutError` that *work* raises itself is passed on.
     """
     try:
         async with asyncio.timeout(seconds) as limit:

@@ -20,7 +20,7 @@ _NOT_SETTABLE = frozenset({field_behavior_pb2.OUTPUT_ONLY, field_behavior_pb2.ID
 
 def settable_fields(resource: Message) -> tuple[str, ...]:
     """
-    List the fields of a resource that an Update can change; `etag` is not one of them.
+    Return the fields that an Update can change; `etag` is none of them.
     """
     return tuple(
         field.name
@@ -34,11 +34,11 @@ def settable_fields(resource: Message) -> tuple[str, ...]:
 
 def masked_fields(resource: Message, mask: field_mask_pb2.FieldMask) -> Sequence[str]:
     """
-    Return the fields that an Update changes: those that the mask names, without a
-    mask those that are set, for `*` all.
+    Return the fields that an Update changes: those that the mask names, all of them for `*`, and
+    without a mask those that are set.
 
-    Raises `InvalidArgument` for a path that cannot be set; paths below the first
-    level are refused, since lists and messages change as a whole.
+    Raises `InvalidArgument` for a path that cannot be set. Paths below the first level are
+    refused, because lists and messages change as a whole.
     """
     settable = settable_fields(resource)
     if not mask.paths:

@@ -1,5 +1,5 @@
 """
-The ids by which callers make a call that changes something repeatable.
+Request ids, which make repeated calls harmless.
 """
 
 from __future__ import annotations

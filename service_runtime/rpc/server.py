@@ -1,5 +1,5 @@
 """
-The construction of a gRPC server with its limits.
+gRPC servers with their limits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from grpc_reflection.v1alpha import reflection
 
-from service_runtime.rpc import shielded
+from service_runtime.rpc.shielded import finish_shielded
 from shipedge.webhooks.client.channel import MESSAGE_BYTES
 
 _MINUTE_MS = 60_000
@@ -23,8 +23,8 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
     ("grpc.max_connection_age_grace_ms", 30_000),
-    # Calls that nobody has looked at yet: past these the library cancels them by chance, of
-    # which callers learn nothing. Before, `most_calls` refuses them as they should be.
+    # Calls that wait to be accepted. Past these numbers the library drops calls at random,
+    # without an answer; `most_calls` refuses them before that, with a status.
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
@@ -32,13 +32,13 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 
 class PortTakenError(Exception):
     """
-    Somebody else listens on the address.
+    Another process listens on the address.
     """
 
 
 def taken(listen: str) -> str:
     """
-    Say that *listen* cannot be listened on.
+    Return the message that *listen* is in use.
     """
     return f"cannot listen on {listen}: is another process there?"
 
@@ -52,11 +52,10 @@ def build(
     most_calls: int = 1000,
 ) -> tuple[grpc.aio.Server, int]:
     """
-    Make a server that will listen on *listen*, `host:port`, and return it with its port.
+    Create a server for *listen*, `host:port`; return it with its port.
 
-    Without *credentials* it speaks plain text. With *reuse_port* others that ask for the
-    same share the port; the kernel gives each connection to one of them. Raises
-    `PortTakenError`.
+    Without *credentials* it has no TLS. With *reuse_port*, processes share the port, and the
+    kernel gives each connection to one of them. Raises `PortTakenError`.
     """
     server = grpc.aio.server(
         interceptors=list(interceptors),
@@ -76,15 +75,15 @@ def build(
 
 async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
     """
-    Take no more calls, wait for those that run, cancel the rest after the grace.
+    Refuse new calls, wait for running ones, and cancel the rest after *grace_seconds*.
     """
     await server.stop(grace_seconds)
-    await shielded.finish()
+    await finish_shielded()
 
 
 def server_credentials(certificate: Path, key: Path, authority: Path) -> grpc.ServerCredentials:
     """
-    Read what a server shows; clients may show a certificate of *authority*.
+    Read the certificate and the key of a server. Clients must show a certificate of *authority*.
 
     Raises `OSError` for a file that cannot be read.
     """
@@ -97,7 +96,7 @@ def server_credentials(certificate: Path, key: Path, authority: Path) -> grpc.Se
 
 def enable_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """
-    Offer reflection of *services*, of health and of itself.
+    Offer server reflection of *services*, of health and of itself, so that tools need no protos.
     """
     names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)

@@ -1,5 +1,5 @@
 """
-Work that a cancelled call leaves behind whole.
+Work that a cancelled call does not interrupt.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ _running: set[asyncio.Task[Any]] = set()
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
     """
-    Wait for *work*, which goes on to its end even when the waiting is cancelled.
+    Wait for *work*, which goes on to its end even if the waiting is cancelled.
 
-    A database driver that is cancelled in the middle of a statement must throw
-    its connection away, and a driver with a thread of its own may never finish
-    doing so. Callers hang up at any time; their calls end a moment later here.
+    A database driver that is cancelled in the middle of a statement must close its connection,
+    and a driver with a thread of its own may never finish doing so. Callers hang up at any time;
+    the work of their calls ends a moment later, here.
     """
     task = asyncio.ensure_future(work)
     _running.add(task)
@@ -30,12 +30,12 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
 def _ended(task: asyncio.Task[Any]) -> None:
     _running.discard(task)
     if not task.cancelled():
-        # Looked at, so that an error that nobody waits for any more is no warning.
+        # Retrieve the error, so that asyncio does not warn of one that nobody waits for.
         task.exception()
 
 
-async def finish() -> None:
+async def finish_shielded() -> None:
     """
-    Wait for the work that cancelled calls left behind; then its database may be closed.
+    Wait for the work of cancelled calls; then its database may be closed.
     """
     await asyncio.gather(*_running, return_exceptions=True)

@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 def to_status(error: RpcError) -> status_pb2.Status:
     """
-    Write an error as a status with its details.
+    Convert an error to a status with its details.
     """
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_packed(info)]
@@ -40,8 +40,10 @@ def to_status(error: RpcError) -> status_pb2.Status:
 
 def public_error(error: BaseException) -> RpcError:
     """
-    Return the error that a caller may see: itself, or for a fault of ours an id
-    under which the log holds it. The text of such a fault goes nowhere.
+    Return the error that a caller may see.
+
+    An unexpected error becomes `Internal` with an id under which the log has it. Its text is not
+    shown.
     """
     if isinstance(error, RpcError):
         return error
@@ -52,7 +54,7 @@ def public_error(error: BaseException) -> RpcError:
 
 def status_of(error: BaseException) -> status_pb2.Status:
     """
-    Write any exception as the status that a caller may see.
+    Convert any exception to the status that a caller may see.
     """
     return to_status(public_error(error))
 
@@ -60,7 +62,7 @@ def status_of(error: BaseException) -> status_pb2.Status:
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
     """
-    What a client can read from an error of the API.
+    The parts of an error of the API, as a client reads them.
     """
 
     code: str
@@ -72,7 +74,7 @@ class ErrorDetail:
 
 def read_error(error: grpc.RpcError) -> ErrorDetail:
     """
-    Read an error that a call ended with; an empty reason where it has no details.
+    Read the error of a call; without details, its reason is empty.
     """
     call: grpc.Call = error  # type: ignore[assignment]
     status = rpc_status.from_call(call)
@@ -83,7 +85,7 @@ def read_error(error: grpc.RpcError) -> ErrorDetail:
 
 def read_status(status: status_pb2.Status) -> ErrorDetail:
     """
-    Read a status, such as that of one event of a batch.
+    Read a status, for example of one event of a batch.
     """
     info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     for detail in status.details:

@@ -1,7 +1,7 @@
 """
-Which network addresses a delivery may go to. Own tables, no I/O.
+Network addresses that deliveries may go to. Own tables, no I/O.
 
-`ipaddress.is_global` is no guard: it calls 192.0.0.192, 168.63.129.16, 2002:7f00:1::1 and every
+`ipaddress.is_global` is not safe: it calls 192.0.0.192, 168.63.129.16, 2002:7f00:1::1 and every
 multicast address global.
 """
 
@@ -52,10 +52,10 @@ _LAST_PORT = 65535
 
 def why_forbidden(address: str) -> str | None:
     """
-    Say why nothing may be sent to *address*, a literal IPv4 or IPv6 address; None if it may.
+    Return why nothing may be sent to *address*, a literal IPv4 or IPv6 address; None if it may.
 
-    IPv4-mapped addresses are judged as what they map to. Other IPv6 addresses must lie in global
-    unicast, which leaves out loopback, link-local, unique local, NAT64 and multicast at once. The
+    IPv4-mapped addresses are judged as the address that they map to. Other IPv6 addresses must be
+    global unicast, which excludes loopback, link-local, unique local, NAT64 and multicast. The
     reason names the range and is meant for operators.
     """
     judged = _parsed(address)
@@ -72,7 +72,7 @@ def why_forbidden(address: str) -> str | None:
 @dataclass(frozen=True, slots=True)
 class AllowList:
     """
-    Destinations that an operator allows although the rules refuse them.
+    Destinations that an operator allows although they are not public.
     """
 
     networks: tuple[tuple[IPv4Network | IPv6Network, int | None], ...] = ()
@@ -81,10 +81,9 @@ class AllowList:
     @classmethod
     def parse(cls, entries: Iterable[str]) -> Self:
         """
-        Read entries of the form `10.1.0.0/16:8443`, `[fd00::/8]:8443` or `receiver:8443`.
+        Parse entries of the form `10.1.0.0/16:8443`, `[fd00::/8]:8443` or `receiver:8443`.
 
-        The port `*` stands for every port. Raise `ValueError` that lists every entry that is
-        none of these.
+        The port `*` stands for every port. Raises `ValueError`, which lists all invalid entries.
         """
         networks: list[tuple[IPv4Network | IPv6Network, int | None]] = []
         hosts: list[tuple[str, int | None]] = []
@@ -123,7 +122,7 @@ class AllowList:
 
 def _parsed(address: str) -> IPv4Address | IPv6Address | str:
     """
-    Read a literal address, IPv4-mapped ones unwrapped; the reason as text if it is none.
+    Parse a literal address, IPv4-mapped ones unwrapped; return the reason if it is none.
     """
     if "%" in address:
         return "scoped address"
@@ -138,7 +137,7 @@ def _parsed(address: str) -> IPv4Address | IPv6Address | str:
 
 def _entry(entry: str) -> tuple[IPv4Network | IPv6Network | str, int | None]:
     """
-    Read one entry of an allow-list; raise `ValueError`.
+    Parse one entry of an allow-list. Raises `ValueError`.
     """
     match = _ENTRY.fullmatch(entry.strip().lower())
     if match is None:

@@ -1,7 +1,7 @@
 """
-Which headers a customer may set on the requests to their endpoint. Pure.
+Headers that a customer may set on requests to their endpoint. Pure.
 
-Everything that these rules let pass can be put on the wire as it stands.
+Every header that passes these rules can be sent as it is.
 """
 
 import re
@@ -40,7 +40,7 @@ class HeaderProblem:
 
 def trimmed(value: str) -> str:
     """
-    Drop the blanks around a header's value, which HTTP does not carry.
+    Remove spaces and tabs around a header's value, which HTTP does not carry.
     """
     return value.strip(" \t")
 
@@ -73,9 +73,9 @@ def header_problems(
 
 def why_name_refused(name: str) -> str | None:
     """
-    Say why no customer may set a header called *name*; None if they may.
+    Return why no customer may set a header called *name*; None if they may.
 
-    Credentials that put a key or a signature into a header of a chosen name obey it too.
+    Credentials with a header name of the customer's choice follow the same rule.
     """
     if not name:
         return "the name is empty"
@@ -91,7 +91,7 @@ def why_name_refused(name: str) -> str | None:
 
 def why_value_refused(value: str) -> str | None:
     """
-    Say why *value* cannot be sent as a header's value; None if it can.
+    Return why *value* cannot be sent as a header's value; None if it can.
     """
     if len(value) > MAX_VALUE:
         return f"the value is longer than {MAX_VALUE} characters"

@@ -1,8 +1,8 @@
 """
-What the text of a customer's URL must look like. Pure; addresses behind names are judged later.
+The rules on the text of a customer's URL. Pure; the addresses of host names are judged later.
 
-The grammar is RFC 3986 without what only ever served to confuse parsers: no credentials, no
-fragment, no percent-encoding in the host, no other spelling of an IPv4 address than four decimals.
+The grammar is RFC 3986 without parts that parsers read differently: no credentials, no
+fragment, no percent-encoding in the host, IPv4 addresses only as four decimals.
 """
 
 import re
@@ -53,14 +53,14 @@ _NOTHING_ALLOWED = AllowList()
 
 class UrlRefusedError(ValueError):
     """
-    A URL breaks a rule; the message says which one, in words for the person who wrote it.
+    A URL breaks a rule. The message names the rule, for the person who wrote the URL.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UrlRules:
     """
-    What an operator's settings change about the rules.
+    Exceptions from the rules that an operator's settings make.
     """
 
     allow_http: bool = False
@@ -89,7 +89,7 @@ class Url:
     @property
     def text(self) -> str:
         """
-        The whole URL in its one normal form, query included: a secret.
+        The whole URL in its normal form, query included: a secret.
         """
         return f"{self.scheme}://{self.authority}{self.target}"
 
@@ -99,10 +99,10 @@ _NO_EXCEPTIONS = UrlRules()
 
 def parse_url(text: str, rules: UrlRules = _NO_EXCEPTIONS) -> Url:
     """
-    Read a customer's URL of at most 2048 characters; raise `UrlRefusedError`.
+    Parse a customer's URL of at most 2048 characters. Raises `UrlRefusedError`.
 
     HTTPS only, unless the rules allow plain HTTP. An entry of the allow-list lifts the rules on
-    hosts and ports for its destination, nothing else.
+    hosts and ports for its destination, and no other rule.
     """
     _check_text(text)
     scheme, rest = _scheme(text, rules)
@@ -127,7 +127,7 @@ def parse_url(text: str, rules: UrlRules = _NO_EXCEPTIONS) -> Url:
 
 def _check_text(text: str) -> None:
     """
-    Refuse what no URL may hold anywhere.
+    Refuse texts that no URL may contain.
     """
     if not text:
         raise UrlRefusedError("the URL is empty")

@@ -1,5 +1,5 @@
 """
-The settings that both services have, and what is made of them.
+Settings that both services have, and the objects that are made from them.
 """
 
 from __future__ import annotations
@@ -21,15 +21,11 @@ from service_runtime.settings.types import Listen, Span, TextList
 
 LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
 """
-What development may deliver to beside public addresses.
+Targets that development may deliver to besides public addresses.
 """
 
 
 class CommonSettings(BaseSettings):
-    """
-    What both services need.
-    """
-
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     environment: Literal["development", "production"] = Field(
@@ -93,7 +89,7 @@ class CommonSettings(BaseSettings):
     @property
     def production(self) -> bool:
         """
-        Whether what is unsafe is refused.
+        Whether unsafe settings are refused.
         """
         return self.environment == "production"
 
@@ -112,13 +108,13 @@ class CommonSettings(BaseSettings):
 
     def problems(self) -> Sequence[str]:
         """
-        Find what is wrong with the settings of a service together.
+        Return the problems of combinations of a service's own settings.
         """
         return ()
 
     def common_problems(self) -> Sequence[str]:
         """
-        Find what is wrong with the common settings together.
+        Return the problems of combinations of common settings.
         """
         problems = [*_key_problems(self.encryption_keys, self.hash_key)]
         try:
@@ -144,7 +140,7 @@ class CommonSettings(BaseSettings):
 
     def tls_files(self) -> tuple[Path, Path, Path] | None:
         """
-        Return certificate, key and authority; None where plain text is spoken.
+        Return the files of certificate, key and authority; None without TLS.
         """
         files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
         certificate, key, authority = files
@@ -154,28 +150,24 @@ class CommonSettings(BaseSettings):
 
     def callers(self) -> CallerDirectory | None:
         """
-        Return the directory of callers; None in development, where everybody may do everything.
+        Return the directory of callers; None in development, where all callers may do everything.
         """
         return CallerDirectory(parse_fixed(self.fixed_callers)) if self.production else None
 
     def allow_list(self) -> AllowList:
         """
-        Return what may be delivered to although it is not public: in development
-        the loopback addresses too.
+        Return the targets that are allowed although they are not public, in development loopback.
         """
         return AllowList.parse(
             [*self.allowed_targets, *(() if self.production else LOOPBACK_TARGETS)]
         )
 
     def url_rules(self) -> UrlRules:
-        """
-        Return the rules that the URLs of receivers must keep.
-        """
         return UrlRules(allow_http=not self.production, allow=self.allow_list())
 
     def key_ring(self) -> KeyRing:
         """
-        Return the key ring; in development without keys, the one of the data directory.
+        Return the key ring. Development without keys uses the key of the data directory.
         """
         if not self.encryption_keys.get_secret_value():
             return development_ring(self.data_dir)
@@ -187,7 +179,7 @@ class CommonSettings(BaseSettings):
 
 class ServiceSettings(CommonSettings):
     """
-    What a service has beside the common settings: where it listens and its database.
+    The common settings, the address to listen on and the database of a service.
     """
 
     listen: Listen
@@ -195,7 +187,7 @@ class ServiceSettings(CommonSettings):
 
     def common_problems(self) -> Sequence[str]:
         """
-        Find what is wrong with the settings that both services have.
+        Return the problems of combinations of settings that both services have.
         """
         problems = [*super().common_problems()]
         if self.tls_files() is None and not _is_loopback(self.listen):
@@ -206,13 +198,13 @@ class ServiceSettings(CommonSettings):
 
     def database(self) -> str:
         """
-        Return the URL of the database: without a setting a file in the data directory.
+        Return the URL of the database; without a setting, a SQLite file in the data directory.
         """
         return self.database_url or f"sqlite:///{self.data_dir.absolute()}/{self.database_name()}"
 
     def database_name(self) -> str:
         """
-        Name the SQLite file.
+        Return the name of the SQLite file.
         """
         raise NotImplementedError
 

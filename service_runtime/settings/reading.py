@@ -1,8 +1,8 @@
 """
-Reading the settings of a service from the environment.
+Reads the settings of a service from the environment.
 
-All problems are reported together, and a name that no setting has is a
-problem too, so that a typo does not hide.
+All problems are reported together. A variable of ours that no setting has is a problem, so
+that a misspelt name does not go unnoticed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
 
 class SettingsInvalidError(Exception):
     """
-    Settings cannot be used; the message names each with what is allowed.
+    The settings are invalid. The message names each problem and the allowed values.
     """
 
 
@@ -33,7 +33,7 @@ def read_settings(kind: type[SettingsT], environment: Mapping[str, str]) -> Sett
     """
     Read the settings of a service from *environment*.
 
-    Raises `SettingsInvalidError` with all that is wrong, never a value.
+    Raises `SettingsInvalidError` with all problems; their texts hold no values.
     """
     problems = unknown_names(kind, environment)
     known = {name: environment[name] for name in names(kind) if name in environment}
@@ -49,7 +49,7 @@ def read_settings(kind: type[SettingsT], environment: Mapping[str, str]) -> Sett
 
 def names(kind: type[CommonSettings]) -> list[str]:
     """
-    List the names of the variables that a service reads.
+    Return the names of the variables that a service reads.
     """
     return [str(field.alias) for field in kind.model_fields.values()]
 

@@ -14,7 +14,7 @@ from service_runtime.settings.common import CommonSettings
 
 def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
     """
-    List (name, default, meaning) of the settings of a service.
+    Return (name, default, meaning) of each setting of a service.
     """
     return [
         (str(field.alias), _shown_default(field.get_default()), str(field.description))

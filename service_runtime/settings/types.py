@@ -1,5 +1,5 @@
 """
-The kinds of values that settings have beside texts and numbers.
+Types of settings other than texts and numbers.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from shipedge.webhooks.events.v1 import catalogue_pb2, event_pb2
 
 Conditions = tuple[tuple[str, int], ...]
 """
-What must hold of a domain event: names of fields of `EventConditions` and their values.
+Conditions on a domain event: fields of `EventConditions` and their values.
 """
 
 _VERSION = re.compile(r"v[1-9][0-9]*")
@@ -22,7 +22,7 @@ _LOOKS_VERSIONED = re.compile(r"_v[0-9]+$")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventType:
     """
-    A kind of event that can be subscribed to. Its enums are those of the contract.
+    An event type that can be subscribed to. Its enums are those of the contract.
     """
 
     event_type: str
@@ -40,21 +40,21 @@ class EventType:
     @property
     def system(self) -> bool:
         """
-        Whether the dispatch service raises it itself.
+        Whether the dispatch service raises it by itself.
         """
         return self.group == catalogue_pb2.EVENT_GROUP_WEBHOOK
 
     @property
     def resource_id(self) -> str:
         """
-        Its id in resource names: a dot stands for the slash.
+        Its id in resource names, with a dot in place of the slash.
         """
         return self.event_type.replace("/", ".")
 
 
 class Catalogue:
     """
-    All event types, in the order of their groups and, within them, of the contract.
+    All event types, ordered by group and, within a group, as in the contract.
     """
 
     def __init__(
@@ -65,20 +65,20 @@ class Catalogue:
         self.event_types = event_types
         self._raised = raised
         self._wire_names = {
-            self.wire_name(it.event_type, version): (it.event_type, version)
-            for it in event_types.values()
-            for version in it.payload_versions
+            self.wire_name(name, version): (name, version)
+            for name, event_type in event_types.items()
+            for version in event_type.payload_versions
         }
 
     def raised_by(self, payload_field: str) -> tuple[tuple[EventType, Conditions], ...]:
         """
-        Return the event types that a field of `Event.payload` can raise, and when.
+        Return the event types that a field of `Event.payload` can raise, with their conditions.
         """
         return self._raised.get(payload_field, ())
 
     def wire_name(self, event_type: str, payload_version: str) -> str:
         """
-        Name an event type and version as payloads do: `orders/shipped_v2`; version 1 is bare.
+        Return the name of an event type and version in payloads: `orders/shipped_v2`, without v1.
         """
         return event_type if payload_version == "v1" else f"{event_type}_{payload_version}"
 
@@ -91,7 +91,7 @@ class Catalogue:
 
 def _rules() -> Iterator[tuple[str, str, catalogue_pb2.EventTypeRule]]:
     """
-    Yield the payload field, the message name and each rule on it.
+    Yield the payload field, the message name and the rule, for each rule.
     """
     for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields:
         message = field.message_type
@@ -144,6 +144,3 @@ def _read() -> Catalogue:
 
 
 CATALOGUE = _read()
-"""
-The catalogue of this release.
-"""

@@ -119,10 +119,10 @@ async def test_verification_key_is_shown_where_asked_for(running: Running) -> No
     request = feed_service_pb2.WatchSubscriptionsRequest(dispatcher="test")
     async for answer in running.feed.WatchSubscriptions(request):
         if answer.changes:
-            (told,) = answer.changes[0].subscription.signing_secrets
+            (fed,) = answer.changes[0].subscription.signing_secrets
             break
-    assert told.verification_key == secret.verification_key
-    assert verification_key(told.signing_key) == secret.verification_key
+    assert fed.verification_key == secret.verification_key
+    assert verification_key(fed.signing_key) == secret.verification_key
 
     plain = await create(running)
     assert plain.signing_secrets[0].verification_key == ""

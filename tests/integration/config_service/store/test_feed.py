@@ -77,9 +77,9 @@ async def test_snapshot_then_changes(running: Running) -> None:
     assert answer.revision == change.revision > revision
 
 
-async def test_resuming_tells_what_changed_meanwhile(running: Running) -> None:
+async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> None:
     """
-    After a break the feed goes on where it ended; deletions are told too.
+    After a break the feed goes on where it ended, deletions included.
     """
     made, gone = await create(running), await create(running)
     _, revision = await snapshot(watch(running))

@@ -61,17 +61,17 @@ class Recorded:
         """
         compiled = [
             str(
-                it.compile(
+                query.compile(
                     dialect=postgresql.dialect(),  # type: ignore[no-untyped-call]
                     compile_kwargs={"literal_binds": True},
                 )
             )
-            for it in self.queries
+            for query in self.queries
         ]
-        # A log of a test is so small that reading all of it would be the quickest way.
+        # A log of a test is so small that reading all of query would be the quickest way.
         await self._db.exec_driver_sql("SET LOCAL enable_seqscan = off")
-        rows = [await self._db.exec_driver_sql(f"EXPLAIN {it}") for it in compiled]
-        return ["\n".join(row[0] for row in it) for it in rows]
+        rows = [await self._db.exec_driver_sql(f"EXPLAIN {query}") for query in compiled]
+        return ["\n".join(row[0] for row in query) for query in rows]
 
 
 @pytest.fixture

@@ -54,12 +54,12 @@ async def settled(queue: Queue, event: NewEvent, *, failed: bool = False) -> New
     await queue.insert([event], LEASE)
     settlements = []
     for at in range(len(event.deliveries)):
-        it = claimed_of(event, at)
-        record = attempt(it)
+        claimed = claimed_of(event, at)
+        record = attempt(claimed)
         if failed:
-            record = attempt(it, status="FAILURE", failure_kind="timeout", response_code=None)
+            record = attempt(claimed, status="FAILURE", failure_kind="timeout", response_code=None)
         moved = fail(0, FailureKind.TIMEOUT) if failed else succeed(0)
-        settlements.append(Settlement(it, moved, record, record.response_code))
+        settlements.append(Settlement(claimed, moved, record, record.response_code))
     await queue.settle(settlements)
     return event
 
@@ -266,9 +266,11 @@ async def test_pending_delivery_becomes_due_now(queue: Queue, store: AsyncEngine
     """
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], LEASE)
-    it = claimed_of(event)
-    failed = attempt(it, status="FAILURE", failure_kind="timeout")
-    await queue.settle([Settlement(it, retry(1, timedelta(hours=5), FailureKind.TIMEOUT), failed)])
+    leased = claimed_of(event)
+    failed = attempt(leased, status="FAILURE", failure_kind="timeout")
+    await queue.settle(
+        [Settlement(leased, retry(1, timedelta(hours=5), FailureKind.TIMEOUT), failed)]
+    )
 
     await resent(store, event)
 

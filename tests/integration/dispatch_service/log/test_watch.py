@@ -135,7 +135,7 @@ async def test_late_commit_is_not_missed(queue: Queue, store: AsyncEngine) -> No
     await queue.insert([late, early], LEASE)
     slow = SlowFollow()
     settling = asyncio.create_task(queue.settle([_succeeded(late)], slow))
-    await slow.begun.wait()
+    await slow.started.wait()
     await queue.settle([_succeeded(early)])
     rows, mark = await watch.read(store, OWNER, (), str.encode, mark)
     assert rows == []
@@ -156,7 +156,7 @@ async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: Async
     await queue.insert([event], LEASE)
     slow = SlowFollow()
     settling = asyncio.create_task(queue.settle([_succeeded(event)], slow))
-    await slow.begun.wait()
+    await slow.started.wait()
     await passes(store, timedelta(milliseconds=100))
     looking = asyncio.create_task(watch.read(store, OWNER, (), str.encode, mark))
     await asyncio.wait([looking], timeout=0.2)  # where it waits for the writer, it does not end
@@ -173,8 +173,8 @@ async def passes(store: AsyncEngine, span: timedelta) -> None:
     """
     Wait until so much time has passed on the database's clock.
     """
-    begun = await _now(store)
-    while await _now(store) < begun + span:
+    started = await _now(store)
+    while await _now(store) < started + span:
         await asyncio.sleep(0.005)
 
 
@@ -185,15 +185,15 @@ async def _now(store: AsyncEngine) -> datetime:
 
 class SlowFollow:
     """
-    What follows from settlements and takes until it is told to go on.
+    An effect of settlements that goes on until *go_on* is set.
     """
 
     def __init__(self) -> None:
-        self.begun, self.go_on = asyncio.Event(), asyncio.Event()
+        self.started, self.go_on = asyncio.Event(), asyncio.Event()
 
     async def __call__(self, _db: object, _held: object) -> None:
         """
         Hold the transaction open.
         """
-        self.begun.set()
+        self.started.set()
         await self.go_on.wait()

@@ -69,8 +69,8 @@ def index_of(*known: Any) -> SubscriptionIndex:
     Make an index of subscriptions.
     """
     index = SubscriptionIndex(received=True, complete=True)
-    for it in known:
-        index.put(it)
+    for one in known:
+        index.put(one)
     return index
 
 

@@ -152,7 +152,7 @@ def test_urls_that_are_refused(url: str) -> None:
 
 async def test_server_that_is_not_there_is_unavailable() -> None:
     """
-    "No answer" is told apart from "refused".
+    An error that means "no answer" differs from one that means "refused".
     """
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     engine = create_engine(url, application_name="tests")

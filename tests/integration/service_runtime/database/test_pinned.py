@@ -38,9 +38,9 @@ async def engine(empty_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-async def standing(engine: AsyncEngine) -> AsyncIterator[PinnedConnections]:
+async def pinned(engine: AsyncEngine) -> AsyncIterator[PinnedConnections]:
     """
-    Yield what is tested.
+    Yield pinned connections of the engine.
     """
     made = PinnedConnections(engine)
     yield made
@@ -54,95 +54,95 @@ async def backend(db: AsyncConnection) -> int:
     return int((await db.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one())
 
 
-async def test_the_same_connection_is_lent_again(standing: PinnedConnections) -> None:
+async def test_the_same_connection_is_lent_again(pinned: PinnedConnections) -> None:
     """
-    One use after the other has the same.
+    Successive uses get the same connection.
     """
     pids = []
     for _ in range(3):
-        async with standing.use() as db:
+        async with pinned.use() as db:
             pids.append(await backend(db))
 
     assert len(set(pids)) == 1
 
 
-async def test_each_use_at_a_time_has_its_own(standing: PinnedConnections) -> None:
+async def test_each_use_at_a_time_has_its_own(pinned: PinnedConnections) -> None:
     """
-    Nobody gets in between the statements of another.
+    Two uses at the same time get different connections.
     """
-    async with standing.use() as one, standing.use() as other:
+    async with pinned.use() as one, pinned.use() as other:
         assert await backend(one) != await backend(other)
 
 
 async def test_each_statement_is_a_transaction(
-    standing: PinnedConnections, engine: AsyncEngine
+    pinned: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     What was written is there for others before the connection is given back.
     """
-    async with standing.use() as db:
+    async with pinned.use() as db:
         await db.execute(sa.text("CREATE TABLE seen_by_others (n integer)"))
         async with engine.connect() as other:
             await other.execute(sa.text("DROP TABLE seen_by_others"))
 
 
 async def test_connection_that_the_server_closed_is_replaced(
-    standing: PinnedConnections, engine: AsyncEngine
+    pinned: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     A server that was restarted while nothing was published fails nobody.
     """
-    async with standing.use() as db:
+    async with pinned.use() as db:
         first = await backend(db)
     async with engine.connect() as other:
         await other.execute(sa.text(f"SELECT pg_terminate_backend({first}, 10000)"))
 
-    async with standing.use() as db:
+    async with pinned.use() as db:
         assert await backend(db) != first
 
 
 async def test_connection_on_which_anything_failed_is_not_lent_again(
-    standing: PinnedConnections, engine: AsyncEngine
+    pinned: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     It goes back to the pool, which knows what to do with it.
     """
     with pytest.raises(DBAPIError):
-        async with standing.use() as db:
+        async with pinned.use() as db:
             await db.execute(sa.text("SELECT nonsense"))
     assert _lent(engine) == 0
 
-    async with standing.use() as db:
+    async with pinned.use() as db:
         await backend(db)
     assert _lent(engine) == 1
-    await standing.close()
+    await pinned.close()
     assert _lent(engine) == 0
 
 
 async def test_what_is_lent_while_it_closes_goes_back_too(
-    standing: PinnedConnections, engine: AsyncEngine
+    pinned: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
     Nothing is kept when it has closed.
     """
-    async with standing.use() as db:
-        await standing.close()
+    async with pinned.use() as db:
+        await pinned.close()
         await backend(db)
 
     assert _lent(engine) == 0
 
 
 async def test_connection_that_was_lost_under_its_user_is_not_kept(
-    standing: PinnedConnections,
+    pinned: PinnedConnections,
 ) -> None:
     """
     A user may bear the error; the next one gets another connection.
     """
-    async with standing.use() as db:
+    async with pinned.use() as db:
         with pytest.raises(DBAPIError):
             await db.execute(sa.text("SELECT pg_terminate_backend(pg_backend_pid())"))
 
-    async with standing.use() as db:
+    async with pinned.use() as db:
         assert await backend(db) > 0
 
 

@@ -40,13 +40,13 @@ class Missing(NotFound):
 @dataclass
 class Behaviour:
     """
-    What the methods of the test service do.
+    The behaviour of the methods of the test service.
     """
 
     error: Exception | None = None
     holds: bool = False
     ended: list[str] = field(default_factory=list)
-    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     hung_up: asyncio.Event = field(default_factory=asyncio.Event)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -55,7 +55,7 @@ class Behaviour:
         Wait for `go_on` if it *holds*, then answer or fail.
         """
         context.add_done_callback(lambda _: self.hung_up.set())
-        self.begun.set()
+        self.started.set()
         if self.holds:
             await self.go_on.wait()
         self.ended.append(current_caller.get().name)
@@ -167,9 +167,9 @@ async def test_typed_error_in_a_stream() -> None:
     assert read_error(raised.value).reason == "SUBSCRIPTION_NOT_FOUND"
 
 
-async def test_unknown_error_tells_nothing() -> None:
+async def test_unexpected_error_shows_nothing() -> None:
     """
-    What nobody expected is INTERNAL, and its text stays inside.
+    An unexpected error becomes INTERNAL, without its text.
     """
     async with serving(Behaviour(ValueError("password=hunter2"))) as connection:
         with pytest.raises(grpc.aio.AioRpcError) as raised:
@@ -227,7 +227,7 @@ async def test_cancelled_call_ends_whole() -> None:
     behaviour = Behaviour(holds=True)
     async with serving(behaviour) as connection, asyncio.timeout(20):
         call = unary(connection)
-        await behaviour.begun.wait()
+        await behaviour.started.wait()
         call.cancel()
         await behaviour.hung_up.wait()
         behaviour.go_on.set()

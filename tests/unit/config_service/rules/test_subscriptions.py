@@ -287,11 +287,11 @@ def test_normalising() -> None:
         custom_headers=header("A", " x "),
     )
 
-    it = normalised(given)
+    wanted = normalised(given)
 
-    assert it.url == "https://example.com/"
-    assert list(it.filter.order_types) == ["a", "b"]
-    assert list(it.filter.store_ids) == [2, 1]
-    assert it.custom_headers[0].value == "x"
-    assert it.format == Subscription.PAYLOAD_FORMAT_JSON
+    assert wanted.url == "https://example.com/"
+    assert list(wanted.filter.order_types) == ["a", "b"]
+    assert list(wanted.filter.store_ids) == [2, 1]
+    assert wanted.custom_headers[0].value == "x"
+    assert wanted.format == Subscription.PAYLOAD_FORMAT_JSON
     assert given.url == " https://example.com/ "

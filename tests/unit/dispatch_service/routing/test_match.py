@@ -233,9 +233,9 @@ class Held:
         Return those of an owner by event type and name.
         """
         held: dict[str, dict[str, Subscription]] = {}
-        for it in self.subscriptions:
-            if it.owner == owner:
-                held.setdefault(it.event_type, {})[it.name] = it
+        for known in self.subscriptions:
+            if known.owner == owner:
+                held.setdefault(known.event_type, {})[known.name] = known
         return held
 
     def settings(self, _owner: str) -> OwnerSettings:
@@ -335,9 +335,9 @@ def test_mirror_needs_its_feature() -> None:
     assert gets(event, mirror, features=frozenset({ACCOUNT_FEATURE_INVENTORY_MIRROR}))
 
 
-def test_inactive_subscriptions_are_told_apart() -> None:
+def test_inactive_subscriptions_are_returned_as_skipped() -> None:
     """
-    What an Inactive subscription would have got is not sent, and known.
+    An event that an Inactive subscription wants is not sent to it, and is counted as skipped.
     """
     inactive = subscription(active=False)
 

@@ -35,30 +35,30 @@ def compiled(made: subscription_pb2.Subscription) -> Subscription:
 
 def test_compiling() -> None:
     """
-    What deliveries need is read once.
+    Filter, keys, URL and limits of a subscription are parsed once, when it is compiled.
     """
     filters = subscription_pb2.SubscriptionFilter(shipping_methods=[" Ground "], skus=["A"])
-    it = compile_subscription(message(filter=filters), UrlRules(), str.encode)
+    made = compile_subscription(message(filter=filters), UrlRules(), str.encode)
 
-    assert (it.owner, it.subscription_id, it.revision) == ("accounts/100", "shipped", 7)
-    assert it.active
-    assert not it.deleted
-    assert it.filter == Filter(shipping_methods=frozenset({"ground"}), skus=frozenset({"A"}))
-    assert it.keys[0].key == b"k" * 3 + b"k" * 29
-    assert it.endpoint == "https://example.com:443"
-    assert it.url_shown == "https://example.com/hooks?…"
-    assert it.url_hash == b"https://example.com/hooks?token=x"
+    assert (made.owner, made.subscription_id, made.revision) == ("accounts/100", "shipped", 7)
+    assert made.active
+    assert not made.deleted
+    assert made.filter == Filter(shipping_methods=frozenset({"ground"}), skus=frozenset({"A"}))
+    assert made.keys[0].key == b"k" * 3 + b"k" * 29
+    assert made.endpoint == "https://example.com:443"
+    assert made.url_shown == "https://example.com/hooks?…"
+    assert made.url_hash == b"https://example.com/hooks?token=x"
 
 
 def test_url_that_breaks_the_rules_is_kept_as_a_problem() -> None:
     """
-    A subscription with a URL that may not be used here still exists.
+    A subscription with a URL that the rules refuse still exists.
     """
-    it = compile_subscription(message(url="https://10.0.0.1/"), UrlRules(), str.encode)
+    made = compile_subscription(message(url="https://10.0.0.1/"), UrlRules(), str.encode)
 
-    assert it.url is None
-    assert "public" in it.url_problem
-    assert (it.endpoint, it.url_shown) == ("", "")
+    assert made.url is None
+    assert "public" in made.url_problem
+    assert (made.endpoint, made.url_shown) == ("", "")
 
 
 def test_nothing_secret_in_the_repr() -> None:

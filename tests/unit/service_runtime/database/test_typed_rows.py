@@ -15,7 +15,7 @@ ORDERS = sa.Table("orders", METADATA, sa.Column("id", sa.Integer), sa.Column("na
 NOTES = sa.Table("notes", METADATA, sa.Column("id", sa.Text), sa.Column("text", sa.Text))
 
 
-class NotedOrder(msgspec.Struct, frozen=True):
+class OrderWithNote(msgspec.Struct, frozen=True):
     """
     Fields of two tables, and one that neither table has under that name.
     """
@@ -29,7 +29,7 @@ def test_columns_follow_the_fields() -> None:
     """
     A field is read from the column of its name in the first table that has it.
     """
-    reader = RowReader(NotedOrder, ORDERS, NOTES, other_columns={"title": ORDERS.c.name})
+    reader = RowReader(OrderWithNote, ORDERS, NOTES, other_columns={"title": ORDERS.c.name})
 
     text = " ".join(str(reader.select()).split())
     assert text == "SELECT orders.id, notes.text, orders.name AS title FROM orders, notes"
@@ -40,4 +40,4 @@ def test_field_without_a_column() -> None:
     A field that no table has is an error of the program, found when it starts.
     """
     with pytest.raises(LookupError, match="title"):
-        RowReader(NotedOrder, ORDERS, NOTES)
+        RowReader(OrderWithNote, ORDERS, NOTES)

@@ -60,40 +60,40 @@ def test_production_requires_what_makes_it_safe() -> None:
     """
     Without certificates and keys it does not start.
     """
-    told = problems(SHIPEDGE_ENVIRONMENT="production")
+    message = problems(SHIPEDGE_ENVIRONMENT="production")
 
     for name in set(PRODUCTION) - {"SHIPEDGE_ENVIRONMENT"}:
-        assert f"{name} is required in production" in told
+        assert f"{name} is required in production" in message
 
 
 def test_unknown_names_are_refused_with_a_suggestion() -> None:
     """
     A typo does not hide; the names of the other service are not typos.
     """
-    told = problems(SHIPEDGE_DISPATCH_LISTN="x", SHIPEDGE_CONFIG_LISTEN="x:1")
+    message = problems(SHIPEDGE_DISPATCH_LISTN="x", SHIPEDGE_CONFIG_LISTEN="x:1")
 
-    assert told == (
+    assert message == (
         "SHIPEDGE_DISPATCH_LISTN is not a setting; did you mean SHIPEDGE_DISPATCH_LISTEN?"
     )
 
 
-def test_all_problems_are_told_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     """
     Each problem names its variable and what is allowed.
     """
-    told = problems(
+    message = problems(
         SHIPEDGE_GRACE="soon",
         SHIPEDGE_LOG_LEVEL="loud",
         SHIPEDGE_DISPATCH_LISTEN="nowhere",
         SHIPEDGE_NONSENSE="1",
     )
 
-    assert len(told.split("\n")) == 4
-    assert "SHIPEDGE_GRACE: must be a number and ms, s, m, h or d" in told
-    assert "SHIPEDGE_DISPATCH_LISTEN: must be host:port" in told
+    assert len(message.split("\n")) == 4
+    assert "SHIPEDGE_GRACE: must be a number and ms, s, m, h or d" in message
+    assert "SHIPEDGE_DISPATCH_LISTEN: must be host:port" in message
 
 
-def test_secrets_are_not_told() -> None:
+def test_secrets_are_not_shown() -> None:
     """
     A bad key is not shown in the problem, a good one not in the repr.
     """

@@ -1,3 +1,3 @@
 """
-What a client of the services needs beside the stubs: channels and TLS credentials.
+Channels and TLS credentials, which a client needs besides the stubs.
 """

@@ -12,7 +12,7 @@ import grpc
 
 MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """
-The largest message: a batch of 4 MiB and what frames it.
+The largest message: a batch of 4 MiB and its framing.
 """
 
 _RETRIES = {
@@ -30,7 +30,7 @@ _RETRIES = {
     ]
 }
 """
-Only what certainly was not done, or may be done twice, is tried again (AIP-194).
+Only calls that failed before any effect, or may be repeated, are retried (AIP-194).
 """
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -53,9 +53,9 @@ def connect(
     own_connection: bool = False,
 ) -> grpc.aio.Channel:
     """
-    Open a channel to *address*, `host:port`; without *credentials* in plain text.
+    Open a channel to *address*, `host:port`; without *credentials*, without TLS.
 
-    Channels of a process share their connection unless they ask for their own.
+    Channels of a process share a connection unless *own_connection* is set.
     """
     options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(own_connection))]
     if credentials is None:
@@ -65,7 +65,7 @@ def connect(
 
 def channel_credentials(certificate: Path, key: Path, authority: Path) -> grpc.ChannelCredentials:
     """
-    Read what a client shows, and the authority that servers' certificates come from.
+    Read a client's certificate and key, and the authority of servers' certificates.
     """
     return grpc.ssl_channel_credentials(
         authority.read_bytes(), key.read_bytes(), certificate.read_bytes()
