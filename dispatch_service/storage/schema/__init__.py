@@ -1,0 +1,50 @@
+"""
+The tables of the dispatch service. Every key begins with the owner (those of events with the
+account), so that rows can be distributed by it.
+
+Instants are timestamptz in PostgreSQL and integer microseconds in SQLite.
+Sealed columns begin with the number of the day whose key sealed them.
+"""
+
+from dispatch_service.storage.schema.accepted import bodies, erasures, event_keys, events
+from dispatch_service.storage.schema.actions import audit_entries, request_ids, resend_jobs
+from dispatch_service.storage.schema.feed import (
+    backlog_updates,
+    endpoint_reports,
+    feed_resources,
+    feed_state,
+    subscription_health,
+    subscription_overrides,
+)
+from dispatch_service.storage.schema.keys import day_keys
+from dispatch_service.storage.schema.metadata import metadata
+from dispatch_service.storage.schema.queue import (
+    attempts,
+    deliveries,
+    dispatchers,
+    endpoint_states,
+    sequences,
+)
+
+__all__ = [
+    "attempts",
+    "audit_entries",
+    "backlog_updates",
+    "bodies",
+    "day_keys",
+    "deliveries",
+    "dispatchers",
+    "endpoint_reports",
+    "endpoint_states",
+    "erasures",
+    "event_keys",
+    "events",
+    "feed_resources",
+    "feed_state",
+    "metadata",
+    "request_ids",
+    "resend_jobs",
+    "sequences",
+    "subscription_health",
+    "subscription_overrides",
+]

@@ -1,0 +1,11 @@
+"""
+The metadata that all tables belong to.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from service_runtime.database.tables import NAMING_CONVENTION
+
+metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
