@@ -87,8 +87,10 @@ SETTLE = Move(
     "settle",
     {DELIVERING: {SUCCEEDED, PENDING, FAILED, CANCELLED}, SUCCEEDED: {SUCCEEDED}},
     {
-        # A delivery that was cancelled during its attempt goes on only if it succeeded.
-        "state": """CASE WHEN $delay_us IS NOT NULL AND @cancelled_by IS NOT NULL
+        # A delivery that had ended is a forced resend: it stays SUCCEEDED.
+        # One that was cancelled during its attempt has no next attempt.
+        "state": """CASE WHEN @end_time IS NOT NULL THEN @state
+                 WHEN $delay_us IS NOT NULL AND @cancelled_by IS NOT NULL
                  THEN 'CANCELLED' ELSE $state END""",
         "due_time": "CASE WHEN @cancelled_by IS NULL THEN {now + $delay_us} END",
         "end_time": """CASE WHEN $delay_us IS NULL OR @cancelled_by IS NOT NULL
@@ -98,7 +100,7 @@ SETTLE = Move(
         "interrupted": "CASE WHEN $attempted THEN 0 ELSE @interrupted END",
         "attempt_count": "@attempt_count - CASE WHEN $attempted THEN 0 ELSE 1 END",
         "next_trigger": "'RETRY'",
-        "failure_kind": "$failure_kind",
+        "failure_kind": "CASE WHEN @end_time IS NULL THEN $failure_kind END",
         "response_code": "$response_code",
     },
 )

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import State, fail, retry, succeed
+from dispatch_service.domain.deliveries import State, Transition, cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
 from dispatch_service.queue.protocol import Queue
@@ -222,6 +222,27 @@ async def test_forced_resend_to_an_inactive_subscription_is_dropped(
     assert await claim(queue) == []
     (row,) = await rows(store, deliveries)
     assert (row.state, row.due_time) == ("SUCCEEDED", None)
+
+
+@pytest.mark.parametrize("end", [cancel(0), fail(0, FailureKind.POISON)])
+async def test_forced_resend_leaves_the_state_whatever_ends_it(
+    queue: Queue, store: AsyncEngine, end: Transition
+) -> None:
+    """
+    A delivery that has succeeded stays so when its forced resend is cancelled or fails.
+    """
+    event = new_event(new_delivery(leased=True))
+    await queue.insert([event], LEASE)
+    held = claimed_of(event)
+    await queue.settle([Settlement(held, succeed(0), attempt(held), 200)])
+    async with writing(store) as db:
+        await resends.make_due(db, held.owner, [held.delivery_id], "ann", timedelta(days=4))
+    (again,) = await claim(queue)
+
+    await queue.settle([Settlement(again, end, None)])
+
+    (row,) = await rows(store, deliveries)
+    assert (row.state, row.failure_kind, row.due_time) == ("SUCCEEDED", None, None)
 
 
 async def test_claim_takes_turns_between_endpoints(queue: Queue) -> None:

@@ -14,12 +14,7 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 from dispatch_service.domain.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.work import (
-    Lease,
-    Requeue,
-    Settlement,
-    Suspend,
-)
+from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import moves
 from dispatch_service.queue.moves import MOVES
@@ -146,15 +141,18 @@ class StoreMachine(QueueMachine):
         End a lease with a result.
         """
         delivery = chosen(self.model.leased(), at)
-        transition, due = TRANSITIONS["succeed" if delivery.ended else outcome]
+        if delivery.ended and outcome.startswith("retry"):
+            outcome = "succeed"  # as `decide` does for a forced resend
+        transition, due = TRANSITIONS[outcome]
         ended = self.run(self.queue.settle([settled(delivery, transition)]))
         assert ended.lost == frozenset()
-        succeeded = transition.state is State.SUCCEEDED
-        delivery.attempts.append("SUCCESS" if succeeded else "FAILURE")
-        if delivery.cancelled and transition.delay is not None:
+        delivery.attempts.append("SUCCESS" if transition.state is State.SUCCEEDED else "FAILURE")
+        if delivery.ended:
+            delivery.release(delivery.state, NEVER)
+        elif delivery.cancelled and transition.delay is not None:
             delivery.release(State.CANCELLED, NEVER)
         else:
-            delivery.release(transition.state if not delivery.ended else delivery.state, due)
+            delivery.release(transition.state, due)
         self.model.advance()
 
     @precondition(lambda self: self.model.stale)
