@@ -54,7 +54,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
     """
     memory = Memory()
     async with https_receiver(memory, host="127.0.0.1") as receiver:
-        pair = Pair(environment_of(tmp_path, receiver))
+        pair = Pair(environment_of(tmp_path, receiver), preloaded=True)
         await pair.start(CONFIG)
         made = Stage(tmp_path, pair, receiver, memory)
         try:

@@ -15,13 +15,14 @@ import grpc
 import sqlalchemy as sa
 
 from dispatch_service.payloads import example_event
-from dispatch_service.storage.schema import attempts, deliveries
+from dispatch_service.storage.schema import attempts, deliveries, events
 from service_runtime.database.engine import create_engine, reading
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.crash.ledger import Ledger, Request
+from tests.support import preloaded
 from tests.support.receivers import Received
 
 DISPATCH = "dispatch_service"
@@ -52,8 +53,8 @@ def shipped(event_id: str, account: int) -> event_pb2.Event:
 @dataclass
 class Replica:
     """
-    A dispatch service that is killed and started again. *module* is what is run;
-    what it says goes to *log*.
+    A dispatch service that is killed and started again. *module* is what is run; it starts
+    preloaded, or as it is shipped where what it says goes to *log*.
     """
 
     environment: dict[str, str]
@@ -79,7 +80,7 @@ class Replica:
 
     async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
         if self.log is None:
-            return await processes.start(self.module, environment)
+            return await preloaded.start(self.module, environment)
         with self.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *processes.command(self.module),
@@ -188,10 +189,16 @@ class Memory:
 
 async def unfinished(database_url: str) -> int:
     """
-    Count the deliveries that are neither successful nor cancelled.
+    Count the deliveries that are neither successful nor cancelled, and the events that
+    have no deliveries yet because the service is still to match them.
     """
-    open_states = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
-    query = sa.select(sa.func.count()).select_from(deliveries).where(open_states)
+    count = sa.select(sa.func.count())
+    is_open = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
+    is_unmatched = events.c.match_state == "PENDING_MATCH"
+    query = sa.select(
+        count.select_from(deliveries).where(is_open).scalar_subquery()
+        + count.select_from(events).where(is_unmatched).scalar_subquery()
+    )
     engine = create_engine(database_url, application_name="tests")
     try:
         async with reading(engine) as db:

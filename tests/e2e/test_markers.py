@@ -127,7 +127,7 @@ async def test_no_marker_where_it_must_not_be(tmp_path: Path) -> None:
             tmp_path, receiver, SHIPEDGE_LOG_LEVEL="debug", SHIPEDGE_LOG_FORMAT="json", **metrics
         )
         with logs.open("wb") as file, _logging_to(file):
-            async with running_pair(environment) as pair:
+            async with running_pair(environment, as_shipped=True) as pair:
                 names = await configure(pair, receiver, failing)
                 await pair.known(*names)
                 event = shipped("marked")

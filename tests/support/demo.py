@@ -40,7 +40,7 @@ async def main() -> int:
     with tempfile.TemporaryDirectory(prefix="webhooks-demo-") as directory:
         async with https_receiver(answering(200, b"OK"), host="127.0.0.1") as receiver:
             environment = environment_of(Path(directory), receiver)
-            async with running_pair(environment) as pair:
+            async with running_pair(environment, as_shipped=True) as pair:
                 return await show(pair, receiver)
 
 

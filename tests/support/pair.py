@@ -35,6 +35,7 @@ from shipedge.webhooks.dispatch.v1 import (
     publisher_service_pb2_grpc,
 )
 from shipedge.webhooks.events.v1 import event_pb2
+from tests.support import preloaded
 from tests.support.databases import free_port
 from tests.support.receivers import Receiver
 from tests.support.templates import fill_data_directory
@@ -48,10 +49,12 @@ Subscription = subscription_pb2.Subscription
 @dataclass
 class Pair:
     """
-    A running pair. Its calls are those of the public API.
+    A running pair. Its calls are those of the public API. Its services start as they are
+    shipped, or *preloaded*, which is faster.
     """
 
     environment: dict[str, str]
+    preloaded: bool = False
     children: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
     channels: dict[str, grpc.aio.Channel] = field(default_factory=dict)
 
@@ -65,7 +68,8 @@ class Pair:
         """
         Start a service, or *module* in its place, and wait until it serves.
         """
-        child = await processes.start(module or package, self.environment)
+        launch = preloaded.start if self.preloaded else processes.start
+        child = await launch(module or package, self.environment)
         self.children[package] = child
         await processes.wait_serving(self.address(package), child, package)
         self.channels[package] = channel.connect(self.address(package))
@@ -210,12 +214,15 @@ def environment_of(directory: Path, receiver: Receiver, **more: str) -> dict[str
 
 
 @asynccontextmanager
-async def running_pair(environment: dict[str, str]) -> AsyncIterator[Pair]:
+async def running_pair(
+    environment: dict[str, str], *, as_shipped: bool = False
+) -> AsyncIterator[Pair]:
     """
-    Run both services; stop whatever still runs at the end.
+    Run both services, started preloaded or *as_shipped*; stop whatever still runs at the end.
     """
     config = environment["SHIPEDGE_CONFIG_LISTEN"]
-    pair = Pair({"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment})
+    named = {"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment}
+    pair = Pair(named, preloaded=not as_shipped)
     try:
         # The dispatch service waits for the other one by itself.
         await asyncio.gather(pair.start(CONFIG), pair.start(DISPATCH))

@@ -1,0 +1,92 @@
+"""
+Services that are forked from a process which has imported them: a start takes 0.1
+instead of 1.5 seconds of CPU, most of which are imports.
+
+They run the same `__main__` in a process of their own. Tests of what a fork could hide,
+such as the command line, workers and memory, start services as they are shipped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import runpy
+import sys
+from collections.abc import Mapping
+from multiprocessing.context import ForkServerProcess
+from typing import cast
+
+_POLL_SECONDS = 0.01
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+# Nothing of these starts a thread, which a fork would lose.
+_CONTEXT.set_forkserver_preload(
+    [
+        "aiosqlite",
+        "alembic.command",
+        "alembic.ddl",
+        "asyncpg",
+        "config_service.app",
+        "dispatch_service.app",
+        "dispatch_service.supervisor",
+        "service_runtime.process.command",
+        "sqlalchemy.dialects.postgresql.asyncpg",
+        "sqlalchemy.dialects.sqlite.aiosqlite",
+        "tests.support.preloaded",
+    ]
+)
+
+
+class PreloadedService:
+    """
+    A forked service, with what tests use of `asyncio.subprocess.Process`.
+    """
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """
+        Return the exit code, negative for a signal; `None` while the service runs.
+        """
+        return self._process.exitcode
+
+    async def wait(self) -> int:
+        """
+        Wait until the service has ended; return its exit code.
+        """
+        while (code := self.returncode) is None:
+            await asyncio.sleep(_POLL_SECONDS)
+        return code
+
+    def terminate(self) -> None:
+        """
+        Ask the service to stop.
+        """
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """
+        Kill the service.
+        """
+        self._process.kill()
+
+
+async def start(module: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    """
+    Run *module* as `python -m` does, in a group of its own.
+    """
+    process = _CONTEXT.Process(target=_run, args=(module, dict(environment)), daemon=True)
+    process.start()
+    return cast("asyncio.subprocess.Process", PreloadedService(process))
+
+
+def _run(module: str, environment: dict[str, str]) -> None:
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
