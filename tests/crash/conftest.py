@@ -15,7 +15,8 @@ from tests.support.databases import free_port
 from tests.support.pair import CONFIG, Pair, environment_of
 from tests.support.receivers import Receiver, https_receiver
 
-QUICK = {"SHIPEDGE_DISPATCH_DEADLINE": "1s", "SHIPEDGE_DISPATCH_LEASE": "12s"}
+# Long enough that no attempt times out on a busy machine: the scenarios have one retry.
+QUICK = {"SHIPEDGE_DISPATCH_DEADLINE": "4s", "SHIPEDGE_DISPATCH_LEASE": "18s"}
 
 
 @dataclass

@@ -65,7 +65,7 @@ class ScenarioRun:
         """
         Wait until all but the *erased* events are delivered, and check the records.
         """
-        await all_delivered(self.database_url, 60)
+        await all_delivered(self.database_url, 120)
         own = {event.event_id for event in self.events}
         ledger = Ledger(self.publisher.acknowledged - erased)
         ledger.requests = [

@@ -20,7 +20,7 @@ from tests.crash.scenarios import EVENTS, SCENARIOS, ScenarioRun
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
 from tests.support.templates import migrated_database
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -105,4 +105,4 @@ async def ready(replica: Replica, run: ScenarioRun) -> None:
     await Publisher([replica.address], run.publisher.acknowledged).publish(
         [shipped("ready", run.account)]
     )
-    await all_delivered(run.database_url, 60)
+    await all_delivered(run.database_url, 120)
