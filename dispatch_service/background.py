@@ -51,7 +51,7 @@ async def serve(
         tasks.start("signal", stop_signal())
         if control is not None:
             tasks.start("control", control.answer(lambda: health.serving))
-        tasks.start(COMMITS, engine.acceptance.committer.run())
+        tasks.start(COMMITS, engine.acceptance.waiting.run(engine.acceptance.committer.commit))
         tasks.start(RESULTS, engine.delivery.results.run())
         for name, loop in loops.items():
             tasks.start(name, loop.run())
@@ -149,7 +149,7 @@ async def _finish(
     await asyncio.gather(
         server.stop(grpc_server, grace_seconds), endpoint_queues.drain(grace_seconds)
     )
-    engine.acceptance.committer.stop()
+    engine.acceptance.waiting.stop()
     await tasks.ended(COMMITS, LAST_WRITE_SECONDS)
     # What was committed in the last moments may have been queued after the queues were drained.
     endpoint_queues.stop()

@@ -36,6 +36,7 @@ from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
 from dispatch_service.intake.pressure import Backlog
 from dispatch_service.intake.skipped import SkippedCounts
+from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.parts import Parts, Signals
 from dispatch_service.resend.runner import ResendRunner
 from dispatch_service.settings import Settings
@@ -64,6 +65,7 @@ class Acceptance:
 
     backlog: Backlog
     skipped: SkippedCounts
+    waiting: WaitingEvents
     committer: GroupCommitter
     acceptor: EventAcceptor
     matcher: Matcher
@@ -173,14 +175,13 @@ def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
     settings = parts.settings
     backlog = Backlog(parts.store, settings.backlog_limits())
     skipped = SkippedCounts()
+    waiting = WaitingEvents(settings.most_waiting)
     committer = GroupCommitter(
-        parts.queue, endpoint_queues, parts.lease, parts.subscriptions, parts.keys, skipped
+        waiting, parts.queue, endpoint_queues, parts.lease, parts.subscriptions, parts.keys, skipped
     )
-    acceptor = EventAcceptor(
-        parts.store, parts.keys, committer, backlog, most_waiting=settings.most_waiting
-    )
+    acceptor = EventAcceptor(parts.store, parts.keys, waiting, backlog)
     matcher = Matcher(parts.store, parts.queue, parts.keys, parts.subscriptions, parts.lease)
-    return Acceptance(backlog, skipped, committer, acceptor, matcher)
+    return Acceptance(backlog, skipped, waiting, committer, acceptor, matcher)
 
 
 @dataclass(frozen=True, slots=True)

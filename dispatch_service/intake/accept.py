@@ -8,12 +8,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dispatch_service.domain.errors import BacklogFull, EventIdReused
+from dispatch_service.domain.errors import EventIdReused
 from dispatch_service.domain.work import Receipt
-from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.prepare import SampleRequest, serialised
 from dispatch_service.intake.pressure import Backlog
-from dispatch_service.intake.waiting import Answer
+from dispatch_service.intake.waiting import Answer, WaitingEvents
 from dispatch_service.log.events import find
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.rpc.shielded import shielded
@@ -21,12 +20,6 @@ from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-MOST_WAITING_BYTES = 128 * 1024 * 1024
-"""
-The most bytes of serialised events that may wait for their commit; in memory they take up to
-five times as much.
-"""
 
 
 class EventAcceptor:
@@ -38,16 +31,13 @@ class EventAcceptor:
         self,
         engine: AsyncEngine,
         keys: DayKeys,
-        committer: GroupCommitter,
+        waiting: WaitingEvents,
         backlog: Backlog,
-        *,
-        most_waiting: int,
     ) -> None:
         self._engine = engine
         self._keys = keys
-        self._committer = committer
+        self._waiting = waiting
         self._backlog = backlog
-        self._most_waiting = most_waiting
 
     async def accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """
@@ -55,8 +45,8 @@ class EventAcceptor:
 
         Raises `BacklogFull` before anything is done.
         """
-        self._check_room(len(events))
-        answers = await self._committer.submit(events).all()
+        self._backlog.check()
+        answers = await self._waiting.submit(events).all()
         return [
             answer
             if isinstance(answer, Exception) or answer.fresh
@@ -70,22 +60,11 @@ class EventAcceptor:
 
         Raises `BacklogFull`, `StoreUnavailable`.
         """
-        self._check_room(1)
-        (answer,) = await self._committer.submit([event], request).all()
+        self._backlog.check()
+        (answer,) = await self._waiting.submit([event], request).all()
         if isinstance(answer, Exception):
             raise answer
         return answer
-
-    def _check_room(self, count: int) -> None:
-        """
-        Raise `BacklogFull` if too many events wait already, or too many deliveries.
-        """
-        waiting = self._committer.waiting
-        if len(waiting) + count > self._most_waiting:
-            raise BacklogFull("events wait to be committed", len(waiting))
-        if waiting.bytes > MOST_WAITING_BYTES:
-            raise BacklogFull("bytes of events wait to be committed", waiting.bytes)
-        self._backlog.check()
 
     async def _compared(self, event: event_pb2.Event, receipt: Receipt) -> Answer:
         """

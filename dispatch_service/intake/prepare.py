@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +27,11 @@ from dispatch_service.storage.sealing import Sealer
 from shipedge.webhooks.events.v1 import event_pb2
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+serialised = partial(event_pb2.Event.SerializeToString, deterministic=True)
+"""
+Serialises an event as it is hashed and stored.
+"""
 
 
 class Prepared(Confidential, frozen=True, gc=False):
@@ -215,10 +221,3 @@ def seal_event(
         email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
         sealed_payload=sealer.seal(content, associated_data.event(account, event_id)),
     )
-
-
-def serialised(event: event_pb2.Event) -> bytes:
-    """
-    Serialise an event as it is hashed and stored.
-    """
-    return event.SerializeToString(deterministic=True)

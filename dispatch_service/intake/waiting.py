@@ -1,19 +1,27 @@
 """
-The events that wait for their commit, which of them make a group, how long a group waits
-for more, and the answers of one call. No I/O.
+The events that wait for their commit: which of them make a group, how long a group waits for
+more, and the answers of one call. No I/O but the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
+from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.domain.work import EventKey, Receipt
-from dispatch_service.intake.prepare import Prepared, SampleRequest
+from dispatch_service.intake.prepare import Prepared, SampleRequest, serialised
 from shipedge.webhooks.events.v1 import event_pb2
+
+MOST_WAITING_BYTES = 128 * 1024 * 1024
+"""
+The most bytes of serialised events that may wait; in memory they take up to five times as much.
+"""
 
 GROUP_EVENTS = 500
 """
@@ -96,17 +104,75 @@ class WaitingEvent(msgspec.Struct):
     repeats: Sequence[WaitingEvent] = ()
 
 
+Commit = Callable[[Sequence[WaitingEvent]], Awaitable[int]]
+"""
+Commits a group and answers its events; returns how many of them were valid.
+"""
+
+
 class WaitingEvents:
     """
-    A queue of events, and the bytes that they hold.
+    A queue of at most *most* events, which are committed in groups, in the order of arrival.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         self.bytes = 0
+        self._most = most
         self._events: deque[WaitingEvent] = deque()
+        self._arrived = asyncio.Event()
+        self._stopping = False
 
     def __len__(self) -> int:
         return len(self._events)
+
+    def submit(
+        self, events: Sequence[event_pb2.Event], sample: SampleRequest | None = None
+    ) -> Answers:
+        """
+        Queue published events, or the event of a *sample*. Each is answered after its commit.
+
+        An answer is a receipt, `EventInvalid` for an event that cannot be published,
+        `StoreUnavailable` if the store did not answer, or the store's own error if it
+        refused this event. Raises `BacklogFull` if too much waits already.
+        """
+        self._check_room(len(events))
+        answers = Answers(len(events))
+        # A copy: what is read off the call's own list is made anew each time.
+        events = events[:]
+        contents = [serialised(event) for event in events]
+        for index, (event, content) in enumerate(zip(events, contents, strict=True)):
+            key = (event.account_id, event.event_id)
+            self.add(WaitingEvent(key, len(content), answers, index, event, content, sample))
+        self._arrived.set()
+        return answers
+
+    def _check_room(self, count: int) -> None:
+        if len(self._events) + count > self._most:
+            raise BacklogFull("events wait to be committed", len(self._events))
+        if self.bytes > MOST_WAITING_BYTES:
+            raise BacklogFull("bytes of events wait to be committed", self.bytes)
+
+    async def run(self, commit: Commit) -> None:
+        """
+        Have groups committed, one at a time, until `stop` was called and nothing waits any more.
+        """
+        last_group, started = 0, time.monotonic()
+        while not (self._stopping and not self._events):
+            await self._arrived.wait()
+            pause = linger_seconds(len(self._events), last_group, time.monotonic() - started)
+            if pause and not self._stopping:
+                await asyncio.sleep(pause)
+            started = time.monotonic()
+            last_group = await commit(self.take())
+            if not self._events and not self._stopping:
+                self._arrived.clear()
+
+    def stop(self) -> None:
+        """
+        Let `run` end when all that waits is committed.
+        """
+        self._stopping = True
+        self._arrived.set()
 
     def add(self, waiting: WaitingEvent) -> None:
         """
@@ -140,3 +206,14 @@ def linger_seconds(waiting: int, last_group: int, since_last: float) -> float:
         return 0.0
     spacing = min(last_group * SPACING_SECONDS, MOST_SPACING_SECONDS)
     return max(LINGER_SECONDS, spacing - since_last)
+
+
+def give_receipts(group: Sequence[WaitingEvent], receipts: Mapping[EventKey, Receipt]) -> None:
+    """
+    Answer a committed group. A repeat gets the receipt of the first event with its id.
+    """
+    for waiting in group:
+        receipt = receipts[waiting.key]
+        waiting.answers.give(waiting.index, receipt)
+        for repeat in waiting.repeats:
+            repeat.answers.give(repeat.index, replace(receipt, fresh=False))

@@ -22,7 +22,7 @@ from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.commit import Check, GroupCommitter
 from dispatch_service.intake.pressure import Backlog, Limits
 from dispatch_service.intake.skipped import SkippedCounts
-from dispatch_service.intake.waiting import Answer
+from dispatch_service.intake.waiting import Answer, WaitingEvents
 from dispatch_service.payloads import check as check_event
 from dispatch_service.payloads import example_event
 from dispatch_service.queue.protocol import Queue
@@ -40,7 +40,7 @@ class RunningIntake:
     """
 
     acceptor: EventAcceptor
-    committer: GroupCommitter
+    waiting: WaitingEvents
     backlog: Backlog
     endpoint_queues: EndpointQueues
     keys: DayKeys
@@ -79,6 +79,7 @@ async def running_intake(
     subscriptions: SubscriptionIndex | None = None,
     limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
     check: Check = check_event,
+    most_waiting: int = 50,
 ) -> AsyncIterator[RunningIntake]:
     """
     Run an intake; at the end commit what waits.
@@ -94,13 +95,16 @@ async def running_intake(
     keys = keys or day_keys(store)
     index = subscriptions or SubscriptionIndex(received=True, complete=True)
     backlog = Backlog(store, Limits(most_deliveries=3, least_disk=0))
-    committer = GroupCommitter(queue, slots, LEASE, index, keys, SkippedCounts(), check=check)
-    acceptor = EventAcceptor(store, keys, committer, backlog, most_waiting=50)
-    running = asyncio.create_task(committer.run())
+    waiting = WaitingEvents(most_waiting)
+    committer = GroupCommitter(
+        waiting, queue, slots, LEASE, index, keys, SkippedCounts(), check=check
+    )
+    acceptor = EventAcceptor(store, keys, waiting, backlog)
+    running = asyncio.create_task(waiting.run(committer.commit))
     try:
-        yield RunningIntake(acceptor, committer, backlog, slots, keys, index, dispatched)
+        yield RunningIntake(acceptor, waiting, backlog, slots, keys, index, dispatched)
     finally:
-        committer.stop()
+        waiting.stop()
         await running
 
 

@@ -237,11 +237,11 @@ async def test_blocked_delivery_returns_its_slot(intake: RunningIntake, store: A
     assert [ready.claimed.event_id for ready in intake.dispatched] == ["e1"]
 
 
-async def test_many_invalid_events_do_not_block_the_loop(intake: RunningIntake) -> None:
+async def test_many_invalid_events_do_not_block_the_loop(store: AsyncEngine, queue: Queue) -> None:
     """
     The loop is free between their groups.
     """
-    turns = 0
+    turns, events = 0, [shipped(f"e{n}", id=0) for n in range(10 * GROUP_EVENTS)]
 
     async def count_turns() -> None:
         nonlocal turns
@@ -249,9 +249,9 @@ async def test_many_invalid_events_do_not_block_the_loop(intake: RunningIntake) 
             turns += 1
             await asyncio.sleep(0)
 
-    counting = asyncio.create_task(count_turns())
-    answers = intake.committer.submit([shipped(f"e{n}", id=0) for n in range(10 * GROUP_EVENTS)])
-    await answers.all()
-    counting.cancel()
+    async with running_intake(store, queue, most_waiting=len(events)) as intake:
+        counting = asyncio.create_task(count_turns())
+        await intake.accept(*events)
+        counting.cancel()
 
     assert turns >= 10

@@ -32,7 +32,7 @@ def test_groups_are_bounded_and_take_all_in_order(sizes: list[int]) -> None:
     """
     A group ends with the event that fills it; the bytes that wait are counted.
     """
-    waiting = WaitingEvents()
+    waiting = WaitingEvents(len(sizes))
     for event in _waiting(sizes):
         waiting.add(event)
     assert waiting.bytes == sum(sizes)
