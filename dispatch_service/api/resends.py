@@ -76,7 +76,7 @@ class ResendMethods:
     async def _resend(
         self, db: AsyncConnection, name: str, row: DeliveryRow, *, force: bool
     ) -> None:
-        known = self._subscriptions.by_name.get(names.subscription(row.owner, row.subscription))
+        known = self._subscriptions.by_key.get((row.owner, row.subscription))
         if known is not None and late_bodies.is_missing(row):
             await late_bodies.render(db, self._keys, self._keys.newest(), row, known)
             row = await read.require_delivery(db, name)

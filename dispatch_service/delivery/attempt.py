@@ -22,7 +22,6 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
-from service_runtime.rpc import names
 
 SETTLING_SECONDS = 5.0
 """
@@ -103,10 +102,9 @@ class AttemptWorker:
 
     async def _deliver(self, ready: Ready) -> bool:
         claimed = ready.claimed
-        name = names.subscription(claimed.owner, claimed.subscription)
         step = plan(
             ready,
-            self._subscriptions.by_name.get(name),
+            self._subscriptions.by_key.get((claimed.owner, claimed.subscription)),
             lease_left=ready.lease_end - time.monotonic(),
             deadline=self._deadline,
         )

@@ -18,7 +18,6 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
-from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -125,10 +124,10 @@ class SubscriptionLimits:
         """
         if not self._subscriptions.limited:
             return NO_LIMIT
-        name = names.subscription(owner, subscription_id)
-        if name not in self._subscriptions.limited:
+        key = (owner, subscription_id)
+        if key not in self._subscriptions.limited:
             return NO_LIMIT
-        found = self._subscriptions.by_name[name]
+        found = self._subscriptions.by_key[key]
         count = self._replicas.count
         share = max(found.max_concurrency // count, 1) if found.max_concurrency else 0
         return SubscriptionLimit(share, found.rate_limit / count)

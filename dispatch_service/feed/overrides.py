@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
-SubscriptionKey = tuple[str, str]
-"""
-An owner and the id of a subscription of it.
-"""
-
-
 async def override(db: AsyncConnection, subscription: Subscription, reason: str) -> None:
     """
     Override a subscription as of its revision. *reason* is shown to its owner.

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 
 from dispatch_service.feed import backlog_updates, overrides
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
-from dispatch_service.feed.overrides import SubscriptionKey
+from dispatch_service.routing.subscriptions import SubscriptionKey
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import backlog_updates as updates_table
 from dispatch_service.storage.schema import deliveries, feed_resources, feed_state

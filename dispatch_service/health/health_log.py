@@ -18,19 +18,17 @@ from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import Lease, Settlement
 from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
-from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.health import judge, rows
 from dispatch_service.health.changes import EndpointChange, event_of, report_of
 from dispatch_service.health.judge import FailurePolicy, FailureStreak, HealthChange
 from dispatch_service.intake.prepare import Preparer
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.routing.subscriptions import Subscription, SubscriptionKey
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
-from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -84,8 +82,8 @@ class HealthLog:
         """
         Record the attempts, and what follows from them, in the transaction that settles them.
         """
-        by_name = self._subscriptions.by_name
-        found = [(it, by_name.get(_name(it))) for it in held if self._has_effect(it)]
+        by_key = self._subscriptions.by_key
+        found = [(it, by_key.get(_key(it))) for it in held if self._has_effect(it)]
         known = [(it, subscription) for it, subscription in found if subscription is not None]
         if known:
             await self._record(db, known)
@@ -182,10 +180,6 @@ def _suspended(subscription: Subscription) -> BacklogUpdate:
 
 def _key(settlement: Settlement) -> SubscriptionKey:
     return (settlement.claimed.owner, settlement.claimed.subscription)
-
-
-def _name(settlement: Settlement) -> str:
-    return names.subscription(settlement.claimed.owner, settlement.claimed.subscription)
 
 
 def _change(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.feed.overrides import SubscriptionKey
 from dispatch_service.health.judge import FailureStreak
+from dispatch_service.routing.subscriptions import SubscriptionKey
 from dispatch_service.storage.schema import subscription_health
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now

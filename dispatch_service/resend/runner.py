@@ -96,9 +96,7 @@ class ResendRunner:
         """
         by_lifetime: dict[timedelta, list[str]] = defaultdict(list)
         for row in rows:
-            subscription = self._subscriptions.by_name.get(
-                names.subscription(row.owner, row.subscription)
-            )
+            subscription = self._subscriptions.by_key.get((row.owner, row.subscription))
             name = names.delivery(row.owner, row.delivery_id)
             try:
                 found = resends.checked(name, row, subscription, force=job.force)

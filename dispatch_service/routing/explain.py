@@ -111,7 +111,7 @@ def _mismatches(
         )
         return
     event_type: EventType = CATALOGUE.event_types[wanted]
-    if not may_subscribe(subscription.owner, event_type, settings):
+    if not may_subscribe(subscription, event_type, settings):
         yield Verdict.FEATURE_MISSING, f"{subscription.owner} lacks the feature for {wanted}"
     if reason := why_filtered(subscription, event_type, facts):
         yield Verdict.FILTER_DIFFERS, reason

@@ -1,5 +1,6 @@
 """
-The subscriptions in memory, found by name, or by owner and event type. No I/O, no clock.
+The subscriptions in memory, found by name, by owner and id, or by owner and event type. No I/O,
+no clock.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 from dispatch_service.domain.credentials import ClientIdentity, CompiledCredential
 from dispatch_service.domain.deliveries import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.routing.owner_settings import DEFAULT_SETTINGS, OwnerSettings
-from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.routing.subscriptions import Subscription, SubscriptionKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 
@@ -26,16 +27,17 @@ class SubscriptionIndex:
 
     *received*: a snapshot was received at least once in the life of the database.
     *complete*: the events that waited for the snapshot have been matched.
-    *limited*: names of the subscriptions with a limit on concurrency or rate.
+    *limited*: keys of the subscriptions with a limit on concurrency or rate.
     Changes happen between two awaits of one event loop, so readers see whole changes.
     """
 
     received: bool = False
     complete: bool = False
     by_name: dict[str, Subscription] = field(default_factory=dict)
+    by_key: dict[SubscriptionKey, Subscription] = field(default_factory=dict)
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
-    limited: set[str] = field(default_factory=set)
+    limited: set[SubscriptionKey] = field(default_factory=set)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
@@ -74,9 +76,9 @@ class SubscriptionIndex:
         self.remove(subscription.name)
         if self._overrides.get(subscription.name, -1) >= subscription.revision:
             subscription = replace(subscription, active=False)
-        self.by_name[subscription.name] = subscription
+        self.by_name[subscription.name] = self.by_key[subscription.key] = subscription
         if subscription.max_concurrency or subscription.rate_limit:
-            self.limited.add(subscription.name)
+            self.limited.add(subscription.key)
         if not subscription.deleted:
             live = self._live.setdefault(subscription.owner, {})
             live.setdefault(subscription.event_type, {})[subscription.name] = subscription
@@ -87,10 +89,11 @@ class SubscriptionIndex:
         """
         self.credentials.pop(name, None)
         self.identities.pop(name, None)
-        self.limited.discard(name)
         old = self.by_name.pop(name, None)
         if old is None:
             return
+        del self.by_key[old.key]
+        self.limited.discard(old.key)
         live = self._live.get(old.owner, {})
         same_type = live.get(old.event_type, {})
         same_type.pop(name, None)

@@ -105,10 +105,10 @@ def read_facts(event: event_pb2.Event) -> Facts:
     warehouses = tuple(dict.fromkeys(event.warehouses[:]))
     return Facts(
         domain_event=name,
+        event_types=_raised(name, event, payload),
+        resource=resource_of(name, payload),
         owners=(names.account(event.account_id), *map(names.warehouse, warehouses)),
         warehouses=warehouses,
-        resource=resource_of(name, payload),
-        event_types=_raised(name, event, payload),
         payload=payload,
     )
 
@@ -160,7 +160,7 @@ def _raised_by(name: str, values: tuple[int, ...]) -> tuple[EventType, ...]:
     known = dict(zip(_ASKED[name], values, strict=True))
     return tuple(
         event_type
-        for event_type, conditions in CATALOGUE.raised_by(name)
+        for event_type, conditions in _RAISED_BY[name]
         if all(known[it] == value for it, value in conditions)
     )
 
@@ -180,13 +180,14 @@ _CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
 }
 
 
-_ASKED: Mapping[str, tuple[str, ...]] = {
-    field.name: tuple(
-        dict.fromkeys(
-            name for _, conditions in CATALOGUE.raised_by(field.name) for name, _ in conditions
-        )
-    )
+_RAISED_BY = {
+    field.name: CATALOGUE.raised_by(field.name)
     for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+}
+
+_ASKED: Mapping[str, tuple[str, ...]] = {
+    field: tuple(dict.fromkeys(name for _, conditions in raised for name, _ in conditions))
+    for field, raised in _RAISED_BY.items()
 }
 """
 The fields that conditions of event types ask for, by the field of `Event.payload`.
@@ -218,7 +219,7 @@ def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
         for event_type in facts.event_types
         if (alike := live.get(event_type.event_type))
         for subscription in alike.values()
-        if may_subscribe(owner, event_type, subscriptions.settings(owner))
+        if may_subscribe(subscription, event_type, subscriptions.settings(owner))
         and why_filtered(subscription, event_type, facts) is None
     ]
     active = tuple([it for it in wanting if it.active])
@@ -227,13 +228,14 @@ def match(facts: Facts, subscriptions: Subscriptions) -> Routed:
     return Routed(active, tuple([it for it in wanting if not it.active]))
 
 
-def may_subscribe(owner: str, event_type: EventType, settings: OwnerSettings) -> bool:
+def may_subscribe(
+    subscription: Subscription, event_type: EventType, settings: OwnerSettings
+) -> bool:
     """
-    Tell whether *owner* may subscribe to an event type.
-
-    Warehouses may not subscribe to all types, and some types need a feature.
+        Tell whether the owner of a subscription may get events of a type: warehouses do not get all
+    types, and some need a feature in the owner's *settings*.
     """
-    if names.is_warehouse(owner) and not event_type.warehouse:
+    if subscription.of_warehouse and not event_type.warehouse:
         return False
     needed = event_type.feature
     return needed == ACCOUNT_FEATURE_UNSPECIFIED or needed in settings.features

@@ -18,6 +18,11 @@ from service_runtime.rpc import names
 from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.config.v1 import subscription_pb2
 
+SubscriptionKey = tuple[str, str]
+"""
+An owner and the id of a subscription of it.
+"""
+
 PRIVATE_PREFIX = "whsk_"
 SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
 
@@ -59,8 +64,12 @@ class Subscription:
     """
     The newest applied revision of a subscription.
 
-    *name* is its resource name. *url* is None where the URL cannot be used, for the reason in
-    *url_problem*. *schedule* is empty where the subscription has none of its own.
+    *url* is None where the URL cannot be used, for the reason in *url_problem*; then *endpoint*
+    and *url_shown* are empty. *schedule* is empty where the subscription has none of its own.
+
+    The last fields follow from the others: *name* is its resource name, *endpoint* is scheme, host
+    and port, which choose the endpoint's queue, *url_shown* is the URL without its query, as logs
+    may show it. They are computed once, because each event and each delivery reads them.
     """
 
     owner: str
@@ -85,26 +94,22 @@ class Subscription:
     deactivate_after: timedelta | None
     create_time: datetime
     update_time: datetime
+    key: SubscriptionKey = field(init=False, compare=False)
     name: str = field(init=False, compare=False)
+    endpoint: str = field(init=False, compare=False)
+    url_shown: str = field(init=False, compare=False)
+    of_warehouse: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Made once: each delivery looks its subscription up by name.
-        name = names.subscription(self.owner, self.subscription_id)
-        object.__setattr__(self, "name", name)
-
-    @property
-    def endpoint(self) -> str:
-        """
-        Scheme, host and port, which choose the endpoint's queue. Empty without a usable URL.
-        """
-        return self.url.endpoint if self.url is not None else ""
-
-    @property
-    def url_shown(self) -> str:
-        """
-        The URL without its query, as logs may show it.
-        """
-        return self.url.shown if self.url is not None else ""
+        computed = {
+            "key": (self.owner, self.subscription_id),
+            "name": names.subscription(self.owner, self.subscription_id),
+            "endpoint": "" if self.url is None else self.url.endpoint,
+            "url_shown": "" if self.url is None else self.url.shown,
+            "of_warehouse": names.is_warehouse(self.owner),
+        }
+        for name, value in computed.items():
+            object.__setattr__(self, name, value)
 
 
 def compile_subscription(

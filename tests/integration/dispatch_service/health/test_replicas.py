@@ -23,6 +23,7 @@ from dispatch_service.health.health_log import HealthLog
 from dispatch_service.health.judge import FailureStreak
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import SubscriptionKey
 from dispatch_service.storage.schema import deliveries, subscription_health
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading, writing
@@ -115,7 +116,7 @@ async def replicas(store: AsyncEngine, queue: Queue) -> tuple[Replica, Replica]:
     return Replica(queue, keys), Replica(queue, keys)
 
 
-async def stored_streaks(store: AsyncEngine) -> dict[overrides.SubscriptionKey, FailureStreak]:
+async def stored_streaks(store: AsyncEngine) -> dict[SubscriptionKey, FailureStreak]:
     """
     Return the rows of the table.
     """

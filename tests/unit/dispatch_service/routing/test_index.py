@@ -58,6 +58,7 @@ def test_index_forgets() -> None:
     index.remove("accounts/100/subscriptions/shipped")
 
     assert index.by_name == {}
+    assert index.by_key == {}
     assert live_of(index, "accounts/100", "orders/shipped") == []
 
 
