@@ -82,7 +82,7 @@ bench-rendering: $(STAMP) ## Measure what rendering costs, for every payload ver
 
 ##@ Keep tidy
 
-check: lint types layers proto-lint proto-breaking proto-check contracts-check ## Judge everything, change nothing.
+check: lint types layers tree proto-lint proto-breaking proto-check contracts-check ## Judge everything, change nothing.
 
 fmt: $(STAMP) ## Format the code and mend what can be mended by itself.
 	@$(BIN)/ruff check --quiet --fix .

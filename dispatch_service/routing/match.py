@@ -232,7 +232,7 @@ def may_subscribe(
     subscription: Subscription, event_type: EventType, settings: OwnerSettings
 ) -> bool:
     """
-        Tell whether the owner of a subscription may get events of a type: warehouses do not get all
+    Tell whether the owner of a subscription may get events of a type: warehouses do not get all
     types, and some need a feature in the owner's *settings*.
     """
     if subscription.of_warehouse and not event_type.warehouse:
