@@ -9,8 +9,9 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.type.money_pb2 import Money
 
-from dispatch_service.payloads.checks.fast_path import Currencies, FastCheck, fast_check_of
+from dispatch_service.payloads.checks.fast_path import FastCheck, fast_check_of
 from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, faults, prefixed
+from dispatch_service.payloads.checks.rules import Currencies
 from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
@@ -63,11 +64,11 @@ def is_certainly_valid(event: Event, content: bytes) -> bool:
     currencies: Currencies = {}
     rule = _PAYLOAD_RULES.get(field)
     return (
-        _ENVELOPE_IS_VALID(event, currencies)
+        (rule is None or not rule(payload))
+        and all(map(_may_be_warehouse, event.warehouses[:]))
+        and _ENVELOPE_IS_VALID(event, currencies)
         and is_valid(payload, currencies)
         and len(currencies) <= 1
-        and (rule is None or not rule(payload))
-        and all(map(_may_be_warehouse, event.warehouses[:]))
     )
 
 

@@ -14,12 +14,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from dispatch_service.payloads.checks import rules
 from dispatch_service.payloads.checks.messages import REQUIRED, known_values, leaf_rule, scalar_rule
-from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Rule
-
-Currencies: TypeAlias = dict[str, int]
-"""
-The currencies of a message, each with the nanos of its smallest amount.
-"""
+from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Currencies, Rule
 
 FastCheck: TypeAlias = Callable[[Any, Currencies], bool]
 """
@@ -66,7 +61,7 @@ def fast_check_of(kind: Descriptor) -> FastCheck:
     names: dict[str, Any] = {
         **writer.constants,
         "is_decimal": rules.is_decimal,
-        "add_currency": _add_currency,
+        "add_currency": rules.add_currency,
     }
     exec(_compiled(kind.name, writer.lines), names)  # noqa: S102 - our own source
     is_valid: FastCheck = names["is_valid"]
@@ -84,16 +79,6 @@ def expression(rule: Rule, value: str) -> str | None:
 def _compiled(name: str, lines: Sequence[str]) -> CodeType:
     source = "\n".join(["def is_valid(message, currencies):", *lines, f"{_INDENT}return True"])
     return compile(source, f"<fast check of {name}>", "exec")
-
-
-def _add_currency(currencies: Currencies, code: str) -> int:
-    """
-    Add *code* to *currencies*; 0 if it cannot be a currency.
-    """
-    step = rules.smallest_nanos(code) or 0
-    if step:
-        currencies[code] = step
-    return step
 
 
 class _Writer:

@@ -19,6 +19,11 @@ from dispatch_service.payloads.core.money import minor_units
 
 Rule: TypeAlias = Callable[[Any], str | None]
 
+Currencies: TypeAlias = dict[str, int]
+"""
+The currencies of a message, each with the nanos of its smallest amount.
+"""
+
 # The largest integer that every JSON parser reads exactly (RFC 8259, section 6).
 LARGEST_INTEGER: Final = 2**53 - 1
 
@@ -147,3 +152,14 @@ def smallest_nanos(currency: str) -> int | None:
     if not _CURRENCY.fullmatch(currency):
         return None
     return int(10 ** (9 - minor_units(currency)))
+
+
+def add_currency(currencies: Currencies, code: str) -> int:
+    """
+    Add *code* to *currencies* and return the nanos of its smallest amount; 0 if it cannot be a
+    currency.
+    """
+    step = smallest_nanos(code) or 0
+    if step:
+        currencies[code] = step
+    return step

@@ -20,7 +20,7 @@ from dispatch_service.payloads.orders.event_types import CANCELED, DATED, SENT, 
 from dispatch_service.payloads.orders.values import (
     OrderChange,
     first_shipment,
-    shipped_date,
+    shipped_time,
     status_after,
     tracking,
 )
@@ -67,6 +67,7 @@ def _build(
     totals = order.totals
     shipment = first_shipment(order)
     number, carrier, method = tracking(order, shipment)
+    shipped_at = shipped_time(event, change, shipment)
     return shape(
         event=wire_name,
         account_id=event.account_id,
@@ -74,7 +75,7 @@ def _build(
         order_number=order.number or None,
         order_reference=order.reference or None,
         status=status_after(change),
-        shipped_date=shipped_date(event, change, shipment),
+        shipped_date=None if shipped_at is None else plain_time(shipped_at),
         tracking_number=number,
         carrier=carrier,
         shipping_method=method,

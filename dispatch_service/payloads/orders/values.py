@@ -7,7 +7,6 @@ from typing import NamedTuple, TypeAlias
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
-from dispatch_service.payloads.core.times import plain_time
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderItemsStatusChanged,
@@ -86,11 +85,3 @@ def shipped_time(event: Event, change: OrderChange, shipment: Shipment | None) -
     if isinstance(change, OrderStatusChanged) and change.to_status == ORDER_STATUS_SHIPPED:
         return event.occurred_at
     return None
-
-
-def shipped_date(event: Event, change: OrderChange, shipment: Shipment | None) -> str | None:
-    """
-    Write when the order was shipped, for version 2.
-    """
-    moment = shipped_time(event, change, shipment)
-    return None if moment is None else plain_time(moment)

@@ -57,14 +57,10 @@ def test_expressions_agree_with_their_rules(rule: rules.Rule, values: list[Any])
         known = {
             "value": value,
             "currencies": {},
-            "add_currency": _add_currency,
+            "add_currency": rules.add_currency,
             "is_decimal": rules.is_decimal,
         }
         assert bool(eval(text, known)) == (rule(value) is None), value  # noqa: S307 - our own text
-
-
-def _add_currency(_currencies: dict[str, int], code: str) -> int:
-    return rules.smallest_nanos(code) or 0
 
 
 @pytest.mark.parametrize("event_type", _EVENT_TYPES)
