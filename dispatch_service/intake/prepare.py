@@ -15,10 +15,10 @@ from msgspec.structs import replace
 
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.deliveries import TEST_RESOURCES, Trigger, lifetime
-from dispatch_service.domain.erasure_subjects import email_hash, subject_of
+from dispatch_service.domain.erasure_subjects import subject_of
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.work import NewBody, NewDelivery, NewEvent
-from dispatch_service.intake.render import render_bodies, seal_body
+from dispatch_service.intake.render import render_bodies, seal_bodies
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import Facts, Routed, match, read_facts
 from dispatch_service.routing.subscriptions import Subscription
@@ -141,6 +141,10 @@ class Preparer:
             render_bodies(event, routed.subscriptions)
             for event, routed in zip(batch.events, batch.routed, strict=True)
         ]
+        sealed = [
+            seal_bodies(event, of_event, sealer)
+            for event, of_event in zip(batch.events, bodies, strict=True)
+        ]
         payloads = [
             [of_event.rendered[it.event_type, it.payload_version] for it in routed.subscriptions]
             for of_event, routed in zip(bodies, batch.routed, strict=True)
@@ -151,10 +155,6 @@ class Preparer:
                 for it, body in zip(routed.subscriptions, of_event, strict=True)
             ]
             for routed, of_event in zip(batch.routed, payloads, strict=True)
-        ]
-        sealed = [
-            [seal_body(event, key, body, sealer) for key, body in of_event.stored()]
-            for event, of_event in zip(batch.events, bodies, strict=True)
         ]
         stored = [
             seal_event(event, content, facts, sealer, bodies=of_event, deliveries=made)
@@ -202,8 +202,8 @@ def seal_event(
 
     *content* is its deterministic serialisation.
     """
-    subject = subject_of(facts.payload)
     account, event_id, at = event.account_id, event.event_id, event.occurred_at
+    subject = subject_of(facts.payload, sealer.hashed)
     return NewEvent(
         account=account,
         event_id=event_id,
@@ -218,6 +218,6 @@ def seal_event(
         bodies=bodies,
         deliveries=deliveries,
         order_id=subject.order_id,
-        email_hash=email_hash(sealer.hashed, subject.email) if subject.email else None,
+        email_hash=subject.email_hash,
         sealed_payload=sealer.seal(content, associated_data.event(account, event_id)),
     )

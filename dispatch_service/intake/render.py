@@ -38,16 +38,6 @@ class Bodies(Confidential, frozen=True, gc=False):
     rendered: dict[Contract, bytes | None]
     wanted: frozenset[tuple[str, str, str]]
 
-    def stored(self) -> list[tuple[tuple[str, str, str], bytes]]:
-        """
-        Return (owner, event type, payload version) and the body, for each row to store.
-        """
-        return [
-            (key, body)
-            for key in sorted(self.wanted)
-            if (body := self.rendered[key[1:]]) is not None
-        ]
-
 
 def render_bodies(
     event: event_pb2.Event, subscriptions: Iterable[Subscription], renderer: Render = render
@@ -74,6 +64,17 @@ def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> b
     except Exception:
         log.exception("payload.render_failed", event_type=contract[0], payload_version=contract[1])
         return None
+
+
+def seal_bodies(event: event_pb2.Event, bodies: Bodies, sealer: Sealer) -> list[NewBody]:
+    """
+    Seal the rendered bodies of an event for their rows.
+    """
+    return [
+        seal_body(event, key, body, sealer)
+        for key in sorted(bodies.wanted)
+        if (body := bodies.rendered[key[1:]]) is not None
+    ]
 
 
 def seal_body(

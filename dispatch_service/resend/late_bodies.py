@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.intake.render import render_bodies, seal_body
+from dispatch_service.intake.render import render_bodies, seal_bodies
 from dispatch_service.log import events
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.rows import DeliveryRow
@@ -37,11 +37,10 @@ async def render(
     event = await events.read(db, keys, row.account, row.event_id)
     if event is None:
         return False
-    payloads = render_bodies(event, [subscription])
-    for key, body in payloads.stored():
-        made = seal_body(event, key, body, sealer)
+    rendered = render_bodies(event, [subscription])
+    for made in seal_bodies(event, rendered, sealer):
         values = {"account": row.account, "event_id": row.event_id, "create_time": database_now()}
         values |= {name: getattr(made, name) for name in made.__struct_fields__}
         # Another resend may have been first, with the same bytes.
         await db.execute(insert(db.dialect.name, bodies).values(values).on_conflict_do_nothing())
-    return payloads.rendered[row.event_type, row.payload_version] is not None
+    return rendered.rendered[row.event_type, row.payload_version] is not None

@@ -48,6 +48,8 @@ class DayKeys:
 
     def __init__(self, engine: AsyncEngine, ring: KeyRing, clock: Callable[[], datetime]) -> None:
         self._engine = engine
+        # Hashes a value by which rows are found.
+        self.hashed: KeyedHash = ring.keyed_hash
         self._ring = ring
         self._clock = clock
         self._keys: dict[int, DataKey] = {}
@@ -88,12 +90,6 @@ class DayKeys:
         day = int.from_bytes(sealed[:_DAY_BYTES], "big")
         key = self._keys.get(day) or await self._stored(day)
         return key.open(sealed[_DAY_BYTES:], associated)
-
-    def hashed(self, purpose: str, value: str) -> bytes:
-        """
-        Hash a value by which rows are found; see `KeyRing.keyed_hash`.
-        """
-        return self._ring.keyed_hash(purpose, value)
 
     async def _create(self, day: int) -> DataKey:
         """
