@@ -96,17 +96,17 @@ class EndpointQueues:
         key = (owner, endpoint)
         if self._stopping or self._is_full(size) or self._endpoints.is_open(key):
             return False
+        allowed = self._endpoints.limit(key)
+        limit = self._limit_of(owner, subscription)
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = EndpointQueue()
-        limit = self._limit_of(owner, subscription)
-        if queue.room(self._endpoints.limit(key)) <= 0 or not queue.allows(
-            subscription, limit, time.monotonic()
-        ):
+        if queue.room(allowed) <= 0 or not queue.allows(subscription, limit, time.monotonic()):
             self._forget_if_idle(key, queue)
             return False
         queue.reserved += 1
-        self._count_waiting(1, size)
+        self._waiting += 1
+        self._waiting_bytes += size
         return True
 
     def unreserve(self, *, owner: str, endpoint: str, size: int) -> None:
@@ -116,7 +116,7 @@ class EndpointQueues:
         key = (owner, endpoint)
         queue = self._queues[key]
         queue.reserved -= 1
-        self._count_waiting(-1, -size)
+        self._remove_waiting(size)
         self._forget_if_idle(key, queue)
 
     def take_reserved(self, ready: Ready) -> None:
@@ -129,7 +129,7 @@ class EndpointQueues:
         queue = self._queues[key]
         queue.reserved -= 1
         if self._endpoints.is_open(key):
-            self._count_waiting(-1, -ready.size)
+            self._remove_waiting(ready.size)
             self._release(Requeue(claimed))
             self._forget_if_idle(key, queue)
         else:
@@ -144,7 +144,8 @@ class EndpointQueues:
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = EndpointQueue()
-        self._count_waiting(1, ready.size)
+        self._waiting += 1
+        self._waiting_bytes += ready.size
         self._admit(key, queue, ready)
 
     def full(self) -> Collection[EndpointKey]:
@@ -160,7 +161,7 @@ class EndpointQueues:
         """
         if (queue := self._queues.get(key)) is not None:
             for ready in queue.pop_all():
-                self._count_waiting(-1, -ready.size)
+                self._remove_waiting(ready.size)
                 self._release(Requeue(ready.claimed))
 
     def stop(self) -> None:
@@ -185,9 +186,9 @@ class EndpointQueues:
             or self._waiting_bytes + size > self._bounds.waiting_bytes
         )
 
-    def _count_waiting(self, count: int, size: int) -> None:
-        self._waiting += count
-        self._waiting_bytes += size
+    def _remove_waiting(self, size: int) -> None:
+        self._waiting -= 1
+        self._waiting_bytes -= size
 
     def _admit(self, key: EndpointKey, queue: EndpointQueue, ready: Ready) -> None:
         claimed = ready.claimed
@@ -196,7 +197,7 @@ class EndpointQueues:
         if delay is None:
             self._start_waiting(key, queue, now)
         else:
-            self._count_waiting(-1, -ready.size)
+            self._remove_waiting(ready.size)
             self._release(Requeue(claimed, delay))
 
     def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
@@ -227,7 +228,8 @@ class EndpointQueues:
                 self._starved_later[key] = None
             return None
         _, ready = started
-        self._count_waiting(-1, -ready.size)
+        self._waiting -= 1
+        self._waiting_bytes -= ready.size
         self._running += 1
         self._running_later += not ready.claimed.dispatched
         return started
