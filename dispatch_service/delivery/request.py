@@ -101,14 +101,12 @@ def _base64(raw: bytes) -> bytes:
     return binascii.b2a_base64(raw, newline=False)
 
 
-def shown_headers(
+def masked_headers(
     request: OutboundRequest, subscription: Subscription, authentication: Sequence[Header] = ()
 ) -> tuple[Header, ...]:
     """
     Return the headers of a request as the log may show them: configured values are masked.
     """
-    if not subscription.headers and not authentication:
-        return request.headers
     secret = {name.lower().encode() for name, _ in subscription.headers} | _lowered(authentication)
     return tuple(
         (name, MASK if name.lower() in secret else value) for name, value in request.headers

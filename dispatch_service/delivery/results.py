@@ -17,7 +17,7 @@ from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.deliveries import Transition, decide
 from dispatch_service.domain.work import Ended, Release, Settlement
-from dispatch_service.log.attempts import attempt_record, seal_exchange
+from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
@@ -170,13 +170,10 @@ class ResultWriter:
 
     def _settled(self, attempts: Sequence[FinishedAttempt], sealer: Sealer) -> list[Settlement]:
         """
-        Decide, seal and record, each step for all attempts before the next one: its code stays
-        in the processor's caches (ADR 22).
+        Decide and record, each step for all attempts before the next one: its code stays in the
+        processor's caches (ADR 22).
         """
         transitions = [self._decide(it) for it in attempts]
-        sealed = [
-            seal_exchange(it.claimed, it.shown_headers, it.outcome, sealer) for it in attempts
-        ]
         return [
             Settlement(
                 attempt.claimed,
@@ -185,12 +182,13 @@ class ResultWriter:
                     attempt.claimed,
                     attempt.subscription,
                     attempt.outcome,
+                    sealer,
                     start_time=attempt.start_time,
-                    sealed_exchange=exchange,
+                    request_headers=attempt.shown_headers,
                 ),
                 attempt.outcome.status_code,
             )
-            for attempt, transition, exchange in zip(attempts, transitions, sealed, strict=True)
+            for attempt, transition in zip(attempts, transitions, strict=True)
         ]
 
     def _settled_alone(self, attempt: FinishedAttempt, sealer: Sealer) -> Sequence[Settlement]:

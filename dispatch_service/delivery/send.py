@@ -161,7 +161,9 @@ class AttemptSender:
             authentication=authentication,
             identity=prepared.identity,
         )
-        shown = request.shown_headers(outbound, subscription, authentication)
+        shown = outbound.headers
+        if subscription.headers or authentication:
+            shown = request.masked_headers(outbound, subscription, authentication)
         outcome = await exchange_outcome(self._transport, outbound, self._clock)
         return FinishedAttempt(claimed, subscription, outcome, shown, prepared.start_time)
 

@@ -54,12 +54,14 @@ def attempt_record(
     claimed: Claimed,
     subscription: Subscription,
     outcome: Outcome,
+    sealer: Sealer,
     *,
     start_time: datetime,
-    sealed_exchange: bytes,
+    request_headers: tuple[Header, ...],
 ) -> AttemptRecord:
     """
-    Make the record of an attempt from its outcome.
+    Write down what an attempt came to, and seal its exchange. Secrets in *request_headers* are
+    masked.
     """
     timings = outcome.timings
     return AttemptRecord(
@@ -78,5 +80,5 @@ def attempt_record(
         connect_us=timings.connect_us,
         tls_us=timings.tls_us,
         first_byte_us=timings.first_byte_us,
-        sealed_exchange=sealed_exchange,
+        sealed_exchange=seal_exchange(claimed, request_headers, outcome, sealer),
     )

@@ -21,7 +21,7 @@ from dispatch_service.domain.work import NewEvent, Receipt, Settlement, dispatch
 from dispatch_service.egress.requests import wire_form
 from dispatch_service.intake.prepare import Preparer, seal_event, serialised
 from dispatch_service.intake.render import seal_body
-from dispatch_service.log.attempts import attempt_record, seal_exchange
+from dispatch_service.log.attempts import attempt_record
 from dispatch_service.payloads import check, example_event, render
 from dispatch_service.queue.layouts import (
     BODY,
@@ -118,13 +118,17 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
     claimed = dispatched(stored, stored.deliveries[0])
     body = render(example_event(EVENT_TYPE), EVENT_TYPE, VERSION)
     request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
-    shown = outbound.shown_headers(request, wanted)
     outcome = from_response(ANSWER, lambda: now)
-    record = attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed")
-    settlement = Settlement(claimed, succeed(0), record, 200)
+
+    def settled() -> Settlement:
+        record = attempt_record(
+            claimed, wanted, outcome, sealer, start_time=now, request_headers=request.headers
+        )
+        return Settlement(claimed, succeed(0), record, 200)
+
+    settlement = settled()
     return {
         "build_and_sign": lambda: outbound.build(claimed, wanted, body, now=now, deadline=10.0),
-        "shown_headers": lambda: outbound.shown_headers(request, wanted),
         "wire_form": lambda: wire_form(request),
         "judge": lambda: decide(
             from_response(ANSWER, lambda: now),
@@ -133,13 +137,7 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
             schedule=(),
             chance=0.5,
         ),
-        "seal_exchange": lambda: seal_exchange(claimed, shown, outcome, sealer),
-        "attempt_record": lambda: Settlement(
-            claimed,
-            succeed(0),
-            attempt_record(claimed, wanted, outcome, start_time=now, sealed_exchange=b"sealed"),
-            200,
-        ),
+        "attempt_record": settled,
         "rows_to_settle": lambda: (
             arrays("s", SETTLEMENT, [settlement]),
             arrays("s", OF_ATTEMPT, [settlement.attempt]),

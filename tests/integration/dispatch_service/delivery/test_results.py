@@ -18,8 +18,8 @@ from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.deliveries import cancel, succeed
 from dispatch_service.domain.outcomes import Response, from_response
-from dispatch_service.domain.work import Claimed, NewEvent, Settlement, Suspend
-from dispatch_service.log.attempts import seal_exchange
+from dispatch_service.domain.work import AttemptRecord, Claimed, NewEvent, Settlement, Suspend
+from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries
@@ -115,14 +115,13 @@ async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nob
     events = [new_event(new_delivery(leased=True)) for _ in range(3)]
     await queue.insert(events, LEASE)
     attempts = [finished_attempt(event) for event in events]
-    seal = seal_exchange
 
-    def broken(claimed: Claimed, *args: Any) -> bytes:
+    def broken(claimed: Claimed, *args: Any, **others: Any) -> AttemptRecord:
         if claimed == attempts[1].claimed:
             raise ZeroDivisionError
-        return seal(claimed, *args)
+        return attempt_record(claimed, *args, **others)
 
-    monkeypatch.setattr(results_module, "seal_exchange", broken)
+    monkeypatch.setattr(results_module, "attempt_record", broken)
     for it in attempts:
         writer.settle(it)
 

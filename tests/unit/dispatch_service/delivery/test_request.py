@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 from standardwebhooks import Webhook
 
-from dispatch_service.delivery.request import MASK, build, shown_headers, sign
+from dispatch_service.delivery.request import MASK, build, masked_headers, sign
 from dispatch_service.routing.subscriptions import SigningKey
 from tests.support.dispatch_factories import claimed, subscription
 
@@ -149,7 +149,7 @@ def test_log_masks_what_was_configured() -> None:
     custom = subscription(headers=(("Authorization", "Bearer secret"),))
     request = build(claimed(), custom, BODY, now=NOW, deadline=10)
 
-    shown = dict(shown_headers(request, custom))
+    shown = dict(masked_headers(request, custom))
 
     assert shown[b"Authorization"] == MASK
     assert shown[b"X-Shipedge-Topic"] == b"orders/shipped_v2"

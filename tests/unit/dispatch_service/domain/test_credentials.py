@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from dispatch_service.delivery.request import MASK, build, shown_headers
+from dispatch_service.delivery.request import MASK, build, masked_headers
 from dispatch_service.domain.credentials import (
     ClientCredentials,
     compile_credential,
@@ -192,7 +192,7 @@ def test_authentication_takes_the_place_of_a_configured_header() -> None:
     )
     sent = [pair for pair in request.headers if pair[0].lower() in {b"x-api-key", b"x-other"}]
     assert sent == [(b"X-Other", b"kept"), (b"X-Api-Key", b"new")]
-    shown = dict(shown_headers(request, configured, ((b"X-Api-Key", b"new"),)))
+    shown = dict(masked_headers(request, configured, ((b"X-Api-Key", b"new"),)))
     assert (shown[b"X-Api-Key"], shown[b"X-Other"]) == (MASK, MASK)
 
 
