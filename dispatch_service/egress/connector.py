@@ -71,9 +71,11 @@ class Connector:
         secure = url.scheme == "https"
         context = await self._contexts.context(request.identity) if secure else None
         clock.enter(Phase.DNS)
-        addresses = await self._checked_addresses(request.owner, url)
+        addresses = await self._resolver.resolve(request.owner, url.host)
+        self._check_all(url, addresses)
         clock.enter(Phase.CONNECT)
-        sock, address = await self._connect_first(addresses, url, clock.deadline_at)
+        tried = addresses[:MAX_TRIED_ADDRESSES]
+        sock, address = await self._connect_first(tried, url, clock.deadline_at)
         if secure:
             clock.enter(Phase.TLS)
         connection = await establish(sock, request, context, address, on_lost)
@@ -86,16 +88,14 @@ class Connector:
         """
         self._resolver.close()
 
-    async def _checked_addresses(self, owner: str, url: Url) -> tuple[str, ...]:
+    def _check_all(self, url: Url, addresses: tuple[str, ...]) -> None:
         """
-        Resolve the host and check every address: one forbidden address refuses the host.
+        Check every address of a host: one forbidden address refuses the host.
         """
-        addresses = await self._resolver.resolve(owner, url.host)
         if not addresses:
             raise ExchangeFailedError(FailureKind.DNS, "the host name does not resolve")
         for address in addresses:
             self._check(url, address)
-        return addresses[:MAX_TRIED_ADDRESSES]
 
     def _check(self, url: Url, address: str) -> None:
         """

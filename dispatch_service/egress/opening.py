@@ -132,7 +132,8 @@ class Openings:
         if clock.expired:
             connection.abort()
             raise _expired_error(clock)
-        self._pool.opened(connection)
+        if not connection.closed:
+            self._pool.open.add(connection)
         return connection
 
     async def close(self) -> None:

@@ -19,7 +19,8 @@ class ConnectionPool:
 
     The connection used last is taken first. One timer closes connections that have been idle for
     `idle_seconds`; a connection older than `max_age_seconds` is not put back. Both limits make
-    sure that a name which has moved is resolved and checked again. For one event loop.
+    sure that a name which has moved is resolved and checked again. *open* are all connections that
+    have not closed, idle or not. For one event loop.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class ConnectionPool:
         max_idle: int = 4096,
         max_idle_per_key: int = 32,
     ) -> None:
+        self.open: set[Connection] = set()
         self._idle_seconds = idle_seconds
         self._max_age_seconds = max_age_seconds
         self._max_idle = max_idle
@@ -37,7 +39,6 @@ class ConnectionPool:
         self._by_key: dict[ConnectionKey, deque[Connection]] = {}
         # All idle connections, the one that has been idle for longest first.
         self._by_age: dict[Connection, None] = {}
-        self._open: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -45,7 +46,7 @@ class ConnectionPool:
         """
         Return the number of open connections, idle or not.
         """
-        return len(self._open)
+        return len(self.open)
 
     @property
     def idle_count(self) -> int:
@@ -54,18 +55,11 @@ class ConnectionPool:
         """
         return len(self._by_age)
 
-    def opened(self, connection: Connection) -> None:
-        """
-        Count a connection as open until `lost` is called for it.
-        """
-        if not connection.closed:
-            self._open.add(connection)
-
     def lost(self, connection: Connection) -> None:
         """
         Forget a connection that has closed.
         """
-        self._open.discard(connection)
+        self.open.discard(connection)
         if connection in self._by_age:
             self._remove_idle(connection)
 
@@ -118,7 +112,7 @@ class ConnectionPool:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for connection in tuple(self._open):
+        for connection in tuple(self.open):
             connection.abort()
 
     def _remove_idle(self, connection: Connection) -> None:

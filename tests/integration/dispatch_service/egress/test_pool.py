@@ -20,7 +20,7 @@ def idle(pool: ConnectionPool, endpoint: str) -> Connection:
     key = ("accounts/100", endpoint, None)
     connection = Connection(asyncio.get_running_loop(), key, "127.0.0.1", pool.lost)
     connection.reusable = True
-    pool.opened(connection)
+    pool.open.add(connection)
     pool.put(connection)
     return connection
 
