@@ -60,8 +60,8 @@ def attempt_record(
     request_headers: tuple[Header, ...],
 ) -> AttemptRecord:
     """
-    Write down what an attempt came to, and seal its exchange. Secrets in *request_headers* are
-    masked.
+    Make the record of an attempt from its outcome, and seal its exchange. Secrets in
+    *request_headers* are masked already.
     """
     timings = outcome.timings
     return AttemptRecord(
