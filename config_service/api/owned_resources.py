@@ -18,7 +18,7 @@ from config_service.rules.errors import EtagMismatch
 from config_service.store import owned_resources
 from config_service.store.audit import AUDIT_LOG, differences, shown_fields
 from config_service.store.changes import remember, remembered
-from config_service.store.owned_resources import Kind, ResourceT
+from config_service.store.owned_resources import ResourceKind, ResourceT
 from config_service.store.rows import OwnedRow
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
@@ -53,7 +53,7 @@ class ResourceOperations(Generic[ResourceT]):
     the second where that lacks it.
     """
 
-    kind: Kind[ResourceT]
+    kind: ResourceKind[ResourceT]
     check: Callable[[ResourceT, UrlRules, datetime], ResourceT]
     public: Callable[[ResourceT], ResourceT]
     keep_secret: Callable[[ResourceT, ResourceT], None]
@@ -157,7 +157,7 @@ class ResourceOperations(Generic[ResourceT]):
 
 
 async def _found(
-    db: AsyncConnection, kind: Kind[ResourceT], name: names.Name, etag: str = ""
+    db: AsyncConnection, kind: ResourceKind[ResourceT], name: names.Name, etag: str = ""
 ) -> OwnedRow:
     """
     Return a resource. Raises what the kind says is not found, and `EtagMismatch` where *etag*

@@ -12,7 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config_service.rules.errors import RevisionCompacted
 from config_service.store import caller_store, owned_resources, settings_store, subscription_store
-from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL, Kind, ResourceT
+from config_service.store.owned_resources import (
+    CLIENT_CERTIFICATE,
+    CREDENTIAL,
+    ResourceKind,
+    ResourceT,
+)
 from config_service.store.rows import (
     CALLERS,
     FEED_ITEMS,
@@ -175,7 +180,7 @@ async def _load_subscriptions(
 
 async def _load_owned(
     db: AsyncConnection,
-    kind: Kind[ResourceT],
+    kind: ResourceKind[ResourceT],
     wanted: Sequence[str],
     ring: KeyRing,
     found: dict[str, FeedChange],

@@ -36,14 +36,14 @@ from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 
 ResourceT = TypeVar("ResourceT", Credential, ClientCertificate)
-Column = str | int | bytes | datetime | sa.ColumnElement[datetime]
+ColumnValue = str | int | bytes | datetime | sa.ColumnElement[datetime]
 
 # The server sets these fields; they are not stored with those that callers set.
 _SET_BY_SERVER = ("name", "subscription_count", "create_time", "update_time", "revision", "etag")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind(Generic[ResourceT]):
+class ResourceKind(Generic[ResourceT]):
     """
     A kind of resource. *name* is its field in subscriptions and in the feed, *prefix* begins
     the ids that the server chooses, and *columns* returns columns that lists filter by.
@@ -55,7 +55,7 @@ class Kind(Generic[ResourceT]):
     associated: Callable[[str, str], AssociatedData]
     table: sa.Table
     message: type[ResourceT]
-    columns: Callable[[ResourceT], Mapping[str, Column]]
+    columns: Callable[[ResourceT], Mapping[str, ColumnValue]]
     not_found: Callable[[str], RpcError]
     exists: Callable[[str], RpcError]
     in_use: Callable[[str, int], RpcError]
@@ -81,16 +81,16 @@ class Kind(Generic[ResourceT]):
         return self.text(row.owner, row.resource_id)
 
 
-def _credential_columns(message: Credential) -> Mapping[str, Column]:
+def _credential_columns(message: Credential) -> Mapping[str, ColumnValue]:
     return {"method": message.WhichOneof("method") or ""}
 
 
-def _certificate_columns(message: ClientCertificate) -> Mapping[str, Column]:
+def _certificate_columns(message: ClientCertificate) -> Mapping[str, ColumnValue]:
     not_after = message.not_after.ToDatetime(tzinfo=UTC)
     return {"sha256_fingerprint": message.sha256_fingerprint, "not_after": not_after}
 
 
-CREDENTIAL = Kind(
+CREDENTIAL = ResourceKind(
     "credential",
     "crd",
     names.credential,
@@ -102,7 +102,7 @@ CREDENTIAL = Kind(
     CredentialExists,
     CredentialInUse,
 )
-CLIENT_CERTIFICATE = Kind(
+CLIENT_CERTIFICATE = ResourceKind(
     "client_certificate",
     "crt",
     names.client_certificate,
@@ -117,7 +117,7 @@ CLIENT_CERTIFICATE = Kind(
 
 
 async def find(
-    db: AsyncConnection, kind: Kind[ResourceT], owner: str, resource_id: str
+    db: AsyncConnection, kind: ResourceKind[ResourceT], owner: str, resource_id: str
 ) -> OwnedRow | None:
     """
     Return a resource, or None.
@@ -128,7 +128,7 @@ async def find(
 
 async def insert(
     db: AsyncConnection,
-    kind: Kind[ResourceT],
+    kind: ResourceKind[ResourceT],
     owner: str,
     resource_id: str,
     message: ResourceT,
@@ -152,7 +152,11 @@ async def insert(
 
 
 async def update(
-    db: AsyncConnection, kind: Kind[ResourceT], row: OwnedRow, message: ResourceT, ring: KeyRing
+    db: AsyncConnection,
+    kind: ResourceKind[ResourceT],
+    row: OwnedRow,
+    message: ResourceT,
+    ring: KeyRing,
 ) -> None:
     """
     Replace the fields that callers set.
@@ -168,7 +172,7 @@ async def update(
     await feed_change(db, kind.name_of(row), kind.name, revision)
 
 
-async def delete(db: AsyncConnection, kind: Kind[ResourceT], row: OwnedRow) -> None:
+async def delete(db: AsyncConnection, kind: ResourceKind[ResourceT], row: OwnedRow) -> None:
     """
     Delete a resource. Raises `CredentialInUse` or `ClientCertificateInUse`.
     """
@@ -183,7 +187,7 @@ async def delete(db: AsyncConnection, kind: Kind[ResourceT], row: OwnedRow) -> N
 
 async def list_rows(
     db: AsyncConnection,
-    kind: Kind[ResourceT],
+    kind: ResourceKind[ResourceT],
     owner: str,
     *,
     size: int,
@@ -201,7 +205,7 @@ async def list_rows(
 
 
 async def usage(
-    db: AsyncConnection, kind: Kind[ResourceT], wanted: Sequence[str]
+    db: AsyncConnection, kind: ResourceKind[ResourceT], wanted: Sequence[str]
 ) -> dict[str, int]:
     """
     Count the subscriptions that use each of the resources *wanted*; deleted ones do not count.
@@ -216,7 +220,9 @@ async def usage(
     return {str(row[0]): int(row[1]) for row in rows}
 
 
-def message_of(kind: Kind[ResourceT], row: OwnedRow, ring: KeyRing, used: int = 0) -> ResourceT:
+def message_of(
+    kind: ResourceKind[ResourceT], row: OwnedRow, ring: KeyRing, used: int = 0
+) -> ResourceT:
     """
     Return the whole resource, secrets included.
     """
@@ -243,12 +249,12 @@ def configured(message: ResourceT) -> ResourceT:
 
 
 def _config_columns(
-    kind: Kind[ResourceT], owner: str, resource_id: str, message: ResourceT, ring: KeyRing
-) -> dict[str, Column]:
+    kind: ResourceKind[ResourceT], owner: str, resource_id: str, message: ResourceT, ring: KeyRing
+) -> dict[str, ColumnValue]:
     config = configured(message)
     sealed = ring.seal(config.SerializeToString(), kind.associated(owner, resource_id))
     return {**kind.columns(config), "sealed_config": sealed}
 
 
-def _is(kind: Kind[ResourceT], owner: str, resource_id: str) -> sa.ColumnElement[bool]:
+def _is(kind: ResourceKind[ResourceT], owner: str, resource_id: str) -> sa.ColumnElement[bool]:
     return sa.and_(kind.table.c.owner == owner, kind.id_column == resource_id)

@@ -15,16 +15,12 @@ from dispatch_service.domain.work import NewBody
 from dispatch_service.payloads import render
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage import associated_data
+from dispatch_service.storage.associated_data import Contract
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.process.failpoints import reach
 from shipedge.webhooks.events.v1 import event_pb2
 
 log = structlog.get_logger()
-
-Contract = tuple[str, str]
-"""
-An event type and a payload version.
-"""
 
 Render = Callable[[event_pb2.Event, str, str], bytes]
 

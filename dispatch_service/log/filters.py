@@ -155,10 +155,10 @@ def _of_its_deliveries(owner: str, comparison: Comparison) -> sa.ColumnElement[b
     same = [found.c.owner == owner, found.c[column] == value]
     same += _of_account(found, comparison) if column == "event_id" else ()
     ids = sa.select(found.c.delivery_id).where(*same)
-    return _InKeys(attempts.c.delivery_id, ids.scalar_subquery())
+    return _InQuery(attempts.c.delivery_id, ids.scalar_subquery())
 
 
-class _InKeys(Condition):
+class _InQuery(Condition):
     """
     Whether a column is among the results of a query, which runs first.
 
@@ -169,14 +169,14 @@ class _InKeys(Condition):
     inherit_cache = True
 
 
-@compiles(_InKeys)
-def _in(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_InQuery)
+def _in(element: _InQuery, compiler: SQLCompiler, **kw: Any) -> str:
     column, query = (compiler.process(it, **kw) for it in element.clauses)
     return f"{column} IN {query}"
 
 
-@compiles(_InKeys, "postgresql")
-def _any(element: _InKeys, compiler: SQLCompiler, **kw: Any) -> str:
+@compiles(_InQuery, "postgresql")
+def _any(element: _InQuery, compiler: SQLCompiler, **kw: Any) -> str:
     column, query = (compiler.process(it, **kw) for it in element.clauses)
     return f"{column} = ANY (ARRAY {query})"
 
