@@ -21,6 +21,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import deliveries, events
 from dispatch_service.storage.sealing import DayKeys, Sealer
+from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.support.dispatch_factories import subscription
@@ -203,7 +204,8 @@ async def test_missing_key_fails_a_group_at_once(store: AsyncEngine, queue: Queu
     """
     It is asked for once, however many events wait.
     """
-    keys = AbsentKeys(store, cast(Any, None), cast(Any, None))
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    keys = AbsentKeys(store, ring, cast(Any, None))
     async with running_intake(store, queue, keys=keys) as intake:
         answers = await intake.accept(*(shipped(f"e{n}") for n in range(20)))
 
