@@ -35,6 +35,7 @@ def compose() -> dict[str, Any]:
     return read
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", SETTINGS)
 def test_operations_list_all_settings(package: str) -> None:
     """

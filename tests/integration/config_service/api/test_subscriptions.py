@@ -81,6 +81,7 @@ async def test_secret_is_shown_once(running: Running) -> None:
     assert not newest.HasField("expire_time")
 
 
+@pytest.mark.slow
 async def test_large_page_ends_early(running: Running) -> None:
     """
     A page stays below what clients receive by default; the rest is on the next.

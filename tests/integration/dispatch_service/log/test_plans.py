@@ -19,7 +19,10 @@ from tests.bench.log_scenarios import FILTERS, fill_log
 from tests.integration.dispatch_service.log.test_read import settled
 from tests.support.dispatch_factories import new_delivery, new_event
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+]
 
 ROWS = 20_000
 OWNER = "accounts/100"
@@ -79,8 +82,6 @@ async def large(store: AsyncEngine, queue: Queue) -> AsyncEngine:
     """
     Return a PostgreSQL store with a log that is worth an index.
     """
-    if store.dialect.name != "postgresql":
-        pytest.skip("the plans are those of PostgreSQL")
     await settled(queue, new_event(new_delivery(leased=True)))
     await fill_log(store.url.set(drivername="postgresql").render_as_string(False), ROWS)
     return store

@@ -92,6 +92,7 @@ async def test_second_run_changes_nothing(
     assert set(metadata.tables) <= set(names)
 
 
+@pytest.mark.slow
 async def test_processes_that_start_at_once(database_url: str) -> None:
     """
     Several processes may start at the same time on one database.
