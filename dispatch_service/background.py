@@ -14,7 +14,7 @@ from dispatch_service.delivery import replicas
 from dispatch_service.engine import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
-from dispatch_service.resend import runner
+from dispatch_service.resend import job_runner
 from service_runtime.process.background import BackgroundTasks, health_loop
 from service_runtime.process.failures import trace_of
 from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
@@ -102,7 +102,7 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
         ),
         "resend jobs": Periodic(
             engine.resends.run_once,
-            pause_seconds=runner.IDLE_SECONDS,
+            pause_seconds=job_runner.IDLE_SECONDS,
             failure="resend_job.failed",
             wakeup=parts.signals.jobs_created,
         ),

@@ -32,13 +32,13 @@ from dispatch_service.feed.client import FeedClient
 from dispatch_service.feed.reporter import Reporter
 from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import EventAcceptor
+from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_match import Matcher
-from dispatch_service.intake.pressure import Backlog
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.parts import Parts, Signals
-from dispatch_service.resend.runner import ResendRunner
+from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
 from shipedge.webhooks.client import channel

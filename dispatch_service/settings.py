@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pydantic import Field
 
-from dispatch_service.intake.pressure import Limits
-from dispatch_service.upkeep.retention import Retention
+from dispatch_service.intake.backlog_limits import Limits
+from dispatch_service.upkeep.prune_statements import Retention
 from service_runtime.database.engine import sqlite_file
 from service_runtime.process import failpoints
 from service_runtime.settings.common import ServiceSettings

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import lifetime
 from dispatch_service.domain.errors import RequestIdReused
+from dispatch_service.domain.transitions import lifetime
 from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.log.messages import delivery_message, job_message

@@ -13,10 +13,10 @@ from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
-from dispatch_service.domain import deliveries
+from dispatch_service.domain import transitions
 from dispatch_service.domain.confidential import Confidential
-from dispatch_service.domain.deliveries import Transition
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, Suspend
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
@@ -51,16 +51,16 @@ def plan(
     """
     claimed = ready.claimed
     if claimed.cancelled or subscription is None or subscription.deleted:
-        return deliveries.cancel(claimed.retries_used)
+        return transitions.cancel(claimed.retries_used)
     if claimed.expired:
-        return deliveries.fail(claimed.retries_used, FailureKind.EXPIRED)
-    if claimed.interrupted >= deliveries.POISON_INTERRUPTIONS:
-        return deliveries.fail(claimed.retries_used, FailureKind.POISON)
+        return transitions.fail(claimed.retries_used, FailureKind.EXPIRED)
+    if claimed.interrupted >= transitions.POISON_INTERRUPTIONS:
+        return transitions.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
         return Suspend(claimed, subscription.revision)
     if isinstance(ready.body, MissingBody):
         # The contract has one kind for every payload that is not there, whatever the cause.
-        return deliveries.fail(claimed.retries_used, FailureKind.RENDER)
+        return transitions.fail(claimed.retries_used, FailureKind.RENDER)
     if lease_left < deadline + SETTLING_SECONDS:
         # The lease might end while the request is under way, and the delivery be sent twice.
         return Requeue(claimed)

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum, auto
 
-from dispatch_service.domain.deliveries import jittered
 from dispatch_service.domain.outcomes import FailureKind, Outcome
+from dispatch_service.domain.transitions import jittered
 
 FAILURES_TO_OPEN = 5
 """

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
 
-from dispatch_service.domain.credentials import ClientIdentity, Header
+from dispatch_service.domain.authentication import ClientIdentity, Header
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.routing.subscriptions import SigningKey, Subscription

@@ -15,7 +15,7 @@ import structlog
 from dispatch_service.delivery.batches import BisectingBatch
 from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
-from dispatch_service.domain.deliveries import Transition, decide
+from dispatch_service.domain.transitions import Transition, decide
 from dispatch_service.domain.work import Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue

@@ -13,8 +13,7 @@ import structlog
 
 from dispatch_service.delivery import request
 from dispatch_service.domain import outcomes
-from dispatch_service.domain.confidential import Confidential
-from dispatch_service.domain.credentials import (
+from dispatch_service.domain.authentication import (
     ClientCredentials,
     ClientIdentity,
     CompiledCredential,
@@ -22,6 +21,7 @@ from dispatch_service.domain.credentials import (
     bearer,
     fixed_headers,
 )
+from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.outcomes import FailureKind, Outcome
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError

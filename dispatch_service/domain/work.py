@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dispatch_service.domain.deliveries import TEST_RESOURCES, State, Transition, Trigger
+from dispatch_service.domain.transitions import TEST_RESOURCES, State, Transition, Trigger
 
 EventKey = tuple[int, str]
 """

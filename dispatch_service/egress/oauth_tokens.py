@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from dispatch_service.domain.credentials import ClientCredentials
+from dispatch_service.domain.authentication import ClientCredentials
 from dispatch_service.domain.outcomes import Response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 

@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 from typing import Protocol
 
+from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.confidential import Confidential
-from dispatch_service.domain.credentials import ClientIdentity
 from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response, Timings
 from service_runtime.rules.urls import Url
 

@@ -10,7 +10,7 @@ import os
 import ssl
 from collections import OrderedDict
 
-from dispatch_service.domain.credentials import ClientIdentity
+from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from dispatch_service.feed import backlog_update_steps, backlog_updates
+from dispatch_service.feed import backlog_statements, backlog_updates
 from dispatch_service.feed.backlog_updates import Progress, RecordedUpdate, Status
 from dispatch_service.queue import sequences
 from dispatch_service.queue.sequences import SequenceKey
@@ -119,7 +119,7 @@ class BacklogUpdater:
         Change the deliveries that are in no sequence, or stay in theirs.
         """
         async with reading(self._engine) as db:
-            ids = await backlog_update_steps.find(db, recorded.update, TURN)
+            ids = await backlog_statements.find(db, recorded.update, TURN)
         changed = 0
         for start in range(0, len(ids), BATCH):
             batch = await self._change(recorded, ids[start : start + BATCH])
@@ -132,12 +132,12 @@ class BacklogUpdater:
     @retry_on_conflict
     async def _empty(self, recorded: RecordedUpdate, keys: Sequence[SequenceKey]) -> Progress:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.end_sequences(db, recorded, keys, BATCH)
+            return await backlog_statements.end_sequences(db, recorded, keys, BATCH)
 
     @retry_on_conflict
     async def _change(self, recorded: RecordedUpdate, delivery_ids: Sequence[str]) -> Progress:
         async with writing(self._engine) as db:
-            return await backlog_update_steps.change(db, recorded, delivery_ids)
+            return await backlog_statements.change(db, recorded, delivery_ids)
 
     async def _pause(self) -> None:
         self._became_due()

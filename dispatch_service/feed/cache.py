@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import structlog
 
-from dispatch_service.domain.credentials import compile_credential, compile_identity
+from dispatch_service.domain.authentication import compile_credential, compile_identity
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.owner_settings import compile_settings

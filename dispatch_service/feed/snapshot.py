@@ -6,13 +6,14 @@ with the own key ring, and the backlog updates that follow from its changes.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from dispatch_service.feed import backlog_updates, overrides
+from dispatch_service.feed import backlog_decisions, backlog_updates, overrides
+from dispatch_service.feed.backlog_decisions import EndpointOf
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.routing.subscriptions import SubscriptionKey
 from dispatch_service.storage import associated_data
@@ -22,12 +23,11 @@ from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import feed_service_pb2
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-EndpointOf = Callable[[str], str]
 
 _BATCH = 500
 _LOADED = 2000
@@ -94,7 +94,7 @@ async def store_changes(
     await backlog_updates.record(
         db,
         [
-            _backlog_update(name, newest[name], endpoint_of, overridden=name in overridden)
+            backlog_decisions.decide(name, newest[name], endpoint_of, overridden=name in overridden)
             for name in await _with_backlog(db, list(newest))
         ],
     )
@@ -240,23 +240,3 @@ def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, An
         listed = sa.func.json_each(text).table_valued("value", name="listed")
         parts = [sa.func.json_extract(listed.c.value, f"$[{n}]") for n in range(2)]
     return listed, parts[0], parts[1]
-
-
-def _backlog_update(
-    name: str,
-    change: feed_service_pb2.FeedChange,
-    endpoint_of: EndpointOf,
-    *,
-    overridden: bool,
-) -> BacklogUpdate:
-    """
-    Return what a change of the subscription *name* means for the deliveries that wait for it.
-    """
-    key, subscription = names.split(name), change.subscription
-    if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
-        return BacklogUpdate(*key, change.revision, BacklogAction.CANCEL)
-    status = subscription_pb2.Subscription.STATUS_ACTIVE
-    active = subscription.status == status and not overridden
-    action = BacklogAction.RESUME if active else BacklogAction.SUSPEND
-    endpoint = endpoint_of(subscription.url)
-    return BacklogUpdate(*key, change.revision, action, endpoint, subscription.ordered)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dispatch_service.domain.errors import EventIdReused
 from dispatch_service.domain.work import Receipt
+from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.prepare import SampleRequest, serialised
-from dispatch_service.intake.pressure import Backlog
 from dispatch_service.intake.waiting import Answer, WaitingEvents
 from dispatch_service.log.events import find
 from dispatch_service.storage.sealing import DayKeys

@@ -14,11 +14,11 @@ import msgspec
 from msgspec.structs import replace
 
 from dispatch_service.domain.confidential import Confidential
-from dispatch_service.domain.deliveries import TEST_RESOURCES, Trigger, lifetime
 from dispatch_service.domain.erasure_subjects import subject_of
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import TEST_RESOURCES, Trigger, lifetime
 from dispatch_service.domain.work import NewBody, NewDelivery, NewEvent
-from dispatch_service.intake.render import render_bodies, seal_bodies
+from dispatch_service.intake.bodies import render_bodies, seal_bodies
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.match import Facts, Routed, match, read_facts
 from dispatch_service.routing.subscriptions import Subscription

@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from dispatch_service.domain.credentials import Header
+from dispatch_service.domain.authentication import Header
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import AttemptRecord, Claimed
 from dispatch_service.routing.subscriptions import Subscription

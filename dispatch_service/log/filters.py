@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from dispatch_service.domain.deliveries import State, Trigger
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.storage.schema import attempts, deliveries
 from service_runtime.database.instants import after
 from service_runtime.database.row_values import Condition

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
-from dispatch_service.domain.deliveries import TEST_RESOURCES
+from dispatch_service.domain.transitions import TEST_RESOURCES
 from dispatch_service.log.attempts import KeptExchange
 from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
 from service_runtime.rpc import names

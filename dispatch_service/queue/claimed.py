@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from dispatch_service.domain.deliveries import State, Trigger
+from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import Claimed
 
 CLAIMED = (

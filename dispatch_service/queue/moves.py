@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.queue.dialects import clause
 
 PENDING, DELIVERING, SUCCEEDED, FAILED, CANCELLED = State

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.domain.work import Claimed, EventKey, NewDelivery, NewEvent, Receipt
 from dispatch_service.queue import moves
 from dispatch_service.queue.lock_order import by_key, update_locked

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import DeliveryEnded
+from dispatch_service.domain.transitions import State
 from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue import moves, sequences
 from dispatch_service.storage.rows import DeliveryRow

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.intake.render import render_bodies, seal_bodies
+from dispatch_service.intake.bodies import render_bodies, seal_bodies
 from dispatch_service.log import events
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.rows import DeliveryRow

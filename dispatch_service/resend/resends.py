@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State
 from dispatch_service.domain.errors import (
     BodyErased,
     DeliverySucceeded,
     SubscriptionDeleted,
     SubscriptionInactive,
 )
+from dispatch_service.domain.transitions import State
 from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue import moves
 from dispatch_service.queue.lock_order import update_locked

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
-from dispatch_service.domain.credentials import ClientIdentity, CompiledCredential
-from dispatch_service.domain.deliveries import DEFAULT_RETRY_SCHEDULE
+from dispatch_service.domain.authentication import ClientIdentity, CompiledCredential
+from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.routing.owner_settings import DEFAULT_SETTINGS, OwnerSettings
 from dispatch_service.routing.subscriptions import Subscription, SubscriptionKey
 from service_runtime.rpc import names

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.queue import moves, sequences
 from dispatch_service.queue.lock_order import locked
 from dispatch_service.storage.rows import (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.queue import sequences
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries

@@ -1,238 +1,170 @@
 """
-How long rows are kept, and the statements that delete older ones. Each deletes a small batch,
-so that no delivery waits for it.
+The deletion of rows that are older than their owner, or the service, keeps them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
+import structlog
 
-from dispatch_service.storage.schema import (
-    attempts,
-    bodies,
-    deliveries,
-    event_keys,
-    events,
-    request_ids,
-    resend_jobs,
-)
-from service_runtime.database.instants import after, database_now
-from service_runtime.database.row_values import in_keys
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import attempts, bodies, deliveries, events
+from dispatch_service.upkeep import prune_statements
+from dispatch_service.upkeep.prune_statements import AgeIndex, Cutoff, Retention
+from service_runtime.database.engine import reading, writing
+from service_runtime.observability import metrics
+from service_runtime.process.failures import FailureLog
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-BATCH = 500
-
-OWNERS = 1000
+PAUSE_SECONDS = 0.05
 """
-How many owners one query returns.
+How long deliveries have the database to themselves between two batches.
 """
 
-REQUEST_IDS_FOR = timedelta(days=1)
+REST_FACTOR = 3
+"""
+After the rows of an owner the pruner rests for so many times as long as they took.
+"""
 
+MARGIN = timedelta(days=1)
+"""
+What is added to the time since the last run, for clocks and settings that have changed.
+"""
 
-class AgeIndex(NamedTuple):
-    """
-    The columns of an index of rows by owner, or account, and time.
-    """
-
-    owner: sa.Column[Any]
-    time: sa.Column[Any]
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class RetentionRule:
     """
-    How long events and payloads, the log, and the ids of events are kept.
-    """
-
-    payloads: timedelta = timedelta(days=30)
-    log: timedelta = timedelta(days=90)
-    event_keys: timedelta = timedelta(days=35)
-
-
-@dataclass(frozen=True, slots=True)
-class Cutoff:
-    """
-    The *age* from which rows are deleted.
-
-    Rows older than *pruned* were handled by an earlier run, None if there was none. Events stay
-    that a warehouse still needs, if *warehouses_keep_longer* than the account of the event.
+    How old rows of one *kind* are found and deleted, and whether they count as payloads or as
+    log.
     """
 
-    age: timedelta
-    pruned: timedelta | None = None
-    warehouses_keep_longer: bool = True
+    kind: str
+    index: AgeIndex
+    prune: Callable[[AsyncConnection, Any, Cutoff], Awaitable[int]]
+    payloads: bool
 
 
-async def oldest_of(db: AsyncConnection, index: AgeIndex, last: Any | None) -> Sequence[Any]:
+_BODIES = AgeIndex(bodies.c.owner, bodies.c.create_time)
+_EVENTS = AgeIndex(events.c.account, events.c.accept_time)
+_ATTEMPTS = AgeIndex(attempts.c.owner, attempts.c.start_time)
+_DELIVERIES = AgeIndex(deliveries.c.owner, deliveries.c.create_time)
+
+RULES = (
+    RetentionRule("body", _BODIES, prune_statements.prune_bodies, payloads=True),
+    RetentionRule("payload", _EVENTS, prune_statements.prune_payloads, payloads=True),
+    RetentionRule("attempt", _ATTEMPTS, prune_statements.prune_attempts, payloads=False),
+    RetentionRule("delivery", _DELIVERIES, prune_statements.prune_deliveries, payloads=False),
+    RetentionRule("event", _EVENTS, prune_statements.prune_events, payloads=False),
+)
+
+
+class Pruner:
     """
-    Return the next owners of a table, each with the time of its oldest row and the database's
-    now: at most `OWNERS`, those that come after *last*.
+    Deletes old rows, kind by kind and owner by owner. Several processes may do so at a time.
+
+    What fails is logged, and stops neither other kinds nor other owners.
     """
-    owner, time = index
-    first = sa.select(sa.func.min(owner).label("owner"), sa.literal(1).label("turn"))
-    if last is not None:
-        first = first.where(owner > last)
-    walk = first.cte("walk", recursive=True)
-    following = sa.select(sa.func.min(owner)).where(owner > walk.c.owner).scalar_subquery()
-    goes_on = sa.and_(walk.c.owner.is_not(None), walk.c.turn < OWNERS)
-    walk = walk.union_all(sa.select(following, walk.c.turn + 1).where(goes_on))
-    oldest = sa.select(sa.func.min(time)).where(owner == walk.c.owner).scalar_subquery()
-    query = sa.select(walk.c.owner, oldest, database_now()).where(walk.c.owner.is_not(None))
-    return (await db.execute(query)).all()
+
+    def __init__(
+        self, engine: AsyncEngine, subscriptions: SubscriptionIndex, keep: Retention
+    ) -> None:
+        self._engine = engine
+        self._subscriptions = subscriptions
+        self._keep = keep
+        self._pruned_at: dict[tuple[str, str | int], float] = {}
+        self._failures = FailureLog("maintenance.failed")
+
+    async def prune(self) -> None:
+        """
+        Delete all rows that are too old.
+        """
+        for rule in RULES:
+            with self._failures.isolated(kind=rule.kind):
+                _count(rule.kind, await self._prune_owners(rule))
+        with self._failures.isolated(kind="event_key"):
+            keep = self._keep.event_keys
+            keys = await self._in_batches(lambda db: prune_statements.prune_event_keys(db, keep))
+            _count("event_key", keys)
+        with self._failures.isolated(kind="request_id"):
+            await self._in_batches(prune_statements.prune_request_ids)
+        with self._failures.isolated(kind="resend_job"):
+            await self._in_batches(lambda db: prune_statements.prune_jobs(db, self._keep.log))
+
+    async def _prune_owners(self, rule: RetentionRule) -> int:
+        """
+        Delete old rows of all owners that have any; return how many.
+        """
+        count, owner = 0, None
+        while True:
+            async with reading(self._engine) as db:
+                found = await prune_statements.oldest_of(db, rule.index, owner)
+            for owner, oldest, now in found:
+                if now - oldest > self._kept_for(owner, payloads=rule.payloads):
+                    with self._failures.isolated(kind=rule.kind, owner=owner):
+                        count += await self._prune_owner(rule, owner)
+            if len(found) < prune_statements.OWNERS:
+                return count
+
+    async def _prune_owner(self, rule: RetentionRule, owner: Any) -> int:
+        started = time.monotonic()
+        cutoff = self._cutoff(rule, owner, started)
+        count = await self._in_batches(lambda db: rule.prune(db, owner, cutoff))
+        self._pruned_at[rule.kind, owner] = started
+        await asyncio.sleep((time.monotonic() - started) * REST_FACTOR)
+        return count
+
+    def _cutoff(self, rule: RetentionRule, owner: Any, now: float) -> Cutoff:
+        age = self._kept_for(owner, payloads=rule.payloads)
+        last = self._pruned_at.get((rule.kind, owner))
+        pruned = None if last is None else age + timedelta(seconds=now - last) + MARGIN
+        return Cutoff(age, pruned, warehouses_keep_longer=age < self._longest_of_warehouses())
+
+    def _longest_of_warehouses(self) -> timedelta:
+        """
+        Return the longest time for which a warehouse may keep anything.
+        """
+        spans = [self._keep.payloads, self._keep.log]
+        for settings in self._subscriptions.settings_of_warehouses():
+            spans += filter(None, (settings.payload_retention, settings.log_retention))
+        return max(spans)
+
+    def _kept_for(self, owner: str | int, *, payloads: bool) -> timedelta:
+        """
+        Return how long rows of an owner, or of an account by its number, are kept.
+        """
+        name = owner if isinstance(owner, str) else names.account(owner)
+        settings = self._subscriptions.settings(name)
+        if payloads:
+            return settings.payload_retention or self._keep.payloads
+        return settings.log_retention or self._keep.log
+
+    async def _in_batches(self, prune: Callable[[AsyncConnection], Awaitable[int]]) -> int:
+        """
+        Call *prune*, each time in a transaction of its own, until a batch is not full.
+        """
+        total = 0
+        while True:
+            async with writing(self._engine) as db:
+                count = await prune(db)
+            total += count
+            if count < prune_statements.BATCH:
+                return total
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def prune_bodies(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
-    """
-    Delete old payloads of an owner that no unfinished delivery needs.
-    """
-    same = ("owner", "account", "event_id", "event_type", "payload_version")
-    old = _older(bodies, bodies.c.owner == owner, bodies.c.create_time, cutoff.age)
-    needed = sa.exists().where(
-        *(deliveries.c[name] == bodies.c[name] for name in same),
-        sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None)),
-    )
-    return await _delete(db, bodies, old.where(~needed))
-
-
-async def prune_payloads(db: AsyncConnection, account: int, cutoff: Cutoff) -> int:
-    """
-    Clear the content of an account's old events that were matched. The hash of the customer's
-    e-mail address stays: by it an erasure finds what others keep for longer.
-    """
-    kept = sa.and_(events.c.account == account, events.c.sealed_payload.is_not(None))
-    if cutoff.pruned is not None:
-        kept = sa.and_(kept, events.c.accept_time > after(-cutoff.pruned))
-    old = _older(events, kept, events.c.accept_time, cutoff.age)
-    keys = (await db.execute(old.where(events.c.match_state == "MATCHED"))).all()
-    if keys:
-        await db.execute(
-            sa.update(events).where(_in_batch(events, keys)).values(sealed_payload=None)
-        )
-    return len(keys)
-
-
-async def prune_events(db: AsyncConnection, account: int, cutoff: Cutoff) -> int:
-    """
-    Delete an account's old events, except those of which a warehouse still keeps something:
-    an erasure finds that by the event.
-    """
-    mine = sa.and_(events.c.account == account, events.c.match_state == "MATCHED")
-    old = _older(events, mine, events.c.accept_time, cutoff.age)
-    if cutoff.warehouses_keep_longer:
-        # This condition reads all events that are kept, so it is used only where it may hold.
-        old = old.where(~_kept_by_warehouses(db.dialect.name))
-    return await _delete(db, events, old)
-
-
-def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:
-    ids: Any = events.c.warehouses
-    listed = (
-        sa.func.json_array_elements_text(sa.cast(ids, sa.JSON))
-        if dialect == "postgresql"
-        else sa.func.json_each(ids)
-    ).table_valued("value")
-
-    def keeps(table: sa.Table) -> sa.Exists:
-        same = (table.c.account == events.c.account, table.c.event_id == events.c.event_id)
-        owner = sa.literal("warehouses/") + listed.c.value
-        return sa.exists().select_from(listed).where(table.c.owner == owner, *same)
-
-    return sa.or_(keeps(deliveries), keeps(bodies))
-
-
-async def prune_attempts(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
-    """
-    Delete old attempts of an owner's finished deliveries.
-    """
-    old = _older(attempts, attempts.c.owner == owner, attempts.c.start_time, cutoff.age)
-    unfinished = sa.exists().where(
-        deliveries.c.owner == attempts.c.owner,
-        deliveries.c.delivery_id == attempts.c.delivery_id,
-        _unfinished(),
-    )
-    return await _delete(db, attempts, old.where(~unfinished))
-
-
-async def prune_deliveries(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
-    """
-    Delete old finished deliveries of an owner, with what is left of their attempts.
-    """
-    mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
-    old = _older(deliveries, mine, deliveries.c.create_time, cutoff.age)
-    keys = (await db.execute(old)).all()
-    if not keys:
-        return 0
-    logged = in_keys([attempts.c.owner, attempts.c.delivery_id], [tuple(row) for row in keys])
-    await db.execute(sa.delete(attempts).where(logged))
-    await db.execute(sa.delete(deliveries).where(_in_batch(deliveries, keys)))
-    return len(keys)
-
-
-async def prune_event_keys(db: AsyncConnection, keep: timedelta) -> int:
-    """
-    Delete the ids of old events of which no row is left.
-    """
-    shown = sa.exists().where(
-        events.c.account == event_keys.c.account, events.c.event_id == event_keys.c.event_id
-    )
-    old = _older(event_keys, ~shown, event_keys.c.accept_time, keep)
-    return await _delete(db, event_keys, old)
-
-
-async def prune_request_ids(db: AsyncConnection) -> int:
-    """
-    Delete request ids that are older than a day.
-    """
-    old = _older(request_ids, sa.true(), request_ids.c.create_time, REQUEST_IDS_FOR)
-    return await _delete(db, request_ids, old)
-
-
-async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
-    """
-    Delete old resend jobs that have ended.
-    """
-    ended = resend_jobs.c.end_time.is_not(None)
-    return await _delete(
-        db, resend_jobs, _older(resend_jobs, ended, resend_jobs.c.create_time, keep)
-    )
-
-
-def _unfinished() -> sa.ColumnElement[bool]:
-    # A forced resend is due although the delivery has ended.
-    return sa.or_(deliveries.c.end_time.is_(None), deliveries.c.due_time.is_not(None))
-
-
-def _older(
-    table: sa.Table,
-    condition: sa.ColumnElement[bool],
-    time: sa.Column[Any],
-    keep: timedelta,
-) -> sa.Select[Any]:
-    """
-    Select the keys of a batch of old rows, without those that another process is deleting.
-    """
-    return (
-        sa.select(*table.primary_key.columns)
-        .where(condition, time < after(-keep))
-        .limit(BATCH)
-        .with_for_update(skip_locked=True, of=table)
-    )
-
-
-async def _delete(db: AsyncConnection, table: sa.Table, old: sa.Select[Any]) -> int:
-    keys = (await db.execute(old)).all()
-    if keys:
-        await db.execute(sa.delete(table).where(_in_batch(table, keys)))
-    return len(keys)
-
-
-def _in_batch(table: sa.Table, keys: Sequence[Any]) -> sa.ColumnElement[bool]:
-    return in_keys(list(table.primary_key.columns), [tuple(row) for row in keys])
+def _count(kind: str, count: int) -> None:
+    metrics.PRUNED.labels(kind).inc(count)
+    if count:
+        log.info("maintenance.pruned", kind=kind, count=count)

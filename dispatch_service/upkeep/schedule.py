@@ -13,8 +13,8 @@ import structlog
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.upkeep import erasure, repair
-from dispatch_service.upkeep.pruning import PAUSE_SECONDS, Pruner
-from dispatch_service.upkeep.retention import Retention
+from dispatch_service.upkeep.prune_statements import Retention
+from dispatch_service.upkeep.retention import PAUSE_SECONDS, Pruner
 from service_runtime.database.engine import reading
 from service_runtime.process.failures import FailureLog
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.queue.moves import MOVES
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/delivery_states.md").read_text()

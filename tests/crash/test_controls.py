@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import Transition, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import Transition, retry, succeed
 from dispatch_service.domain.work import Claimed, Lease, NewEvent, Settlement
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.postgresql import statements as sql

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from tests.e2e.test_pair import shipped

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from dispatch_service.domain.deliveries import State, Transition
+from dispatch_service.domain.transitions import State, Transition
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
 from dispatch_service.log import read as delivery_log
 from dispatch_service.queue.claimed import delivery_hex

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.domain.work import Claimed, NewEvent
 from tests.support.dispatch_factories import claimed_of
 

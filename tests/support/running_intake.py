@@ -19,8 +19,8 @@ from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues, Li
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Release
 from dispatch_service.intake.accept import EventAcceptor
+from dispatch_service.intake.backlog_limits import Backlog, Limits
 from dispatch_service.intake.commit import Check, GroupCommitter
-from dispatch_service.intake.pressure import Backlog, Limits
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import Answer, WaitingEvents
 from dispatch_service.payloads import check as check_event

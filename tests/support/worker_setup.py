@@ -17,7 +17,7 @@ import asyncpg
 import grpc
 import httpx
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2

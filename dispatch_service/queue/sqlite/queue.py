@@ -30,7 +30,7 @@ from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, OnSettled
 from dispatch_service.queue.releases import inactive_still, release_each
 from dispatch_service.queue.sqlite import inserts
 from dispatch_service.queue.sqlite import statements as sql
-from dispatch_service.queue.sqlite.claims import around, take
+from dispatch_service.queue.sqlite.claim_walk import around, take
 from dispatch_service.queue.sqlite.execution import (
     database_time,
     execute_many,

@@ -50,7 +50,7 @@ def test_hand_written_files_are_found(tmp_path: Path) -> None:
     [
         ("dispatch_service/app.py", "app", "app"),
         ("dispatch_service/intake/commit.py", "intake", "commit"),
-        ("dispatch_service/queue/sqlite/claims.py", "queue", "sqlite/claims"),
+        ("dispatch_service/queue/sqlite/claim_walk.py", "queue", "sqlite/claim_walk"),
         ("config_service/app.py", "config_service/app", "app"),
         ("config_service/store/feed.py", "config_service/store", "feed"),
         ("service_runtime/rpc/names.py", "service_runtime/rpc", "names"),

@@ -8,7 +8,7 @@ import ssl
 import pytest
 import trustme
 
-from dispatch_service.domain.credentials import ClientIdentity
+from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.egress.tls import build_context

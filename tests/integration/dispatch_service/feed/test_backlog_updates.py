@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.work import Suspend
-from dispatch_service.feed import backlog_update_steps, backlog_updater, backlog_updates
+from dispatch_service.feed import backlog_statements, backlog_updater, backlog_updates
 from dispatch_service.feed.backlog_updater import MARGIN
 from dispatch_service.feed.backlog_updates import SUPERSEDED, BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
@@ -87,11 +87,11 @@ async def test_newer_update_supersedes_the_work(queue: Queue, store: AsyncEngine
     await record(store, SUSPEND)
     async with reading(store) as db:
         (old,) = await backlog_updates.due(db)
-        ids = await backlog_update_steps.find(db, old.update, 10)
+        ids = await backlog_statements.find(db, old.update, 10)
     await record(store, RESUME)
 
     async with writing(store) as db:
-        assert await backlog_update_steps.change(db, old, ids) == SUPERSEDED
+        assert await backlog_statements.change(db, old, ids) == SUPERSEDED
 
     assert await suspended(store) == 0
 

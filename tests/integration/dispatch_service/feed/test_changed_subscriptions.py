@@ -10,9 +10,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import Settlement
-from dispatch_service.feed import backlog_update_steps, backlog_updater, snapshot
+from dispatch_service.feed import backlog_statements, backlog_updater, snapshot
 from dispatch_service.feed.backlog_updater import MARGIN, BacklogUpdater
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
@@ -227,14 +227,14 @@ async def test_update_that_fails_stops_no_other(
     await queue.insert([new_event(new_delivery(subscription="other"))], LEASE)
     await record(store, BacklogUpdate("accounts/100", "other", 1, BacklogAction.SUSPEND))
     await record(store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.SUSPEND))
-    find = backlog_update_steps.find
+    find = backlog_statements.find
 
     async def broken(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
         if update.subscription == "other":
             raise ZeroDivisionError
         return await find(db, update, limit)
 
-    monkeypatch.setattr(backlog_update_steps, "find", broken)
+    monkeypatch.setattr(backlog_statements, "find", broken)
     await apply_updates(store)
 
     assert await suspended(store) == 1

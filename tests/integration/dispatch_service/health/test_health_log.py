@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import fail, retry, succeed
 from dispatch_service.domain.work import Claimed, Settlement
 from dispatch_service.feed import backlog_updates, overrides, reports, snapshot
 from dispatch_service.feed.backlog_updater import BacklogUpdater

@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import fail, retry, succeed
 from dispatch_service.domain.work import Claimed, Settlement
 from dispatch_service.feed import overrides, reports
 from dispatch_service.health.health_log import HealthLog

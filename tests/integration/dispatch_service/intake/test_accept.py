@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
 from dispatch_service.domain.errors import BacklogFull, EventIdReused, EventInvalid
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import Receipt, Settlement
 from dispatch_service.intake.prepare import SampleRequest
 from dispatch_service.queue.protocol import Queue

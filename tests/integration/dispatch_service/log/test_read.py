@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import fail, retry, succeed
 from dispatch_service.domain.errors import (
     BodyErased,
     DeliverySucceeded,
@@ -20,6 +19,7 @@ from dispatch_service.domain.errors import (
     SubscriptionInactive,
 )
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import fail, retry, succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.log import read
 from dispatch_service.log.filters import parse_attempt_filter

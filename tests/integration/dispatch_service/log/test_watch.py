@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.log import watch
 from dispatch_service.log.filters import parse_watch_filter

@@ -14,15 +14,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.feed import snapshot
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.health import rows
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import events, metadata
-from dispatch_service.upkeep import erasure, retention
-from dispatch_service.upkeep.retention import Cutoff
+from dispatch_service.upkeep import erasure, prune_statements
+from dispatch_service.upkeep.prune_statements import Cutoff
 from service_runtime.database.engine import sqlite_file, writing
 from service_runtime.keys.keyring import KeyRing
 from shipedge.webhooks.config.v1 import feed_service_pb2
@@ -140,10 +140,10 @@ async def test_what_is_taken_away(queue: Queue, store: AsyncEngine, database_url
         await erasure.erase_all(store, 100, events.c.event_id == made[0].event_id, "somebody")
         async with writing(store) as db:
             await rows.write(db, {("accounts/100", "shipped"): None}, {})
-            await retention.prune_bodies(db, "accounts/100", EVERYTHING)
-            await retention.prune_attempts(db, "accounts/100", EVERYTHING)
-            await retention.prune_deliveries(db, "accounts/100", EVERYTHING)
-            await retention.prune_events(db, 100, EVERYTHING)
+            await prune_statements.prune_bodies(db, "accounts/100", EVERYTHING)
+            await prune_statements.prune_attempts(db, "accounts/100", EVERYTHING)
+            await prune_statements.prune_deliveries(db, "accounts/100", EVERYTHING)
+            await prune_statements.prune_events(db, 100, EVERYTHING)
 
     assert walks(database_url, asked) == []
     async with store.connect() as db:

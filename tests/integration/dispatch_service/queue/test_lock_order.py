@@ -15,8 +15,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import retry, succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updater import BacklogUpdater

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import State, Transition, cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import State, Transition, cancel, fail, retry, succeed
 from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import resends

@@ -10,14 +10,14 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, sequences
 from dispatch_service.upkeep import repair
-from dispatch_service.upkeep.retention import Retention
+from dispatch_service.upkeep.prune_statements import Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import writing
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event

@@ -11,8 +11,8 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import cancel, fail, retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import cancel, fail, retry, succeed
 from dispatch_service.domain.work import Claimed, NewEvent, Requeue, Settlement
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue.protocol import Queue

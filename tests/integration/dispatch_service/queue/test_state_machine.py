@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
 
-from dispatch_service.domain.deliveries import State, Transition, fail, retry, succeed
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import State, Transition, fail, retry, succeed
 from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import moves

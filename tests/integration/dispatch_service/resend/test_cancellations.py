@@ -11,9 +11,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import retry, succeed
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import retry, succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.log import read
 from dispatch_service.queue.protocol import Queue

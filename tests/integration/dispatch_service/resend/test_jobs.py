@@ -11,13 +11,13 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import fail, succeed
 from dispatch_service.domain.errors import ResendJobEnded
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import fail, succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import jobs
-from dispatch_service.resend.runner import ResendRunner
+from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.rows import JobRow

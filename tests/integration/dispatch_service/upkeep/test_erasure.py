@@ -11,15 +11,15 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import retry, succeed
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import retry, succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import attempts, bodies, deliveries, erasures, events
-from dispatch_service.upkeep import erasure, retention
+from dispatch_service.upkeep import erasure, prune_statements
 from dispatch_service.upkeep.erasure import Erased
-from dispatch_service.upkeep.retention import Cutoff, Retention
+from dispatch_service.upkeep.prune_statements import Cutoff, Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
@@ -148,7 +148,7 @@ async def test_what_outlives_the_payload_is_erased_too(
     await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
     async with writing(store) as db:
         await db.execute(sa.update(events).values(accept_time=after(-timedelta(days=2))))
-        assert await retention.prune_payloads(db, 100, Cutoff(timedelta(days=1))) == 1
+        assert await prune_statements.prune_payloads(db, 100, Cutoff(timedelta(days=1))) == 1
 
     erased = await erase(store, condition)
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.domain.deliveries import succeed
+from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import NewEvent, Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
@@ -24,14 +24,16 @@ from dispatch_service.storage.schema import (
     events,
     request_ids,
 )
-from dispatch_service.upkeep import erasure, retention
-from dispatch_service.upkeep.pruning import Pruner
-from dispatch_service.upkeep.retention import Cutoff, Retention
+from dispatch_service.upkeep import erasure, prune_statements
+from dispatch_service.upkeep.prune_statements import Cutoff, Retention
+from dispatch_service.upkeep.retention import Pruner
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
+
+NINETY_DAYS = Cutoff(timedelta(days=90))
 
 TABLES = (events, event_keys, bodies, deliveries, attempts)
 TIMES = (
@@ -175,7 +177,7 @@ async def test_owners_without_anything_old_cost_no_trips(
     """
     Owners are read in groups, and rows deleted only of those that have old ones.
     """
-    monkeypatch.setattr(retention, "OWNERS", 7)
+    monkeypatch.setattr(prune_statements, "OWNERS", 7)
     owners = [f"accounts/{100 + number}" for number in range(20)]
     made = [
         new_event(new_delivery(leased=True, owner=owner), account=100 + number)
@@ -209,16 +211,20 @@ async def test_batches_are_small(queue: Queue, store: AsyncEngine) -> None:
     """
     One transaction deletes a batch and no more.
     """
-    count = retention.BATCH + 20
+    count = prune_statements.BATCH + 20
     await settle(queue, *(new_event(new_delivery(leased=True)) for _ in range(count)))
     await grow_older(store, timedelta(days=100))
 
     async with writing(store) as db:
-        first = await retention.prune_deliveries(db, "accounts/100", Cutoff(timedelta(days=90)))
+        first = await prune_statements.prune_deliveries(
+            db, "accounts/100", Cutoff(timedelta(days=90))
+        )
     async with writing(store) as db:
-        second = await retention.prune_deliveries(db, "accounts/100", Cutoff(timedelta(days=90)))
+        second = await prune_statements.prune_deliveries(
+            db, "accounts/100", Cutoff(timedelta(days=90))
+        )
 
-    assert (first, second) == (retention.BATCH, 20)
+    assert (first, second) == (prune_statements.BATCH, 20)
 
 
 async def test_repeated_event_is_known_as_long_as_it_is_shown(

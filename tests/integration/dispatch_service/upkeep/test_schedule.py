@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import bodies, events
-from dispatch_service.upkeep.retention import Retention
+from dispatch_service.upkeep.prune_statements import Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import reading, writing
 from service_runtime.process import failpoints

@@ -8,8 +8,8 @@ import pytest
 
 from dispatch_service.delivery.attempt import Attempt, plan
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
-from dispatch_service.domain.deliveries import State, Transition
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import State, Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Suspend
 from dispatch_service.routing.subscriptions import Subscription
 from tests.support.dispatch_factories import claimed, subscription

@@ -15,8 +15,8 @@ import pytest
 from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready, SubscriptionLimit
 from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.domain.deliveries import Trigger
 from dispatch_service.domain.outcomes import FailureKind, failed
+from dispatch_service.domain.transitions import Trigger
 from dispatch_service.domain.work import Requeue
 from tests.support.dispatch_factories import claimed
 

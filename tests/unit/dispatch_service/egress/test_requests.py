@@ -4,7 +4,7 @@ Requests as bytes.
 
 import pytest
 
-from dispatch_service.domain.credentials import ClientIdentity
+from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, wire_form
 from service_runtime.rules.urls import parse_url

@@ -4,8 +4,8 @@ What is stored of an event, worked out without a database.
 
 from __future__ import annotations
 
-from dispatch_service.domain.deliveries import Trigger
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.domain.transitions import Trigger
 from dispatch_service.intake.prepare import Prepared, Preparer, SampleRequest, serialised
 from dispatch_service.payloads import example_event, render
 from dispatch_service.routing.index import SubscriptionIndex

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.queue.moves import MOVES, Move
 from dispatch_service.storage.schema import deliveries
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from dispatch_service.domain.deliveries import DEFAULT_RETRY_SCHEDULE
+from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Subscription

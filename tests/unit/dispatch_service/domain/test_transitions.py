@@ -8,7 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from dispatch_service.domain.deliveries import (
+from dispatch_service.domain.outcomes import FailureKind, Outcome
+from dispatch_service.domain.transitions import (
     DEFAULT_RETRY_SCHEDULE,
     State,
     Transition,
@@ -16,7 +17,6 @@ from dispatch_service.domain.deliveries import (
     jittered,
     lifetime,
 )
-from dispatch_service.domain.outcomes import FailureKind, Outcome
 
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 SCHEDULE = (SECOND, HOUR)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.errors import BacklogFull
-from dispatch_service.intake.pressure import Backlog, Limits
+from dispatch_service.intake.backlog_limits import Backlog, Limits
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import writing

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from dispatch_service.domain.deliveries import State
+from dispatch_service.domain.transitions import State
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updates import (
     SUPERSEDED,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.deliveries import lifetime
+from dispatch_service.domain.transitions import lifetime
 from dispatch_service.log import read
 from dispatch_service.log.filters import Hash
 from dispatch_service.resend import jobs, resends

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from dispatch_service.delivery.request import MASK, build, masked_headers
-from dispatch_service.domain.credentials import (
+from dispatch_service.domain.authentication import (
     ClientCredentials,
     compile_credential,
     compile_identity,
