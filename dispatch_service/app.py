@@ -78,7 +78,7 @@ async def prepare(settings: Settings) -> None:
 
 async def run(settings: Settings, control: ControlChannel | None = None) -> None:
     """
-    Serve until SIGTERM or SIGINT, then finish what was begun.
+    Serve until SIGTERM or SIGINT, then finish the calls in flight.
 
     A worker, which has a *control* channel, leaves to its supervisor what is done once: the
     preparation of the database and the listeners of operators.

@@ -19,7 +19,7 @@ from dispatch_service.egress.requests import ExchangeFailedError, OutboundReques
 PER_TURN = 4
 URGENT_PER_TURN = 3
 """
-At most so many connections are begun in a turn of the loop, and at most so many of them for
+At most so many connections are started in a turn of the loop, and at most so many of them for
 urgent requests while other requests wait.
 """
 

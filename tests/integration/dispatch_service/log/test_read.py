@@ -299,7 +299,7 @@ async def test_resend_of_what_was_given_up_forgets_its_end(
 ) -> None:
     """
     What a delivery ended with is not shown while it goes out again, nor does it
-    stand in its order lane any more.
+    stand in its sequence any more.
     """
     event = await settled(queue, new_event(new_delivery(leased=True, ordered=True)), failed=True)
 

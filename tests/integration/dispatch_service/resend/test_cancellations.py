@@ -97,7 +97,7 @@ async def test_attempt_under_way_is_not_interrupted(
 
 async def test_next_of_its_resource_goes_on(queue: Queue, store: AsyncEngine) -> None:
     """
-    A cancelled head of an order lane holds nothing up.
+    A cancelled head of an sequence holds nothing up.
     """
     first, second = (new_event(new_delivery(ordered=True)) for _ in range(2))
     await queue.insert([first, second], LEASE)
@@ -110,7 +110,7 @@ async def test_next_of_its_resource_goes_on(queue: Queue, store: AsyncEngine) ->
 
 async def test_resend_of_one_that_succeeded_goes_out(queue: Queue, store: AsyncEngine) -> None:
     """
-    The wish to cancel an attempt that succeeded nevertheless does not stop a later resend.
+    A request to cancel an attempt that succeeds does not stop a later resend.
     """
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], LEASE)

@@ -78,7 +78,7 @@ async def test_each_statement_is_a_transaction(
     pinned: PinnedConnections, engine: AsyncEngine
 ) -> None:
     """
-    What was written is there for others before the connection is given back.
+    What was written is there for others before the connection is returned.
     """
     async with pinned.use() as db:
         await db.execute(sa.text("CREATE TABLE seen_by_others (n integer)"))

@@ -165,7 +165,7 @@ async def test_total_is_bounded_and_slots_go_round(gate: Gate) -> None:
 
 async def test_reserved_places_count(gate: Gate) -> None:
     """
-    A place that is kept is not given twice, and can be given back.
+    A reserved slot is not given twice, and can be unreserved.
     """
     endpoint_queues = queues_of(gate, bounds=Bounds(100, 1))
 

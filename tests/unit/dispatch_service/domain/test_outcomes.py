@@ -84,7 +84,7 @@ def test_what_was_answered_is_kept() -> None:
 )
 def test_retry_after_counts_on_429_and_503(status_code: int, honoured: bool) -> None:
     """
-    A receiver's wish for patience is heard on 429 and 503 alone.
+    Retry-After is honoured on 429 and 503 alone.
     """
     answer = Response(status_code=status_code, headers=((b"Retry-After", b"7"),))
 

@@ -47,7 +47,7 @@ def test_hostile_urls_at_write(
 
 def test_parts_of_a_url() -> None:
     """
-    A URL comes apart into what the sender, the lanes and the logs need.
+    A URL comes apart into what the sender, the endpoint queues and the logs need.
     """
     url = parse_url("HTTPS://Hooks.Acme.com:8443/orders?key=s3cret")
 
