@@ -28,6 +28,7 @@ from tests.support.worker_setup import (
     PATIENCE_SECONDS,
     STATES,
     UNFINISHED,
+    Stage,
     connected,
     lives,
     publish,
@@ -56,9 +57,20 @@ def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
         yield url
 
 
+async def probe(stage: Stage) -> int:
+    """
+    Run the command `probe` beside the service; return its exit code.
+    """
+    child = await asyncio.create_subprocess_exec(
+        *processes.command(DISPATCH), "probe", env=stage.pair.environment
+    )
+    return await child.wait()
+
+
 async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database: str) -> None:
     """
-    Connections are spread over both workers, each event is delivered once, and metrics are summed.
+    Connections are spread over both workers, each event is delivered once, metrics are summed, and
+    `probe` succeeds.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
         published = await stage.published_through_both()
@@ -74,6 +86,7 @@ async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database:
 
         assert sorted(stage.received()) == sorted(published)
         assert await stage.asked(DISPATCHERS) == [2]
+        assert await probe(stage) == 0
 
 
 async def test_killed_worker_is_started_again_and_nothing_is_lost(
@@ -187,15 +200,3 @@ def test_port_of_another_is_refused(tmp_path: Path, database: str) -> None:
         }
 
         assert f"cannot listen on {listen}" in refused(environment, "--workers", "2")
-
-
-async def test_probe_asks_the_workers(tmp_path: Path, database: str) -> None:
-    """
-    The command `probe` succeeds with several workers.
-    """
-    async with running_stage(tmp_path, database, PATIENT) as stage:
-        child = await asyncio.create_subprocess_exec(
-            *processes.command(DISPATCH), "probe", env=stage.pair.environment
-        )
-
-        assert await child.wait() == 0
