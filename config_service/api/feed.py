@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,9 +16,13 @@ from config_service.store import endpoint_reports, feed
 from config_service.store.store import Store
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsResponse
+from shipedge.webhooks.config.v1.feed_service_pb2 import (
+    WatchSubscriptionsRequest,
+    WatchSubscriptionsResponse,
+)
 
 if TYPE_CHECKING:
     import grpc
@@ -63,6 +68,37 @@ async def wait(changed: asyncio.Event, seconds: float) -> None:
         pass
 
 
+async def _first(
+    requests: AsyncIterator[WatchSubscriptionsRequest],
+) -> WatchSubscriptionsRequest:
+    """
+    Return the first message of a reader. Raises `InvalidArgument` if there is none.
+    """
+    async for request in requests:
+        return request
+    raise InvalidArgument("The first message must say where to begin.")
+
+
+@asynccontextmanager
+async def _acknowledged(requests: AsyncIterator[WatchSubscriptionsRequest]) -> AsyncIterator[None]:
+    """
+    Read what a reader acknowledges while the block runs.
+
+    A reader may end its requests: it goes on reading and acknowledges nothing.
+    """
+    reading = asyncio.create_task(_read_acknowledgements(requests))
+    try:
+        yield
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def _read_acknowledgements(requests: AsyncIterator[WatchSubscriptionsRequest]) -> None:
+    async for request in requests:
+        log.debug("feed.acknowledged", revision=request.applied_revision)
+
+
 class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     """
     Serves `FeedService`.
@@ -89,13 +125,22 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         return self._store.sealing.ring
 
     async def WatchSubscriptions(
-        self, request: feed_service_pb2.WatchSubscriptionsRequest, context: Context
+        self, requests: AsyncIterator[WatchSubscriptionsRequest], context: Context
     ) -> AsyncIterator[WatchSubscriptionsResponse]:
         """
-        Stream a snapshot to readers without a revision, then every change.
+        Stream a snapshot to readers without a revision, then every change. Raises
+        `InvalidArgument` if no first message comes.
         """
-        revision = request.after_revision
-        log.info("feed.opened", name=request.dispatcher, revision=revision)
+        first = await _first(requests)
+        log.info("feed.opened", name=first.dispatcher, revision=first.after_revision)
+        async with _acknowledged(requests):
+            async for answer in self._answers(first):
+                yield answer
+
+    async def _answers(
+        self, first: WatchSubscriptionsRequest
+    ) -> AsyncIterator[WatchSubscriptionsResponse]:
+        revision = first.after_revision
         if revision == 0:
             revision = await shielded(feed.reached(self._store.engine))
             async for changes in feed.snapshot(self._store.engine, self._ring):

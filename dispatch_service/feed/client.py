@@ -124,13 +124,23 @@ class FeedClient:
         """
         Open the feed where the last one ended; yield the revision after each answer applied.
         """
-        request = feed_service_pb2.WatchSubscriptionsRequest(
+        first = feed_service_pb2.WatchSubscriptionsRequest(
             after_revision=self._revision, dispatcher=self._dispatcher
         )
         self._unnamed = await self._known_names() if self._revision == 0 else None
-        async for answer in self._stub.WatchSubscriptions(request):
-            await self.apply(answer)
-            yield self._revision
+        call = self._stub.WatchSubscriptions()
+        try:
+            await call.write(first)
+            async for answer in call:
+                await self.apply(answer)
+                if not call.done():
+                    await call.write(self._acknowledgement())
+                yield self._revision
+        finally:
+            call.cancel()
+
+    def _acknowledgement(self) -> feed_service_pb2.WatchSubscriptionsRequest:
+        return feed_service_pb2.WatchSubscriptionsRequest(applied_revision=self._revision)
 
     async def _known_names(self) -> set[str]:
         """

@@ -118,7 +118,7 @@ async def test_verification_key_is_shown_where_asked_for(running: Running) -> No
     assert secret.verification_key.startswith("whpk_")
     assert secret.signing_key == ""
     request = feed_service_pb2.WatchSubscriptionsRequest(dispatcher="test")
-    async for answer in running.feed.WatchSubscriptions(request):
+    async for answer in running.feed.WatchSubscriptions(iter([request])):
         if answer.changes:
             (fed,) = answer.changes[0].subscription.signing_secrets
             break

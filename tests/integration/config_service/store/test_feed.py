@@ -24,15 +24,14 @@ from tests.support.config_calls import create
 pytestmark = pytest.mark.anyio
 
 Answer = feed_service_pb2.WatchSubscriptionsResponse
+Request = feed_service_pb2.WatchSubscriptionsRequest
 
 
 def watch(running: Running, after: int = 0) -> Any:
     """
-    Open the feed.
+    Open the feed, as a reader that acknowledges nothing.
     """
-    return running.feed.WatchSubscriptions(
-        feed_service_pb2.WatchSubscriptionsRequest(after_revision=after, dispatcher="test")
-    )
+    return running.feed.WatchSubscriptions(iter([Request(after_revision=after, dispatcher="test")]))
 
 
 async def snapshot(stream: Any) -> tuple[list[str], int]:
@@ -140,6 +139,31 @@ async def test_concurrent_writers_lose_nothing(running: Running) -> None:
         revisions += [it.revision for it in answer.changes]
     assert set(seen) == {it.name for it in made}
     assert revisions == sorted(revisions)
+
+
+async def test_reader_acknowledges_what_it_applied(running: Running) -> None:
+    """
+    Acknowledgements and answers cross on one stream.
+    """
+    stream = running.feed.WatchSubscriptions()
+    await stream.write(Request(dispatcher="test"))
+    _, revision = await snapshot(stream)
+    for _ in range(3):
+        await stream.write(Request(applied_revision=revision))
+        made = await create(running)
+        answer = await next_change(stream)
+        revision = answer.revision
+        assert [it.subscription.name for it in answer.changes] == [made.name]
+
+
+async def test_reader_that_says_nothing_is_refused(running: Running) -> None:
+    """
+    A stream of requests that ends before the first message opens no feed.
+    """
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await running.feed.WatchSubscriptions(iter(())).read()
+
+    assert read_error(raised.value).code == "INVALID_ARGUMENT"
 
 
 @pytest.mark.parametrize("after", [1, 999])

@@ -36,6 +36,7 @@ PATIENCE_SECONDS = 30.0
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 
 Answer = feed_service_pb2.WatchSubscriptionsResponse
+Request = feed_service_pb2.WatchSubscriptionsRequest
 
 
 def settings_of(account: int, revision: int = 1) -> feed_service_pb2.FeedChange:
@@ -67,16 +68,20 @@ class Feed(feed_service_pb2_grpc.FeedServiceServicer):
 
     def __init__(self, answers: Sequence[Answer]) -> None:
         self.may_go_on = asyncio.Event()
+        self.first = Request()
+        self.acknowledged: list[int] = []
         self._answers = answers
 
     async def WatchSubscriptions(
-        self, request: feed_service_pb2.WatchSubscriptionsRequest, context: Any
+        self, requests: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[Answer]:
         """
-        Tell everything once.
+        Tell everything once, each answer after the last one was acknowledged.
         """
+        self.first = await anext(requests)
         for answer in self._answers:
             yield answer
+            self.acknowledged.append((await anext(requests)).applied_revision)
             await self.may_go_on.wait()
 
     async def ReportEndpointEvents(
@@ -187,6 +192,20 @@ async def test_listener_hears_of_reactivations_and_answers(store: AsyncEngine) -
 
     assert heard.endpoints == [("accounts/100", "https://example.com:443")]
     assert heard.changes == len(changes)
+
+
+async def test_each_answer_is_acknowledged_once_it_is_applied(store: AsyncEngine) -> None:
+    """
+    The first message says where to begin, each later one what is in memory.
+    """
+    feed = Feed([Answer(changes=[settings_of(1)]), Answer(revision=4, snapshot_complete=True)])
+    feed.may_go_on.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), following(store, feed) as revisions:
+        assert [revision async for revision in revisions] == [0, 4]
+
+    assert (feed.first.after_revision, feed.first.dispatcher) == (0, "test")
+    assert feed.acknowledged == [0, 4]
 
 
 async def test_feed_that_breaks_is_opened_again_later_each_time(store: AsyncEngine) -> None:

@@ -46,6 +46,10 @@ class EndpointEvent(_message.Message):
         """Events were not sent because the subscription was Inactive."""
         KIND_CERTIFICATE_EXPIRING: EndpointEvent._Kind.ValueType  # 6
         """The client certificate expires within 30 days."""
+        KIND_ERROR: EndpointEvent._Kind.ValueType  # 7
+        """The dispatch service cannot use this revision of the subscription, so
+        nothing is sent for it.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What was learnt."""
@@ -66,6 +70,10 @@ class EndpointEvent(_message.Message):
     """Events were not sent because the subscription was Inactive."""
     KIND_CERTIFICATE_EXPIRING: EndpointEvent.Kind.ValueType  # 6
     """The client certificate expires within 30 days."""
+    KIND_ERROR: EndpointEvent.Kind.ValueType  # 7
+    """The dispatch service cannot use this revision of the subscription, so
+    nothing is sent for it.
+    """
 
     ENDPOINT_EVENT_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int

@@ -27,25 +27,35 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class WatchSubscriptionsRequest(_message.Message):
-    """The request of `WatchSubscriptions`."""
+    """A request of `WatchSubscriptions`: where to begin, then acknowledgements."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     DISPATCHER_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    APPLIED_REVISION_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
-    """The last revision that was applied. 0: none."""
+    """The last revision that was stored. 0: none. Only in the first message."""
     dispatcher: _builtins.str
-    """The name of the dispatch service, for the logs."""
+    """The name of the process that reads. Only in the first message."""
+    digest: _builtins.bytes
+    """The digest that came with that revision. Only in the first message."""
+    applied_revision: _builtins.int
+    """The revision that the reader has applied in memory: events that it takes
+    from now on are matched with it. Only in later messages.
+    """
     def __init__(
         self,
         *,
         after_revision: _builtins.int = ...,
         dispatcher: _builtins.str = ...,
+        digest: _builtins.bytes = ...,
+        applied_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "dispatcher", b"dispatcher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "applied_revision", b"applied_revision", "digest", b"digest", "dispatcher", b"dispatcher"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -60,15 +70,23 @@ class WatchSubscriptionsResponse(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     SNAPSHOT_COMPLETE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CONFIG_TIME_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Keep this once the changes are applied. In a snapshot it is 0 until
     `snapshot_complete`.
     """
     snapshot_complete: _builtins.bool
     """Whether this answer ends the snapshot."""
+    digest: _builtins.bytes
+    """The digest of the history up to `revision`. Empty where that is 0."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedChange]:
         """In the order in which they were committed."""
+
+    @_builtins.property
+    def config_time(self) -> _timestamp_pb2.Timestamp:
+        """The time of the config service's database when the answer was made."""
 
     def __init__(
         self,
@@ -76,10 +94,12 @@ class WatchSubscriptionsResponse(_message.Message):
         revision: _builtins.int = ...,
         changes: _abc.Iterable[Global___FeedChange] | None = ...,
         snapshot_complete: _builtins.bool = ...,
+        digest: _builtins.bytes = ...,
+        config_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config_time", b"config_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "config_time", b"config_time", "digest", b"digest", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -98,6 +118,7 @@ class FeedChange(_message.Message):
     ACCOUNT_SETTINGS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     DELETED_NAME_FIELD_NUMBER: _builtins.int
+    MATCHES_SINCE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision of the change."""
     deleted_name: _builtins.str
@@ -122,6 +143,13 @@ class FeedChange(_message.Message):
     def caller(self) -> Global___FeedCaller:
         """A caller, with the hash of its token."""
 
+    @_builtins.property
+    def matches_since(self) -> _timestamp_pb2.Timestamp:
+        """Events that were accepted since then are matched with the subscription,
+        by the time of the config service's database. Unset: none but those that
+        are accepted after the change was applied.
+        """
+
     def __init__(
         self,
         *,
@@ -132,10 +160,11 @@ class FeedChange(_message.Message):
         account_settings: _account_settings_pb2.AccountSettings | None = ...,
         caller: Global___FeedCaller | None = ...,
         deleted_name: _builtins.str = ...,
+        matches_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "revision", b"revision", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "revision", b"revision", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["subscription", "credential", "client_certificate", "account_settings", "caller", "deleted_name"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015

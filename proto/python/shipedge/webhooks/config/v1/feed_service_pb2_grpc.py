@@ -36,7 +36,7 @@ class FeedServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.WatchSubscriptions = channel.unary_stream(
+        self.WatchSubscriptions = channel.stream_stream(
                 '/shipedge.webhooks.config.v1.FeedService/WatchSubscriptions',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsResponse.FromString,
@@ -53,21 +53,28 @@ class FeedServiceServicer:
     service, and takes its reports. For nobody else.
     """
 
-    def WatchSubscriptions(self, request, context):
+    def WatchSubscriptions(self, request_iterator, context):
         """Streams the configuration as it is, then every change to it.
 
-        Begin with `after_revision = 0` and keep the `revision` of the last answer
-        that was applied; begin there after a break. Beginning with 0 gives a
-        snapshot: the answers up to the one with `snapshot_complete` hold
-        everything that exists, and what they do not name is to be dropped.
-        Changes follow in the order in which they were committed; of several
-        changes to one resource only the last may be sent. An answer without
-        changes is a sign of life: all up to its revision was sent. The stream
-        does not end by itself.
+        The first message says where to begin; each later one acknowledges what
+        was applied since. Begin with `after_revision = 0` and keep `revision` and
+        `digest` of the last answer that was applied; begin there after a break.
+        Beginning with 0 gives a snapshot: the answers up to the one with
+        `snapshot_complete` hold everything that exists, and the names of what was
+        deleted as far back as deletions are remembered. What a snapshot does not
+        name is missing, not deleted. Changes follow in the order in which they
+        were committed; of several changes to one resource only the last may be
+        sent. An answer without changes is a heartbeat: all up to its revision was
+        sent. The stream does not end by itself.
 
-        Errors: `OUT_OF_RANGE` / `REVISION_COMPACTED`: deletions after that
-        revision have been forgotten, or it is not from this service; begin again
-        with 0.
+        A revision and its digest identify the history that led to them: one
+        revision with two digests means two databases. An answer whose digest
+        differs from the one that is known for its revision is not to be applied;
+        begin again with 0.
+
+        Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
+        `REVISION_COMPACTED`: deletions after that revision have been forgotten,
+        or it is from another history; begin again with 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,7 +91,7 @@ class FeedServiceServicer:
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'WatchSubscriptions': grpc.unary_stream_rpc_method_handler(
+            'WatchSubscriptions': grpc.stream_stream_rpc_method_handler(
                     servicer.WatchSubscriptions,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsResponse.SerializeToString,
@@ -108,7 +115,7 @@ class FeedService:
     """
 
     @staticmethod
-    def WatchSubscriptions(request,
+    def WatchSubscriptions(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -118,8 +125,8 @@ class FeedService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
+        return grpc.experimental.stream_stream(
+            request_iterator,
             target,
             '/shipedge.webhooks.config.v1.FeedService/WatchSubscriptions',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.SerializeToString,

@@ -35,21 +35,28 @@ class FeedServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeedServiceAsyncStub: ...
-    WatchSubscriptions: _grpc.UnaryStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]
+    WatchSubscriptions: _grpc.StreamStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]
     """Streams the configuration as it is, then every change to it.
 
-    Begin with `after_revision = 0` and keep the `revision` of the last answer
-    that was applied; begin there after a break. Beginning with 0 gives a
-    snapshot: the answers up to the one with `snapshot_complete` hold
-    everything that exists, and what they do not name is to be dropped.
-    Changes follow in the order in which they were committed; of several
-    changes to one resource only the last may be sent. An answer without
-    changes is a sign of life: all up to its revision was sent. The stream
-    does not end by itself.
+    The first message says where to begin; each later one acknowledges what
+    was applied since. Begin with `after_revision = 0` and keep `revision` and
+    `digest` of the last answer that was applied; begin there after a break.
+    Beginning with 0 gives a snapshot: the answers up to the one with
+    `snapshot_complete` hold everything that exists, and the names of what was
+    deleted as far back as deletions are remembered. What a snapshot does not
+    name is missing, not deleted. Changes follow in the order in which they
+    were committed; of several changes to one resource only the last may be
+    sent. An answer without changes is a heartbeat: all up to its revision was
+    sent. The stream does not end by itself.
 
-    Errors: `OUT_OF_RANGE` / `REVISION_COMPACTED`: deletions after that
-    revision have been forgotten, or it is not from this service; begin again
-    with 0.
+    A revision and its digest identify the history that led to them: one
+    revision with two digests means two databases. An answer whose digest
+    differs from the one that is known for its revision is not to be applied;
+    begin again with 0.
+
+    Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
+    `REVISION_COMPACTED`: deletions after that revision have been forgotten,
+    or it is from another history; begin again with 0.
     """
     ReportEndpointEvents: _grpc.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]
     """Takes what the dispatch service learnt about endpoints. All of it is
@@ -63,21 +70,28 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    WatchSubscriptions: _aio.UnaryStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]  # type: ignore[assignment]
+    WatchSubscriptions: _aio.StreamStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]  # type: ignore[assignment]
     """Streams the configuration as it is, then every change to it.
 
-    Begin with `after_revision = 0` and keep the `revision` of the last answer
-    that was applied; begin there after a break. Beginning with 0 gives a
-    snapshot: the answers up to the one with `snapshot_complete` hold
-    everything that exists, and what they do not name is to be dropped.
-    Changes follow in the order in which they were committed; of several
-    changes to one resource only the last may be sent. An answer without
-    changes is a sign of life: all up to its revision was sent. The stream
-    does not end by itself.
+    The first message says where to begin; each later one acknowledges what
+    was applied since. Begin with `after_revision = 0` and keep `revision` and
+    `digest` of the last answer that was applied; begin there after a break.
+    Beginning with 0 gives a snapshot: the answers up to the one with
+    `snapshot_complete` hold everything that exists, and the names of what was
+    deleted as far back as deletions are remembered. What a snapshot does not
+    name is missing, not deleted. Changes follow in the order in which they
+    were committed; of several changes to one resource only the last may be
+    sent. An answer without changes is a heartbeat: all up to its revision was
+    sent. The stream does not end by itself.
 
-    Errors: `OUT_OF_RANGE` / `REVISION_COMPACTED`: deletions after that
-    revision have been forgotten, or it is not from this service; begin again
-    with 0.
+    A revision and its digest identify the history that led to them: one
+    revision with two digests means two databases. An answer whose digest
+    differs from the one that is known for its revision is not to be applied;
+    begin again with 0.
+
+    Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
+    `REVISION_COMPACTED`: deletions after that revision have been forgotten,
+    or it is from another history; begin again with 0.
     """
     ReportEndpointEvents: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]  # type: ignore[assignment]
     """Takes what the dispatch service learnt about endpoints. All of it is
@@ -92,23 +106,30 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def WatchSubscriptions(
         self,
-        request: _feed_service_pb2.WatchSubscriptionsRequest,
+        request_iterator: _MaybeAsyncIterator[_feed_service_pb2.WatchSubscriptionsRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_feed_service_pb2.WatchSubscriptionsResponse], _abc.AsyncIterator[_feed_service_pb2.WatchSubscriptionsResponse]]:
         """Streams the configuration as it is, then every change to it.
 
-        Begin with `after_revision = 0` and keep the `revision` of the last answer
-        that was applied; begin there after a break. Beginning with 0 gives a
-        snapshot: the answers up to the one with `snapshot_complete` hold
-        everything that exists, and what they do not name is to be dropped.
-        Changes follow in the order in which they were committed; of several
-        changes to one resource only the last may be sent. An answer without
-        changes is a sign of life: all up to its revision was sent. The stream
-        does not end by itself.
+        The first message says where to begin; each later one acknowledges what
+        was applied since. Begin with `after_revision = 0` and keep `revision` and
+        `digest` of the last answer that was applied; begin there after a break.
+        Beginning with 0 gives a snapshot: the answers up to the one with
+        `snapshot_complete` hold everything that exists, and the names of what was
+        deleted as far back as deletions are remembered. What a snapshot does not
+        name is missing, not deleted. Changes follow in the order in which they
+        were committed; of several changes to one resource only the last may be
+        sent. An answer without changes is a heartbeat: all up to its revision was
+        sent. The stream does not end by itself.
 
-        Errors: `OUT_OF_RANGE` / `REVISION_COMPACTED`: deletions after that
-        revision have been forgotten, or it is not from this service; begin again
-        with 0.
+        A revision and its digest identify the history that led to them: one
+        revision with two digests means two databases. An answer whose digest
+        differs from the one that is known for its revision is not to be applied;
+        begin again with 0.
+
+        Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
+        `REVISION_COMPACTED`: deletions after that revision have been forgotten,
+        or it is from another history; begin again with 0.
         """
 
     @_abc_1.abstractmethod

@@ -126,6 +126,7 @@ class Subscription(_message.Message):
     PURGE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
+    UNCONFIRMED_REPLICAS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`accounts/{account}/subscriptions/{subscription}`, or the same with
     `warehouses/{warehouse}`. Made by the server at creation.
@@ -185,6 +186,11 @@ class Subscription(_message.Message):
     etag: _builtins.str
     """Changes with each change. Sent back on Update or Delete, it makes them
     fail with `ABORTED` where somebody else was faster.
+    """
+    unconfirmed_replicas: _builtins.int
+    """How many connected replicas of the dispatch service had not confirmed the
+    change when it was answered: they apply it later. Only in answers to
+    changes.
     """
     @_builtins.property
     def filter(self) -> Global___SubscriptionFilter:
@@ -269,10 +275,11 @@ class Subscription(_message.Message):
         purge_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         etag: _builtins.str = ...,
+        unconfirmed_replicas: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_suppressed_time", b"last_suppressed_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_suppressed_time", b"last_suppressed_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "status", b"status", "status_reason", b"status_reason", "suppressed_event_count", b"suppressed_event_count", "update_time", b"update_time", "url", b"url", "wire_name", b"wire_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_suppressed_time", b"last_suppressed_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "status", b"status", "status_reason", b"status_reason", "suppressed_event_count", b"suppressed_event_count", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "wire_name", b"wire_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -464,6 +471,10 @@ class EndpointHealth(_message.Message):
         """Attempts have been failing for a while."""
         STATE_GONE: EndpointHealth._State.ValueType  # 3
         """It answered 410 Gone."""
+        STATE_ERROR: EndpointHealth._State.ValueType  # 4
+        """The dispatch service cannot use the subscription as it is, so nothing
+        is sent: `failure_kind` says why. A change of it is tried anew.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """The states of an endpoint."""
@@ -476,6 +487,10 @@ class EndpointHealth(_message.Message):
     """Attempts have been failing for a while."""
     STATE_GONE: EndpointHealth.State.ValueType  # 3
     """It answered 410 Gone."""
+    STATE_ERROR: EndpointHealth.State.ValueType  # 4
+    """The dispatch service cannot use the subscription as it is, so nothing
+    is sent: `failure_kind` says why. A change of it is tried anew.
+    """
 
     STATE_FIELD_NUMBER: _builtins.int
     FAILING_SINCE_FIELD_NUMBER: _builtins.int
