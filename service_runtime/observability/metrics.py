@@ -43,6 +43,12 @@ PRUNED = Counter(
     ["kind"],
     registry=REGISTRY,
 )
+BACKGROUND_ERRORS = Counter(
+    "webhooks_background_errors",
+    "Errors after which background work went on without the item, by log event.",
+    ["event"],
+    registry=REGISTRY,
+)
 CERTIFICATE_DAYS = Gauge(
     "webhooks_client_certificate_days",
     "Days until the first client certificate expires.",

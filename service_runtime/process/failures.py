@@ -1,5 +1,5 @@
 """
-The log of errors of work that goes on after them.
+The isolation of work on one item from the others, and the log of its errors.
 """
 
 from __future__ import annotations
@@ -7,22 +7,38 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from sqlalchemy.exc import DBAPIError
 
 from service_runtime.database.engine import is_unavailable
+from service_runtime.observability import metrics
 
 REPEATED_SECONDS = 60.0
 
+MOST_ITEMS = 20
+"""
+How many items with the same error are named in the log before the rest is counted.
+"""
+
 log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Isolated:
+    """
+    A block of isolated work: *error* is what it raised, None if it has come to its end.
+    """
+
+    error: Exception | None = None
 
 
 @dataclass(slots=True)
 class _Repeated:
     seen: float
     logged: float
+    items: set[str] = field(default_factory=set)
     count: int = 0
 
 
@@ -31,8 +47,9 @@ class FailureLog:
     Logs errors as *event*: one that is new with its trace, the same one again as a count.
 
     Errors are the same if they have the same type and were raised in the same line. One that
-    was not seen for a minute is new; while it is seen, its count is logged once a minute.
-    *clock* gives seconds that only grow.
+    was not seen for a minute is new; while it is seen, its count is logged once a minute. Items
+    with the same error are told apart by the fields of the line: the first 20 have a line each.
+    All errors are counted in a metric under *event*. *clock* gives seconds that only grow.
     """
 
     def __init__(self, event: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -41,26 +58,38 @@ class FailureLog:
         self._seen: dict[tuple[str, str, int], _Repeated] = {}
 
     @contextmanager
-    def isolated(self, **fields: object) -> Iterator[None]:
+    def isolated(self, **fields: object) -> Iterator[Isolated]:
         """
         Log what the block raises and go on, so that one item does not stop the others.
+
+        For work on many items: one block around each of them, with *fields* that name it. What
+        the block yields tells afterwards whether the item failed. Use it inside a transaction
+        only around work that does not touch the database: after an error of the database the
+        transaction cannot go on, and a database that is away is not the fault of an item.
         """
+        block = Isolated()
         try:
-            yield
+            yield block
         except Exception as error:  # noqa: BLE001 - every error is logged, none ends the work
+            block.error = error
             self.log(error, **fields)
 
     def log(self, error: Exception, **fields: object) -> None:
         """
         Log *error* with *fields*, or count it.
         """
-        now, key = self._clock(), _identity(error)
+        metrics.BACKGROUND_ERRORS.labels(self._event).inc()
+        now, key, item = self._clock(), _identity(error), repr(sorted(fields.items()))
         known = self._seen.get(key)
         if known is None or now - known.seen >= REPEATED_SECONDS:
-            self._seen[key] = _Repeated(now, now)
+            self._seen[key] = _Repeated(now, now, {item})
             log.error(self._event, error_type=key[0], exc_info=trace_of(error), **fields)
             return
         known.seen = now
+        if item not in known.items and len(known.items) < MOST_ITEMS:
+            known.items.add(item)
+            log.error(self._event, error_type=key[0], **fields)
+            return
         known.count += 1
         if now - known.logged >= REPEATED_SECONDS:
             log.error(self._event, error_type=key[0], count=known.count, **fields)

@@ -11,7 +11,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
-from service_runtime.process.failures import REPEATED_SECONDS, FailureLog, trace_of
+from service_runtime.observability import metrics
+from service_runtime.process.failures import MOST_ITEMS, REPEATED_SECONDS, FailureLog, trace_of
 
 Logged = MutableMapping[str, Any]
 
@@ -89,6 +90,54 @@ def test_repeated_error_is_counted_once_a_minute() -> None:
 
     assert line["count"] == 4
     assert "exc_info" not in line
+
+
+def test_block_shows_whether_it_failed() -> None:
+    """
+    The item can be set aside afterwards.
+    """
+    failures = FailureLog("work.failed")
+
+    with capture_logs(), failures.isolated() as failed:
+        bug()
+    with failures.isolated() as done:
+        pass
+
+    assert isinstance(failed.error, KeyError)
+    assert done.error is None
+
+
+def test_items_with_one_error_are_named() -> None:
+    """
+    The trace comes once; each further item has a line, up to a bound, and then is counted.
+    """
+    clock = Clock()
+    failures = FailureLog("work.failed", clock.read)
+
+    with capture_logs() as logs:
+        for name in range(MOST_ITEMS + 5):
+            with failures.isolated(name=name):
+                bug()
+
+    assert [line["name"] for line in logs] == list(range(MOST_ITEMS))
+    assert ["exc_info" in line for line in logs] == [True] + [False] * (MOST_ITEMS - 1)
+
+    clock.now += REPEATED_SECONDS - 1
+    lines_of(failures, bug)
+    clock.now += 1
+    assert lines_of(failures, bug)[0]["count"] == 7
+
+
+def test_errors_are_counted_in_a_metric() -> None:
+    """
+    Each error counts under its log event.
+    """
+    lines_of(FailureLog("work.counted"), bug, bug, other_bug)
+
+    counted = metrics.REGISTRY.get_sample_value(
+        "webhooks_background_errors_total", {"event": "work.counted"}
+    )
+    assert counted == 3
 
 
 def test_error_of_another_place_is_new() -> None:
