@@ -21,7 +21,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test test-long check fmt lint types layers tree \
+.PHONY: help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -61,6 +61,9 @@ e2e: $(STAMP) ## Run the tests that start both services.
 
 crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothing may be lost.
 	@$(BIN)/python -m tests.crash.loop $(MINUTES)
+
+fault-test: $(STAMP) ## Bring about all faults around the services, or FAULTS="NAME ...", in about 15 minutes.
+	@$(BIN)/python -m tests.faults $(FAULTS)
 
 test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
 	@TEST_PROFILE=long $(PARALLEL) -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py

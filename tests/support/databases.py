@@ -18,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
+from types import MappingProxyType
 from uuid import uuid4
 
 import asyncpg
@@ -87,11 +88,20 @@ def memory_folder() -> str | None:
 class Postgres:
     """
     A PostgreSQL server of our own in *directory*, stopped and started at will.
+
+    *environment* is added to that of its processes.
     """
 
-    def __init__(self, directory: Path, *, durable: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        durable: bool = False,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._directory = directory
         self._durable = durable
+        self._environment = {**os.environ, **environment}
         self._account = _unprivileged_account()
         self._binaries = _binaries()
         if self._account is not None and _in_private_place(self._binaries):
@@ -160,6 +170,7 @@ class Postgres:
             command,
             check=True,
             cwd=self._directory,
+            env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.STDOUT,
         )
@@ -230,14 +241,16 @@ def _copied(binaries: Path, directory: Path) -> Path:
 
 
 @contextmanager
-def running_postgres(*, durable: bool = False) -> Iterator[Postgres]:
+def running_postgres(
+    *, durable: bool = False, environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Postgres]:
     """
     Run a server of our own in a temporary directory. Unless *durable*, it loses what it
     stores when the machine stops, and keeps it in memory where there is room.
     """
     folder = None if durable else memory_folder()
     with tempfile.TemporaryDirectory(prefix="webhooks-postgres-", dir=folder) as directory:
-        server = Postgres(Path(directory), durable=durable)
+        server = Postgres(Path(directory), durable=durable, environment=environment)
         server.start()
         try:
             yield server

@@ -146,9 +146,12 @@ async def https_receiver(
     certificate: trustme.LeafCert | None = None,
     client_authority: trustme.CA | None = None,
     max_tls: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED,
+    port: int = 0,
 ) -> AsyncIterator[Receiver]:
     """
-    Run an HTTPS receiver; with a client authority it requires a client certificate.
+    Run an HTTPS receiver on *port*, or a free one if that is 0.
+
+    With a client authority it requires a client certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.maximum_version = max_tls
@@ -156,7 +159,7 @@ async def https_receiver(
     if client_authority is not None:
         client_authority.configure_trust(context)
         context.verify_mode = ssl.CERT_REQUIRED
-    async with _receiver(script, "https", host, context) as receiver:
+    async with _receiver(script, "https", host, context, port) as receiver:
         yield receiver
 
 
@@ -191,9 +194,9 @@ async def raw_receiver(
 
 @asynccontextmanager
 async def _receiver(
-    script: Script, scheme: str, host: str, context: ssl.SSLContext | None
+    script: Script, scheme: str, host: str, context: ssl.SSLContext | None, port: int = 0
 ) -> AsyncIterator[Receiver]:
-    receiver = Receiver(scheme=scheme, host=host, port=0, ca_pem=ca_pem())
+    receiver = Receiver(scheme=scheme, host=host, port=port, ca_pem=ca_pem())
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         receiver.connections += 1
@@ -213,7 +216,9 @@ async def _listening(
     context: ssl.SSLContext | None,
 ) -> AsyncIterator[None]:
     """
-    Listen on a free port; at the end abort every connection and wait for its script.
+    Listen on the receiver's port, or on a free one.
+
+    At the end abort every connection and wait for its script.
     """
     scripts: set[asyncio.Task[None]] = set()
 
@@ -231,7 +236,9 @@ async def _listening(
             writer.transport.abort()
             scripts.discard(task)
 
-    server = await asyncio.start_server(guarded, "127.0.0.1", 0, ssl=context, backlog=1024)
+    server = await asyncio.start_server(
+        guarded, "127.0.0.1", receiver.port, ssl=context, backlog=1024
+    )
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield

@@ -1,0 +1,56 @@
+"""
+The fault test: `python -m tests.faults [--database NAME] [--jobs N] [FAULT …]`.
+
+It brings about faults around running services and checks that every promise is kept. A FAULT is
+a name of the list, or its first part: `clock` stands for all faults of the clock.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from tests.faults.catalogue import FAULTS
+from tests.faults.harness import runner
+from tests.faults.harness.model import BOTH, Fault
+
+
+def chosen(names: Sequence[str]) -> list[Fault]:
+    """
+    Return the faults of these names, all if there is none. Raises `ValueError` for an unknown one.
+    """
+    for name in names:
+        if not any(_matches(fault, name) for fault in FAULTS):
+            known = ", ".join(fault.name for fault in FAULTS)
+            raise ValueError(f"there is no fault {name}; there are: {known}")
+    return [f for f in FAULTS if not names or any(_matches(f, name) for name in names)]
+
+
+def _matches(fault: Fault, name: str) -> bool:
+    return fault.name == name or fault.name.startswith(f"{name}.")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run the fault test from the command line; return the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.faults")
+    parser.add_argument("names", nargs="*", metavar="FAULT", help="default: all")
+    parser.add_argument("--database", choices=BOTH, action="append", help="default: both")
+    parser.add_argument("--jobs", type=int, default=4, help="scenarios at a time")
+    parser.add_argument("--list", action="store_true", help="print the faults and end")
+    options = parser.parse_args(arguments)
+    if options.list:
+        for fault in FAULTS:
+            print(f"{fault.name:<28} {'+'.join(fault.databases):<18} {fault.promise}")
+        return 0
+    try:
+        faults = chosen(options.names)
+    except ValueError as unknown:
+        parser.error(str(unknown))
+    return runner.main(faults, options.database or BOTH, options.jobs)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

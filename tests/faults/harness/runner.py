@@ -1,0 +1,107 @@
+"""
+Runs scenarios, some at a time, and prints what was seen.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.faults.harness.model import Fault, Report, median, summary
+from tests.faults.harness.site import running_site
+
+LOGS = Path("build/faults")
+LATE_RUNS = 2
+
+_HEAD = f"{'fault':<28} {'database':<10} {'verdict':<8} {'s':>4}  promise / seen"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """
+    A fault on a database.
+    """
+
+    fault: Fault
+    database: str
+
+    @property
+    def directory(self) -> Path:
+        return LOGS.absolute() / f"{self.fault.name}-{self.database}"
+
+    async def once(self) -> Report:
+        """
+        Run the scenario once, bounded; an error is a check that failed.
+        """
+        shutil.rmtree(self.directory, ignore_errors=True)
+        report = Report()
+        try:
+            async with asyncio.timeout(self.fault.seconds) as bound:
+                async with running_site(self.directory, self.database) as site:
+                    site.report = report
+                    await self.fault.run(site)
+        except TimeoutError:
+            text = f"within {self.fault.seconds:.0f} s" if bound.expired() else "in time"
+            report.expect(False, text)
+            self._note()
+        except Exception as error:  # noqa: BLE001 - it is reported, and the others go on
+            report.expect(False, f"{type(error).__name__}: {error}"[:300])
+            self._note()
+        return report
+
+    def _note(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "error.txt").write_text(traceback.format_exc())
+
+    async def judged(self) -> Report:
+        """
+        Run the scenario; if only a bound of time was missed, the median of three runs counts.
+        """
+        reports = [await self.once()]
+        if reports[0].only_late:
+            reports += [await self.once() for _ in range(LATE_RUNS)]
+        return median(reports)
+
+
+async def run_all(runs: Sequence[Run], jobs: int) -> list[Report]:
+    """
+    Run all, *jobs* at a time; print a row for each when it has ended.
+    """
+    limit = asyncio.Semaphore(jobs)
+    print(_HEAD, flush=True)
+
+    async def limited(run: Run) -> Report:
+        async with limit:
+            started = time.monotonic()
+            report = await run.judged()
+            print(row(run, report, time.monotonic() - started), flush=True)
+            return report
+
+    return list(await asyncio.gather(*(limited(run) for run in runs)))
+
+
+def row(run: Run, report: Report, seconds: float) -> str:
+    """
+    Write a row of the table.
+    """
+    verdict = "skipped" if report.skipped else "survived" if report.survived else "FAILED"
+    first = f"{run.fault.name:<28} {run.database:<10} {verdict:<8} {seconds:>4.0f}"
+    return f"{first}  {run.fault.promise}\n{'':>53}{report.skipped or report.seen}"
+
+
+def main(faults: Sequence[Fault], databases: Sequence[str], jobs: int) -> int:
+    """
+    Run *faults* on *databases*; return the exit code.
+    """
+    runs = [Run(fault, kind) for fault in faults for kind in fault.databases if kind in databases]
+    reports = asyncio.run(run_all(runs, jobs))
+    if not all(report.survived or report.skipped for report in reports):
+        print(f"Logs, requests and ledgers are in {LOGS}.", file=sys.stderr)
+    print(summary(reports))
+    return int(not all(report.survived or report.skipped for report in reports))
