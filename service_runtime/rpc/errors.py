@@ -22,6 +22,15 @@ How long callers wait before they retry a call that found no database.
 """
 
 
+MOST_FAULTS = 20
+MOST_TEXT_BYTES = 2048
+MOST_VALUE_BYTES = 1024
+"""
+What an error shows at most: faults, bytes of its message and of all descriptions together, and
+bytes of a value of its metadata. gRPC drops a status whose trailers are longer than 16 KiB.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldFault:
     """
@@ -32,11 +41,37 @@ class FieldFault:
     description: str
 
 
+def shortened(text: str, most_bytes: int = MOST_TEXT_BYTES) -> str:
+    """
+    Return *text* with at most so many bytes in UTF-8; what was cut ends in an ellipsis.
+    """
+    written = text.encode()
+    if len(written) <= most_bytes:
+        return text
+    mark = "…"
+    return written[: most_bytes - len(mark.encode())].decode(errors="ignore") + mark
+
+
+def _bounded(faults: Sequence[FieldFault]) -> tuple[FieldFault, ...]:
+    """
+    Return the first faults, as many as an error shows, with their descriptions shortened.
+    """
+    shown = faults[:MOST_FAULTS]
+    if sum(len(f"{it.field}{it.description}".encode()) for it in shown) <= MOST_TEXT_BYTES:
+        return tuple(shown)
+    share = MOST_TEXT_BYTES // len(shown)
+    return tuple(
+        FieldFault(shortened(it.field, share // 2), shortened(it.description, share // 2))
+        for it in shown
+    )
+
+
 class RpcError(Exception):
     """
     An error that the caller sees: a code, a reason and a message.
 
-    *metadata* holds each variable part of the message, under names in lowerCamel.
+    *metadata* holds each variable part of the message, under names in lowerCamel. Of many faults
+    the first ones are shown, and texts are cut, so that the error fits into the trailers of a call.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -51,13 +86,16 @@ class RpcError(Exception):
         retry_after: timedelta | None = None,
         **metadata: str,
     ) -> None:
-        listed = "; ".join(f"{fault.field}: {fault.description}" for fault in faults)
-        super().__init__(f"{message} {listed}".strip() if listed else message)
-        self.faults = tuple(faults)
+        self.faults = _bounded(faults)
+        listed = "; ".join(f"{fault.field}: {fault.description}" for fault in self.faults)
+        if len(faults) > len(self.faults):
+            listed += f"; and {len(faults) - len(self.faults)} more"
+        super().__init__(shortened(f"{message} {listed}".strip() if listed else message))
         self.retry_after = retry_after
-        self.metadata = dict(metadata)
         if faults:
-            self.metadata["fields"] = ", ".join(dict.fromkeys(fault.field for fault in faults))
+            fields = dict.fromkeys(fault.field for fault in self.faults)
+            metadata["fields"] = ", ".join(fields)
+        self.metadata = {it: shortened(text, MOST_VALUE_BYTES) for it, text in metadata.items()}
         if reason is not None:
             self.reason = reason
 

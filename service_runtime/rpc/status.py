@@ -74,10 +74,14 @@ class ErrorDetail:
 
 def read_error(error: grpc.RpcError) -> ErrorDetail:
     """
-    Read the error of a call; without details, its reason is empty.
+    Read the error of a call; its reason is empty where it has no details, or details of another
+    error than its code and message.
     """
     call: grpc.Call = error  # type: ignore[assignment]
-    status = rpc_status.from_call(call)
+    try:
+        status = rpc_status.from_call(call)
+    except ValueError:
+        status = None
     if status is None:
         return ErrorDetail(call.code().name, call.details() or "", "", {}, ())
     return read_status(status)

@@ -4,20 +4,26 @@ Errors on the wire.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
 
+import grpc
 import pytest
 from google.rpc import error_details_pb2
 
 from service_runtime.rpc.errors import (
+    MOST_FAULTS,
     FieldFault,
     FieldFaults,
     InvalidArgument,
     NotFound,
     ResourceExhausted,
+    RpcError,
     not_offered,
 )
-from service_runtime.rpc.status import read_status, status_of, to_status
+from service_runtime.rpc.status import read_error, read_status, status_of, to_status
 
 
 def test_one_error_info_and_the_fields() -> None:
@@ -91,3 +97,65 @@ def test_not_offered() -> None:
     detail = read_status(to_status(not_offered("SendTestEvent")))
 
     assert (detail.code, detail.reason) == ("UNIMPLEMENTED", "METHOD_UNIMPLEMENTED")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidArgument("Not valid.", faults=[FieldFault("f" * 300, "ü" * 9000)] * 60),
+        InvalidArgument(
+            "Not valid.", faults=[FieldFault(f"a[{n}]", "is wrong") for n in range(60)]
+        ),
+        InvalidArgument("Not valid.", faults=[FieldFault("event_type", "x" * 200_000)]),
+        NotFound("x" * 30_000, name="ü" * 30_000),
+    ],
+)
+def test_errors_fit_into_trailers(error: RpcError) -> None:
+    """
+    However much is wrong, message and details fit into the 16 KiB that gRPC lets through.
+    """
+    status = to_status(error)
+
+    # The message is sent percent-encoded beside the details, which are sent in base 64.
+    message = len(quote(status.message))
+    assert message + len(b64encode(status.SerializeToString())) < 16 * 1024
+    assert len(read_status(status).faults) <= MOST_FAULTS
+
+
+def test_faults_that_are_not_shown_are_counted() -> None:
+    """
+    Of 23 faults 20 are shown, in full.
+    """
+    faults = [FieldFault(f"a[{n}]", "is wrong") for n in range(23)]
+    error = InvalidArgument("Not valid.", faults=faults)
+
+    assert error.faults == tuple(faults[:20])
+    assert error.message.endswith("a[19]: is wrong; and 3 more")
+    assert "a[19]" in error.metadata["fields"]
+    assert "a[20]" not in error.metadata["fields"]
+
+
+class _Torn(grpc.RpcError):
+    """
+    An error whose details are of another error, as the library makes it of trailers too long.
+    """
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+    def details(self) -> str:
+        return "Stream removed"
+
+    def trailing_metadata(self) -> Any:
+        status = to_status(NotFound("No x.", name="x"))
+        return (("grpc-status-details-bin", status.SerializeToString()),)
+
+
+def test_details_of_another_error_are_not_read() -> None:
+    """
+    Code and message are what is left.
+    """
+    detail = read_error(_Torn())
+
+    assert (detail.code, detail.message) == ("RESOURCE_EXHAUSTED", "Stream removed")
+    assert detail.reason == ""
