@@ -36,6 +36,11 @@ DEFAULT_RANGE = timedelta(days=7)
 How far back a List goes that has no lower bound on the time.
 """
 
+_MOST_MILLISECONDS = 24 * 3600 * 1000
+"""
+A day: no attempt lasts nearly as long.
+"""
+
 # A search must find URLs that were configured under any rules.
 _ANY_URL = UrlRules(
     allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
@@ -60,7 +65,7 @@ _COMMON: Mapping[str, FieldKind] = {
     "subscription": filters.text(),
     "event": filters.text(),
     "resource": filters.text(),
-    "response_code": filters.number(),
+    "response_code": filters.number(0, 999),
     "failure_kind": _KINDS,
 }
 
@@ -74,7 +79,7 @@ ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
     "start_time": filters.instant(),
     "status": filters.one_of("SUCCESS", "FAILURE", "INTERRUPTED", prefix="STATUS_"),
     "trigger": filters.one_of(*Trigger, prefix="TRIGGER_"),
-    "duration_ms": filters.number(),
+    "duration_ms": filters.number(0, _MOST_MILLISECONDS),
     **_COMMON,
 }
 

@@ -68,8 +68,18 @@ def text() -> FieldKind:
     return FieldKind("a text", _EQUALITY, str)
 
 
-def number() -> FieldKind:
-    return FieldKind("a whole number", _ORDER, _number)
+def number(least: int, most: int) -> FieldKind:
+    """
+    Make the kind of a field with whole numbers from *least* to *most*, which its column can hold.
+    """
+
+    def read(value: str) -> Value:
+        found = int(value)
+        if not least <= found <= most:
+            raise ValueError(value)
+        return found
+
+    return FieldKind(f"a whole number from {least} to {most}", _ORDER, read)
 
 
 def instant() -> FieldKind:
@@ -111,6 +121,8 @@ def parse(source: str, fields: Mapping[str, FieldKind]) -> tuple[Comparison, ...
     """
     if len(source) > _LONGEST:
         raise _syntax(f"must be at most {_LONGEST} characters", _LONGEST)
+    if "\0" in source:
+        raise _syntax("must not hold NUL", source.index("\0"))
     tokens = list(_tokens(source))
     comparisons: list[Comparison] = []
     for at in range(0, len(tokens), 4):
@@ -161,13 +173,6 @@ def _comparison(tokens: list[_Token], fields: Mapping[str, FieldKind], end: int)
         return Comparison(field.text, operator.text, kind.read(value.text))
     except (ValueError, OverflowError):
         raise _syntax(f"{field.text} must be {kind.expects}", value.at) from None
-
-
-def _number(value: str) -> int:
-    found = int(value)
-    if abs(found) >= 2**63:
-        raise ValueError(value)
-    return found
 
 
 def _instant(value: str) -> datetime:

@@ -17,7 +17,7 @@ from service_runtime.rpc.filters import Comparison
 
 FIELDS = {
     "name": filters.text(),
-    "size": filters.number(),
+    "size": filters.number(0, 2**31 - 1),
     "time": filters.instant(),
     "state": filters.one_of("OPEN", "SHUT"),
 }
@@ -59,7 +59,7 @@ def test_parses(source: str, wanted: tuple[Comparison, ...]) -> None:
     [
         ("color = red", "fields are name, size, time, state (at character 1)"),
         ("name > a", "name is compared with = != (at character 6)"),
-        ("size = many", "size must be a whole number (at character 8)"),
+        ("size = many", "size must be a whole number from 0 to 2147483647 (at character 8)"),
         ("time > yesterday", "time must be an instant"),
         ("state = AJAR", "state must be one of OPEN, SHUT"),
         ("name", "a comparison is a field, an operator and a value"),
@@ -68,7 +68,9 @@ def test_parses(source: str, wanted: tuple[Comparison, ...]) -> None:
         ("size = 1 OR size = 2", "comparisons must be joined by AND (at character 10)"),
         ("size = 1 AND", "a comparison must follow AND"),
         ('name = "open', "cannot be understood (at character 7)"),
-        ("size = 99999999999999999999", "size must be a whole number"),
+        ("size = 99999999999999999999", "size must be a whole number from 0 to 2147483647"),
+        ("size = -1", "size must be a whole number from 0 to 2147483647"),
+        ('name = "a\0"', "must not hold NUL (at character 10)"),
         ("x" * 2001, "must be at most 2000 characters"),
         (" AND ".join(["size = 1"] * 21), "must hold at most 20 comparisons"),
     ],
