@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
@@ -27,6 +26,7 @@ from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.engine import is_unavailable
 from service_runtime.observability import metrics
+from service_runtime.observability.traces import database_problem
 from service_runtime.process.failpoints import reach
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
@@ -244,8 +244,8 @@ class GroupCommitter:
             "event.store_failed",
             events=len(group),
             error_type=type(error).__name__,
-            # The text of a database's error may quote the values that it was given.
-            exc_info=None if unavailable or isinstance(error, DBAPIError) else error,
+            problem=database_problem(error),
+            exc_info=None if unavailable else error,
         )
         for waiting in group:
             waiting.answers.give(waiting.index, StoreUnavailable() if unavailable else error)

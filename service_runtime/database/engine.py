@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service_runtime.database.urls import driver_url, parse_database_url
 from service_runtime.observability import metrics
 
 if TYPE_CHECKING:
@@ -59,12 +60,11 @@ def create_engine(
     Create the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
 
     On PostgreSQL no statement takes longer than *command_seconds*. The folder of a SQLite file is
-    created, readable by its owner alone. Raises `ValueError` for any other URL.
+    created, readable by its owner alone. Raises `ValueError` for any other URL, and `OSError` for a
+    file of authorities that cannot be read.
     """
-    parsed = make_url(url)
+    parsed = parse_database_url(url)
     backend = parsed.get_backend_name()
-    if backend not in _DRIVERS:
-        raise ValueError("must begin with sqlite:/// or postgresql://")
     parsed = parsed.set(drivername=_DRIVERS[backend])
     if backend == "sqlite":
         engine = _sqlite(parsed)
@@ -86,11 +86,9 @@ def _count_transaction(connection: sa.Connection) -> None:
 
 
 def _sqlite(url: URL) -> AsyncEngine:
-    if not url.database or url.database == ":memory:":
-        raise ValueError("must name a file: what is in memory is lost")
-    Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0)
+    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0, hide_parameters=True)
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     _write_locks[engine] = asyncio.Lock()
@@ -98,12 +96,15 @@ def _sqlite(url: URL) -> AsyncEngine:
 
 
 def _postgresql(url: URL, application_name: str, command_seconds: float | None) -> AsyncEngine:
+    url, tls = driver_url(url)
     return create_async_engine(
         url,
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_SIZE,
         pool_timeout=10,
+        hide_parameters=True,
         connect_args={
+            **tls,
             "timeout": 10,
             "command_timeout": command_seconds,
             "server_settings": {

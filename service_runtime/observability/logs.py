@@ -11,7 +11,11 @@ from typing import Any
 
 import structlog
 
+from service_runtime.observability.traces import trace_text
+
 _LONGEST_TEXT = 500
+log = structlog.get_logger()
+
 _ALWAYS = frozenset({"event", "level", "timestamp", "exception", "exc_info", "stack_info"})
 
 ALLOWED = _ALWAYS | {
@@ -38,7 +42,7 @@ def configure(*, level: str, console: bool, worker: int = 0) -> None:
         *([_naming(worker)] if worker else []),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        structlog.processors.ExceptionRenderer(_trace),
         only_allowed,
     ]
     renderer: Any = (
@@ -55,7 +59,25 @@ def configure(*, level: str, console: bool, worker: int = 0) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
+
+
+class _LibraryLines(logging.Handler):
+    """
+    Writes what libraries log as lines of ours.
+
+    Of a message only the first line is shown: the event loop puts errors with their values into
+    the next ones.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage().partition("\n")[0]
+        write = log.error if record.levelno >= logging.ERROR else log.warning
+        write("library.logged", logger=record.name, detail=text, exc_info=record.exc_info)
+
+
+def _trace(exc_info: tuple[Any, BaseException, Any]) -> str:
+    return trace_text(exc_info[1])
 
 
 def _naming(worker: int) -> Any:

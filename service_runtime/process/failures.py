@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
-from sqlalchemy.exc import DBAPIError
 
 from service_runtime.database.engine import is_unavailable
 from service_runtime.observability import metrics
+from service_runtime.observability.traces import database_problem
 
 REPEATED_SECONDS = 60.0
 
@@ -80,6 +80,8 @@ class FailureLog:
         """
         metrics.BACKGROUND_ERRORS.labels(self._event).inc()
         now, key, item = self._clock(), _identity(error), repr(sorted(fields.items()))
+        if problem := database_problem(error):
+            fields = {"problem": problem, **fields}
         known = self._seen.get(key)
         if known is None or now - known.seen >= REPEATED_SECONDS:
             self._seen[key] = _Repeated(now, now, {item})
@@ -98,18 +100,9 @@ class FailureLog:
 
 def trace_of(error: BaseException) -> BaseException | None:
     """
-    Return *error* if its trace may be logged, otherwise None.
-
-    The trace says nothing where the store is away, and a database's driver may quote values.
+    Return *error* if its trace is worth logging: it says nothing where the store is away.
     """
-    if is_unavailable(error):
-        return None
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, DBAPIError):
-            return None
-        cause = cause.__cause__ or cause.__context__
-    return error
+    return None if is_unavailable(error) else error
 
 
 def _identity(error: BaseException) -> tuple[str, str, int]:
