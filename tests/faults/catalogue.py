@@ -4,7 +4,25 @@ All faults, in the order in which they run.
 
 from __future__ import annotations
 
-from tests.faults import absence
+from tests.faults import (
+    absence,
+    clocks,
+    config_database,
+    crashes,
+    dead_endpoint,
+    in_force,
+    store_faults,
+    unwritten_results,
+)
 from tests.faults.harness.model import Fault
 
-FAULTS: tuple[Fault, ...] = (*absence.FAULTS,)
+FAULTS: tuple[Fault, ...] = (
+    *crashes.FAULTS,
+    *dead_endpoint.FAULTS,
+    *absence.FAULTS,
+    *unwritten_results.FAULTS,
+    *clocks.FAULTS,
+    *config_database.FAULTS,
+    *in_force.FAULTS,
+    *store_faults.FAULTS,
+)

@@ -70,5 +70,5 @@ def test_faults_are_chosen_by_name() -> None:
 
     assert names == ["absence.stopped", "absence.killed", "absence.paused"]
     assert len({fault.name for fault in chosen([])}) == len(chosen([]))
-    with pytest.raises(ValueError, match=r"no fault nothing; there are: absence\.stopped"):
+    with pytest.raises(ValueError, match=r"no fault nothing; there are: crashes\.by_a_delivery"):
         chosen(["nothing"])

@@ -15,6 +15,7 @@ import runpy
 import sys
 from collections.abc import Mapping
 from multiprocessing.context import ForkServerProcess
+from pathlib import Path
 from typing import cast
 
 _POLL_SECONDS = 0.01
@@ -75,17 +76,24 @@ class PreloadedService:
         self._process.kill()
 
 
-async def start(module: str, environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def start(
+    module: str, environment: Mapping[str, str], log: Path | None = None
+) -> asyncio.subprocess.Process:
     """
-    Run *module* as `python -m` does, in a group of its own.
+    Run *module* as `python -m` does, in a group of its own; what it writes is added to *log*.
     """
-    process = _CONTEXT.Process(target=_run, args=(module, dict(environment)), daemon=True)
+    arguments = (module, dict(environment), log)
+    process = _CONTEXT.Process(target=_run, args=arguments, daemon=True)
     process.start()
     return cast("asyncio.subprocess.Process", PreloadedService(process))
 
 
-def _run(module: str, environment: dict[str, str]) -> None:
+def _run(module: str, environment: dict[str, str], log: Path | None) -> None:
     os.setsid()
+    if log is not None:
+        with log.open("ab") as file:
+            for output in (1, 2):
+                os.dup2(file.fileno(), output)
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = [module]

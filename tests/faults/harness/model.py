@@ -74,7 +74,8 @@ class Fault:
     """
     A scenario: it brings about a fault at a site and reports there what it sees.
 
-    It is cut off after *seconds*.
+    It is cut off after *seconds*. One that *moves_clock* gets a clock that it can move: that of
+    the PostgreSQL server, or that of the services on SQLite.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Fault:
     run: Callable[[Site], Awaitable[None]]
     databases: Sequence[str] = BOTH
     seconds: float = 150.0
+    moves_clock: bool = False
 
 
 def median(reports: Sequence[Report]) -> Report:

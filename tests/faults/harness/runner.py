@@ -10,11 +10,12 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.faults.harness.model import Fault, Report, median, summary
-from tests.faults.harness.site import running_site
+from tests.faults.harness.site import Site, running_site
 
 LOGS = Path("build/faults")
 LATE_RUNS = 2
@@ -43,7 +44,7 @@ class Run:
         report = Report()
         try:
             async with asyncio.timeout(self.fault.seconds) as bound:
-                async with running_site(self.directory, self.database) as site:
+                async with self._site() as site:
                     site.report = report
                     await self.fault.run(site)
         except TimeoutError:
@@ -54,6 +55,9 @@ class Run:
             report.expect(False, f"{type(error).__name__}: {error}"[:300])
             self._note()
         return report
+
+    def _site(self) -> AbstractAsyncContextManager[Site]:
+        return running_site(self.directory, self.database, moves_clock=self.fault.moves_clock)
 
     def _note(self) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import Any
 
@@ -20,6 +21,7 @@ from shipedge.webhooks.client import channel
 from tests.crash.ledger import Ledger, Result, compare
 from tests.crash.stage import read_log
 from tests.faults.harness import rows
+from tests.faults.harness.clock import Clock
 from tests.faults.harness.endpoints import Endpoint, Journal
 from tests.faults.harness.model import POSTGRESQL, Report
 from tests.faults.harness.publisher import Publisher
@@ -59,6 +61,7 @@ class Site:
     journal: Journal
     publisher: Publisher
     fast: bool = False
+    clock: Clock | None = None
     report: Report = field(default_factory=Report)
     services: list[Service] = field(default_factory=list)
     calls: Pair = field(default_factory=lambda: Pair({}))
@@ -105,6 +108,7 @@ class Site:
             "SHIPEDGE_DISPATCH_RECEIVER_CA_FILE": str(self.directory / "authority.pem"),
             listen: f"127.0.0.1:{free_port()}",
             _URL_SETTINGS[package]: self.urls[package],
+            **(self.clock.environment if self.clock and not self.server else {}),
             **settings,
         }
         if package == DISPATCH:
@@ -113,7 +117,9 @@ class Site:
         self.services.append(made)
         return made
 
-    async def start(self, replicas: int = 1, **settings: str) -> list[Service]:
+    async def start(
+        self, replicas: int = 1, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> list[Service]:
         """
         Start the config service and so many replicas, all with *settings*; return the replicas.
         """
@@ -214,7 +220,7 @@ async def running_site(
     database: str,
     *,
     fast: bool = False,
-    server_environment: Mapping[str, str] = MappingProxyType({}),
+    moves_clock: bool = False,
 ) -> AsyncIterator[Site]:
     """
     Make a site in an empty *directory*, with a PostgreSQL server of its own if it needs one.
@@ -224,14 +230,24 @@ async def running_site(
     (directory / "data").mkdir(parents=True)
     (directory / "authority.pem").write_text(ca_pem())
     async with AsyncExitStack() as stack:
-        server, urls = await _databases(stack, directory, database, server_environment)
+        clock = Clock(_clock_file(stack)) if moves_clock else None
+        server, urls = await _databases(stack, directory, database, clock)
         journal = Journal(stack.enter_context((directory / "requests.jsonl").open("w")))
         ledger = stack.enter_context((directory / "acknowledged.txt").open("w"))
-        site = Site(directory, database, urls, server, stack, journal, Publisher((), ledger), fast)
+        site = Site(
+            directory, database, urls, server, stack, journal, Publisher((), ledger), fast, clock
+        )
         try:
             yield site
         finally:
             await _close(site)
+
+
+def _clock_file(stack: AsyncExitStack) -> Path:
+    # Not below the site's folder, which PostgreSQL's account may not look into.
+    folder = Path(stack.enter_context(TemporaryDirectory(prefix="webhooks-clock-")))
+    folder.chmod(0o755)
+    return folder / "offset"
 
 
 async def _close(site: Site) -> None:
@@ -242,13 +258,13 @@ async def _close(site: Site) -> None:
 
 
 async def _databases(
-    stack: AsyncExitStack, directory: Path, database: str, environment: Mapping[str, str]
+    stack: AsyncExitStack, directory: Path, database: str, clock: Clock | None
 ) -> tuple[Postgres | None, dict[str, str]]:
     if database != POSTGRESQL:
         files = {CONFIG: "config.db", DISPATCH: "dispatch.db"}
         urls = {name: f"sqlite:///{directory}/data/{file}" for name, file in files.items()}
         return None, urls
-    running = running_postgres(durable=True, environment=environment)
+    running = running_postgres(durable=True, environment=clock.environment if clock else {})
     server = await asyncio.to_thread(running.__enter__)
     stack.push_async_callback(asyncio.to_thread, running.__exit__, None, None, None)
     names = (CONFIG, DISPATCH)
