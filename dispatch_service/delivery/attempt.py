@@ -5,6 +5,7 @@ One leased delivery: the decision about it, and the attempt from request to resu
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 
 import structlog
 
@@ -28,6 +29,12 @@ SETTLING_SECONDS = 5.0
 What must be left of a lease beyond the deadline when a request is sent.
 """
 
+UNREAD_DELAY = timedelta(seconds=30)
+"""
+When a delivery is due again whose payload could not be opened: by then its key may be known
+here, or another process claims it.
+"""
+
 log = structlog.get_logger()
 
 
@@ -47,7 +54,8 @@ def plan(
     Decide what to do with a leased delivery; the spans are in seconds.
 
     It is ended if its time is up, if it has been interrupted too often or if nobody wants it;
-    its lease is released if the subscription is Inactive or too little of the lease is left.
+    its lease is released if the subscription is Inactive, if its payload cannot be opened for
+    now or if too little of the lease is left.
     """
     claimed = ready.claimed
     if claimed.cancelled or subscription is None or subscription.deleted:
@@ -58,6 +66,8 @@ def plan(
         return transitions.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
         return Suspend(claimed, subscription.revision)
+    if ready.body is MissingBody.UNREAD:
+        return Requeue(claimed, UNREAD_DELAY)
     if isinstance(ready.body, MissingBody):
         # The contract has one kind for every payload that is not there, whatever the cause.
         return transitions.fail(claimed.retries_used, FailureKind.RENDER)

@@ -9,6 +9,7 @@ import time
 
 import structlog
 
+from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
@@ -16,8 +17,9 @@ from dispatch_service.domain.work import Claimed, Lease
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.keys.keyring import SealBrokenError, UnknownKeyError
+from service_runtime.keys.keyring import SealBrokenError
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 
 BATCH = 200
 PER_ENDPOINT = 16
@@ -46,6 +48,7 @@ class Claimer:
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
+        self._unread = FailureLog("delivery.body_unread")
 
     async def run_once(self) -> int:
         """
@@ -67,7 +70,8 @@ class Claimer:
 
     async def _body(self, claimed: Claimed) -> bytes | MissingBody:
         """
-        Open the payload, or return why there is none; one that does not open is logged.
+        Open the payload, or return why there is none. Raises nothing but cancellation: one that
+        does not open must not keep the others of its claim from their queues.
         """
         if claimed.sealed_body is None:
             return MissingBody.GONE
@@ -77,13 +81,11 @@ class Claimer:
         )
         try:
             return await self._keys.open(claimed.sealed_body, associated)
-        except UnknownKeyError as unknown:
-            _log_sealed(claimed, unknown)
-            return MissingBody.KEY_UNKNOWN
         except SealBrokenError as broken:
-            _log_sealed(claimed, broken)
+            log.error(
+                "delivery.body_sealed", delivery=request.webhook_id(claimed), problem=str(broken)
+            )
             return MissingBody.SEAL_BROKEN
-
-
-def _log_sealed(claimed: Claimed, error: Exception) -> None:
-    log.error("delivery.body_sealed", delivery=claimed.delivery_id, problem=str(error))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may be over at the next claim
+            self._unread.log(error, delivery=request.webhook_id(claimed))
+            return MissingBody.UNREAD

@@ -53,8 +53,8 @@ class MissingBody(Enum):
     """
 
     GONE = auto()  # erased, or pruned after its retention: the table has no row
-    KEY_UNKNOWN = auto()  # sealed under a key that this process does not have
     SEAL_BROKEN = auto()  # damaged, or not the payload of this delivery
+    UNREAD = auto()  # not opened this time: its key is not known here, or the store did not answer
 
 
 class Ready(Confidential, frozen=True, gc=False):

@@ -15,7 +15,13 @@ from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import day_keys
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.inserts import insert
-from service_runtime.keys.keyring import AssociatedData, DataKey, KeyRing
+from service_runtime.keys.keyring import (
+    AssociatedData,
+    DataKey,
+    KeyRing,
+    SealBrokenError,
+    UnknownKeyError,
+)
 from service_runtime.rpc.shielded import shielded
 
 if TYPE_CHECKING:
@@ -85,7 +91,8 @@ class DayKeys:
 
     async def open(self, sealed: bytes, associated: AssociatedData) -> bytes:
         """
-        Decrypt a value. Raises `SealBrokenError` and `UnknownKeyError`.
+        Decrypt a value. Raises `SealBrokenError` for a value that is damaged, and
+        `UnknownKeyError` where its key is not there or does not open.
         """
         day = int.from_bytes(sealed[:_DAY_BYTES], "big")
         key = self._keys.get(day) or await self._stored(day)
@@ -105,8 +112,15 @@ class DayKeys:
     async def _stored(self, day: int) -> DataKey:
         query = sa.select(day_keys.c.wrapped_key).where(day_keys.c.day == day)
         async with reading(self._engine) as db:
-            wrapped = (await db.execute(query)).scalar_one()
-        self._keys[day] = key = self._ring.unwrap(wrapped, associated_data.day_key(day))
+            wrapped = (await db.execute(query)).scalar_one_or_none()
+        if wrapped is None:
+            raise UnknownKeyError(f"the database has no key of day {day}")
+        try:
+            key = self._ring.unwrap(wrapped, associated_data.day_key(day))
+        except SealBrokenError as broken:
+            # It says nothing of the values: another process may have the right key.
+            raise UnknownKeyError(f"the key of day {day} does not open") from broken
+        self._keys[day] = key
         return key
 
 

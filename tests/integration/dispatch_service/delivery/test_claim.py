@@ -51,6 +51,14 @@ async def claimed_body(queue: Queue, keys: DayKeys) -> bytes | MissingBody:
     """
     Claim the one delivery that is due, and return its payload as its attempt gets it.
     """
+    (body,) = (await claimed_bodies(queue, keys)).values()
+    return body
+
+
+async def claimed_bodies(queue: Queue, keys: DayKeys) -> dict[str, bytes | MissingBody]:
+    """
+    Claim what is due; return the payloads by the ids of the deliveries.
+    """
     attempted: list[Ready] = []
     released: list[Release] = []
 
@@ -61,12 +69,11 @@ async def claimed_body(queue: Queue, keys: DayKeys) -> bytes | MissingBody:
     endpoints = Endpoints(8)
     queues = EndpointQueues(deliver, released.append, endpoints, Bounds(10, 10))
     claimer = Claimer(queue, queues, endpoints, keys, LEASE)
-    assert await claimer.run_once() == 1
+    await claimer.run_once()
     async with asyncio.timeout(20):
         while queues.in_memory():
             await asyncio.sleep(0)
-    (ready,) = attempted
-    return ready.body
+    return {ready.claimed.delivery_id: ready.body for ready in attempted}
 
 
 async def test_payload_is_opened(queue: Queue, store: AsyncEngine) -> None:
@@ -91,14 +98,47 @@ async def test_erased_payload_is_gone(queue: Queue, store: AsyncEngine) -> None:
     assert await claimed_body(queue, keys) is MissingBody.GONE
 
 
-async def test_payload_under_an_unknown_key_does_not_open(queue: Queue, store: AsyncEngine) -> None:
+async def test_payload_under_an_unknown_key_is_not_read(queue: Queue, store: AsyncEngine) -> None:
     """
     A payload may be sealed under a key that the settings of this process do not have.
     """
     keys = day_keys(store, "a")
     await queue.insert([sealed_event(await keys.today())], LEASE)
 
-    assert await claimed_body(queue, day_keys(store, "b")) is MissingBody.KEY_UNKNOWN
+    assert await claimed_body(queue, day_keys(store, "b")) is MissingBody.UNREAD
+
+
+async def test_payload_under_another_key_of_the_same_id_is_not_read(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    A wrong key of this process is no damage of the payload.
+    """
+    keys = day_keys(store, "a")
+    await queue.insert([sealed_event(await keys.today())], LEASE)
+    wrong = DayKeys(store, KeyRing({"a": b"w" * 32}, b"h" * 32), lambda: datetime.now(UTC))  # noqa: TID251 - the tests' clock
+
+    assert await claimed_body(queue, wrong) is MissingBody.UNREAD
+
+
+async def test_payload_whose_day_has_no_key_stops_no_other(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    All that was claimed with it is passed on, with its payload.
+    """
+    keys = day_keys(store, "a")
+    events = [sealed_event(await keys.today()) for _ in range(3)]
+    (body,) = events[0].bodies
+    unknown_day = replace(body, sealed_body=(1).to_bytes(4, "big") + body.sealed_body[4:])
+    events[0] = replace(events[0], bodies=[unknown_day])
+    await queue.insert(events, LEASE)
+
+    assert await claimed_bodies(queue, keys) == {
+        events[0].deliveries[0].delivery_id: MissingBody.UNREAD,
+        events[1].deliveries[0].delivery_id: b"{}",
+        events[2].deliveries[0].delivery_id: b"{}",
+    }
 
 
 async def test_damaged_payload_does_not_open(queue: Queue, store: AsyncEngine) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_service.delivery.attempt import Attempt, plan
+from dispatch_service.delivery.attempt import UNREAD_DELAY, Attempt, plan
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, Transition
@@ -63,15 +63,24 @@ def test_late_or_often_interrupted_delivery_fails(it: Claimed, kind: FailureKind
     assert (done.state, done.failure_kind) == (State.FAILED, kind)
 
 
-@pytest.mark.parametrize("cause", MissingBody)
+@pytest.mark.parametrize("cause", [MissingBody.GONE, MissingBody.SEAL_BROKEN])
 def test_delivery_without_a_payload_fails(cause: MissingBody) -> None:
     """
-    Without a payload a delivery fails for good, whatever the cause.
+    Without a payload a delivery fails for good.
     """
     done = planned(claimed(), subscription(), body=cause)
 
     assert isinstance(done, Transition)
     assert done.failure_kind is FailureKind.RENDER
+
+
+def test_delivery_whose_payload_was_not_opened_waits() -> None:
+    """
+    A key that is missing here, or a store that is away, is no fault of the payload.
+    """
+    it = claimed()
+
+    assert planned(it, subscription(), body=MissingBody.UNREAD) == Requeue(it, UNREAD_DELAY)
 
 
 def test_delivery_of_an_inactive_subscription_is_suspended() -> None:
