@@ -239,6 +239,13 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     attempt: AttemptRecord | None
     response_code: int | None = None
 
+    @property
+    def confirms(self) -> bool:
+        """
+        Whether the receiver confirmed the delivery in this attempt.
+        """
+        return self.attempt is not None and self.attempt.status == "SUCCESS"
+
 
 class Requeue(msgspec.Struct, frozen=True, gc=False):
     """

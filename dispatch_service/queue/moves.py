@@ -37,6 +37,13 @@ class Move:
     steps: Mapping[State | None, Collection[State]]
     columns: Mapping[str, str]
 
+    @property
+    def sources(self) -> str:
+        """
+        Return the states that the move leads from, as SQL lists them.
+        """
+        return ", ".join(f"'{state}'" for state in self.steps if state is not None)
+
     def values(self, **given: object) -> dict[str, Any]:
         """
         Return the values of an SQLAlchemy update of `deliveries`, on either database.
@@ -107,6 +114,25 @@ SETTLE = Move(
 """
 End a lease with a result: what `deliveries.decide` chose after an attempt, or what is known
 without one. `delay_us` is NULL where there is no next attempt.
+"""
+
+CONFIRM = Move(
+    "confirm",
+    {PENDING: {SUCCEEDED}, DELIVERING: {SUCCEEDED}, FAILED: {SUCCEEDED}},
+    {
+        "state": "'SUCCEEDED'",
+        "end_time": "{now}",
+        # Where another process attempts it, its lease ends like that of a cancelled delivery.
+        "due_time": "CASE WHEN @lease_owner IS NOT NULL THEN @due_time END",
+        "cancelled_by": """CASE WHEN @lease_owner IS NULL THEN @cancelled_by
+                        ELSE coalesce(@cancelled_by, 'late confirmation') END""",
+        "failure_kind": "NULL",
+        "response_code": "$response_code",
+    },
+)
+"""
+End a delivery that the receiver confirmed in an attempt whose lease was lost. One that was
+cancelled stays so.
 """
 
 _RELEASED = {
@@ -256,6 +282,7 @@ MOVES: Mapping[str, Move] = {
         INSERT,
         CLAIM,
         SETTLE,
+        CONFIRM,
         REQUEUE,
         SUSPEND,
         SUSPEND_WAITING,

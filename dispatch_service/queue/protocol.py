@@ -105,7 +105,8 @@ class Queue(Protocol):
         End leases with results, and write the attempts.
 
         A result counts only with the present token of the lease. If another process has
-        claimed the delivery, only the late outcome is recorded, at the interrupted attempt.
+        claimed the delivery, the late outcome is recorded at the interrupted attempt, and where
+        the receiver confirmed the delivery, it ends as SUCCEEDED unless it was cancelled.
 
         The settlements that counted are passed to *on_settled* in the same transaction.
         """

@@ -79,6 +79,15 @@ def sequences_of(leases: Iterable[Claimed]) -> list[SequenceKey]:
     return [(it.owner, it.subscription, it.resource) for it in leases if it.in_sequence]
 
 
+def keys_of(rows: Iterable[sa.Row[Any]]) -> list[SequenceKey]:
+    """
+    Return the sequences of rows of deliveries.
+    """
+    return [
+        (it.owner, it.subscription, it.resource) for it in rows if it.sequence_position is not None
+    ]
+
+
 def positions(
     events: Sequence[NewEvent], heads: Mapping[SequenceKey, tuple[int, int]]
 ) -> dict[str, Position]:

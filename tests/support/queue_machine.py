@@ -183,15 +183,14 @@ def chosen(found: list[T], at: int) -> T:
     return found[at % len(found)]
 
 
-def settled(delivery: Modelled, transition: Transition) -> Settlement:
+def result_of(claimed: Claimed, transition: Transition) -> Settlement:
     """
-    Make the result of an attempt that is being made.
+    Make the result of the attempt of a lease.
     """
-    assert delivery.held is not None
     if transition.state is State.SUCCEEDED:
-        return Settlement(delivery.held, transition, attempt(delivery.held), 200)
-    record = attempt(delivery.held, status="FAILURE", failure_kind="timeout", response_code=None)
-    return Settlement(delivery.held, transition, record)
+        return Settlement(claimed, transition, attempt(claimed), 200)
+    record = attempt(claimed, status="FAILURE", failure_kind="timeout", response_code=None)
+    return Settlement(claimed, transition, record)
 
 
 def check(delivery: Modelled, row: Any, logged: list[str]) -> None:

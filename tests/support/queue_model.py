@@ -77,6 +77,18 @@ class Modelled:
         else:
             self.state, self.due, self.suspended = State.CANCELLED, NEVER, False
 
+    def settle_late(self, result: State) -> None:
+        """
+        End it if the late result is a confirmation, unless it has succeeded or was cancelled.
+        """
+        if result is not State.SUCCEEDED or self.state in {State.SUCCEEDED, State.CANCELLED}:
+            return
+        self.state, self.suspended = State.SUCCEEDED, False
+        if self.held is not None:
+            self.cancelled = True
+        else:
+            self.due = NEVER
+
     def resume(self) -> None:
         """
         Make it due if it is suspended.

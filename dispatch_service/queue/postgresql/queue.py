@@ -144,12 +144,12 @@ class PostgresQueue:
             reach("settle.before_commit")
             async with self._at_once.use() as db:
                 ended = await _end(db, sql.SETTLE, parameters)
-                await _record_late(db, settlements, ended)
+                ended += await _record_late(db, settlements, ended)
             return ended
         async with self._engine.begin() as db:
             await sequences.lock(db, keys)
             ended = await _end(db, sql.SETTLE, parameters)
-            await _record_late(db, settlements, ended)
+            ended += await _record_late(db, settlements, ended)
             if on_settled is not None:
                 await on_settled(db, [it for it in settlements if it.claimed.key not in ended.lost])
             reach("settle.before_commit")
@@ -210,8 +210,17 @@ async def _end(
 
 async def _record_late(
     db: AsyncConnection, settlements: Sequence[Settlement], ended: Ended
-) -> None:
+) -> Ended:
+    """
+    Record the outcomes of attempts whose lease was lost, and end what they confirmed.
+    """
     late = [it for it in settlements if it.attempt is not None and it.claimed.key in ended.lost]
-    if late:
-        error = {"interrupted_error": layouts.INTERRUPTED_ERROR}
-        await db.execute(sql.RECORD_LATE, {**arrays("l", layouts.LATE, late), **error})
+    if not late:
+        return Ended()
+    error = {"interrupted_error": layouts.INTERRUPTED_ERROR}
+    await db.execute(sql.RECORD_LATE, {**arrays("l", layouts.LATE, late), **error})
+    confirmed = _in_order([it for it in late if it.confirms])
+    if not confirmed:
+        return Ended()
+    rows = await db.execute(sql.CONFIRM_LATE, arrays("l", layouts.LATE, confirmed))
+    return Ended(unblocked=await sequences.advance(db, sequences.keys_of(rows)))

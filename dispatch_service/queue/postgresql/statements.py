@@ -47,6 +47,7 @@ _INTERRUPTED = replace(
     POSTGRESQL, given="{}", special={**_LEASE, "interrupted_error": ":interrupted_error"}
 )
 _ENDED = replace(POSTGRESQL, given="s.{}", column="d.{}")
+_LATE = replace(POSTGRESQL, given="l.{}", column="d.{}")
 _ATTEMPT = replace(
     POSTGRESQL,
     given="s.of_{}",
@@ -248,4 +249,14 @@ UPDATE attempts a SET error = a.error || l.note, response_code = l.response_code
 FROM {_unnest("l", layouts.LATE)}
 WHERE a.owner = l.owner AND a.delivery_id = l.delivery_id AND a.number = l.number
   AND a.status = 'INTERRUPTED' AND a.duration_us IS NULL AND a.error = :interrupted_error
+""")
+
+# What was confirmed in such an attempt has succeeded.
+CONFIRM_LATE = sa.text(f"""
+UPDATE deliveries d SET
+    {_LATE.assignments(moves.CONFIRM.columns)}
+FROM {_unnest("l", layouts.LATE)}
+WHERE d.owner = l.owner AND d.delivery_id = l.delivery_id
+  AND d.state IN ({moves.CONFIRM.sources})
+RETURNING d.owner, d.subscription, d.resource, d.sequence_position
 """)

@@ -146,12 +146,14 @@ class SqliteQueue:
             now = await database_time(db)
             held = await _held(db, settlements)
             counted = [it for it in settlements if it.claimed.key in held]
-            rows = [{**_settlement_row(it), "now": now} for it in counted]
-            await execute_many(db, sql.SETTLE, rows)
-            await _write_attempts(db, settlements, held, now)
+            settled = [{**_settlement_row(it), "now": now} for it in counted]
+            await execute_many(db, sql.SETTLE, settled)
+            await _write_attempts(db, counted, held, now)
             ended = [it for it in counted if it.transition.delay is None]
             ended += [it for it in counted if held[it.claimed.key].cancelled_by]
-            unblocked = await _advance(db, [held[it.claimed.key] for it in ended])
+            rows = [held[it.claimed.key] for it in ended]
+            rows += await _record_late(db, settlements, held, now)
+            unblocked = await sequences.advance(db, sequences.keys_of(rows))
             if on_settled is not None:
                 await on_settled(db, counted)
             reach("settle.before_commit")
@@ -184,7 +186,8 @@ async def _release(
     now = await database_time(db)
     held = await _held(db, releases)
     await execute_many(db, statement, [{**row, "now": now} for row in rows])
-    unblocked = await _advance(db, [it for it in held.values() if it.cancelled_by])
+    cancelled = [it for it in held.values() if it.cancelled_by]
+    unblocked = await sequences.advance(db, sequences.keys_of(cancelled))
     return Ended(_lost(releases, held), unblocked)
 
 
@@ -205,17 +208,28 @@ async def _write_attempts(
     db: AsyncConnection, settlements: Sequence[Settlement], held: Held, now: int
 ) -> None:
     """
-    Write the attempts of *settlements* in the log, and late outcomes where the lease was lost.
+    Write the attempts of *settlements*, whose leases are held, in the log.
     """
     attempted = [it for it in settlements if it.attempt is not None]
-    logged = [_logged(it, held[it.claimed.key], now) for it in attempted if it.claimed.key in held]
+    logged = [_logged(it, held[it.claimed.key], now) for it in attempted]
     await execute_many(db, sql.INSERT_ATTEMPT, logged)
-    late = [
-        {**_late_row(it), "interrupted_error": layouts.INTERRUPTED_ERROR}
-        for it in attempted
-        if it.claimed.key not in held
-    ]
-    await execute_many(db, sql.RECORD_LATE, late)
+
+
+async def _record_late(
+    db: AsyncConnection, settlements: Sequence[Settlement], held: Held, now: int
+) -> list[sa.Row[Any]]:
+    """
+    Record the outcomes of attempts whose lease was lost, and end what they confirmed; return
+    the rows of what was ended.
+    """
+    late = [it for it in settlements if it.attempt is not None and it.claimed.key not in held]
+    error = {"interrupted_error": layouts.INTERRUPTED_ERROR}
+    await execute_many(db, sql.RECORD_LATE, [{**_late_row(it), **error} for it in late])
+    rows: list[sa.Row[Any]] = []
+    for it in late:
+        if it.confirms:
+            rows += await db.execute(sql.CONFIRM_LATE, {**_late_row(it), "now": now})
+    return rows
 
 
 def _logged(settlement: Settlement, delivery: Any, now: int) -> dict[str, Any]:
@@ -224,13 +238,3 @@ def _logged(settlement: Settlement, delivery: Any, now: int) -> dict[str, Any]:
     next_us = None if delay is None else micros(delay)
     row = {**_delivery_row(settlement), **_attempt_row(settlement.attempt)}
     return {**row, "delay_us": next_us, "now": now}
-
-
-async def _advance(db: AsyncConnection, ended: Sequence[Any]) -> int:
-    """
-    Advance the sequences of deliveries that have ended; return how many became due.
-    """
-    keys = [
-        (it.owner, it.subscription, it.resource) for it in ended if it.sequence_position is not None
-    ]
-    return await sequences.advance(db, keys) if keys else 0

@@ -145,3 +145,11 @@ UPDATE attempts SET error = error || :note, response_code = :response_code
 WHERE owner = :owner AND delivery_id = :delivery_id AND number = :number
   AND status = 'INTERRUPTED' AND duration_us IS NULL AND error = :interrupted_error
 """)
+
+CONFIRM_LATE = sa.text(f"""
+UPDATE deliveries SET
+    {SQLITE.assignments(moves.CONFIRM.columns)}
+WHERE owner = :owner AND delivery_id = :delivery_id
+  AND state IN ({moves.CONFIRM.sources})
+RETURNING owner, subscription, resource, sequence_position
+""")

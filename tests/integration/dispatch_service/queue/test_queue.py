@@ -159,21 +159,23 @@ async def test_two_results_of_one_delivery_in_one_batch(queue: Queue, store: Asy
 
 async def test_stale_settle_changes_nothing(queue: Queue, store: AsyncEngine) -> None:
     """
-    What another worker took over is left alone by the first.
+    What another worker took over is left alone by the first, which only notes its outcome.
     """
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], EXPIRED)
     stale = claimed_of(event)
     (fresh,) = await claim(queue)
+    record = attempt(stale, status="FAILURE", failure_kind="http_status", response_code=500)
+    again = retry(1, timedelta(hours=1), FailureKind.HTTP_STATUS)
 
-    ended = await queue.settle([Settlement(stale, succeed(0), attempt(stale), 200)])
+    ended = await queue.settle([Settlement(stale, again, record, 500)])
 
     assert ended.lost == {stale.key}
     (row,) = await rows(store, deliveries)
     assert (row.state, row.lease_token) == ("DELIVERING", fresh.token)
     (interrupted,) = await rows(store, attempts)
-    assert (interrupted.status, interrupted.response_code) == ("INTERRUPTED", 200)
-    assert interrupted.error.endswith("Late outcome after 0.0 s: HTTP 200.")
+    assert (interrupted.status, interrupted.response_code) == ("INTERRUPTED", 500)
+    assert interrupted.error.endswith("Late outcome after 0.0 s: HTTP 500.")
 
 
 async def test_release_takes_the_attempt_back(queue: Queue) -> None:

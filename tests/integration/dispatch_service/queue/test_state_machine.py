@@ -14,7 +14,7 @@ from hypothesis.stateful import initialize, precondition, rule, run_state_machin
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, Transition, fail, retry, succeed
-from dispatch_service.domain.work import Lease, Requeue, Settlement, Suspend
+from dispatch_service.domain.work import Lease, Requeue, Suspend
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import moves
 from dispatch_service.queue.moves import MOVES
@@ -23,10 +23,10 @@ from dispatch_service.resend import cancellations, resends
 from dispatch_service.storage.schema import events
 from dispatch_service.upkeep import erasure
 from service_runtime.database.instants import after
-from tests.support.dispatch_factories import attempt, new_delivery, new_event
+from tests.support.dispatch_factories import new_delivery, new_event
 from tests.support.lock_waits import record_and_apply
 from tests.support.profiles import is_long
-from tests.support.queue_machine import MODELLED, OWNER, QueueMachine, chosen, makes, settled
+from tests.support.queue_machine import MODELLED, OWNER, QueueMachine, chosen, makes, result_of
 from tests.support.queue_model import LATER, NEVER, NOW, Modelled
 
 ORDERED, PLAIN = "ordered", "plain"
@@ -141,10 +141,11 @@ class StoreMachine(QueueMachine):
         End a lease with a result.
         """
         delivery = chosen(self.model.leased(), at)
-        if delivery.ended and outcome.startswith("retry"):
+        assert delivery.held is not None
+        if delivery.held.state is State.SUCCEEDED and outcome.startswith("retry"):
             outcome = "succeed"  # as `decide` does for a forced resend
         transition, due = TRANSITIONS[outcome]
-        ended = self.run(self.queue.settle([settled(delivery, transition)]))
+        ended = self.run(self.queue.settle([result_of(delivery.held, transition)]))
         assert ended.lost == frozenset()
         delivery.attempts.append("SUCCESS" if transition.state is State.SUCCEEDED else "FAILURE")
         if delivery.ended:
@@ -157,14 +158,16 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.stale)
     @rule(outcome=OUTCOMES, at=CHOICE)
-    @makes()
+    @makes(moves.CONFIRM, moves.UNBLOCK)
     def settle_too_late(self, outcome: str, at: int) -> None:
         """
-        A lease that another process took over ends nothing.
+        Of an attempt whose lease another process took over only a confirmation counts.
         """
         stale = chosen(self.model.stale, at)
-        settlement = Settlement(stale, TRANSITIONS[outcome][0], attempt(stale), 200)
-        assert self.run(self.queue.settle([settlement])).lost == {settlement.claimed.key}
+        late = result_of(stale, TRANSITIONS[outcome][0])
+        assert self.run(self.queue.settle([late])).lost == {stale.key}
+        self.model.deliveries[stale.delivery_id].settle_late(late.transition.state)
+        self.model.advance()
 
     @precondition(lambda self: self.model.leased())
     @rule(at=CHOICE, suspends=st.booleans())
