@@ -19,6 +19,7 @@ from dispatch_service.delivery.endpoint_queue import (
     SubscriptionLimit,
 )
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.transitions import WaitReason
 from dispatch_service.domain.work import EndpointKey, Requeue
 
 Deliver = Callable[[Ready], Awaitable[bool]]
@@ -130,7 +131,7 @@ class EndpointQueues:
         queue.reserved -= 1
         if self._endpoints.is_open(key):
             self._remove_waiting(ready.size)
-            self._release(Requeue(claimed))
+            self._release(Requeue(claimed, reason=WaitReason.BREAKER))
             self._forget_if_idle(key, queue)
         else:
             self._admit(key, queue, ready)
@@ -155,14 +156,14 @@ class EndpointQueues:
         limit = self._endpoints.limit
         return [key for key, queue in self._queues.items() if queue.room(limit(key)) <= 0]
 
-    def release_waiting(self, key: EndpointKey) -> None:
+    def release_waiting(self, key: EndpointKey, reason: WaitReason = WaitReason.BACKLOG) -> None:
         """
         Release the leases of all deliveries that wait for an endpoint.
         """
         if (queue := self._queues.get(key)) is not None:
             for ready in queue.pop_all():
                 self._remove_waiting(ready.size)
-                self._release(Requeue(ready.claimed))
+                self._release(Requeue(ready.claimed, reason=reason))
 
     def stop(self) -> None:
         """
@@ -198,7 +199,7 @@ class EndpointQueues:
             self._start_waiting(key, queue, now)
         else:
             self._remove_waiting(ready.size)
-            self._release(Requeue(claimed, delay))
+            self._release(Requeue(claimed, delay, WaitReason.THROTTLED))
 
     def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         allowed = self._endpoints.limit(key)
@@ -243,7 +244,7 @@ class EndpointQueues:
             start, (subqueue, ready) = now, started
             try:
                 if await self._deliver(ready):
-                    self.release_waiting(key)
+                    self.release_waiting(key, WaitReason.BREAKER)
                 # All attempts that end in this turn of the loop end before the next start (ADR 22).
                 await asyncio.sleep(0)
             finally:

@@ -65,6 +65,22 @@ class State(StrEnum):
     CANCELLED = "CANCELLED"  # cancelled; can be resent
 
 
+class WaitReason(StrEnum):
+    """
+    Why a pending delivery waits, as of the last change of its row. One that is due and whose
+    endpoint has an open breaker waits for that, whatever the row says.
+    """
+
+    SCHEDULE = "schedule"  # for the next step of its retry schedule
+    RETRY_AFTER = "retry_after"  # as long as its receiver has asked for
+    THROTTLED = "throttled"  # its subscription is over its limits
+    BREAKER = "breaker"  # the breaker of its endpoint is open
+    BACKLOG = "backlog"  # it is due, and waits for a free slot
+    ORDER = "order"  # for its predecessor in its sequence
+    INACTIVE = "inactive"  # its subscription is Inactive
+    HELD = "held"  # its subscription is held
+
+
 class Trigger(StrEnum):
     """
     Why an attempt is made.
@@ -87,13 +103,14 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     """
     What a settled delivery becomes. Only the functions below make it.
 
-    *delay* is the time until the next attempt, None if there is none. *retries_used* counts the
-    delays of the schedule that were used.
+    *delay* is the time until the next attempt, None if there is none, and *wait_reason* why it
+    is that long. *retries_used* counts the delays of the schedule that were used.
     """
 
     state: State
     retries_used: int
     delay: timedelta | None = None
+    wait_reason: WaitReason | None = None
     failure_kind: FailureKind | None = None
     gone: bool = False
 
@@ -112,11 +129,18 @@ def fail(retries_used: int, kind: FailureKind, *, gone: bool = False) -> Transit
     return Transition(State.FAILED, retries_used, failure_kind=kind, gone=gone)
 
 
-def retry(retries_used: int, delay: timedelta, kind: FailureKind) -> Transition:
+def retry(
+    retries_used: int,
+    delay: timedelta,
+    kind: FailureKind,
+    reason: WaitReason = WaitReason.SCHEDULE,
+) -> Transition:
     """
     Have a delivery attempted again when *delay* has passed.
     """
-    return Transition(State.PENDING, retries_used, delay=delay, failure_kind=kind)
+    return Transition(
+        State.PENDING, retries_used, delay=delay, wait_reason=reason, failure_kind=kind
+    )
 
 
 def cancel(retries_used: int) -> Transition:
@@ -150,8 +174,8 @@ def decide(
     if retries_used >= len(schedule):
         return fail(retries_used, kind)
     delay = jittered(schedule[retries_used], chance)
-    if outcome.retry_after is not None:
-        delay = max(delay, outcome.retry_after)
+    if outcome.retry_after is not None and outcome.retry_after > delay:
+        return retry(retries_used + 1, outcome.retry_after, kind, WaitReason.RETRY_AFTER)
     return retry(retries_used + 1, delay, kind)
 
 

@@ -10,7 +10,13 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from dispatch_service.domain.transitions import TEST_RESOURCES, State, Transition, Trigger
+from dispatch_service.domain.transitions import (
+    TEST_RESOURCES,
+    State,
+    Transition,
+    Trigger,
+    WaitReason,
+)
 
 EventKey = tuple[int, str]
 """
@@ -249,11 +255,13 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
 class Requeue(msgspec.Struct, frozen=True, gc=False):
     """
-    The end of a lease without an attempt: the delivery is due again after *delay*.
+    The end of a lease without an attempt: the delivery is due again after *delay*, and waits
+    for *reason*.
     """
 
     claimed: Claimed
     delay: timedelta = timedelta()
+    reason: WaitReason = WaitReason.BACKLOG
 
 
 class Suspend(msgspec.Struct, frozen=True, gc=False):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from dispatch_service.domain.transitions import State
+from dispatch_service.domain.transitions import State, WaitReason
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updates import (
     SUPERSEDED,
@@ -123,6 +123,9 @@ def _differs(update: BacklogUpdate) -> sa.ColumnElement[bool]:
         # A delivery in a sequence is cancelled with its sequence.
         return columns.sequence_position.is_(None)
     elsewhere = sa.false() if update.endpoint is None else columns.endpoint != update.endpoint
+    inactive = columns.wait_reason == WaitReason.INACTIVE.value
     if update.action is BacklogAction.RESUME:
-        return sa.or_(columns.due_time == columns.expire_time, elsewhere)
-    return sa.or_(columns.due_time != columns.expire_time, elsewhere)
+        return sa.or_(inactive, elsewhere)
+    # A row whose reason is not known was written before there was one.
+    active = sa.or_(columns.wait_reason.is_(None), ~inactive)
+    return sa.or_(sa.and_(columns.due_time.is_not(None), active), elsewhere)

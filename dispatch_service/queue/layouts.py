@@ -167,6 +167,7 @@ SETTLEMENT: Columns = {
     "delay_us": Column(
         "bigint", lambda it: None if it.transition.delay is None else micros(it.transition.delay)
     ),
+    "wait_reason": Column("text", "transition.wait_reason"),
     "retries_used": Column("integer", "transition.retries_used"),
     "attempted": Column("boolean", lambda it: it.attempt is not None),
     "failure_kind": Column("text", "transition.failure_kind"),
@@ -212,7 +213,11 @@ LATE: Columns = {
     "note": Column("text", _late_note),
 }
 
-REQUEUE: Columns = {**LEASE_KEY, "delay_us": Column("bigint", lambda it: micros(it.delay))}
+REQUEUE: Columns = {
+    **LEASE_KEY,
+    "delay_us": Column("bigint", lambda it: micros(it.delay)),
+    "wait_reason": Column("text", "reason._value_"),
+}
 
 
 # The rows of tables, with the expressions of their values; see `dialects`.

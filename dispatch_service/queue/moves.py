@@ -8,48 +8,12 @@ each rule about a column is written once. The expressions are explained in `dial
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 from dispatch_service.domain.transitions import State
-from dispatch_service.queue.dialects import clause
+from dispatch_service.queue.move import Move
 
 PENDING, DELIVERING, SUCCEEDED, FAILED, CANCELLED = State
-
-LEASE_HELD = (
-    "@owner = $owner AND @delivery_id = $delivery_id"
-    " AND @lease_token = $lease_token AND @lease_owner IS NOT NULL"
-)
-"""
-The condition of each move that ends a lease: only the holder of the present token may.
-"""
-
-
-@dataclass(frozen=True, eq=False)
-class Move:
-    """
-    A change of a delivery's row. *steps* has the states that it leads to from each state, from
-    None where it makes the row; *columns* the expressions of the columns that it sets.
-    """
-
-    name: str
-    steps: Mapping[State | None, Collection[State]]
-    columns: Mapping[str, str]
-
-    @property
-    def sources(self) -> str:
-        """
-        Return the states that the move leads from, as SQL lists them.
-        """
-        return ", ".join(f"'{state}'" for state in self.steps if state is not None)
-
-    def values(self, **given: object) -> dict[str, Any]:
-        """
-        Return the values of an SQLAlchemy update of `deliveries`, on either database.
-        """
-        return {name: clause(expression, given) for name, expression in self.columns.items()}
-
 
 INSERT = Move(
     "insert",
@@ -61,6 +25,8 @@ INSERT = Move(
              {now + CASE WHEN $leased THEN $lease_us ELSE 0 END} END""",
         "expire_time": "{$accept_time + $lifetime_us}",
         "end_time": "CASE WHEN $failure_kind IS NOT NULL THEN {now} END",
+        "wait_reason": """CASE WHEN $failure_kind IS NOT NULL OR $leased THEN NULL
+             WHEN $blocked THEN 'order' ELSE 'backlog' END""",
         "lease_owner": "CASE WHEN $leased THEN $lease_owner END",
         "lease_token": "CASE WHEN $leased THEN 1 ELSE 0 END",
         "attempt_count": "CASE WHEN $leased THEN 1 ELSE 0 END",
@@ -72,6 +38,9 @@ INSERT = Move(
 Store a new delivery. One that is dispatched directly has its first lease.
 """
 
+# The reason why a delivery waits after its lease: it has none if it has ended.
+_IF_WAITING = "CASE WHEN @end_time IS NULL AND @cancelled_by IS NULL THEN {} END"
+
 CLAIM = Move(
     "claim",
     {PENDING: {DELIVERING}, DELIVERING: {DELIVERING}, SUCCEEDED: {SUCCEEDED}},
@@ -80,6 +49,7 @@ CLAIM = Move(
         "lease_owner": "$lease_owner",
         "lease_token": "@lease_token + 1",
         "due_time": "{now + $lease_us}",
+        "wait_reason": "NULL",
         "attempt_count": "@attempt_count + 1",
         "interrupted": "@interrupted + CASE WHEN @lease_owner IS NULL THEN 0 ELSE 1 END",
         "next_trigger": "CASE WHEN @lease_owner IS NULL THEN @next_trigger ELSE 'RETRY' END",
@@ -102,6 +72,7 @@ SETTLE = Move(
         "due_time": "CASE WHEN @cancelled_by IS NULL THEN {now + $delay_us} END",
         "end_time": """CASE WHEN $delay_us IS NULL OR @cancelled_by IS NOT NULL
                     THEN coalesce(@end_time, {now}) END""",
+        "wait_reason": _IF_WAITING.format("$wait_reason"),
         "lease_owner": "NULL",
         "retries_used": "$retries_used",
         "interrupted": "CASE WHEN $attempted THEN 0 ELSE @interrupted END",
@@ -122,6 +93,7 @@ CONFIRM = Move(
     {
         "state": "'SUCCEEDED'",
         "end_time": "{now}",
+        "wait_reason": "NULL",
         # Where another process attempts it, its lease ends like that of a cancelled delivery.
         "due_time": "CASE WHEN @lease_owner IS NOT NULL THEN @due_time END",
         "cancelled_by": """CASE WHEN @lease_owner IS NULL THEN @cancelled_by
@@ -147,7 +119,11 @@ _RELEASED = {
 REQUEUE = Move(
     "requeue",
     {DELIVERING: {PENDING, CANCELLED}, SUCCEEDED: {SUCCEEDED}},
-    {**_RELEASED, "due_time": "CASE WHEN @cancelled_by IS NULL THEN {now + $delay_us} END"},
+    {
+        **_RELEASED,
+        "due_time": "CASE WHEN @cancelled_by IS NULL THEN {now + $delay_us} END",
+        "wait_reason": _IF_WAITING.format("$wait_reason"),
+    },
 )
 """
 Release a lease as if the attempt had not started; the delivery is due after a delay.
@@ -159,6 +135,7 @@ SUSPEND = Move(
     {
         **_RELEASED,
         "due_time": "CASE WHEN @cancelled_by IS NULL AND @end_time IS NULL THEN @expire_time END",
+        "wait_reason": _IF_WAITING.format("'inactive'"),
     },
 )
 """
@@ -173,7 +150,11 @@ SUSPEND_WAITING = Move(
     "suspend_waiting",
     {PENDING: {PENDING}},
     # A delivery without a due time is blocked in its sequence, and stays so.
-    {"due_time": "CASE WHEN @due_time IS NOT NULL THEN @expire_time END", **_MOVED},
+    {
+        "due_time": "CASE WHEN @due_time IS NOT NULL THEN @expire_time END",
+        "wait_reason": "CASE WHEN @due_time IS NOT NULL THEN 'inactive' ELSE @wait_reason END",
+        **_MOVED,
+    },
 )
 """
 Suspend a waiting delivery whose subscription became Inactive.
@@ -182,13 +163,17 @@ Suspend a waiting delivery whose subscription became Inactive.
 RESUME = Move(
     "resume",
     {PENDING: {PENDING}},
-    {"due_time": "CASE WHEN @due_time = @expire_time THEN {now} ELSE @due_time END", **_MOVED},
+    {
+        "due_time": "CASE WHEN @wait_reason = 'inactive' THEN {now} ELSE @due_time END",
+        "wait_reason": "CASE WHEN @wait_reason = 'inactive' THEN 'backlog' ELSE @wait_reason END",
+        **_MOVED,
+    },
 )
 """
 Make a suspended delivery due, since its subscription became Active.
 """
 
-UNBLOCK = Move("unblock", {PENDING: {PENDING}}, {"due_time": "{now}"})
+UNBLOCK = Move("unblock", {PENDING: {PENDING}}, {"due_time": "{now}", "wait_reason": "'backlog'"})
 """
 Make a delivery due that became the head of its sequence, in the transaction that ended the
 head before it.
@@ -197,13 +182,22 @@ head before it.
 LEAVE_SEQUENCE = Move(
     "leave_sequence",
     {PENDING: {PENDING}, DELIVERING: {DELIVERING}},
-    {"due_time": "coalesce(@due_time, {now})", "sequence_position": "NULL"},
+    {
+        "due_time": "coalesce(@due_time, {now})",
+        "wait_reason": "CASE WHEN @due_time IS NULL THEN 'backlog' ELSE @wait_reason END",
+        "sequence_position": "NULL",
+    },
 )
 """
 Take a delivery out of its sequence, since its subscription is no longer ordered, or deleted.
 """
 
-_CANCELLED = {"state": "'CANCELLED'", "end_time": "{now}", "due_time": "NULL"}
+_CANCELLED = {
+    "state": "'CANCELLED'",
+    "end_time": "{now}",
+    "due_time": "NULL",
+    "wait_reason": "NULL",
+}
 
 CANCEL = Move("cancel", {PENDING: {CANCELLED}}, {**_CANCELLED, "cancelled_by": "$cancelled_by"})
 """
@@ -248,6 +242,7 @@ RESEND = Move(
     {
         "state": _if_given_up("'PENDING'", "@state"),
         "due_time": "{now}",
+        "wait_reason": "CASE WHEN @state = 'SUCCEEDED' THEN NULL ELSE 'backlog' END",
         "next_trigger": "'RESEND'",
         "requested_by": "$requested_by",
         # Cancelling an attempt that succeeded nevertheless does not cancel this one.

@@ -49,7 +49,7 @@ async def suspended(store: AsyncEngine) -> int:
     Count the deliveries that are suspended.
     """
     columns = deliveries.c
-    query = sa.select(sa.func.count()).where(columns.due_time == columns.expire_time)
+    query = sa.select(sa.func.count()).where(columns.wait_reason == "inactive")
     async with reading(store) as db:
         return int((await db.execute(query)).scalar_one())
 

@@ -19,7 +19,7 @@ from dispatch_service.domain.transitions import State, Transition
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
 from dispatch_service.log import read as delivery_log
 from dispatch_service.queue.claimed import delivery_hex
-from dispatch_service.queue.moves import Move
+from dispatch_service.queue.move import Move
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.storage.schema import attempts, deliveries, event_keys, metadata, sequences
@@ -201,6 +201,9 @@ def check(delivery: Modelled, row: Any, logged: list[str]) -> None:
     assert (row.end_time is not None) == delivery.ended
     assert (row.lease_owner is not None) == (delivery.held is not None)
     assert (row.due_time is None) == (delivery.due == NEVER)
+    assert (row.wait_reason is None) == (row.state != State.PENDING)
+    assert (row.wait_reason == "order") == (row.state == State.PENDING and delivery.due == NEVER)
+    assert row.wait_reason == "inactive" or not delivery.suspended
     assert logged == delivery.attempts
     assert row.attempt_count == len(delivery.attempts) + (delivery.held is not None)
     if delivery.held is not None:

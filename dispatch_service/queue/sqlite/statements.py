@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from dispatch_service.queue import layouts, moves
 from dispatch_service.queue.claimed import CLAIMED
 from dispatch_service.queue.dialects import SQLITE
-from dispatch_service.queue.moves import LEASE_HELD, Move
+from dispatch_service.queue.move import LEASE_HELD, Move
 from service_runtime.database.instants import SQLITE_NOW
 
 NOW = sa.text(f"SELECT {SQLITE_NOW}")

@@ -31,6 +31,7 @@ deliveries = sa.Table(
     sa.Column("due_time", Instant),
     sa.Column("expire_time", Instant, nullable=False),
     sa.Column("end_time", Instant),
+    sa.Column("wait_reason", sa.Text),
     sa.Column("lease_owner", sa.Text),
     sa.Column("lease_token", sa.BigInteger, nullable=False),
     sa.Column("attempt_count", sa.Integer, nullable=False),
@@ -147,6 +148,9 @@ endpoint_states = sa.Table(
     sa.Column("open_until", Instant, nullable=False),
     sa.Column("trips", sa.Integer, nullable=False),
     sa.Column("update_time", Instant, nullable=False),
+    sa.Column("open_since", Instant),
+    sa.Column("failure_kind", sa.Text),
+    sa.Column("response_code", sa.Integer),
     sa.CheckConstraint("trips >= 1", name="trips"),
     comment="Endpoints whose breaker is open: nothing is claimed until open_until, then one probe.",
 )

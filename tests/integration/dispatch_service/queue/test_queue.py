@@ -131,6 +131,7 @@ async def test_retry_becomes_due_after_its_delay(queue: Queue, store: AsyncEngin
 
     (row,) = await rows(store, deliveries)
     assert (row.state, row.retries_used, row.failure_kind) == ("PENDING", 1, "timeout")
+    assert row.wait_reason == "schedule"
     (logged,) = await rows(store, attempts)
     assert logged.next_attempt_time == row.due_time
     assert await claim(queue) == []

@@ -50,6 +50,20 @@ ROWS_OF_0005 = (
     """,
 )
 
+COPIED = (
+    "owner, account, subscription, event_type, payload_version, endpoint, url_shown, url_hash,"
+    " resource, sequence, occurred_at, create_time, expire_time, lease_token, attempt_count,"
+    " interrupted, next_trigger"
+)
+
+# State, due time and used retries: one in a sequence, a retry, one without a slot, an ended one.
+WAITING_IN_0006 = (
+    "'PENDING', NULL, NULL, 0",
+    "'PENDING', NULL, EARLIER, 1",
+    "'PENDING', NULL, EARLIER, 0",
+    "'FAILED', expire_time, NULL, 2",
+)
+
 
 def _differences(connection: sa.Connection, metadata: sa.MetaData) -> list[Any]:
     context = MigrationContext.configure(
@@ -169,12 +183,45 @@ async def test_data_of_the_previous_revision_migrates(database_url: str) -> None
     await engine.dispose()
 
 
+async def test_what_waits_gets_its_reason(database_url: str) -> None:
+    """
+    Revision 0007 notes why deliveries wait that were stored before it.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await _migrate(engine, command.upgrade, "0005")
+    await _fill_0005(engine)
+    await _migrate(engine, command.upgrade, "0006")
+    sqlite = engine.dialect.name == "sqlite"
+    async with engine.begin() as db:
+        for number, changed in enumerate(WAITING_IN_0006, start=2):
+            await db.execute(sa.text(_changed_copy(number, changed, sqlite=sqlite)))
+
+    await _migrate(engine, command.upgrade, "0007")
+
+    query = "SELECT delivery_id, wait_reason FROM deliveries"
+    reasons = [reason for _, reason in await _read(engine, query)]
+    assert reasons == ["inactive", "order", "schedule", "backlog", None]
+    since = "SELECT trips FROM endpoint_states WHERE open_since = update_time"
+    assert await _read(engine, since) == [(4,)]
+    await engine.dispose()
+
+
 async def _fill_0005(engine: AsyncEngine) -> None:
     sqlite = engine.dialect.name == "sqlite"
     async with engine.begin() as db:
         for statement in ROWS_OF_0005:
             dated = statement.replace("NOW", "1" if sqlite else "current_timestamp")
             await db.execute(sa.text(dated.replace("BYTES", "X'00'" if sqlite else "'\\x00'")))
+
+
+def _changed_copy(number: int, changed: str, *, sqlite: bool) -> str:
+    delivery_id = f"'{number:032}'" if sqlite else f"CAST('{number:032}' AS uuid)"
+    earlier = "expire_time - 1" if sqlite else "expire_time - interval '1 second'"
+    return (
+        f"INSERT INTO deliveries ({COPIED}, event_id, delivery_id, state, end_time, due_time,"  # noqa: S608 - words of ours
+        f" retries_used) SELECT {COPIED}, 'e{number}', {delivery_id},"
+        f" {changed.replace('EARLIER', earlier)} FROM deliveries WHERE event_id = 'e'"
+    )
 
 
 async def _migrate(engine: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:

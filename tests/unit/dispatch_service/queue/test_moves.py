@@ -9,7 +9,8 @@ import re
 import pytest
 
 from dispatch_service.domain.transitions import State
-from dispatch_service.queue.moves import MOVES, Move
+from dispatch_service.queue.move import Move
+from dispatch_service.queue.moves import MOVES
 from dispatch_service.storage.schema import deliveries
 
 ALL = pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
