@@ -12,7 +12,8 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service.store import caller_store, endpoint_feed, feed
+from config_service.store import caller_store, endpoint_feed
+from config_service.store.feed import history, pages
 from service_runtime.database.engine import reading, writing
 from service_runtime.observability import metrics
 from service_runtime.process.periodic import Periodic
@@ -65,7 +66,8 @@ async def read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
 
 
 async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
-    await feed.compact(engine, tombstones)
+    await pages.compact(engine, tombstones)
+    await history.prune(engine)
 
 
 async def _watch_certificates(engine: AsyncEngine) -> None:

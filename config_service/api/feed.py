@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from config_service.store import endpoint_reports, feed
+from config_service.store import endpoint_reports
+from config_service.store.feed import pages
+from config_service.store.feed.history import Position
+from config_service.store.feed.pages import FeedPage
 from config_service.store.store import Store
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
@@ -99,6 +102,17 @@ async def _read_acknowledgements(requests: AsyncIterator[WatchSubscriptionsReque
         log.debug("feed.acknowledged", revision=request.applied_revision)
 
 
+def _answer(page: FeedPage, *, snapshot_complete: bool = False) -> WatchSubscriptionsResponse:
+    answer = WatchSubscriptionsResponse(
+        revision=page.position.revision,
+        digest=page.position.digest,
+        changes=page.changes,
+        snapshot_complete=snapshot_complete,
+    )
+    answer.config_time.FromDatetime(page.time)
+    return answer
+
+
 class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     """
     Serves `FeedService`.
@@ -140,31 +154,28 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     async def _answers(
         self, first: WatchSubscriptionsRequest
     ) -> AsyncIterator[WatchSubscriptionsResponse]:
-        revision = first.after_revision
-        if revision == 0:
-            revision = await shielded(feed.reached(self._store.engine))
-            async for changes in feed.snapshot(self._store.engine, self._ring):
-                yield WatchSubscriptionsResponse(changes=changes)
-            yield WatchSubscriptionsResponse(revision=revision, snapshot_complete=True)
+        after = Position(first.after_revision, first.digest)
+        if first.after_revision == 0:
+            after = await shielded(pages.position(self._store.engine))
+            async for page in pages.snapshot(self._store.engine, self._ring, after):
+                yield _answer(page, snapshot_complete=page.position is after)
         else:
-            await shielded(feed.check_resumable(self._store.engine, revision))
-        async for answer in self._changes(revision):
+            await shielded(pages.check_resumable(self._store.engine, after))
+        async for answer in self._changes(after):
             yield answer
 
-    async def _changes(self, revision: int) -> AsyncIterator[WatchSubscriptionsResponse]:
+    async def _changes(self, after: Position) -> AsyncIterator[WatchSubscriptionsResponse]:
         last_answer = time.monotonic()
         while True:
             # Taken before the read, so that no change falls between the read and the wait.
             changed = self._notifier.next_change()
-            changes, reached = await shielded(
-                feed.changes_after(self._store.engine, revision, self._ring)
-            )
+            page = await shielded(pages.changes_after(self._store.engine, after, self._ring))
             quiet = time.monotonic() - last_answer
-            if changes or quiet >= self._heartbeat_seconds:
-                yield WatchSubscriptionsResponse(revision=reached, changes=changes)
+            if page.changes or quiet >= self._heartbeat_seconds:
+                yield _answer(page)
                 last_answer = time.monotonic()
-            revision = reached
-            if len(changes) < feed.BATCH:
+            after = page.position
+            if len(page.changes) < pages.BATCH:
                 await wait(changed, self._poll_seconds)
 
     async def ReportEndpointEvents(

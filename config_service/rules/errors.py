@@ -169,3 +169,17 @@ class RevisionCompacted(OutOfRange):
             afterRevision=str(after),
             compactedRevision=str(compacted),
         )
+
+
+class HistoryDiffers(OutOfRange):
+    """
+    A revision of the feed came from another history than that of this database.
+    """
+
+    reason = "HISTORY_DIFFERS"
+
+    def __init__(self, after: int) -> None:
+        super().__init__(
+            f"Revision {after} is from another history of the configuration: begin with 0.",
+            afterRevision=str(after),
+        )

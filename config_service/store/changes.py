@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.errors import RequestIdReused
+from config_service.store.feed import history
 from config_service.store.schema import feed_items, feed_state, request_ids
 from service_runtime.database.instants import database_now
 
@@ -35,12 +36,13 @@ async def feed_change(
     db: AsyncConnection, name: str, kind: str, revision: int, *, deleted: bool = False
 ) -> None:
     """
-    Record a change for the feed.
+    Record a change for the feed, and in its history.
     """
     row = {"kind": kind, "revision": revision, "deleted": deleted, "change_time": database_now()}
     updated = await db.execute(sa.update(feed_items).where(feed_items.c.name == name).values(row))
     if updated.rowcount == 0:
         await db.execute(sa.insert(feed_items).values(name=name, **row))
+    await history.extend(db, revision, name)
 
 
 async def remembered(

@@ -120,11 +120,13 @@ class FeedItemRow(msgspec.Struct, frozen=True, gc=False):
 
 class FeedStateRow(msgspec.Struct, frozen=True, gc=False):
     """
-    The newest revision, and the newest revision of which deletions have been forgotten.
+    The newest revision, the newest revision of which deletions have been forgotten, and the
+    time of the database.
     """
 
     revision: int
     compacted_revision: int
+    now: datetime
 
 
 SUBSCRIPTIONS = RowReader(SubscriptionRow, subscriptions)
@@ -133,4 +135,4 @@ CERTIFICATES = RowReader(CertificateRow, client_certificates, other_columns={"no
 CALLERS = RowReader(CallerRow, callers)
 SETTINGS = RowReader(SettingsRow, owner_settings)
 FEED_ITEMS = RowReader(FeedItemRow, feed_items)
-FEED_STATE = RowReader(FeedStateRow, feed_state)
+FEED_STATE = RowReader(FeedStateRow, feed_state, other_columns={"now": database_now()})

@@ -36,6 +36,14 @@ feed_items = sa.Table(
     comment="The last change of every resource that the feed carries.",
 )
 
+feed_history = sa.Table(
+    "feed_history",
+    metadata,
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+    comment="The digest of each revision of the feed, chained: the identity of its history.",
+)
+
 subscriptions = sa.Table(
     "subscriptions",
     metadata,

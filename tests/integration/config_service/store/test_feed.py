@@ -5,14 +5,20 @@ The feed over the wire, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
 
 import grpc
 import pytest
+import sqlalchemy as sa
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from config_service.store import feed
+from config_service.store.feed import history, pages
+from config_service.store.feed.history import Position
+from config_service.store.feed.pages import NOWHERE
+from config_service.store.schema import feed_history
+from service_runtime.database.engine import writing
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2
@@ -27,23 +33,34 @@ Answer = feed_service_pb2.WatchSubscriptionsResponse
 Request = feed_service_pb2.WatchSubscriptionsRequest
 
 
-def watch(running: Running, after: int = 0) -> Any:
+def watch(running: Running, after: Position = NOWHERE) -> Any:
     """
     Open the feed, as a reader that acknowledges nothing.
     """
-    return running.feed.WatchSubscriptions(iter([Request(after_revision=after, dispatcher="test")]))
+    first = Request(after_revision=after.revision, digest=after.digest, dispatcher="test")
+    return running.feed.WatchSubscriptions(iter([first]))
 
 
-async def snapshot(stream: Any) -> tuple[list[str], int]:
+async def snapshot(stream: Any) -> tuple[list[str], Position]:
     """
-    Read a snapshot: the names in it and its revision.
+    Read a snapshot: the names in it and its position.
     """
     names: list[str] = []
     async for answer in stream:
-        names += [it.subscription.name for it in answer.changes]
+        names += [it.subscription.name or it.deleted_name for it in answer.changes]
         if answer.snapshot_complete:
-            return names, answer.revision
+            return names, Position(answer.revision, answer.digest)
     raise AssertionError("the feed ended")
+
+
+async def until_complete(stream: Any) -> AsyncIterator[Answer]:
+    """
+    Yield the answers of a snapshot.
+    """
+    async for answer in stream:
+        yield answer
+        if answer.snapshot_complete:
+            return
 
 
 async def next_change(stream: Any) -> Answer:
@@ -63,7 +80,7 @@ async def test_snapshot_then_changes(running: Running) -> None:
     """
     made = await create(running)
     stream = watch(running)
-    names, revision = await snapshot(stream)
+    names, position = await snapshot(stream)
     assert names == [made.name]
 
     other = await create(running)
@@ -73,7 +90,7 @@ async def test_snapshot_then_changes(running: Running) -> None:
     assert change.subscription.name == other.name
     assert change.subscription.custom_headers[0].value == "marker-in-header"
     assert change.subscription.signing_secrets[0].secret == other.signing_secret
-    assert answer.revision == change.revision > revision
+    assert answer.revision == change.revision > position.revision
 
 
 async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> None:
@@ -81,7 +98,7 @@ async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> N
     After a break the feed goes on where it ended, deletions included.
     """
     made, gone = await create(running), await create(running)
-    _, revision = await snapshot(watch(running))
+    _, position = await snapshot(watch(running))
     await running.config.DeleteSubscription(pb.DeleteSubscriptionRequest(name=gone.name))
     await running.config.UpdateSubscription(
         pb.UpdateSubscriptionRequest(
@@ -89,23 +106,23 @@ async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> N
         )
     )
 
-    answer = await next_change(watch(running, revision))
+    answer = await next_change(watch(running, position))
 
     deleted, changed = answer.changes
     assert deleted.deleted_name == gone.name
     assert changed.subscription.description == "changed"
 
 
-async def test_deleted_is_not_in_a_snapshot(running: Running) -> None:
+async def test_deleted_is_in_a_snapshot_as_its_name(running: Running) -> None:
     """
-    A snapshot holds what exists.
+    A reader knows what was deleted from what is missing.
     """
     gone = await create(running)
     await running.config.DeleteSubscription(pb.DeleteSubscriptionRequest(name=gone.name))
 
-    names, _ = await snapshot(watch(running))
+    answers = [answer async for answer in until_complete(watch(running))]
 
-    assert names == []
+    assert [it.deleted_name for answer in answers for it in answer.changes] == [gone.name]
 
 
 async def test_quiet_feed_gives_signs_of_life(running: Running) -> None:
@@ -114,12 +131,14 @@ async def test_quiet_feed_gives_signs_of_life(running: Running) -> None:
     """
     await create(running)
     stream = watch(running)
-    _, revision = await snapshot(stream)
+    _, position = await snapshot(stream)
 
     async with asyncio.timeout(30):
         answer = await anext(aiter(stream))
 
-    assert (list(answer.changes), answer.revision) == ([], revision)
+    assert list(answer.changes) == []
+    assert Position(answer.revision, answer.digest) == position
+    assert answer.HasField("config_time")
 
 
 async def test_concurrent_writers_lose_nothing(running: Running) -> None:
@@ -147,7 +166,7 @@ async def test_reader_acknowledges_what_it_applied(running: Running) -> None:
     """
     stream = running.feed.WatchSubscriptions()
     await stream.write(Request(dispatcher="test"))
-    _, revision = await snapshot(stream)
+    revision = (await snapshot(stream))[1].revision
     for _ in range(3):
         await stream.write(Request(applied_revision=revision))
         made = await create(running)
@@ -166,21 +185,95 @@ async def test_reader_that_says_nothing_is_refused(running: Running) -> None:
     assert read_error(raised.value).code == "INVALID_ARGUMENT"
 
 
-@pytest.mark.parametrize("after", [1, 999])
-async def test_revision_that_cannot_be_resumed(running: Running, after: int) -> None:
+async def refusal(running: Running, after: Position) -> tuple[str, str]:
     """
-    Behind forgotten deletions, and beyond what there is, a reader must begin anew.
+    Open the feed where it cannot go on; return code and reason.
     """
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await watch(running, after).read()
+    detail = read_error(raised.value)
+    return detail.code, detail.reason
+
+
+async def test_revision_behind_forgotten_deletions_cannot_be_resumed(running: Running) -> None:
+    """
+    A reader that has missed a deletion must begin anew.
+    """
+    await create(running)
+    _, position = await snapshot(watch(running))
     for _ in range(2):
         gone = await create(running)
         await running.config.DeleteSubscription(pb.DeleteSubscriptionRequest(name=gone.name))
-    assert await feed.compact(running.engine, timedelta(seconds=-1)) == 2
+    assert await pages.compact(running.engine, timedelta(seconds=-1)) == 2
+
+    assert await refusal(running, position) == ("OUT_OF_RANGE", "REVISION_COMPACTED")
+
+
+async def test_revision_whose_digest_is_forgotten_cannot_be_resumed(running: Running) -> None:
+    """
+    The newest digests are kept; a reader that is further behind must begin anew.
+    """
+    await create(running)
+    _, position = await snapshot(watch(running))
+    for _ in range(3):
+        await create(running)
+    _, newest = await snapshot(watch(running))
+
+    assert await history.prune(running.engine, kept=2) == 3
+
+    assert await refusal(running, position) == ("OUT_OF_RANGE", "REVISION_COMPACTED")
+    await create(running)
+    assert (await next_change(watch(running, newest))).revision > newest.revision
+
+
+@pytest.mark.parametrize(
+    ("ahead", "digest"),
+    [(0, b"other"), (0, b""), (1000, None), (1000, b"other")],
+    ids=["same revision", "no digest", "later revision", "later revision and digest"],
+)
+async def test_revision_of_another_history_is_refused(
+    running: Running, ahead: int, digest: bytes | None
+) -> None:
+    """
+    A revision is resumed only in the history that it comes from, whatever its number.
+    """
+    await create(running)
+    _, position = await snapshot(watch(running))
+    other = Position(position.revision + ahead, position.digest if digest is None else digest)
+
+    assert await refusal(running, other) == ("OUT_OF_RANGE", "HISTORY_DIFFERS")
+
+
+async def test_open_feed_ends_when_the_history_is_replaced(running: Running) -> None:
+    """
+    A database that is replaced under a running service is noticed at the next look.
+    """
+    await create(running)
+    stream = watch(running)
+    await snapshot(stream)
+
+    async with writing(running.engine) as db:
+        await db.execute(sa.update(feed_history).values(digest=b"restored"))
 
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await watch(running, after).read()
+        await next_change(stream)
+    assert read_error(raised.value).reason == "HISTORY_DIFFERS"
 
-    detail = read_error(raised.value)
-    assert (detail.code, detail.reason) == ("OUT_OF_RANGE", "REVISION_COMPACTED")
+
+def test_digest_depends_on_everything_before() -> None:
+    """
+    Two histories differ from their first difference on.
+    """
+    first = history.next_digest(b"", 1, "accounts/1/settings", b"salt")
+    others = {
+        history.next_digest(b"x", 1, "accounts/1/settings", b"salt"),
+        history.next_digest(b"", 2, "accounts/1/settings", b"salt"),
+        history.next_digest(b"", 1, "accounts/2/settings", b"salt"),
+        history.next_digest(b"", 1, "accounts/1/settings", b"tlas"),
+    }
+
+    assert len({first, *others}) == 5
+    assert len(first) == 32
 
 
 def report(made: Subscription, kind: Any, **over: Any) -> EndpointEvent:

@@ -73,8 +73,9 @@ class FeedServiceServicer:
         begin again with 0.
 
         Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
-        `REVISION_COMPACTED`: deletions after that revision have been forgotten,
-        or it is from another history; begin again with 0.
+        `REVISION_COMPACTED`: deletions after that revision have been forgotten;
+        `OUT_OF_RANGE` / `HISTORY_DIFFERS`: it is from another history, also in
+        the midst of the stream. Begin again with 0.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,8 +55,9 @@ class FeedServiceStub:
     begin again with 0.
 
     Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
-    `REVISION_COMPACTED`: deletions after that revision have been forgotten,
-    or it is from another history; begin again with 0.
+    `REVISION_COMPACTED`: deletions after that revision have been forgotten;
+    `OUT_OF_RANGE` / `HISTORY_DIFFERS`: it is from another history, also in
+    the midst of the stream. Begin again with 0.
     """
     ReportEndpointEvents: _grpc.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]
     """Takes what the dispatch service learnt about endpoints. All of it is
@@ -90,8 +91,9 @@ class FeedServiceAsyncStub(FeedServiceStub):
     begin again with 0.
 
     Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
-    `REVISION_COMPACTED`: deletions after that revision have been forgotten,
-    or it is from another history; begin again with 0.
+    `REVISION_COMPACTED`: deletions after that revision have been forgotten;
+    `OUT_OF_RANGE` / `HISTORY_DIFFERS`: it is from another history, also in
+    the midst of the stream. Begin again with 0.
     """
     ReportEndpointEvents: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]  # type: ignore[assignment]
     """Takes what the dispatch service learnt about endpoints. All of it is
@@ -128,8 +130,9 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         begin again with 0.
 
         Errors: `INVALID_ARGUMENT`: no first message came. `OUT_OF_RANGE` /
-        `REVISION_COMPACTED`: deletions after that revision have been forgotten,
-        or it is from another history; begin again with 0.
+        `REVISION_COMPACTED`: deletions after that revision have been forgotten;
+        `OUT_OF_RANGE` / `HISTORY_DIFFERS`: it is from another history, also in
+        the midst of the stream. Begin again with 0.
         """
 
     @_abc_1.abstractmethod

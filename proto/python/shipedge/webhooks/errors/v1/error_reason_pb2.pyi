@@ -278,6 +278,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "REVISION_COMPACTED", "metadata": {"afterRevision": "12",
         "compactedRevision": "40"}}
     """
+    ERROR_REASON_HISTORY_DIFFERS: _ErrorReason.ValueType  # 49
+    """`OUT_OF_RANGE`. That revision of the feed is from another history: the
+    database of the config service was restored, copied or replaced. Begin
+    with 0.
+
+        {"reason": "HISTORY_DIFFERS", "metadata": {"afterRevision": "12"}}
+    """
     ERROR_REASON_BACKLOG_FULL: _ErrorReason.ValueType  # 43
     """`RESOURCE_EXHAUSTED`. Too much waits to be committed or delivered.
     `RetryInfo` says how long to wait.
@@ -577,6 +584,13 @@ ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 42
 
     {"reason": "REVISION_COMPACTED", "metadata": {"afterRevision": "12",
     "compactedRevision": "40"}}
+"""
+ERROR_REASON_HISTORY_DIFFERS: ErrorReason.ValueType  # 49
+"""`OUT_OF_RANGE`. That revision of the feed is from another history: the
+database of the config service was restored, copied or replaced. Begin
+with 0.
+
+    {"reason": "HISTORY_DIFFERS", "metadata": {"afterRevision": "12"}}
 """
 ERROR_REASON_BACKLOG_FULL: ErrorReason.ValueType  # 43
 """`RESOURCE_EXHAUSTED`. Too much waits to be committed or delivered.

@@ -5,13 +5,15 @@ The feed: snapshots of all resources, and the changes after a revision.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from config_service.rules.errors import RevisionCompacted
+from config_service.rules.errors import HistoryDiffers, RevisionCompacted
 from config_service.store import caller_store, owned_resources, settings_store, subscription_store
+from config_service.store.feed.history import Position, digest_at
 from config_service.store.owned_resources import (
     CLIENT_CERTIFICATE,
     CREDENTIAL,
@@ -44,6 +46,11 @@ from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
 
 BATCH = 500
 
+NOWHERE = Position(0, b"")
+"""
+The position of a reader that has nothing, and of a snapshot before its end.
+"""
+
 
 async def state(db: AsyncConnection) -> FeedStateRow:
     """
@@ -55,72 +62,109 @@ async def state(db: AsyncConnection) -> FeedStateRow:
     return row
 
 
-async def reached(engine: AsyncEngine) -> int:
-    async with reading(engine) as db:
-        return (await state(db)).revision
-
-
-async def check_resumable(engine: AsyncEngine, after_revision: int) -> None:
+@dataclass(frozen=True, slots=True)
+class FeedPage:
     """
-    Raise `RevisionCompacted` where the feed cannot go on after a revision, because deletions
-    since then have been forgotten or the revision was never reached.
+    A batch of changes, the position that they reach, and the time of the database.
+    """
+
+    changes: Sequence[FeedChange]
+    position: Position
+    time: datetime
+
+
+async def position(engine: AsyncEngine) -> Position:
+    """
+    Return how far the feed is.
+    """
+    async with reading(engine) as db:
+        revision = (await state(db)).revision
+        return Position(revision, await _digest(db, revision))
+
+
+async def check_resumable(engine: AsyncEngine, after: Position) -> None:
+    """
+    Raise `HistoryDiffers` where a position is not of the history of this database, and
+    `RevisionCompacted` where deletions since then, or its digest, have been forgotten.
     """
     async with reading(engine) as db:
         now = await state(db)
-    if not now.compacted_revision <= after_revision <= now.revision:
-        raise RevisionCompacted(after_revision, now.compacted_revision)
+        await _check_history(db, after, now)
+    if after.revision < now.compacted_revision:
+        raise RevisionCompacted(after.revision, now.compacted_revision)
 
 
-async def snapshot(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[Sequence[FeedChange]]:
+async def _check_history(db: AsyncConnection, after: Position, now: FeedStateRow) -> None:
+    if after.revision > now.revision:
+        raise HistoryDiffers(after.revision)
+    digest = await _digest(db, after.revision)
+    if not digest:
+        raise RevisionCompacted(after.revision, now.compacted_revision)
+    if digest != after.digest:
+        raise HistoryDiffers(after.revision)
+
+
+async def _digest(db: AsyncConnection, revision: int) -> bytes:
     """
-    Yield all resources, in batches.
+    Return the digest of a revision, empty where it is no longer kept.
+    """
+    return (await db.execute(sa.select(digest_at(revision)))).scalar() or b""
 
-    A resource that changes meanwhile comes again after the revision that was read before.
+
+async def snapshot(
+    engine: AsyncEngine, ring: KeyRing, reached: Position
+) -> AsyncIterator[FeedPage]:
+    """
+    Yield all resources and all deletions that are remembered, in batches; the last page has
+    the position *reached*, which was read before the first.
+
+    A resource that changes meanwhile comes again after that position.
     """
     last: str | None = ""
     while last is not None:
-        changes, last = await shielded(_page(engine, ring, last))
-        if changes:
-            yield changes
+        page, last = await shielded(_page(engine, ring, last, reached))
+        yield page
 
 
 async def _page(
-    engine: AsyncEngine, ring: KeyRing, last: str
-) -> tuple[Sequence[FeedChange], str | None]:
+    engine: AsyncEngine, ring: KeyRing, last: str, reached: Position
+) -> tuple[FeedPage, str | None]:
     """
     Return a batch of resources after the name *last*, and the last name in it, None at the end.
     """
     query = (
-        FEED_ITEMS.select()
-        .where(feed_items.c.name > last, feed_items.c.deleted.is_(False))
-        .order_by(feed_items.c.name)
-        .limit(BATCH)
+        FEED_ITEMS.select().where(feed_items.c.name > last).order_by(feed_items.c.name).limit(BATCH)
     )
     async with reading(engine) as db:
         items = await FEED_ITEMS.all(db, query)
         changes = await _changes(db, items, ring)
-    return changes, items[-1].name if items else None
+        now = (await state(db)).now
+    at_end = len(items) < BATCH
+    page = FeedPage(changes, reached if at_end else NOWHERE, now)
+    return page, None if at_end else items[-1].name
 
 
-async def changes_after(
-    engine: AsyncEngine, revision: int, ring: KeyRing
-) -> tuple[Sequence[FeedChange], int]:
+async def changes_after(engine: AsyncEngine, after: Position, ring: KeyRing) -> FeedPage:
     """
-    Return at most one batch of changes after *revision*, and the revision that they reach.
+    Return at most one batch of changes after a position. Raises `HistoryDiffers` if the
+    database is no longer the one in which that position was read.
     """
     query = (
         FEED_ITEMS.select()
-        .where(feed_items.c.revision > revision)
+        .where(feed_items.c.revision > after.revision)
         .order_by(feed_items.c.revision)
         .limit(BATCH)
     )
     async with reading(engine) as db:
-        reached = (await state(db)).revision
+        now = await state(db)
+        await _check_history(db, after, now)
         items = await FEED_ITEMS.all(db, query)
         changes = await _changes(db, items, ring)
-    if len(items) == BATCH:
-        reached = items[-1].revision
-    return changes, max(reached, max((item.revision for item in items), default=0))
+        reached = max(now.revision, max((item.revision for item in items), default=0))
+        if len(items) == BATCH:
+            reached = items[-1].revision
+        digest = after.digest if reached == after.revision else await _digest(db, reached)
+    return FeedPage(changes, Position(reached, digest), now.now)
 
 
 async def compact(engine: AsyncEngine, older_than: timedelta) -> int:
