@@ -31,7 +31,7 @@ help: ## Show this list.
 ##@ Use
 
 run: $(STAMP) ## Start both services on loopback, with SQLite in ./data, until Ctrl-C.
-	@$(BIN)/python -m service_runtime.process.pair
+	@SHIPEDGE_ENVIRONMENT=development $(BIN)/python -m service_runtime.process.pair
 
 demo: $(STAMP) ## Show a typed event become the documented JSON at an HTTPS receiver.
 	@$(BIN)/python -m tests.support.demo

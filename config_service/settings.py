@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from ipaddress import ip_network
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from service_runtime.settings.common import ServiceSettings
-from service_runtime.settings.types import Listen, OptionalListen, Span, TextList
+from service_runtime.settings.service import ServiceSettings
+from service_runtime.settings.types import DatabaseTls, Listen, OptionalListen, Span, TextList
 
 
 class Settings(ServiceSettings):
@@ -36,10 +36,16 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_CONFIG_METRICS_LISTEN",
         description="host:port of the Prometheus metrics; empty: no listener",
     )
-    database_url: str = Field(
-        default="",
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
         alias="SHIPEDGE_CONFIG_DATABASE_URL",
         description="sqlite:///path or postgresql://…; empty: config.db in the data directory",
+    )
+    database_tls: DatabaseTls = Field(
+        default="required",
+        alias="SHIPEDGE_CONFIG_DATABASE_TLS",
+        description="required: in production PostgreSQL must show a valid certificate for its"
+        " name; off: what the URL says",
     )
     egress_ranges: TextList = Field(
         default=(),

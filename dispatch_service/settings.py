@@ -14,14 +14,14 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from dispatch_service.intake.backlog_limits import Limits
 from dispatch_service.upkeep.prune_statements import Retention
-from service_runtime.database.engine import sqlite_file
 from service_runtime.process import failpoints
-from service_runtime.settings.common import ServiceSettings
-from service_runtime.settings.types import Listen, OptionalListen, Span
+from service_runtime.settings.reading import NEVER_SUGGESTED
+from service_runtime.settings.service import ServiceSettings
+from service_runtime.settings.types import DatabaseTls, Listen, OptionalListen, Span
 
 _PROXY = re.compile(r"http://[A-Za-z0-9.\-\[\]:]+")
 
@@ -47,10 +47,16 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_DISPATCH_METRICS_LISTEN",
         description="host:port of the Prometheus metrics; empty: no listener",
     )
-    database_url: str = Field(
-        default="",
+    database_url: SecretStr = Field(
+        default=SecretStr(""),
         alias="SHIPEDGE_DISPATCH_DATABASE_URL",
         description="sqlite:///path or postgresql://…; empty: dispatch.db in the data directory",
+    )
+    database_tls: DatabaseTls = Field(
+        default="required",
+        alias="SHIPEDGE_DISPATCH_DATABASE_TLS",
+        description="required: in production PostgreSQL must show a valid certificate for its"
+        " name; off: what the URL says",
     )
     workers: int = Field(
         default=1,
@@ -159,6 +165,7 @@ class Settings(ServiceSettings):
     failpoint: str = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_FAILPOINT",
+        json_schema_extra=NEVER_SUGGESTED,
         description="name:action of a crash test; never in production",
     )
 
@@ -179,7 +186,7 @@ class Settings(ServiceSettings):
         if self.workers == 1:
             return []
         problems = []
-        if sqlite_file(self.database()) is not None:
+        if self.database_file() is not None:
             problems.append(
                 "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite: several need PostgreSQL in"
                 " SHIPEDGE_DISPATCH_DATABASE_URL"
@@ -213,9 +220,7 @@ class Settings(ServiceSettings):
         """
         Return the limits beyond which publishers have to wait.
         """
-        return Limits(
-            self.most_backlog, self.least_disk_mb * 1024 * 1024, sqlite_file(self.database())
-        )
+        return Limits(self.most_backlog, self.least_disk_mb * 1024 * 1024, self.database_file())
 
     def database_name(self) -> str:
         """

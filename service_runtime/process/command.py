@@ -13,20 +13,25 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import grpc
+import structlog
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
+from service_runtime.observability.traces import database_problem
+from service_runtime.process.hardening import keep_secrets
 from service_runtime.process.lifecycle import SecondProcessError
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.server import PortTakenError
-from service_runtime.settings.common import ServiceSettings
 from service_runtime.settings.reading import SettingsInvalidError, read_settings
+from service_runtime.settings.service import ServiceSettings
 from service_runtime.settings.table import describe
 from shipedge.webhooks.client import channel
+
+log = structlog.get_logger()
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 PROBE_SECONDS = 3.0
@@ -66,8 +71,11 @@ def main(
         console=settings.console_log,
         worker=0 if control is None else control.number,
     )
+    keep_secrets(production=settings.production, database=settings.database_file())
     if asked.command == "probe":
         sys.exit(0 if asyncio.run(probe(settings)) else 1)
+    if control is None and asked.command == "serve":
+        warn_of_exposure(settings)
     if asked.command == "migrate":
         work: Awaitable[None] = migrate(settings.database(), package)
     elif control is not None and workers is not None:
@@ -112,10 +120,37 @@ def _run(package: str, work: Awaitable[None]) -> None:
     except WorkerFailedError as failed:
         print(f"{package}: {failed}", file=sys.stderr)  # noqa: T201 - as the others' messages
         sys.exit(failed.code)
+    except Exception as error:
+        log.error(
+            "service.failed",
+            service=package,
+            error_type=type(error).__name__,
+            problem=database_problem(error),
+            exc_info=error,
+        )
+        sys.exit(1)
 
 
 async def _awaited(work: Awaitable[None]) -> None:
     await work
+
+
+def warn_of_exposure(settings: ServiceSettings) -> None:
+    """
+    Log what others on this machine, or in its networks, can do.
+    """
+    if not settings.production:
+        log.warning(
+            "environment.development",
+            problem="every program on this machine may do everything, without a certificate",
+        )
+    for name, listen in settings.unprotected_listeners().items():
+        log.warning(
+            "listener.unprotected",
+            name=name,
+            listen=listen,
+            problem="no TLS and no callers: let only operators reach it",
+        )
 
 
 def print_settings(kind: type[ServiceSettings]) -> None:

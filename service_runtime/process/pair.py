@@ -1,5 +1,6 @@
 """
-The command that runs both services as its children: `python -m service_runtime.process.pair`.
+The command that runs both services as its children, in development unless the environment says
+otherwise: `python -m service_runtime.process.pair`.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ async def run(environment: Mapping[str, str]) -> int:
     Run both services until a signal comes or one of them ends; return the exit code.
     """
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     children: dict[str, asyncio.subprocess.Process] = {}
     try:
@@ -154,4 +155,4 @@ def show_hints(environment: Mapping[str, str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(run(os.environ)))
+    sys.exit(asyncio.run(run({"SHIPEDGE_ENVIRONMENT": "development", **os.environ})))

@@ -4,9 +4,8 @@ Settings that both services have, and the objects that are made from them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal, Self
 
@@ -17,11 +16,17 @@ from service_runtime.keys.keyring import KeyRing, development_ring, parse_key, p
 from service_runtime.rpc.caller_directory import CallerDirectory, parse_fixed
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules
-from service_runtime.settings.types import Listen, Span, TextList
+from service_runtime.settings.environments import development_problems, production_problems
+from service_runtime.settings.types import Span, TextList
 
 LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
 """
 Targets that development may deliver to besides public addresses.
+"""
+
+SEPARATOR = "\n"
+"""
+Separates the problems of combinations in one error.
 """
 
 
@@ -29,9 +34,10 @@ class CommonSettings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     environment: Literal["development", "production"] = Field(
-        default="development",
+        default="production",
         alias="SHIPEDGE_ENVIRONMENT",
-        description="development allows plain text on loopback; production refuses unsafe settings",
+        description="production needs TLS, keys and callers; development lets every program on"
+        " this machine do everything, and listens on loopback only",
     )
     data_dir: Path = Field(
         default=Path("data"),
@@ -69,6 +75,11 @@ class CommonSettings(BaseSettings):
         alias="SHIPEDGE_TLS_CA_FILE",
         description="authority of the certificates of callers and services, PEM",
     )
+    tls_crl_file: Path | None = Field(
+        default=None,
+        alias="SHIPEDGE_TLS_CRL_FILE",
+        description="certificates of callers that the authority has revoked, PEM",
+    )
     fixed_callers: TextList = Field(
         default=(),
         alias="SHIPEDGE_CALLERS",
@@ -103,7 +114,7 @@ class CommonSettings(BaseSettings):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if problems := [*self.common_problems(), *self.problems()]:
-            raise ValueError("; ".join(problems))
+            raise ValueError(SEPARATOR.join(problems))
         return self
 
     def problems(self) -> Sequence[str]:
@@ -126,17 +137,35 @@ class CommonSettings(BaseSettings):
         except ValueError as refused:
             problems.append(f"SHIPEDGE_CALLERS: {refused}")
         if self.production:
-            required = {
-                "SHIPEDGE_CALLERS": self.fixed_callers,
-                "SHIPEDGE_ENCRYPTION_KEYS": self.encryption_keys.get_secret_value(),
-                "SHIPEDGE_HASH_KEY": self.hash_key.get_secret_value(),
-                "SHIPEDGE_TLS_CERTIFICATE_FILE": self.tls_certificate_file,
-                "SHIPEDGE_TLS_KEY_FILE": self.tls_key_file,
-                "SHIPEDGE_TLS_CA_FILE": self.tls_ca_file,
-            }
-            missing = [name for name, value in required.items() if not value]
-            problems += [f"{name} is required in production" for name in missing]
+            problems += production_problems(self._required())
+        else:
+            problems += development_problems(self.listeners(), self._only_in_production())
         return problems
+
+    def _required(self) -> Mapping[str, object]:
+        return {
+            "SHIPEDGE_CALLERS": self.fixed_callers,
+            "SHIPEDGE_ENCRYPTION_KEYS": self.encryption_keys.get_secret_value(),
+            "SHIPEDGE_HASH_KEY": self.hash_key.get_secret_value(),
+            "SHIPEDGE_TLS_CERTIFICATE_FILE": self.tls_certificate_file,
+            "SHIPEDGE_TLS_KEY_FILE": self.tls_key_file,
+            "SHIPEDGE_TLS_CA_FILE": self.tls_ca_file,
+        }
+
+    def _only_in_production(self) -> Mapping[str, object]:
+        return {
+            "SHIPEDGE_TLS_CERTIFICATE_FILE": self.tls_certificate_file,
+            "SHIPEDGE_TLS_KEY_FILE": self.tls_key_file,
+            "SHIPEDGE_TLS_CA_FILE": self.tls_ca_file,
+            "SHIPEDGE_TLS_CRL_FILE": self.tls_crl_file,
+            "SHIPEDGE_CALLERS": self.fixed_callers,
+        }
+
+    def listeners(self) -> Mapping[str, str]:
+        """
+        Return the addresses to listen on, by the names of their settings.
+        """
+        return {}
 
     def tls_files(self) -> tuple[Path, Path, Path] | None:
         """
@@ -175,46 +204,6 @@ class CommonSettings(BaseSettings):
             parse_keys(self.encryption_keys.get_secret_value()),
             parse_key(self.hash_key.get_secret_value(), "SHIPEDGE_HASH_KEY"),
         )
-
-
-class ServiceSettings(CommonSettings):
-    """
-    The common settings, the address to listen on and the database of a service.
-    """
-
-    listen: Listen
-    database_url: str
-
-    def common_problems(self) -> Sequence[str]:
-        """
-        Return the problems of combinations of settings that both services have.
-        """
-        problems = [*super().common_problems()]
-        if self.tls_files() is None and not _is_loopback(self.listen):
-            problems.append(
-                f"{type(self).model_fields['listen'].alias} must be a loopback address without TLS"
-            )
-        return problems
-
-    def database(self) -> str:
-        """
-        Return the URL of the database; without a setting, a SQLite file in the data directory.
-        """
-        return self.database_url or f"sqlite:///{self.data_dir.absolute()}/{self.database_name()}"
-
-    def database_name(self) -> str:
-        """
-        Return the name of the SQLite file.
-        """
-        raise NotImplementedError
-
-
-def _is_loopback(listen: str) -> bool:
-    host = listen.rpartition(":")[0].strip("[]")
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _key_problems(keys: SecretStr, hash_key: SecretStr) -> list[str]:

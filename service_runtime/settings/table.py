@@ -10,16 +10,21 @@ from typing import Any
 from pydantic import SecretStr
 
 from service_runtime.settings.common import CommonSettings
+from service_runtime.settings.secret_files import SUFFIX
 
 
 def describe(kind: type[CommonSettings]) -> list[tuple[str, str, str]]:
     """
     Return (name, default, meaning) of each setting of a service.
     """
-    return [
-        (str(field.alias), _shown_default(field.get_default()), str(field.description))
-        for field in kind.model_fields.values()
-    ]
+    rows = []
+    for field in kind.model_fields.values():
+        name = str(field.alias)
+        rows.append((name, _shown_default(field.get_default()), str(field.description)))
+        if field.annotation is SecretStr:
+            text = f"file with the value of `{name}`, which not all users may read"
+            rows.append((name + SUFFIX, "", text))
+    return rows
 
 
 def _shown_default(default: Any) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator
 
@@ -58,4 +58,9 @@ A `host:port`, or nothing.
 Listen = Annotated[str, BeforeValidator(_parse_listen)]
 """
 A `host:port`.
+"""
+
+DatabaseTls = Literal["required", "off"]
+"""
+Whether production demands TLS of PostgreSQL.
 """

@@ -259,6 +259,7 @@ def _environment(directory: Path, receiver: Receiver) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("SHIPEDGE_")}
     return {
         **inherited,
+        "SHIPEDGE_ENVIRONMENT": "development",
         "SHIPEDGE_DATA_DIR": str(directory / "data"),
         "SHIPEDGE_LOG_LEVEL": "error",
         "SHIPEDGE_CONFIG_LISTEN": f"127.0.0.1:{free_port()}",

@@ -175,7 +175,11 @@ def test_several_workers_on_sqlite_are_refused(tmp_path: Path) -> None:
     """
     Several workers on SQLite are refused, and the error names the setting; the flag overrides it.
     """
-    environment = {**os.environ, "SHIPEDGE_DATA_DIR": str(tmp_path)}
+    environment = {
+        **os.environ,
+        "SHIPEDGE_ENVIRONMENT": "development",
+        "SHIPEDGE_DATA_DIR": str(tmp_path),
+    }
 
     error = refused({**environment, "SHIPEDGE_DISPATCH_WORKERS": "1"}, "--workers", "2")
     assert "SHIPEDGE_DISPATCH_WORKERS must be 1 on SQLite" in error
@@ -194,6 +198,7 @@ def test_port_of_another_is_refused(tmp_path: Path, database: str) -> None:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
         environment = {
             **os.environ,
+            "SHIPEDGE_ENVIRONMENT": "development",
             "SHIPEDGE_DATA_DIR": str(tmp_path),
             "SHIPEDGE_DISPATCH_LISTEN": listen,
             "SHIPEDGE_DISPATCH_DATABASE_URL": database,

@@ -204,6 +204,7 @@ def environment_of(directory: Path, receiver: Receiver, **more: str) -> dict[str
     }
     return {
         **inherited,
+        "SHIPEDGE_ENVIRONMENT": "development",
         "SHIPEDGE_DATA_DIR": str(directory / "data"),
         "SHIPEDGE_LOG_LEVEL": "error",
         "SHIPEDGE_CONFIG_LISTEN": f"127.0.0.1:{free_port()}",

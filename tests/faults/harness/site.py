@@ -104,6 +104,7 @@ class Site:
         environment = {
             **_inherited(),
             **SETTINGS,
+            "SHIPEDGE_ENVIRONMENT": "development",
             "SHIPEDGE_DATA_DIR": str(self.directory / "data"),
             "SHIPEDGE_DISPATCH_RECEIVER_CA_FILE": str(self.directory / "authority.pem"),
             listen: f"127.0.0.1:{free_port()}",

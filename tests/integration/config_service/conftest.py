@@ -65,6 +65,7 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     engine = create_engine(database_url, application_name="tests")
     address = f"127.0.0.1:{free_port()}"
     environment: dict[str, Any] = {
+        "SHIPEDGE_ENVIRONMENT": "development",
         "SHIPEDGE_CONFIG_LISTEN": address,
         "SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28",
         "SHIPEDGE_CONFIG_FEED_HEARTBEAT": "200ms",

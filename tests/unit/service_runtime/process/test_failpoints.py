@@ -83,7 +83,10 @@ def test_typo_is_a_problem_at_start() -> None:
     """
     A failpoint that is not one keeps the service from starting.
     """
-    environment = {"SHIPEDGE_DISPATCH_FAILPOINT": "render.fial:raise"}
+    environment = {
+        "SHIPEDGE_ENVIRONMENT": "development",
+        "SHIPEDGE_DISPATCH_FAILPOINT": "render.fial:raise",
+    }
 
     with pytest.raises(SettingsInvalidError, match="FAILPOINT must begin with one of"):
         read_settings(Settings, environment)

@@ -25,12 +25,19 @@ PRODUCTION = {
 }
 
 
+IN_VAIN = {name for name in PRODUCTION if "TLS" in name} | {
+    "SHIPEDGE_TLS_CRL_FILE",
+    "SHIPEDGE_CALLERS",
+}
+DEVELOPMENT = {"SHIPEDGE_ENVIRONMENT": "development"}
+
+
 def problems(**environment: str) -> str:
     """
-    Return what is wrong with an environment.
+    Return what is wrong with an environment, that of development if it names none.
     """
     with pytest.raises(SettingsInvalidError) as raised:
-        read_settings(Settings, environment)
+        read_settings(Settings, DEVELOPMENT | environment)
     return str(raised.value)
 
 
@@ -38,7 +45,7 @@ def test_defaults_suffice_in_development() -> None:
     """
     Nothing has to be set to try it out.
     """
-    settings = read_settings(Settings, {"PATH": "/bin"})
+    settings = read_settings(Settings, DEVELOPMENT | {"PATH": "/bin"})
 
     assert settings.listen == "127.0.0.1:50052"
     assert settings.database().endswith("/data/dispatch.db")
@@ -56,12 +63,15 @@ def test_production_is_strict() -> None:
     assert not settings.allow_list().has_address("127.0.0.1", 9443)
 
 
-def test_production_requires_what_makes_it_safe() -> None:
+def test_production_is_the_default_and_requires_what_makes_it_safe() -> None:
     """
-    Without certificates and keys it does not start.
+    Who forgets the environment gets no service that is open to all.
     """
-    message = problems(SHIPEDGE_ENVIRONMENT="production")
+    with pytest.raises(SettingsInvalidError) as raised:
+        read_settings(Settings, {})
+    message = str(raised.value)
 
+    assert message.endswith("set SHIPEDGE_ENVIRONMENT=development")
     for name in set(PRODUCTION) - {"SHIPEDGE_ENVIRONMENT"}:
         assert f"{name} is required in production" in message
 
@@ -75,6 +85,16 @@ def test_unknown_names_are_refused_with_a_suggestion() -> None:
     assert message == (
         "SHIPEDGE_DISPATCH_LISTN is not a setting; did you mean SHIPEDGE_DISPATCH_LISTEN?"
     )
+
+
+def test_crash_tests_are_never_suggested() -> None:
+    """
+    A typo does not lead to the setting that stops the service.
+    """
+    assert problems(SHIPEDGE_DISPATCH_FAILPOIN="x") == (
+        "SHIPEDGE_DISPATCH_FAILPOIN is not a setting"
+    )
+    assert "FAILPOINT" not in problems(SHIPEDGE_DISPATCH_PORT="1")
 
 
 def test_all_problems_are_reported_at_once() -> None:
@@ -115,7 +135,8 @@ def test_spans(text: str, span: timedelta) -> None:
     """
     Spans of time are written with their unit.
     """
-    assert read_settings(ConfigSettings, {"SHIPEDGE_GRACE": text}).grace == span
+    settings = read_settings(ConfigSettings, DEVELOPMENT | {"SHIPEDGE_GRACE": text})
+    assert settings.grace == span
 
 
 @pytest.mark.parametrize(
@@ -138,7 +159,10 @@ def test_bad_egress_range() -> None:
     What customers put into their firewalls is checked.
     """
     with pytest.raises(SettingsInvalidError, match="'here' is not a CIDR block"):
-        read_settings(ConfigSettings, {"SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28, here"})
+        read_settings(
+            ConfigSettings,
+            DEVELOPMENT | {"SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28, here"},
+        )
 
 
 @pytest.mark.parametrize(
@@ -152,16 +176,96 @@ def test_bad_egress_range() -> None:
         ("example.com:50051", False),
     ],
 )
-def test_plain_text_stays_on_loopback(listen: str, fits: bool) -> None:
+@pytest.mark.parametrize("listener", ["LISTEN", "OPERATORS_LISTEN", "METRICS_LISTEN"])
+def test_development_stays_on_loopback(listener: str, listen: str, fits: bool) -> None:
     """
-    Without TLS nobody listens where others may hear.
+    Where every caller may do everything, nobody listens where others may call.
     """
-    environment = {"SHIPEDGE_CONFIG_LISTEN": listen}
+    name = f"SHIPEDGE_CONFIG_{listener}"
+    environment = DEVELOPMENT | {name: listen}
     if fits:
-        assert read_settings(ConfigSettings, environment).listen == listen
+        assert read_settings(ConfigSettings, environment).listeners()[name] == listen
         return
-    with pytest.raises(SettingsInvalidError, match="SHIPEDGE_CONFIG_LISTEN must be a loopback"):
+    with pytest.raises(SettingsInvalidError, match=f"{name} must be a loopback"):
         read_settings(ConfigSettings, environment)
+
+
+@pytest.mark.parametrize("name", sorted(IN_VAIN))
+def test_development_refuses_what_would_be_in_vain(name: str) -> None:
+    """
+    Whoever configures TLS or callers expects protection, and is told that there is none.
+    """
+    message = problems(**{name: PRODUCTION.get(name, "/crl.pem")})
+
+    assert f"{name} has no effect with SHIPEDGE_ENVIRONMENT=development" in message
+
+
+def test_listeners_without_tls_that_others_reach() -> None:
+    """
+    The public listener has TLS in production; the others have none.
+    """
+    settings = read_settings(
+        ConfigSettings,
+        PRODUCTION
+        | {
+            "SHIPEDGE_CONFIG_LISTEN": "0.0.0.0:1",
+            "SHIPEDGE_CONFIG_OPERATORS_LISTEN": "127.0.0.1:2",
+            "SHIPEDGE_CONFIG_METRICS_LISTEN": "0.0.0.0:3",
+        },
+    )
+
+    assert settings.unprotected_listeners() == {"SHIPEDGE_CONFIG_METRICS_LISTEN": "0.0.0.0:3"}
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("hunter2", "must be sqlite:///path or postgresql://"),
+        ("mysql://u:hunter2@h/n", "must be sqlite:///path or postgresql://"),
+        ("postgresql://u:hunter2@h:notaport/n", "must be sqlite:///path or postgresql://"),
+        ("postgresql://u:hunter2@h/n?ssl=prefer", "unless SHIPEDGE_DISPATCH_DATABASE_TLS=off"),
+        ("postgresql://u:hunter2@h/n?sslrootcert=/none.pem", ": sslrootcert cannot be read"),
+    ],
+)
+def test_database_url_is_judged_with_the_others(url: str, problem: str) -> None:
+    """
+    It is reported among all problems, and nothing of it is shown.
+    """
+    environment = PRODUCTION | {
+        "SHIPEDGE_DISPATCH_DATABASE_URL": url,
+        "SHIPEDGE_DISPATCH_WORKERS": "2",
+        "SHIPEDGE_ALLOWED_TARGETS": "10.0.0.0/8",
+    }
+    message = problems(**environment)
+
+    assert "SHIPEDGE_DISPATCH_DATABASE_URL" in message
+    assert problem in message
+    assert "SHIPEDGE_ALLOWED_TARGETS" in message
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    ("environment", "tls", "ends"),
+    [
+        (PRODUCTION, "required", "/n?ssl=verify-full"),
+        (PRODUCTION, "off", "/n"),
+        (DEVELOPMENT, "required", "/n"),
+    ],
+)
+def test_production_demands_tls_of_the_database(
+    environment: dict[str, str], tls: str, ends: str
+) -> None:
+    """
+    Unless that is switched off by name.
+    """
+    database = {
+        "SHIPEDGE_DISPATCH_DATABASE_URL": "postgresql://u:hunter2@h/n",
+        "SHIPEDGE_DISPATCH_DATABASE_TLS": tls,
+    }
+    settings = read_settings(Settings, environment | database)
+
+    assert settings.database().endswith(ends)
+    assert "hunter2" not in repr(settings)
 
 
 def test_several_workers_need_postgresql_and_a_port() -> None:
@@ -176,4 +280,5 @@ def test_several_workers_need_postgresql_and_a_port() -> None:
     assert "SHIPEDGE_DISPATCH_LISTEN must name a port" in found
     assert "SHIPEDGE_DISPATCH_WORKERS" in problems(SHIPEDGE_DISPATCH_WORKERS="0")
     database = {"SHIPEDGE_DISPATCH_DATABASE_URL": "postgresql://localhost/webhooks"}
-    assert read_settings(Settings, {**database, "SHIPEDGE_DISPATCH_WORKERS": "2"}).workers == 2
+    workers = {**DEVELOPMENT, **database, "SHIPEDGE_DISPATCH_WORKERS": "2"}
+    assert read_settings(Settings, workers).workers == 2
