@@ -12,22 +12,42 @@ import grpc
 from grpc_reflection.v1alpha import reflection
 
 from service_runtime.rpc.shielded import finish_shielded
-from shipedge.webhooks.client.channel import MESSAGE_BYTES
 
-_MINUTE_MS = 60_000
+_SECOND_MS = 1000
+_MINUTE_MS = 60 * _SECOND_MS
 
-_OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.max_receive_message_length", MESSAGE_BYTES),
+BATCH_BYTES = 16 * 1024 * 1024
+"""
+The largest message that is received at all. Methods refuse what is too large for them, and say so.
+"""
+
+OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_receive_message_length", BATCH_BYTES),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", _MINUTE_MS),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
-    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),
+    # Clients may ping every ten seconds, idle or not.
+    ("grpc.http2.min_ping_interval_without_data_ms", 9 * _SECOND_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Connections are spread over replicas anew as they age; their streams are opened again.
+    ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
+    ("grpc.max_connection_age_grace_ms", 30 * _SECOND_MS),
+    ("grpc.max_connection_idle_ms", 10 * _MINUTE_MS),
+    ("grpc.server_handshake_timeout_ms", 10 * _SECOND_MS),
+    # It refuses streams at random of clients that keep to the limit, because it counts calls
+    # until they are cleaned up, not until they are answered.
+    ("grpc.http.overload_protection", 0),
     # Calls that wait to be accepted. Past these numbers the library drops calls at random,
-    # without an answer; `most_calls` refuses them before that, with a status.
+    # without an answer; the limits of callers and `MOST_CALLS` refuse them before that.
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 20_000),
 )
+
+MOST_CALLS = 10_000
+"""
+The calls of all callers that the library lets run. It refuses others without a reason, so it is
+more than what the limits of callers allow.
+"""
 
 
 class PortTakenError(Exception):
@@ -49,18 +69,23 @@ def build(
     interceptors: Sequence[grpc.aio.ServerInterceptor],
     credentials: grpc.ServerCredentials | None,
     reuse_port: bool = False,
-    most_calls: int = 1000,
+    connection_streams: int = 100,
 ) -> tuple[grpc.aio.Server, int]:
     """
     Create a server for *listen*, `host:port`; return it with its port.
 
     Without *credentials* it has no TLS. With *reuse_port*, processes share the port, and the
-    kernel gives each connection to one of them. Raises `PortTakenError`.
+    kernel gives each connection to one of them. A connection may have *connection_streams*
+    calls open; clients keep others back. Raises `PortTakenError`.
     """
     server = grpc.aio.server(
         interceptors=list(interceptors),
-        options=[*_OPTIONS, ("grpc.so_reuseport", int(reuse_port))],
-        maximum_concurrent_rpcs=most_calls,
+        options=[
+            *OPTIONS,
+            ("grpc.max_concurrent_streams", connection_streams),
+            ("grpc.so_reuseport", int(reuse_port)),
+        ],
+        maximum_concurrent_rpcs=MOST_CALLS,
     )
     try:
         port = (
