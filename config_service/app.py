@@ -94,9 +94,16 @@ def build_server(
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[
-            CallInterceptor(identify, measure=metrics.measure_call, store_is_away=is_unavailable)
+            CallInterceptor(
+                identify,
+                limits=settings.limits(),
+                measure=metrics.measure_call,
+                count_refusal=metrics.count_refusal,
+                store_is_away=is_unavailable,
+            )
         ],
         credentials=None if files is None else server.server_credentials(*files),
+        connection_streams=settings.connection_streams,
     )
     _add_services(grpc_server, settings, store, notifier)
     health.add_to(grpc_server)

@@ -12,6 +12,7 @@ import grpc
 import structlog
 
 from dispatch_service.api.admin import AdminServicer
+from dispatch_service.api.batches import PUBLISHING
 from dispatch_service.api.deliveries import DeliveryServicer
 from dispatch_service.api.payloads import PayloadServicer
 from dispatch_service.api.publisher import PublisherServicer
@@ -118,15 +119,23 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
     """
     Make the server with what does not depend on the engine.
     """
-    settings, measure = parts.settings, metrics.measure_call
+    settings = parts.settings
     files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[
-            CallInterceptor(parts.identify, measure=measure, store_is_away=is_unavailable)
+            CallInterceptor(
+                parts.identify,
+                limits=settings.limits(),
+                publishing=PUBLISHING,
+                measure=metrics.measure_call,
+                count_refusal=metrics.count_refusal,
+                store_is_away=is_unavailable,
+            )
         ],
         credentials=None if files is None else server.server_credentials(*files),
         reuse_port=reuse_port,
+        connection_streams=settings.connection_streams,
     )
     health.add_to(grpc_server)
     if not settings.production:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service.api.batches import MOST_EVENTS
 from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.accept import EventAcceptor
@@ -23,11 +24,6 @@ if TYPE_CHECKING:
     import grpc
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-MOST_EVENTS = 500
-"""
-The most events in a batch, as the contract says.
-"""
 
 MOST_BATCHES = 16
 """

@@ -99,6 +99,22 @@ class BatchInvalid(InvalidArgument):
         )
 
 
+class BatchTooLarge(InvalidArgument):
+    """
+    The batch has *size* bytes.
+    """
+
+    reason = "BATCH_INVALID"
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(
+            "The batch is not valid.",
+            faults=[FieldFault("events", f"must be {limit} bytes in all at most, not {size}")],
+            bytes=str(size),
+            limit=str(limit),
+        )
+
+
 class EventIdReused(AlreadyExists):
     """
     The id of an event was used for other content.

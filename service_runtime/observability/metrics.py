@@ -31,6 +31,12 @@ CALL_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
     registry=REGISTRY,
 )
+REFUSALS = Counter(
+    "webhooks_rpc_refusals",
+    "Calls refused before their method saw them, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
 EVENTS = Counter("webhooks_events_accepted", "Events that were committed.", registry=REGISTRY)
 SQL_ROUND_TRIPS = Counter(
     "webhooks_sql_round_trips",
@@ -103,6 +109,18 @@ def measure_call(method: str, code: str, seconds: float) -> None:
     calls, call_seconds = _calls(method, code)
     calls.inc()
     call_seconds.observe(seconds)
+
+
+def count_refusal(reason: str) -> None:
+    """
+    Count a call that was refused before its method saw it.
+    """
+    _refusals(reason).inc()
+
+
+@cache
+def _refusals(reason: str) -> Counter:
+    return REFUSALS.labels(reason)
 
 
 @cache

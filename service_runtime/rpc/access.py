@@ -134,18 +134,21 @@ The rule of each method, by the path of the method.
 """
 
 
-def authorise(caller: Caller, method: str, request: Any) -> None:
+def authorise(caller: Caller, method: str, request: Any) -> Sequence[str]:
     """
-    Raise `PermissionDenied` if *caller* may not send *request* to *method*.
+    Return the owners that *request* names. Raises `PermissionDenied` if *caller* may not send it
+    to *method*.
     """
     rule = RULES.get(method)
     if rule is None or not rule.roles & caller.roles:
         raise _denied(method, "")
     if rule.everything and not caller.touches_everything:
         raise _denied(method, "")
-    for owner in owners_of(request):
+    owners = tuple(owners_of(request))
+    for owner in owners:
         if not caller.may_touch(owner):
             raise _denied(method, owner)
+    return owners
 
 
 def owners_of(request: Any) -> Iterator[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from service_runtime.keys.keyring import KeyRing, development_ring, parse_key, parse_keys
 from service_runtime.rpc.caller_directory import CallerDirectory, parse_fixed
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules
 from service_runtime.settings.environments import development_problems, production_problems
+from service_runtime.settings.limits import LimitSettings
 from service_runtime.settings.types import Span, TextList
 
 LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
@@ -30,7 +31,7 @@ Separates the problems of combinations in one error.
 """
 
 
-class CommonSettings(BaseSettings):
+class CommonSettings(LimitSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     environment: Literal["development", "production"] = Field(

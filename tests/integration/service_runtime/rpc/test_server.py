@@ -96,7 +96,7 @@ async def serving(
     Serve the test service; yield a channel to it.
     """
     address = f"127.0.0.1:{free_port()}"
-    options = {"authorise": lambda *_: None} | options
+    options = {"authorise": lambda *_: ()} | options
     interceptor = CallInterceptor(identify, **options)
     grpc_server, _ = server.build(address, interceptors=[interceptor], credentials=None)
     grpc_server.add_generic_rpc_handlers((behaviour.handler(),))

@@ -278,7 +278,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "REVISION_COMPACTED", "metadata": {"afterRevision": "12",
         "compactedRevision": "40"}}
     """
-    ERROR_REASON_HISTORY_DIFFERS: _ErrorReason.ValueType  # 49
+    ERROR_REASON_HISTORY_DIFFERS: _ErrorReason.ValueType  # 55
     """`OUT_OF_RANGE`. That revision of the feed is from another history: the
     database of the config service was restored, copied or replaced. Begin
     with 0.
@@ -317,6 +317,46 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     the service's default.
 
         {"reason": "CALL_TIMED_OUT", "metadata": {"seconds": "30"}}
+    """
+    ERROR_REASON_MESSAGE_MALFORMED: _ErrorReason.ValueType  # 49
+    """`INVALID_ARGUMENT`. The bytes are no message of the method.
+
+        {"reason": "MESSAGE_MALFORMED", "metadata": {"method": "PublishEvents"}}
+    """
+    ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 50
+    """`INVALID_ARGUMENT`. The message is larger than 260 KiB, and its method is
+    none that publishes.
+
+        {"reason": "MESSAGE_TOO_LARGE", "metadata": {"method": "ListAttempts",
+        "bytes": "300000", "limit": "266240"}}
+    """
+    ERROR_REASON_CALLER_LIMIT_REACHED: _ErrorReason.ValueType  # 51
+    """`RESOURCE_EXHAUSTED`. The caller uses all that one caller may of one
+    process: calls, watches, publish streams, bytes of messages in flight or
+    events a second. `RetryInfo` says how long to wait.
+
+        {"reason": "CALLER_LIMIT_REACHED", "metadata": {"what": "watches open",
+        "limit": "50"}}
+    """
+    ERROR_REASON_ACCOUNT_LIMIT_REACHED: _ErrorReason.ValueType  # 52
+    """`RESOURCE_EXHAUSTED`. All callers together use what one account or
+    warehouse may. `RetryInfo` says how long to wait.
+
+        {"reason": "ACCOUNT_LIMIT_REACHED", "metadata": {"what": "watches open",
+        "limit": "100", "owner": "accounts/100"}}
+    """
+    ERROR_REASON_SERVICE_LIMIT_REACHED: _ErrorReason.ValueType  # 53
+    """`RESOURCE_EXHAUSTED`. All callers together use what the process has.
+    `RetryInfo` says how long to wait.
+
+        {"reason": "SERVICE_LIMIT_REACHED", "metadata": {"what": "calls open",
+        "limit": "4000"}}
+    """
+    ERROR_REASON_CALLER_REVOKED: _ErrorReason.ValueType  # 54
+    """`UNAUTHENTICATED`. The caller of an open stream was deleted, or has
+    expired.
+
+        {"reason": "CALLER_REVOKED", "metadata": {}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -585,7 +625,7 @@ ERROR_REASON_REVISION_COMPACTED: ErrorReason.ValueType  # 42
     {"reason": "REVISION_COMPACTED", "metadata": {"afterRevision": "12",
     "compactedRevision": "40"}}
 """
-ERROR_REASON_HISTORY_DIFFERS: ErrorReason.ValueType  # 49
+ERROR_REASON_HISTORY_DIFFERS: ErrorReason.ValueType  # 55
 """`OUT_OF_RANGE`. That revision of the feed is from another history: the
 database of the config service was restored, copied or replaced. Begin
 with 0.
@@ -624,5 +664,45 @@ ERROR_REASON_CALL_TIMED_OUT: ErrorReason.ValueType  # 48
 the service's default.
 
     {"reason": "CALL_TIMED_OUT", "metadata": {"seconds": "30"}}
+"""
+ERROR_REASON_MESSAGE_MALFORMED: ErrorReason.ValueType  # 49
+"""`INVALID_ARGUMENT`. The bytes are no message of the method.
+
+    {"reason": "MESSAGE_MALFORMED", "metadata": {"method": "PublishEvents"}}
+"""
+ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 50
+"""`INVALID_ARGUMENT`. The message is larger than 260 KiB, and its method is
+none that publishes.
+
+    {"reason": "MESSAGE_TOO_LARGE", "metadata": {"method": "ListAttempts",
+    "bytes": "300000", "limit": "266240"}}
+"""
+ERROR_REASON_CALLER_LIMIT_REACHED: ErrorReason.ValueType  # 51
+"""`RESOURCE_EXHAUSTED`. The caller uses all that one caller may of one
+process: calls, watches, publish streams, bytes of messages in flight or
+events a second. `RetryInfo` says how long to wait.
+
+    {"reason": "CALLER_LIMIT_REACHED", "metadata": {"what": "watches open",
+    "limit": "50"}}
+"""
+ERROR_REASON_ACCOUNT_LIMIT_REACHED: ErrorReason.ValueType  # 52
+"""`RESOURCE_EXHAUSTED`. All callers together use what one account or
+warehouse may. `RetryInfo` says how long to wait.
+
+    {"reason": "ACCOUNT_LIMIT_REACHED", "metadata": {"what": "watches open",
+    "limit": "100", "owner": "accounts/100"}}
+"""
+ERROR_REASON_SERVICE_LIMIT_REACHED: ErrorReason.ValueType  # 53
+"""`RESOURCE_EXHAUSTED`. All callers together use what the process has.
+`RetryInfo` says how long to wait.
+
+    {"reason": "SERVICE_LIMIT_REACHED", "metadata": {"what": "calls open",
+    "limit": "4000"}}
+"""
+ERROR_REASON_CALLER_REVOKED: ErrorReason.ValueType  # 54
+"""`UNAUTHENTICATED`. The caller of an open stream was deleted, or has
+expired.
+
+    {"reason": "CALLER_REVOKED", "metadata": {}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

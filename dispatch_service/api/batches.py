@@ -1,0 +1,58 @@
+"""
+Batches of events before they are decoded: how many events they have, and how large they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+from dispatch_service.domain.errors import BatchInvalid, BatchTooLarge
+from service_runtime.rpc.gate.messages import MessageMalformed, element_count
+from service_runtime.rpc.gate.method import CheckBytes
+from shipedge.webhooks.client.channel import MESSAGE_BYTES
+from shipedge.webhooks.dispatch.v1 import publisher_service_pb2 as pb
+
+MOST_EVENTS = 500
+"""
+The most events in a batch, as the contract says.
+"""
+
+# An event takes at least two bytes, its tag and its length: less cannot be too many.
+_BYTES_OF_MOST_EVENTS = 2 * MOST_EVENTS
+
+# All events, one event more, and the other field of a batch.
+_MOST_FIELDS = MOST_EVENTS + 2
+
+
+def check_batch(raw: bytes, path: str, field: int) -> None:
+    """
+    Check a message of the method *path* whose events are in *field*. An empty event takes two
+    bytes on the wire and a hundred in memory, so they are counted before they are decoded.
+
+    Raises `BatchInvalid`, `BatchTooLarge`, `MessageMalformed`.
+    """
+    if len(raw) > MESSAGE_BYTES:
+        raise BatchTooLarge(len(raw), MESSAGE_BYTES)
+    if len(raw) <= _BYTES_OF_MOST_EVENTS:
+        return
+    try:
+        count, whole = element_count(raw, field, _MOST_FIELDS)
+    except ValueError:
+        raise MessageMalformed(path) from None
+    if count > MOST_EVENTS or not whole:
+        raise BatchInvalid(max(count, MOST_EVENTS + 1), MOST_EVENTS)
+
+
+def _publishing() -> Iterator[tuple[str, CheckBytes]]:
+    for service in pb.DESCRIPTOR.services_by_name.values():
+        for method in service.methods:
+            path = f"/{service.full_name}/{method.name}"
+            field = method.input_type.fields_by_name["events"].number
+            yield path, partial(check_batch, path=path, field=field)
+
+
+PUBLISHING: Mapping[str, CheckBytes] = dict(_publishing())
+"""
+The methods that publish, by path, with the check of their messages.
+"""

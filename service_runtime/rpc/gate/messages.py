@@ -1,0 +1,109 @@
+"""
+Messages as bytes: what is counted before they are decoded, and their decoding. No I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from service_runtime.rpc.errors import InvalidArgument
+
+MESSAGE_BYTES = 260 * 1024
+"""
+The largest message of all methods but those that publish: an event of 256 KiB and its framing.
+"""
+
+_LENGTH_DELIMITED = 2
+_SIZES = {1: 8, 5: 4}
+_VARINT = 0
+_CONTINUED = 0x80
+_MOST_VARINT_BYTES = 10
+
+
+class MessageMalformed(InvalidArgument):
+    """
+    The bytes are no message of the method.
+    """
+
+    reason = "MESSAGE_MALFORMED"
+
+    def __init__(self, method: str) -> None:
+        name = method.rpartition("/")[2]
+        super().__init__(f"The bytes are no request of {name}.", method=name)
+
+
+class MessageTooLarge(InvalidArgument):
+    """
+    The message is larger than those of its method may be.
+    """
+
+    reason = "MESSAGE_TOO_LARGE"
+
+    def __init__(self, method: str, size: int, limit: int = MESSAGE_BYTES) -> None:
+        name = method.rpartition("/")[2]
+        super().__init__(
+            f"A request of {name} must not be larger than {limit} bytes, not {size}.",
+            method=name,
+            bytes=str(size),
+            limit=str(limit),
+        )
+
+
+def decoded(read: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:
+    """
+    Decode *raw* with *read*. Raises `MessageMalformed`.
+    """
+    if read is None:
+        return raw
+    try:
+        return read(raw)
+    except Exception:  # noqa: BLE001 - whatever the decoder says, its text is not shown
+        raise MessageMalformed(method) from None
+
+
+def element_count(raw: bytes, field: int, most: int) -> tuple[int, bool]:
+    """
+    Return how many elements the repeated message *field* has, and whether all fields were read:
+    no more than *most* of any kind are, so that the cost is bounded.
+
+    Raises `ValueError` where the bytes are no message, or hold a group, which no message of
+    the contract does.
+    """
+    count, at, end = 0, 0, len(raw)
+    for _ in range(most):
+        if at >= end:
+            break
+        tag, at = _varint(raw, at)
+        if tag & 7 == _LENGTH_DELIMITED:
+            size, at = _varint(raw, at)
+            at += size
+            count += tag >> 3 == field
+        else:
+            at = _behind(raw, at, tag & 7)
+    if at > end:
+        raise ValueError("ends within a field")
+    return count, at == end
+
+
+def _behind(raw: bytes, at: int, kind: int) -> int:
+    """
+    Return the position behind a number of *kind*. Raises `ValueError` for what is none.
+    """
+    if kind == _VARINT:
+        return _varint(raw, at)[1]
+    if kind in _SIZES:
+        return at + _SIZES[kind]
+    raise ValueError("a group, or no message")
+
+
+def _varint(raw: bytes, at: int) -> tuple[int, int]:
+    """
+    Read a number at *at*; return it with the position behind it.
+    """
+    value = 0
+    for index, byte in enumerate(raw[at : at + _MOST_VARINT_BYTES]):
+        value |= (byte & 0x7F) << (7 * index)
+        if not byte & _CONTINUED:
+            return value, at + index + 1
+    raise ValueError("ends within a number")

@@ -1,0 +1,138 @@
+"""
+The streams that are open, and what ends them before they end themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from service_runtime.rpc.callers import Caller
+from service_runtime.rpc.errors import PermissionDenied, RpcError, Unauthenticated
+
+LOOK_SECONDS = 1.0
+"""
+How often the callers of open streams are looked up again.
+"""
+
+
+class CallerRevoked(Unauthenticated):
+    """
+    The caller of an open stream was deleted or has expired.
+    """
+
+    reason = "CALLER_REVOKED"
+
+    def __init__(self) -> None:
+        super().__init__("The caller was deleted or has expired.")
+
+
+class CallerNarrowed(PermissionDenied):
+    """
+    The caller of an open stream has fewer roles or owners than when it opened it.
+    """
+
+    def __init__(self, method: str) -> None:
+        name = method.rpartition("/")[2]
+        super().__init__(
+            f"The caller may do less than when it opened {name}: open it again.", method=name
+        )
+
+
+def changed(before: Caller, now: Caller | None, method: str) -> RpcError | None:
+    """
+    Return the error with which a stream ends whose caller was *before* and is *now*, if any.
+    """
+    if now is None or now.name != before.name:
+        return CallerRevoked()
+    if now is before:
+        return None
+    kept = now.roles >= before.roles and all(map(now.may_touch, before.owners))
+    return None if kept else CallerNarrowed(method)
+
+
+class OpenStream:
+    """
+    A stream that the current task serves for *caller*; *look_up* finds its caller again.
+    """
+
+    def __init__(self, method: str, caller: Caller, look_up: Callable[[], Caller | None]) -> None:
+        self.method = method
+        self.caller = caller
+        self.ended: RpcError | None = None
+        self._look_up = look_up
+        self._task = asyncio.current_task()
+
+    def check(self) -> None:
+        """
+        Look the caller up. Raises what ends the stream.
+        """
+        now = self._look_up()
+        if (error := changed(self.caller, now, self.method)) is not None:
+            raise error
+        if now is not None:
+            self.caller = now
+
+    def end(self, error: RpcError) -> None:
+        """
+        End the stream with *error*, whatever it is doing, unless it is ending already.
+        """
+        if self.ended is None and self._task is not None:
+            self.ended = error
+            self._task.cancel()
+
+    def ends(self) -> RpcError | None:
+        """
+        Return the error of `end`, once; the task then goes on as if it were not cancelled.
+        """
+        error = self.ended
+        if error is not None and self._task is not None:
+            self._task.uncancel()
+        return error
+
+
+class OpenStreams:
+    """
+    All open streams of a server. While there are any, their callers are looked up every second.
+    """
+
+    def __init__(self) -> None:
+        self._streams: set[OpenStream] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def add(self, stream: OpenStream) -> None:
+        self._streams.add(stream)
+        if self._timer is None:
+            self._wait()
+
+    def remove(self, stream: OpenStream) -> None:
+        self._streams.discard(stream)
+
+    def end_all(self, error: RpcError) -> None:
+        """
+        End all streams that are open now with *error*.
+        """
+        for stream in list(self._streams):
+            stream.end(error)
+
+    def look(self) -> None:
+        """
+        End the streams of callers that are gone or may do less.
+        """
+        for stream in list(self._streams):
+            try:
+                stream.check()
+            except RpcError as error:
+                stream.end(error)
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.look()
+        if self._streams:
+            self._wait()
