@@ -21,7 +21,6 @@ from config_service.store.store import Sealing, Store
 from service_runtime.database.engine import (
     check_alive,
     create_engine,
-    is_unavailable,
     reading,
     sqlite_file,
 )
@@ -29,6 +28,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
 from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.failures import StoreFaults
 from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.periodic import Periodic
@@ -99,7 +99,7 @@ def build_server(
                 limits=settings.limits(),
                 measure=metrics.measure_call,
                 count_refusal=metrics.count_refusal,
-                store_is_away=is_unavailable,
+                store_is_away=StoreFaults().unavailable,
             )
         ],
         credentials=None if files is None else server.server_credentials(*files),

@@ -26,7 +26,6 @@ from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import (
     check_alive,
     create_engine,
-    is_unavailable,
     reading,
     sqlite_file,
 )
@@ -34,6 +33,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
 from service_runtime.process import failpoints
+from service_runtime.process.failures import StoreFaults
 from service_runtime.process.lifecycle import only_process, tune_garbage_collector
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
@@ -69,7 +69,9 @@ async def prepare(settings: Settings) -> None:
     Bring the database up to date. Raises `KeysMissingError` where the keys do not open it.
     """
     await migrate(settings.database(), "dispatch_service")
-    store = create_engine(settings.database(), application_name="dispatch_service")
+    store = create_engine(
+        settings.database(), application_name="dispatch_service", statement_seconds=None
+    )
     try:
         async with reading(store) as db:
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
@@ -110,7 +112,7 @@ async def _load(parts: Parts, engine: Engine) -> None:
     if isinstance(parts.queue, SqliteQueue):
         await parts.queue.end_leases()
     await engine.feed.client.load()
-    await engine.health_log.load(parts.store)
+    await engine.health_log.load(parts.bulk_store)
     await engine.acceptance.matcher.drain()
     await engine.delivery.replicas.sync()
 
@@ -130,7 +132,7 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
                 publishing=PUBLISHING,
                 measure=metrics.measure_call,
                 count_refusal=metrics.count_refusal,
-                store_is_away=is_unavailable,
+                store_is_away=StoreFaults().unavailable,
             )
         ],
         credentials=None if files is None else server.server_credentials(*files),
@@ -145,7 +147,7 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
 
 
 def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) -> None:
-    store, keys, subscriptions = parts.store, parts.keys, parts.subscriptions
+    store, keys, subscriptions = parts.bulk_store, parts.keys, parts.subscriptions
     tokens = PageTokens(parts.ring.keyed_hash("page tokens", "dispatch"))
     publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(
         PublisherServicer(engine.acceptance.acceptor), grpc_server

@@ -115,8 +115,8 @@ def build_engine(parts: Parts) -> Engine:
         delivery,
         acceptance,
         feed=_feed(parts, health_log, delivery.endpoints, acceptance.skipped),
-        resends=ResendRunner(parts.store, parts.subscriptions, parts.hashed, became_due),
-        maintenance=Maintenance(parts.store, parts.subscriptions, parts.settings.retention()),
+        resends=ResendRunner(parts.bulk_store, parts.subscriptions, parts.hashed, became_due),
+        maintenance=Maintenance(parts.bulk_store, parts.subscriptions, parts.settings.retention()),
     )
 
 
@@ -173,7 +173,7 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
 
 def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
     settings = parts.settings
-    backlog = Backlog(parts.store, settings.backlog_limits())
+    backlog = Backlog(parts.bulk_store, settings.backlog_limits())
     skipped = SkippedCounts()
     waiting = WaitingEvents(settings.most_waiting)
     committer = GroupCommitter(
@@ -204,11 +204,10 @@ def _feed(
     parts.stack.push_async_callback(config.close)
     cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, settings.url_rules())
     listener = _FeedListener(endpoints, signals)
-    client = FeedClient(parts.store, parts.ring, config, cache, listener, dispatcher=dispatcher)
-    reporter = Reporter(
-        parts.store, config, health_log.load, skipped.write_down, dispatcher=dispatcher
-    )
-    updater = BacklogUpdater(parts.store, parts.lease.duration, signals.deliveries_due.set)
+    store = parts.bulk_store
+    client = FeedClient(store, parts.ring, config, cache, listener, dispatcher=dispatcher)
+    reporter = Reporter(store, config, health_log.load, skipped.write_down, dispatcher=dispatcher)
+    updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
     return Feed(client, reporter, updater)
 
 

@@ -20,6 +20,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import create_engine
+from service_runtime.database.sessions import LONG_STATEMENT_SECONDS
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
@@ -45,11 +46,15 @@ class Signals:
 class Parts:
     """
     What the parts of the engine and the services around it share; *stack* closes it.
+
+    Statements that may concern many rows use *bulk_store*: they may take longer, and what
+    publishing and delivering need of *store* is left to these.
     """
 
     settings: Settings
     stack: AsyncExitStack
     store: AsyncEngine
+    bulk_store: AsyncEngine
     queue: Queue
     ring: KeyRing
     keys: DayKeys
@@ -76,6 +81,7 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
         settings,
         stack,
         store,
+        _bulk_store(settings, store, stack),
         queue,
         ring,
         keys=DayKeys(store, ring, clock),
@@ -87,3 +93,16 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
         signals=Signals(),
         clock=clock,
     )
+
+
+def _bulk_store(settings: Settings, store: AsyncEngine, stack: AsyncExitStack) -> AsyncEngine:
+    if store.dialect.name == "sqlite":
+        # Its engine has the lock of writers.
+        return store
+    made = create_engine(
+        settings.database(),
+        application_name="dispatch_service bulk",
+        statement_seconds=LONG_STATEMENT_SECONDS,
+    )
+    stack.push_async_callback(made.dispose)
+    return made

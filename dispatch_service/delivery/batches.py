@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from service_runtime.database.engine import is_unavailable
+from service_runtime.database.faults import is_unavailable
 
 MOST = 500
 """

@@ -21,7 +21,7 @@ from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
-from service_runtime.database.engine import is_unavailable
+from service_runtime.database.faults import is_unavailable
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
 

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-import structlog
-
 from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.errors import EventInvalid
@@ -24,10 +22,10 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys, Sealer
-from service_runtime.database.engine import is_unavailable
+from service_runtime.database.faults import is_unavailable
 from service_runtime.observability import metrics
-from service_runtime.observability.traces import database_problem
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
 
@@ -42,8 +40,6 @@ Check = Callable[[event_pb2.Event, bytes], Sequence[tuple[str, str]]]
 Finds the faults of an event, given with its deterministic serialisation: pairs of a field and
 what is wrong with it.
 """
-
-log = structlog.get_logger()
 
 
 class Slots(Protocol):
@@ -87,6 +83,7 @@ class GroupCommitter:
         self._keys = keys
         self._skipped_counts = skipped_counts
         self._check = check
+        self._failures = FailureLog("event.store_failed")
 
     async def commit(self, taken: Sequence[WaitingEvent]) -> int:
         """
@@ -101,7 +98,7 @@ class GroupCommitter:
         try:
             sealer = await self._keys.today()
         except Exception as error:  # noqa: BLE001 - without a key no event can be stored
-            self._fail(group, error)
+            self._fail(group, error, unavailable=True)
             return len(group)
         await self._commit(group, sealer)
         return len(group)
@@ -138,8 +135,9 @@ class GroupCommitter:
         refused = await self._try_commit(group, sealer)
         if refused is None:
             return
-        if len(group) == 1 or is_unavailable(refused):
-            self._fail(group, refused)
+        unavailable = is_unavailable(refused)
+        if len(group) == 1 or unavailable:
+            self._fail(group, refused, unavailable=unavailable)
             return
         middle = len(group) // 2
         await self._commit(group[:middle], sealer)
@@ -235,18 +233,13 @@ class GroupCommitter:
             if prepared.skipped and receipts[prepared.event.key].fresh:
                 self._skipped_counts.count(prepared.skipped)
 
-    def _fail(self, group: Sequence[WaitingEvent], error: Exception) -> None:
+    def _fail(self, group: Sequence[WaitingEvent], error: Exception, *, unavailable: bool) -> None:
         """
-        Answer events that were not stored.
+        Answer events that were not stored: publishers repeat what is *unavailable*.
         """
-        unavailable = is_unavailable(error)
-        log.error(
-            "event.store_failed",
-            events=len(group),
-            error_type=type(error).__name__,
-            problem=database_problem(error),
-            exc_info=None if unavailable else error,
-        )
+        self._failures.log(error, events=len(group))
+        if unavailable:
+            group = [*group, *self._waiting.take_impatient(time.monotonic())]
         for waiting in group:
             waiting.answers.give(waiting.index, StoreUnavailable() if unavailable else error)
             for repeat in waiting.repeats:

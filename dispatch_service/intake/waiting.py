@@ -46,6 +46,12 @@ The time between the starts of two groups: for each event of the last group, and
 A commit costs as much as thirty events in one.
 """
 
+PATIENCE_SECONDS = 10.0
+"""
+While the store is unavailable, an event that has waited longer is answered with its group's
+fault: each group that is tried takes seconds, and a publisher must not wait for all of them.
+"""
+
 Answer = Receipt | Exception
 """
 What was stored, or why it was not.
@@ -59,9 +65,10 @@ class Answers:
     All share one future: a future for each would cost as much as storing its event.
     """
 
-    __slots__ = ("_all_given", "_given", "_left")
+    __slots__ = ("_all_given", "_given", "_left", "since")
 
     def __init__(self, count: int) -> None:
+        self.since = time.monotonic()
         self._given: list[Answer | None] = [None] * count
         self._left = count
         self._all_given: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -192,6 +199,16 @@ class WaitingEvents:
             taken.append(waiting)
             size += waiting.size
         self.bytes -= size
+        return taken
+
+    def take_impatient(self, now: float) -> list[WaitingEvent]:
+        """
+        Take the events that have waited for `PATIENCE_SECONDS` at *now*, by the monotonic clock.
+        """
+        taken: list[WaitingEvent] = []
+        while self._events and self._events[0].answers.since <= now - PATIENCE_SECONDS:
+            taken.append(self._events.popleft())
+        self.bytes -= sum(it.size for it in taken)
         return taken
 
 

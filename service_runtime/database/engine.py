@@ -20,6 +20,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service_runtime.database.sessions import STATEMENT_SECONDS, Sessions, connect_args
 from service_runtime.database.urls import driver_url, parse_database_url
 from service_runtime.observability import metrics
 
@@ -32,7 +33,7 @@ _PRAGMAS = (
     "PRAGMA journal_mode = WAL",
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
-    "PRAGMA busy_timeout = 10000",
+    "PRAGMA busy_timeout = 5000",
     "PRAGMA wal_autocheckpoint = 4000",
 )
 _POOL_SIZE = 8
@@ -43,25 +44,19 @@ The seconds after which a busy event loop must hand the interpreter's lock to th
 SQLite's driver, which releases it at each row; the default of the interpreter is 5 ms.
 """
 
-COMMAND_SECONDS = 30.0
-"""
-The longest time for a statement on PostgreSQL. After it the database counts as away. It is
-well below the duration of a lease, and far above the time of any statement of the services.
-"""
-
 # The lock of writers for each SQLite engine; PostgreSQL needs none.
 _write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
 
 
 def create_engine(
-    url: str, *, application_name: str, command_seconds: float | None = COMMAND_SECONDS
+    url: str, *, application_name: str, statement_seconds: float | None = STATEMENT_SECONDS
 ) -> AsyncEngine:
     """
     Create the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
 
-    On PostgreSQL no statement takes longer than *command_seconds*. The folder of a SQLite file is
-    created, readable by its owner alone. Raises `ValueError` for any other URL, and `OSError` for a
-    file of authorities that cannot be read.
+    On PostgreSQL no statement takes longer than *statement_seconds*; without them there is no
+    limit. The folder of a SQLite file is created, readable by its owner alone. Raises
+    `ValueError` for any other URL, and `OSError` for a file of authorities that cannot be read.
     """
     parsed = parse_database_url(url)
     backend = parsed.get_backend_name()
@@ -69,7 +64,7 @@ def create_engine(
     if backend == "sqlite":
         engine = _sqlite(parsed)
     else:
-        engine = _postgresql(parsed, application_name, command_seconds)
+        engine = _postgresql(parsed, application_name, statement_seconds)
     sa.event.listen(engine.sync_engine, "before_cursor_execute", _count_round_trip)
     for happening in ("begin", "commit", "rollback"):
         sa.event.listen(engine.sync_engine, happening, _count_transaction)
@@ -88,33 +83,34 @@ def _count_transaction(connection: sa.Connection) -> None:
 def _sqlite(url: URL) -> AsyncEngine:
     Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH_SECONDS)
-    engine = create_async_engine(url, pool_size=_POOL_SIZE, max_overflow=0, hide_parameters=True)
+    engine = create_async_engine(
+        url, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=10, hide_parameters=True
+    )
+    file = str(url.database)
+
+    def name_file(context: sa.engine.ExceptionContext) -> None:
+        # SQLite says what is wrong, but not with which file.
+        context.original_exception.add_note(file)
+
+    sa.event.listen(engine.sync_engine, "handle_error", name_file)
     sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     _write_locks[engine] = asyncio.Lock()
     return engine
 
 
-def _postgresql(url: URL, application_name: str, command_seconds: float | None) -> AsyncEngine:
+def _postgresql(url: URL, application_name: str, statement_seconds: float | None) -> AsyncEngine:
     url, tls = driver_url(url)
-    return create_async_engine(
+    engine = create_async_engine(
         url,
         pool_size=_POOL_SIZE,
         max_overflow=_POOL_SIZE,
-        pool_timeout=10,
+        pool_timeout=STATEMENT_SECONDS,
         hide_parameters=True,
-        connect_args={
-            **tls,
-            "timeout": 10,
-            "command_timeout": command_seconds,
-            "server_settings": {
-                "application_name": application_name,
-                "timezone": "UTC",
-                # Compiling a query takes longer than any of ours may run.
-                "jit": "off",
-            },
-        },
+        connect_args={**tls, **connect_args(application_name, statement_seconds)},
     )
+    Sessions(engine)
+    return engine
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -162,21 +158,6 @@ async def check_alive(engine: AsyncEngine) -> None:
     """
     async with engine.connect() as db:
         await db.execute(sa.text("SELECT 1"))
-
-
-def is_unavailable(error: BaseException) -> bool:
-    """
-    Tell whether *error* means that the database did not answer, not that it refused a statement.
-    """
-    if isinstance(error, OSError | TimeoutError | sa.exc.TimeoutError):
-        return True
-    if not isinstance(error, sa.exc.DBAPIError):
-        return False
-    if error.connection_invalidated or isinstance(error, sa.exc.InterfaceError):
-        return True
-    state = str(getattr(error.orig, "sqlstate", "") or "")
-    # Classes of SQLSTATE: 08 connection, 53 resources, 57 operator intervention, 58 system.
-    return isinstance(error, sa.exc.OperationalError) or state[:2] in {"08", "53", "57", "58"}
 
 
 def sqlite_file(url: str) -> Path | None:

@@ -33,7 +33,7 @@ async def migrate(url: str, package: str) -> None:
 
     Processes that start at the same time wait for each other.
     """
-    engine = create_engine(url, application_name=f"{package} migrations", command_seconds=None)
+    engine = create_engine(url, application_name=f"{package} migrations", statement_seconds=None)
     try:
         path = sqlite_file(url)
         if path is None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from service_runtime.database.sessions import is_usable
+
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -52,17 +54,8 @@ class PinnedConnections:
     async def _take(self) -> AsyncConnection:
         while self._idle:
             db = self._idle.pop()
-            if not _is_gone(db):
+            if is_usable(db):
                 return db
             await db.invalidate()
             await db.close()
         return await self._engine.connect()
-
-
-def _is_gone(db: AsyncConnection) -> bool:
-    """
-    Tell whether the server has closed the connection, for example by a restart.
-    """
-    connection = db.sync_connection
-    driver = None if connection is None else connection.connection.driver_connection
-    return driver is None or driver.is_closed()

@@ -7,6 +7,7 @@ errors only the kind is shown, with the names of the table and the constraint.
 
 from __future__ import annotations
 
+import sqlite3
 import traceback
 from collections.abc import Iterator
 
@@ -16,9 +17,19 @@ _DRIVERS = ("asyncpg", "sqlite3", "aiosqlite", "sqlalchemy.dialects")
 _NAMES = ("sqlstate", "sqlite_errorname", "table_name", "column_name", "constraint_name")
 _LONGEST_STATEMENT = 300
 
-_WITHOUT_VALUES = frozenset({"08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58"})
+_WITHOUT_VALUES = frozenset(
+    {"08", "25", "28", "3D", "3F", "40", "42", "53", "55", "57", "58", "XX"}
+)
 """
 The classes of SQLSTATE whose messages name objects of the database, never values of a row.
+"""
+
+_PRIMARY_CODE = 0xFF
+_WITH_VALUES = frozenset(
+    {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG}
+)
+"""
+The errors of SQLite that concern values of a row.
 """
 
 _CAUSED = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -79,12 +90,23 @@ def _is_of_database(error: BaseException) -> bool:
 
 def _message(error: BaseException) -> dict[str, str]:
     """
-    Return the first line of PostgreSQL's message if its class quotes no values.
+    Return the first line of the database's message if it quotes no values, and the file that it
+    concerns.
     """
+    if isinstance(error, sqlite3.Error):
+        code = int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY_CODE
+        if not code or code in _WITH_VALUES:
+            return {}
+        notes = getattr(error, "__notes__", ())
+        return {"message": _first_line(error), "file": ", ".join(notes)}
     state = str(getattr(error, "sqlstate", "") or "")
     if state[:2] not in _WITHOUT_VALUES or not type(error).__module__.startswith("asyncpg"):
         return {}
-    return {"message": str(error.args[0]).partition("\n")[0]} if error.args else {}
+    return {"message": _first_line(error)} if error.args else {}
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error.args[0]).partition("\n")[0] if error.args else ""
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

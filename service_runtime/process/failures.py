@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from service_runtime.database.engine import is_unavailable
+from service_runtime.database.faults import StoreFault, code_of, is_unavailable, store_fault
 from service_runtime.observability import metrics
 from service_runtime.observability.traces import database_problem
 
@@ -46,16 +46,16 @@ class FailureLog:
     """
     Logs errors as *event*: one that is new with its trace, the same one again as a count.
 
-    Errors are the same if they have the same type and were raised in the same line. One that
-    was not seen for a minute is new; while it is seen, its count is logged once a minute. Items
-    with the same error are told apart by the fields of the line: the first 20 have a line each.
-    All errors are counted in a metric under *event*. *clock* gives seconds that only grow.
+    Errors are the same if they have the same type and code and were raised in the same line. One
+    that was not seen for a minute is new; while it is seen, its count is logged once a minute.
+    Items with the same error are told apart by the fields of the line: the first 20 have a line
+    each. All errors are counted in a metric under *event*. *clock* gives seconds that only grow.
     """
 
     def __init__(self, event: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._event = event
         self._clock = clock
-        self._seen: dict[tuple[str, str, int], _Repeated] = {}
+        self._seen: dict[tuple[str, str, str, int], _Repeated] = {}
 
     @contextmanager
     def isolated(self, **fields: object) -> Iterator[Isolated]:
@@ -98,20 +98,38 @@ class FailureLog:
             known.logged, known.count = now, 0
 
 
+class StoreFaults:
+    """
+    Judges the errors of calls. A statement of ours that the database does not understand is a
+    fault of ours: it is logged as `store.statement_refused`, with its trace when it is new.
+    """
+
+    def __init__(self) -> None:
+        self._refused = FailureLog("store.statement_refused")
+
+    def unavailable(self, error: Exception) -> bool:
+        """
+        Tell whether a caller may try again, because nothing is wrong with what it asked for.
+        """
+        if store_fault(error) is StoreFault.STATEMENT:
+            self._refused.log(error)
+        return is_unavailable(error)
+
+
 def trace_of(error: BaseException) -> BaseException | None:
     """
     Return *error* if its trace is worth logging: it says nothing where the store is away.
     """
-    return None if is_unavailable(error) else error
+    return None if store_fault(error) is StoreFault.UNAVAILABLE else error
 
 
-def _identity(error: BaseException) -> tuple[str, str, int]:
+def _identity(error: BaseException) -> tuple[str, str, str, int]:
     """
-    Return the type of an error with the file and the line that raised it.
+    Return the type and the code of an error with the file and the line that raised it.
     """
-    name, frame = type(error).__name__, error.__traceback__
+    name, code, frame = type(error).__name__, code_of(error), error.__traceback__
     if frame is None:
-        return name, "", 0
+        return name, code, "", 0
     while frame.tb_next is not None:
         frame = frame.tb_next
-    return name, frame.tb_frame.f_code.co_filename, frame.tb_lineno
+    return name, code, frame.tb_frame.f_code.co_filename, frame.tb_lineno

@@ -5,9 +5,11 @@ Groups of events: what shares a transaction, and what a fault of one event does 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 from sqlalchemy.exc import DBAPIError
@@ -58,14 +60,19 @@ def _spoilt(event: NewEvent) -> NewEvent:
 
 class AbsentQueue:
     """
-    A queue whose database cannot be reached.
+    A queue whose database fails, as a driver does.
     """
+
+    def __init__(self, error: BaseException) -> None:
+        self.groups = 0
+        self._error = error
 
     async def insert(self, *_: Any) -> Mapping[EventKey, Receipt]:
         """
-        Fail as a driver does.
+        Fail.
         """
-        raise ConnectionRefusedError(111, "the database is away")
+        self.groups += 1
+        raise self._error
 
 
 class FaultyIndex(SubscriptionIndex):
@@ -202,28 +209,42 @@ async def test_fault_while_slots_are_reserved_fails_one_event(
 
 async def test_missing_key_fails_a_group_at_once(store: AsyncEngine, queue: Queue) -> None:
     """
-    It is asked for once, however many events wait.
+    It is asked for once, however many events wait. It is no fault of theirs.
     """
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     keys = AbsentKeys(store, ring, cast(Any, None))
     async with running_intake(store, queue, keys=keys) as intake:
         answers = await intake.accept(*(shipped(f"e{n}") for n in range(20)))
 
-    assert kinds(answers) == [LookupError] * 20
+    assert kinds(answers) == [StoreUnavailable] * 20
     assert keys.asked == 1
 
 
-async def test_all_are_answered_while_the_store_is_unavailable(store: AsyncEngine) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionRefusedError(111, "the database is away"),
+        asyncpg.ReadOnlySQLTransactionError("cannot execute INSERT in a read-only transaction"),
+        asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+        asyncpg.InvalidPasswordError("password authentication failed"),
+        asyncpg.UndefinedTableError("relation does not exist"),
+        sqlite3.OperationalError("disk I/O error"),
+    ],
+)
+async def test_all_are_answered_while_the_store_is_unavailable(
+    store: AsyncEngine, error: Exception
+) -> None:
     """
-    Repeats too. No slot stays reserved.
+    Repeats too. The group is not split, and no slot stays reserved.
     """
-    async with running_intake(store, cast(Queue, AbsentQueue())) as intake:
+    absent = AbsentQueue(error)
+    async with running_intake(store, cast(Queue, absent)) as intake:
         intake.subscriptions.put(subscription())
         answers = await intake.accept(shipped("e1"), shipped("e1"), shipped("e2"))
         await intake.nothing_held()
 
     assert kinds(answers) == [StoreUnavailable] * 3
-    assert intake.dispatched == []
+    assert (absent.groups, intake.dispatched) == (1, [])
 
 
 async def test_blocked_delivery_returns_its_slot(intake: RunningIntake, store: AsyncEngine) -> None:

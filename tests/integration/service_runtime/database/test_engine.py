@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from service_runtime.database.engine import (
     check_alive,
     create_engine,
-    is_unavailable,
     reading,
     writing,
 )
+from service_runtime.database.faults import is_unavailable
 from service_runtime.database.instants import Instant, after, database_now
 from tests.support.databases import free_port
 

@@ -173,7 +173,7 @@ def test_engines_are_made_in_one_place() -> None:
         for folder in ("config_service", "dispatch_service", "service_runtime")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    made = re.compile(r"create_(async_)?engine\((?!.*application_name)|asyncpg\.connect")
+    made = re.compile(r"create_(async_)?engine\((?![^,]*,\s*application_name)|asyncpg\.connect")
     found = {path.name: path.read_text() for path in sources if made.search(path.read_text())}
 
     assert set(found) <= {"engine.py"} | {"migrations.py"}

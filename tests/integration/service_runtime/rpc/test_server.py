@@ -16,7 +16,7 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service_runtime.database.engine import is_unavailable
+from service_runtime.database.faults import is_unavailable
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Caller, current_caller, development_caller
 from service_runtime.rpc.errors import NotFound

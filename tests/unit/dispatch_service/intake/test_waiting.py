@@ -16,6 +16,7 @@ from dispatch_service.intake.waiting import (
     LINGER_BELOW,
     LINGER_SECONDS,
     MOST_SPACING_SECONDS,
+    PATIENCE_SECONDS,
     SPACING_SECONDS,
     Answers,
     WaitingEvent,
@@ -47,6 +48,25 @@ def test_groups_are_bounded_and_take_all_in_order(sizes: list[int]) -> None:
 
     assert taken == sizes
     assert len(waiting) == 0
+
+
+def test_events_that_waited_long_are_taken_apart() -> None:
+    """
+    Those that came later stay, in their order.
+    """
+    waiting = WaitingEvents(4)
+    early, late = _waiting([10, 20]), _waiting([30, 40])
+    for event in early:
+        event.answers.since = 0.0
+    for event in late:
+        event.answers.since = 1.0
+    for event in [*early, *late]:
+        waiting.add(event)
+
+    assert waiting.take_impatient(PATIENCE_SECONDS - 0.1) == []
+    assert waiting.take_impatient(PATIENCE_SECONDS) == early
+    assert (len(waiting), waiting.bytes) == (2, 70)
+    assert waiting.take_impatient(PATIENCE_SECONDS + 1) == late
 
 
 def _waiting(sizes: list[int]) -> list[WaitingEvent]:

@@ -4,6 +4,8 @@ Traces of errors, without values.
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 from asyncpg.exceptions import (
     InsufficientPrivilegeError,
@@ -33,6 +35,16 @@ def refused(cause: Exception, statement: str = "INSERT INTO things VALUES ($1)")
     """
     error = raised(DBAPIError(statement, {"x": MARKER}, cause), cause)
     assert isinstance(error, DBAPIError)
+    return error
+
+
+def sqlite_error(code: int, message: str) -> sqlite3.Error:
+    """
+    Make an error of SQLite with the note of its file.
+    """
+    error = sqlite3.DatabaseError(message)
+    error.sqlite_errorcode, error.sqlite_errorname = code, "X"
+    error.add_note("/data/dispatch.db")
     return error
 
 
@@ -85,6 +97,11 @@ def test_statement_is_cut() -> None:
             refused(InsufficientPrivilegeError("permission denied for table deliveries")),
             "sqlstate 42501, message permission denied for table deliveries",
         ),
+        (
+            refused(sqlite_error(sqlite3.SQLITE_CORRUPT, "database disk image is malformed")),
+            "sqlite_errorname X, message database disk image is malformed, file /data/dispatch.db",
+        ),
+        (refused(sqlite_error(sqlite3.SQLITE_CONSTRAINT, MARKER)), "sqlite_errorname X"),
         (refused(UniqueViolationError(f"Key ({MARKER}) already exists")), "sqlstate 23505"),
     ],
 )
