@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 
 import grpc
 import structlog
@@ -16,10 +17,10 @@ from config_service.api.config import ConfigServicer
 from config_service.api.feed import ChangeNotifier, FeedServicer
 from config_service.background import callers_loop, read_callers, store_loops
 from config_service.settings import Settings
+from config_service.store.feed import pages
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.store import Sealing, Store
 from service_runtime.database.engine import (
-    check_alive,
     create_engine,
     reading,
     sqlite_file,
@@ -27,11 +28,12 @@ from service_runtime.database.engine import (
 from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
-from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.background import BackgroundTasks, health_loop, heartbeat_loop
 from service_runtime.process.failures import StoreFaults
 from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.periodic import Periodic
+from service_runtime.process.progress import Progress, Readiness
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Identify, development_caller
 from service_runtime.rpc.health import ServerHealth
@@ -69,12 +71,17 @@ async def run(settings: Settings) -> None:
             await read_callers(engine, callers)
         notifier = ChangeNotifier(callers_changed)
         store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
-        health = ServerHealth(SERVICES, lambda: check_alive(engine))
+        progress = Progress("changes", partial(pages.beat, engine))
+        health = ServerHealth(SERVICES, Readiness([progress]).check)
         identify = development_caller if callers is None else callers.identify
         grpc_server = build_server(settings, store, notifier, health, identify)
         listeners = (settings.operators_listen, settings.metrics_listen)
         await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
-        loops = {"health": health_loop(health), **store_loops(engine, settings.tombstones)}
+        loops = {
+            "health": health_loop(health),
+            "heartbeat": heartbeat_loop(progress),
+            **store_loops(engine, settings.tombstones),
+        }
         if callers is not None:
             loops["callers"] = callers_loop(engine, callers, callers_changed)
         await _serve(settings, grpc_server, health, loops)
@@ -127,12 +134,12 @@ def _add_services(
         poll_seconds=poll_seconds,
         heartbeat_seconds=heartbeat_seconds,
     )
-    feed = FeedServicer(
+    feed_servicer = FeedServicer(
         store, notifier, poll_seconds=poll_seconds, heartbeat_seconds=heartbeat_seconds
     )
     admin = AdminServicer(store, tokens)
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(config, grpc_server)
-    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
+    feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
     admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, grpc_server)
 
 

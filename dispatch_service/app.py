@@ -24,7 +24,6 @@ from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import (
-    check_alive,
     create_engine,
     reading,
     sqlite_file,
@@ -95,7 +94,7 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
         parts = open_parts(settings, stack, utc_now)
         engine = build_engine(parts)
         await _load(parts, engine)
-        health = ServerHealth(SERVICES, lambda: check_alive(parts.store))
+        health = ServerHealth(SERVICES, engine.readiness().check)
         grpc_server = _server(parts, health, reuse_port=control is not None)
         _add_services(grpc_server, parts, engine)
         _offer_gauges(engine)

@@ -93,6 +93,7 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=poll_seconds,
             failure="delivery.claim_failed",
             wakeup=parts.signals.deliveries_due,
+            progress=engine.delivery.claims,
         ),
         "backlog updates": Periodic(
             engine.feed.updater.run_once,

@@ -41,6 +41,7 @@ from dispatch_service.parts import Parts, Signals
 from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.process.progress import Progress, Readiness
 from shipedge.webhooks.client import channel
 
 
@@ -55,6 +56,7 @@ class Delivery:
     results: ResultWriter
     endpoint_queues: EndpointQueues
     claimer: Claimer
+    claims: Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,13 @@ class Engine:
     resends: ResendRunner
     maintenance: Maintenance
 
+    def readiness(self) -> Readiness:
+        """
+        Return what tells whether all loops that write get through.
+        """
+        commits, results = self.acceptance.committer.progress, self.delivery.results.progress
+        return Readiness([commits, results, self.delivery.claims])
+
 
 def build_engine(parts: Parts) -> Engine:
     """
@@ -108,7 +117,7 @@ def build_engine(parts: Parts) -> Engine:
         report_after=parts.settings.failing_after,
     )
     delivery = _delivery(parts, health_log)
-    acceptance = _acceptance(parts, delivery.endpoint_queues)
+    acceptance = _acceptance(parts, delivery)
     became_due = parts.signals.deliveries_due.set
     return Engine(
         health_log,
@@ -131,6 +140,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         health_log.on_settled,
         health_log.has_effects,
         unblocked=parts.signals.deliveries_due.set,
+        progress=Progress("results", replicas.beat),
     )
     endpoint_queues = EndpointQueues(
         _worker(parts, results, endpoints).deliver,
@@ -140,7 +150,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         SubscriptionLimits(parts.subscriptions, replicas).of,
     )
     claimer = Claimer(parts.queue, endpoint_queues, endpoints, parts.keys, parts.lease)
-    return Delivery(endpoints, replicas, results, endpoint_queues, claimer)
+    return Delivery(endpoints, replicas, results, endpoint_queues, claimer, Progress("claims"))
 
 
 def _worker(parts: Parts, results: ResultWriter, endpoints: Endpoints) -> AttemptWorker:
@@ -171,13 +181,20 @@ def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
     return transport
 
 
-def _acceptance(parts: Parts, endpoint_queues: EndpointQueues) -> Acceptance:
+def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
     settings = parts.settings
     backlog = Backlog(parts.bulk_store, settings.backlog_limits())
     skipped = SkippedCounts()
     waiting = WaitingEvents(settings.most_waiting)
     committer = GroupCommitter(
-        waiting, parts.queue, endpoint_queues, parts.lease, parts.subscriptions, parts.keys, skipped
+        waiting,
+        parts.queue,
+        delivery.endpoint_queues,
+        parts.lease,
+        parts.subscriptions,
+        parts.keys,
+        skipped,
+        progress=Progress("commits", delivery.replicas.beat),
     )
     acceptor = EventAcceptor(parts.store, parts.keys, waiting, backlog)
     matcher = Matcher(parts.store, parts.queue, parts.keys, parts.subscriptions, parts.lease)

@@ -53,6 +53,15 @@ class Replicas:
             self.count = max(count.scalar_one(), 1)
         self._endpoints.learn(stored, asked_at)
 
+    async def beat(self) -> None:
+        """
+        Write that this process is alive: what loops do that have nothing else to write.
+        """
+        own = dispatchers.c.name == self._name
+        row = {"heartbeat_time": database_now()}
+        async with writing(self._engine) as db:
+            await db.execute(sa.update(dispatchers).where(own).values(row))
+
     async def leave(self) -> None:
         """
         Store the last changes, and no longer count as alive.

@@ -24,6 +24,7 @@ from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.faults import is_unavailable
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
+from service_runtime.process.progress import Progress
 
 FLUSH_SECONDS = 0.02
 """
@@ -65,6 +66,7 @@ class ResultWriter:
         has_effects: HasEffects = _always,
         *,
         unblocked: Callable[[], None] = _nobody,
+        progress: Progress | None = None,
     ) -> None:
         self._queue = queue
         self._subscriptions = subscriptions
@@ -77,6 +79,8 @@ class ResultWriter:
         self._arrived = asyncio.Event()
         self._stop_at: float | None = None
         self._failures = FailureLog("delivery.settle_failed")
+        self.progress = progress or Progress("results")
+        self.progress.wake = self._arrived.set
 
     def settle(self, result: FinishedAttempt | Settlement) -> None:
         """
@@ -100,6 +104,8 @@ class ResultWriter:
             await self._arrived.wait()
             if self._stop_at is None:
                 await asyncio.sleep(FLUSH_SECONDS)
+            if not self.waiting:
+                await self.progress.beat()
             while self.waiting:
                 if not await self._try_flush() and self._is_over():
                     log.error("delivery.results_left", waiting=self.waiting)
@@ -224,6 +230,8 @@ class ResultWriter:
             await self.flush_once()
         except Exception as error:  # noqa: BLE001 - results must outlive every failure of the store
             self._failures.log(error, waiting=self.waiting)
+            self.progress.failed(error)
             await asyncio.sleep(RETRY_SECONDS if is_unavailable(error) else REFUSED_SECONDS)
             return False
+        self.progress.through()
         return True

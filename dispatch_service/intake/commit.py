@@ -26,6 +26,7 @@ from service_runtime.database.faults import is_unavailable
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
+from service_runtime.process.progress import Progress
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
 
@@ -74,6 +75,7 @@ class GroupCommitter:
         skipped_counts: SkippedCounts,
         *,
         check: Check = payloads.check,
+        progress: Progress | None = None,
     ) -> None:
         self._waiting = waiting
         self._queue = queue
@@ -84,12 +86,16 @@ class GroupCommitter:
         self._skipped_counts = skipped_counts
         self._check = check
         self._failures = FailureLog("event.store_failed")
+        self.progress = progress or Progress("commits")
+        self.progress.wake = waiting.wake
 
     async def commit(self, taken: Sequence[WaitingEvent]) -> int:
         """
         Commit and answer the events that were taken to make a group; return how many of them
-        were valid.
+        were valid. An empty group is a heartbeat.
         """
+        if not taken:
+            await self.progress.beat()
         group = self._valid(taken)
         if not group:
             # Yield: groups of only invalid events must not starve the event loop.
@@ -154,6 +160,7 @@ class GroupCommitter:
             receipts = await self._store(prepared)
         except Exception as error:  # noqa: BLE001 - every failure is answered, none ends the loop
             return error
+        self.progress.through()
         reach("publish.after_commit")
         give_receipts(group, receipts)
         self._count(prepared, receipts)
@@ -238,6 +245,7 @@ class GroupCommitter:
         Answer events that were not stored: publishers repeat what is *unavailable*.
         """
         self._failures.log(error, events=len(group))
+        self.progress.failed(error)
         if unavailable:
             group = [*group, *self._waiting.take_impatient(time.monotonic())]
         for waiting in group:

@@ -174,6 +174,12 @@ class WaitingEvents:
             if not self._events and not self._stopping:
                 self._arrived.clear()
 
+    def wake(self) -> None:
+        """
+        Have an empty group committed if nothing waits.
+        """
+        self._arrived.set()
+
     def stop(self) -> None:
         """
         Let `run` end when all that waits is committed.

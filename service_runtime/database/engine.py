@@ -152,14 +152,6 @@ async def reading(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield db
 
 
-async def check_alive(engine: AsyncEngine) -> None:
-    """
-    Run a trivial statement. Raises the error of the driver.
-    """
-    async with engine.connect() as db:
-        await db.execute(sa.text("SELECT 1"))
-
-
 def sqlite_file(url: str) -> Path | None:
     """
     Return the file of a SQLite URL; None for PostgreSQL.

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from service_runtime.process.lifecycle import first_ended
 from service_runtime.process.periodic import Periodic
+from service_runtime.process.progress import Progress
 from service_runtime.rpc.health import CHECK_SECONDS, ServerHealth
 
 
@@ -63,3 +64,12 @@ def health_loop(health: ServerHealth) -> Periodic:
     Return the loop that keeps *health* true.
     """
     return Periodic(health.check_once, pause_seconds=CHECK_SECONDS, failure="health.check_failed")
+
+
+def heartbeat_loop(progress: Progress) -> Periodic:
+    """
+    Return a loop that writes heartbeats, for a service whose other work is calls.
+    """
+    made = Periodic(progress.beat, pause_seconds=CHECK_SECONDS, failure="store.heartbeat_failed")
+    progress.wake = made.wake
+    return made

@@ -25,6 +25,7 @@ from service_runtime.process.hardening import keep_secrets
 from service_runtime.process.lifecycle import SecondProcessError
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
+from service_runtime.rpc.health import LIVENESS
 from service_runtime.rpc.server import PortTakenError
 from service_runtime.settings.reading import SettingsInvalidError, read_settings
 from service_runtime.settings.service import ServiceSettings
@@ -73,7 +74,8 @@ def main(
     )
     keep_secrets(production=settings.production, database=settings.database_file())
     if asked.command == "probe":
-        sys.exit(0 if asyncio.run(probe(settings)) else 1)
+        service = LIVENESS if asked.liveness else ""
+        sys.exit(0 if asyncio.run(probe(settings, service)) else 1)
     if control is None and asked.command == "serve":
         warn_of_exposure(settings)
     if asked.command == "migrate":
@@ -94,6 +96,11 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
         choices=("serve", "migrate", "probe", "settings"),
         help="serve (the default); bring the database up to date; ask a running service"
         " whether it serves; list the settings",
+    )
+    parser.add_argument(
+        "--liveness",
+        action="store_true",
+        help="probe: ask only whether the process answers, not whether it gets work done",
     )
     parser.set_defaults(workers=None, control=None)
     if workers is not None:
@@ -163,9 +170,10 @@ def print_settings(kind: type[ServiceSettings]) -> None:
         print(f"| `{name}` | {shown} | {meaning} |")  # noqa: T201 - the answer itself
 
 
-async def probe(settings: ServiceSettings) -> bool:
+async def probe(settings: ServiceSettings, service: str = "") -> bool:
     """
-    Return whether the service that listens on the address in *settings* is SERVING.
+    Return whether the service that listens on the address in *settings* is SERVING, under the
+    name *service* of the health service.
     """
     files = settings.tls_files()
     credentials = None if files is None else channel.channel_credentials(*files)
@@ -175,7 +183,9 @@ async def probe(settings: ServiceSettings) -> bool:
     async with channel.connect(address, credentials) as connection:
         stub = health_pb2_grpc.HealthStub(connection)
         try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_SECONDS)
+            answer = await stub.Check(
+                health_pb2.HealthCheckRequest(service=service), timeout=PROBE_SECONDS
+            )
         except grpc.aio.AioRpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

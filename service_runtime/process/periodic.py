@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from service_runtime.process.failures import FailureLog
+from service_runtime.process.progress import Progress
 
 
 class Periodic:
@@ -16,7 +17,7 @@ class Periodic:
 
     While *run_once* returns something true there is more to do, and it is called again at
     once. Otherwise it is called after a pause, or as soon as *wakeup* is set. The pause is a
-    number of seconds or a function that returns it.
+    number of seconds or a function that returns it. *progress* notes whether it gets through.
     """
 
     def __init__(
@@ -27,12 +28,16 @@ class Periodic:
         failure: str,
         wakeup: asyncio.Event | None = None,
         pause_first: bool = False,
+        progress: Progress | None = None,
     ) -> None:
         self._run_once = run_once
         self._pause_seconds = pause_seconds
         self._failures = FailureLog(failure)
         self._wakeup = wakeup or asyncio.Event()
         self._pause_first = pause_first
+        self._progress = progress
+        if progress is not None:
+            progress.wake = self.wake
 
     def wake(self) -> None:
         """
@@ -53,8 +58,13 @@ class Periodic:
                 await self._pause()
 
     async def _worked(self) -> bool:
-        with self._failures.isolated():
-            return bool(await self._run_once())
+        with self._failures.isolated() as block:
+            more = bool(await self._run_once())
+            if self._progress is not None:
+                self._progress.through()
+            return more
+        if self._progress is not None and block.error is not None:
+            self._progress.failed(block.error)
         return False
 
     async def _pause(self) -> None:

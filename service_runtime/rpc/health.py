@@ -1,11 +1,12 @@
 """
-The health service of gRPC: SERVING only while the store answers.
+The health service of gRPC: readiness by the names of services, and liveness by a name of its own.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import grpc
 import structlog
@@ -15,21 +16,43 @@ from grpc_health.v1.health import aio as health_aio
 CHECK_SECONDS = 1.0
 CHECK_DEADLINE_SECONDS = 3.0
 
+LIVENESS = "liveness"
+"""
+The name under which a probe asks whether the event loop runs, and nothing else: a store that is
+away is no reason to restart a service.
+"""
+
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 log = structlog.get_logger()
 
 
+class _Servicer(health_aio.HealthServicer):  # type: ignore[misc]
+    """
+    Answers for `LIVENESS` always: that it does is the answer.
+    """
+
+    async def Check(
+        self,
+        request: health_pb2.HealthCheckRequest,
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service == LIVENESS:
+            return health_pb2.HealthCheckResponse(status=SERVING)
+        return await super().Check(request, context)
+
+
 class ServerHealth:
     """
-    The health of the server as a whole and of each of *services*.
+    The readiness of the server as a whole and of each of *services*. *check* raises where they
+    are not ready, with the reason as its text.
     """
 
     def __init__(self, services: Sequence[str], check: Callable[[], Awaitable[None]]) -> None:
         self._services = ("", *services)
         self._check = check
-        self._servicer = health_aio.HealthServicer()
+        self._servicer = _Servicer()
         self._status: int | None = None
         self._draining = False
 
@@ -45,13 +68,13 @@ class ServerHealth:
 
     async def check_once(self) -> None:
         """
-        Check the store and set the status.
+        Check and set the status.
         """
         try:
             async with asyncio.timeout(CHECK_DEADLINE_SECONDS):
                 await self._check()
         except Exception as error:  # noqa: BLE001 - whatever is wrong, it is not serving
-            await self._set(NOT_SERVING, type(error).__name__)
+            await self._set(NOT_SERVING, str(error) or type(error).__name__)
         else:
             await self._set(NOT_SERVING if self._draining else SERVING, "")
 

@@ -22,10 +22,11 @@ import sqlalchemy as sa
 from google.protobuf.json_format import MessageToDict
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from service_runtime.database.engine import check_alive, create_engine
+from service_runtime.database.engine import create_engine
 from service_runtime.observability import metrics
 from service_runtime.process.background import BackgroundTasks, health_loop
 from service_runtime.process.lifecycle import stop_signal
+from service_runtime.process.progress import Readiness
 from service_runtime.rpc.health import ServerHealth
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
@@ -127,7 +128,7 @@ async def serve() -> None:
     server = grpc.aio.server()
     server.add_insecure_port(os.environ["SHIPEDGE_DISPATCH_LISTEN"])
     publisher_service_pb2_grpc.add_PublisherServiceServicer_to_server(publisher, server)
-    health = ServerHealth((), lambda: check_alive(store))
+    health = ServerHealth((), Readiness([]).check)
     health.add_to(server)
     metrics.serve(os.environ["SHIPEDGE_DISPATCH_METRICS_LISTEN"])
     await server.start()

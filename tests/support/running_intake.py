@@ -29,6 +29,7 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.progress import Progress
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.support.dispatch_factories import LEASE
 
@@ -80,6 +81,7 @@ async def running_intake(
     limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
     check: Check = check_event,
     most_waiting: int = 50,
+    progress: Progress | None = None,
 ) -> AsyncIterator[RunningIntake]:
     """
     Run an intake; at the end commit what waits.
@@ -97,7 +99,7 @@ async def running_intake(
     backlog = Backlog(store, Limits(most_deliveries=3, least_disk=0))
     waiting = WaitingEvents(most_waiting)
     committer = GroupCommitter(
-        waiting, queue, slots, LEASE, index, keys, SkippedCounts(), check=check
+        waiting, queue, slots, LEASE, index, keys, SkippedCounts(), check=check, progress=progress
     )
     acceptor = EventAcceptor(store, keys, waiting, backlog)
     running = asyncio.create_task(waiting.run(committer.commit))

@@ -62,6 +62,14 @@ async def state(db: AsyncConnection) -> FeedStateRow:
     return row
 
 
+async def beat(engine: AsyncEngine) -> None:
+    """
+    Write the counter of revisions as it is, which shows that changes can be written.
+    """
+    async with writing(engine) as db:
+        await db.execute(sa.update(feed_state).values(revision=feed_state.c.revision))
+
+
 @dataclass(frozen=True, slots=True)
 class FeedPage:
     """

@@ -17,8 +17,9 @@ from config_service.api.feed import ChangeNotifier
 from config_service.app import build_server
 from config_service.settings import Settings
 from config_service.store.store import Sealing, Store
-from service_runtime.database.engine import check_alive, create_engine
+from service_runtime.database.engine import create_engine
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.progress import Readiness
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.health import ServerHealth
@@ -75,7 +76,7 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     store = Store(engine, Sealing(ring, UrlRules()), notifier.notify)
-    health = ServerHealth((), lambda: check_alive(engine))
+    health = ServerHealth((), Readiness([]).check)
     acting: list[Running] = []
     grpc_server = build_server(settings, store, notifier, health, lambda *_: acting[0].caller)
     await grpc_server.start()

@@ -24,6 +24,7 @@ from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.schema import deliveries, events
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.progress import STALLED_SECONDS, Progress
 from service_runtime.rpc.errors import StoreUnavailable
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.support.dispatch_factories import subscription
@@ -278,3 +279,27 @@ async def test_many_invalid_events_do_not_block_the_loop(store: AsyncEngine, que
         counting.cancel()
 
     assert turns >= 10
+
+
+async def test_empty_group_is_a_heartbeat(store: AsyncEngine, queue: Queue) -> None:
+    """
+    A committer that is woken without events shows that it can write.
+    """
+    now = 0.0
+    beats = []
+
+    async def write() -> None:
+        beats.append(now)
+
+    progress = Progress("commits", write, lambda: now)
+    async with running_intake(store, queue, progress=progress) as intake:
+        progress.wake()
+        await intake.accept(shipped("e1"))
+        now = STALLED_SECONDS
+        progress.wake()
+        async with asyncio.timeout(20):
+            while not beats:
+                await asyncio.sleep(0.01)
+
+    assert progress.problem() == ""
+    assert beats == [STALLED_SECONDS]

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from service_runtime.database.engine import (
-    check_alive,
     create_engine,
     reading,
     writing,
@@ -157,7 +156,8 @@ async def test_server_that_is_not_there_is_unavailable() -> None:
     url = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
     engine = create_engine(url, application_name="tests")
     with pytest.raises(OSError) as raised:  # noqa: PT011 - any of its kinds
-        await check_alive(engine)
+        async with reading(engine):
+            pass
     assert is_unavailable(raised.value)
 
 
