@@ -29,9 +29,9 @@ While a replica is paused each change is answered after two seconds.
 OTHERS = 1000
 PAUSED_SECONDS = 5.0
 INACTIVE = 30
-BEGUN_SECONDS = 0.3
+START_SECONDS = 0.3
 """
-How much later than it began an attempt may arrive.
+How much later than its start an attempt may arrive.
 """
 
 
@@ -121,7 +121,7 @@ async def inactive(site: Site, replicas: int = 1) -> None:
     await asyncio.sleep(3)
     late = await asyncio.gather(*(_set_inactive(site, *each) for each in made))
     await asyncio.sleep(4)
-    attempts = sum(_begun_after(endpoint, answered) for endpoint, answered in late)
+    attempts = sum(_started_after(endpoint, answered) for endpoint, answered in late)
     site.report.expect(not attempts, f"{attempts} attempts began after the answer")
     unconfirmed = sum(answered == float("inf") for _, answered in late)
     site.report.expect(not unconfirmed, f"{unconfirmed} not confirmed by all replicas")
@@ -142,8 +142,8 @@ async def _set_inactive(
     return endpoint, float("inf") if unconfirmed else time.monotonic()
 
 
-def _begun_after(endpoint: Endpoint, answered: float) -> int:
-    return sum(arrival.time > answered + BEGUN_SECONDS for arrival in endpoint.arrivals)
+def _started_after(endpoint: Endpoint, answered: float) -> int:
+    return sum(arrival.time > answered + START_SECONDS for arrival in endpoint.arrivals)
 
 
 PROMISE = "events published 0 to 200 ms after a Create was answered arrive once"

@@ -17,7 +17,7 @@ from tests.faults.harness.services import DISPATCH
 from tests.faults.harness.site import Site
 
 EVENTS = 30
-LEASE = {"SHIPEDGE_DISPATCH_DEADLINE": "1s", "SHIPEDGE_DISPATCH_LEASE": "14s"}
+LEASE = {"SHIPEDGE_DISPATCH_DEADLINE": "2s", "SHIPEDGE_DISPATCH_LEASE": "14s"}
 UNWRITTEN_SECONDS = 45.0
 """
 Three leases.
