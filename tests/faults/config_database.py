@@ -116,10 +116,13 @@ async def higher(site: Site, *, away: bool) -> None:
     backup = await config_copies.copy(site, "backup")
     right = site.config.environment["SHIPEDGE_CONFIG_DATABASE_URL"]
     own, others = range(100, 100 + OWN), range(200, 200 + OTHERS)
+    # The other history is made while nobody reads it.
+    await site.replicas[0].stop()
     await config_copies.change(site, backup)
     await _subscribe_all(site, endpoint, others)
     await config_copies.change(site, right)
-    await _subscribe_all(site, endpoint, own)
+    await site.replicas[0].start()
+    await site.calls.known(*await _subscribe_all(site, endpoint, own))
     await _expect_served(site, endpoint, own, "before")
     await Swap(site, away=away).to(backup)
     await _expect_served(site, endpoint, others, "after")
@@ -130,9 +133,14 @@ async def higher(site: Site, *, away: bool) -> None:
     await site.compare()
 
 
-async def _subscribe_all(site: Site, endpoint: Endpoint, accounts: range) -> None:
-    for account in accounts:
-        await site.subscribe(endpoint, account, *SCHEDULE, known=False)
+async def _subscribe_all(site: Site, endpoint: Endpoint, accounts: range) -> list[str]:
+    """
+    Subscribe accounts; return the names of their subscriptions.
+    """
+    made = [
+        await site.subscribe(endpoint, account, *SCHEDULE, known=False) for account in accounts
+    ]
+    return [subscription.name for subscription in made]
 
 
 async def _served(site: Site, endpoint: Endpoint, accounts: range, prefix: str) -> int:

@@ -113,7 +113,7 @@ class Site:
             **settings,
         }
         if package == DISPATCH:
-            environment["SHIPEDGE_DISPATCH_CONFIG_ADDRESS"] = self.config.address
+            environment.setdefault("SHIPEDGE_DISPATCH_CONFIG_ADDRESS", self.config.address)
         made = Service(package, environment, self.directory / f"{name}.log", self.fast)
         self.services.append(made)
         return made
