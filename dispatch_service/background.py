@@ -69,7 +69,7 @@ def background_loops(parts: Parts, engine: Engine, health: ServerHealth) -> Mapp
     """
     Return all loops by name.
     """
-    return {"health": health_loop(health), **_work(parts, engine), **_watches(parts, engine)}
+    return {"health": health_loop(health), **_work(parts, engine), **_watches(engine)}
 
 
 def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
@@ -110,7 +110,7 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
     }
 
 
-def _watches(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
+def _watches(engine: Engine) -> Mapping[str, Periodic]:
     """
     Return the loops that only look at the clock.
     """
@@ -131,12 +131,7 @@ def _watches(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=reporter.INTERVAL_SECONDS,
             failure="endpoint.report_failed",
         ),
-        "maintenance": Periodic(
-            engine.maintenance.run_once,
-            pause_seconds=parts.settings.maintenance_interval.total_seconds(),
-            failure="maintenance.failed",
-            pause_first=True,
-        ),
+        **engine.maintenance.loops(),
     }
 
 

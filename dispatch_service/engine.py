@@ -125,7 +125,12 @@ def build_engine(parts: Parts) -> Engine:
         acceptance,
         feed=_feed(parts, health_log, delivery.endpoints, acceptance.skipped),
         resends=ResendRunner(parts.bulk_store, parts.subscriptions, parts.hashed, became_due),
-        maintenance=Maintenance(parts.bulk_store, parts.subscriptions, parts.settings.retention()),
+        maintenance=Maintenance(
+            parts.bulk_store,
+            parts.subscriptions,
+            parts.settings.retention(),
+            interval_seconds=parts.settings.maintenance_interval.total_seconds(),
+        ),
     )
 
 

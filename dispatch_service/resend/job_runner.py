@@ -6,8 +6,9 @@ repeats any.
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -22,9 +23,11 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.rows import JOBS, DeliveryRow, JobRow
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import writing
+from service_runtime.database.engine import is_unavailable, writing
 from service_runtime.database.instants import after, database_now
+from service_runtime.database.row_values import in_keys
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FailedPrecondition
 
@@ -33,6 +36,12 @@ if TYPE_CHECKING:
 
 BATCH = 100
 IDLE_SECONDS = 1.0
+REST_SECONDS = 60.0
+
+JobKey = tuple[str, str]
+"""
+The owner of a job, and its id.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,8 @@ class ResendRunner:
     """
     Works on the jobs of all owners. Several processes may do so at a time.
 
-    *became_due* is called when deliveries became due.
+    *became_due* is called when deliveries became due. A job that fails is logged and rests for a
+    minute, while the others go on.
     """
 
     def __init__(
@@ -63,16 +73,36 @@ class ResendRunner:
         self._subscriptions = subscriptions
         self._hashed = hashed
         self._became_due = became_due
+        self._failures = FailureLog("resend_job.failed")
+        # Until when jobs rest, by the monotonic clock. In memory: what fails may be the writing.
+        self._resting: dict[JobKey, float] = {}
 
-    @retry_on_conflict
     async def run_once(self) -> bool:
         """
         Do one batch of a job that is due; return False if none is.
         """
+        now = time.monotonic()
+        self._resting = {key: until for key, until in self._resting.items() if until > now}
+        chosen: list[JobKey] = []
+        try:
+            return await self._run_batch(chosen)
+        except Exception as error:
+            if not chosen or is_unavailable(error):
+                raise
+            self._failures.log(error, job=names.resend_job(*chosen[-1]))
+            self._resting[chosen[-1]] = now + REST_SECONDS
+            return True
+
+    @retry_on_conflict
+    async def _run_batch(self, chosen: list[JobKey]) -> bool:
+        """
+        Do one batch; the key of its job is added to *chosen* before anything of it can fail.
+        """
         async with writing(self._engine) as db:
-            job = await _next_job(db)
+            job = await _next_job(db, self._resting)
             if job is None:
                 return False
+            chosen.append((job.owner, job.resend_job_id))
             batch = await self._batch(db, job)
         if batch.resent:
             self._became_due()
@@ -111,10 +141,15 @@ class ResendRunner:
         )
 
 
-async def _next_job(db: AsyncConnection) -> JobRow | None:
+async def _next_job(db: AsyncConnection, resting: Collection[JobKey]) -> JobRow | None:
+    """
+    Lock the job that has been due for longest, but none that is *resting*.
+    """
+    key = [jobs_table.c.owner, jobs_table.c.resend_job_id]
+    may_run = ~in_keys(key, list(resting)) if resting else sa.true()
     due = (
         JOBS.select()
-        .where(jobs_table.c.due_time <= database_now())
+        .where(jobs_table.c.due_time <= database_now(), may_run)
         .order_by(jobs_table.c.due_time)
         .limit(1)
         .with_for_update(skip_locked=True)

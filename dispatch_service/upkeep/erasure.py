@@ -74,17 +74,22 @@ async def find(
     return await ERASABLE_EVENTS.all(db, query)
 
 
-async def waiting(db: AsyncConnection) -> list[WaitingErasure]:
+async def waiting(db: AsyncConnection, last: tuple[int, str] | None) -> list[WaitingErasure]:
     """
-    Return events whose erasure had to wait for an attempt.
+    Return the next events whose erasure had to wait for an attempt, those after the account and
+    the event id of *last*.
     """
-    same = sa.and_(events.c.account == erasures.c.account, events.c.event_id == erasures.c.event_id)
+    columns = erasures.c
+    same = sa.and_(events.c.account == columns.account, events.c.event_id == columns.event_id)
     query = (
         WAITING_ERASURES.select()
         .select_from(erasures.join(events, same))
-        .order_by(erasures.c.create_time)
+        .order_by(columns.account, columns.event_id)
         .limit(BATCH)
     )
+    if last is not None:
+        key = sa.tuple_(columns.account, columns.event_id)
+        query = query.where(key > sa.tuple_(*map(sa.literal, last)))
     return await WAITING_ERASURES.all(db, query)
 
 

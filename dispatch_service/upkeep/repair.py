@@ -16,6 +16,7 @@ from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
+from service_runtime.process.failures import FailureLog
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -27,11 +28,11 @@ How many rows of the index are read at a time; the rest of a deep sequence is sk
 
 
 async def repair_batch(
-    engine: AsyncEngine, last: SequenceKey | None
+    engine: AsyncEngine, last: SequenceKey | None, failures: FailureLog
 ) -> tuple[SequenceKey | None, int]:
     """
     Repair a batch of sequences after *last*; return the last key read, None at the end, and
-    how many deliveries became due.
+    how many deliveries became due. A sequence that fails is logged in *failures* and passed over.
     """
     async with reading(engine) as db:
         rows = await _read(db, last)
@@ -40,7 +41,8 @@ async def repair_batch(
         firsts.setdefault((owner, subscription, resource), bool(waits))
     due = 0
     for key in [key for key, waits in firsts.items() if waits]:
-        due += await _repair(engine, key)
+        with failures.isolated(kind="sequence", owner=key[0], subscription=key[1]):
+            due += await _repair(engine, key)
     return (list(firsts)[-1] if len(rows) == BATCH else None), due
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -78,44 +79,69 @@ class Pruner:
     """
 
     def __init__(
-        self, engine: AsyncEngine, subscriptions: SubscriptionIndex, keep: Retention
+        self,
+        engine: AsyncEngine,
+        subscriptions: SubscriptionIndex,
+        keep: Retention,
+        failures: FailureLog,
     ) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
         self._keep = keep
         self._pruned_at: dict[tuple[str, str | int], float] = {}
-        self._failures = FailureLog("maintenance.failed")
+        self._failures = failures
 
-    async def prune(self) -> None:
+    async def prune(self) -> bool:
         """
-        Delete all rows that are too old.
+        Delete all rows that are too old; return whether all of that went well.
         """
-        for rule in RULES:
-            with self._failures.isolated(kind=rule.kind):
-                _count(rule.kind, await self._prune_owners(rule))
-        with self._failures.isolated(kind="event_key"):
-            keep = self._keep.event_keys
-            keys = await self._in_batches(lambda db: prune_statements.prune_event_keys(db, keep))
-            _count("event_key", keys)
-        with self._failures.isolated(kind="request_id"):
-            await self._in_batches(prune_statements.prune_request_ids)
-        with self._failures.isolated(kind="resend_job"):
-            await self._in_batches(lambda db: prune_statements.prune_jobs(db, self._keep.log))
+        keys = partial(prune_statements.prune_event_keys, keep=self._keep.event_keys)
+        jobs = partial(prune_statements.prune_jobs, keep=self._keep.log)
+        # A list, because all are pruned although some fail.
+        good = [
+            *[await self._prune_rule(rule) for rule in RULES],
+            await self._prune_all("event_key", keys),
+            await self._prune_all("request_id", prune_statements.prune_request_ids),
+            await self._prune_all("resend_job", jobs),
+        ]
+        return all(good)
 
-    async def _prune_owners(self, rule: RetentionRule) -> int:
+    async def _prune_all(
+        self, kind: str, prune: Callable[[AsyncConnection], Awaitable[int]]
+    ) -> bool:
         """
-        Delete old rows of all owners that have any; return how many.
+        Delete old rows of a table that is not kept owner by owner.
         """
-        count, owner = 0, None
+        with self._failures.isolated(kind=kind) as block:
+            _count(kind, await self._in_batches(prune))
+        return block.error is None
+
+    async def _prune_rule(self, rule: RetentionRule) -> bool:
+        """
+        Delete old rows of one kind, of all owners that have any.
+        """
+        count, good = 0, True
+        with self._failures.isolated(kind=rule.kind) as block:
+            async for owner in self._owners_with_old(rule):
+                with self._failures.isolated(kind=rule.kind, owner=owner) as share:
+                    count += await self._prune_owner(rule, owner)
+                good = good and share.error is None
+        _count(rule.kind, count)
+        return good and block.error is None
+
+    async def _owners_with_old(self, rule: RetentionRule) -> AsyncIterator[Any]:
+        """
+        Yield the owners that have rows of a kind that are too old.
+        """
+        owner = None
         while True:
             async with reading(self._engine) as db:
                 found = await prune_statements.oldest_of(db, rule.index, owner)
             for owner, oldest, now in found:
                 if now - oldest > self._kept_for(owner, payloads=rule.payloads):
-                    with self._failures.isolated(kind=rule.kind, owner=owner):
-                        count += await self._prune_owner(rule, owner)
+                    yield owner
             if len(found) < prune_statements.OWNERS:
-                return count
+                return
 
     async def _prune_owner(self, rule: RetentionRule, owner: Any) -> int:
         started = time.monotonic()

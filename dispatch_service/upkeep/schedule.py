@@ -1,11 +1,11 @@
 """
-The schedule of housekeeping: erasures at once, repair and pruning once an hour.
+The schedule of housekeeping: each step has a loop of its own, so that none waits for another.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
@@ -17,57 +17,134 @@ from dispatch_service.upkeep.prune_statements import Retention
 from dispatch_service.upkeep.retention import PAUSE_SECONDS, Pruner
 from service_runtime.database.engine import reading
 from service_runtime.process.failures import FailureLog
+from service_runtime.process.periodic import Periodic
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-PRUNE_SECONDS = 3600.0
+HOUR_SECONDS = 3600.0
 """
-How long after one repair and pruning the next begins.
+How long after one repair or pruning the next begins.
 """
 
+RETRY_SECONDS = 300.0
+"""
+How long after a step that failed it begins again, unless it would sooner.
+"""
+
+FAILED = "maintenance.failed"
+
 log = structlog.get_logger()
+
+
+class Step:
+    """
+    A step of the housekeeping. *work* returns whether all of it went well.
+
+    It first runs after *first_seconds*, then again after *seconds*, or sooner if it failed.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        work: Callable[[], Awaitable[bool]],
+        failures: FailureLog,
+        *,
+        first_seconds: float,
+        seconds: float,
+    ) -> None:
+        self._kind = kind
+        self._work = work
+        self._failures = failures
+        self._seconds = seconds
+        self._pause_seconds = first_seconds
+
+    async def run_once(self) -> None:
+        """
+        Do the step; what fails is logged.
+        """
+        good = False
+        with self._failures.isolated(kind=self._kind):
+            good = await self._work()
+        self._pause_seconds = self._seconds if good else min(self._seconds, RETRY_SECONDS)
+
+    def pause_seconds(self) -> float:
+        """
+        Return how long to wait before the step runs again.
+        """
+        return self._pause_seconds
 
 
 class Maintenance:
     """
     Does the housekeeping. Several processes may do so at a time.
+
+    *interval_seconds* is that of postponed erasures; all steps first run after it.
     """
 
     def __init__(
-        self, engine: AsyncEngine, subscriptions: SubscriptionIndex, keep: Retention
+        self,
+        engine: AsyncEngine,
+        subscriptions: SubscriptionIndex,
+        keep: Retention,
+        *,
+        interval_seconds: float = 30.0,
     ) -> None:
         self._engine = engine
-        self._pruner = Pruner(engine, subscriptions, keep)
-        self._next_prune = time.monotonic()
-        self._failures = FailureLog("maintenance.failed")
+        self._interval_seconds = interval_seconds
+        self._failures = FailureLog(FAILED)
+        self._pruner = Pruner(engine, subscriptions, keep, self._failures)
 
-    async def run_once(self) -> None:
+    def steps(self) -> Mapping[str, Step]:
         """
-        Finish erasures; once an hour also repair sequences and delete old rows.
+        Return the steps by name.
+        """
+        return {
+            "erasures": self._step("erasure", self._erase, self._interval_seconds),
+            "sequence repair": self._step("sequence", self._repair, HOUR_SECONDS),
+            "pruning": self._step("pruning", self._pruner.prune, HOUR_SECONDS),
+        }
 
-        A step that fails is logged and stops no other.
+    def loops(self) -> Mapping[str, Periodic]:
         """
-        with self._failures.isolated(kind="erasure"):
-            await self.finish_erasures()
-        if time.monotonic() < self._next_prune:
-            return
-        with self._failures.isolated(kind="sequence"):
-            await self.repair_sequences()
-        await self._pruner.prune()
-        self._next_prune = time.monotonic() + PRUNE_SECONDS
+        Return a loop for each step.
+        """
+        return {
+            name: Periodic(
+                step.run_once, pause_seconds=step.pause_seconds, failure=FAILED, pause_first=True
+            )
+            for name, step in self.steps().items()
+        }
+
+    def _step(self, kind: str, work: Callable[[], Awaitable[bool]], seconds: float) -> Step:
+        first = self._interval_seconds
+        return Step(kind, work, self._failures, first_seconds=first, seconds=seconds)
+
+    async def _erase(self) -> bool:
+        await self.finish_erasures()
+        return True
+
+    async def _repair(self) -> bool:
+        await self.repair_sequences()
+        return True
 
     async def finish_erasures(self) -> int:
         """
         Erase events that had to wait for an attempt; return how many were erased.
+
+        One that fails is logged and stops no other.
         """
-        async with reading(self._engine) as db:
-            events = await erasure.waiting(db)
-        erased = 0
-        for event in events:
-            with self._failures.isolated(kind="erasure", account=event.account):
-                erased += (await erasure.erase_one(self._engine, event, event.requested_by)).events
-        return erased
+        erased, last = 0, None
+        while True:
+            async with reading(self._engine) as db:
+                events = await erasure.waiting(db, last)
+            for event in events:
+                last = (event.account, event.event_id)
+                with self._failures.isolated(kind="erasure", account=event.account):
+                    done = await erasure.erase_one(self._engine, event, event.requested_by)
+                    erased += done.events
+            if len(events) < erasure.BATCH:
+                return erased
 
     async def repair_sequences(self) -> int:
         """
@@ -76,7 +153,7 @@ class Maintenance:
         due = 0
         last: SequenceKey | None = None
         while True:
-            last, count = await repair.repair_batch(self._engine, last)
+            last, count = await repair.repair_batch(self._engine, last, self._failures)
             due += count
             if last is None:
                 break

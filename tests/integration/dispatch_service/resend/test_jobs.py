@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
+from structlog.testing import capture_logs
 
 from dispatch_service.domain.errors import ResendJobEnded
 from dispatch_service.domain.outcomes import FailureKind
@@ -335,3 +336,24 @@ def test_refuses_rates(rate: int) -> None:
     """
     with pytest.raises(InvalidArgument):
         jobs.checked_rate(rate)
+
+
+async def test_job_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) -> None:
+    """
+    A job whose batch fails is logged and rests; younger jobs are finished meanwhile.
+    """
+    await store_failed(queue, 3)
+    broken, sound = await made_job(store), await made_job(store)
+    async with writing(store) as db:
+        same = jobs_table.c.resend_job_id == broken.resend_job_id
+        await db.execute(sa.update(jobs_table).where(same).values(names="no JSON"))
+    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
+
+    with capture_logs() as logs:
+        await finish(runner)
+
+    (failed,) = [line for line in logs if line["event"] == "resend_job.failed"]
+    assert failed["job"] == names.resend_job(broken.owner, broken.resend_job_id)
+    assert failed["exc_info"] is not None
+    assert (await job_of(store, sound)).state == "SUCCEEDED"
+    assert not await runner.run_once()

@@ -29,6 +29,7 @@ from dispatch_service.upkeep.prune_statements import Cutoff, Retention
 from dispatch_service.upkeep.retention import Pruner
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
+from service_runtime.process.failures import FailureLog
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
@@ -86,7 +87,7 @@ def pruner_of(store: AsyncEngine, **settings: Any) -> Pruner:
     """
     index = SubscriptionIndex()
     index.put_settings("accounts/100", OwnerSettings(**settings))
-    return Pruner(store, index, Retention())
+    return Pruner(store, index, Retention(), FailureLog("maintenance.failed"))
 
 
 async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEngine) -> None:

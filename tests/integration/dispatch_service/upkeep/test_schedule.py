@@ -12,16 +12,19 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from dispatch_service.domain.transitions import succeed
+from dispatch_service.domain.work import Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import bodies, events
+from dispatch_service.upkeep import erasure
 from dispatch_service.upkeep.prune_statements import Retention
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import reading, writing
 from service_runtime.process import failpoints
 from tests.integration.dispatch_service.upkeep.test_erasure import about, erase
 from tests.integration.dispatch_service.upkeep.test_retention import counts, grow_older, settle
-from tests.support.dispatch_factories import LEASE, new_delivery, new_event
+from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
 pytestmark = pytest.mark.anyio
 
@@ -71,6 +74,16 @@ async def owners_of_bodies(store: AsyncEngine) -> list[str]:
         return list((await db.execute(sa.select(bodies.c.owner))).scalars())
 
 
+async def run_steps(store: AsyncEngine) -> dict[str, float]:
+    """
+    Run all steps once; return the seconds after which each runs again.
+    """
+    steps = Maintenance(store, SubscriptionIndex(), Retention()).steps()
+    for step in steps.values():
+        await step.run_once()
+    return {name: step.pause_seconds() for name, step in steps.items()}
+
+
 @pytest.mark.usefixtures("disarmed")
 async def test_step_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) -> None:
     """
@@ -83,7 +96,7 @@ async def test_step_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) 
     failpoints.arm("erase.inflight:raise")
 
     with capture_logs() as logs:
-        await Maintenance(store, SubscriptionIndex(), Retention()).run_once()
+        await run_steps(store)
 
     failed = [line for line in logs if line["event"] == "maintenance.failed"]
     assert [(it["kind"], it["error_type"]) for it in failed] == [("erasure", "FailpointError")]
@@ -101,10 +114,45 @@ async def test_owner_that_fails_stops_no_other(queue: Queue, store: AsyncEngine)
     await refuse_deletions(store)
 
     with capture_logs() as logs:
-        await Maintenance(store, SubscriptionIndex(), Retention()).run_once()
+        await run_steps(store)
 
     failed = [line for line in logs if line["event"] == "maintenance.failed"]
     assert [(it["kind"], it["owner"]) for it in failed] == [("body", "accounts/100")]
     assert await owners_of_bodies(store) == ["accounts/100"]
     left = await counts(store)
     assert (left["deliveries"], left["attempts"], left["events"]) == (0, 0, 0)
+
+
+async def test_step_that_fails_runs_again_sooner(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Each step has its own pace; one that has failed does not wait for its whole hour.
+    """
+    good = await run_steps(store)
+    await settle(queue, new_event(new_delivery(leased=True)))
+    await grow_older(store, timedelta(days=91))
+    await refuse_deletions(store)
+
+    failed = await run_steps(store)
+
+    assert good == {"erasures": 30, "sequence repair": 3600, "pruning": 3600}
+    assert failed == good | {"pruning": 300}
+
+
+async def test_erasures_that_fail_do_not_hide_others(
+    queue: Queue, store: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Erasures are finished past those that fail, however many these are.
+    """
+    monkeypatch.setattr(erasure, "BATCH", 2)
+    waiting = [about(number, leased=True) for number in range(1, 6)]
+    await queue.insert(waiting, LEASE)
+    for number in range(1, 6):
+        assert (await erase(store, events.c.order_id == number)).waiting == 1
+    last = max(waiting, key=lambda event: event.event_id)
+    delivery = claimed_of(last)
+    await queue.settle([Settlement(delivery, succeed(0), attempt(delivery))])
+
+    erased = await Maintenance(store, SubscriptionIndex(), Retention()).finish_erasures()
+
+    assert erased == 1
