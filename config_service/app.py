@@ -15,7 +15,12 @@ import structlog
 from config_service.api.admin import AdminServicer
 from config_service.api.config import ConfigServicer
 from config_service.api.feed import ChangeNotifier, FeedServicer
-from config_service.background import callers_loop, read_callers, store_loops
+from config_service.background import (
+    CALLERS_FAILED,
+    callers_loop,
+    read_callers,
+    store_loops,
+)
 from config_service.settings import Settings
 from config_service.store.feed import pages
 from config_service.store.sealed_columns import SEALED_COLUMNS
@@ -29,7 +34,7 @@ from service_runtime.database.migrations import migrate
 from service_runtime.keys.rotation import check_keys
 from service_runtime.observability import metrics
 from service_runtime.process.background import BackgroundTasks, health_loop, heartbeat_loop
-from service_runtime.process.failures import StoreFaults
+from service_runtime.process.failures import FailureLog, StoreFaults
 from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.periodic import Periodic
@@ -68,7 +73,7 @@ async def run(settings: Settings) -> None:
         async with reading(engine) as db:
             await check_keys(db, ring, SEALED_COLUMNS)
         if callers is not None:
-            await read_callers(engine, callers)
+            await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
         notifier = ChangeNotifier(callers_changed)
         store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
         progress = Progress("changes", partial(pages.beat, engine))

@@ -16,12 +16,16 @@ from config_service.store import caller_store, endpoint_feed
 from config_service.store.feed import history, pages
 from service_runtime.database.engine import reading, writing
 from service_runtime.observability import metrics
+from service_runtime.process.failures import FailureLog
 from service_runtime.process.periodic import Periodic
 from service_runtime.rpc.caller_directory import CallerDirectory
 
 COMPACT_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
 DAY_SECONDS = 86_400.0
+
+CALLERS_FAILED = "callers.read_failed"
+CERTIFICATES_FAILED = "certificates.read_failed"
 
 log = structlog.get_logger()
 
@@ -37,9 +41,9 @@ def store_loops(engine: AsyncEngine, tombstones: timedelta) -> Mapping[str, Peri
             failure="feed.compact_failed",
         ),
         "certificates": Periodic(
-            partial(_watch_certificates, engine),
+            partial(_watch_certificates, engine, FailureLog(CERTIFICATES_FAILED)),
             pause_seconds=DAY_SECONDS,
-            failure="certificates.read_failed",
+            failure=CERTIFICATES_FAILED,
         ),
     }
 
@@ -50,19 +54,20 @@ def callers_loop(engine: AsyncEngine, callers: CallerDirectory, changed: asyncio
     processes after a second.
     """
     return Periodic(
-        partial(read_callers, engine, callers),
+        partial(read_callers, engine, callers, FailureLog(CALLERS_FAILED)),
         pause_seconds=CALLERS_SECONDS,
-        failure="callers.read_failed",
+        failure=CALLERS_FAILED,
         wakeup=changed,
     )
 
 
-async def read_callers(engine: AsyncEngine, callers: CallerDirectory) -> None:
+async def read_callers(engine: AsyncEngine, callers: CallerDirectory, failures: FailureLog) -> None:
     """
-    Replace the callers in memory by those in the database.
+    Replace the callers in memory by those in the database. One that cannot be read is logged
+    in *failures* and left out.
     """
     async with reading(engine) as db:
-        callers.replace(await caller_store.entries(db))
+        callers.replace(await caller_store.entries(db, failures))
 
 
 async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
@@ -70,18 +75,22 @@ async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
     await history.prune(engine)
 
 
-async def _watch_certificates(engine: AsyncEngine) -> None:
+async def _watch_certificates(engine: AsyncEngine, failures: FailureLog) -> None:
     """
-    Warn of client certificates that expire within a month.
+    Warn of client certificates that expire within a month. One that fails stops no other.
     """
-    days_left = float("inf")
+    fewest_days = float("inf")
     try:
-        async with writing(engine) as db:
-            found = await endpoint_feed.warn_of_certificates(db)
-        days_left = min((days for _, days in found), default=days_left)
+        async with reading(engine) as db:
+            used = await endpoint_feed.certificates_in_use(db)
+        fewest_days = min(map(endpoint_feed.days_left, used.values()), default=fewest_days)
     finally:
         # Certificates that cannot be read raise no alarm here: the error is logged.
-        metrics.CERTIFICATE_DAYS.set(days_left)
-    for name, days in found:
+        metrics.CERTIFICATE_DAYS.set(fewest_days)
+    for name, certificate in used.items():
+        days = endpoint_feed.days_left(certificate)
         if days < max(endpoint_feed.WARN_DAYS):
             log.warning("certificate.expires", name=name, count=days)
+        with failures.isolated(name=name):
+            async with writing(engine) as db:
+                await endpoint_feed.warn_of_certificate(db, certificate)

@@ -15,6 +15,7 @@ from config_service.store.changes import feed_change, next_revision
 from config_service.store.rows import CALLERS, CallerRow
 from config_service.store.schema import callers
 from service_runtime.database.instants import database_now
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 from service_runtime.rpc.caller_directory import CallerEntry, read_caller
 from service_runtime.rpc.paging import Page, PageKey
@@ -91,11 +92,17 @@ async def list_rows(
     return Page(await CALLERS.all(db, query), size, lambda row: [row.created_revision])
 
 
-async def entries(db: AsyncConnection) -> list[CallerEntry]:
+async def entries(db: AsyncConnection, failures: FailureLog) -> list[CallerEntry]:
     """
     Return all callers, as the directory of callers holds them.
+
+    One that cannot be read is logged in *failures* and left out: it is not let in.
     """
-    return [read_caller(feed_caller(row)) for row in await CALLERS.all(db, CALLERS.select())]
+    found = []
+    for row in await CALLERS.all(db, CALLERS.select()):
+        with failures.isolated(caller=names.caller(row.caller_id)):
+            found.append(read_caller(feed_caller(row)))
+    return found
 
 
 def message_of(row: CallerRow) -> Caller:

@@ -86,23 +86,30 @@ async def after(
     return [EndpointEvent.FromString(row.report) for row in rows], reached
 
 
-async def warn_of_certificates(db: AsyncConnection) -> list[tuple[str, int]]:
+async def certificates_in_use(db: AsyncConnection) -> dict[str, CertificateRow]:
     """
-    Report certificates in use that expire soon, once at 30 days and once at 7.
-
-    Return the name and the whole days left of each certificate in use, the fewest days first.
+    Return the certificates in use by name, the one that expires first at the head.
     """
     certificates = await CERTIFICATES.all(db, CERTIFICATES.select())
-    rows = {
-        names.client_certificate(row.owner, row.client_certificate_id): row for row in certificates
-    }
+    rows = {_name(row): row for row in certificates}
     used = await owned_resources.usage(db, CLIENT_CERTIFICATE, list(rows))
-    left = {name: (rows[name].not_after - rows[name].now).days for name in used}
-    for name, days in left.items():
-        for limit in WARN_DAYS:
-            if days < limit:
-                await _warn(db, name, rows[name], limit)
-    return sorted(left.items(), key=lambda item: item[1])
+    return {name: rows[name] for name in sorted(used, key=lambda name: rows[name].not_after)}
+
+
+def days_left(certificate: CertificateRow) -> int:
+    """
+    Return the whole days for which a certificate is valid.
+    """
+    return (certificate.not_after - certificate.now).days
+
+
+async def warn_of_certificate(db: AsyncConnection, certificate: CertificateRow) -> None:
+    """
+    Report a certificate that expires soon, once at 30 days and once at 7.
+    """
+    for limit in WARN_DAYS:
+        if days_left(certificate) < limit:
+            await _warn(db, _name(certificate), certificate, limit)
 
 
 def _name(row: CertificateRow) -> str:

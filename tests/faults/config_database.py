@@ -137,9 +137,7 @@ async def _subscribe_all(site: Site, endpoint: Endpoint, accounts: range) -> lis
     """
     Subscribe accounts; return the names of their subscriptions.
     """
-    made = [
-        await site.subscribe(endpoint, account, *SCHEDULE, known=False) for account in accounts
-    ]
+    made = [await site.subscribe(endpoint, account, *SCHEDULE, known=False) for account in accounts]
     return [subscription.name for subscription in made]
 
 

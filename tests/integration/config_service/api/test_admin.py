@@ -12,6 +12,7 @@ import pytest
 
 from config_service.store import caller_store
 from service_runtime.database.engine import reading
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.status import read_error
@@ -55,7 +56,7 @@ async def identified(running: Running, token: str) -> str:
     Name whom a token lets in.
     """
     async with reading(running.engine) as db:
-        entries = await caller_store.entries(db)
+        entries = await caller_store.entries(db, FailureLog("callers.read_failed"))
     directory = CallerDirectory()
     directory.replace(entries)
     found = directory.identify({"authorization": f"Bearer {token}"}, {})

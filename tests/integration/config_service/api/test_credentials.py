@@ -40,13 +40,13 @@ async def created(running: Running, **over: Any) -> Credential:
     return await running.config.CreateCredential(request)
 
 
-async def certified(running: Running) -> ClientCertificate:
+async def certified(running: Running, owner: str = OWNER) -> ClientCertificate:
     """
     Upload a client certificate.
     """
     return await running.config.CreateClientCertificate(
         pb.CreateClientCertificateRequest(
-            parent=OWNER,
+            parent=owner,
             client_certificate=ClientCertificate(
                 display_name="main",
                 pem=PemMaterial(

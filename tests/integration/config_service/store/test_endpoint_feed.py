@@ -85,9 +85,12 @@ async def test_certificates_are_warned_of_once(running: Running, days: int, warn
         await db.execute(sa.update(client_certificates).values(not_after=end))
     for _ in range(2):
         async with writing(running.engine) as db:
-            left = await endpoint_feed.warn_of_certificates(db)
-    assert left == [(certificate.name, days)]
-    assert spare.name not in dict(left)
+            used = await endpoint_feed.certificates_in_use(db)
+            for each in used.values():
+                await endpoint_feed.warn_of_certificate(db, each)
+    left = {name: endpoint_feed.days_left(each) for name, each in used.items()}
+    assert left == {certificate.name: days}
+    assert spare.name not in left
 
     async with writing(running.engine) as db:
         events, _ = await endpoint_feed.after(db, OWNER, 0)
