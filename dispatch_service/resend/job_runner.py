@@ -23,7 +23,8 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.rows import JOBS, DeliveryRow, JobRow
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import is_unavailable, writing
+from service_runtime.database.engine import writing
+from service_runtime.database.faults import is_unavailable
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
 from service_runtime.process.failpoints import reach
