@@ -14,9 +14,11 @@ import structlog
 
 from config_service.api.admin import AdminServicer
 from config_service.api.config import ConfigServicer
+from config_service.api.confirmations import CONNECTED_FOR, Confirmations
 from config_service.api.feed import ChangeNotifier, FeedServicer
 from config_service.background import (
     CALLERS_FAILED,
+    acknowledgements_loop,
     callers_loop,
     read_callers,
     store_loops,
@@ -75,16 +77,20 @@ async def run(settings: Settings) -> None:
         if callers is not None:
             await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
         notifier = ChangeNotifier(callers_changed)
-        store = Store(engine, Sealing(ring, settings.url_rules()), notifier.notify)
+        # A quiet reader acknowledges heartbeats alone.
+        connected_for = max(CONNECTED_FOR, 2 * settings.feed_heartbeat)
+        confirmations = Confirmations(engine, notifier, connected_for)
+        store = Store(engine, Sealing(ring, settings.url_rules()), confirmations.changed)
         progress = Progress("changes", partial(pages.beat, engine))
         health = ServerHealth(SERVICES, Readiness([progress]).check)
         identify = development_caller if callers is None else callers.identify
-        grpc_server = build_server(settings, store, notifier, health, identify)
+        grpc_server = build_server(settings, store, notifier, confirmations, health, identify)
         listeners = (settings.operators_listen, settings.metrics_listen)
         await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
         loops = {
             "health": health_loop(health),
             "heartbeat": heartbeat_loop(progress),
+            "acknowledgements": acknowledgements_loop(confirmations),
             **store_loops(engine, settings.tombstones),
         }
         if callers is not None:
@@ -96,6 +102,7 @@ def build_server(
     settings: Settings,
     store: Store,
     notifier: ChangeNotifier,
+    confirmations: Confirmations,
     health: ServerHealth,
     identify: Identify = development_caller,
 ) -> grpc.aio.Server:
@@ -117,7 +124,7 @@ def build_server(
         credentials=None if files is None else server.server_credentials(*files),
         connection_streams=settings.connection_streams,
     )
-    _add_services(grpc_server, settings, store, notifier)
+    _add_services(grpc_server, settings, store, notifier, confirmations)
     health.add_to(grpc_server)
     if not settings.production:
         server.enable_reflection(grpc_server, SERVICES)
@@ -126,7 +133,11 @@ def build_server(
 
 
 def _add_services(
-    grpc_server: grpc.aio.Server, settings: Settings, store: Store, notifier: ChangeNotifier
+    grpc_server: grpc.aio.Server,
+    settings: Settings,
+    store: Store,
+    notifier: ChangeNotifier,
+    confirmations: Confirmations,
 ) -> None:
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
     poll_seconds = settings.feed_poll.total_seconds()
@@ -140,7 +151,11 @@ def _add_services(
         heartbeat_seconds=heartbeat_seconds,
     )
     feed_servicer = FeedServicer(
-        store, notifier, poll_seconds=poll_seconds, heartbeat_seconds=heartbeat_seconds
+        store,
+        notifier,
+        confirmations,
+        poll_seconds=poll_seconds,
+        heartbeat_seconds=heartbeat_seconds,
     )
     admin = AdminServicer(store, tokens)
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(config, grpc_server)

@@ -12,8 +12,9 @@ from functools import partial
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config_service.api.confirmations import Confirmations
 from config_service.store import caller_store, endpoint_feed
-from config_service.store.feed import history, pages
+from config_service.store.feed import acknowledgements, history, pages
 from service_runtime.database.engine import reading, writing
 from service_runtime.observability import metrics
 from service_runtime.process.failures import FailureLog
@@ -22,6 +23,7 @@ from service_runtime.rpc.caller_directory import CallerDirectory
 
 COMPACT_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
+ACKNOWLEDGEMENTS_SECONDS = 60.0
 DAY_SECONDS = 86_400.0
 
 CALLERS_FAILED = "callers.read_failed"
@@ -61,6 +63,18 @@ def callers_loop(engine: AsyncEngine, callers: CallerDirectory, changed: asyncio
     )
 
 
+def acknowledgements_loop(confirmations: Confirmations) -> Periodic:
+    """
+    Return the loop that stores what the readers of the feed acknowledge.
+    """
+    return Periodic(
+        confirmations.write,
+        pause_seconds=ACKNOWLEDGEMENTS_SECONDS,
+        failure="feed.acknowledge_failed",
+        wakeup=confirmations.unwritten,
+    )
+
+
 async def read_callers(engine: AsyncEngine, callers: CallerDirectory, failures: FailureLog) -> None:
     """
     Replace the callers in memory by those in the database. One that cannot be read is logged
@@ -73,6 +87,7 @@ async def read_callers(engine: AsyncEngine, callers: CallerDirectory, failures: 
 async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
     await pages.compact(engine, tombstones)
     await history.prune(engine)
+    await acknowledgements.forget(engine)
 
 
 async def _watch_certificates(engine: AsyncEngine, failures: FailureLog) -> None:

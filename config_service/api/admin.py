@@ -62,7 +62,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             await remember(db, NOBODY, request.request_id, method, request, name)
             answer = await _shown(db, name)
             await _audit(db, name, method, Caller(), answer)
-        self._store.changed()
+        await self._store.changed()
         answer.token = token
         return answer
 
@@ -92,7 +92,7 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
             before = await _shown(db, request.name)
             await caller_store.delete(db, caller_id)
             await _audit(db, request.name, "DeleteCaller", before, Caller())
-        self._store.changed()
+        await self._store.changed()
         return Empty()
 
     async def ListAuditEntries(

@@ -30,9 +30,17 @@ from shipedge.webhooks.config.v1.feed_service_pb2 import (
 if TYPE_CHECKING:
     import grpc
 
+    from config_service.api.confirmations import Confirmations
+
     Context = grpc.aio.ServicerContext[Any, Any]
 
 log = structlog.get_logger()
+
+
+BREAK_SECONDS = 0.1
+"""
+How long after the end of its requests a reader counts as one that has left.
+"""
 
 
 class ChangeNotifier:
@@ -82,26 +90,6 @@ async def _first(
     raise InvalidArgument("The first message must say where to begin.")
 
 
-@asynccontextmanager
-async def _acknowledged(requests: AsyncIterator[WatchSubscriptionsRequest]) -> AsyncIterator[None]:
-    """
-    Read what a reader acknowledges while the block runs.
-
-    A reader may end its requests: it goes on reading and acknowledges nothing.
-    """
-    reading = asyncio.create_task(_read_acknowledgements(requests))
-    try:
-        yield
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-
-
-async def _read_acknowledgements(requests: AsyncIterator[WatchSubscriptionsRequest]) -> None:
-    async for request in requests:
-        log.debug("feed.acknowledged", revision=request.applied_revision)
-
-
 def _answer(page: FeedPage, *, snapshot_complete: bool = False) -> WatchSubscriptionsResponse:
     answer = WatchSubscriptionsResponse(
         revision=page.position.revision,
@@ -125,12 +113,14 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         self,
         store: Store,
         notifier: ChangeNotifier,
+        confirmations: Confirmations,
         *,
         poll_seconds: float,
         heartbeat_seconds: float,
     ) -> None:
         self._store = store
         self._notifier = notifier
+        self._confirmations = confirmations
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
 
@@ -147,9 +137,35 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         """
         first = await _first(requests)
         log.info("feed.opened", name=first.dispatcher, revision=first.after_revision)
-        async with _acknowledged(requests):
+        async with self._acknowledged(first, requests):
             async for answer in self._answers(first):
                 yield answer
+
+    @asynccontextmanager
+    async def _acknowledged(
+        self, first: WatchSubscriptionsRequest, requests: AsyncIterator[WatchSubscriptionsRequest]
+    ) -> AsyncIterator[None]:
+        """
+        Read what a reader acknowledges while the block runs. One that ends its requests reads
+        on, and is not waited for.
+        """
+        stream, reader = object(), first.dispatcher
+        self._confirmations.acknowledge(stream, reader, first.after_revision)
+
+        async def read() -> None:
+            async for request in requests:
+                self._confirmations.acknowledge(stream, reader, request.applied_revision)
+            # The requests of a broken connection end too, shortly before this is cancelled.
+            await asyncio.sleep(BREAK_SECONDS)
+            self._confirmations.left(stream, reader)
+
+        reading = asyncio.create_task(read())
+        try:
+            yield
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            self._confirmations.disconnected(stream, reader)
 
     async def _answers(
         self, first: WatchSubscriptionsRequest
@@ -187,5 +203,6 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         endpoint_reports.check(request)
         async with writing(self._store.engine) as db:
             stale = await endpoint_reports.store(db, request.endpoint_events, self._store.sealing)
-        self._store.changed()
+        # Not waited for: it is the dispatch service that calls.
+        self._notifier.notify()
         return feed_service_pb2.ReportEndpointEventsResponse(stale_count=stale)

@@ -80,7 +80,7 @@ class ResourceOperations(Generic[ResourceT]):
             await remember(db, owner, request.request_id, method, request, name)
             await _audit(db, name, method, kind.message(), wanted)
             answer = await self._shown(db, store, name)
-        store.changed()
+        await store.changed()
         return answer
 
     async def get(self, store: Store, name: str) -> ResourceT:
@@ -127,7 +127,7 @@ class ResourceOperations(Generic[ResourceT]):
             await owned_resources.update(db, kind, row, after, ring)
             await _audit(db, given.name, self._method("Update"), before, after)
             answer = await self._shown(db, store, given.name)
-        store.changed()
+        await store.changed()
         return answer
 
     async def delete(self, store: Store, request: DeleteRequest) -> Empty:
@@ -138,7 +138,7 @@ class ResourceOperations(Generic[ResourceT]):
             await owned_resources.delete(db, kind, row)
             empty = kind.message()
             await _audit(db, request.name, self._method("Delete"), empty, empty)
-        store.changed()
+        await store.changed()
         return Empty()
 
     async def _checked(self, db: AsyncConnection, store: Store, wanted: ResourceT) -> ResourceT:

@@ -65,5 +65,5 @@ class SettingsMethods:
                 changes=differences(shown_fields(before), shown_fields(after)),
             )
             changed = await settings_store.read(db, owner)
-        self._store.changed()
+        await self._store.changed()
         return changed

@@ -80,7 +80,7 @@ class SubscriptionMethods:
             await remember(db, owner, request.request_id, method, request, name)
             await _audit(db, name, method, {}, audited(wanted))
             answer = await self._answer(db, name)
-        self._store.changed()
+        answer.unconfirmed_replicas = await self._store.changed()
         answer.signing_secret = secret
         return answer
 
@@ -138,7 +138,7 @@ class SubscriptionMethods:
             method = "UpdateSubscription"
             await _audit(db, given.name, method, audited(before), audited(after))
             answer = await self._answer(db, given.name)
-        self._store.changed()
+        answer.unconfirmed_replicas = await self._store.changed()
         return answer
 
     async def DeleteSubscription(
@@ -153,7 +153,7 @@ class SubscriptionMethods:
             await subscription_store.update(db, row, values, deleted=True)
             await _audit(db, request.name, "DeleteSubscription")
             answer = await self._answer(db, request.name)
-        self._store.changed()
+        answer.unconfirmed_replicas = await self._store.changed()
         return answer
 
     async def UndeleteSubscription(
@@ -170,7 +170,7 @@ class SubscriptionMethods:
             await subscription_store.update(db, row, {"delete_time": None})
             await _audit(db, request.name, "UndeleteSubscription")
             answer = await self._answer(db, request.name)
-        self._store.changed()
+        answer.unconfirmed_replicas = await self._store.changed()
         return answer
 
     async def RotateSigningSecret(
@@ -194,7 +194,7 @@ class SubscriptionMethods:
             await remember(db, name.owner, *use, request.name)
             await _audit(db, request.name, method, {}, {"signing_secrets": "changed"})
             answer = await self._answer(db, request.name)
-        self._store.changed()
+        answer.unconfirmed_replicas = await self._store.changed()
         answer.signing_secret = secret
         return answer
 

@@ -44,6 +44,16 @@ feed_history = sa.Table(
     comment="The digest of each revision of the feed, chained: the identity of its history.",
 )
 
+feed_readers = sa.Table(
+    "feed_readers",
+    metadata,
+    sa.Column("reader", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("seen_time", Instant, nullable=False),
+    sa.Index(None, "seen_time"),
+    comment="The processes that read the feed, and the revision that each has applied.",
+)
+
 subscriptions = sa.Table(
     "subscriptions",
     metadata,

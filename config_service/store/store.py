@@ -4,7 +4,7 @@ The handle on the database that all servicers share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -26,9 +26,12 @@ class Sealing:
 @dataclass(frozen=True, slots=True)
 class Store:
     """
-    The database and its sealing. *changed* is called after each committed change.
+    The database and its sealing.
+
+    *changed* is awaited after each committed change and before its answer: it returns when the
+    dispatch service has applied the change, or how many of its processes have not.
     """
 
     engine: AsyncEngine
     sealing: Sealing
-    changed: Callable[[], None]
+    changed: Callable[[], Awaitable[int]]

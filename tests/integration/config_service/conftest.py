@@ -13,6 +13,7 @@ import grpc
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config_service.api.confirmations import Confirmations
 from config_service.api.feed import ChangeNotifier
 from config_service.app import build_server
 from config_service.settings import Settings
@@ -75,10 +76,13 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     settings = read_settings(Settings, environment)
     notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
-    store = Store(engine, Sealing(ring, UrlRules()), notifier.notify)
+    confirmations = Confirmations(engine, notifier)
+    store = Store(engine, Sealing(ring, UrlRules()), confirmations.changed)
     health = ServerHealth((), Readiness([]).check)
     acting: list[Running] = []
-    grpc_server = build_server(settings, store, notifier, health, lambda *_: acting[0].caller)
+    grpc_server = build_server(
+        settings, store, notifier, confirmations, health, lambda *_: acting[0].caller
+    )
     await grpc_server.start()
     async with channel.connect(address) as connection:
         acting.append(

@@ -38,6 +38,11 @@ class ConfigServiceStub:
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     def __init__(self, channel):
@@ -170,12 +175,17 @@ class ConfigServiceServicer:
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     def CreateSubscription(self, request, context):
         """Creates a subscription and the secret that it signs with, which this answer
-        alone shows. One that is Active gets the events that are accepted from
-        then on.
+        alone shows. One that is Active gets every event that is published after
+        the answer.
 
         Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
         `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
@@ -206,8 +216,11 @@ class ConfigServiceServicer:
 
     def UpdateSubscription(self, request, context):
         """Changes the fields of a subscription that the mask names. The change holds
-        for all attempts from then on, those of older events included; event
-        type, version and filter for events that are accepted from then on.
+        for all attempts that begin after the answer, those of older events
+        included; event type, version and filter, and `STATUS_ACTIVE`, for events
+        that are published after the answer. Replicas that
+        `unconfirmed_replicas` counts may make attempts in the old way for some
+        seconds more; no event is missed.
 
         Errors: as `CreateSubscription`; `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`;
         `ABORTED` / `ETAG_MISMATCH`.
@@ -277,7 +290,7 @@ class ConfigServiceServicer:
 
     def UpdateCredential(self, request, context):
         """Changes the fields of a credential that the mask names. The change holds for
-        all attempts from then on.
+        all attempts that begin after the answer.
 
         Errors: as `CreateCredential`; `NOT_FOUND` / `CREDENTIAL_NOT_FOUND`; `ABORTED` /
         `ETAG_MISMATCH`.
@@ -327,7 +340,7 @@ class ConfigServiceServicer:
 
     def UpdateClientCertificate(self, request, context):
         """Changes the fields of a client certificate that the mask names. The change holds for
-        all attempts from then on.
+        all attempts that begin after the answer.
 
         Errors: as `CreateClientCertificate`; `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `ABORTED` /
         `ETAG_MISMATCH`.
@@ -532,6 +545,11 @@ class ConfigService:
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     @staticmethod

@@ -39,6 +39,11 @@ class ConfigServiceStub:
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     @_typing.overload
@@ -47,8 +52,8 @@ class ConfigServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ConfigServiceAsyncStub: ...
     CreateSubscription: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.CreateSubscriptionRequest, _subscription_pb2.Subscription]
     """Creates a subscription and the secret that it signs with, which this answer
-    alone shows. One that is Active gets the events that are accepted from
-    then on.
+    alone shows. One that is Active gets every event that is published after
+    the answer.
 
     Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
     `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
@@ -67,8 +72,11 @@ class ConfigServiceStub:
     """
     UpdateSubscription: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateSubscriptionRequest, _subscription_pb2.Subscription]
     """Changes the fields of a subscription that the mask names. The change holds
-    for all attempts from then on, those of older events included; event
-    type, version and filter for events that are accepted from then on.
+    for all attempts that begin after the answer, those of older events
+    included; event type, version and filter, and `STATUS_ACTIVE`, for events
+    that are published after the answer. Replicas that
+    `unconfirmed_replicas` counts may make attempts in the old way for some
+    seconds more; no event is missed.
 
     Errors: as `CreateSubscription`; `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`;
     `ABORTED` / `ETAG_MISMATCH`.
@@ -110,7 +118,7 @@ class ConfigServiceStub:
     """
     UpdateCredential: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateCredentialRequest, _credential_pb2.Credential]
     """Changes the fields of a credential that the mask names. The change holds for
-    all attempts from then on.
+    all attempts that begin after the answer.
 
     Errors: as `CreateCredential`; `NOT_FOUND` / `CREDENTIAL_NOT_FOUND`; `ABORTED` /
     `ETAG_MISMATCH`.
@@ -140,7 +148,7 @@ class ConfigServiceStub:
     """
     UpdateClientCertificate: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateClientCertificateRequest, _client_certificate_pb2.ClientCertificate]
     """Changes the fields of a client certificate that the mask names. The change holds for
-    all attempts from then on.
+    all attempts that begin after the answer.
 
     Errors: as `CreateClientCertificate`; `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `ABORTED` /
     `ETAG_MISMATCH`.
@@ -188,13 +196,18 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateSubscription: _aio.UnaryUnaryMultiCallable[_config_service_pb2.CreateSubscriptionRequest, _subscription_pb2.Subscription]  # type: ignore[assignment]
     """Creates a subscription and the secret that it signs with, which this answer
-    alone shows. One that is Active gets the events that are accepted from
-    then on.
+    alone shows. One that is Active gets every event that is published after
+    the answer.
 
     Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
     `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
@@ -213,8 +226,11 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """
     UpdateSubscription: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateSubscriptionRequest, _subscription_pb2.Subscription]  # type: ignore[assignment]
     """Changes the fields of a subscription that the mask names. The change holds
-    for all attempts from then on, those of older events included; event
-    type, version and filter for events that are accepted from then on.
+    for all attempts that begin after the answer, those of older events
+    included; event type, version and filter, and `STATUS_ACTIVE`, for events
+    that are published after the answer. Replicas that
+    `unconfirmed_replicas` counts may make attempts in the old way for some
+    seconds more; no event is missed.
 
     Errors: as `CreateSubscription`; `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`;
     `ABORTED` / `ETAG_MISMATCH`.
@@ -256,7 +272,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """
     UpdateCredential: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateCredentialRequest, _credential_pb2.Credential]  # type: ignore[assignment]
     """Changes the fields of a credential that the mask names. The change holds for
-    all attempts from then on.
+    all attempts that begin after the answer.
 
     Errors: as `CreateCredential`; `NOT_FOUND` / `CREDENTIAL_NOT_FOUND`; `ABORTED` /
     `ETAG_MISMATCH`.
@@ -286,7 +302,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """
     UpdateClientCertificate: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateClientCertificateRequest, _client_certificate_pb2.ClientCertificate]  # type: ignore[assignment]
     """Changes the fields of a client certificate that the mask names. The change holds for
-    all attempts from then on.
+    all attempts that begin after the answer.
 
     Errors: as `CreateClientCertificate`; `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `ABORTED` /
     `ETAG_MISMATCH`.
@@ -333,6 +349,11 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
+
+    A change is in force when it is answered: the answer waits, two seconds at
+    the most, until all connected processes of the dispatch service have
+    applied it. A process that applies it later sends then what its events
+    raised meanwhile.
     """
 
     @_abc_1.abstractmethod
@@ -342,8 +363,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_pb2.Subscription, _abc.Awaitable[_subscription_pb2.Subscription]]:
         """Creates a subscription and the secret that it signs with, which this answer
-        alone shows. One that is Active gets the events that are accepted from
-        then on.
+        alone shows. One that is Active gets every event that is published after
+        the answer.
 
         Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
         `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
@@ -380,8 +401,11 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_pb2.Subscription, _abc.Awaitable[_subscription_pb2.Subscription]]:
         """Changes the fields of a subscription that the mask names. The change holds
-        for all attempts from then on, those of older events included; event
-        type, version and filter for events that are accepted from then on.
+        for all attempts that begin after the answer, those of older events
+        included; event type, version and filter, and `STATUS_ACTIVE`, for events
+        that are published after the answer. Replicas that
+        `unconfirmed_replicas` counts may make attempts in the old way for some
+        seconds more; no event is missed.
 
         Errors: as `CreateSubscription`; `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`;
         `ABORTED` / `ETAG_MISMATCH`.
@@ -465,7 +489,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_credential_pb2.Credential, _abc.Awaitable[_credential_pb2.Credential]]:
         """Changes the fields of a credential that the mask names. The change holds for
-        all attempts from then on.
+        all attempts that begin after the answer.
 
         Errors: as `CreateCredential`; `NOT_FOUND` / `CREDENTIAL_NOT_FOUND`; `ABORTED` /
         `ETAG_MISMATCH`.
@@ -525,7 +549,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_client_certificate_pb2.ClientCertificate, _abc.Awaitable[_client_certificate_pb2.ClientCertificate]]:
         """Changes the fields of a client certificate that the mask names. The change holds for
-        all attempts from then on.
+        all attempts that begin after the answer.
 
         Errors: as `CreateClientCertificate`; `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `ABORTED` /
         `ETAG_MISMATCH`.
