@@ -83,6 +83,13 @@ class Queue(Protocol):
         """
         ...
 
+    async def insert_missing(self, group: Sequence[NewEvent], lease: Lease) -> int:
+        """
+        Store the deliveries of *group* that stored events lack, with their bodies; return how
+        many. Events that are not stored, or without their payload, are left out.
+        """
+        ...
+
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
     ) -> Sequence[Claimed]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.work import EventKey, Lease, NewEvent, Receipt
-from dispatch_service.queue import layouts, sequences
+from dispatch_service.queue import layouts, missing, sequences
 from dispatch_service.queue.postgresql import statements as sql
 from dispatch_service.queue.sequences import UNORDERED, Position
 from service_runtime.database.instants import micros
@@ -76,6 +76,16 @@ async def insert_matches(
     return sequences.receipts(matched, accept_times, {})
 
 
+async def insert_missing(db: AsyncConnection, group: Sequence[NewEvent], lease: Lease) -> int:
+    """
+    Store the deliveries of *group* that stored events lack; return how many.
+    """
+    lacking, accept_times = await missing.find(db, group)
+    if lacking:
+        await _insert_following(db, accept_times, lacking, lease, sql.INSERT_MISSING)
+    return sum(len(event.deliveries) for event in lacking)
+
+
 async def _insert_at_once(
     db: AsyncConnection, keys: Mapping[str, Any], events: Sequence[NewEvent], lease: Lease
 ) -> dict[EventKey, Receipt]:
@@ -108,6 +118,7 @@ async def _insert_following(
     accept_times: Mapping[EventKey, datetime],
     events: Sequence[NewEvent],
     lease: Lease,
+    statement: sa.TextClause = sql.INSERT_FOLLOWING,
 ) -> dict[EventKey, Receipt]:
     """
     Store the bodies and deliveries of those of *events* that have an acceptance time, the
@@ -121,7 +132,7 @@ async def _insert_following(
         **_leased(lease),
         **_following(fresh, positions),
     }
-    await db.execute(sql.INSERT_FOLLOWING, following)
+    await db.execute(statement, following)
     return sequences.receipts(fresh, accept_times, positions)
 
 

@@ -92,6 +92,14 @@ class PostgresQueue:
             reach("match.mid_fanout")
         return receipts
 
+    @retry_on_conflict
+    async def insert_missing(self, group: Sequence[NewEvent], lease: Lease) -> int:
+        """
+        Store the deliveries of *group* that stored events lack; see `Queue`.
+        """
+        async with self._engine.begin() as db:
+            return await inserts.insert_missing(db, group, lease)
+
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
     ) -> Sequence[Claimed]:

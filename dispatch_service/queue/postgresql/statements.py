@@ -83,15 +83,19 @@ fresh AS (
 )
 """
 
-_FOLLOWING = f"""
-stored_bodies AS (
-    {_BODY.insert("bodies", layouts.BODIES_ROW)}
+_BODIES = f"""
+{_BODY.insert("bodies", layouts.BODIES_ROW)}
     FROM {_unnest("b", layouts.BODY)} JOIN fresh USING (account, event_id)
-), stored_deliveries AS (
+"""
+
+_DELIVERIES = f"""
+stored_deliveries AS (
     {_DELIVERY.insert("deliveries", layouts.DELIVERIES_ROW)}
     FROM {_unnest("d", layouts.DELIVERY)} JOIN fresh USING (account, event_id)
 )
 """
+
+_FOLLOWING = f"stored_bodies AS ({_BODIES}), {_DELIVERIES}"
 
 _FRESH_ROWS = "SELECT account, event_id, accept_time FROM fresh"
 
@@ -120,8 +124,13 @@ ON CONFLICT (owner, subscription, resource)
 RETURNING owner, subscription, resource, next_number, head_number
 """)
 
-INSERT_FOLLOWING = sa.text(f"""
-WITH fresh AS (SELECT * FROM {_unnest("f", layouts.FRESH)}), {_FOLLOWING} SELECT
+_FRESH = f"fresh AS (SELECT * FROM {_unnest('f', layouts.FRESH)})"
+
+INSERT_FOLLOWING = sa.text(f"WITH {_FRESH}, {_FOLLOWING} SELECT")
+
+# Another delivery of the owner may have the body already.
+INSERT_MISSING = sa.text(f"""
+WITH {_FRESH}, stored_bodies AS ({_BODIES} ON CONFLICT DO NOTHING), {_DELIVERIES} SELECT
 """)
 
 KNOWN = sa.text(f"""

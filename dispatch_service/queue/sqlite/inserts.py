@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import sqlalchemy as sa
 
 from dispatch_service.domain.work import EventKey, Lease, NewEvent, Receipt
-from dispatch_service.queue import layouts, sequences
+from dispatch_service.queue import layouts, missing, sequences
 from dispatch_service.queue.sequences import UNORDERED, Position
 from dispatch_service.queue.sqlite import statements as sql
 from dispatch_service.queue.sqlite.execution import execute_many, lease_now, row_reader
-from service_runtime.database.instants import from_microseconds
+from service_runtime.database.instants import from_microseconds, to_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -61,6 +62,17 @@ async def insert_matches(
     return sequences.receipts(matched, accept_times, positions)
 
 
+async def insert_missing(db: AsyncConnection, group: Sequence[NewEvent], lease: Lease) -> int:
+    """
+    Store the deliveries of *group* that stored events lack; return how many.
+    """
+    lacking, accept_times = await missing.find(db, group)
+    given = await lease_now(db, lease)
+    stored = {key: to_microseconds(accepted) for key, accepted in accept_times.items()}
+    await _insert_following(db, lacking, given, stored, body=sql.INSERT_MISSING_BODY)
+    return sum(len(event.deliveries) for event in lacking)
+
+
 def _keys(events: Sequence[NewEvent]) -> dict[str, str]:
     return {"keys": msgspec.json.encode([event.key for event in events]).decode()}
 
@@ -70,6 +82,8 @@ async def _insert_following(
     events: Sequence[NewEvent],
     given: Mapping[str, Any],
     accept_times: Mapping[EventKey, int],
+    *,
+    body: sa.TextClause = sql.INSERT_BODY,
 ) -> dict[str, Position]:
     """
     Store the bodies and deliveries of *events*; return the positions of the ordered ones.
@@ -83,7 +97,7 @@ async def _insert_following(
             position = positions.get(delivery.delivery_id, UNORDERED)
             row = _delivery_row(layouts.StoredDelivery(event, delivery, position))
             deliveries.append({**row, **accepted})
-    await execute_many(db, sql.INSERT_BODY, bodies)
+    await execute_many(db, body, bodies)
     await execute_many(db, sql.INSERT_DELIVERY, deliveries)
     return positions
 

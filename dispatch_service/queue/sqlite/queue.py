@@ -111,6 +111,13 @@ class SqliteQueue:
             reach("match.mid_fanout")
         return receipts
 
+    async def insert_missing(self, group: Sequence[NewEvent], lease: Lease) -> int:
+        """
+        Store the deliveries of *group* that stored events lack; see `Queue`.
+        """
+        async with writing(self._engine) as db:
+            return await inserts.insert_missing(db, group, lease)
+
     async def claim(
         self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
     ) -> Sequence[Claimed]:

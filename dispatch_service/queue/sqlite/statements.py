@@ -35,6 +35,11 @@ INSERT_EVENT = sa.text(SQLITE.insert("events", layouts.EVENTS_ROW))
 
 INSERT_BODY = sa.text(SQLITE.insert("bodies", layouts.BODIES_ROW))
 
+# Another delivery of the owner may have the body already.
+INSERT_MISSING_BODY = sa.text(
+    f"{SQLITE.insert('bodies', layouts.BODIES_ROW)} ON CONFLICT DO NOTHING"
+)
+
 INSERT_DELIVERY = sa.text(SQLITE.insert("deliveries", layouts.DELIVERIES_ROW))
 
 TAKE_POSITIONS = sa.text("""

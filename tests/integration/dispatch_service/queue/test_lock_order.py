@@ -220,6 +220,31 @@ async def test_erasing_waits_for_what_is_being_matched(queue: Queue, store: Asyn
         assert (await db.execute(sa.select(bodies))).all() == []
 
 
+async def test_erasing_waits_for_deliveries_that_are_added(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    An event that is erased while deliveries are added to it leaves no payload behind.
+    """
+    stored = new_event(order_id=7)
+    await queue.insert([stored], LEASE)
+    late = new_event(new_delivery(), event_id=stored.event_id)
+
+    async with writing(store) as db:
+        mine = sa.select(events).where(events.c.event_id == stored.event_id)
+        await db.execute(mine.with_for_update())
+        adding = asyncio.create_task(queue.insert_missing([late], LEASE))
+        await settle_down(store, adding)
+        erasing = asyncio.create_task(
+            erasure.erase_all(store, 100, events.c.order_id == 7, "callers/ann")
+        )
+        await settle_down(store, adding, erasing)
+
+    assert await adding == (await erasing).cancelled == 1
+    async with store.connect() as db:
+        assert (await db.execute(sa.select(bodies))).all() == []
+
+
 async def test_sequences_that_end_while_a_result_ends_their_subscription(
     queue: Queue, store: AsyncEngine
 ) -> None:
