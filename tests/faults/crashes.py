@@ -98,7 +98,7 @@ async def _is_poison(site: Site) -> bool:
     return bool(await rows.select(site.dispatch_url, sa.select(columns.state).where(poison)))
 
 
-async def at_random(site: Site) -> None:
+async def at_random(site: Site, kills: int = KILLS) -> None:
     """
     Kill replicas at random moments, with an ordered and a failing subscription.
     """
@@ -116,7 +116,7 @@ async def at_random(site: Site) -> None:
         asyncio.ensure_future(site.publisher.keep_publishing(f"loop{account}", account, 0.05))
         for account in (1, 2)
     ]
-    for turn in range(KILLS):
+    for turn in range(kills):
         await asyncio.sleep(random.uniform(0, 2))
         replica = replicas[turn % len(replicas)]
         await replica.kill()

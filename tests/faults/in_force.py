@@ -112,7 +112,7 @@ async def inactive(site: Site, replicas: int = 1) -> None:
     for account in range(1, 1 + INACTIVE):
         endpoint = await site.endpoint(f"endpoint{account}")
         endpoint.status = 500
-        subscription = await site.subscribe(endpoint, account, *[1] * 30, known=False)
+        subscription = await site.subscribe(endpoint, account, *[1] * 20, known=False)
         made.append((endpoint, subscription))
     await site.calls.known(made[-1][1].name)
     async with asyncio.TaskGroup() as group:
@@ -151,7 +151,7 @@ PROMISE = "events published 0 to 200 ms after a Create was answered arrive once"
 
 def _created(name: str, what: str, databases: Sequence[str], replicas: int, others: int) -> Fault:
     scenario = partial(created, replicas=replicas, others=others)
-    return Fault(f"in_force.{name}", f"{PROMISE}: {what}", scenario, databases, seconds=180)
+    return Fault(f"in_force.{name}", f"{PROMISE}: {what}", scenario, databases, seconds=300)
 
 
 FAULTS = (
@@ -163,7 +163,7 @@ FAULTS = (
         f"{PROMISE}: one of three replicas is paused",
         one_paused,
         (POSTGRESQL,),
-        seconds=180,
+        seconds=300,
     ),
     Fault("in_force.inactive", "no attempt begins after Inactive was answered", inactive),
     Fault(

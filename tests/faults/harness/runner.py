@@ -52,7 +52,8 @@ class Run:
             report.expect(False, text)
             self._note()
         except Exception as error:  # noqa: BLE001 - it is reported, and the others go on
-            report.expect(False, f"{type(error).__name__}: {error}"[:300])
+            text = " ".join(f"{type(error).__name__}: {error}".split())
+            report.expect(False, text[:300])
             self._note()
         return report
 
