@@ -25,10 +25,11 @@ from tests.faults.harness.publisher import OK
 from tests.faults.harness.services import DISPATCH
 from tests.faults.harness.site import Site
 
-FAULT_SECONDS = 16.0
-READY_SECONDS = 12.0
+FAULT_SECONDS = 18.0
+READY_SECONDS = 14.0
 """
-After which a store that takes no writes shows: ten seconds, and the interval of the health check.
+After which a store that takes no writes shows: ten seconds, and the intervals of
+heartbeats and health checks.
 """
 
 BACK_SECONDS = 15.0
@@ -99,7 +100,8 @@ async def _look_at_health(site: Site) -> None:
     for replica in site.replicas:
         health = await replica.health()
         site.report.expect(health == "NOT_SERVING", f"readiness {health}", timed=True)
-        site.report.expect(replica.alive, "alive")
+        liveness = await replica.health("liveness")
+        site.report.expect(liveness == "SERVING", f"liveness {liveness}")
 
 
 async def _until_ok(site: Site, end: float) -> None:

@@ -33,6 +33,7 @@ from tests.support.receivers import ca_pem
 EVENT_TYPE, VERSION = "orders/shipped", "v2"
 
 SETTINGS = {
+    "SHIPEDGE_ENVIRONMENT": "development",
     "SHIPEDGE_LOG_LEVEL": "warning",
     "SHIPEDGE_LOG_FORMAT": "json",
     "SHIPEDGE_DISPATCH_DEADLINE": "4s",
@@ -42,6 +43,7 @@ SETTINGS = {
 }
 
 _URL_SETTINGS = {
+    "SHIPEDGE_ENVIRONMENT": "development",
     CONFIG: "SHIPEDGE_CONFIG_DATABASE_URL",
     DISPATCH: "SHIPEDGE_DISPATCH_DATABASE_URL",
 }
