@@ -2,7 +2,7 @@
 The fault test: `python -m tests.faults [--database NAME] [--jobs N] [FAULT …]`.
 
 It brings about faults around running services and checks that every promise is kept. A FAULT is
-a name of the list, or its first part: `clock` stands for all faults of the clock.
+a name of the list, or the beginning of some: `clock` stands for all faults of the clock.
 """
 
 from __future__ import annotations
@@ -20,15 +20,19 @@ def chosen(names: Sequence[str]) -> list[Fault]:
     """
     Return the faults of these names, all if there is none. Raises `ValueError` for an unknown one.
     """
-    for name in names:
-        if not any(_matches(fault, name) for fault in FAULTS):
-            known = ", ".join(fault.name for fault in FAULTS)
-            raise ValueError(f"there is no fault {name}; there are: {known}")
-    return [f for f in FAULTS if not names or any(_matches(f, name) for name in names)]
+    wanted = {fault for name in names for fault in _named(name)}
+    return [fault for fault in FAULTS if not names or fault in wanted]
 
 
-def _matches(fault: Fault, name: str) -> bool:
-    return fault.name == name or fault.name.startswith(f"{name}.")
+def _named(name: str) -> list[Fault]:
+    """
+    Return the fault of a name, otherwise those whose names begin with it.
+    """
+    exact = [fault for fault in FAULTS if fault.name == name]
+    if found := exact or [fault for fault in FAULTS if fault.name.startswith(name)]:
+        return found
+    known = ", ".join(fault.name for fault in FAULTS)
+    raise ValueError(f"there is no fault {name}; there are: {known}")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -64,7 +64,7 @@ def test_summary_is_the_last_line() -> None:
 
 def test_faults_are_chosen_by_name() -> None:
     """
-    A name or its first part chooses; one that matches nothing is refused with the list.
+    A name or the beginning of some chooses; one that matches nothing is refused with the list.
     """
     names = [fault.name for fault in chosen(["absence"])]
 
