@@ -5,16 +5,18 @@ Publishing events over the wire.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.batches import MOST_EVENTS
+from dispatch_service.api.warehouses import forbidden
 from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.waiting import Answer
 from service_runtime.rpc import names
+from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable
 from service_runtime.rpc.status import status_of
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
@@ -112,6 +114,22 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         """
         if not 1 <= len(events) <= MOST_EVENTS:
             raise BatchInvalid(len(events), MOST_EVENTS)
+        refused = forbidden(current_caller.get(), events)
+        if refused:
+            return await self._publish_others(events, refused)
+        return await self._accept(events)
+
+    async def _publish_others(
+        self, events: Sequence[event_pb2.Event], refused: Mapping[int, Exception]
+    ) -> list[Answer]:
+        """
+        Accept the events that are not *refused*; return the answers of all.
+        """
+        others = [event for index, event in enumerate(events) if index not in refused]
+        accepted = iter(await self._accept(others) if others else ())
+        return [refused.get(index) or next(accepted) for index in range(len(events))]
+
+    async def _accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         outcomes = await self._acceptor.accept(events)
         for outcome in outcomes:
             if isinstance(outcome, StoreUnavailable):

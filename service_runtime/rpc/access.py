@@ -165,16 +165,29 @@ def _names(value: Any) -> Iterator[str]:
     yield value if isinstance(value, str) else str(value.name)
 
 
+def _each(value: Any) -> Iterator[str]:
+    yield from value
+
+
+def _subscription(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    else:
+        yield from (value.name, value.credential, value.client_certificate)
+
+
 def _accounts(events: Any) -> Iterator[str]:
     for account in dict.fromkeys([event.account_id for event in events[:]]):
         yield names.account(account)
 
 
-# All fields of requests that can name an owner.
+# All fields of requests that can name an owner, but for warehouses of events: those are judged
+# event by event.
 _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "parent": _names,
     "name": _names,
-    "subscription": _names,
+    "names": _each,
+    "subscription": _subscription,
     "credential": _names,
     "client_certificate": _names,
     "settings": _names,

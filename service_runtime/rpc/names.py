@@ -80,6 +80,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _KINDS.items()}
 _ID = re.compile(_CHOSEN_ID)
+_WAREHOUSE_ID = re.compile(_WAREHOUSE)
 
 
 def account(account_id: int) -> str:
@@ -238,6 +239,13 @@ def is_warehouse(owner: str) -> bool:
     Tell whether *owner* is a warehouse, not an account.
     """
     return owner.startswith(_WAREHOUSES)
+
+
+def is_warehouse_id(text: str) -> bool:
+    """
+    Tell whether a warehouse may have *text* as its id.
+    """
+    return _WAREHOUSE_ID.fullmatch(text) is not None
 
 
 def is_chosen_id(text: str) -> bool:

@@ -19,6 +19,7 @@ from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
 
 MAX_EVENT_BYTES: Final = 256 * 1024
 MAX_LINES: Final = 1000
+MAX_WAREHOUSES: Final = 100
 
 # A line takes at least two bytes, its tag and its length: a smaller event cannot have too many.
 _BYTES_OF_MAX_LINES = 2 * MAX_LINES
@@ -65,7 +66,7 @@ def is_certainly_valid(event: Event, content: bytes) -> bool:
     rule = _PAYLOAD_RULES.get(field)
     return (
         (rule is None or not rule(payload))
-        and all(map(_may_be_warehouse, event.warehouses[:]))
+        and _may_be_warehouses(event.warehouses[:])
         and _ENVELOPE_IS_VALID(event, currencies)
         and is_valid(payload, currencies)
         and len(currencies) <= 1
@@ -91,12 +92,19 @@ def find_faults(event: Event, content: bytes) -> list[Fault]:
     return found
 
 
+def _may_be_warehouses(warehouses: Sequence[str]) -> bool:
+    return len(warehouses) <= MAX_WAREHOUSES and all(map(_may_be_warehouse, warehouses))
+
+
 def _may_be_warehouse(warehouse: str) -> bool:
     return warehouse != "" and "/" not in warehouse
 
 
 def _envelope_faults(event: Event) -> list[Fault]:
     found = faults(event, _ENVELOPE, set())
+    if len(event.warehouses) > MAX_WAREHOUSES:
+        found.append(("warehouses", f"must be {MAX_WAREHOUSES} at most"))
+        return found
     for index, warehouse in enumerate(event.warehouses):
         if not _may_be_warehouse(warehouse):
             found.append((f"warehouses[{index}]", "must be an id, without a slash"))

@@ -8,7 +8,7 @@ from google.type.money_pb2 import Money
 from hypothesis import given
 
 from dispatch_service.payloads import check, example_event
-from dispatch_service.payloads.checks.events import MAX_EVENT_BYTES, MAX_LINES
+from dispatch_service.payloads.checks.events import MAX_EVENT_BYTES, MAX_LINES, MAX_WAREHOUSES
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_pb2 import Order, OrderItem
 from shipedge.webhooks.events.v1.states_pb2 import (
@@ -243,3 +243,14 @@ def test_valid_events_pass(event: Event) -> None:
     An event that meets all rules has no faults.
     """
     assert check(event) == []
+
+
+def test_event_of_too_many_warehouses() -> None:
+    """
+    Their number is bounded, so that one event is not as much work as thousands.
+    """
+    event = example_event("inventory/corrections")
+    event.warehouses[:] = [f"wh{index}" for index in range(MAX_WAREHOUSES)]
+    assert check(event) == []
+    event.warehouses.append("wh")
+    assert check(event) == [("warehouses", f"must be {MAX_WAREHOUSES} at most")]

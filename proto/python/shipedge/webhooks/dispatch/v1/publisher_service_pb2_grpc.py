@@ -63,12 +63,13 @@ class PublisherServiceServicer:
 
         Errors of a single event, in its result: `INVALID_ARGUMENT` /
         `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
-        the id was used for other content.
+        the id was used for other content; `PERMISSION_DENIED` /
+        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
 
         Errors of the call, with nothing accepted that is not known to be:
         `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
-        `BACKLOG_FULL` with a time to wait; `UNAVAILABLE` / `STORE_UNAVAILABLE`:
-        publish again.
+        `BACKLOG_FULL` or `CALLER_LIMIT_REACHED` with a time to wait;
+        `UNAVAILABLE` / `STORE_UNAVAILABLE`: publish again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -77,7 +78,8 @@ class PublisherServiceServicer:
     def StreamEvents(self, request_iterator, context):
         """Publishes batches over one stream, for high volume. Each batch is answered
         when its events are committed; answers may come in another order than the
-        batches. After a break, send again what was not answered.
+        batches. After a break, send again what was not answered: connections
+        age, and end after half an hour.
 
         Errors: of single events as in `PublishEvents`. The stream ends with those
         of the call.

@@ -45,17 +45,19 @@ class PublisherServiceStub:
 
     Errors of a single event, in its result: `INVALID_ARGUMENT` /
     `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
-    the id was used for other content.
+    the id was used for other content; `PERMISSION_DENIED` /
+    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
 
     Errors of the call, with nothing accepted that is not known to be:
     `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
-    `BACKLOG_FULL` with a time to wait; `UNAVAILABLE` / `STORE_UNAVAILABLE`:
-    publish again.
+    `BACKLOG_FULL` or `CALLER_LIMIT_REACHED` with a time to wait;
+    `UNAVAILABLE` / `STORE_UNAVAILABLE`: publish again.
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_publisher_service_pb2.StreamEventsRequest, _publisher_service_pb2.StreamEventsResponse]
     """Publishes batches over one stream, for high volume. Each batch is answered
     when its events are committed; answers may come in another order than the
-    batches. After a break, send again what was not answered.
+    batches. After a break, send again what was not answered: connections
+    age, and end after half an hour.
 
     Errors: of single events as in `PublishEvents`. The stream ends with those
     of the call.
@@ -78,17 +80,19 @@ class PublisherServiceAsyncStub(PublisherServiceStub):
 
     Errors of a single event, in its result: `INVALID_ARGUMENT` /
     `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
-    the id was used for other content.
+    the id was used for other content; `PERMISSION_DENIED` /
+    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
 
     Errors of the call, with nothing accepted that is not known to be:
     `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
-    `BACKLOG_FULL` with a time to wait; `UNAVAILABLE` / `STORE_UNAVAILABLE`:
-    publish again.
+    `BACKLOG_FULL` or `CALLER_LIMIT_REACHED` with a time to wait;
+    `UNAVAILABLE` / `STORE_UNAVAILABLE`: publish again.
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_publisher_service_pb2.StreamEventsRequest, _publisher_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Publishes batches over one stream, for high volume. Each batch is answered
     when its events are committed; answers may come in another order than the
-    batches. After a break, send again what was not answered.
+    batches. After a break, send again what was not answered: connections
+    age, and end after half an hour.
 
     Errors: of single events as in `PublishEvents`. The stream ends with those
     of the call.
@@ -114,12 +118,13 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors of a single event, in its result: `INVALID_ARGUMENT` /
         `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
-        the id was used for other content.
+        the id was used for other content; `PERMISSION_DENIED` /
+        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
 
         Errors of the call, with nothing accepted that is not known to be:
         `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
-        `BACKLOG_FULL` with a time to wait; `UNAVAILABLE` / `STORE_UNAVAILABLE`:
-        publish again.
+        `BACKLOG_FULL` or `CALLER_LIMIT_REACHED` with a time to wait;
+        `UNAVAILABLE` / `STORE_UNAVAILABLE`: publish again.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +135,8 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_publisher_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_publisher_service_pb2.StreamEventsResponse]]:
         """Publishes batches over one stream, for high volume. Each batch is answered
         when its events are committed; answers may come in another order than the
-        batches. After a break, send again what was not answered.
+        batches. After a break, send again what was not answered: connections
+        age, and end after half an hour.
 
         Errors: of single events as in `PublishEvents`. The stream ends with those
         of the call.

@@ -95,7 +95,9 @@ class Event(_message.Message):
     @_builtins.property
     def warehouses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The warehouses that it happened in, if any: the ids that are used in
-        `warehouses/{warehouse}`. Their subscriptions see the event too.
+        `warehouses/{warehouse}`. Their subscriptions see the event too. At most
+        100; the publisher must be allowed to touch each of them, and those that
+        the payload names.
         """
 
     @_builtins.property
