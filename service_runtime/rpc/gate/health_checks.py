@@ -19,8 +19,10 @@ from service_runtime.rpc.status import to_status
 
 RECEIVE_SECONDS = 1.0
 MOST_RECEIVED = 32
+MOST_OF_STRANGERS = 4
 """
-At most so many checks receive their message at once, and for no longer.
+At most so many checks receive their message at once, and for no longer; those who are not known
+have a few of their own, because their messages may be large.
 """
 
 _OVERALL = health_pb2.HealthCheckRequest()
@@ -32,15 +34,16 @@ def serve_checks(
     """
     Serve the method without limits of callers, since a probe must never be refused.
 
-    Those who are not known, and those who come while too many others send their messages, are
-    told of the server as a whole: their messages are not received.
+    Those who come while too many others send their messages are told of the server as a whole:
+    their messages are not received.
     """
     behaviour: Any = handler.unary_unary
-    turns = Turns(MOST_RECEIVED)
+    of_callers, of_strangers = Turns(MOST_RECEIVED), Turns(MOST_OF_STRANGERS)
 
     async def serve(_messages: Any, context: Context) -> Any:
         request = _OVERALL
-        if not turns.full and _known(gate, context):
+        turns = of_callers if _known(gate, context) else of_strangers
+        if not turns.full:
             await turns.begin()
             try:
                 request = await _received(method, context)

@@ -188,7 +188,7 @@ async def test_health_answers_whoever_asks() -> None:
         known = {"metadata": (("caller", "a"),)}
         assert (await stub.Check(health_pb2.HealthCheckRequest(), **known)).status == 1
         with pytest.raises(grpc.aio.AioRpcError) as raised:
-            await stub.Check(health_pb2.HealthCheckRequest(service="other"), **known)
+            await stub.Check(health_pb2.HealthCheckRequest(service="other"))
         silent: Any = connection.stream_unary("/grpc.health.v1.Health/Check")()
         assert health_pb2.HealthCheckResponse.FromString(await silent).status == 1
         nobody = await ended(stub.Watch(health_pb2.HealthCheckRequest()))
