@@ -33,7 +33,8 @@ from service_runtime.database.engine import (
     sqlite_file,
 )
 from service_runtime.database.migrations import migrate
-from service_runtime.keys.rotation import check_keys
+from service_runtime.database.usable import usable
+from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import metrics
 from service_runtime.process.background import BackgroundTasks, health_loop, heartbeat_loop
 from service_runtime.process.failures import FailureLog, StoreFaults
@@ -71,11 +72,13 @@ async def run(settings: Settings) -> None:
         await migrate(settings.database(), "config_service")
         engine = create_engine(settings.database(), application_name="config_service")
         stack.push_async_callback(engine.dispose)
-        ring, callers, callers_changed = settings.key_ring(), settings.callers(), asyncio.Event()
         async with reading(engine) as db:
-            await check_keys(db, ring, SEALED_COLUMNS)
+            await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
+            await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
+        ring, callers, callers_changed = settings.key_ring(), settings.callers(), asyncio.Event()
         if callers is not None:
-            await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
+            with usable(settings.database()):
+                await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
         notifier = ChangeNotifier(callers_changed)
         # A quiet reader acknowledges heartbeats alone.
         connected_for = max(CONNECTED_FOR, 2 * settings.feed_heartbeat)

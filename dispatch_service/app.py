@@ -29,7 +29,8 @@ from service_runtime.database.engine import (
     sqlite_file,
 )
 from service_runtime.database.migrations import migrate
-from service_runtime.keys.rotation import check_keys
+from service_runtime.database.usable import usable
+from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import metrics
 from service_runtime.process import failpoints
 from service_runtime.process.failures import StoreFaults
@@ -73,6 +74,7 @@ async def prepare(settings: Settings) -> None:
     )
     try:
         async with reading(store) as db:
+            await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
     finally:
         await store.dispose()
@@ -93,7 +95,8 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
             await prepare(settings)
         parts = open_parts(settings, stack, utc_now)
         engine = build_engine(parts)
-        await _load(parts, engine)
+        with usable(settings.database()):
+            await _load(parts, engine)
         health = ServerHealth(SERVICES, engine.readiness().check)
         grpc_server = _server(parts, health, reuse_port=control is not None)
         _add_services(grpc_server, parts, engine)

@@ -19,6 +19,12 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from service_runtime.database.engine import create_engine, sqlite_file
+from service_runtime.database.usable import (
+    DatabaseUnusableError,
+    place_of,
+    read_each_table,
+    usable,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -31,17 +37,25 @@ async def migrate(url: str, package: str) -> None:
     """
     Migrate the database at *url* to the newest revision of *package*.
 
-    Processes that start at the same time wait for each other.
+    Processes that start at the same time wait for each other. Raises `DatabaseUnusableError` for
+    a database that does not answer, is damaged, or was migrated by a newer version.
     """
+    with usable(url):
+        await _migrate(url, package)
+
+
+async def _migrate(url: str, package: str) -> None:
     engine = create_engine(url, application_name=f"{package} migrations", statement_seconds=None)
     try:
         path = sqlite_file(url)
         if path is None:
-            await _upgrade(engine, package)
+            await _upgrade(engine, package, url)
         else:
             # This blocks the event loop, which has nothing else to do before the migration.
             with _locked(path.with_suffix(".migration-lock")):
-                await _upgrade(engine, package)
+                await _upgrade(engine, package, url)
+                async with engine.connect() as db:
+                    await db.run_sync(read_each_table)
     finally:
         await engine.dispose()
 
@@ -58,17 +72,28 @@ async def pending(engine: AsyncEngine, package: str) -> bool:
     return set(current) != heads
 
 
-async def _upgrade(engine: AsyncEngine, package: str) -> None:
+async def _upgrade(engine: AsyncEngine, package: str, url: str) -> None:
     config = _config(package)
 
     def upgrade(connection: sa.Connection) -> None:
         if connection.dialect.name == "postgresql":
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        _check_known(connection, config, url)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
 
     async with engine.begin() as db:
         await db.run_sync(upgrade)
+
+
+def _check_known(connection: sa.Connection, config: Config, url: str) -> None:
+    known = {it.revision for it in ScriptDirectory.from_config(config).walk_revisions()}
+    current = set(MigrationContext.configure(connection).get_current_heads())
+    if newer := ", ".join(sorted(current - known)):
+        raise DatabaseUnusableError(
+            f"{place_of(url)} has the revision {newer}, which this version does not know: a newer"
+            " version has migrated it. Start that version, or restore a backup of before"
+        )
 
 
 def _config(package: str) -> Config:

@@ -248,13 +248,20 @@ def derived_hash_key(key: bytes) -> bytes:
     return HKDF(SHA256(), KEY_BYTES, salt=None, info=b"shipedge webhooks hash key").derive(key)
 
 
+def development_key_file(directory: Path) -> Path:
+    """
+    Return the file of the key of development in *directory*.
+    """
+    return directory / "development.key"
+
+
 def development_ring(directory: Path) -> KeyRing:
     """
     Return the key ring of development, from the file `development.key` in *directory*.
 
     Creates the file if it is missing. Raises `PermissionError` if others may read it.
     """
-    path = directory / "development.key"
+    path = development_key_file(directory)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     _create_key_file(path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):

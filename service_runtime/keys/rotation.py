@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_runtime.keys.keyring import AssociatedData, KeyRing, key_prefix
+from service_runtime.keys.keyring import AssociatedData, KeyRing, SealBrokenError, key_prefix
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 
 USUAL_LIMIT = 1000
@@ -90,7 +91,8 @@ async def count(db: AsyncConnection, columns: Sequence[SealedColumn], *key_ids: 
 
 async def check_keys(db: AsyncConnection, ring: KeyRing, columns: Sequence[SealedColumn]) -> None:
     """
-    Raise `KeysMissingError` where a value is sealed under a key that the ring lacks.
+    Raise `KeysMissingError` where a value is sealed under a key that the ring lacks, or under
+    another key of the same name.
     """
     missing = await count(db, columns, *ring.key_ids)
     if missing:
@@ -98,6 +100,38 @@ async def check_keys(db: AsyncConnection, ring: KeyRing, columns: Sequence[Seale
             f"{missing} values in the database are sealed under keys that"
             " SHIPEDGE_ENCRYPTION_KEYS does not hold"
         )
+    for column in columns:
+        await _check_opens(db, ring, column)
+
+
+async def check_key_file(
+    db: AsyncConnection, missing: Path | None, columns: Sequence[SealedColumn]
+) -> None:
+    """
+    Raise `KeysMissingError` where a key file is *missing* that sealed values need. A new one
+    would open none of them.
+    """
+    if missing is None:
+        return
+    if sealed := await count(db, columns):
+        raise KeysMissingError(
+            f"{missing} is missing, the key of {sealed} sealed values in the database: restore it"
+            " from the backup that the database comes from"
+        )
+
+
+async def _check_opens(db: AsyncConnection, ring: KeyRing, column: SealedColumn) -> None:
+    query = sa.select(column.table).where(column.under_other_keys()).limit(1)
+    row = (await db.execute(query)).first()
+    if row is None:
+        return
+    try:
+        ring.rewrap(getattr(row, column.column.name), column.bind(row))
+    except SealBrokenError:
+        raise KeysMissingError(
+            f"the database holds values in {column.table.name} that its key does not open: the key"
+            " was made anew, or comes from elsewhere; restore the one of before"
+        ) from None
 
 
 async def _rotate_column(

@@ -18,6 +18,7 @@ import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_runtime.database.migrations import migrate
+from service_runtime.database.usable import DatabaseUnusableError
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
@@ -122,7 +123,13 @@ def _run(package: str, work: Awaitable[None]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(work))
-    except (PortTakenError, SecondProcessError, KeysMissingError, PermissionError) as refused:
+    except (
+        PortTakenError,
+        SecondProcessError,
+        KeysMissingError,
+        DatabaseUnusableError,
+        PermissionError,
+    ) as refused:
         sys.exit(f"{package}: {refused}")
     except WorkerFailedError as failed:
         print(f"{package}: {failed}", file=sys.stderr)  # noqa: T201 - as the others' messages

@@ -12,7 +12,13 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from service_runtime.keys.keyring import KeyRing, development_ring, parse_key, parse_keys
+from service_runtime.keys.keyring import (
+    KeyRing,
+    development_key_file,
+    development_ring,
+    parse_key,
+    parse_keys,
+)
 from service_runtime.rpc.caller_directory import CallerDirectory, parse_fixed
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules
@@ -194,6 +200,14 @@ class CommonSettings(LimitSettings):
 
     def url_rules(self) -> UrlRules:
         return UrlRules(allow_http=not self.production, allow=self.allow_list())
+
+    def missing_key_file(self) -> Path | None:
+        """
+        Return the file of the development key where it is needed and not there; `key_ring` would
+        make a new one.
+        """
+        path = development_key_file(self.data_dir)
+        return None if self.encryption_keys.get_secret_value() or path.exists() else path
 
     def key_ring(self) -> KeyRing:
         """
