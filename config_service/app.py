@@ -36,7 +36,12 @@ from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import metrics
-from service_runtime.process.background import BackgroundTasks, health_loop, heartbeat_loop
+from service_runtime.process.background import (
+    BackgroundTasks,
+    health_loop,
+    heartbeat_loop,
+    tls_loop,
+)
 from service_runtime.process.failures import FailureLog, StoreFaults
 from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
@@ -67,6 +72,7 @@ async def run(settings: Settings) -> None:
     """
     Serve until SIGTERM or SIGINT, then finish the running calls.
     """
+    tls = settings.tls("server")
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "config service"))
         await migrate(settings.database(), "config_service")
@@ -86,8 +92,13 @@ async def run(settings: Settings) -> None:
         store = Store(engine, Sealing(ring, settings.url_rules()), confirmations.changed)
         progress = Progress("changes", partial(pages.beat, engine))
         health = ServerHealth(SERVICES, Readiness([progress]).check)
-        identify = development_caller if callers is None else callers.identify
-        grpc_server = build_server(settings, store, notifier, confirmations, health, identify)
+        identify: Identify = development_caller if callers is None else callers.identify
+        if tls is not None:
+            identify = tls.unless_revoked(identify)
+        credentials = None if tls is None else tls.server_credentials()
+        grpc_server = build_server(
+            settings, store, notifier, confirmations, health, identify, credentials
+        )
         listeners = (settings.operators_listen, settings.metrics_listen)
         await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
         loops = {
@@ -96,6 +107,8 @@ async def run(settings: Settings) -> None:
             "acknowledgements": acknowledgements_loop(confirmations),
             **store_loops(engine, settings.tombstones),
         }
+        if tls is not None:
+            loops["tls"] = tls_loop(tls)
         if callers is not None:
             loops["callers"] = callers_loop(engine, callers, callers_changed)
         await _serve(settings, grpc_server, health, loops)
@@ -108,11 +121,11 @@ def build_server(
     confirmations: Confirmations,
     health: ServerHealth,
     identify: Identify = development_caller,
+    credentials: grpc.ServerCredentials | None = None,
 ) -> grpc.aio.Server:
     """
     Create the gRPC server with all its services.
     """
-    files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[
@@ -124,7 +137,7 @@ def build_server(
                 store_is_away=StoreFaults().unavailable,
             )
         ],
-        credentials=None if files is None else server.server_credentials(*files),
+        credentials=credentials,
         connection_streams=settings.connection_streams,
     )
     _add_services(grpc_server, settings, store, notifier, confirmations)

@@ -124,7 +124,6 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
     Make the server with what does not depend on the engine.
     """
     settings = parts.settings
-    files = settings.tls_files()
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[
@@ -137,7 +136,7 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
                 store_is_away=StoreFaults().unavailable,
             )
         ],
-        credentials=None if files is None else server.server_credentials(*files),
+        credentials=None if parts.tls is None else parts.tls.server_credentials(),
         reuse_port=reuse_port,
         connection_streams=settings.connection_streams,
     )

@@ -15,7 +15,7 @@ from dispatch_service.engine import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
-from service_runtime.process.background import BackgroundTasks, health_loop
+from service_runtime.process.background import BackgroundTasks, health_loop, tls_loop
 from service_runtime.process.failures import trace_of
 from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
 from service_runtime.process.periodic import Periodic
@@ -69,7 +69,10 @@ def background_loops(parts: Parts, engine: Engine, health: ServerHealth) -> Mapp
     """
     Return all loops by name.
     """
-    return {"health": health_loop(health), **_work(parts, engine), **_watches(engine)}
+    loops = {"health": health_loop(health), **_work(parts, engine), **_watches(engine)}
+    if parts.tls is not None:
+        loops["tls"] = tls_loop(parts.tls, [engine.feed.channel.renew])
+    return loops
 
 
 def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:

@@ -42,6 +42,8 @@ from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.process.progress import Progress, Readiness
+from service_runtime.tls.channels import RenewableChannel
+from service_runtime.tls.current import CurrentTls
 from shipedge.webhooks.client import channel
 
 
@@ -79,6 +81,7 @@ class Feed:
     The exchange with the config service.
     """
 
+    channel: RenewableChannel
     client: FeedClient
     reporter: Reporter
     updater: BacklogUpdater
@@ -222,7 +225,7 @@ def _feed(
     parts: Parts, health_log: HealthLog, endpoints: Endpoints, skipped: SkippedCounts
 ) -> Feed:
     settings, signals, dispatcher = parts.settings, parts.signals, parts.lease.owner
-    config = channel.connect(settings.config_address, _client_credentials(settings))
+    config = RenewableChannel(lambda: _connected(settings.config_address, parts.tls))
     parts.stack.push_async_callback(config.close)
     cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, settings.url_rules())
     listener = _FeedListener(endpoints, signals)
@@ -230,9 +233,8 @@ def _feed(
     client = FeedClient(store, parts.ring, config, cache, listener, dispatcher=dispatcher)
     reporter = Reporter(store, config, health_log.load, skipped.write_down, dispatcher=dispatcher)
     updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
-    return Feed(client, reporter, updater)
+    return Feed(config, client, reporter, updater)
 
 
-def _client_credentials(settings: Settings) -> grpc.ChannelCredentials | None:
-    files = settings.tls_files()
-    return None if files is None else channel.channel_credentials(*files)
+def _connected(address: str, tls: CurrentTls | None) -> grpc.aio.Channel:
+    return channel.connect(address, None if tls is None else tls.channel_credentials())

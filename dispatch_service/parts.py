@@ -24,6 +24,7 @@ from service_runtime.database.sessions import LONG_STATEMENT_SECONDS
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
+from service_runtime.tls.current import CurrentTls
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -62,6 +63,7 @@ class Parts:
     subscriptions: SubscriptionIndex
     callers: CallerDirectory
     identify: Identify
+    tls: CurrentTls | None
     lease: Lease
     signals: Signals
     clock: Callable[[], datetime]
@@ -76,7 +78,8 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
     stack.push_async_callback(queue.close)
     ring = settings.key_ring()
-    callers = settings.callers()
+    tls, callers = settings.tls("server", "client"), settings.callers()
+    identify = development_caller if callers is None else callers.identify
     return Parts(
         settings,
         stack,
@@ -88,7 +91,8 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
         hashed=url_hash(ring),
         subscriptions=SubscriptionIndex(),
         callers=CallerDirectory() if callers is None else callers,
-        identify=development_caller if callers is None else callers.identify,
+        identify=identify if tls is None else tls.unless_revoked(identify),
+        tls=tls,
         lease=Lease(settings.replica_name(), settings.lease),
         signals=Signals(),
         clock=clock,

@@ -20,7 +20,7 @@ from dispatch_service.settings import Settings
 from service_runtime.observability.merged_metrics import Family
 from service_runtime.observability.metrics import FamiliesCollector
 from service_runtime.process.background import BackgroundTasks, health_loop
-from service_runtime.process.lifecycle import only_listener, stop_signal
+from service_runtime.process.lifecycle import on_reload, only_listener, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import Workers
@@ -43,12 +43,14 @@ async def supervise(settings: Settings) -> None:
     """
     Keep workers running until SIGTERM or SIGINT, then stop them.
 
-    Raises `PortTakenError`, and `WorkerFailedError` if a worker cannot be started or ends with
-    an error.
+    Raises `PortTakenError`, `TlsInvalidError`, and `WorkerFailedError` if a worker cannot be
+    started or ends with an error.
     """
     with only_listener(settings.listen):
         await prepare(settings)
+        settings.tls("server", "client")
         workers = Workers(settings.workers, command, stop_seconds=_stop_seconds(settings))
+        on_reload(workers.reload)
         health = ServerHealth(SERVICES, workers.check)
         log.info("supervisor.started", service="dispatch", listen=settings.listen)
         async with operators_listeners(

@@ -5,14 +5,16 @@ secret.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from service_runtime.observability.merged_metrics import Family, How, Sample
+from service_runtime.observability.metrics_listener import MetricsServer
 
 Stop = Callable[[], None]
 """
@@ -178,7 +180,9 @@ def serve(listen: str, registry: CollectorRegistry = REGISTRY) -> Stop:
     Raises `OSError` if another process listens there.
     """
     host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), registry=registry)
+    server = MetricsServer(host.strip("[]"), int(port), registry)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
 
     def stop() -> None:
         server.shutdown()

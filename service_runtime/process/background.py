@@ -5,13 +5,15 @@ The background tasks of a service, by name.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Self
 
-from service_runtime.process.lifecycle import first_ended
+from service_runtime.process.lifecycle import first_ended, on_reload
 from service_runtime.process.periodic import Periodic
 from service_runtime.process.progress import Progress
 from service_runtime.rpc.health import CHECK_SECONDS, ServerHealth
+from service_runtime.tls.current import CurrentTls
+from service_runtime.tls.watch import LOOK_SECONDS, TlsWatch
 
 
 class BackgroundTasks:
@@ -57,6 +59,16 @@ class BackgroundTasks:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def tls_loop(tls: CurrentTls, renewals: Sequence[Callable[[], Awaitable[object]]] = ()) -> Periodic:
+    """
+    Return the loop that takes up new TLS files, at once after SIGHUP. *renewals* are called then.
+    """
+    watch = TlsWatch(tls, renewals)
+    loop = Periodic(watch.run_once, pause_seconds=LOOK_SECONDS, failure="tls.reload_failed")
+    on_reload(loop.wake)
+    return loop
 
 
 def health_loop(health: ServerHealth) -> Periodic:

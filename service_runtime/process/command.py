@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 import grpc
 import structlog
@@ -19,11 +19,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import DatabaseUnusableError
+from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
-from service_runtime.process.hardening import keep_secrets
-from service_runtime.process.lifecycle import SecondProcessError
+from service_runtime.process.lifecycle import SecondProcessError, ignore_hangup
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.health import LIVENESS
@@ -31,12 +31,25 @@ from service_runtime.rpc.server import PortTakenError
 from service_runtime.settings.reading import SettingsInvalidError, read_settings
 from service_runtime.settings.service import ServiceSettings
 from service_runtime.settings.table import describe
+from service_runtime.tls.material import TlsInvalidError
 from shipedge.webhooks.client import channel
 
 log = structlog.get_logger()
 
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 PROBE_SECONDS = 3.0
+
+REFUSALS = (
+    DatabaseUnusableError,
+    KeysMissingError,
+    PermissionError,
+    PortTakenError,
+    SecondProcessError,
+    TlsInvalidError,
+)
+"""
+What keeps a service from starting, with a message for the operator.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +72,7 @@ def main(
     """
     Run a service or one of its other commands. The exit code is 0 if it succeeded.
     """
+    ignore_hangup()
     asked = _parser(package, workers).parse_args()
     if asked.command == "settings":
         print_settings(kind)
@@ -75,8 +89,7 @@ def main(
     )
     keep_secrets(production=settings.production, database=settings.database_file())
     if asked.command == "probe":
-        service = LIVENESS if asked.liveness else ""
-        sys.exit(0 if asyncio.run(probe(settings, service)) else 1)
+        _probe(package, settings, LIVENESS if asked.liveness else "")
     if control is None and asked.command == "serve":
         warn_of_exposure(settings)
     if asked.command == "migrate":
@@ -86,6 +99,13 @@ def main(
     else:
         work = serve(settings)
     _run(package, work)
+
+
+def _probe(package: str, settings: ServiceSettings, service: str) -> NoReturn:
+    try:
+        sys.exit(0 if asyncio.run(probe(settings, service)) else 1)
+    except TlsInvalidError as refused:
+        sys.exit(f"{package}: {refused}")
 
 
 def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.ArgumentParser:
@@ -123,13 +143,7 @@ def _run(package: str, work: Awaitable[None]) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(work))
-    except (
-        PortTakenError,
-        SecondProcessError,
-        KeysMissingError,
-        DatabaseUnusableError,
-        PermissionError,
-    ) as refused:
+    except REFUSALS as refused:
         sys.exit(f"{package}: {refused}")
     except WorkerFailedError as failed:
         print(f"{package}: {failed}", file=sys.stderr)  # noqa: T201 - as the others' messages
@@ -182,8 +196,8 @@ async def probe(settings: ServiceSettings, service: str = "") -> bool:
     Return whether the service that listens on the address in *settings* is SERVING, under the
     name *service* of the health service.
     """
-    files = settings.tls_files()
-    credentials = None if files is None else channel.channel_credentials(*files)
+    tls = settings.tls("client")
+    credentials = None if tls is None else tls.channel_credentials()
     host, _, port = settings.listen.rpartition(":")
     # The certificate has names of hosts: a service that listens everywhere is asked as localhost.
     address = f"localhost:{port}" if host in {"0.0.0.0", "[::]"} else settings.listen  # noqa: S104

@@ -10,7 +10,7 @@ import fcntl
 import gc
 import signal
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,23 @@ def stop_signal() -> Coroutine[Any, Any, object]:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     return stopping.wait()
+
+
+def ignore_hangup() -> None:
+    """
+    Ignore SIGHUP until `on_reload` is called: it never ends a service.
+
+    A supervisor starts its workers with the signal blocked, so that it waits until here.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+
+
+def on_reload(call: Callable[[], object]) -> None:
+    """
+    Call *call* in the event loop for each SIGHUP from now on.
+    """
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
 
 def tune_garbage_collector() -> None:

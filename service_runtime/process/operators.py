@@ -17,6 +17,17 @@ from service_runtime.rpc.health import ServerHealth
 
 log = structlog.get_logger()
 
+_OPTIONS = (
+    # A connection that does not say what it wants within 5 s is closed.
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.http2.settings_timeout", 5_000),
+    ("grpc.max_allowed_incoming_connections", 32),
+    ("grpc.max_connection_idle_ms", 300_000),
+)
+"""
+What bounds the cost of connections: this listener knows no callers.
+"""
+
 
 @asynccontextmanager
 async def operators_listeners(
@@ -33,7 +44,9 @@ async def operators_listeners(
     """
     grpc_server = None
     if listen:
-        grpc_server, _ = server.build(listen, interceptors=[], credentials=None)
+        grpc_server, _ = server.build(
+            listen, interceptors=[], credentials=None, connection_streams=16, more_options=_OPTIONS
+        )
         health.add_to(grpc_server)
         server.enable_reflection(grpc_server, services)
         await grpc_server.start()

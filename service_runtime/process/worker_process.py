@@ -5,11 +5,12 @@ One worker process, as its supervisor sees it.
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from service_runtime.observability.merged_metrics import Family
 from service_runtime.process.worker_reports import (
@@ -91,6 +92,12 @@ class WorkerProcess:
         """
         self._child.terminate()
 
+    def reload(self) -> None:
+        """
+        Ask it to read its TLS files again.
+        """
+        self._child.send_signal(signal.SIGHUP)
+
     def kill(self) -> None:
         """
         End it at once.
@@ -122,7 +129,7 @@ async def start(number: int, command: Command) -> WorkerProcess:
     Start a worker in a process group of its own, so that Ctrl-C reaches only the supervisor.
     """
     own_end, worker_end = socket.socketpair()
-    with worker_end:
+    with worker_end, _hangup_blocked():
         # Unlike asyncio's subprocesses this calls no fork handlers, which gRPC does not support.
         child = subprocess.Popen(  # noqa: S603, ASYNC220 - our own program; it takes a millisecond
             command(ControlChannel(number, worker_end.fileno())),
@@ -130,3 +137,15 @@ async def start(number: int, command: Command) -> WorkerProcess:
             start_new_session=True,
         )
     return WorkerProcess(number, child, *await open_end(own_end))
+
+
+@contextmanager
+def _hangup_blocked() -> Iterator[None]:
+    """
+    Block SIGHUP, which a child inherits: it waits until the child handles it.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})

@@ -69,6 +69,13 @@ class Workers:
     async def _ask(self) -> Sequence[bool]:
         return await asyncio.gather(*(it.serves() for it in list(self._living.values())))
 
+    def reload(self) -> None:
+        """
+        Ask all workers to read their TLS files again.
+        """
+        for worker in self._living.values():
+            worker.reload()
+
     async def run(self, stopped: asyncio.Task[None]) -> None:
         """
         Keep all workers running until *stopped* ends, then stop them.

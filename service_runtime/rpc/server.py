@@ -5,7 +5,6 @@ gRPC servers with their limits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -70,13 +69,16 @@ def build(
     credentials: grpc.ServerCredentials | None,
     reuse_port: bool = False,
     connection_streams: int = 100,
+    more_options: Sequence[tuple[str, Any]] = (),
 ) -> tuple[grpc.aio.Server, int]:
     """
     Create a server for *listen*, `host:port`; return it with its port.
 
     Without *credentials* it has no TLS. With *reuse_port*, processes share the port, and the
     kernel gives each connection to one of them. A connection may have *connection_streams*
-    calls open; clients keep others back. Raises `PortTakenError`.
+    calls open; clients keep others back. *more_options* are options of the library.
+
+    Raises `PortTakenError`.
     """
     server = grpc.aio.server(
         interceptors=list(interceptors),
@@ -84,6 +86,7 @@ def build(
             *OPTIONS,
             ("grpc.max_concurrent_streams", connection_streams),
             ("grpc.so_reuseport", int(reuse_port)),
+            *more_options,
         ],
         maximum_concurrent_rpcs=MOST_CALLS,
     )
@@ -104,19 +107,6 @@ async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
     """
     await server.stop(grace_seconds)
     await finish_shielded()
-
-
-def server_credentials(certificate: Path, key: Path, authority: Path) -> grpc.ServerCredentials:
-    """
-    Read the certificate and the key of a server. Clients must show a certificate of *authority*.
-
-    Raises `OSError` for a file that cannot be read.
-    """
-    return grpc.ssl_server_credentials(
-        [(key.read_bytes(), certificate.read_bytes())],
-        root_certificates=authority.read_bytes(),
-        require_client_auth=True,
-    )
 
 
 def enable_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:

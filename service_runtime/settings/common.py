@@ -25,6 +25,8 @@ from service_runtime.rules.urls import UrlRules
 from service_runtime.settings.environments import development_problems, production_problems
 from service_runtime.settings.limits import LimitSettings
 from service_runtime.settings.types import Span, TextList
+from service_runtime.tls.current import CurrentTls
+from service_runtime.tls.material import Purpose, TlsFiles
 
 LOOPBACK_TARGETS = ("127.0.0.0/8:*", "[::1/128]:*", "localhost:*")
 """
@@ -174,15 +176,17 @@ class CommonSettings(LimitSettings):
         """
         return {}
 
-    def tls_files(self) -> tuple[Path, Path, Path] | None:
+    def tls(self, *purposes: Purpose) -> CurrentTls | None:
         """
-        Return the files of certificate, key and authority; None without TLS.
+        Read the TLS files; None in development. Raises `TlsInvalidError` if they cannot be used
+        for *purposes*.
         """
-        files = (self.tls_certificate_file, self.tls_key_file, self.tls_ca_file)
-        certificate, key, authority = files
+        certificate, key = self.tls_certificate_file, self.tls_key_file
+        authority = self.tls_ca_file
         if certificate is None or key is None or authority is None:
             return None
-        return certificate, key, authority
+        files = TlsFiles(certificate, key, authority, self.tls_crl_file)
+        return CurrentTls(files, purposes)
 
     def callers(self) -> CallerDirectory | None:
         """

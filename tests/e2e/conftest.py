@@ -4,13 +4,14 @@ A running pair and an HTTPS receiver for each test.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.pair import Pair, environment_of, running_pair
 from tests.support.receivers import Receiver, answering, https_receiver
+from tests.support.templates import PostgresTemplates
 
 
 @pytest.fixture
@@ -29,3 +30,12 @@ async def pair(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Pair]:
     """
     async with running_pair(environment_of(tmp_path, receiver)) as running:
         yield running
+
+
+@pytest.fixture
+def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
+    """
+    Yield the URL of a migrated dispatch database on PostgreSQL.
+    """
+    with postgres_templates.copy("dispatch_service") as url:
+        yield url

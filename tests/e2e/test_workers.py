@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from tests.e2e.test_pair import shipped
 from tests.support.pair import DISPATCH, eventually
-from tests.support.templates import PostgresTemplates
 from tests.support.worker_setup import (
     DISPATCHERS,
     PATIENCE_SECONDS,
@@ -46,15 +44,6 @@ PATIENT = {
 """
 Attempts last longer than the receiver's gate is closed.
 """
-
-
-@pytest.fixture
-def database(postgres_templates: PostgresTemplates) -> Iterator[str]:
-    """
-    Yield the URL of a migrated dispatch database on PostgreSQL.
-    """
-    with postgres_templates.copy("dispatch_service") as url:
-        yield url
 
 
 async def probe(stage: Stage) -> int:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from service_runtime.process.hardening import make_private
+from service_runtime.keys.hardening import make_private
 
 PROGRAM = """
 import ctypes, os, resource
 from pathlib import Path
-from service_runtime.process.hardening import keep_secrets
+from service_runtime.keys.hardening import keep_secrets
 keep_secrets(production={production}, database=None)
 print(oct(os.umask(0)), resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL(None).prctl(3))
 """

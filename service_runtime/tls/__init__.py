@@ -1,0 +1,3 @@
+"""
+The certificates of a service: read, checked, and read again when they change.
+"""
