@@ -15,7 +15,7 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from service_runtime.rpc import names
+from service_runtime.rpc import names, request_values
 from service_runtime.rpc.callers import Caller, current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable, Unauthenticated, not_offered
 from service_runtime.rpc.gate.limits import Kind
@@ -117,7 +117,8 @@ class Call:
         """
         Receive, decode and authorise the one message of a call.
 
-        Raises `LimitReached`, `MessageMalformed`, `MessageTooLarge`, `PermissionDenied`.
+        Raises `InvalidArgument`, `LimitReached`, `MessageMalformed`, `MessageTooLarge`,
+        `PermissionDenied`.
         """
         usage, counts = self._counted(), self._gate.usage
         await usage.receivers.begin()
@@ -204,9 +205,16 @@ class Call:
         return decoded(method.read, raw, method.path)
 
     def _authorised(self, request: Any) -> Sequence[str]:
+        """
+        Return the owners that a request names. Values that no field may have are refused to
+        those who may send the request; events have checks of their own.
+        """
         if not self._method.authorised:
             return ()
-        return self._gate.authorise(self.caller, self._method.path, request)
+        owners = self._gate.authorise(self.caller, self._method.path, request)
+        if self._method.check is None:
+            request_values.check(request)
+        return owners
 
     async def _room(self) -> None:
         usage = self._gate.usage
