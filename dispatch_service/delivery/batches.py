@@ -4,7 +4,9 @@ Items that wait to be written, in batches that shrink around what the store refu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
@@ -23,6 +25,11 @@ So often an item is tried by itself, for errors that pass such as a deadlock, be
 aside so that all others are written.
 """
 
+AGAIN_SECONDS = 5.0
+"""
+How often items are tried again that were set aside.
+"""
+
 T = TypeVar("T")
 
 log = structlog.get_logger()
@@ -36,10 +43,13 @@ class BisectingBatch(Generic[T]):
     that is written doubles the next. Committing events bisects a refused group at once, since
     publishers wait for the answer. Here nobody waits and an item must not be lost to an error
     that passes, so the size changes from one try to the next, with pauses of the caller between.
+
+    *set_aside* is called with an item that was refused too often.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, set_aside: Callable[[T], None]) -> None:
         self.items: list[T] = []
+        self._set_aside = set_aside
         self._size = MOST
         self._tries_alone = 0
 
@@ -68,7 +78,58 @@ class BisectingBatch(Generic[T]):
             return
         self._tries_alone += 1
         if self._tries_alone >= TRIES_ALONE:
-            # Its lease runs out: it is claimed again, and fails as poison at the latest.
             log.error("delivery.result_set_aside", kind=type(batch[0]).__name__)
-            del self.items[:1]
+            self._set_aside(self.items.pop(0))
             self._tries_alone = 0
+
+
+class ItemsSetAside(Generic[T]):
+    """
+    Items that the store refused one by one, and that are tried again from time to time, each by
+    itself. *wake* is called when it is time, and `is_due` is set.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self.is_due = False
+        self._wake = wake
+        self._items: deque[T] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, item: T) -> None:
+        """
+        Keep an item.
+        """
+        self._items.append(item)
+        self._set_timer()
+
+    def take_all(self) -> Sequence[T]:
+        """
+        Take out all items.
+        """
+        taken = list(self._items)
+        self._items.clear()
+        return taken
+
+    async def write(self, write: Callable[[Sequence[T]], Awaitable[None]]) -> None:
+        """
+        Write one item after the other, until one is refused again: that one is the last next
+        time. Raises what *write* raises.
+        """
+        self.is_due = False
+        while self._items:
+            try:
+                await write([self._items[0]])
+            except Exception:
+                self._items.rotate(-1)
+                self._set_timer()
+                raise
+            self._items.popleft()
+
+    def _set_timer(self) -> None:
+        asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._due)
+
+    def _due(self) -> None:
+        self.is_due = True
+        self._wake()

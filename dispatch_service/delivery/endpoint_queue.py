@@ -59,12 +59,14 @@ class MissingBody(Enum):
 
 class Ready(Confidential, frozen=True, gc=False):
     """
-    A leased delivery with its payload. *lease_end* is on the monotonic clock.
+    A leased delivery with its payload. *lease_end* is on the monotonic clock, *deaths* is how
+    many processes have died while it was a suspect on the wire.
     """
 
     claimed: Claimed
     body: bytes | MissingBody
     lease_end: float
+    deaths: int = 0
 
     @property
     def size(self) -> int:
@@ -85,6 +87,18 @@ class SubscriptionLimit:
 
 
 NO_LIMIT = SubscriptionLimit()
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """
+    Limits over all endpoint queues: running attempts, deliveries that wait in memory, and the
+    bytes of their payloads.
+    """
+
+    running: int
+    waiting: int
+    waiting_bytes: int = 256 * 1024 * 1024
 
 
 @dataclass(slots=True)

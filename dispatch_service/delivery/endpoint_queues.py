@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass
 
 from dispatch_service.delivery.endpoint_queue import (
     LATER_SHARE,
     NO_LIMIT,
+    Bounds,
     EndpointQueue,
     Ready,
     Started,
@@ -25,18 +25,7 @@ from dispatch_service.domain.work import EndpointKey, Requeue
 Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Requeue], None]
 LimitOf = Callable[[str, str], SubscriptionLimit]
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """
-    Limits over all endpoint queues: running attempts, deliveries that wait in memory, and the
-    bytes of their payloads.
-    """
-
-    running: int
-    waiting: int
-    waiting_bytes: int = 256 * 1024 * 1024
+Hold = Callable[[Ready], None]
 
 
 class EndpointQueues:
@@ -45,7 +34,7 @@ class EndpointQueues:
 
     *deliver* makes one attempt, must not raise, and returns whether the breaker of its endpoint
     opened. *release* ends a lease without an attempt, *limit_of* returns the limit of a
-    subscription by its owner and its id.
+    subscription by its owner and its id. *hold* is called with each delivery that is taken in.
     """
 
     def __init__(
@@ -55,12 +44,14 @@ class EndpointQueues:
         endpoints: Endpoints,
         bounds: Bounds,
         limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
+        hold: Hold = lambda _ready: None,
     ) -> None:
         self._deliver = deliver
         self._release = release
         self._endpoints = endpoints
         self._bounds = bounds
         self._limit_of = limit_of
+        self._hold = hold
         self._most_later = max(int(bounds.running * LATER_SHARE), 1)
         self._queues: dict[EndpointKey, EndpointQueue] = {}
         # Queues that wait for a slot of the process, and those that wait for one that retries and
@@ -125,6 +116,7 @@ class EndpointQueues:
         Put a delivery into its reserved place; if the endpoint's breaker has opened since, release
         its lease.
         """
+        self._hold(ready)
         claimed = ready.claimed
         key = (claimed.owner, claimed.endpoint)
         queue = self._queues[key]

@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dispatch_service.delivery.batches import BisectingBatch
+from dispatch_service.delivery.batches import BisectingBatch, ItemsSetAside
+from dispatch_service.delivery.held_leases import HeldLeases, LeaseEnd
 from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.transitions import Transition, decide
-from dispatch_service.domain.work import Ended, Release, Settlement
+from dispatch_service.domain.work import Claimed, Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
@@ -37,6 +38,8 @@ REFUSED_SECONDS = 0.05
 The pause after a failed write: longer where the store does not answer.
 """
 
+Result = FinishedAttempt | Settlement
+
 log = structlog.get_logger()
 
 
@@ -54,7 +57,7 @@ class ResultWriter:
 
     *on_settled* writes what else follows from settlements, in their transaction; it is called
     where *has_effects* says that anything may follow. *unblocked* is called when deliveries
-    became due that waited behind others.
+    became due that waited behind others. *held* has the leases of the process until they end.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class ResultWriter:
         *,
         unblocked: Callable[[], None] = _nobody,
         progress: Progress | None = None,
+        held: HeldLeases | None = None,
     ) -> None:
         self._queue = queue
         self._subscriptions = subscriptions
@@ -74,15 +78,18 @@ class ResultWriter:
         self._on_settled = on_settled
         self._has_effects = has_effects
         self._unblocked = unblocked
-        self._results: BisectingBatch[FinishedAttempt | Settlement] = BisectingBatch()
-        self._releases: BisectingBatch[Release] = BisectingBatch()
         self._arrived = asyncio.Event()
+        self._held = HeldLeases() if held is None else held
+        # What is set aside stays in hand: it is known here, so it is not attempted again.
+        self._aside: ItemsSetAside[Result] = ItemsSetAside(self._arrived.set)
+        self._results: BisectingBatch[Result] = BisectingBatch(self._aside.add)
+        self._releases: BisectingBatch[Release] = BisectingBatch(lambda it: self.drop(it.claimed))
         self._stop_at: float | None = None
         self._failures = FailureLog("delivery.settle_failed")
         self.progress = progress or Progress("results")
         self.progress.wake = self._arrived.set
 
-    def settle(self, result: FinishedAttempt | Settlement) -> None:
+    def settle(self, result: Result) -> None:
         """
         Have the end of a lease written soon: an attempt, or what is known without one.
         """
@@ -96,6 +103,12 @@ class ResultWriter:
         self._releases.items.append(release)
         self._arrived.set()
 
+    def drop(self, claimed: Claimed) -> None:
+        """
+        Let a lease run out, whose attempt came to no result.
+        """
+        self._held.end(claimed, LeaseEnd.DROPPED)
+
     async def run(self) -> None:
         """
         Write what comes until `stop` was called and all is written, or its time is over.
@@ -108,8 +121,11 @@ class ResultWriter:
                 await self.progress.beat()
             while self.waiting:
                 if not await self._try_flush() and self._is_over():
-                    log.error("delivery.results_left", waiting=self.waiting)
+                    log.error("delivery.results_left", waiting=self.unwritten)
                     return
+            if self._aside.is_due:
+                with self._failures.isolated(waiting=self.unwritten):
+                    await self._aside.write(self._write)
             if self._stop_at is None:
                 self._arrived.clear()
 
@@ -118,6 +134,7 @@ class ResultWriter:
         Let `run` end when all is written. What the store does not take within so many seconds
         is left: the leases run out, and the log shows those attempts as interrupted.
         """
+        self._results.items += self._aside.take_all()
         self._stop_at = time.monotonic() + seconds
         self._arrived.set()
 
@@ -127,6 +144,13 @@ class ResultWriter:
         How many results and releases are not written yet.
         """
         return len(self._results.items) + len(self._releases.items)
+
+    @property
+    def unwritten(self) -> int:
+        """
+        How many results and releases are not written, with those that the store has refused.
+        """
+        return self.waiting + len(self._aside)
 
     async def flush_once(self) -> int:
         """
@@ -142,21 +166,28 @@ class ResultWriter:
 
     async def _write_results(self) -> int:
         with self._results.next_batch() as results:
-            attempts = [it for it in results if isinstance(it, FinishedAttempt)]
-            settlements = [it for it in results if isinstance(it, Settlement)]
-            settlements += await self._settlements(attempts)
-            on_settled = self._on_settled if self._has_effects(settlements) else None
-            ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
+            await self._write(results)
+        return len(results)
+
+    async def _write(self, results: Sequence[Result]) -> None:
+        attempts = [it for it in results if isinstance(it, FinishedAttempt)]
+        settlements = [it for it in results if isinstance(it, Settlement)]
+        settlements += await self._settlements(attempts)
+        on_settled = self._on_settled if self._has_effects(settlements) else None
+        ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
+        for result in results:
+            self._held.end(result.claimed, LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))
         if ended.unblocked:
             self._unblocked()
-        return len(results)
 
     async def _write_releases(self) -> int:
         with self._releases.next_batch() as releases:
             ended = await self._queue.release(releases)
+        for release in releases:
+            self._held.end(release.claimed, LeaseEnd.RELEASED)
         if ended.unblocked:
             self._unblocked()
         return len(releases)
@@ -204,6 +235,7 @@ class ResultWriter:
             # Left out: its lease runs out, it is attempted again, and fails as poison if this
             # goes on. Nothing else can be done with an attempt that cannot be written down.
             log.exception("delivery.attempt_error", delivery=webhook_id(attempt.claimed))
+            self.drop(attempt.claimed)
             return ()
 
     def _decide(self, attempt: FinishedAttempt) -> Transition:
@@ -229,7 +261,7 @@ class ResultWriter:
         try:
             await self.flush_once()
         except Exception as error:  # noqa: BLE001 - results must outlive every failure of the store
-            self._failures.log(error, waiting=self.waiting)
+            self._failures.log(error, waiting=self.unwritten)
             self.progress.failed(error)
             await asyncio.sleep(RETRY_SECONDS if is_unavailable(error) else REFUSED_SECONDS)
             return False

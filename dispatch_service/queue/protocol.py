@@ -91,11 +91,18 @@ class Queue(Protocol):
         ...
 
     async def claim(
-        self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
+        self,
+        lease: Lease,
+        *,
+        limit: int,
+        per_endpoint: int,
+        full: Collection[EndpointKey],
+        held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
         Lease up to *limit* due deliveries, at most *per_endpoint* of each endpoint and none of
         those that are *full*, beginning behind the endpoint where the last call ended.
+        Deliveries whose ids are among *held* are left out.
 
         A call looks at no more than `MOST_ENDPOINTS` endpoints with waiting deliveries; the
         next call looks at those behind them.

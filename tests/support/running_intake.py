@@ -14,8 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready
-from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues, LimitOf
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Bounds, Ready
+from dispatch_service.delivery.endpoint_queues import EndpointQueues, LimitOf
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.work import Release
 from dispatch_service.intake.accept import EventAcceptor

@@ -101,7 +101,13 @@ class PostgresQueue:
             return await inserts.insert_missing(db, group, lease)
 
     async def claim(
-        self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
+        self,
+        lease: Lease,
+        *,
+        limit: int,
+        per_endpoint: int,
+        full: Collection[EndpointKey],
+        held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
         Lease due deliveries; see `Queue`.
@@ -114,6 +120,7 @@ class PostgresQueue:
             "interrupted_error": layouts.INTERRUPTED_ERROR,
             "full_owner": [owner for owner, _ in full],
             "full_endpoint": [endpoint for _, endpoint in full],
+            "held_ids": list(held),
         }
         started_midway = self._after != START
         claimed = await self._claim_on(parameters, limit)

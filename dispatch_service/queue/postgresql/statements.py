@@ -169,6 +169,7 @@ WITH RECURSIVE walk AS (
                {", ".join(f"{column} AS {name}" for name, column in layouts.OLD.items())}
         FROM deliveries
         WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
+          AND delivery_id NOT IN (SELECT unnest(CAST(:held_ids AS uuid[])))
         ORDER BY due_time
         LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END
         FOR UPDATE SKIP LOCKED

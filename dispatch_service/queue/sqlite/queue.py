@@ -50,6 +50,8 @@ Held = Mapping[LeaseKey, Any]
 The deliveries whose lease is still held.
 """
 
+_JSON = msgspec.json.Encoder()
+
 _settlement_row = row_reader(layouts.SETTLEMENT)
 _delivery_row = row_reader({**layouts.LEASE_KEY, **layouts.OF_DELIVERY})
 _attempt_row = row_reader(layouts.ATTEMPT)
@@ -119,7 +121,13 @@ class SqliteQueue:
             return await inserts.insert_missing(db, group, lease)
 
     async def claim(
-        self, lease: Lease, *, limit: int, per_endpoint: int, full: Collection[EndpointKey]
+        self,
+        lease: Lease,
+        *,
+        limit: int,
+        per_endpoint: int,
+        full: Collection[EndpointKey],
+        held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
         Lease due deliveries; see `Queue`.
@@ -127,14 +135,19 @@ class SqliteQueue:
         async with reading(self._engine) as db:
             walk = await around(db, self._after, full, self._most_endpoints, limit)
         self._after = walk.ended
-        return await self._take(walk.due, lease, limit, per_endpoint) if walk.due else []
+        return await self._take(walk.due, lease, limit, per_endpoint, held) if walk.due else []
 
     async def _take(
-        self, due: Sequence[EndpointKey], lease: Lease, limit: int, per_endpoint: int
+        self,
+        due: Sequence[EndpointKey],
+        lease: Lease,
+        limit: int,
+        per_endpoint: int,
+        held: Collection[str],
     ) -> Sequence[Claimed]:
         claimed: list[Claimed] = []
         async with writing(self._engine) as db:
-            leased = await lease_now(db, lease)
+            leased = await lease_now(db, lease) | {"held": _JSON.encode(list(held)).decode()}
             for endpoint in due:
                 room = min(per_endpoint, limit - len(claimed))
                 claimed += await take(db, endpoint, leased, room)
@@ -202,7 +215,7 @@ async def _held(db: AsyncConnection, ends: Sequence[Settlement | Release]) -> He
     """
     Find the deliveries whose lease is still held.
     """
-    leases = msgspec.json.encode([it.claimed.key for it in ends]).decode()
+    leases = _JSON.encode([it.claimed.key for it in ends]).decode()
     rows = await db.execute(sql.HELD, {"leases": leases})
     return {(row.owner, row.delivery_id, row.lease_token): row for row in rows}
 

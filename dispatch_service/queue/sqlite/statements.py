@@ -102,6 +102,7 @@ SELECT {_AS_CLAIMED}, d.url_shown, d.url_hash,
 FROM deliveries d
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 WHERE d.owner = :owner AND d.endpoint = :endpoint AND d.due_time <= :now
+  AND d.delivery_id NOT IN (SELECT value FROM json_each(:held))
 ORDER BY d.due_time LIMIT :per_endpoint
 """)
 

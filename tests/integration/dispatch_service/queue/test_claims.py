@@ -124,6 +124,22 @@ async def test_full_endpoints_hide_no_other(queue: Queue, store: AsyncEngine) ->
     assert found == [endpoint(6), endpoint(7)]
 
 
+async def test_held_deliveries_are_left_out(queue: Queue, store: AsyncEngine) -> None:
+    """
+    What the process still has in its hands is not claimed by it; all else of the endpoint is.
+    """
+    await store_waiting(queue, store, 1, due=[0], each=4)
+    first = [it.delivery_id for it in await claim(queue, per_endpoint=2)]
+    async with writing(store) as db:
+        await db.execute(sa.update(deliveries).values(due_time=after(timedelta(seconds=-1))))
+
+    others = [it.delivery_id for it in await claim(queue, held=first)]
+
+    assert len(others) == 2
+    assert not set(first) & set(others)
+    assert sorted(it.delivery_id for it in await claim(queue)) == sorted(first)
+
+
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_nothing_due_needs_no_lock(queue: Queue, store: AsyncEngine) -> None:
     """

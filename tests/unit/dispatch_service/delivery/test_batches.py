@@ -16,6 +16,13 @@ class RefusedError(Exception):
     """
 
 
+def never(item: int) -> None:
+    """
+    Fail: nothing is to be set aside.
+    """
+    raise AssertionError(item)
+
+
 def refuse(batch: list[int], bad: set[int]) -> None:
     """
     Refuse a batch with a bad item, as a store does.
@@ -49,11 +56,13 @@ def test_refused_items_do_not_hold_others_up(bad: set[int]) -> None:
     """
     All but the refused items are written, in order and once.
     """
-    waiting: BisectingBatch[int] = BisectingBatch()
+    set_aside: list[int] = []
+    waiting: BisectingBatch[int] = BisectingBatch(set_aside.append)
     waiting.items.extend(range(1000))
 
     written, refused = write_all(waiting, bad)
 
+    assert sorted(set_aside) == sorted(bad)
     assert written == [it for it in range(1000) if it not in bad]
     assert refused <= 30 * len(bad)
 
@@ -62,7 +71,7 @@ def test_item_that_fails_by_chance_is_written() -> None:
     """
     An item that is refused fewer times than it is tried alone stays.
     """
-    waiting: BisectingBatch[int] = BisectingBatch()
+    waiting: BisectingBatch[int] = BisectingBatch(never)
     waiting.items.append(7)
     for _ in range(TRIES_ALONE - 1):
         with pytest.raises(RefusedError), waiting.next_batch():
@@ -75,7 +84,7 @@ def test_store_that_is_away_takes_nothing_out() -> None:
     """
     As long as the store does not answer, everything is kept, in batches as large as before.
     """
-    waiting: BisectingBatch[int] = BisectingBatch()
+    waiting: BisectingBatch[int] = BisectingBatch(never)
     waiting.items.extend(range(MOST + 1))
     for _ in range(TRIES_ALONE * 3):
         with pytest.raises(sa.exc.OperationalError), waiting.next_batch():

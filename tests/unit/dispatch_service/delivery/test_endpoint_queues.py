@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready, SubscriptionLimit
-from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Bounds, Ready, SubscriptionLimit
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.outcomes import FailureKind, failed
 from dispatch_service.domain.transitions import Trigger
