@@ -117,6 +117,8 @@ async def _load(parts: Parts, engine: Engine) -> None:
     await engine.health_log.load(parts.bulk_store)
     await engine.acceptance.matcher.drain()
     await engine.delivery.replicas.sync()
+    # Only now the others know that this process is alive.
+    await engine.delivery.suspects.start()
 
 
 def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio.Server:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import grpc
 import structlog
 
-from dispatch_service.delivery import replicas
+from dispatch_service.delivery import replicas, suspects
 from dispatch_service.engine import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
@@ -98,6 +98,12 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
             wakeup=parts.signals.deliveries_due,
             progress=engine.delivery.claims,
         ),
+        "suspects": Periodic(
+            engine.delivery.suspects.run_once,
+            pause_seconds=suspects.IDLE_SECONDS,
+            failure="delivery.suspect_failed",
+            wakeup=engine.delivery.suspects.arrived,
+        ),
         "backlog updates": Periodic(
             engine.feed.updater.run_once,
             pause_seconds=poll_seconds,
@@ -145,6 +151,7 @@ async def _finish(
     Finish calls and attempts, then what they have left to be committed and written.
     """
     endpoint_queues = engine.delivery.endpoint_queues
+    engine.delivery.suspects.stop()
     await asyncio.gather(
         server.stop(grpc_server, grace_seconds), endpoint_queues.drain(grace_seconds)
     )
@@ -163,6 +170,7 @@ async def _leave(engine: Engine) -> None:
     try:
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await engine.feed.reporter.flush()
+            await engine.delivery.suspects.leave()
             await engine.delivery.replicas.leave()
     except Exception as error:
         # The service ends, whatever the store says.

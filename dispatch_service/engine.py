@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import grpc
 
 from dispatch_service.delivery.attempt import AttemptWorker
-from dispatch_service.delivery.claim import Claimer
-from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
+from dispatch_service.delivery.claim import Claimer, Places
+from dispatch_service.delivery.endpoint_queue import Bounds
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.held_leases import HeldLeases
 from dispatch_service.delivery.replicas import Replicas, SubscriptionLimits
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
+from dispatch_service.delivery.suspect_attempts import SuspectAttempts
+from dispatch_service.delivery.suspects import Suspects
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
@@ -57,6 +61,7 @@ class Delivery:
     replicas: Replicas
     results: ResultWriter
     endpoint_queues: EndpointQueues
+    suspects: Suspects
     claimer: Claimer
     claims: Progress
 
@@ -141,6 +146,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency)
     replicas = Replicas(parts.store, endpoints, parts.lease.owner)
+    held = HeldLeases()
     results = ResultWriter(
         parts.queue,
         parts.subscriptions,
@@ -149,19 +155,34 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         health_log.has_effects,
         unblocked=parts.signals.deliveries_due.set,
         progress=Progress("results", replicas.beat),
+        held=held,
     )
+    suspect_attempts = SuspectAttempts(parts.store, parts.lease.owner)
     endpoint_queues = EndpointQueues(
-        _worker(parts, results, endpoints).deliver,
+        _worker(parts, results, endpoints, suspect_attempts).deliver,
         results.release,
         endpoints,
         Bounds(settings.total_concurrency, settings.most_waiting),
         SubscriptionLimits(parts.subscriptions, replicas).of,
+        lambda ready: held.add(ready.claimed, ready.lease_end),
     )
-    claimer = Claimer(parts.queue, endpoint_queues, endpoints, parts.keys, parts.lease)
-    return Delivery(endpoints, replicas, results, endpoint_queues, claimer, Progress("claims"))
+    suspects = Suspects(
+        suspect_attempts,
+        held,
+        endpoint_queues.admit,
+        results.release,
+        control_seconds=settings.control_time.total_seconds(),
+    )
+    places = Places(endpoint_queues, suspects, results, held)
+    claimer = Claimer(parts.queue, places, endpoints, parts.keys, parts.lease)
+    return Delivery(
+        endpoints, replicas, results, endpoint_queues, suspects, claimer, Progress("claims")
+    )
 
 
-def _worker(parts: Parts, results: ResultWriter, endpoints: Endpoints) -> AttemptWorker:
+def _worker(
+    parts: Parts, results: ResultWriter, endpoints: Endpoints, suspect_attempts: SuspectAttempts
+) -> AttemptWorker:
     deadline = parts.settings.deadline.total_seconds()
     transport = _transport(parts.settings, parts.stack)
     sender = AttemptSender(
@@ -171,7 +192,9 @@ def _worker(parts: Parts, results: ResultWriter, endpoints: Endpoints) -> Attemp
         clock=parts.clock,
         deadline=deadline,
     )
-    return AttemptWorker(parts.subscriptions, sender, results, endpoints, deadline=deadline)
+    return AttemptWorker(
+        parts.subscriptions, sender, results, endpoints, suspect_attempts, deadline=deadline
+    )
 
 
 def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:

@@ -96,6 +96,12 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_DISPATCH_LEASE",
         description="time for which a process holds a delivery",
     )
+    control_time: Span = Field(
+        default=timedelta(seconds=10),
+        alias="SHIPEDGE_DISPATCH_CONTROL_TIME",
+        description="time after the start in which no delivery is attempted of which processes"
+        " may have died",
+    )
     poll_interval: Span = Field(
         default=timedelta(seconds=1),
         alias="SHIPEDGE_DISPATCH_POLL_INTERVAL",

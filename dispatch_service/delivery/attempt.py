@@ -4,6 +4,7 @@ One leased delivery: the decision about it, and the attempt from request to resu
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import timedelta
 
@@ -13,7 +14,8 @@ from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.results import ResultWriter
-from dispatch_service.delivery.send import AttemptSender
+from dispatch_service.delivery.send import AttemptSender, FinishedAttempt
+from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.domain import transitions
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.outcomes import FailureKind
@@ -23,6 +25,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 
 SETTLING_SECONDS = 5.0
 """
@@ -33,6 +36,16 @@ UNREAD_DELAY = timedelta(seconds=30)
 """
 When a delivery is due again whose payload could not be opened: by then its key may be known
 here, or another process claims it.
+"""
+
+STORING_SECONDS = 2.0
+"""
+How long the attempt of a suspect waits until it is stored.
+"""
+
+UNSTORED_DELAY = timedelta(seconds=1)
+"""
+When a suspect is due again whose attempt could not be stored.
 """
 
 log = structlog.get_logger()
@@ -53,7 +66,7 @@ def plan(
     """
     Decide what to do with a leased delivery; the spans are in seconds.
 
-    It is ended if its time is up, if it has been interrupted too often or if nobody wants it;
+    It is ended if its time is up, if too many processes have died of it or if nobody wants it;
     its lease is released if the subscription is Inactive, if its payload cannot be opened for
     now or if too little of the lease is left.
     """
@@ -62,7 +75,7 @@ def plan(
         return transitions.cancel(claimed.retries_used)
     if claimed.expired:
         return transitions.fail(claimed.retries_used, FailureKind.EXPIRED)
-    if claimed.interrupted >= transitions.POISON_INTERRUPTIONS:
+    if ready.deaths >= transitions.POISON_DEATHS:
         return transitions.fail(claimed.retries_used, FailureKind.POISON)
     if not subscription.active:
         return Suspend(claimed, subscription.revision)
@@ -88,6 +101,7 @@ class AttemptWorker:
         sender: AttemptSender,
         results: ResultWriter,
         endpoints: Endpoints,
+        suspect_attempts: SuspectAttempts,
         *,
         deadline: float,
     ) -> None:
@@ -95,7 +109,9 @@ class AttemptWorker:
         self._sender = sender
         self._results = results
         self._endpoints = endpoints
+        self._suspect_attempts = suspect_attempts
         self._deadline = deadline
+        self._unstored = FailureLog("delivery.suspect_unstored")
 
     async def deliver(self, ready: Ready) -> bool:
         """
@@ -103,14 +119,16 @@ class AttemptWorker:
         endpoint opened. Raises nothing but cancellation.
         """
         try:
-            return await self._deliver(ready)
+            finished = await self._deliver(ready)
+            return finished is not None and self._judged(finished)
         except Exception:
             # A bug. Its lease runs out and it is claimed again; one that always ends here fails
             # as poison, so it cannot occupy the queue for ever.
             log.exception("delivery.attempt_error", delivery=request.webhook_id(ready.claimed))
+            self._results.drop(ready.claimed)
             return False
 
-    async def _deliver(self, ready: Ready) -> bool:
+    async def _deliver(self, ready: Ready) -> FinishedAttempt | None:
         claimed = ready.claimed
         step = plan(
             ready,
@@ -125,13 +143,35 @@ class AttemptWorker:
                 self._results.release(step)
             case Transition():
                 self._results.settle(Settlement(claimed, step, None))
-        return False
+        return None
 
-    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> bool:
-        subscription = attempt.subscription
-        reach("attempt.before_send")
-        finished = await self._sender.send(claimed, subscription, attempt.body)
+    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> FinishedAttempt | None:
+        suspected = transitions.is_suspect(claimed.interrupted)
+        if suspected and not await self._stored_as_suspect(claimed):
+            self._results.release(Requeue(claimed, UNSTORED_DELAY))
+            return None
+        reach("attempt.before_send", claimed.event_id)
+        finished = await self._sender.send(claimed, attempt.subscription, attempt.body)
         reach("attempt.after_response")
+        # Before all else: an error in what follows must not lose what the receiver has said.
+        self._results.settle(finished)
+        return finished
+
+    async def _stored_as_suspect(self, claimed: Claimed) -> bool:
+        """
+        Store that a suspect is on the wire; return False if the store did not take it in time.
+        """
+        with self._unstored.isolated() as stored:
+            async with asyncio.timeout(STORING_SECONDS):
+                await self._suspect_attempts.begin(claimed)
+        return stored.error is None
+
+    def _judged(self, finished: FinishedAttempt) -> bool:
+        """
+        Take the outcome of an attempt into account; return whether it opened the breaker of its
+        endpoint.
+        """
+        claimed, subscription = finished.claimed, finished.subscription
         opened = False
         if subscription.endpoint == claimed.endpoint:
             # Otherwise the URL has changed since the claim: the outcome says nothing of the
@@ -139,5 +179,4 @@ class AttemptWorker:
             key = (claimed.owner, claimed.endpoint)
             opened = self._endpoints.record_outcome(key, finished.outcome)
         metrics.count_attempt(finished.outcome.failure_kind)
-        self._results.settle(finished)
         return opened

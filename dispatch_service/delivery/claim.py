@@ -6,6 +6,9 @@ when their event was accepted, and those whose lease a process lost.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -13,7 +16,11 @@ from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.domain.work import Claimed, Lease
+from dispatch_service.delivery.held_leases import HeldLeases
+from dispatch_service.delivery.results import ResultWriter
+from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain.transitions import is_suspect
+from dispatch_service.domain.work import Claimed, Lease, Requeue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
@@ -27,7 +34,24 @@ PER_ENDPOINT = 16
 How many deliveries of one endpoint one claim may take, so that all endpoints get their turn.
 """
 
+HELD_DELAY = timedelta(seconds=5)
+"""
+When a delivery is due again that was claimed although this process holds it already.
+"""
+
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """
+    Where a claimed delivery goes, and what this process holds already.
+    """
+
+    endpoint_queues: EndpointQueues
+    suspects: Suspects
+    results: ResultWriter
+    held: HeldLeases
 
 
 class Claimer:
@@ -36,15 +60,10 @@ class Claimer:
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        endpoint_queues: EndpointQueues,
-        endpoints: Endpoints,
-        keys: DayKeys,
-        lease: Lease,
+        self, queue: Queue, places: Places, endpoints: Endpoints, keys: DayKeys, lease: Lease
     ) -> None:
         self._queue = queue
-        self._endpoint_queues = endpoint_queues
+        self._places = places
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
@@ -54,19 +73,48 @@ class Claimer:
         """
         Claim what the endpoint queues have room for; return how many deliveries that were.
         """
-        room = min(self._endpoint_queues.room, BATCH)
-        if room == 0:
+        places = self._places
+        room = min(places.endpoint_queues.room - places.results.unwritten, BATCH)
+        if room <= 0:
             return 0
-        lease_end = time.monotonic() + self._lease.duration.total_seconds()
-        full = {*self._endpoint_queues.full(), *self._endpoints.open_breakers()}
+        now = time.monotonic()
+        full = {*places.endpoint_queues.full(), *self._endpoints.open_breakers()}
         claimed = await self._queue.claim(
-            self._lease, limit=room, per_endpoint=PER_ENDPOINT, full=full
+            self._lease,
+            limit=room,
+            per_endpoint=PER_ENDPOINT,
+            full=full,
+            held=places.held.overdue(now),
         )
         if claimed:
             reach("attempt.after_claim")
-        for it in claimed:
-            self._endpoint_queues.admit(Ready(it, await self._body(it), lease_end))
+        await self._pass_on(claimed, now + self._lease.duration.total_seconds())
         return len(claimed)
+
+    async def _pass_on(self, claimed: Sequence[Claimed], lease_end: float) -> None:
+        suspects = []
+        for it in self._taken(claimed, lease_end):
+            ready = Ready(it, await self._body(it), lease_end)
+            if is_suspect(it.interrupted):
+                suspects.append(ready)
+            else:
+                self._places.endpoint_queues.admit(ready)
+        if suspects:
+            await self._places.suspects.take(suspects)
+
+    def _taken(self, claimed: Sequence[Claimed], lease_end: float) -> Sequence[Claimed]:
+        """
+        Hold what was claimed; return it without what this process has in its hands already,
+        which is claimed only if the database's clock has made a step.
+        """
+        taken = []
+        for it in claimed:
+            if it in self._places.held:
+                self._places.results.release(Requeue(it, HELD_DELAY))
+            else:
+                self._places.held.add(it, lease_end)
+                taken.append(it)
+        return taken
 
     async def _body(self, claimed: Claimed) -> bytes | MissingBody:
         """

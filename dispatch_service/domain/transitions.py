@@ -45,9 +45,14 @@ ATTEMPT_ALLOWANCE = timedelta(seconds=15)
 How long an attempt may take: its deadline of 10 seconds, and its result.
 """
 
-POISON_INTERRUPTIONS = 10
+SUSPECT_INTERRUPTIONS = 3
 """
-So many interrupted attempts in a row make a delivery poison: it fails.
+So many interrupted attempts in a row make a delivery a suspect: it may be what kills the process.
+"""
+
+POISON_DEATHS = 10
+"""
+So many processes that died while a suspect was the only one on the wire make it poison: it fails.
 """
 
 GONE = 410
@@ -184,6 +189,13 @@ def jittered(delay: timedelta, chance: float) -> timedelta:
     Make *delay* up to 20 % longer or shorter; *chance* is in [0, 1).
     """
     return delay * (1 + JITTER * (2 * chance - 1))
+
+
+def is_suspect(interrupted: int) -> bool:
+    """
+    Tell whether so many attempts in a row were interrupted that the delivery may be the cause.
+    """
+    return interrupted >= SUSPECT_INTERRUPTIONS
 
 
 @lru_cache(maxsize=4096)

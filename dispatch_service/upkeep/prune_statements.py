@@ -20,6 +20,7 @@ from dispatch_service.storage.schema import (
     events,
     request_ids,
     resend_jobs,
+    suspect_attempts,
 )
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
@@ -203,6 +204,14 @@ async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
     return await _delete(
         db, resend_jobs, _older(resend_jobs, ended, resend_jobs.c.create_time, keep)
     )
+
+
+async def prune_suspect_attempts(db: AsyncConnection, keep: timedelta) -> int:
+    """
+    Delete old attempts of suspects, which others have left.
+    """
+    old = _older(suspect_attempts, sa.true(), suspect_attempts.c.start_time, keep)
+    return await _delete(db, suspect_attempts, old)
 
 
 def _unfinished() -> sa.ColumnElement[bool]:

@@ -97,12 +97,14 @@ class Pruner:
         """
         keys = partial(prune_statements.prune_event_keys, keep=self._keep.event_keys)
         jobs = partial(prune_statements.prune_jobs, keep=self._keep.log)
+        suspects = partial(prune_statements.prune_suspect_attempts, keep=self._keep.log)
         # A list, because all are pruned although some fail.
         good = [
             *[await self._prune_rule(rule) for rule in RULES],
             await self._prune_all("event_key", keys),
             await self._prune_all("request_id", prune_statements.prune_request_ids),
             await self._prune_all("resend_job", jobs),
+            await self._prune_all("suspect_attempt", suspects),
         ]
         return all(good)
 

@@ -1,8 +1,9 @@
 """
 Points at which a crash test makes the service die, stop or fail.
 
-`SHIPEDGE_DISPATCH_FAILPOINT` is `name:action` or `name:action:n`, for the n-th time that the
-point is reached. Production refuses the setting.
+`SHIPEDGE_DISPATCH_FAILPOINT` is `name:action`, `name:action:n` for the n-th time that the point
+is reached, or `name:action:@subject` for one subject, such as the id of an event. Production
+refuses the setting.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ class FailpointError(Exception):
 @dataclass(slots=True)
 class Failpoint:
     """
-    A point, its action, and after how many times it happens.
+    A point, its action, and after how many times it happens; or the only *subject* for which it
+    does.
     """
 
     name: str
     action: str
     left: int
+    subject: str = ""
 
 
 _armed: Failpoint | None = None
@@ -52,7 +55,7 @@ _armed: Failpoint | None = None
 
 def parse(text: str) -> Failpoint:
     """
-    Read `name:action` or `name:action:n`. Raises `ValueError` that says what is allowed.
+    Read the text of a failpoint. Raises `ValueError` that says what is allowed.
     """
     name, _, rest = text.partition(":")
     action, _, count = rest.partition(":")
@@ -60,8 +63,10 @@ def parse(text: str) -> Failpoint:
         raise ValueError(f"must begin with one of {', '.join(NAMES)}")
     if action not in ACTIONS:
         raise ValueError(f"must name one of {', '.join(ACTIONS)} after the point")
+    if count.startswith("@"):
+        return Failpoint(name, action, 1, count.removeprefix("@"))
     if count and not (count.isdecimal() and int(count) > 0):
-        raise ValueError("must end with how many times it is reached, 1 or more")
+        raise ValueError("must end with how many times it is reached, 1 or more, or an @subject")
     return Failpoint(name, action, int(count or 1))
 
 
@@ -73,11 +78,11 @@ def arm(text: str) -> None:
     _armed = parse(text) if text else None
 
 
-def reach(name: str) -> None:
+def reach(name: str, subject: str = "") -> None:
     """
     Do the action that is set for this point, if its time has come.
     """
-    if _armed is not None and _armed.name == name:
+    if _armed is not None and _armed.name == name and _armed.subject in {"", subject}:
         _hit(_armed)
 
 

@@ -20,10 +20,12 @@ from dispatch_service.storage.schema.keys import day_keys
 from dispatch_service.storage.schema.metadata import metadata
 from dispatch_service.storage.schema.queue import (
     attempts,
+    control_times,
     deliveries,
     dispatchers,
     endpoint_states,
     sequences,
+    suspect_attempts,
 )
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "audit_entries",
     "backlog_updates",
     "bodies",
+    "control_times",
     "day_keys",
     "deliveries",
     "dispatchers",
@@ -47,4 +50,5 @@ __all__ = [
     "sequences",
     "subscription_health",
     "subscription_overrides",
+    "suspect_attempts",
 ]

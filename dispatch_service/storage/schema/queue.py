@@ -162,3 +162,25 @@ dispatchers = sa.Table(
     sa.Column("heartbeat_time", Instant, nullable=False),
     comment="The processes that deliver, to share limits among those that are alive.",
 )
+
+suspect_attempts = sa.Table(
+    "suspect_attempts",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("delivery_id", UuidText, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("process", sa.Text, nullable=False),
+    sa.Column("start_time", Instant, nullable=False),
+    comment=(
+        "Attempts of deliveries that may kill the process, written before the request leaves and"
+        " deleted with the result: what a dead process leaves counts against the delivery."
+    ),
+)
+
+control_times = sa.Table(
+    "control_times",
+    metadata,
+    sa.Column("process", sa.Text, primary_key=True),
+    sa.Column("start_time", Instant, nullable=False),
+    comment="Processes that have started and attempt no suspect yet, or have died before they did.",
+)

@@ -6,18 +6,23 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import cast
 
 import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.claim import Claimer
-from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
-from dispatch_service.delivery.endpoint_queues import Bounds, EndpointQueues
+from dispatch_service.delivery.claim import Claimer, Places
+from dispatch_service.delivery.endpoint_queue import Bounds, MissingBody, Ready
+from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
-from dispatch_service.domain.work import NewEvent, Release
+from dispatch_service.delivery.held_leases import HeldLeases
+from dispatch_service.delivery.results import ResultWriter
+from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain.work import NewEvent
 from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import bodies
 from dispatch_service.storage.sealing import DayKeys, Sealer
@@ -60,16 +65,15 @@ async def claimed_bodies(queue: Queue, keys: DayKeys) -> dict[str, bytes | Missi
     Claim what is due; return the payloads by the ids of the deliveries.
     """
     attempted: list[Ready] = []
-    released: list[Release] = []
 
     async def deliver(ready: Ready) -> bool:
         attempted.append(ready)
         return False
 
-    endpoints = Endpoints(8)
-    queues = EndpointQueues(deliver, released.append, endpoints, Bounds(10, 10))
-    claimer = Claimer(queue, queues, endpoints, keys, LEASE)
-    await claimer.run_once()
+    endpoints, results = Endpoints(8), ResultWriter(queue, SubscriptionIndex(), keys)
+    queues = EndpointQueues(deliver, results.release, endpoints, Bounds(10, 10))
+    places = Places(queues, cast(Suspects, None), results, HeldLeases())
+    await Claimer(queue, places, endpoints, keys, LEASE).run_once()
     async with asyncio.timeout(20):
         while queues.in_memory():
             await asyncio.sleep(0)

@@ -206,6 +206,24 @@ async def test_what_waits_gets_its_reason(database_url: str) -> None:
     await engine.dispose()
 
 
+async def test_suspects_migrate_there_and_back(database_url: str) -> None:
+    """
+    Revision 0008 adds two empty tables, and its downgrade takes them with what is in them.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await _migrate(engine, command.upgrade, "0008")
+    now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
+    async with engine.begin() as db:
+        await db.execute(sa.text(f"INSERT INTO control_times VALUES ('host-1-a', {now})"))  # noqa: S608 - words of ours
+
+    await _migrate(engine, command.downgrade, "-1")
+    await _migrate(engine, command.upgrade, "0008")
+
+    assert await _read(engine, "SELECT * FROM control_times") == []
+    assert await _read(engine, "SELECT * FROM suspect_attempts") == []
+    await engine.dispose()
+
+
 async def _fill_0005(engine: AsyncEngine) -> None:
     sqlite = engine.dialect.name == "sqlite"
     async with engine.begin() as db:

@@ -21,11 +21,12 @@ def planned(
     *,
     body: bytes | MissingBody = b"{}",
     lease_left: float = 45,
+    deaths: int = 0,
 ) -> Attempt | Transition | Release:
     """
     Plan with a deadline of ten seconds.
     """
-    return plan(Ready(it, body, 0.0), wanted, lease_left=lease_left, deadline=10)
+    return plan(Ready(it, body, 0.0, deaths), wanted, lease_left=lease_left, deadline=10)
 
 
 def test_wanted_delivery_is_attempted() -> None:
@@ -47,20 +48,29 @@ def test_delivery_of_a_deleted_subscription_is_cancelled(wanted: Subscription | 
 
 
 @pytest.mark.parametrize(
-    ("it", "kind"),
+    ("it", "deaths", "kind"),
     [
-        (claimed(expired=True), FailureKind.EXPIRED),
-        (claimed(interrupted=10), FailureKind.POISON),
+        (claimed(expired=True), 0, FailureKind.EXPIRED),
+        (claimed(interrupted=13), 10, FailureKind.POISON),
     ],
 )
-def test_late_or_often_interrupted_delivery_fails(it: Claimed, kind: FailureKind) -> None:
+def test_late_or_deadly_delivery_fails(it: Claimed, deaths: int, kind: FailureKind) -> None:
     """
-    A delivery fails when its time is up, and when it has been interrupted ten times.
+    A delivery fails when its time is up, and when ten processes have died of it.
     """
-    done = planned(it, subscription())
+    done = planned(it, subscription(), deaths=deaths)
 
     assert isinstance(done, Transition)
     assert (done.state, done.failure_kind) == (State.FAILED, kind)
+
+
+def test_delivery_that_was_only_interrupted_is_attempted() -> None:
+    """
+    However often a process died while a delivery waited in memory, that is not its fault.
+    """
+    it = claimed(interrupted=50)
+
+    assert planned(it, subscription(), deaths=9) == Attempt(subscription(), b"{}")
 
 
 @pytest.mark.parametrize("cause", [MissingBody.GONE, MissingBody.SEAL_BROKEN])

@@ -26,6 +26,7 @@ def _disarmed() -> Iterator[None]:
         ("render.fail:raise", Failpoint("render.fail", "raise", 1)),
         ("settle.before_commit:kill:3", Failpoint("settle.before_commit", "kill", 3)),
         ("attempt.after_response:stop", Failpoint("attempt.after_response", "stop", 1)),
+        ("attempt.before_send:kill:@e1", Failpoint("attempt.before_send", "kill", 1, "e1")),
     ],
 )
 def test_reads(text: str, wanted: Failpoint) -> None:
@@ -51,6 +52,17 @@ def test_refuses(text: str, problem: str) -> None:
     """
     with pytest.raises(ValueError, match=problem):
         failpoints.parse(text)
+
+
+def test_comes_for_its_subject_alone() -> None:
+    """
+    A failpoint of one subject lets all others pass.
+    """
+    failpoints.arm("attempt.before_send:raise:@e1")
+
+    failpoints.reach("attempt.before_send", "e2")
+    with pytest.raises(FailpointError):
+        failpoints.reach("attempt.before_send", "e1")
 
 
 def test_comes_at_its_turn_and_once() -> None:

@@ -57,7 +57,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_RENDER: _FailureKind.ValueType  # 15
     """The payload could not be written."""
     FAILURE_KIND_POISON: _FailureKind.ValueType  # 16
-    """Ten attempts in a row were interrupted."""
+    """Ten processes of the service died while they attempted this delivery."""
     FAILURE_KIND_EXPIRED: _FailureKind.ValueType  # 17
     """Its time was up before it succeeded."""
     FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 18
@@ -99,7 +99,7 @@ FAILURE_KIND_INACTIVE: FailureKind.ValueType  # 14
 FAILURE_KIND_RENDER: FailureKind.ValueType  # 15
 """The payload could not be written."""
 FAILURE_KIND_POISON: FailureKind.ValueType  # 16
-"""Ten attempts in a row were interrupted."""
+"""Ten processes of the service died while they attempted this delivery."""
 FAILURE_KIND_EXPIRED: FailureKind.ValueType  # 17
 """Its time was up before it succeeded."""
 FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 18
