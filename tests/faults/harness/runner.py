@@ -5,6 +5,7 @@ Runs scenarios, some at a time, and prints what was seen.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 import time
@@ -19,6 +20,7 @@ from tests.faults.harness.site import Site, running_site
 
 LOGS = Path("build/faults")
 LATE_RUNS = 2
+MOST_SLOWNESS = 4.0
 
 _HEAD = f"{'fault':<28} {'database':<10} {'verdict':<8} {'s':>4}  promise / seen"
 
@@ -41,14 +43,14 @@ class Run:
         Run the scenario once, bounded; an error is a check that failed.
         """
         shutil.rmtree(self.directory, ignore_errors=True)
-        report = Report()
+        report, seconds = Report(), self.fault.seconds * slowness()
         try:
-            async with asyncio.timeout(self.fault.seconds) as bound:
+            async with asyncio.timeout(seconds) as bound:
                 async with self._site() as site:
                     site.report = report
                     await self.fault.run(site)
         except TimeoutError:
-            text = f"within {self.fault.seconds:.0f} s" if bound.expired() else "in time"
+            text = f"within {seconds:.0f} s" if bound.expired() else "in time"
             report.expect(False, text)
             self._note()
         except Exception as error:  # noqa: BLE001 - it is reported, and the others go on
@@ -72,6 +74,15 @@ class Run:
         if reports[0].only_late:
             reports += [await self.once() for _ in range(LATE_RUNS)]
         return median(reports)
+
+
+def slowness() -> float:
+    """
+    Return how many times slower than alone a scenario may be here: by the load for each core.
+
+    It lengthens the bound of a scenario, never that of a promise.
+    """
+    return min(max(os.getloadavg()[0] / (os.cpu_count() or 1), 1.0), MOST_SLOWNESS)
 
 
 async def run_all(runs: Sequence[Run], jobs: int) -> list[Report]:
