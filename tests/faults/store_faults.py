@@ -34,6 +34,7 @@ heartbeats and health checks.
 
 BACK_SECONDS = 15.0
 PUBLISHERS = 3
+FILLER = "filler"
 ALLOWED_CODES = {OK, "UNAVAILABLE"}
 
 ServerFault = Callable[[Site], AbstractAsyncContextManager[None]]
@@ -217,14 +218,28 @@ async def no_slots(site: Site) -> AsyncIterator[None]:
     """
     taken: list[asyncpg.Connection] = []
     async with _administrator(site) as connection:
-        filling = asyncio.ensure_future(_fill(site, taken))
-        await _end_sessions(connection)
+        filling = [asyncio.ensure_future(_fill(site, taken)) for _ in range(4)]
+        ending = asyncio.ensure_future(_keep_ending(connection))
         try:
             yield
         finally:
-            filling.cancel()
-            await asyncio.gather(filling, return_exceptions=True)
+            for task in (ending, *filling):
+                task.cancel()
+            await asyncio.gather(ending, *filling, return_exceptions=True)
             await asyncio.gather(*(each.close() for each in taken))
+
+
+async def _keep_ending(connection: asyncpg.Connection) -> None:
+    """
+    End the sessions that are not of the fillers, so that these take their places.
+    """
+    others = f"pid <> pg_backend_pid() AND application_name <> '{FILLER}'"
+    mine = f"backend_type = 'client backend' AND {others}"
+    while True:
+        await connection.execute(
+            f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {mine}"  # noqa: S608
+        )
+        await asyncio.sleep(0.1)
 
 
 async def _fill(site: Site, taken: list[asyncpg.Connection]) -> None:
@@ -233,7 +248,8 @@ async def _fill(site: Site, taken: list[asyncpg.Connection]) -> None:
     """
     while True:
         try:
-            taken.append(await asyncpg.connect(site.postgres.url))
+            settings = {"application_name": FILLER}
+            taken.append(await asyncpg.connect(site.postgres.url, server_settings=settings))
         except (asyncpg.PostgresError, OSError):
             await asyncio.sleep(0.02)
 

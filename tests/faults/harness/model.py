@@ -74,8 +74,8 @@ class Fault:
     """
     A scenario: it brings about a fault at a site and reports there what it sees.
 
-    It is cut off after *seconds*, or later on a busy machine. One that *moves_clock* gets a clock that it can move: that of
-    the PostgreSQL server, or that of the services on SQLite.
+    It is cut off after *seconds*, or later on a busy machine. One that *moves_clock* gets a clock
+    that it can move: that of the PostgreSQL server, or that of the services on SQLite.
     """
 
     name: str
