@@ -49,6 +49,7 @@ from service_runtime.process.periodic import Periodic
 from service_runtime.process.progress import Progress, Readiness
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Identify, development_caller
+from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
@@ -63,7 +64,6 @@ SERVICES = (
     "shipedge.webhooks.config.v1.FeedService",
     "shipedge.webhooks.config.v1.AdminService",
 )
-FEED_GRACE_SECONDS = 2.0
 
 log = structlog.get_logger()
 
@@ -126,17 +126,17 @@ def build_server(
     """
     Create the gRPC server with all its services.
     """
+    interceptor = CallInterceptor(
+        identify,
+        limits=settings.limits(),
+        measure=metrics.measure_call,
+        count_refusal=metrics.count_refusal,
+        store_is_away=StoreFaults().unavailable,
+    )
+    health.on_drain(partial(interceptor.streams.drain, ShuttingDown()))
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[
-            CallInterceptor(
-                identify,
-                limits=settings.limits(),
-                measure=metrics.measure_call,
-                count_refusal=metrics.count_refusal,
-                store_is_away=StoreFaults().unavailable,
-            )
-        ],
+        interceptors=[interceptor],
         credentials=credentials,
         connection_streams=settings.connection_streams,
     )
@@ -195,6 +195,5 @@ async def _serve(
         await grpc_server.start()
         await tasks.first_ended()
         await health.drain()
-        # The feed never ends by itself, so the grace is short: other calls are quick.
-        await server.stop(grpc_server, min(settings.grace.total_seconds(), FEED_GRACE_SECONDS))
+        await server.stop(grpc_server, settings.grace.total_seconds())
     log.info("service.stopped", service="config")

@@ -38,6 +38,7 @@ from service_runtime.process.lifecycle import only_process, tune_garbage_collect
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.rpc import server
+from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
@@ -126,18 +127,18 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
     Make the server with what does not depend on the engine.
     """
     settings = parts.settings
+    interceptor = CallInterceptor(
+        parts.identify,
+        limits=settings.limits(),
+        publishing=PUBLISHING,
+        measure=metrics.measure_call,
+        count_refusal=metrics.count_refusal,
+        store_is_away=StoreFaults().unavailable,
+    )
+    health.on_drain(partial(interceptor.streams.drain, ShuttingDown()))
     grpc_server, port = server.build(
         settings.listen,
-        interceptors=[
-            CallInterceptor(
-                parts.identify,
-                limits=settings.limits(),
-                publishing=PUBLISHING,
-                measure=metrics.measure_call,
-                count_refusal=metrics.count_refusal,
-                store_is_away=StoreFaults().unavailable,
-            )
-        ],
+        interceptors=[interceptor],
         credentials=None if parts.tls is None else parts.tls.server_credentials(),
         reuse_port=reuse_port,
         connection_streams=settings.connection_streams,

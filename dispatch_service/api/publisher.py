@@ -17,7 +17,7 @@ from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.waiting import Answer
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.errors import RpcError, StoreUnavailable
+from service_runtime.rpc.errors import StoreUnavailable
 from service_runtime.rpc.status import status_of
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
@@ -85,7 +85,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
                 async for request in requests:
                     await slots.acquire()
                     batches.create_task(self._answer(request, answers, slots))
-            except RpcError as refused:
+            except Exception as refused:  # noqa: BLE001 - it ends the stream, in the caller's task
                 # Batches before the refused one are answered first.
                 end = refused
         answers.put_nowait(end)

@@ -183,6 +183,17 @@ class StoreUnavailable(Unavailable):
         super().__init__("The store does not answer; try again.", retry_after=STORE_RETRY_AFTER)
 
 
+class ShuttingDown(Unavailable):
+    """
+    The process stops; another one, or this one in a moment, takes the call.
+    """
+
+    reason = "SHUTTING_DOWN"
+
+    def __init__(self) -> None:
+        super().__init__("The service is shutting down; try again.", retry_after=STORE_RETRY_AFTER)
+
+
 class Unimplemented(RpcError):
     code = "UNIMPLEMENTED"
     reason = "METHOD_UNIMPLEMENTED"

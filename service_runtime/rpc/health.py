@@ -55,6 +55,7 @@ class ServerHealth:
         self._servicer = _Servicer()
         self._status: int | None = None
         self._draining = False
+        self._on_drain: list[Callable[[], None]] = []
 
     def add_to(self, server: grpc.aio.Server) -> None:
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
@@ -78,12 +79,20 @@ class ServerHealth:
         else:
             await self._set(NOT_SERVING if self._draining else SERVING, "")
 
+    def on_drain(self, end: Callable[[], None]) -> None:
+        """
+        Have *end* called by `drain`: it ends what would not end by itself.
+        """
+        self._on_drain.append(end)
+
     async def drain(self) -> None:
         """
         Set NOT_SERVING for good, so that no more calls come.
         """
         self._draining = True
         await self._set(NOT_SERVING, "draining")
+        for end in self._on_drain:
+            end()
 
     async def _set(self, status: int, problem: str) -> None:
         if status == self._status:

@@ -6,14 +6,19 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import attempts, deliveries
 from service_runtime.database.engine import create_engine, reading
+from service_runtime.rpc.status import read_error
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2, publisher_service_pb2
 from tests.e2e.test_pair import shipped
 from tests.support.pair import (
+    CONFIG,
     DISPATCH,
     PATIENCE_SECONDS,
     Pair,
@@ -110,3 +115,45 @@ async def test_sigterm_ends_attempts_and_releases_waiting_deliveries(tmp_path: P
     *released, one, other = await left(tmp_path)
     assert released == [("PENDING", False, 0, [])] * (PUBLISHED - OPEN_ATTEMPTS)
     assert one == other == ("SUCCEEDED", False, 1, ["SUCCESS"])
+
+
+async def answer_all(received: Received) -> None:
+    """
+    Confirm everything.
+    """
+    await received.answer(200)
+
+
+@pytest.mark.slow
+async def test_streams_do_not_hold_a_service(tmp_path: Path) -> None:
+    """
+    A watch, a publish stream and the feed end at once, although the grace is long.
+    """
+    async with https_receiver(answer_all, host="127.0.0.1") as receiver:
+        environment = environment_of(tmp_path, receiver, SHIPEDGE_GRACE="100s")
+        async with running_pair(environment) as pair, asyncio.timeout(PATIENCE_SECONDS):
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+            await pair.known(made.name)
+            request = delivery_service_pb2.WatchAttemptsRequest(parent="accounts/100")
+            watch = pair.deliveries.WatchAttempts(request)
+            await watch.read()
+            stream: Any = pair.publisher.StreamEvents()
+            await stream.write(
+                publisher_service_pb2.StreamEventsRequest(batch_id=1, events=[shipped("e1")])
+            )
+            assert (await stream.read()).batch_id == 1
+
+            pair.children[DISPATCH].terminate()
+            ends = [await _end(watch), await _end(stream)]
+            codes = [await pair.stop(DISPATCH), await pair.stop(CONFIG)]
+
+    assert codes == [0, 0]
+    assert ends == [("UNAVAILABLE", "SHUTTING_DOWN")] * 2
+
+
+async def _end(stream: Any) -> tuple[str, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        while await stream.read() is not grpc.aio.EOF:
+            pass
+    error = read_error(raised.value)
+    return error.code, error.reason

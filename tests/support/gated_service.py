@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Caller
+from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.status import read_error
@@ -36,6 +38,7 @@ class GatedService:
     callers: dict[str, Caller] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    drain: Callable[[], Awaitable[None]] | None = None
 
     def add(self, name: str, *roles: str, owners: frozenset[str] = frozenset()) -> None:
         """
@@ -106,6 +109,8 @@ async def serving(service: GatedService, **options: Any) -> AsyncIterator[grpc.a
     grpc_server, _ = server.build(address, interceptors=[interceptor], credentials=None)
     grpc_server.add_generic_rpc_handlers((service.handler(),))
     health = ServerHealth((), _nothing)
+    health.on_drain(partial(interceptor.streams.drain, ShuttingDown()))
+    service.drain = health.drain
     health.add_to(grpc_server)
     await health.check_once()
     await grpc_server.start()

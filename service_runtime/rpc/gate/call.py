@@ -80,7 +80,10 @@ class Call:
             kind = self._method.kind
             self._usage = self._gate.usage.opened(caller.name, kind, _most(caller, kind))
             if kind is not Kind.CALL:
-                self._stream = OpenStream(self._method.path, caller, self._identify)
+                publishes = kind is Kind.PUBLISH_STREAM
+                self._stream = OpenStream(
+                    self._method.path, caller, self._identify, answers=publishes
+                )
                 self._gate.streams.add(self._stream)
         except Exception as error:  # noqa: BLE001 - every error becomes a status here
             await self._refuse(error)
@@ -151,7 +154,7 @@ class Call:
         until the next one is asked for. A stream whose caller is at a limit is not read
         further until there is room: the transport then holds the sender.
         """
-        while (raw := await self._context.read()) is not grpc.aio.EOF:
+        while (raw := await self._received()) is not grpc.aio.EOF:
             if self._stream is not None:
                 self._stream.check()
                 current_caller.set(self._stream.caller)
@@ -166,6 +169,10 @@ class Call:
             if self._method.check is None:
                 self.answered()
             await self._room()
+
+    async def _received(self) -> Any:
+        message = self._context.read()
+        return await (message if self._stream is None else self._stream.receive(message))
 
     def answered(self) -> None:
         """

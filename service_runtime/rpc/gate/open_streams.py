@@ -5,10 +5,13 @@ The streams that are open, and what ends them before they end themselves.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import PermissionDenied, RpcError, Unauthenticated
+
+T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 """
@@ -53,11 +56,22 @@ def changed(before: Caller, now: Caller | None, method: str) -> RpcError | None:
 
 class OpenStream:
     """
-    A stream that the current task serves for *caller*; *look_up* finds its caller again.
+    A stream that the current task serves for *caller*; *look_up* finds its caller again. One
+    that *answers* each message answers what it has received before it drains.
     """
 
-    def __init__(self, method: str, caller: Caller, look_up: Callable[[], Caller | None]) -> None:
+    def __init__(
+        self,
+        method: str,
+        caller: Caller,
+        look_up: Callable[[], Caller | None],
+        *,
+        answers: bool = False,
+    ) -> None:
         self.method = method
+        self._answers = answers
+        self._drained: RpcError | None = None
+        self._receiving: asyncio.Task[object] | None = None
         self.caller = caller
         self.ended: RpcError | None = None
         self._look_up = look_up
@@ -81,6 +95,32 @@ class OpenStream:
             self.ended = error
             self._task.cancel()
 
+    def drain(self, error: RpcError) -> None:
+        """
+        End the stream with *error*, at once or after its last answer.
+        """
+        if not self._answers:
+            self.end(error)
+            return
+        self._drained = error
+        if self._receiving is not None:
+            self._receiving.cancel()
+
+    async def receive(self, message: Awaitable[T]) -> T:
+        """
+        Wait for a message. Raises the error of `drain`.
+        """
+        task = self._receiving = asyncio.current_task()
+        try:
+            if self._drained is None:
+                return await message
+        except asyncio.CancelledError:
+            if self._drained is None or task is None or task.uncancel():
+                raise
+        finally:
+            self._receiving = None
+        raise self._drained
+
     def ends(self) -> RpcError | None:
         """
         Return the error of `end`, once; the task then goes on as if it were not cancelled.
@@ -98,12 +138,18 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._streams: set[OpenStream] = set()
+        self._drained: RpcError | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def add(self, stream: OpenStream) -> None:
+        """
+        Add a stream. Raises the error of `drain`.
+        """
+        if self._drained is not None:
+            raise self._drained
         self._streams.add(stream)
         if self._timer is None:
             self._wait()
@@ -117,6 +163,15 @@ class OpenStreams:
         """
         for stream in list(self._streams):
             stream.end(error)
+
+    def drain(self, error: RpcError) -> None:
+        """
+        End all streams with *error*, those that answer each message after their last answer. No
+        more are opened.
+        """
+        self._drained = error
+        for stream in list(self._streams):
+            stream.drain(error)
 
     def look(self) -> None:
         """

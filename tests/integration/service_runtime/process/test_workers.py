@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from service_runtime.process import restarts
+from service_runtime.process import workers as worker_processes
 from service_runtime.process.lifecycle import only_listener
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
@@ -126,7 +126,7 @@ async def test_worker_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch
     """
     Another takes its place, and what the dead one had counted is counted still.
     """
-    monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(worker_processes, "FIRST_PAUSE_SECONDS", 0.01)
     async with running() as run:
         await run.shows("webhooks_events_accepted_total", 1 + 2)
         run.workers._living[2].kill()
@@ -139,7 +139,7 @@ async def test_worker_that_cannot_start_ends_all(monkeypatch: pytest.MonkeyPatch
     """
     Its exit code is the supervisor's.
     """
-    monkeypatch.setattr(restarts, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(worker_processes, "FIRST_PAUSE_SECONDS", 0.01)
     async with running("import sys; sys.exit(3)") as run:
         with pytest.raises(WorkerFailedError) as failed:
             await run.task

@@ -4,7 +4,7 @@ When a worker that died is started again.
 
 from __future__ import annotations
 
-from service_runtime.process.restarts import (
+from service_runtime.process.workers import (
     LONGEST_PAUSE_SECONDS,
     MOST_FAILED_STARTS,
     SETTLED_SECONDS,

@@ -11,9 +11,14 @@ import pytest
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.wrappers_pb2 import StringValue
 
-from tests.support.gated_service import GatedService, ended, published, serving, watched
+from service_runtime.rpc.callers import Caller
+from service_runtime.rpc.errors import ShuttingDown
+from service_runtime.rpc.gate.open_streams import OpenStream
+from tests.support.gated_service import GatedService, called, ended, published, serving, watched
 
 pytestmark = pytest.mark.anyio
+
+CALLER = Caller("callers/a", frozenset(), frozenset())
 
 
 @pytest.mark.slow
@@ -67,3 +72,45 @@ async def test_each_message_is_judged_by_its_caller_of_now() -> None:
         detail = await ended(stream)
     assert detail.reason == "CALLER_REVOKED"
     assert service.seen == ["1"]
+
+
+async def test_streams_end_when_the_service_drains() -> None:
+    """
+    Watches and publish streams end at once and say why; calls go on, and no stream is opened.
+    """
+    service = GatedService()
+    service.add("a")
+    async with serving(service) as connection, asyncio.timeout(20):
+        call = called(connection, "a", "call")
+        watch, publishing = watched(connection, "a"), published(connection, "a")
+        await publishing.write(StringValue(value="1"))
+        assert await watch.read() == await publishing.read() == Empty()
+        assert service.drain is not None
+        await service.drain()
+        details = [await ended(watch), await ended(publishing)]
+        details.append(await ended(watched(connection, "a")))
+        service.go_on.set()
+        assert await call == Empty()
+    assert [(it.code, it.reason) for it in details] == [("UNAVAILABLE", "SHUTTING_DOWN")] * 3
+
+
+async def test_stream_that_answers_drains_where_it_receives() -> None:
+    """
+    What it has received is not interrupted; waiting for more, and asking for it, are.
+    """
+    stream = OpenStream("/test.Service/Publish", CALLER, lambda: CALLER, answers=True)
+    nothing_comes: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+
+    stream.drain(ShuttingDown())
+    with pytest.raises(ShuttingDown):
+        await stream.receive(nothing_comes)
+
+    waiting = OpenStream("/test.Service/Publish", CALLER, lambda: CALLER, answers=True)
+    receiving = asyncio.create_task(waiting.receive(nothing_comes))
+    await asyncio.sleep(0)
+    waiting.drain(ShuttingDown())
+    with pytest.raises(ShuttingDown):
+        await receiving
+    current = asyncio.current_task()
+    assert current is not None
+    assert not current.cancelling()
