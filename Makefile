@@ -137,8 +137,9 @@ install: $(STAMP) ## Install what is needed into .venv.
 
 $(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
-	  (echo "The venv module of $(PYTHON) is needed (Debian: the package python3-venv)."; exit 1)
+	@# An environment without pip is half made, by a Python without its venv module.
+	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; } || \
+	  { rm -rf .venv; echo "The venv module of $(PYTHON) is needed (Debian: the package python3-venv)."; exit 1; }
 	@echo "Installing into .venv …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

@@ -6,10 +6,14 @@ otherwise: `python -m service_runtime.process.pair`.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
+import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -42,12 +46,64 @@ class ServiceEndedError(Exception):
     """
 
 
+class AlreadyRunningError(Exception):
+    """
+    The services run already, or another process has one of their addresses.
+    """
+
+
 def address_of(package: str, environment: Mapping[str, str]) -> str:
     """
     Return the address on which a service listens.
     """
     name, default = _LISTEN[package]
     return environment.get(name, default)
+
+
+def data_of(environment: Mapping[str, str]) -> str:
+    """
+    Return the data directory of both services.
+    """
+    return environment.get("SHIPEDGE_DATA_DIR", "./data")
+
+
+@contextmanager
+def only_pair(environment: Mapping[str, str]) -> Iterator[None]:
+    """
+    Lock the data directory for this command, and see that the addresses are free.
+
+    Raises `AlreadyRunningError`: otherwise the services that run would answer for those that
+    cannot start.
+    """
+    config, dispatch = (address_of(package, environment) for package in _LISTEN)
+    path = Path(data_of(environment)) / "pair.lock"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise AlreadyRunningError(
+                f"both services run already, started by process {file.read().strip()} with the"
+                f" data in {path.parent}: configuration on {config}, dispatch on {dispatch}"
+            ) from None
+        for package in _LISTEN:
+            _check_free(package, environment)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _check_free(package: str, environment: Mapping[str, str]) -> None:
+    address, setting = address_of(package, environment), _LISTEN[package][0]
+    host, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        if probe.connect_ex((host.strip("[]"), int(port))) == 0:
+            raise AlreadyRunningError(
+                f"{package} cannot listen on {address}: another process does; stop it, or set"
+                f" {setting} to another address"
+            )
 
 
 def command(package: str) -> tuple[str, ...]:
@@ -76,7 +132,7 @@ async def wait_serving(address: str, child: asyncio.subprocess.Process, package:
         stub = health_pb2_grpc.HealthStub(connection)
         while True:
             if child.returncode is not None:
-                raise ServiceEndedError(f"{package} ended with {child.returncode}")
+                raise ServiceEndedError(ended_text(package, child.returncode))
             try:
                 answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
             except grpc.aio.AioRpcError:
@@ -100,10 +156,28 @@ async def stop(child: asyncio.subprocess.Process) -> int:
         return await child.wait()
 
 
+def ended_text(package: str, code: int) -> str:
+    """
+    Say how a service ended that was not asked to.
+    """
+    if code < 0:
+        return f"{package} was killed by {signal.Signals(-code).name}"
+    return f"{package} ended by itself with exit code {code}; its last line above says why"
+
+
 async def run(environment: Mapping[str, str]) -> int:
     """
     Run both services until a signal comes or one of them ends; return the exit code.
     """
+    try:
+        with only_pair(environment):
+            return await _run(environment)
+    except AlreadyRunningError as refused:
+        print(f"not started: {refused}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return 1
+
+
+async def _run(environment: Mapping[str, str]) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -116,7 +190,8 @@ async def run(environment: Mapping[str, str]) -> int:
         show_hints(environment)
         await _until_ended(children, stopping)
     except (ServiceEndedError, TimeoutError) as problem:
-        print(f"stopped: {problem or 'the services did not start in time'}", file=sys.stderr)  # noqa: T201
+        text = str(problem) or f"the services were not ready within {START_SECONDS:.0f} s"
+        print(f"stopped: {text}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
     finally:
         # Dispatch first: it finishes its deliveries while the feed is still served.
@@ -139,7 +214,8 @@ async def _until_ended(
         task.cancel()
     ended = [waits[task] for task in done if task in waits]
     if ended and not stopping.is_set():
-        raise ServiceEndedError(f"{ended[0]} ended by itself")
+        code = children[ended[0]].returncode
+        raise ServiceEndedError(ended_text(ended[0], code or 0))
 
 
 def show_hints(environment: Mapping[str, str]) -> None:
@@ -149,7 +225,7 @@ def show_hints(environment: Mapping[str, str]) -> None:
     text = _HINTS.format(
         config=address_of("config_service", environment),
         dispatch=address_of("dispatch_service", environment),
-        data=environment.get("SHIPEDGE_DATA_DIR", "./data"),
+        data=data_of(environment),
     )
     print(text, flush=True)  # noqa: T201 - for the person at the terminal
 
