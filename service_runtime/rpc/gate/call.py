@@ -26,7 +26,7 @@ from service_runtime.rpc.gate.messages import (
     decoded,
 )
 from service_runtime.rpc.gate.method import Context, Gate, Method
-from service_runtime.rpc.gate.open_streams import OpenStream
+from service_runtime.rpc.gate.open_streams import OpenStream, received
 from service_runtime.rpc.gate.refusals import REASONS, peer_of
 from service_runtime.rpc.gate.usage import CallerUsage
 from service_runtime.rpc.status import public_error, to_status
@@ -154,7 +154,7 @@ class Call:
         until the next one is asked for. A stream whose caller is at a limit is not read
         further until there is room: the transport then holds the sender.
         """
-        while (raw := await self._received()) is not grpc.aio.EOF:
+        while (raw := await received(self._stream, self._context.read())) is not grpc.aio.EOF:
             if self._stream is not None:
                 self._stream.check()
                 current_caller.set(self._stream.caller)
@@ -169,10 +169,6 @@ class Call:
             if self._method.check is None:
                 self.answered()
             await self._room()
-
-    async def _received(self) -> Any:
-        message = self._context.read()
-        return await (message if self._stream is None else self._stream.receive(message))
 
     def answered(self) -> None:
         """

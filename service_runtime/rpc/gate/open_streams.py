@@ -131,6 +131,13 @@ class OpenStream:
         return error
 
 
+async def received(stream: OpenStream | None, message: Awaitable[T]) -> T:
+    """
+    Wait for a message of a call, which may be a stream. Raises the error of `OpenStream.drain`.
+    """
+    return await (message if stream is None else stream.receive(message))
+
+
 class OpenStreams:
     """
     All open streams of a server. While there are any, their callers are looked up every second.
