@@ -108,11 +108,14 @@ class Publisher:
         """
         return Counter(answer.code for answer in self.answers)
 
-    def first_ok_after(self, moment: float) -> float:
+    def first_ok_after(self, moment: float, least: float = 0.0) -> float:
         """
         Return the seconds from *moment*, monotonic, to the next success; infinity without one.
+
+        Successes within *least* seconds do not count: they were under way.
         """
-        times = [a.time - moment for a in self.answers if a.code == OK and a.time >= moment]
+        since = [a.time - moment for a in self.answers if a.code == OK]
+        times = [seconds for seconds in since if seconds >= least]
         return min(times, default=float("inf"))
 
 
