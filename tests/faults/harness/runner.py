@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -90,6 +91,10 @@ async def run_all(runs: Sequence[Run], jobs: int) -> list[Report]:
     Run all, *jobs* at a time; print a row for each when it has ended.
     """
     limit = asyncio.Semaphore(jobs)
+    running = asyncio.current_task()
+    assert running is not None
+    # Cancelled, so that nothing that was started is left behind.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)
     print(_HEAD, flush=True)
 
     async def limited(run: Run) -> Report:
