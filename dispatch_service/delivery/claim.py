@@ -39,6 +39,11 @@ HELD_DELAY = timedelta(seconds=5)
 When a delivery is due again that was claimed although this process holds it already.
 """
 
+BYSTANDER_DELAY = timedelta(seconds=2)
+"""
+When a delivery is due again that one more interruption would make a suspect.
+"""
+
 log = structlog.get_logger()
 
 
@@ -93,12 +98,18 @@ class Claimer:
 
     async def _pass_on(self, claimed: Sequence[Claimed], lease_end: float) -> None:
         suspects = []
+        places = self._places
         for it in self._taken(claimed, lease_end):
             ready = Ready(it, await self._body(it), lease_end)
             if is_suspect(it.interrupted):
                 suspects.append(ready)
+            elif is_suspect(it.interrupted + 1) and not places.endpoint_queues.starts_at_once(
+                it.endpoint_key
+            ):
+                # If it waited in memory, the next crash would make it a suspect for nothing.
+                places.results.release(Requeue(it, BYSTANDER_DELAY))
             else:
-                self._places.endpoint_queues.admit(ready)
+                places.endpoint_queues.admit(ready)
         if suspects:
             await self._places.suspects.take(suspects)
 

@@ -148,6 +148,14 @@ class EndpointQueues:
         limit = self._endpoints.limit
         return [key for key, queue in self._queues.items() if queue.room(limit(key)) <= 0]
 
+    def starts_at_once(self, key: EndpointKey) -> bool:
+        """
+        Tell whether the attempt of one more delivery to an endpoint would start now.
+        """
+        queue = self._queues.get(key)
+        is_free = queue is None or queue.waiting + queue.running < self._endpoints.limit(key)
+        return is_free and self._has_slot
+
     def release_waiting(self, key: EndpointKey, reason: WaitReason = WaitReason.BACKLOG) -> None:
         """
         Release the leases of all deliveries that wait for an endpoint.

@@ -156,6 +156,32 @@ async def test_deliveries_that_wait_while_processes_die_are_innocent(
     assert await read(store, sa.select(control_times)) == []
 
 
+async def test_one_more_crash_makes_suspects_only_of_what_is_on_the_wire(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    What was interrupted twice does not wait in memory under a lease.
+    """
+    await publish(store, queue, [f"waits-{number}" for number in range(30)])
+    async with writing(store) as db:
+        await db.execute(sa.update(deliveries).values(interrupted=2))
+
+    async def never(_request: Claimed) -> int:
+        await asyncio.Event().wait()
+        return 500
+
+    process = DeliveryProcess(store, queue, never)
+    await process.start()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await fewest_claims(store) == 0 or process.results.waiting:
+            await asyncio.sleep(0.01)
+    leased = sa.select(deliveries.c.delivery_id).where(deliveries.c.lease_owner.is_not(None))
+    held = len(await read(store, leased))
+    await process.kill()
+
+    assert 1 <= held <= 8
+
+
 async def fewest_claims(store: AsyncEngine) -> int:
     """
     Return how often every delivery was claimed at least.

@@ -131,6 +131,24 @@ async def test_endpoint_has_a_bounded_number_of_running_attempts(gate: Gate) -> 
     assert len(gate.started) == 5
 
 
+async def test_free_slot_starts_one_more_at_once(gate: Gate) -> None:
+    """
+    As long as fewer run and wait than may run, of the endpoint and in all.
+    """
+    endpoint_queues = queues_of(gate, bounds=Bounds(3, 100))
+    key, other = ("accounts/100", "https://a:443"), ("accounts/100", "https://b:443")
+    assert endpoint_queues.starts_at_once(key)
+
+    endpoint_queues.admit(ready())
+    assert endpoint_queues.starts_at_once(key)
+    endpoint_queues.admit(ready())
+    assert not endpoint_queues.starts_at_once(key)
+    assert endpoint_queues.starts_at_once(other)
+    endpoint_queues.admit(ready("https://b:443"))
+    await breathe()
+    assert not endpoint_queues.starts_at_once(other)
+
+
 async def test_slow_endpoint_holds_up_no_other(gate: Gate) -> None:
     """
     A queue that hangs occupies itself only.
