@@ -114,7 +114,7 @@ async def _load(parts: Parts, engine: Engine) -> None:
     """
     if isinstance(parts.queue, SqliteQueue):
         await parts.queue.end_leases()
-    await engine.feed.client.load()
+    await engine.feed.applier.load()
     await engine.health_log.load(parts.bulk_store)
     await engine.acceptance.matcher.drain()
     await engine.delivery.replicas.sync()
@@ -196,6 +196,12 @@ def _offer_gauges(engine: Engine) -> None:
         "webhooks_oldest_due_seconds",
         "How long the delivery that waits longest has been due, as of the last count.",
         lambda: engine.acceptance.backlog.late_seconds,
+        how="max",
+    )
+    metrics.gauge(
+        "webhooks_subscriptions_held",
+        "Subscriptions that the config service no longer names, or that cannot be used.",
+        engine.feed.applier.held_count,
         how="max",
     )
     metrics.gauge(

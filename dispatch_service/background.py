@@ -26,6 +26,8 @@ from service_runtime.rpc.health import ServerHealth
 COMMITS = "commits"
 RESULTS = "results"
 
+HOLDS_SECONDS = 5.0
+
 LAST_WRITE_SECONDS = 5.0
 """
 How long a service that stops waits for each of its last writes.
@@ -134,6 +136,12 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             engine.acceptance.backlog.count,
             pause_seconds=engine.acceptance.backlog.pause_seconds,
             failure="backlog.count_failed",
+        ),
+        "holds": Periodic(
+            engine.feed.applier.end_holds,
+            pause_seconds=HOLDS_SECONDS,
+            failure="feed.holds_failed",
+            pause_first=True,
         ),
         "reports": Periodic(
             engine.feed.reporter.run_once,

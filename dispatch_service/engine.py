@@ -30,6 +30,7 @@ from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
+from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.feed.cache import ResourceCache
 from dispatch_service.feed.client import FeedClient
@@ -45,6 +46,7 @@ from dispatch_service.parts import Parts, Signals
 from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
+from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress, Readiness
 from service_runtime.tls.channels import RenewableChannel
 from service_runtime.tls.current import CurrentTls
@@ -87,6 +89,7 @@ class Feed:
     """
 
     channel: RenewableChannel
+    applier: FeedApplier
     client: FeedClient
     reporter: Reporter
     updater: BacklogUpdater
@@ -250,13 +253,16 @@ def _feed(
     settings, signals, dispatcher = parts.settings, parts.signals, parts.lease.owner
     config = RenewableChannel(lambda: _connected(settings.config_address, parts.tls))
     parts.stack.push_async_callback(config.close)
-    cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, settings.url_rules())
+    failures = FailureLog("feed.item_set_aside")
+    rules = settings.url_rules()
+    cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, rules, failures)
     listener = _FeedListener(endpoints, signals)
     store = parts.bulk_store
-    client = FeedClient(store, parts.ring, config, cache, listener, dispatcher=dispatcher)
+    applier = FeedApplier(store, parts.ring, cache, listener, failures, hold=settings.missing_hold)
+    client = FeedClient(config, applier, dispatcher=dispatcher)
     reporter = Reporter(store, config, health_log.load, skipped.write_down, dispatcher=dispatcher)
     updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
-    return Feed(config, client, reporter, updater)
+    return Feed(config, applier, client, reporter, updater)
 
 
 def _connected(address: str, tls: CurrentTls | None) -> grpc.aio.Channel:

@@ -134,6 +134,12 @@ class Settings(ServiceSettings):
         description="an endpoint counts as failing after this time with only failures, at least"
         " three",
     )
+    missing_hold: Span = Field(
+        default=timedelta(hours=24),
+        alias="SHIPEDGE_DISPATCH_MISSING_HOLD",
+        description="time for which the deliveries of a subscription wait that the config service"
+        " no longer names without having deleted it; then they are cancelled",
+    )
     most_backlog: int = Field(
         default=20_000_000,
         ge=1000,

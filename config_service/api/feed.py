@@ -171,7 +171,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         self, first: WatchSubscriptionsRequest
     ) -> AsyncIterator[WatchSubscriptionsResponse]:
         after = Position(first.after_revision, first.digest)
-        if first.after_revision == 0:
+        if not (after.revision or after.digest):
             after = await shielded(pages.position(self._store.engine))
             async for page in pages.snapshot(self._store.engine, self._ring, after):
                 yield _answer(page, snapshot_complete=page.position is after)

@@ -30,6 +30,7 @@ _HEALTH = {
     EndpointEvent.KIND_RECOVERED: EndpointHealth.STATE_HEALTHY,
     EndpointEvent.KIND_GONE: EndpointHealth.STATE_GONE,
     EndpointEvent.KIND_DEACTIVATED: EndpointHealth.STATE_FAILING,
+    EndpointEvent.KIND_ERROR: EndpointHealth.STATE_ERROR,
 }
 _DEACTIVATES = {
     EndpointEvent.KIND_GONE: "GONE",

@@ -61,16 +61,24 @@ class Attempt(Confidential, frozen=True, gc=False):
 
 
 def plan(
-    ready: Ready, subscription: Subscription | None, *, lease_left: float, deadline: float
+    ready: Ready,
+    subscription: Subscription | None,
+    *,
+    held: int | None,
+    lease_left: float,
+    deadline: float,
 ) -> Attempt | Transition | Release:
     """
-    Decide what to do with a leased delivery; the spans are in seconds.
+    Decide what to do with a leased delivery; the spans are in seconds, *held* is the revision
+    at which the subscription is held.
 
     It is ended if its time is up, if too many processes have died of it or if nobody wants it;
-    its lease is released if the subscription is Inactive, if its payload cannot be opened for
-    now or if too little of the lease is left.
+    its lease is released if the subscription is held or Inactive, if its payload cannot be opened
+    for now or if too little of the lease is left.
     """
     claimed = ready.claimed
+    if held is not None and not (claimed.cancelled or claimed.expired):
+        return Suspend(claimed, held)
     if claimed.cancelled or subscription is None or subscription.deleted:
         return transitions.cancel(claimed.retries_used)
     if claimed.expired:
@@ -130,9 +138,11 @@ class AttemptWorker:
 
     async def _deliver(self, ready: Ready) -> FinishedAttempt | None:
         claimed = ready.claimed
+        key = (claimed.owner, claimed.subscription)
         step = plan(
             ready,
-            self._subscriptions.by_key.get((claimed.owner, claimed.subscription)),
+            self._subscriptions.by_key.get(key),
+            held=self._subscriptions.held_revision(key),
             lease_left=ready.lease_end - time.monotonic(),
             deadline=self._deadline,
         )

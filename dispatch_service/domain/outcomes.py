@@ -45,6 +45,7 @@ class FailureKind(StrEnum):
     POISON = "poison"
     EXPIRED = "expired"
     INTERNAL = "internal"
+    MISSING = "missing"
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -34,3 +34,17 @@ def decide(
     action = BacklogAction.RESUME if active else BacklogAction.SUSPEND
     endpoint = endpoint_of(subscription.url)
     return BacklogUpdate(*key, change.revision, action, endpoint, subscription.ordered)
+
+
+def hold(name: str, revision: int) -> BacklogUpdate:
+    """
+    Return what it means for deliveries that the subscription *name* is held at *revision*.
+    """
+    return BacklogUpdate(*names.split(name), revision, BacklogAction.SUSPEND, held=True)
+
+
+def end_hold(name: str, revision: int) -> BacklogUpdate:
+    """
+    Return what it means for deliveries that the subscription *name* was held for too long.
+    """
+    return BacklogUpdate(*names.split(name), revision, BacklogAction.CANCEL, held=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
+from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, WaitReason
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updates import (
@@ -45,7 +46,7 @@ async def end_sequences(
         columns = deliveries.c
         mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
         waiting = sa.and_(mine, columns.state == State.PENDING.value)
-        await db.execute(update_locked(waiting).values(moves.CANCEL_DELETED.values()))
+        await db.execute(update_locked(waiting).values(_values(recorded.update)))
     await sequences.take_out(db, owner, ids)
     await sequences.advance(db, keys)
     return Progress(len(ids), Status.MORE)
@@ -100,7 +101,8 @@ def _changed(update: BacklogUpdate) -> sa.Update:
 
 def _values(update: BacklogUpdate) -> Mapping[str, Any]:
     if update.action is BacklogAction.CANCEL:
-        return moves.CANCEL_DELETED.values()
+        kind = FailureKind.MISSING if update.held else FailureKind.INACTIVE
+        return moves.CANCEL_DELETED.values(failure_kind=kind.value)
     resumes = update.action is BacklogAction.RESUME
     move = moves.RESUME if resumes else moves.SUSPEND_WAITING
     return move.values(endpoint=update.endpoint)

@@ -8,6 +8,7 @@ because it knows the subscription.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,9 @@ from enum import Enum, StrEnum, auto
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
-from dispatch_service.storage.schema import backlog_updates, feed_resources
+from dispatch_service.storage.schema import backlog_updates, deliveries, feed_resources
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
@@ -48,7 +50,8 @@ class BacklogUpdate:
     The effect of a revision of a subscription on its unfinished deliveries.
 
     They go to *endpoint* from now on, None if it has not changed. They stay in sequences only
-    if the subscription is *ordered*.
+    if the subscription is *ordered*. *held*: they are suspended because the subscription is held,
+    or cancelled because its hold has ended.
     """
 
     owner: str
@@ -57,6 +60,7 @@ class BacklogUpdate:
     action: BacklogAction
     endpoint: str | None = None
     ordered: bool = True
+    held: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -107,14 +111,18 @@ class Progress:
 SUPERSEDED = Progress(0, Status.SUPERSEDED)
 
 
-async def record(db: AsyncConnection, updates: Iterable[BacklogUpdate]) -> None:
+async def record(
+    db: AsyncConnection, updates: Iterable[BacklogUpdate], *, any_revision: bool = False
+) -> None:
     """
-    Record *updates*, each in place of one of the same or an older revision.
+    Record *updates*, each in place of one of the same or an older revision. With *any_revision*
+    each replaces what is there: the revisions may be those of two histories.
     """
     # In the order of their keys, so that no two processes wait for each other.
     rows = [_row(update) for update in sorted(updates, key=lambda update: update.key)]
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        await db.execute(_upsert(db.dialect.name, rows[start : start + _ROWS_AT_ONCE]))
+        part = rows[start : start + _ROWS_AT_ONCE]
+        await db.execute(_upsert(db.dialect.name, part, any_revision=any_revision))
 
 
 def _row(update: BacklogUpdate) -> dict[str, Any]:
@@ -125,12 +133,13 @@ def _row(update: BacklogUpdate) -> dict[str, Any]:
         "action": update.action.value,
         "endpoint": update.endpoint,
         "ordered": update.ordered,
+        "held": update.held,
         "create_time": database_now(),
         "due_time": database_now(),
     }
 
 
-def _upsert(dialect: str, rows: Sequence[dict[str, Any]]) -> Any:
+def _upsert(dialect: str, rows: Sequence[dict[str, Any]], *, any_revision: bool) -> Any:
     statement = insert(dialect, backlog_updates).values(list(rows))
     new = statement.excluded
     keys = ("owner", "subscription")
@@ -138,7 +147,7 @@ def _upsert(dialect: str, rows: Sequence[dict[str, Any]]) -> Any:
     return statement.on_conflict_do_update(
         index_elements=[backlog_updates.c[name] for name in keys],
         set_={name: value for name, value in values.items() if name not in keys},
-        where=backlog_updates.c.revision <= new.revision,
+        where=sa.true() if any_revision else backlog_updates.c.revision <= new.revision,
     )
 
 
@@ -166,6 +175,7 @@ def _update_of(row: Any) -> BacklogUpdate:
         BacklogAction(row.action),
         row.endpoint,
         row.ordered,
+        row.held,
     )
 
 
@@ -209,3 +219,54 @@ def _is(recorded: RecordedUpdate) -> sa.ColumnElement[bool]:
         columns.action == update.action.value,
         columns.create_time == recorded.create_time,
     )
+
+
+async def affected(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
+    """
+    Return the names among *changed* of subscriptions that have unfinished deliveries, or an
+    older update that must not be applied any more.
+    """
+    keys = [names.split(name) for name in changed if names.is_subscription(name)]
+    found: list[str] = []
+    for start in range(0, len(keys), _ROWS_AT_ONCE):
+        rows = await db.execute(
+            _select_with_backlog(db.dialect.name, keys[start : start + _ROWS_AT_ONCE])
+        )
+        found += [names.subscription(row.owner, row.subscription) for row in rows]
+    return found
+
+
+def _select_with_backlog(dialect: str, keys: Sequence[tuple[str, str]]) -> sa.Select[Any]:
+    """
+    Select those of *keys* with a backlog, by one look into the index for each.
+    """
+    listed, owner, subscription = _listed(dialect, keys)
+    one = sa.select(sa.literal(1)).where(
+        deliveries.c.owner == owner,
+        deliveries.c.subscription == subscription,
+        deliveries.c.end_time.is_(None),
+    )
+    # A planner would turn EXISTS into a join, and read all that is unfinished for it.
+    first = one.limit(1).correlate(listed).scalar_subquery()
+    older = sa.select(sa.literal(1)).where(
+        backlog_updates.c.owner == owner, backlog_updates.c.subscription == subscription
+    )
+    recorded = older.correlate(listed).scalar_subquery()
+    chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
+    return chosen.select_from(listed).where(sa.or_(first.is_not(None), recorded.is_not(None)))
+
+
+def _listed(dialect: str, keys: Sequence[tuple[str, str]]) -> tuple[Any, Any, Any]:
+    """
+    Make a table of *keys*, which come as one parameter, and its two columns.
+    """
+    text = sa.literal(json.dumps(keys), sa.Text)
+    parts: list[Any]
+    if dialect == "postgresql":
+        array = sa.cast(text, postgresql.JSON)
+        listed = sa.func.json_array_elements(array).table_valued("value", name="listed")
+        parts = [listed.c.value.op("->>", return_type=sa.Text())(n) for n in range(2)]
+    else:
+        listed = sa.func.json_each(text).table_valued("value", name="listed")
+        parts = [sa.func.json_extract(listed.c.value, f"$[{n}]") for n in range(2)]
+    return listed, parts[0], parts[1]

@@ -4,25 +4,62 @@ The resources of the config service, as this process holds them in memory.
 
 from __future__ import annotations
 
-import structlog
+from collections.abc import Iterable
+from dataclasses import dataclass
 
-from dispatch_service.domain.authentication import compile_credential, compile_identity
+from dispatch_service.domain.authentication import (
+    BodyHmac,
+    ClientCredentials,
+    ClientIdentity,
+    CompiledCredential,
+    FixedHeader,
+    compile_credential,
+    compile_identity,
+)
 from dispatch_service.domain.work import EndpointKey
+from dispatch_service.feed.snapshot import change_name
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.owner_settings import compile_settings
+from dispatch_service.routing.owner_settings import OwnerSettings, compile_settings
 from dispatch_service.routing.subscriptions import Subscription, compile_subscription
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
-from service_runtime.rpc.caller_directory import CallerDirectory, read_caller
+from service_runtime.rpc.caller_directory import CallerDirectory, CallerEntry, read_caller
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
-from shipedge.webhooks.config.v1 import credential_pb2, feed_service_pb2
+from shipedge.webhooks.config.v1 import feed_service_pb2
 
-log = structlog.get_logger()
+Compiled = Subscription | OwnerSettings | CompiledCredential | ClientIdentity | CallerEntry
+
+
+class UnknownKindError(Exception):
+    """
+    The feed has a change of a kind that this version does not know.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class FeedItem:
+    """
+    A change of the feed, compiled: None for a deletion, and for what cannot be used.
+    """
+
+    name: str
+    change: feed_service_pb2.FeedChange
+    compiled: Compiled | None
+
+    @property
+    def unusable(self) -> bool:
+        """
+        Whether this is a subscription that cannot be used.
+        """
+        return self.compiled is None and self.change.WhichOneof("change") == "subscription"
 
 
 class ResourceCache:
     """
     Keeps subscriptions, settings, credentials, certificates and callers as the feed names them.
+
+    *failures* logs the items that cannot be used: none of them stops the others.
     """
 
     def __init__(
@@ -31,36 +68,83 @@ class ResourceCache:
         callers: CallerDirectory,
         ring: KeyRing,
         rules: UrlRules,
+        failures: FailureLog,
     ) -> None:
         self.subscriptions = subscriptions
         self._callers = callers
         self._ring = ring
         self._rules = rules
+        self._failures = failures
 
-    def apply(self, change: feed_service_pb2.FeedChange) -> EndpointKey | None:
+    def read(self, change: feed_service_pb2.FeedChange) -> FeedItem | None:
+        """
+        Compile a change. One that cannot be used is logged; None for a kind that this version
+        does not know, which is passed over.
+        """
+        if change.WhichOneof("change") is None:
+            with self._failures.isolated(revision=change.revision):
+                raise UnknownKindError("a kind of resource that this version does not know")
+            return None
+        name = change_name(change)
+        with self._failures.isolated(name=name, revision=change.revision):
+            return FeedItem(name, change, self._compile(change))
+        return FeedItem(name, change, None)
+
+    def put(self, item: FeedItem) -> EndpointKey | None:
         """
         Apply a change; return the endpoint of a subscription that is Active again by it.
 
-        A change of a kind that this version does not know is ignored.
+        A subscription that cannot be used is held. A credential, certificate or caller that
+        cannot be used is not known any more; settings stay as they were.
         """
+        match item.compiled:
+            case Subscription() as subscription:
+                return self._put_subscription(subscription)
+            case OwnerSettings() as settings:
+                self.subscriptions.put_settings(names.owner_of(item.name), settings)
+            case FixedHeader() | BodyHmac() | ClientCredentials() as credential:
+                self.subscriptions.credentials[item.name] = credential
+            case ClientIdentity() as identity:
+                self.subscriptions.identities[item.name] = identity
+            case CallerEntry() as caller:
+                self._callers.put(caller)
+            case None if item.change.WhichOneof("change") == "account_settings":
+                pass
+            case _:
+                self.forget(item.name)
+                if item.unusable:
+                    self.subscriptions.hold(item.name, item.change.revision)
+        return None
+
+    def _compile(self, change: feed_service_pb2.FeedChange) -> Compiled | None:
         match change.WhichOneof("change"):
             case "subscription":
-                return self._put_subscription(
-                    compile_subscription(change.subscription, self._rules, self._hashed)
-                )
+                return compile_subscription(change.subscription, self._rules, self._hashed)
             case "account_settings":
-                owner = names.owner_of(change.account_settings.name)
-                self.subscriptions.put_settings(owner, compile_settings(change.account_settings))
+                return compile_settings(change.account_settings)
             case "credential":
-                self._put_credential(change.credential)
+                return compile_credential(change.credential, self._rules)
             case "client_certificate":
-                identity = compile_identity(change.client_certificate)
-                self.subscriptions.identities[change.client_certificate.name] = identity
+                return compile_identity(change.client_certificate)
             case "caller":
-                self._callers.put(read_caller(change.caller))
-            case "deleted_name":
-                self.forget(change.deleted_name)
-        return None
+                return read_caller(change.caller)
+            case _:
+                return None
+
+    def names(self) -> set[str]:
+        """
+        Return the names of all resources in memory.
+        """
+        return self.subscriptions.names() | self._callers.names()
+
+    def hold(self, subscriptions: Iterable[str]) -> None:
+        """
+        Hold subscriptions in the revisions that are known.
+        """
+        for name in subscriptions:
+            known = self.subscriptions.by_name.get(name)
+            revision = self.subscriptions.held.get(name, 0) if known is None else known.revision
+            self.subscriptions.hold(name, revision)
 
     def forget(self, name: str) -> None:
         """
@@ -84,16 +168,6 @@ class ResourceCache:
         if before is not None and subscription.active and not before.active:
             return (subscription.owner, subscription.endpoint)
         return None
-
-    def _put_credential(self, credential: credential_pb2.Credential) -> None:
-        try:
-            compiled = compile_credential(credential, self._rules)
-        except (ValueError, UrlRefusedError):
-            # Its deliveries fail, and the attempts say that the credential is not known.
-            self.subscriptions.credentials.pop(credential.name, None)
-            log.warning("feed.credential_unusable", name=credential.name)
-        else:
-            self.subscriptions.credentials[credential.name] = compiled
 
     def _hashed(self, url: str) -> bytes:
         return self._ring.keyed_hash("url", url)

@@ -1,5 +1,5 @@
 """
-The client of the feed: it applies each answer to the database first, then in memory.
+The client of the feed: it follows the stream and acknowledges what was applied.
 
 While the config service is away the service works with the last stored snapshot.
 """
@@ -7,55 +7,27 @@ While the config service is away the service works with the last stored snapshot
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Collection
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import AsyncIterator
 
 import grpc
 import structlog
 
-from dispatch_service.domain.work import EndpointKey
-from dispatch_service.feed import snapshot
-from dispatch_service.feed.cache import ResourceCache
-from service_runtime.database.conflicts import retry_on_conflict
-from service_runtime.database.engine import writing
-from service_runtime.keys.keyring import KeyRing
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-
-if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncEngine
+from dispatch_service.feed.applier import FeedApplier
+from dispatch_service.feed.position import HistoryChangedError
+from service_runtime.observability import metrics
+from service_runtime.rpc.status import read_error
+from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
+from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsRequest
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
 
+HISTORY_DIFFERS = "HISTORY_DIFFERS"
+"""
+The reason of the config service for a position that is of another history.
+"""
+
 log = structlog.get_logger()
-
-
-class Listener(Protocol):
-    """
-    What else has to be done when the feed changes something.
-    """
-
-    def resumed(self, endpoint: EndpointKey) -> None:
-        """
-        A subscription is Active again: much may have gathered for its endpoint.
-        """
-
-    def changes_stored(self) -> None:
-        """
-        Backlog updates may have been recorded.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """
-    An answer, and what it means: a new revision, the end of a snapshot.
-    """
-
-    answer: feed_service_pb2.WatchSubscriptionsResponse
-    new_revision: bool
-    ends_snapshot: bool
 
 
 class FeedClient:
@@ -63,39 +35,11 @@ class FeedClient:
     Follows the feed, and goes on where it ended. *dispatcher* is the name of this process.
     """
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        ring: KeyRing,
-        channel: grpc.aio.Channel,
-        cache: ResourceCache,
-        listener: Listener,
-        *,
-        dispatcher: str,
-    ) -> None:
-        self._engine = engine
-        self._ring = ring
+    def __init__(self, channel: grpc.aio.Channel, applier: FeedApplier, *, dispatcher: str) -> None:
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
-        self._cache = cache
-        self._listener = listener
+        self._applier = applier
         self._dispatcher = dispatcher
-        self._revision = 0
-        # Known before the snapshot and not named by it yet; None where no snapshot comes.
-        self._unnamed: set[str] | None = None
         self._pause = FIRST_PAUSE_SECONDS
-
-    async def load(self) -> None:
-        """
-        Load the stored snapshot into memory, if there is one.
-        """
-        revision = await snapshot.stored_revision(self._engine)
-        async for change in snapshot.load(self._engine, self._ring):
-            self._cache.apply(change)
-        if revision is not None:
-            self._revision = revision
-            self._cache.subscriptions.received = True
-            count = len(self._cache.subscriptions.by_name)
-            log.info("feed.loaded", revision=revision, subscriptions=count)
 
     async def run_once(self) -> None:
         """
@@ -104,12 +48,23 @@ class FeedClient:
         try:
             async for _ in self.follow():
                 self._pause = FIRST_PAUSE_SECONDS
+        except HistoryChangedError:
+            self._restart("feed.history_changed")
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.OUT_OF_RANGE:
-                log.warning("feed.restarted", revision=self._revision)
-                self._revision = 0
+                differs = read_error(error).reason == HISTORY_DIFFERS
+                self._restart("feed.history_changed" if differs else "feed.restarted")
             else:
                 log.warning("feed.broken", code=error.code().name, seconds=round(self._pause, 1))
+
+    def _restart(self, event: str) -> None:
+        """
+        Begin with a snapshot soon.
+        """
+        log.warning(event, revision=self._applier.position.revision)
+        metrics.FEED_RESTARTS.labels(event.rpartition(".")[2]).inc()
+        self._applier.restart()
+        self._pause = FIRST_PAUSE_SECONDS
 
     def next_pause(self) -> float:
         """
@@ -124,73 +79,20 @@ class FeedClient:
         """
         Open the feed where the last one ended; yield the revision after each answer applied.
         """
-        first = feed_service_pb2.WatchSubscriptionsRequest(
-            after_revision=self._revision, dispatcher=self._dispatcher
-        )
-        self._unnamed = await self._known_names() if self._revision == 0 else None
+        applier = self._applier
+        begin = await applier.begin()
         call = self._stub.WatchSubscriptions()
         try:
-            await call.write(first)
+            await call.write(
+                WatchSubscriptionsRequest(
+                    after_revision=begin.revision, digest=begin.digest, dispatcher=self._dispatcher
+                )
+            )
             async for answer in call:
-                await self.apply(answer)
+                await applier.apply(answer)
+                revision = applier.position.revision
                 if not call.done():
-                    await call.write(self._acknowledgement())
-                yield self._revision
+                    await call.write(WatchSubscriptionsRequest(applied_revision=revision))
+                yield revision
         finally:
             call.cancel()
-
-    def _acknowledgement(self) -> feed_service_pb2.WatchSubscriptionsRequest:
-        return feed_service_pb2.WatchSubscriptionsRequest(applied_revision=self._revision)
-
-    async def _known_names(self) -> set[str]:
-        """
-        Return the names of all resources, of which a snapshot deletes those that it lacks.
-
-        Read before the snapshot: what another process stores later may be newer than it.
-        Memory counts too: another process may have deleted the row already.
-        """
-        return await snapshot.stored_names(self._engine) | self._cache.subscriptions.names()
-
-    async def apply(self, answer: feed_service_pb2.WatchSubscriptionsResponse) -> None:
-        """
-        Apply one answer: to the database in one transaction, then to memory.
-        """
-        if self._unnamed is not None:
-            self._unnamed -= {snapshot.change_name(change) for change in answer.changes}
-        ends_snapshot = answer.snapshot_complete and self._unnamed is not None
-        step = _Step(answer, answer.revision > self._revision or ends_snapshot, ends_snapshot)
-        gone: Collection[str] = (self._unnamed or ()) if ends_snapshot else ()
-        if answer.changes or step.new_revision:
-            await self._store(step, gone)
-        self._remember(step, gone)
-        self._listener.changes_stored()
-        self._end(step)
-
-    @retry_on_conflict
-    async def _store(self, step: _Step, gone: Collection[str]) -> None:
-        answer = step.answer
-        async with writing(self._engine) as db:
-            await snapshot.store_changes(db, answer.changes, self._ring, self._cache.endpoint_of)
-            if step.ends_snapshot:
-                await snapshot.drop(db, gone, answer.revision)
-            if step.new_revision:
-                await snapshot.store_revision(db, answer.revision)
-
-    def _remember(self, step: _Step, gone: Collection[str]) -> None:
-        for change in step.answer.changes:
-            resumed = self._cache.apply(change)
-            if resumed is not None:
-                self._listener.resumed(resumed)
-        for name in gone:
-            self._cache.forget(name)
-
-    def _end(self, step: _Step) -> None:
-        answer = step.answer
-        if step.ends_snapshot:
-            self._unnamed = None
-            self._cache.subscriptions.received = True
-            log.info("feed.snapshot_applied", revision=answer.revision)
-        if step.new_revision:
-            self._revision = answer.revision
-        if answer.changes:
-            log.info("feed.applied", revision=answer.revision, changes=len(answer.changes))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema import endpoint_reports
+from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now
 from service_runtime.database.row_values import in_keys
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
@@ -22,7 +23,8 @@ async def put_reports(
     db: AsyncConnection, reports: Iterable[tuple[str, endpoint_event_pb2.EndpointEvent]]
 ) -> None:
     """
-    Store endpoint events of owners' subscriptions, to be reported.
+    Store endpoint events of owners' subscriptions, to be reported. One that is stored already
+    stays as it is.
     """
     for owner, report in reports:
         row = {
@@ -31,7 +33,8 @@ async def put_reports(
             "report": report.SerializeToString(),
             "create_time": database_now(),
         }
-        await db.execute(sa.insert(endpoint_reports).values(row))
+        added = insert(db.dialect.name, endpoint_reports).values(row)
+        await db.execute(added.on_conflict_do_nothing())
 
 
 async def oldest_reports(db: AsyncConnection, limit: int) -> list[Any]:

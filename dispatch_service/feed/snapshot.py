@@ -5,23 +5,23 @@ with the own key ring, and the backlog updates that follow from its changes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql
 
-from dispatch_service.feed import backlog_decisions, backlog_updates, overrides
+from dispatch_service.feed import backlog_decisions, backlog_updates, held, overrides
+from dispatch_service.feed.absence import Absence
 from dispatch_service.feed.backlog_decisions import EndpointOf
-from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
-from dispatch_service.routing.subscriptions import SubscriptionKey
+from dispatch_service.feed.held import HeldReason
+from dispatch_service.feed.position import NOWHERE, Position
 from dispatch_service.storage import associated_data
-from dispatch_service.storage.schema import backlog_updates as updates_table
-from dispatch_service.storage.schema import deliveries, feed_resources, feed_state
+from dispatch_service.storage.schema import feed_resources, feed_state
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 from shipedge.webhooks.config.v1 import feed_service_pb2
 
@@ -36,6 +36,17 @@ _LOADED = 2000
 _LOCK = 0x5E1B_FEED
 
 
+@dataclass(frozen=True, slots=True)
+class StoredItem:
+    """
+    A stored resource; *change* is None if it cannot be opened.
+    """
+
+    name: str
+    revision: int
+    change: feed_service_pb2.FeedChange | None
+
+
 def change_name(change: feed_service_pb2.FeedChange) -> str:
     """
     Return the name of the resource that changed.
@@ -48,29 +59,37 @@ def change_name(change: feed_service_pb2.FeedChange) -> str:
     return str(getattr(change, kind or "").name)
 
 
-async def stored_revision(engine: AsyncEngine) -> int | None:
+async def stored_position(engine: AsyncEngine) -> Position | None:
     """
-    Return the revision up to which the feed was applied, None if there never was a snapshot.
+    Return how far the feed was applied, None if there never was a snapshot. One that was stored
+    before there were digests is nowhere.
     """
     async with reading(engine) as db:
-        return (await db.execute(sa.select(feed_state.c.revision))).scalar_one_or_none()
+        row = (await db.execute(sa.select(feed_state))).one_or_none()
+    if row is None:
+        return None
+    return Position(row.revision, row.digest) if row.digest else NOWHERE
 
 
-async def load(engine: AsyncEngine, ring: KeyRing) -> AsyncIterator[feed_service_pb2.FeedChange]:
+async def load(
+    engine: AsyncEngine, ring: KeyRing, failures: FailureLog
+) -> AsyncIterator[StoredItem]:
     """
     Yield the stored resources, a part of which is in memory at a time. What another process
-    stores meanwhile may be among them: read the revision before, and follow the feed from it.
+    stores meanwhile may be among them: read the position before, and follow the feed from it.
     """
     columns = feed_resources.c
-    query = sa.select(columns.name, columns.sealed).order_by(columns.name).limit(_LOADED)
-    last = ""
+    query = sa.select(columns.name, columns.revision, columns.sealed).order_by(columns.name)
+    query, last = query.limit(_LOADED), ""
     while True:
         async with reading(engine) as db:
             rows = (await db.execute(query.where(columns.name > last))).all()
-        for name, sealed in rows:
-            yield feed_service_pb2.FeedChange.FromString(
-                ring.open(sealed, associated_data.feed_resource(name))
-            )
+        for name, revision, sealed in rows:
+            change = None
+            with failures.isolated(name=name, revision=revision):
+                opened = ring.open(sealed, associated_data.feed_resource(name))
+                change = feed_service_pb2.FeedChange.FromString(opened)
+            yield StoredItem(name, revision, change)
         if len(rows) < _LOADED:
             return
         last = rows[-1].name
@@ -81,23 +100,44 @@ async def store_changes(
     changes: Sequence[feed_service_pb2.FeedChange],
     ring: KeyRing,
     endpoint_of: EndpointOf,
+    *,
+    unusable: Collection[str] = (),
+    of_snapshot: bool = False,
 ) -> None:
     """
     Store changes of the feed, and record the backlog updates that follow from them.
 
-    *endpoint_of* gives the endpoint of a URL, empty for one that cannot be used.
+    *endpoint_of* gives the endpoint of a URL, empty for one that cannot be used. Subscriptions
+    that are *unusable* are held. Changes *of_snapshot* may be older than what is stored: they
+    may be of another history.
     """
-    await _lock_changes(db)
+    await lock_changes(db)
     newest = {change_name(change): change for change in changes}
     await _replace(db, newest, ring)
-    overridden = await _end_overrides(db, newest)
-    await backlog_updates.record(
-        db,
-        [
-            backlog_decisions.decide(name, newest[name], endpoint_of, overridden=name in overridden)
-            for name in await _with_backlog(db, list(newest))
-        ],
-    )
+    await _hold_or_return(db, newest, unusable)
+    overridden = await _end_overrides(db, newest, of_snapshot=of_snapshot)
+    updates = [
+        backlog_decisions.hold(name, newest[name].revision)
+        if name in unusable
+        else backlog_decisions.decide(
+            name, newest[name], endpoint_of, overridden=name in overridden
+        )
+        for name in await backlog_updates.affected(db, list(newest))
+    ]
+    await backlog_updates.record(db, updates, any_revision=of_snapshot)
+
+
+async def _hold_or_return(
+    db: AsyncConnection,
+    newest: Mapping[str, feed_service_pb2.FeedChange],
+    unusable: Collection[str],
+) -> None:
+    deleted = {name for name, it in newest.items() if it.WhichOneof("change") == "deleted_name"}
+    returned = newest.keys() - deleted - set(unusable)
+    subscriptions = {name for name in returned if names.is_subscription(name)}
+    await held.delete(db, deleted | (returned - subscriptions))
+    await held.end(db, {name: newest[name].revision for name in subscriptions})
+    await held.record_unusable(db, {name: newest[name].revision for name in unusable})
 
 
 async def _replace(
@@ -127,7 +167,7 @@ async def _delete(db: AsyncConnection, resources: Sequence[str]) -> None:
         await db.execute(sa.delete(feed_resources).where(feed_resources.c.name.in_(part)))
 
 
-async def _lock_changes(db: AsyncConnection) -> None:
+async def lock_changes(db: AsyncConnection) -> None:
     """
     Wait until no other process stores changes: all of them get the same ones at once.
     """
@@ -136,28 +176,38 @@ async def _lock_changes(db: AsyncConnection) -> None:
 
 
 async def _end_overrides(
-    db: AsyncConnection, newest: Mapping[str, feed_service_pb2.FeedChange]
+    db: AsyncConnection,
+    newest: Mapping[str, feed_service_pb2.FeedChange],
+    *,
+    of_snapshot: bool,
 ) -> set[str]:
     """
-    Lift the overrides of which a newer revision has come; return the names that are left.
+    Lift the overrides of which a newer revision has come, or in a snapshot another one; return
+    the names that are left.
     """
     overridden = await overrides.overrides(db)
     ended = {
         name
         for name in overridden.keys() & newest.keys()
         if newest[name].revision > overridden[name]
+        or (of_snapshot and newest[name].revision != overridden[name])
     }
     for name in ended:
         await overrides.lift(db, *names.split(name))
     return overridden.keys() - ended
 
 
-async def store_revision(db: AsyncConnection, revision: int) -> None:
+async def store_position(db: AsyncConnection, position: Position) -> None:
     """
-    Store the revision up to which the feed was applied.
+    Store how far the feed was applied.
     """
     await db.execute(sa.delete(feed_state))
-    row = {"feed_state_id": 1, "revision": revision, "apply_time": database_now()}
+    row = {
+        "feed_state_id": 1,
+        "revision": position.revision,
+        "digest": position.digest,
+        "apply_time": database_now(),
+    }
     await db.execute(sa.insert(feed_state).values(row))
 
 
@@ -178,65 +228,55 @@ async def stored_names(engine: AsyncEngine) -> set[str]:
         return set((await db.execute(sa.select(feed_resources.c.name))).scalars())
 
 
-async def drop(db: AsyncConnection, dropped: Collection[str], revision: int) -> None:
+async def end_snapshot(db: AsyncConnection, absence: Absence) -> None:
     """
-    Delete resources that are gone as of *revision*, and cancel what waits for them.
+    Hold and drop what a snapshot does not name.
 
-    To be called in the transaction that has stored the changes of the snapshot.
+    To be called in the transaction that has stored the last changes of the snapshot.
     """
-    gone = list(dropped)
-    await _delete(db, gone)
-    ended = [
-        BacklogUpdate(*names.split(name), revision, BacklogAction.CANCEL)
-        for name in await _with_backlog(db, gone)
-    ]
-    await backlog_updates.record(db, ended)
+    await _delete(db, list(absence.dropped))
+    await held.delete(db, absence.dropped)
+    await held.record(db, absence.held, HeldReason.MISSING)
+    await hold_backlogs(db, absence.subscriptions)
 
 
-async def _with_backlog(db: AsyncConnection, changed: Sequence[str]) -> list[str]:
+async def hold_unusable(db: AsyncConnection, revisions: Mapping[str, int]) -> None:
     """
-    Return the names among *changed* of subscriptions that have unfinished deliveries, or an
-    older update that must not be applied any more.
+    Hold stored subscriptions that cannot be used.
     """
-    keys = [names.split(name) for name in changed if names.is_subscription(name)]
-    found: list[str] = []
-    for start in range(0, len(keys), _BATCH):
-        rows = await db.execute(_select_with_backlog(db.dialect.name, keys[start : start + _BATCH]))
-        found += [names.subscription(row.owner, row.subscription) for row in rows]
+    await lock_changes(db)
+    await held.record_unusable(db, revisions)
+    await hold_backlogs(db, list(revisions))
+
+
+async def hold_backlogs(db: AsyncConnection, subscriptions: Sequence[str]) -> None:
+    """
+    Suspend what waits for subscriptions that are held now.
+    """
+    revisions = await _revisions(db, await backlog_updates.affected(db, subscriptions))
+    updates = [backlog_decisions.hold(name, revision) for name, revision in revisions.items()]
+    await backlog_updates.record(db, updates, any_revision=True)
+
+
+async def end_holds(db: AsyncConnection, ended: Sequence[str]) -> None:
+    """
+    Delete resources that were missing for too long, and cancel what waits for them.
+    """
+    await lock_changes(db)
+    revisions = await _revisions(db, await backlog_updates.affected(db, ended))
+    await _delete(db, ended)
+    await held.delete(db, ended)
+    updates = [backlog_decisions.end_hold(name, revision) for name, revision in revisions.items()]
+    await backlog_updates.record(db, updates, any_revision=True)
+
+
+async def _revisions(db: AsyncConnection, wanted: Sequence[str]) -> dict[str, int]:
+    """
+    Return the stored revisions of resources; 0 for one that is not stored.
+    """
+    columns, found = feed_resources.c, dict.fromkeys(wanted, 0)
+    for start in range(0, len(wanted), _BATCH):
+        mine = columns.name.in_(wanted[start : start + _BATCH])
+        rows = await db.execute(sa.select(columns.name, columns.revision).where(mine))
+        found |= {row.name: row.revision for row in rows}
     return found
-
-
-def _select_with_backlog(dialect: str, keys: Sequence[SubscriptionKey]) -> sa.Select[Any]:
-    """
-    Select those of *keys* with a backlog, by one look into the index for each.
-    """
-    listed, owner, subscription = _listed(dialect, keys)
-    one = sa.select(sa.literal(1)).where(
-        deliveries.c.owner == owner,
-        deliveries.c.subscription == subscription,
-        deliveries.c.end_time.is_(None),
-    )
-    # A planner would turn EXISTS into a join, and read all that is unfinished for it.
-    first = one.limit(1).correlate(listed).scalar_subquery()
-    older = sa.select(sa.literal(1)).where(
-        updates_table.c.owner == owner, updates_table.c.subscription == subscription
-    )
-    recorded = older.correlate(listed).scalar_subquery()
-    chosen = sa.select(owner.label("owner"), subscription.label("subscription"))
-    return chosen.select_from(listed).where(sa.or_(first.is_not(None), recorded.is_not(None)))
-
-
-def _listed(dialect: str, keys: Sequence[SubscriptionKey]) -> tuple[Any, Any, Any]:
-    """
-    Make a table of *keys*, which come as one parameter, and its two columns.
-    """
-    text = sa.literal(json.dumps(keys), sa.Text)
-    parts: list[Any]
-    if dialect == "postgresql":
-        array = sa.cast(text, postgresql.JSON)
-        listed = sa.func.json_array_elements(array).table_valued("value", name="listed")
-        parts = [listed.c.value.op("->>", return_type=sa.Text())(n) for n in range(2)]
-    else:
-        listed = sa.func.json_each(text).table_valued("value", name="listed")
-        parts = [sa.func.json_extract(listed.c.value, f"$[{n}]") for n in range(2)]
-    return listed, parts[0], parts[1]

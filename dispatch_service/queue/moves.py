@@ -215,10 +215,10 @@ lease cancels the delivery unless the attempt succeeded.
 """
 
 CANCEL_DELETED = Move(
-    "cancel_deleted", {PENDING: {CANCELLED}}, {**_CANCELLED, "failure_kind": "'inactive'"}
+    "cancel_deleted", {PENDING: {CANCELLED}}, {**_CANCELLED, "failure_kind": "$failure_kind"}
 )
 """
-Cancel a waiting delivery whose subscription was deleted.
+Cancel a waiting delivery whose subscription was deleted, or missing for too long.
 """
 
 DROP_RESEND = Move("drop_resend", {SUCCEEDED: {SUCCEEDED}}, {"due_time": "NULL"})

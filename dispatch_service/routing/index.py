@@ -28,6 +28,8 @@ class SubscriptionIndex:
     *received*: a snapshot was received at least once in the life of the database.
     *complete*: the events that waited for the snapshot have been matched.
     *limited*: keys of the subscriptions with a limit on concurrency or rate.
+    *held*: names of subscriptions that match nothing and whose deliveries wait, with their
+    revisions: the feed lacks them without having deleted them, or they cannot be used.
     Changes happen between two awaits of one event loop, so readers see whole changes.
     """
 
@@ -38,6 +40,7 @@ class SubscriptionIndex:
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
     limited: set[SubscriptionKey] = field(default_factory=set)
+    held: dict[str, int] = field(default_factory=dict)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
@@ -59,9 +62,16 @@ class SubscriptionIndex:
 
     def names(self) -> set[str]:
         """
-        Return the names of all subscriptions, credentials and client certificates.
+        Return the names of all that the feed brought.
         """
-        return {*self.by_name, *self.credentials, *self.identities}
+        settings = map(names.settings, self._settings)
+        return {*self.by_name, *self.held, *self.credentials, *self.identities, *settings}
+
+    def held_revision(self, key: SubscriptionKey) -> int | None:
+        """
+        Return the revision at which a subscription is held, None if it is not.
+        """
+        return self.held.get(names.subscription(*key)) if self.held else None
 
     def settings(self, owner: str) -> OwnerSettings:
         """
@@ -71,24 +81,45 @@ class SubscriptionIndex:
 
     def put(self, subscription: Subscription) -> None:
         """
-        Add *subscription*, or replace its former revision. An override keeps it Inactive.
+        Add *subscription*, or replace its former revision, and hold it no longer. An override
+        keeps it Inactive.
         """
-        self.remove(subscription.name)
-        if self._overrides.get(subscription.name, -1) >= subscription.revision:
+        self.held.pop(subscription.name, None)
+        self._put(subscription)
+
+    def hold(self, name: str, revision: int) -> None:
+        """
+        Match nothing with the subscription *name* from now on, which may not be known at all.
+        """
+        self.held[name] = revision
+        known = self.by_name.get(name)
+        if known is not None:
+            self._put(known)
+
+    def _put(self, subscription: Subscription) -> None:
+        self._remove_subscription(subscription.name)
+        is_held = subscription.name in self.held
+        if is_held or self._overrides.get(subscription.name, -1) >= subscription.revision:
             subscription = replace(subscription, active=False)
         self.by_name[subscription.name] = self.by_key[subscription.key] = subscription
         if subscription.max_concurrency or subscription.rate_limit:
             self.limited.add(subscription.key)
-        if not subscription.deleted:
+        if not (subscription.deleted or is_held):
             live = self._live.setdefault(subscription.owner, {})
             live.setdefault(subscription.event_type, {})[subscription.name] = subscription
 
     def remove(self, name: str) -> None:
         """
-        Remove the subscription, credential or client certificate *name*, if it is there.
+        Remove what is called *name*, if it is there. Settings are then the defaults.
         """
+        self.held.pop(name, None)
         self.credentials.pop(name, None)
         self.identities.pop(name, None)
+        if name.endswith("/settings"):
+            self._settings.pop(names.owner_of(name), None)
+        self._remove_subscription(name)
+
+    def _remove_subscription(self, name: str) -> None:
         old = self.by_name.pop(name, None)
         if old is None:
             return
@@ -111,7 +142,14 @@ class SubscriptionIndex:
                 self._overrides[name] = revision
                 known = self.by_name.get(name)
                 if known is not None:
-                    self.put(known)
+                    self._put(known)
+
+    def lift_override(self, name: str, revision: int) -> None:
+        """
+        Forget the override of a subscription, unless it is of *revision*.
+        """
+        if self._overrides.get(name) != revision:
+            self._overrides.pop(name, None)
 
     def settings_of_warehouses(self) -> list[OwnerSettings]:
         """

@@ -57,6 +57,17 @@ BACKGROUND_ERRORS = Counter(
     ["event"],
     registry=REGISTRY,
 )
+FEED_RESTARTS = Counter(
+    "webhooks_feed_restarts",
+    "Times that the feed had to begin with a snapshot again, by reason.",
+    ["reason"],
+    registry=REGISTRY,
+)
+ALARMING_SNAPSHOTS = Counter(
+    "webhooks_feed_alarming_snapshots",
+    "Snapshots that lacked more than a tenth of the known subscriptions, and more than ten.",
+    registry=REGISTRY,
+)
 CERTIFICATE_DAYS = Gauge(
     "webhooks_client_certificate_days",
     "Days until the first client certificate expires.",

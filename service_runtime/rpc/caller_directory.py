@@ -52,6 +52,12 @@ class CallerDirectory:
         self._entries[entry.caller.name] = entry
         self._index()
 
+    def names(self) -> set[str]:
+        """
+        Return the names of all callers except the fixed ones.
+        """
+        return set(self._entries)
+
     def remove(self, name: str) -> None:
         if self._entries.pop(name, None) is not None:
             self._index()

@@ -13,6 +13,7 @@ from dispatch_service.storage.schema.feed import (
     endpoint_reports,
     feed_resources,
     feed_state,
+    held_resources,
     subscription_health,
     subscription_overrides,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "events",
     "feed_resources",
     "feed_state",
+    "held_resources",
     "metadata",
     "request_ids",
     "resend_jobs",

@@ -16,6 +16,7 @@ feed_state = sa.Table(
     sa.Column("feed_state_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("apply_time", Instant, nullable=False),
+    sa.Column("digest", sa.LargeBinary),
     sa.CheckConstraint("feed_state_id = 1", name="one_row"),
     comment="How far the feed was applied. No row: no snapshot was ever received.",
 )
@@ -30,6 +31,21 @@ feed_resources = sa.Table(
     comment="The last snapshot of the config service's resources, resealed.",
 )
 
+held_resources = sa.Table(
+    "held_resources",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("hold_time", Instant, nullable=False),
+    sa.Column("missed_since", Instant, nullable=False),
+    sa.CheckConstraint("reason IN ('MISSING', 'UNUSABLE', 'RETURNED')", name="reason"),
+    comment=(
+        "Resources that the config service no longer names without having deleted them, or that"
+        " cannot be used, since hold_time: their deliveries wait. One that has RETURNED is still"
+        " to be matched with the events that it missed."
+    ),
+)
+
 backlog_updates = sa.Table(
     "backlog_updates",
     metadata,
@@ -39,6 +55,7 @@ backlog_updates = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("endpoint", sa.Text),
     sa.Column("ordered", sa.Boolean, nullable=False),
+    sa.Column("held", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("due_time", Instant, nullable=False),
     sa.CheckConstraint("action IN ('RESUME', 'SUSPEND', 'CANCEL')", name="action"),
@@ -46,7 +63,8 @@ backlog_updates = sa.Table(
     comment=(
         "Changes of subscriptions that are still to be applied to the waiting deliveries, in"
         " batches: resume, suspend or cancel them, move them to endpoint unless it is NULL, and"
-        " take them out of their sequences unless ordered."
+        " take them out of their sequences unless ordered. held: the subscription is held, or"
+        " its hold has ended."
     ),
 )
 

@@ -140,21 +140,6 @@ async def test_only_subscriptions_with_a_backlog_are_recorded(
     ]
 
 
-async def test_what_a_snapshot_does_not_name_is_cancelled(queue: Queue, store: AsyncEngine) -> None:
-    """
-    A subscription that is gone from the snapshot is deleted as of its revision.
-    """
-    await wait_for(queue, 2)
-    await change_status(store, 1, subscription_pb2.Subscription.STATUS_ACTIVE)
-
-    async with writing(store) as db:
-        await snapshot.drop(db, [NAME], 7)
-    assert await apply_updates(store) == 2
-
-    assert {it.state for it in await rows_of(store)} == {"CANCELLED"}
-    assert await snapshot.stored_names(store) == set()
-
-
 async def test_what_comes_after_an_undeletion_is_not_cancelled(
     queue: Queue, store: AsyncEngine
 ) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import snapshot
+from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.cache import ResourceCache
 from dispatch_service.feed.client import (
     FIRST_PAUSE_SECONDS,
@@ -23,6 +25,7 @@ from dispatch_service.feed.client import (
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rules.urls import UrlRules
@@ -127,8 +130,11 @@ async def client_of(
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
     await grpc_server.start()
     async with channel.connect(address) as connection:
-        cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules())
-        yield FeedClient(store, RING, connection, cache, heard or Heard(), dispatcher="test")
+        failures = FailureLog("feed.item_set_aside")
+        cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules(), failures)
+        hold = timedelta(days=1)
+        applier = FeedApplier(store, RING, cache, heard or Heard(), failures, hold=hold)
+        yield FeedClient(connection, applier, dispatcher="test")
     await server.stop(grpc_server, 0)
 
 

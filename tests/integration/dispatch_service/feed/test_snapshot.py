@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.feed import snapshot
+from dispatch_service.feed.position import Position
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.process.failures import FailureLog
 from shipedge.webhooks.config.v1 import feed_service_pb2
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +38,7 @@ async def apply(store: AsyncEngine, revision: int) -> None:
     """
     async with writing(store) as db:
         await snapshot.store_changes(db, [change(revision)], RING, lambda _: "")
-        await snapshot.store_revision(db, revision)
+        await snapshot.store_position(db, Position(revision, b"digest"))
 
 
 async def waits(store: AsyncEngine) -> None:
@@ -63,14 +65,14 @@ async def test_processes_store_the_same_change_in_turn(store: AsyncEngine) -> No
     """
     async with writing(store) as db:
         await snapshot.store_changes(db, [change(1)], RING, lambda _: "")
-        await snapshot.store_revision(db, 1)
+        await snapshot.store_position(db, Position(1, b"digest"))
         second = asyncio.create_task(apply(store, 1))
         await waits(store)
     await second
 
-    assert await snapshot.stored_revision(store) == 1
-    loaded = [it async for it in snapshot.load(store, RING)]
-    assert [it.account_settings.name for it in loaded] == ["accounts/100/settings"]
+    assert await snapshot.stored_position(store) == Position(1, b"digest")
+    loaded = [it async for it in snapshot.load(store, RING, FailureLog("feed.item_set_aside"))]
+    assert [it.name for it in loaded] == ["accounts/100/settings"]
 
 
 async def test_snapshot_is_read_in_parts(
@@ -89,5 +91,7 @@ async def test_snapshot_is_read_in_parts(
         async with writing(store) as db:
             await snapshot.store_changes(db, changes, RING, lambda _: "")
 
-        loaded = [it.account_settings.name async for it in snapshot.load(store, RING)]
+        loaded = [
+            it.name async for it in snapshot.load(store, RING, FailureLog("feed.item_set_aside"))
+        ]
         assert loaded == names

@@ -22,11 +22,12 @@ def planned(
     body: bytes | MissingBody = b"{}",
     lease_left: float = 45,
     deaths: int = 0,
+    held: int | None = None,
 ) -> Attempt | Transition | Release:
     """
     Plan with a deadline of ten seconds.
     """
-    return plan(Ready(it, body, 0.0, deaths), wanted, lease_left=lease_left, deadline=10)
+    return plan(Ready(it, body, 0.0, deaths), wanted, held=held, lease_left=lease_left, deadline=10)
 
 
 def test_wanted_delivery_is_attempted() -> None:
@@ -100,6 +101,28 @@ def test_delivery_of_an_inactive_subscription_is_suspended() -> None:
     it = claimed()
 
     assert planned(it, subscription(active=False)) == Suspend(it, 1)
+
+
+@pytest.mark.parametrize("known", [None, subscription(), subscription(active=False)])
+def test_delivery_of_a_held_subscription_waits(known: Subscription | None) -> None:
+    """
+    What the feed lacks without having deleted it is not given up, whether it is known or not.
+    """
+    it = claimed()
+
+    assert planned(it, known, held=4) == Suspend(it, 4)
+
+
+def test_delivery_of_a_held_subscription_can_be_cancelled() -> None:
+    """
+    A caller who cancels does not wait for the end of the hold.
+    """
+    it = claimed(cancelled=True)
+
+    step = planned(it, None, held=4)
+
+    assert isinstance(step, Transition)
+    assert step.state is State.CANCELLED
 
 
 def test_short_lease_is_released() -> None:

@@ -36,7 +36,9 @@ class WatchSubscriptionsRequest(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     APPLIED_REVISION_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
-    """The last revision that was stored. 0: none. Only in the first message."""
+    """The last revision that was stored. 0 without a digest: none. Only in the
+    first message.
+    """
     dispatcher: _builtins.str
     """The name of the process that reads. Only in the first message."""
     digest: _builtins.bytes

@@ -39,9 +39,9 @@ class FeedServiceStub:
     """Streams the configuration as it is, then every change to it.
 
     The first message says where to begin; each later one acknowledges what
-    was applied since. Begin with `after_revision = 0` and keep `revision` and
-    `digest` of the last answer that was applied; begin there after a break.
-    Beginning with 0 gives a snapshot: the answers up to the one with
+    was applied since. Begin with `after_revision = 0` and no digest, and keep
+    `revision` and `digest` of the last answer that was applied; begin there
+    after a break. Beginning with 0 gives a snapshot: the answers up to the one with
     `snapshot_complete` hold everything that exists, and the names of what was
     deleted as far back as deletions are remembered. What a snapshot does not
     name is missing, not deleted. Changes follow in the order in which they
@@ -75,9 +75,9 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """Streams the configuration as it is, then every change to it.
 
     The first message says where to begin; each later one acknowledges what
-    was applied since. Begin with `after_revision = 0` and keep `revision` and
-    `digest` of the last answer that was applied; begin there after a break.
-    Beginning with 0 gives a snapshot: the answers up to the one with
+    was applied since. Begin with `after_revision = 0` and no digest, and keep
+    `revision` and `digest` of the last answer that was applied; begin there
+    after a break. Beginning with 0 gives a snapshot: the answers up to the one with
     `snapshot_complete` hold everything that exists, and the names of what was
     deleted as far back as deletions are remembered. What a snapshot does not
     name is missing, not deleted. Changes follow in the order in which they
@@ -114,9 +114,9 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams the configuration as it is, then every change to it.
 
         The first message says where to begin; each later one acknowledges what
-        was applied since. Begin with `after_revision = 0` and keep `revision` and
-        `digest` of the last answer that was applied; begin there after a break.
-        Beginning with 0 gives a snapshot: the answers up to the one with
+        was applied since. Begin with `after_revision = 0` and no digest, and keep
+        `revision` and `digest` of the last answer that was applied; begin there
+        after a break. Beginning with 0 gives a snapshot: the answers up to the one with
         `snapshot_complete` hold everything that exists, and the names of what was
         deleted as far back as deletions are remembered. What a snapshot does not
         name is missing, not deleted. Changes follow in the order in which they

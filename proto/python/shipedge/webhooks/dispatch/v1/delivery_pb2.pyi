@@ -62,6 +62,10 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     """Its time was up before it succeeded."""
     FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 18
     """A fault of the service itself."""
+    FAILURE_KIND_MISSING: _FailureKind.ValueType  # 19
+    """The configuration lacked the subscription for as long as its deliveries
+    were held, without its having been deleted.
+    """
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """Why an attempt or a delivery failed."""
@@ -104,6 +108,10 @@ FAILURE_KIND_EXPIRED: FailureKind.ValueType  # 17
 """Its time was up before it succeeded."""
 FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 18
 """A fault of the service itself."""
+FAILURE_KIND_MISSING: FailureKind.ValueType  # 19
+"""The configuration lacked the subscription for as long as its deliveries
+were held, without its having been deleted.
+"""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
