@@ -1,25 +1,36 @@
 # One image for both services: `python -m config_service` or `python -m dispatch_service`.
+#
+# Pin the base image by its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim
 
-FROM python:3.11-slim AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
-RUN python -m venv /opt/webhooks
+RUN python -m venv /opt/webhooks && python -m venv /opt/build
 COPY requirements/runtime.txt requirements/runtime.txt
-RUN /opt/webhooks/bin/pip install --no-cache-dir --requirement requirements/runtime.txt
+COPY requirements/build.txt requirements/build.txt
+RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement requirements/runtime.txt
+RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml ./
 COPY proto proto
 COPY config_service config_service
 COPY dispatch_service dispatch_service
 COPY service_runtime service_runtime
-RUN /opt/webhooks/bin/pip install --no-cache-dir --no-deps .
+RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .
+RUN /opt/webhooks/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 
-FROM python:3.11-slim
-RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/webhooks webhooks
+FROM ${PYTHON_IMAGE}
+LABEL org.opencontainers.image.title="shipedge-webhooks" \
+      org.opencontainers.image.licenses="LicenseRef-Proprietary"
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/webhooks webhooks \
+ && chmod 700 /var/lib/webhooks
 COPY --from=build /opt/webhooks /opt/webhooks
 ENV PATH=/opt/webhooks/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    SHIPEDGE_ENVIRONMENT=production \
     SHIPEDGE_DATA_DIR=/var/lib/webhooks
 USER webhooks
 WORKDIR /var/lib/webhooks
+EXPOSE 50051 50052
 # Certificates, keys and databases are the operator's: the image has none.
 CMD ["python", "-m", "dispatch_service"]

@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+AUDIT := build/audit
 MINUTES ?= 5
 # Tests wait for most of their time, so more processes than cores are faster.
 JOBS ?= 4
@@ -21,7 +22,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: help audit bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -135,15 +136,23 @@ contract-bundle: $(STAMP) ## Write all schemas, examples and an AsyncAPI documen
 
 install: $(STAMP) ## Install what is needed into .venv.
 
-$(STAMP): requirements/runtime.txt requirements/dev.txt pyproject.toml
+$(STAMP): requirements/runtime.txt requirements/build.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@# An environment without pip is half made, by a Python without its venv module.
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; } || \
 	  { rm -rf .venv; echo "The venv module of $(PYTHON) is needed (Debian: the package python3-venv)."; exit 1; }
 	@echo "Installing into .venv …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+$(AUDIT)/.installed: requirements/audit.txt
+	@$(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
+	@touch $@
+
+audit: $(STAMP) $(AUDIT)/.installed ## Look for known vulnerabilities, and list all packages in build/sbom.json.
+	@AUDIT=$(AUDIT) .ci/audit
 
 clean: ## Remove what was built, not ./data.
 	@rm -rf .venv build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

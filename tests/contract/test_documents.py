@@ -124,16 +124,49 @@ def test_pins_have_no_addresses_and_fit_the_bounds() -> None:
     """
     Requirements are pinned by version alone, and cover all dependencies of the package.
     """
-    pins = {}
-    for name in ("runtime", "dev"):
-        for line in (ROOT / f"requirements/{name}.txt").read_text().split("\n"):
-            if line and not line.startswith("-r "):
-                package, version = line.split("==")
-                pins[package.lower().replace("_", "-")] = version
+    pins: set[str] = set()
+    for name in ("runtime", "build", "dev", "audit"):
+        text = (ROOT / f"requirements/{name}.txt").read_text()
+        assert "//" not in text
+        pins |= pinned(text)
     needed = re.findall(r'^  "([a-z-]+)>=', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
 
     assert len(needed) > 10
-    assert set(needed) <= set(pins)
+    assert set(needed) <= pins
+    project = (ROOT / "pyproject.toml").read_text()
+    (built_with,) = re.findall(r'^requires = \["([a-z]+)==', project, re.MULTILINE)
+    assert built_with in pins
+
+
+def pinned(text: str) -> set[str]:
+    """
+    Return the names of pinned packages; assert that each has its hashes.
+    """
+    found = set()
+    for entry in text.replace("\\\n", " ").split("\n"):
+        if not entry or entry.startswith(("#", "-r ")):
+            continue
+        package, *hashes = re.sub(r";[^-]*", "", entry).split()
+        name, version = package.split("==")
+        assert version, entry
+        assert hashes, entry
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", each) for each in hashes)
+        found.add(name.lower().replace("_", "-"))
+    return found
+
+
+@pytest.mark.parametrize("file", ["Makefile", "Dockerfile"])
+def test_every_download_is_compared_with_its_hash(file: str) -> None:
+    """
+    Packages come by pins with hashes; what is built here is built with pinned packages.
+    """
+    lines = (ROOT / file).read_text().split("\n")
+    commands = [line for line in lines if re.search(r"pip (install|wheel) ", line)]
+    unpinned = [line for line in commands if "--require-hashes" not in line]
+
+    assert commands
+    assert all("--no-deps" in line for line in unpinned)
+    assert all(re.search("--no-(build-isolation|index)", line) for line in unpinned)
 
 
 def test_links_between_documents_lead_somewhere() -> None:
