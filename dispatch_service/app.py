@@ -17,6 +17,9 @@ from dispatch_service.api.deliveries import DeliveryServicer
 from dispatch_service.api.payloads import PayloadServicer
 from dispatch_service.api.publisher import PublisherServicer
 from dispatch_service.background import serve
+from dispatch_service.egress.proxy import EgressProxy
+from dispatch_service.egress.proxy_check import check_proxy
+from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.engine import Engine, build_engine
 from dispatch_service.intake.samples import Samples
 from dispatch_service.parts import Parts, open_parts
@@ -67,8 +70,12 @@ Reads the wall clock. Nothing else does.
 
 async def prepare(settings: Settings) -> None:
     """
-    Bring the database up to date. Raises `KeysMissingError` where the keys do not open it.
+    Check the egress proxy, and bring the database up to date.
+
+    Raises `ProxyUnsafeError`, and `KeysMissingError` where the keys do not open the database.
     """
+    if settings.production and settings.egress_proxy:
+        await check_proxy(EgressProxy(settings.egress_proxy, TlsContexts(None)))
     await migrate(settings.database(), "dispatch_service")
     store = create_engine(
         settings.database(), application_name="dispatch_service", statement_seconds=None

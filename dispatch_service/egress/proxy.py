@@ -18,6 +18,11 @@ from dispatch_service.egress.tls import TlsContexts
 
 MAX_RESPONSE = 16 * 1024
 
+REFUSED = "the egress proxy refused the destination"
+"""
+The error where the proxy has answered, but not with a connection.
+"""
+
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _DEFAULT_PORT = 3128
 
@@ -36,6 +41,21 @@ class EgressProxy:
             raise ValueError("the egress proxy must be given as http://host:port")
         self._address = parts.hostname, parts.port or _DEFAULT_PORT
         self._contexts = contexts
+
+    @property
+    def port(self) -> int:
+        """
+        The port on which the proxy listens.
+        """
+        return self._address[1]
+
+    async def probe(self, target: str) -> None:
+        """
+        Have the proxy connect to *target*, `host:port`, and close the connection.
+
+        Raises `ExchangeFailedError` if it does not connect.
+        """
+        (await self._tunnel(target)).close()
 
     async def open(
         self, request: OutboundRequest, clock: ExchangeClock, on_lost: OnLost
@@ -116,7 +136,7 @@ async def _request_tunnel(sock: socket.socket, target: str) -> None:
     if status is None or not response.endswith(b"\r\n\r\n"):
         raise _proxy_error("the egress proxy does not answer", repr(response[:100]))
     if not status[1].startswith(b"2"):
-        raise _proxy_error("the egress proxy refused the destination", repr(response[:100]))
+        raise _proxy_error(REFUSED, repr(response[:100]))
 
 
 def _proxy_error(error: str, detail: str) -> ExchangeFailedError:

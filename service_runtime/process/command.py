@@ -23,7 +23,7 @@ from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
-from service_runtime.process.lifecycle import SecondProcessError, ignore_hangup
+from service_runtime.process.lifecycle import StartRefusedError, ignore_hangup
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.health import LIVENESS
@@ -44,7 +44,7 @@ REFUSALS = (
     KeysMissingError,
     PermissionError,
     PortTakenError,
-    SecondProcessError,
+    StartRefusedError,
     TlsInvalidError,
 )
 """

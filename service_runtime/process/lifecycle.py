@@ -24,7 +24,13 @@ collections of a generation before one of the next.
 """
 
 
-class SecondProcessError(Exception):
+class StartRefusedError(Exception):
+    """
+    A service must not start; the message tells the operator why.
+    """
+
+
+class SecondProcessError(StartRefusedError):
     """
     Another process uses the SQLite file.
     """
