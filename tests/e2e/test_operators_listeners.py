@@ -44,9 +44,9 @@ async def test_reflection_is_for_operators_in_production(
     """
     operators = f"127.0.0.1:{free_port()}"
     environment = production(tmp_path, receiver) | {"SHIPEDGE_CONFIG_OPERATORS_LISTEN": operators}
-    secrets = tmp_path / "secrets"
+    secrets = tmp_path / "secrets/operator"
     credentials = channel.channel_credentials(
-        secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
+        secrets / "certificate.pem", secrets / "key.pem", secrets / "ca.pem"
     )
     child = await processes.start("config_service", environment)
     try:

@@ -13,7 +13,7 @@ import pytest
 
 from dispatch_service.payloads import example_event
 from service_runtime.process import pair as processes
-from service_runtime.process.bootstrap import bootstrap
+from service_runtime.process.bootstrap import Holder, bootstrap
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
@@ -31,22 +31,26 @@ def production(directory: Path, receiver: Receiver) -> dict[str, str]:
     """
     secrets = directory / "secrets"
     now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
-    assert bootstrap(secrets, ["localhost"], now)
-    keys = dict(line.split("=", 1) for line in (secrets / "keys.env").read_text().split())
+    holders = {
+        "service": Holder(("localhost",), service=True),
+        "operator": Holder(("operator",)),
+    }
+    assert bootstrap(secrets, now, holders)
     config, dispatch = free_port(), free_port()
     return environment_of(
         directory,
         receiver,
         SHIPEDGE_ENVIRONMENT="production",
         SHIPEDGE_CALLERS="localhost=feed,operator=admin+publisher",
-        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service.pem"),
-        SHIPEDGE_TLS_KEY_FILE=str(secrets / "service.key"),
-        SHIPEDGE_TLS_CA_FILE=str(secrets / "ca.pem"),
+        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service/certificate.pem"),
+        SHIPEDGE_TLS_KEY_FILE=str(secrets / "service/key.pem"),
+        SHIPEDGE_TLS_CA_FILE=str(secrets / "service/ca.pem"),
         SHIPEDGE_CONFIG_LISTEN=f"localhost:{config}",
         SHIPEDGE_DISPATCH_LISTEN=f"localhost:{dispatch}",
         SHIPEDGE_DISPATCH_CONFIG_ADDRESS=f"localhost:{config}",
         SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
-        **keys,
+        SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / "service/encryption_keys"),
+        SHIPEDGE_HASH_KEY_FILE=str(secrets / "service/hash_key"),
     )
 
 
@@ -68,9 +72,9 @@ async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) ->
     The pair works over mutual TLS; HTTP URLs and callers without a certificate are refused.
     """
     environment = production(tmp_path, receiver)
-    secrets = tmp_path / "secrets"
+    secrets = tmp_path / "secrets/operator"
     credentials = channel.channel_credentials(
-        secrets / "operator.pem", secrets / "operator.key", secrets / "ca.pem"
+        secrets / "certificate.pem", secrets / "key.pem", secrets / "ca.pem"
     )
     children = {}
     try:
