@@ -4,7 +4,6 @@ The log of deliveries and attempts over the wire.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from dispatch_service.log.filters import (
 )
 from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.log.watch import Mark
+from dispatch_service.log.watch_poll import WatchPoll
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.rows import AttemptRow
@@ -39,6 +39,8 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import grpc
     from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -49,10 +51,9 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/json; charset=utf-8"
 
 
-POLL_SECONDS = 0.5
 HEARTBEAT_SECONDS = 5.0
 """
-How often a watch looks for attempts, and how often it sends an answer without any.
+How often a watch sends an answer without attempts.
 """
 
 
@@ -81,6 +82,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self._hashed = hashed
         self._became_due = became_due
         self._job_created = job_created
+        self._watches = WatchPoll(engine)
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
@@ -171,16 +173,25 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         begin = self._mark(request)
         mark = await shielded(self._present()) if begin is None else begin
         spoke = time.monotonic() - HEARTBEAT_SECONDS
-        while True:
-            rows, mark = await shielded(self._settled_after(owner, comparisons, mark))
-            if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
-                yield delivery_service_pb2.WatchAttemptsResponse(
-                    attempts=[attempt_message(row) for row in rows],
-                    cursor=self._tokens.make(mark.key(), request),
-                )
-                spoke = time.monotonic()
-            if len(rows) < watch.BATCH:
-                await asyncio.sleep(POLL_SECONDS)
+        with self._watches.joined(owner) as watcher:
+            before = await watcher.first()
+            while True:
+                rows: Sequence[AttemptRow] = ()
+                if watcher.unread:
+                    watcher.unread = False
+                    rows, mark = await shielded(
+                        self._settled_after(owner, comparisons, mark, before)
+                    )
+                    watcher.unread = watcher.unread or len(rows) == watch.BATCH
+                else:
+                    mark = watch.passed(mark, before)
+                if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
+                    yield delivery_service_pb2.WatchAttemptsResponse(
+                        attempts=[attempt_message(row) for row in rows],
+                        cursor=self._tokens.make(mark.key(), request),
+                    )
+                    spoke = time.monotonic()
+                before = await watcher.next() if len(rows) < watch.BATCH else watcher.final()
 
     def _mark(self, request: delivery_service_pb2.WatchAttemptsRequest) -> Mark | None:
         try:
@@ -193,6 +204,6 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         return Mark(await watch.horizon(self._engine))
 
     async def _settled_after(
-        self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark
+        self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark, before: datetime
     ) -> tuple[Sequence[AttemptRow], Mark]:
-        return await watch.read(self._engine, owner, comparisons, self._hashed, mark)
+        return await watch.read(self._engine, owner, comparisons, self._hashed, mark, before)

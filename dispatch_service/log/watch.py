@@ -88,12 +88,20 @@ async def horizon(engine: AsyncEngine) -> datetime:
 
 
 async def read(
-    engine: AsyncEngine, owner: str, comparisons: Sequence[Comparison], hashed: Hash, mark: Mark
+    engine: AsyncEngine,
+    owner: str,
+    comparisons: Sequence[Comparison],
+    hashed: Hash,
+    mark: Mark,
+    before: datetime | None = None,
 ) -> tuple[Sequence[AttemptRow], Mark]:
     """
     Return at most a batch of attempts of *owner* after *mark*, and the mark to go on from.
+
+    They settled before *before*, an instant that `horizon` returned; by default it is asked.
     """
-    before = await horizon(engine)
+    if before is None:
+        before = await horizon(engine)
     keys = (attempts.c.settle_time, attempts.c.delivery_id, attempts.c.number)
     query = (
         SETTLED_ATTEMPTS.select()
@@ -108,7 +116,14 @@ async def read(
     if len(rows) == BATCH:
         last = rows[-1]
         return rows, Mark(last.settle_time, last.delivery_id, last.number)
-    return rows, Mark(max(before, mark.settle_time))
+    return rows, passed(mark, before)
+
+
+def passed(mark: Mark, before: datetime) -> Mark:
+    """
+    Return the mark of a watch that has seen all attempts that settled before *before*.
+    """
+    return Mark(before) if before > mark.settle_time else mark
 
 
 def _bound(mark: Mark) -> sa.Tuple:
