@@ -22,7 +22,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: help audit bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
 
 help: ## Show this list.
@@ -65,6 +65,9 @@ crash-test: $(STAMP) ## Kill services and database for MINUTES=5 minutes; nothin
 
 fault-test: $(STAMP) ## Bring about all faults around the services, or FAULTS="NAME ...", in about 15 minutes.
 	@$(BIN)/python -m tests.faults $(FAULTS)
+
+attack-test: $(STAMP) ## Let one caller attack the others in all ways, or ATTACKS="NAME ...", in about 10 minutes.
+	@$(BIN)/python -m tests.attacks $(ATTACKS)
 
 test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
 	@TEST_PROFILE=long $(PARALLEL) -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py
