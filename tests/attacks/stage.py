@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dispatch_service.payloads import example_event
 from service_runtime.process import pair as processes
-from service_runtime.process.bootstrap import bootstrap
+from service_runtime.process.bootstrap import Holder, bootstrap
 from service_runtime.rpc.callers import ROLES
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
@@ -50,7 +50,7 @@ class Stage:
         """
         Open a connection of its own with the certificate of *who*.
         """
-        files = (self.secrets / f"{who}.pem", self.secrets / f"{who}.key", self.secrets / "ca.pem")
+        files = [self.secrets / who / name for name in ("certificate.pem", "key.pem", "ca.pem")]
         credentials = channel.channel_credentials(*files)
         address = self.environment[f"SHIPEDGE_{package.split('_', maxsplit=1)[0].upper()}_LISTEN"]
         connection = channel.connect(address, credentials, own_connection=True)
@@ -140,8 +140,8 @@ def publish(account: int, *warehouses: str) -> publisher_service_pb2.PublishEven
 def _environment(directory: Path, receiver: Receiver) -> dict[str, str]:
     secrets = directory / "secrets"
     now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
-    bootstrap(secrets, ["localhost", INNOCENT, ATTACKER, NOBODY], now)
-    keys = dict(line.split("=", 1) for line in (secrets / "keys.env").read_text().split())
+    callers = {name: Holder((name,)) for name in (INNOCENT, ATTACKER, NOBODY, OPERATOR)}
+    bootstrap(secrets, now, {"service": Holder(("localhost",), service=True), **callers})
     config, dispatch = free_port(), free_port()
     roles = "+".join(sorted(ROLES - {"feed"}))
     return environment_of(
@@ -149,14 +149,15 @@ def _environment(directory: Path, receiver: Receiver) -> dict[str, str]:
         receiver,
         SHIPEDGE_ENVIRONMENT="production",
         SHIPEDGE_CALLERS=f"localhost=feed,{OPERATOR}={roles}",
-        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "localhost.pem"),
-        SHIPEDGE_TLS_KEY_FILE=str(secrets / "localhost.key"),
-        SHIPEDGE_TLS_CA_FILE=str(secrets / "ca.pem"),
+        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service/certificate.pem"),
+        SHIPEDGE_TLS_KEY_FILE=str(secrets / "service/key.pem"),
+        SHIPEDGE_TLS_CA_FILE=str(secrets / "service/ca.pem"),
         SHIPEDGE_CONFIG_LISTEN=f"localhost:{config}",
         SHIPEDGE_DISPATCH_LISTEN=f"localhost:{dispatch}",
         SHIPEDGE_DISPATCH_CONFIG_ADDRESS=f"localhost:{config}",
         SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
-        **keys,
+        SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / "service/encryption_keys"),
+        SHIPEDGE_HASH_KEY_FILE=str(secrets / "service/hash_key"),
     )
 
 
