@@ -19,6 +19,7 @@ from dispatch_service.app import SERVICES, prepare, run
 from dispatch_service.settings import Settings
 from service_runtime.observability.merged_metrics import Family
 from service_runtime.observability.metrics import FamiliesCollector
+from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.background import BackgroundTasks, health_loop
 from service_runtime.process.lifecycle import on_reload, only_listener, stop_signal
 from service_runtime.process.operators import operators_listeners
@@ -62,8 +63,9 @@ async def supervise(settings: Settings) -> None:
 
 async def _serve(workers: Workers, health: ServerHealth) -> None:
     async with BackgroundTasks() as tasks:
+        tasks.start("signal", stop_signal())
         tasks.start("health", health_loop(health).run())
-        await workers.run(asyncio.create_task(_drained(stop_signal(), health)))
+        await workers.run(start_awaited(_drained(tasks.first_ended(), health), "drain"))
 
 
 async def _drained(stopped: Awaitable[object], health: ServerHealth) -> None:

@@ -15,6 +15,7 @@ import structlog
 from config_service.api.feed import ChangeNotifier, wait
 from config_service.store.feed import acknowledgements
 from config_service.store.feed.acknowledgements import FeedProgress
+from service_runtime.observability.tasks import start_awaited
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -148,7 +149,7 @@ class Confirmations:
         Read the progress as of now. Calls that come together share a read.
         """
         if self._next_read is None:
-            self._next_read = asyncio.create_task(self._read_alone())
+            self._next_read = start_awaited(self._read_alone(), "confirmations")
         return await asyncio.shield(self._next_read)
 
     async def _read_alone(self) -> FeedProgress:
@@ -162,7 +163,7 @@ class Confirmations:
         Read the progress a little later, in one read for all that wait.
         """
         if self._next_look is None:
-            self._next_look = asyncio.create_task(self._look_later())
+            self._next_look = start_awaited(self._look_later(), "confirmations later")
         return await asyncio.shield(self._next_look)
 
     async def _look_later(self) -> FeedProgress:

@@ -19,6 +19,7 @@ from config_service.store.feed.pages import FeedPage
 from config_service.store.store import Store
 from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
@@ -159,7 +160,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
             await asyncio.sleep(BREAK_SECONDS)
             self._confirmations.left(stream, reader)
 
-        reading = asyncio.create_task(read())
+        reading = start_watched(read(), "acknowledgements")
         try:
             yield
         finally:

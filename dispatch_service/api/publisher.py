@@ -15,6 +15,7 @@ from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.waiting import Answer
+from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import StoreUnavailable
@@ -61,7 +62,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         Accept batches as they come, and answer each when it is committed.
         """
         answers: asyncio.Queue[_Answer] = asyncio.Queue()
-        reader = asyncio.ensure_future(self._read(request_iterator, answers))
+        reader = start_watched(self._read(request_iterator, answers), "publish stream")
         try:
             while (answer := await answers.get()) is not None:
                 if isinstance(answer, Exception):

@@ -21,6 +21,7 @@ from dispatch_service.delivery.endpoint_queue import (
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.domain.transitions import WaitReason
 from dispatch_service.domain.work import EndpointKey, Requeue
+from service_runtime.observability.tasks import start_watched
 
 Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Requeue], None]
@@ -210,7 +211,7 @@ class EndpointQueues:
             started = self._start_next(key, queue, now)
             if started is None:
                 return
-            runner = asyncio.get_running_loop().create_task(self._run(key, queue, started))
+            runner = start_watched(self._run(key, queue, started), "delivery")
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 

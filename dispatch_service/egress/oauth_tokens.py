@@ -16,6 +16,7 @@ import msgspec
 from dispatch_service.domain.authentication import ClientCredentials
 from dispatch_service.domain.outcomes import Response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
+from service_runtime.observability.tasks import start_awaited
 
 MARGIN_SECONDS = 60.0
 """
@@ -91,7 +92,7 @@ class OAuthTokens:
     async def _fetched(self, credential: ClientCredentials, deadline_seconds: float) -> Token:
         fetching = self._fetching.get(credential.id)
         if fetching is None:
-            fetching = asyncio.ensure_future(self._fetch(credential, deadline_seconds))
+            fetching = start_awaited(self._fetch(credential, deadline_seconds), "token")
             self._fetching[credential.id] = fetching
             fetching.add_done_callback(lambda _: self._fetching.pop(credential.id, None))
         try:

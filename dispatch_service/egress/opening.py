@@ -15,6 +15,7 @@ from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from service_runtime.observability.tasks import start_awaited
 
 PER_TURN = 4
 URGENT_PER_TURN = 3
@@ -114,7 +115,7 @@ class Openings:
         """
         if self._closed:
             raise _closed_error()
-        task = asyncio.get_running_loop().create_task(self._admitted(request, clock))
+        task = start_awaited(self._admitted(request, clock), "connection")
         self._tasks.add(task)
         clock.on_expiry = task.cancel
         try:

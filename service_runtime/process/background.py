@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Self
 
+from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.lifecycle import first_ended, on_reload
 from service_runtime.process.periodic import Periodic
 from service_runtime.process.progress import Progress
@@ -37,7 +38,7 @@ class BackgroundTasks:
         """
         Start *work* under a name that is not used yet.
         """
-        self._tasks[name] = asyncio.create_task(work, name=name)
+        self._tasks[name] = start_awaited(work, name)
 
     async def first_ended(self) -> None:
         """

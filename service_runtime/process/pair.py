@@ -18,6 +18,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from service_runtime.observability.tasks import start_awaited
 from shipedge.webhooks.client import channel
 
 START_SECONDS = 60.0
@@ -207,8 +208,8 @@ async def _until_ended(
     """
     Wait for a signal. Raises `ServiceEndedError` if a service ends before it.
     """
-    waits = {asyncio.create_task(child.wait()): package for package, child in children.items()}
-    signalled = asyncio.create_task(stopping.wait())
+    waits = {start_awaited(child.wait(), name): name for name, child in children.items()}
+    signalled = start_awaited(stopping.wait(), "signal")
     done, rest = await asyncio.wait({*waits, signalled}, return_when=asyncio.FIRST_COMPLETED)
     for task in rest:
         task.cancel()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from service_runtime.observability.merged_metrics import Family
+from service_runtime.observability.tasks import start_watched
 from service_runtime.process.worker_reports import (
     QUESTION,
     ControlChannel,
@@ -48,7 +49,7 @@ class WorkerProcess:
         self._started = time.monotonic()
         self._last: Report | None = None
         self._asked: set[asyncio.Future[Report]] = set()
-        self._reading = asyncio.create_task(self._read(reader))
+        self._reading = start_watched(self._read(reader), f"reports of worker {number}")
 
     @property
     def pid(self) -> int:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import structlog
 
 from service_runtime.observability.merged_metrics import Family, MergedMetrics
+from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.lifecycle import first_ended
 from service_runtime.process.worker_process import Command, WorkerProcess, start
 
@@ -115,7 +116,7 @@ class Workers:
         Raises `WorkerFailedError`.
         """
         numbers = range(1, self._count + 1)
-        slots = [asyncio.create_task(self._keep(number)) for number in numbers]
+        slots = [start_awaited(self._keep(number), f"worker {number}") for number in numbers]
         try:
             await first_ended(stopped, *slots)
         finally:

@@ -15,6 +15,7 @@ from tests.support.project_files import ROOT
 from tests.support.tree.resource_names import spelled_names
 from tests.support.tree.sizes import crowded_rooms, crowded_roots, long_files, long_functions
 from tests.support.tree.sources import Source, Violation, read_sources
+from tests.support.tree.unseen_tasks import unseen_tasks
 from tests.support.tree.unused_words import GLOSSARY, Vocabulary, read_rules, used_words
 
 Check = Callable[[Sequence[Source]], Iterable[Violation]]
@@ -53,6 +54,7 @@ def checks(root: Path) -> dict[str, Check]:
         "functions": long_functions,
         "words": words,
         "resource names": spelled_names,
+        "tasks": unseen_tasks,
     }
 
 

@@ -25,6 +25,7 @@ def start(package: str, data: Path, **more: str) -> tuple[int, str]:
     """
     settings = {
         "SHIPEDGE_DATA_DIR": str(data),
+        "SHIPEDGE_ENVIRONMENT": "development",
         "SHIPEDGE_LOG_FORMAT": "json",
         "SHIPEDGE_CONFIG_LISTEN": f"127.0.0.1:{free_port()}",
         "SHIPEDGE_DISPATCH_LISTEN": f"127.0.0.1:{free_port()}",
