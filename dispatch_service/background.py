@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import grpc
 import structlog
 
-from dispatch_service.delivery import replicas, suspects
+from dispatch_service.delivery import expiry, replicas, suspects
 from dispatch_service.engine import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.parts import Parts
@@ -142,6 +142,11 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=HOLDS_SECONDS,
             failure="feed.holds_failed",
             pause_first=True,
+        ),
+        "expiry": Periodic(
+            engine.delivery.expirer.run_once,
+            pause_seconds=expiry.INTERVAL_SECONDS,
+            failure="delivery.expiry_failed",
         ),
         "reports": Periodic(
             engine.feed.reporter.run_once,

@@ -15,6 +15,7 @@ from dispatch_service.delivery.claim import Claimer, Places
 from dispatch_service.delivery.endpoint_queue import Bounds
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.expiry import Expirer
 from dispatch_service.delivery.held_leases import HeldLeases
 from dispatch_service.delivery.replicas import Replicas, SubscriptionLimits
 from dispatch_service.delivery.results import ResultWriter
@@ -66,6 +67,7 @@ class Delivery:
     suspects: Suspects
     claimer: Claimer
     claims: Progress
+    expirer: Expirer
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,8 +180,10 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     )
     places = Places(endpoint_queues, suspects, results, held)
     claimer = Claimer(parts.queue, places, endpoints, parts.keys, parts.lease)
+    expirer = Expirer(parts.store, parts.subscriptions, parts.signals.deliveries_due.set)
+    claims = Progress("claims")
     return Delivery(
-        endpoints, replicas, results, endpoint_queues, suspects, claimer, Progress("claims")
+        endpoints, replicas, results, endpoint_queues, suspects, claimer, claims, expirer
     )
 
 

@@ -19,7 +19,7 @@ from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.domain import transitions
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.transitions import Transition
+from dispatch_service.domain.transitions import LONGEST_LIFETIME, Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, Suspend
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
@@ -72,16 +72,18 @@ def plan(
     Decide what to do with a leased delivery; the spans are in seconds, *held* is the revision
     at which the subscription is held.
 
-    It is ended if its time is up, if too many processes have died of it or if nobody wants it;
-    its lease is released if the subscription is held or Inactive, if its payload cannot be opened
-    for now or if too little of the lease is left.
+    It is ended if its receiver has used up its time, if too many processes have died of it or if
+    nobody wants it; its lease is released if the subscription is held or Inactive, if its payload
+    cannot be opened for now or if too little of the lease is left.
     """
     claimed = ready.claimed
-    if held is not None and not (claimed.cancelled or claimed.expired):
-        return Suspend(claimed, held)
+    if held is not None and not claimed.cancelled:
+        return Suspend(claimed, held, hold=LONGEST_LIFETIME)
     if claimed.cancelled or subscription is None or subscription.deleted:
         return transitions.cancel(claimed.retries_used)
-    if claimed.expired:
+    if not subscription.active and claimed.expired:
+        return transitions.cancel(claimed.retries_used)
+    if claimed.used_up:
         return transitions.fail(claimed.retries_used, FailureKind.EXPIRED)
     if ready.deaths >= transitions.POISON_DEATHS:
         return transitions.fail(claimed.retries_used, FailureKind.POISON)
@@ -146,9 +148,10 @@ class AttemptWorker:
             lease_left=ready.lease_end - time.monotonic(),
             deadline=self._deadline,
         )
+        if isinstance(step, Attempt):
+            return await self._attempt(claimed, step)
+        self._endpoints.probe_not_sent(claimed.endpoint_key)
         match step:
-            case Attempt():
-                return await self._attempt(claimed, step)
             case Requeue() | Suspend():
                 self._results.release(step)
             case Transition():

@@ -28,6 +28,13 @@ LONGEST_PAUSE = timedelta(minutes=5)
 Pauses double from the first to the longest.
 """
 
+DEAD_AFTER = timedelta(hours=24)
+PROBES_TO_BE_DEAD = 3
+"""
+An endpoint is dead after so many failed probes, when its breaker has been open for so long. What
+has waited for it for so long beyond its time to expire is given up.
+"""
+
 _SLOW_DOWN = frozenset({429, 502, 503, 504})
 
 _UNREACHED = frozenset(

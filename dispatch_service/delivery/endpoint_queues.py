@@ -140,6 +140,7 @@ class EndpointQueues:
             queue = self._queues[key] = EndpointQueue()
         self._waiting += 1
         self._waiting_bytes += ready.size
+        self._endpoints.probe_claimed(key)
         self._admit(key, queue, ready)
 
     def full(self) -> Collection[EndpointKey]:

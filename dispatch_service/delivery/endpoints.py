@@ -28,11 +28,14 @@ log = structlog.get_logger()
 class OpenBreaker:
     """
     The breaker of an endpoint that gets nothing: *pause* is how long still, *trips* how often
-    it opened without a success between.
+    it opened without a success between. The outcome that opened it has *failure_kind*, None if
+    that is not known, and *response_code*.
     """
 
     pause: timedelta
     trips: int
+    failure_kind: str | None = None
+    response_code: int | None = None
 
 
 @dataclass(slots=True)
@@ -53,6 +56,7 @@ class Endpoints:
         self._known: dict[EndpointKey, _EndpointState] = {}
         self._changes: dict[EndpointKey, OpenBreaker | None] = {}
         self._changed_at: dict[EndpointKey, float] = {}
+        self._probed: set[EndpointKey] = set()
 
     def limit(self, key: EndpointKey) -> int:
         """
@@ -86,6 +90,7 @@ class Endpoints:
         Take the outcome of an attempt into account; return whether it opened the breaker.
         """
         known = self._known.get(key)
+        self._probed.discard(key)
         if known is None and outcome.succeeded:
             return False
         before = known.breaker if known is not None else None
@@ -103,6 +108,24 @@ class Endpoints:
             log.info("endpoint.closed", owner=key[0], endpoint=key[1])
         self._set_breaker(key, now)
         return False
+
+    def probe_claimed(self, key: EndpointKey) -> None:
+        """
+        Record that a delivery was claimed for an endpoint: if its breaker is open, as its probe.
+        """
+        if self.is_open(key):
+            self._probed.add(key)
+
+    def probe_not_sent(self, key: EndpointKey) -> None:
+        """
+        Let another delivery be the probe of an endpoint, where one was claimed that needs no
+        request.
+        """
+        known = self._known.get(key)
+        if key in self._probed and known is not None:
+            self._probed.discard(key)
+            known.open_until = time.monotonic()
+            self._change(key, OpenBreaker(timedelta(), known.breaker.trips))
 
     def slow_start(self, key: EndpointKey) -> None:
         """
@@ -148,7 +171,8 @@ class Endpoints:
     def _open(self, key: EndpointKey, breaker: Breaker, outcome: Outcome) -> None:
         opened, pause = breakers.opened(breaker, outcome.retry_after, random())  # noqa: S311 - jitter is no secret
         self._known[key] = _EndpointState(opened, time.monotonic() + pause.total_seconds())
-        self._change(key, OpenBreaker(pause, opened.trips))
+        kind, code = outcome.failure_kind, outcome.status_code
+        self._change(key, OpenBreaker(pause, opened.trips, kind, code))
         log.warning(
             "endpoint.opened",
             owner=key[0],

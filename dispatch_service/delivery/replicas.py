@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -17,6 +17,7 @@ from dispatch_service.domain.work import EndpointKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
 from service_runtime.database.engine import reading, writing
+from service_runtime.database.inserts import insert
 from service_runtime.database.instants import after, database_now
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ SYNC_SECONDS = 1.0
 HEARTBEAT_SECONDS = 5.0
 ALIVE_FOR = timedelta(seconds=20)
 FORGET_AFTER = timedelta(days=1)
+
+KEY = ("owner", "endpoint")
 
 
 class Replicas:
@@ -98,12 +101,21 @@ class Replicas:
 
 async def _replace(db: AsyncConnection, key: EndpointKey, opened: OpenBreaker | None) -> None:
     owner, endpoint = key
-    same = sa.and_(endpoint_states.c.owner == owner, endpoint_states.c.endpoint == endpoint)
-    await db.execute(sa.delete(endpoint_states).where(same))
-    if opened is not None:
-        row = {"owner": owner, "endpoint": endpoint, "trips": opened.trips}
-        row |= {"open_until": after(opened.pause), "update_time": database_now()}
-        await db.execute(sa.insert(endpoint_states).values(row))
+    if opened is None:
+        same = sa.and_(endpoint_states.c.owner == owner, endpoint_states.c.endpoint == endpoint)
+        await db.execute(sa.delete(endpoint_states).where(same))
+        return
+    values: dict[str, Any] = {
+        "open_until": after(opened.pause),
+        "trips": opened.trips,
+        "update_time": database_now(),
+    }
+    if opened.failure_kind is not None:
+        values |= {"failure_kind": opened.failure_kind, "response_code": opened.response_code}
+    row = {"owner": owner, "endpoint": endpoint, "open_since": database_now(), **values}
+    # While the row is there the breaker has not closed, so it stays open since then.
+    statement = insert(db.dialect.name, endpoint_states).values(row)
+    await db.execute(statement.on_conflict_do_update(index_elements=KEY, set_=values))
 
 
 async def _open_breakers(db: AsyncConnection) -> dict[EndpointKey, OpenBreaker]:

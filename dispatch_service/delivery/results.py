@@ -246,6 +246,7 @@ class ResultWriter:
             retries_used=claimed.retries_used,
             # Somebody waits for the result of a test, so it is not tried again for days.
             schedule=() if claimed.test else self._subscriptions.schedule_of(attempt.subscription),
+            time_left=claimed.time_left,
             chance=random.random(),  # noqa: S311 - jitter is no secret
         )
 

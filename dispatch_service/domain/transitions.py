@@ -40,6 +40,11 @@ EXPIRY_FACTOR = 1.25
 The time until a delivery expires, as a multiple of the span of its schedule.
 """
 
+LONGEST_LIFETIME = timedelta(days=40)
+"""
+How long after its acceptance a delivery expires at the latest, however often that was put off.
+"""
+
 ATTEMPT_ALLOWANCE = timedelta(seconds=15)
 """
 How long an attempt may take: its deadline of 10 seconds, and its result.
@@ -109,13 +114,15 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     What a settled delivery becomes. Only the functions below make it.
 
     *delay* is the time until the next attempt, None if there is none, and *wait_reason* why it
-    is that long. *retries_used* counts the delays of the schedule that were used.
+    is that long. *retries_used* counts the delays of the schedule that were used. *time_left* is
+    the time until it expires, None if that does not change.
     """
 
     state: State
     retries_used: int
     delay: timedelta | None = None
     wait_reason: WaitReason | None = None
+    time_left: timedelta | None = None
     failure_kind: FailureKind | None = None
     gone: bool = False
 
@@ -138,19 +145,26 @@ def retry(
     retries_used: int,
     delay: timedelta,
     kind: FailureKind,
+    *,
     reason: WaitReason = WaitReason.SCHEDULE,
+    time_left: timedelta | None = None,
 ) -> Transition:
     """
     Have a delivery attempted again when *delay* has passed.
     """
     return Transition(
-        State.PENDING, retries_used, delay=delay, wait_reason=reason, failure_kind=kind
+        State.PENDING,
+        retries_used,
+        delay=delay,
+        wait_reason=reason,
+        time_left=time_left,
+        failure_kind=kind,
     )
 
 
 def cancel(retries_used: int) -> Transition:
     """
-    End a delivery that was cancelled, or whose subscription was deleted.
+    End a delivery that was cancelled, or whose subscription was deleted or stayed Inactive.
     """
     return Transition(State.CANCELLED, retries_used, failure_kind=FailureKind.INACTIVE)
 
@@ -161,15 +175,17 @@ def decide(
     state: State,
     retries_used: int,
     schedule: tuple[timedelta, ...],
+    time_left: timedelta,
     chance: float,
 ) -> Transition:
     """
     Choose what a delivery becomes after an attempt.
 
-    *retries_used* is how many delays of *schedule* were used before the attempt, *chance* a
-    random number in [0, 1) for the jitter. With `Retry-After` a receiver can make the delay
-    longer, not shorter. A delivery that had succeeded before, which is a forced resend, stays
-    SUCCEEDED.
+    *retries_used* is how many delays of *schedule* were used before the attempt, *time_left*
+    the time until it expired when the attempt began, *chance* a random number in [0, 1) for the
+    jitter. With `Retry-After` a receiver can make the delay longer, not shorter; the rest of the
+    schedule still follows. A delivery expires now if its time ends before its next attempt. One
+    that had succeeded before, which is a forced resend, stays SUCCEEDED.
     """
     if outcome.succeeded or state is State.SUCCEEDED:
         return succeed(retries_used)
@@ -179,9 +195,17 @@ def decide(
     if retries_used >= len(schedule):
         return fail(retries_used, kind)
     delay = jittered(schedule[retries_used], chance)
-    if outcome.retry_after is not None and outcome.retry_after > delay:
-        return retry(retries_used + 1, outcome.retry_after, kind, WaitReason.RETRY_AFTER)
-    return retry(retries_used + 1, delay, kind)
+    if delay > time_left:
+        return fail(retries_used, FailureKind.EXPIRED)
+    if outcome.retry_after is None or outcome.retry_after <= delay:
+        return retry(retries_used + 1, delay, kind, time_left=time_left)
+    return retry(
+        retries_used + 1,
+        outcome.retry_after,
+        kind,
+        reason=WaitReason.RETRY_AFTER,
+        time_left=time_left + outcome.retry_after - delay,
+    )
 
 
 def jittered(delay: timedelta, chance: float) -> timedelta:
@@ -201,7 +225,7 @@ def is_suspect(interrupted: int) -> bool:
 @lru_cache(maxsize=4096)
 def lifetime(schedule: tuple[timedelta, ...]) -> timedelta:
     """
-    Return how long after its acceptance a delivery expires.
+    Return how long after its acceptance a delivery expires, if nothing puts that off.
 
     It is no less than the schedule with its full jitter and the time for each attempt.
     """

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.transitions import (
     TEST_RESOURCES,
     State,
@@ -129,10 +130,10 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     A leased delivery: only this process may attempt it until the lease ends.
 
     *number* is the number of the attempt that has started. A result counts only with the
-    present *token*. *sealed_body* is None if the payload is gone. *expired* tells whether the
-    delivery had expired when it was claimed, *cancelled* whether it was cancelled during an
-    earlier attempt, *dispatched* whether it never waited in the table, and *in_sequence*
-    whether it has a position in a sequence.
+    present *token*. *sealed_body* is None if the payload is gone. *time_left* is the time until
+    it expires. *cancelled* tells whether it was cancelled during an earlier attempt,
+    *dispatched* whether it never waited in the table, and *in_sequence* whether it has a
+    position in a sequence.
     """
 
     owner: str
@@ -153,7 +154,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     resource: str
     sequence: int
     occurred_at: datetime
-    expired: bool
+    time_left: timedelta
     cancelled: bool = False
     dispatched: bool = False
     in_sequence: bool = False
@@ -172,6 +173,20 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         The key of this lease. A batch may hold a lost lease of a delivery and its next one.
         """
         return (self.owner, self.delivery_id, self.token)
+
+    @property
+    def expired(self) -> bool:
+        """
+        Whether its time was over before it was due.
+        """
+        return self.time_left <= timedelta()
+
+    @property
+    def used_up(self) -> bool:
+        """
+        Whether its receiver has used up its time: an attempt of its schedule had an outcome.
+        """
+        return self.expired and self.retries_used > 0
 
     @property
     def test(self) -> bool:
@@ -204,34 +219,11 @@ def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
         resource=event.resource,
         sequence=event.sequence,
         occurred_at=event.occurred_at,
-        expired=False,
+        time_left=delivery.lifetime,
         dispatched=True,
         in_sequence=delivery.ordered,
         sealed_body=None,
     )
-
-
-class AttemptRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """
-    What the log keeps of an attempt. Times of phases are in microseconds.
-    """
-
-    number: int
-    trigger: Trigger
-    requested_by: str | None
-    status: str
-    failure_kind: str | None
-    response_code: int | None
-    error: str | None
-    url_shown: str
-    url_hash: bytes
-    start_time: datetime
-    duration_us: int | None
-    dns_us: int | None
-    connect_us: int | None
-    tls_us: int | None
-    first_byte_us: int | None
-    sealed_exchange: bytes | None
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
@@ -263,14 +255,24 @@ class Requeue(msgspec.Struct, frozen=True, gc=False):
     delay: timedelta = timedelta()
     reason: WaitReason = WaitReason.BACKLOG
 
+    @property
+    def time_left(self) -> timedelta:
+        """
+        The time until the delivery expires. Only the delay by its subscription's limits counts.
+        """
+        counts = self.reason is WaitReason.THROTTLED
+        return self.claimed.time_left + (timedelta() if counts else self.delay)
+
 
 class Suspend(msgspec.Struct, frozen=True, gc=False):
     """
-    The end of a lease without an attempt, since *revision* of the subscription is Inactive.
+    The end of a lease without an attempt, since *revision* of the subscription is Inactive, or
+    is held for as long as *hold*.
     """
 
     claimed: Claimed
     revision: int
+    hold: timedelta | None = None
 
 
 Release = Requeue | Suspend

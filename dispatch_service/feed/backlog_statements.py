@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.transitions import State, WaitReason
+from dispatch_service.domain.transitions import LONGEST_LIFETIME, State, WaitReason
 from dispatch_service.feed import backlog_updates
 from dispatch_service.feed.backlog_updates import (
     SUPERSEDED,
@@ -22,10 +22,11 @@ from dispatch_service.feed.backlog_updates import (
     RecordedUpdate,
     Status,
 )
-from dispatch_service.queue import moves, sequences
+from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.storage.schema import deliveries
+from service_runtime.database.instants import micros
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -102,10 +103,12 @@ def _changed(update: BacklogUpdate) -> sa.Update:
 def _values(update: BacklogUpdate) -> Mapping[str, Any]:
     if update.action is BacklogAction.CANCEL:
         kind = FailureKind.MISSING if update.held else FailureKind.INACTIVE
-        return moves.CANCEL_DELETED.values(failure_kind=kind.value)
-    resumes = update.action is BacklogAction.RESUME
-    move = moves.RESUME if resumes else moves.SUSPEND_WAITING
-    return move.values(endpoint=update.endpoint)
+        return waiting_moves.CANCEL_DELETED.values(failure_kind=kind.value)
+    if update.action is BacklogAction.RESUME:
+        return waiting_moves.RESUME.values(endpoint=update.endpoint)
+    # The end of a hold cancels by an update of its own, so the hold itself may be any time.
+    hold_us = micros(LONGEST_LIFETIME) if update.held else None
+    return waiting_moves.SUSPEND_WAITING.values(endpoint=update.endpoint, hold_us=hold_us)
 
 
 def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:
@@ -125,9 +128,9 @@ def _differs(update: BacklogUpdate) -> sa.ColumnElement[bool]:
         # A delivery in a sequence is cancelled with its sequence.
         return columns.sequence_position.is_(None)
     elsewhere = sa.false() if update.endpoint is None else columns.endpoint != update.endpoint
-    inactive = columns.wait_reason == WaitReason.INACTIVE.value
     if update.action is BacklogAction.RESUME:
-        return sa.or_(inactive, elsewhere)
+        return sa.or_(columns.wait_reason.in_((WaitReason.INACTIVE, WaitReason.HELD)), elsewhere)
+    reason = WaitReason.HELD if update.held else WaitReason.INACTIVE
     # A row whose reason is not known was written before there was one.
-    active = sa.or_(columns.wait_reason.is_(None), ~inactive)
+    active = sa.or_(columns.wait_reason.is_(None), columns.wait_reason != reason.value)
     return sa.or_(sa.and_(columns.due_time.is_not(None), active), elsewhere)

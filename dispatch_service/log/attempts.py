@@ -8,9 +8,10 @@ from datetime import datetime
 
 import msgspec
 
+from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.authentication import Header
 from dispatch_service.domain.outcomes import Outcome
-from dispatch_service.domain.work import AttemptRecord, Claimed
+from dispatch_service.domain.work import Claimed
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import Sealer

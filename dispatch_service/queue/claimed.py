@@ -5,7 +5,7 @@ The rows that a claim returns.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from dispatch_service.domain.transitions import State, Trigger
@@ -49,9 +49,20 @@ def as_it_is(instant: datetime) -> datetime:
     return instant
 
 
-def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) -> Claimed:
+def same_span(span: timedelta) -> timedelta:
     """
-    Read a row of the columns `CLAIMED`, `expired` and `sealed_body`.
+    Return a span of PostgreSQL as it is.
+    """
+    return span
+
+
+def claimed_from(
+    row: Any,
+    from_stored: Callable[[Any], datetime] = as_it_is,
+    span_of: Callable[[Any], timedelta] = same_span,
+) -> Claimed:
+    """
+    Read a row of the columns `CLAIMED`, `time_left` and `sealed_body`.
     """
     return Claimed(
         owner=row.owner,
@@ -72,7 +83,7 @@ def claimed_from(row: Any, from_stored: Callable[[Any], datetime] = as_it_is) ->
         resource=row.resource,
         sequence=row.sequence,
         occurred_at=from_stored(row.occurred_at),
-        expired=bool(row.expired),
+        time_left=span_of(row.time_left),
         cancelled=row.cancelled_by is not None,
         in_sequence=row.sequence_position is not None,
         sealed_body=row.sealed_body,

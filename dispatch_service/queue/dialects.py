@@ -83,7 +83,14 @@ Instants on SQLite are integer microseconds; a transaction asks once for *now*.
 
 
 # How SQLAlchemy's updates write an expression.
-_CORE_POSTGRESQL = replace(POSTGRESQL, special={"lifetime_us": "CAST(:lifetime_us AS bigint)"})
+_CORE_POSTGRESQL = replace(
+    POSTGRESQL,
+    special={
+        **{name: f"CAST(:{name} AS bigint)" for name in ("lifetime_us", "hold_us")},
+        "failure_kind": "CAST(:failure_kind AS text)",
+        "response_code": "CAST(:response_code AS integer)",
+    },
+)
 _CORE_SQLITE = SqlDialect(SQLITE_NOW)
 
 

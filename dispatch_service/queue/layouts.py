@@ -8,7 +8,7 @@ value is read. Statements take the lists of their columns from here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -146,6 +146,10 @@ SEQUENCE_COUNT: Columns = {
 # Rows of leases that end.
 
 
+def _micros_if_any(span: timedelta | None) -> int | None:
+    return None if span is None else micros(span)
+
+
 def _late_note(settlement: Settlement) -> str:
     record = settlement.attempt
     if record is None:
@@ -164,9 +168,8 @@ LEASE_KEY: Columns = {
 SETTLEMENT: Columns = {
     **LEASE_KEY,
     "state": Column("text", "transition.state._value_"),
-    "delay_us": Column(
-        "bigint", lambda it: None if it.transition.delay is None else micros(it.transition.delay)
-    ),
+    "delay_us": Column("bigint", lambda it: _micros_if_any(it.transition.delay)),
+    "time_left_us": Column("bigint", lambda it: _micros_if_any(it.transition.time_left)),
     "wait_reason": Column("text", "transition.wait_reason"),
     "retries_used": Column("integer", "transition.retries_used"),
     "attempted": Column("boolean", lambda it: it.attempt is not None),
@@ -216,7 +219,14 @@ LATE: Columns = {
 REQUEUE: Columns = {
     **LEASE_KEY,
     "delay_us": Column("bigint", lambda it: micros(it.delay)),
+    "time_left_us": Column("bigint", lambda it: micros(it.time_left)),
     "wait_reason": Column("text", "reason._value_"),
+}
+
+SUSPEND: Columns = {
+    **LEASE_KEY,
+    "time_left_us": Column("bigint", lambda it: micros(it.claimed.time_left)),
+    "hold_us": Column("bigint", lambda it: _micros_if_any(it.hold)),
 }
 
 

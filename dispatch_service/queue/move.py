@@ -43,3 +43,9 @@ class Move:
         Return the values of an SQLAlchemy update of `deliveries`, on either database.
         """
         return {name: clause(expression, given) for name, expression in self.columns.items()}
+
+
+SUSPENDED_FOR = "CASE WHEN $hold_us IS NULL THEN 'inactive' ELSE 'held' END"
+"""
+The reason why a suspended delivery waits.
+"""

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.transitions import State
 from dispatch_service.domain.work import Claimed, EventKey, NewDelivery, NewEvent, Receipt
-from dispatch_service.queue import moves
+from dispatch_service.queue import waiting_moves
 from dispatch_service.queue.lock_order import by_key, update_locked
 from dispatch_service.storage.schema import deliveries, sequences
 from service_runtime.database.row_values import in_keys
@@ -133,15 +133,19 @@ def _leased_among(event: NewEvent, blocked: Collection[str]) -> frozenset[str]:
     return frozenset(wanted).intersection(blocked)
 
 
-async def advance(db: AsyncConnection, keys: Collection[SequenceKey]) -> int:
+async def advance(
+    db: AsyncConnection, keys: Collection[SequenceKey], failed: Collection[SequenceKey] = ()
+) -> int:
     """
     Make the next delivery of each sequence due whose head has ended; return how many became
     due. Call this in the transaction that ended the deliveries.
+
+    In sequences whose head has *failed* the next delivery keeps its time to expire.
     """
     ordered = sorted(set(keys))
     unblocked = 0
     for start in range(0, len(ordered), _BATCH):
-        unblocked += await _advance(db, ordered[start : start + _BATCH])
+        unblocked += await _advance(db, ordered[start : start + _BATCH], failed)
     return unblocked
 
 
@@ -180,7 +184,7 @@ async def repair(db: AsyncConnection, key: SequenceKey) -> int:
         await _insert_missing(db, key)
     unblocked = await advance(db, [key])
     head = (await _first_unfinished(db, [key])).get(key)
-    return unblocked or (0 if head is None else await _unblock(db, key, head))
+    return unblocked or (0 if head is None else await _unblock(db, key, head, anew=True))
 
 
 async def _insert_missing(db: AsyncConnection, key: SequenceKey) -> None:
@@ -200,7 +204,9 @@ def in_sequence() -> sa.ColumnElement[bool]:
     return sa.and_(deliveries.c.sequence_position.is_not(None), deliveries.c.end_time.is_(None))
 
 
-async def _advance(db: AsyncConnection, keys: Sequence[SequenceKey]) -> int:
+async def _advance(
+    db: AsyncConnection, keys: Sequence[SequenceKey], failed: Collection[SequenceKey]
+) -> int:
     rows = await lock(db, keys)
     heads = await _first_unfinished(db, keys)
     unblocked, empty = 0, []
@@ -212,7 +218,7 @@ async def _advance(db: AsyncConnection, keys: Sequence[SequenceKey]) -> int:
         elif head != row.head_number:
             numbers = {"head_number": head, "next_number": max(row.next_number, head + 1)}
             await db.execute(sa.update(sequences).where(_is(sequences, key)).values(numbers))
-            unblocked += await _unblock(db, key, head)
+            unblocked += await _unblock(db, key, head, anew=key not in failed)
     if empty:
         await db.execute(sa.delete(sequences).where(_in(sequences, empty)))
     return unblocked
@@ -232,7 +238,7 @@ async def _first_unfinished(
     return {(row[0], row[1], row[2]): row[3] for row in rows if row[3] is not None}
 
 
-async def _unblock(db: AsyncConnection, key: SequenceKey, number: int) -> int:
+async def _unblock(db: AsyncConnection, key: SequenceKey, number: int, *, anew: bool) -> int:
     result = await db.execute(
         sa.update(deliveries)
         .where(
@@ -242,7 +248,7 @@ async def _unblock(db: AsyncConnection, key: SequenceKey, number: int) -> int:
             deliveries.c.state == State.PENDING,
             deliveries.c.due_time.is_(None),
         )
-        .values(moves.UNBLOCK.values())
+        .values(waiting_moves.UNBLOCK.values(anew=anew))
     )
     return int(result.rowcount)
 
@@ -269,7 +275,7 @@ async def take_out(db: AsyncConnection, owner: str, delivery_ids: Sequence[str])
     """
     mine = sa.and_(deliveries.c.owner == owner, deliveries.c.delivery_id.in_(delivery_ids))
     update = update_locked(sa.and_(mine, in_sequence()))
-    await db.execute(update.values(moves.LEAVE_SEQUENCE.values()))
+    await db.execute(update.values(waiting_moves.LEAVE_SEQUENCE.values()))
 
 
 def _is(table: sa.Table, key: SequenceKey) -> sa.ColumnElement[bool]:

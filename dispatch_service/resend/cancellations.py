@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.transitions import State
 from dispatch_service.log.audit import AUDIT_LOG
-from dispatch_service.queue import moves, sequences
+from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.audit_log import AuditChange
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 METHOD = "CancelDelivery"
 
-_MOVES = {State.PENDING: moves.CANCEL, State.DELIVERING: moves.CANCEL_LATER}
+_MOVES = {State.PENDING: waiting_moves.CANCEL, State.DELIVERING: waiting_moves.CANCEL_LATER}
 
 
 async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> None:

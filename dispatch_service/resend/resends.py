@@ -19,7 +19,7 @@ from dispatch_service.domain.errors import (
 )
 from dispatch_service.domain.transitions import State
 from dispatch_service.log.audit import AUDIT_LOG
-from dispatch_service.queue import moves
+from dispatch_service.queue import waiting_moves
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.rows import DeliveryRow
@@ -105,6 +105,6 @@ async def make_due(
         deliveries.c.delivery_id.in_(delivery_ids),
         deliveries.c.lease_owner.is_(None),
     )
-    resent = moves.RESEND.values(requested_by=requested_by, lifetime_us=micros(lifetime))
+    resent = waiting_moves.RESEND.values(requested_by=requested_by, lifetime_us=micros(lifetime))
     result = await db.execute(update_locked(wanted).values(resent))
     return int(result.rowcount)

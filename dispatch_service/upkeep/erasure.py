@@ -13,7 +13,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dispatch_service.domain.transitions import State
-from dispatch_service.queue import moves, sequences
+from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.lock_order import locked
 from dispatch_service.storage.rows import (
     ERASABLE_EVENTS,
@@ -176,14 +176,14 @@ async def _give_up(db: AsyncConnection, mine: sa.ColumnElement[bool], requested_
     columns = deliveries.c
     pending = sa.and_(mine, columns.state == State.PENDING.value)
     update = sa.update(deliveries)
-    ended = moves.CANCEL.values(cancelled_by=requested_by)
+    ended = waiting_moves.CANCEL.values(cancelled_by=requested_by)
     found = await db.execute(update.where(pending).values(ended))
     leased = sa.and_(mine, columns.lease_owner.is_not(None))
-    later = moves.CANCEL_LATER.values(cancelled_by=requested_by)
+    later = waiting_moves.CANCEL_LATER.values(cancelled_by=requested_by)
     await db.execute(update.where(leased).values(later))
     forced = sa.and_(mine, columns.end_time.is_not(None), columns.lease_owner.is_(None))
     resent = sa.and_(forced, columns.due_time.is_not(None))
-    await db.execute(update.where(resent).values(moves.DROP_RESEND.values()))
+    await db.execute(update.where(resent).values(waiting_moves.DROP_RESEND.values()))
     return int(found.rowcount)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from statistics import median
 
 from dispatch_service.api.publisher import _fill
@@ -135,6 +135,7 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
             state=claimed.state,
             retries_used=0,
             schedule=(),
+            time_left=timedelta(),
             chance=0.5,
         ),
         "attempt_record": settled,

@@ -49,7 +49,7 @@ async def suspended(store: AsyncEngine) -> int:
     Count the deliveries that are suspended.
     """
     columns = deliveries.c
-    query = sa.select(sa.func.count()).where(columns.wait_reason == "inactive")
+    query = sa.select(sa.func.count()).where(columns.wait_reason.in_(("inactive", "held")))
     async with reading(store) as db:
         return int((await db.execute(query)).scalar_one())
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.work import (
-    AttemptRecord,
     Claimed,
     Lease,
     NewBody,

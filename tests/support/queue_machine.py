@@ -9,23 +9,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import timedelta
 from functools import wraps
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
+from dispatch_service.delivery.expiry import Expirer
 from dispatch_service.domain.transitions import State, Transition
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
 from dispatch_service.log import read as delivery_log
 from dispatch_service.queue.claimed import delivery_hex
+from dispatch_service.queue.dialects import clause
 from dispatch_service.queue.move import Move
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.sqlite import SqliteQueue
-from dispatch_service.storage.schema import attempts, deliveries, event_keys, metadata, sequences
+from dispatch_service.resend import resends
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.schema import (
+    attempts,
+    deliveries,
+    endpoint_states,
+    event_keys,
+    metadata,
+    sequences,
+)
 from service_runtime.database.engine import create_engine, writing
 from tests.support.dispatch_factories import attempt
-from tests.support.queue_model import NEVER, Model, Modelled
+from tests.support.queue_model import NEVER, NOW, Model, Modelled
 
 OWNER = "accounts/100"
 
@@ -33,6 +45,10 @@ MODELLED: set[str] = set()
 """
 The names of the moves that some rule makes.
 """
+
+PAST = clause("{now - 1000000}", {})
+
+MOVED = clause("@expire_time + ({now - 1000000} - @due_time)", {})
 
 T = TypeVar("T")
 
@@ -95,6 +111,45 @@ class QueueMachine(RuleBasedStateMachine):
         mine = deliveries.c.delivery_id == delivery.delivery_id
         self.change(lambda db: db.execute(sa.update(deliveries).where(mine).values(**values)))
 
+    def make_due(self, delivery: Modelled) -> None:
+        """
+        Change a delivery's row as if it had been written earlier, so that it is due.
+        """
+        self.pass_time(delivery, due_time=PAST, expire_time=MOVED)
+        delivery.due = NOW
+
+    def resent(self, delivery: Modelled) -> None:
+        """
+        Make a delivery due that is not leased and whose payload is not erased.
+        """
+        if delivery.event.event_id in self.model.erased:
+            return
+        ids = [delivery.delivery_id]
+        made = self.change(resends.make_due, OWNER, ids, "ann", timedelta(days=4))
+        assert made == (delivery.held is None)
+        if not made:
+            return
+        delivery.resent, delivery.due, delivery.suspended = True, NOW, False
+        if delivery.state in {State.FAILED, State.CANCELLED}:
+            delivery.state, delivery.ordered, delivery.expired = State.PENDING, False, False
+
+    def expire_waiting(self, delivery: Modelled) -> list[str]:
+        """
+        Let a receiver have used up the time of a delivery, and open its breaker; return the ids
+        of what ends.
+        """
+        used_up = {"retries_used": 1, "wait_reason": "backlog"}
+        self.pass_time(delivery, due_time=PAST, expire_time=PAST, **used_up)
+        row = self.rows[delivery.delivery_id]
+        times = dict.fromkeys(("open_until", "update_time"), PAST)
+        state = {"owner": OWNER, "endpoint": row.endpoint, "trips": 1, **times}
+        self.change(lambda db: db.execute(sa.insert(endpoint_states).values(state)))
+        self.run(Expirer(self.store, SubscriptionIndex(), lambda: None).run_once())
+        self.change(lambda db: db.execute(sa.delete(endpoint_states)))
+        after = self.run(self.read())[0]
+        waited = (key for key, row in self.rows.items() if row.state == State.PENDING)
+        return [key for key in waited if after[key].state != State.PENDING]
+
     def change(self, work: Callable[..., Coroutine[Any, Any, T]], *values: Any) -> T:
         """
         Do something in a transaction.
@@ -123,7 +178,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.model.stale.append(lost)
         assert claimed.number == len(delivery.attempts) + 1
         assert claimed.state == delivery.state
-        assert claimed.expired == (delivery.expired and not delivery.ended)
+        assert delivery.ended or claimed.expired == delivery.expired
         assert claimed.cancelled == delivery.cancelled
 
     def teardown(self) -> None:

@@ -167,3 +167,19 @@ class Model:
         Return the deliveries of a subscription that wait for an attempt.
         """
         return self.where(subscription=subscription, state=State.PENDING)
+
+    def may_expire(self) -> list[Modelled]:
+        """
+        Return what is due, or suspended until it expires.
+        """
+        waiting = self.where(state=State.PENDING)
+        return [it for it in waiting if it.due == NOW or it.suspended]
+
+    def give_up(self, ids: list[str]) -> None:
+        """
+        End deliveries that have expired.
+        """
+        for it in (self.deliveries[key] for key in ids):
+            assert it.expired
+            it.state, it.due = State.FAILED, NEVER
+        self.advance()

@@ -183,7 +183,7 @@ class PostgresQueue:
             if not unchanged:
                 return Ended(), changed
             await sequences.lock(db, sequences.sequences_of(it.claimed for it in unchanged))
-            parameters = arrays("s", layouts.LEASE_KEY, _in_order(unchanged))
+            parameters = arrays("s", layouts.SUSPEND, _in_order(unchanged))
             return await _end(db, sql.SUSPEND_LEASES, parameters), changed
 
     @retry_on_conflict
@@ -211,15 +211,16 @@ async def _end(
     """
     Run a statement that ends leases, and advance the sequences in which a delivery has ended.
     """
-    lost, keys = set(), []
-    for owner, delivery_id, token, subscription, resource in await db.execute(
+    lost, ended = set(), {}
+    for owner, delivery_id, token, subscription, resource, failed in await db.execute(
         statement, parameters
     ):
         if delivery_id is None:
-            keys.append((owner, subscription, resource))
+            ended[owner, subscription, resource] = failed
         else:
             lost.add((owner, delivery_hex(delivery_id), token))
-    unblocked = await sequences.advance(db, keys) if keys else 0
+    failures = [key for key, failed in ended.items() if failed]
+    unblocked = await sequences.advance(db, ended, failures) if ended else 0
     return Ended(frozenset(lost), unblocked)
 
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from dispatch_service.queue import layouts, moves
 from dispatch_service.queue.claimed import CLAIMED
 from dispatch_service.queue.dialects import POSTGRESQL
+from dispatch_service.queue.expire_times import USED_UP
 from dispatch_service.queue.move import LEASE_HELD, Move
 
 
@@ -142,8 +143,9 @@ FROM {_unnest("k", layouts.EVENT_KEY)} JOIN event_keys known USING (account, eve
 # costs the others nothing; the walk begins after the endpoint where the last ended, and
 # goes so far and no further. How far it came is asked for only where it found too little,
 # since the walk ends early where it found enough.
-# An endpoint whose breaker is open is passed by; after its pause one delivery goes out, as a
-# probe. Its state is looked up row by row: a hashed join would lose the order of the walk.
+# An endpoint whose breaker is open is passed by; after its pause one delivery that needs a
+# request goes out, as a probe. Its state is looked up row by row: a hashed join would lose the
+# order of the walk.
 CLAIM = sa.text(f"""
 WITH RECURSIVE walk AS (
     (SELECT owner, endpoint, due_time, 1 AS steps FROM deliveries
@@ -170,6 +172,7 @@ WITH RECURSIVE walk AS (
         FROM deliveries
         WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
           AND delivery_id NOT IN (SELECT unnest(CAST(:held_ids AS uuid[])))
+          AND (s.trips IS NULL OR NOT ({POSTGRESQL.render(USED_UP)}))
         ORDER BY due_time
         LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END
         FOR UPDATE SKIP LOCKED
@@ -190,7 +193,8 @@ WITH RECURSIVE walk AS (
     RETURNING d.*, {", ".join(f"p.{name}" for name in layouts.OLD)}, p.steps
 ), probing AS (
     UPDATE endpoint_states s
-    SET open_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond'
+    SET open_until = now() + CAST(:lease_us AS bigint) * interval '1 microsecond',
+        update_time = now()
     FROM (SELECT DISTINCT owner, endpoint FROM picked) p
     WHERE s.owner = p.owner AND s.endpoint = p.endpoint
 ), interrupted_attempts AS (
@@ -199,7 +203,7 @@ WITH RECURSIVE walk AS (
     ON CONFLICT DO NOTHING
 )
 SELECT {", ".join(f"t.{name}" for name in CLAIMED)},
-    t.end_time IS NULL AND t.expire_time <= now() AS expired,
+    t.expire_time - now() AS time_left,
     b.sealed_body, t.steps, walked.place[1] AS walked_owner, walked.place[2] AS walked_endpoint
 FROM walked LEFT JOIN taken t ON true
 LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id = t.event_id
@@ -219,20 +223,21 @@ s AS (SELECT * FROM {_unnest("s", columns)}), ended AS (
     WHERE {_ENDED.render(LEASE_HELD)}
     RETURNING d.owner, d.delivery_id, d.lease_token, d.account, d.event_id, d.subscription,
               d.event_type, d.payload_version, d.resource, d.due_time, d.end_time,
-              d.sequence_position
+              d.state, d.sequence_position
 )
 """
 
 
 # The leases that were lost, and the sequences in which a delivery has ended: usually nothing.
 _LOST_AND_SEQUENCES = """
-SELECT s.owner, s.delivery_id, s.lease_token, NULL AS subscription, NULL AS resource
+SELECT s.owner, s.delivery_id, s.lease_token, NULL AS subscription, NULL AS resource,
+    false AS failed
 FROM s
 WHERE NOT EXISTS (
     SELECT FROM ended e WHERE e.owner = s.owner
       AND e.delivery_id = s.delivery_id AND e.lease_token = s.lease_token)
 UNION ALL
-SELECT owner, NULL, NULL, subscription, resource
+SELECT owner, NULL, NULL, subscription, resource, state = 'FAILED'
 FROM ended WHERE end_time IS NOT NULL AND sequence_position IS NOT NULL
 """
 
@@ -250,7 +255,7 @@ WITH {_ended(moves.SETTLE, {**layouts.SETTLEMENT, **OF_ATTEMPT})}, logged AS (
 
 REQUEUE_LEASES = sa.text(f"WITH {_ended(moves.REQUEUE, layouts.REQUEUE)} {_LOST_AND_SEQUENCES}")
 
-SUSPEND_LEASES = sa.text(f"WITH {_ended(moves.SUSPEND, layouts.LEASE_KEY)} {_LOST_AND_SEQUENCES}")
+SUSPEND_LEASES = sa.text(f"WITH {_ended(moves.SUSPEND, layouts.SUSPEND)} {_LOST_AND_SEQUENCES}")
 
 # The result of an attempt whose lease was lost is recorded where the log says that it was
 # interrupted.

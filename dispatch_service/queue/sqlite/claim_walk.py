@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.work import Claimed, EndpointKey
@@ -70,16 +71,21 @@ async def take(
     open_until = (await db.execute(sql.OPEN, place)).scalar_one_or_none()
     if open_until is not None and open_until > leased["now"]:
         return []
-    # After a pause one delivery goes out, as a probe.
-    most = limit if open_until is None else 1
-    rows = (await db.execute(sql.PICK, {**place, "per_endpoint": most})).all()
+    # After a pause one delivery that needs a request goes out, as a probe.
+    probes = open_until is not None
+    picked = {**place, "per_endpoint": 1 if probes else limit, "probes": probes}
+    rows = (await db.execute(sql.PICK, picked)).all()
     if not rows:
         return []
-    if open_until is not None:
+    if probes:
         await db.execute(sql.PROBE, place)
     interrupted = [row._asdict() for row in rows if row.old_owner is not None]
     error = {**leased, "interrupted_error": INTERRUPTED_ERROR}
     await execute_many(db, sql.INSERT_INTERRUPTED, [{**row, **error} for row in interrupted])
     taken = [{"owner": row.owner, "delivery_id": row.delivery_id, **leased} for row in rows]
     await execute_many(db, sql.TAKE, taken)
-    return [claimed_from(row, from_microseconds) for row in rows]
+    return [claimed_from(row, from_microseconds, _span) for row in rows]
+
+
+def _span(micros: int) -> timedelta:
+    return timedelta(microseconds=micros)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import sqlalchemy as sa
 
+from dispatch_service.domain.transitions import State
 from dispatch_service.domain.work import (
     Claimed,
     Ended,
@@ -57,7 +58,7 @@ _delivery_row = row_reader({**layouts.LEASE_KEY, **layouts.OF_DELIVERY})
 _attempt_row = row_reader(layouts.ATTEMPT)
 _late_row = row_reader(layouts.LATE)
 _requeue_row = row_reader(layouts.REQUEUE)
-_suspend_row = row_reader(layouts.LEASE_KEY)
+_suspend_row = row_reader(layouts.SUSPEND)
 
 
 class SqliteQueue:
@@ -173,7 +174,10 @@ class SqliteQueue:
             ended += [it for it in counted if held[it.claimed.key].cancelled_by]
             rows = [held[it.claimed.key] for it in ended]
             rows += await _record_late(db, settlements, held, now)
-            unblocked = await sequences.advance(db, sequences.keys_of(rows))
+            failed = [held[it.claimed.key] for it in ended if _fails(it, held)]
+            unblocked = await sequences.advance(
+                db, sequences.keys_of(rows), sequences.keys_of(failed)
+            )
             if on_settled is not None:
                 await on_settled(db, counted)
             reach("settle.before_commit")
@@ -258,3 +262,8 @@ def _logged(settlement: Settlement, delivery: Any, now: int) -> dict[str, Any]:
     next_us = None if delay is None else micros(delay)
     row = {**_delivery_row(settlement), **_attempt_row(settlement.attempt)}
     return {**row, "delay_us": next_us, "now": now}
+
+
+def _fails(settlement: Settlement, held: Held) -> bool:
+    failed = settlement.transition.state is State.FAILED
+    return failed and held[settlement.claimed.key].state == State.DELIVERING

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from dispatch_service.queue import layouts, moves
 from dispatch_service.queue.claimed import CLAIMED
 from dispatch_service.queue.dialects import SQLITE
+from dispatch_service.queue.expire_times import USED_UP
 from dispatch_service.queue.move import LEASE_HELD, Move
 from service_runtime.database.instants import SQLITE_NOW
 
@@ -84,7 +85,7 @@ SELECT open_until FROM endpoint_states WHERE owner = :owner AND endpoint = :endp
 """)
 
 PROBE = sa.text("""
-UPDATE endpoint_states SET open_until = :now + :lease_us
+UPDATE endpoint_states SET open_until = :now + :lease_us, update_time = :now
 WHERE owner = :owner AND endpoint = :endpoint
 """)
 
@@ -98,11 +99,12 @@ _AS_CLAIMED = ", ".join(
 PICK = sa.text(f"""
 SELECT {_AS_CLAIMED}, d.url_shown, d.url_hash,
        {", ".join(f"d.{column} AS {name}" for name, column in layouts.OLD.items())},
-       b.sealed_body, d.end_time IS NULL AND d.expire_time <= :now AS expired
+       b.sealed_body, {_PICKED.render(moves.CLAIM.columns["expire_time"])} - :now AS time_left
 FROM deliveries d
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 WHERE d.owner = :owner AND d.endpoint = :endpoint AND d.due_time <= :now
   AND d.delivery_id NOT IN (SELECT value FROM json_each(:held))
+  AND NOT (:probes AND {_PICKED.render(USED_UP)})
 ORDER BY d.due_time LIMIT :per_endpoint
 """)
 
@@ -119,7 +121,7 @@ ON CONFLICT DO NOTHING
 
 HELD = sa.text("""
 SELECT d.owner, d.delivery_id, d.lease_token, d.subscription, d.resource, d.sequence_position,
-       d.cancelled_by
+       d.cancelled_by, d.state
 FROM json_each(:leases) j
 JOIN deliveries d ON d.owner = json_extract(j.value, '$[0]')
                  AND d.delivery_id = json_extract(j.value, '$[1]')

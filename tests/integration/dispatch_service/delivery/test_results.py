@@ -16,9 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.delivery import results as results_module
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import FinishedAttempt
+from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.outcomes import Response, from_response
 from dispatch_service.domain.transitions import cancel, succeed
-from dispatch_service.domain.work import AttemptRecord, Claimed, NewEvent, Settlement, Suspend
+from dispatch_service.domain.work import Claimed, NewEvent, Settlement, Suspend
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 from msgspec.structs import asdict, replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, Trigger, retry
-from dispatch_service.domain.work import AttemptRecord, NewBody, NewDelivery, NewEvent, Settlement
+from dispatch_service.domain.work import NewBody, NewDelivery, NewEvent, Settlement
 from dispatch_service.queue.claimed import delivery_hex
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.ids import new_id

@@ -17,17 +17,25 @@ from dispatch_service.domain.transitions import State, Transition, fail, retry, 
 from dispatch_service.domain.work import Lease, Requeue, Suspend
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.queue import moves
+from dispatch_service.queue import waiting_moves as waiting
 from dispatch_service.queue.moves import MOVES
 from dispatch_service.queue.sqlite import SqliteQueue
-from dispatch_service.resend import cancellations, resends
+from dispatch_service.resend import cancellations
 from dispatch_service.storage.schema import events
 from dispatch_service.upkeep import erasure
-from service_runtime.database.instants import after
 from tests.support.dispatch_factories import new_delivery, new_event
 from tests.support.lock_waits import record_and_apply
 from tests.support.profiles import is_long
-from tests.support.queue_machine import MODELLED, OWNER, QueueMachine, chosen, makes, result_of
-from tests.support.queue_model import LATER, NEVER, NOW, Modelled
+from tests.support.queue_machine import (
+    MODELLED,
+    OWNER,
+    PAST,
+    QueueMachine,
+    chosen,
+    makes,
+    result_of,
+)
+from tests.support.queue_model import LATER, NEVER, NOW
 
 ORDERED, PLAIN = "ordered", "plain"
 SUBSCRIPTIONS = st.sampled_from([ORDERED, PLAIN])
@@ -42,8 +50,6 @@ TRANSITIONS: dict[str, tuple[Transition, str]] = {
     "fail": (fail(1, FailureKind.TIMEOUT), NEVER),
 }
 OUTCOMES = st.sampled_from(["succeed", *sorted(TRANSITIONS)])
-
-PAST = after(timedelta(seconds=-1))
 
 LONG = is_long()
 
@@ -135,7 +141,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.leased())
     @rule(outcome=OUTCOMES, at=CHOICE)
-    @makes(moves.SETTLE, moves.UNBLOCK)
+    @makes(moves.SETTLE, waiting.UNBLOCK)
     def settle(self, outcome: str, at: int) -> None:
         """
         End a lease with a result.
@@ -171,7 +177,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.leased())
     @rule(at=CHOICE, suspends=st.booleans())
-    @makes(moves.REQUEUE, moves.SUSPEND, moves.UNBLOCK)
+    @makes(moves.REQUEUE, moves.SUSPEND, waiting.UNBLOCK)
     def release(self, at: int, suspends: bool) -> None:
         """
         Release a lease without an attempt: at once, or because the subscription is Inactive.
@@ -206,7 +212,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.deliveries)
     @rule(at=CHOICE)
-    @makes(moves.RESEND)
+    @makes(waiting.RESEND)
     def resend(self, at: int) -> None:
         """
         Send a delivery again: at once, unless an attempt is being made.
@@ -215,31 +221,16 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.where(state=State.SUCCEEDED))
     @rule(at=CHOICE)
-    @makes(moves.RESEND)
+    @makes(waiting.RESEND)
     def force_resend(self, at: int) -> None:
         """
         Send a delivery again that has succeeded.
         """
         self.resent(chosen(self.model.where(state=State.SUCCEEDED), at))
 
-    def resent(self, delivery: Modelled) -> None:
-        """
-        Make a delivery due that is not leased and whose payload is not erased.
-        """
-        if delivery.event.event_id in self.model.erased:
-            return
-        ids = [delivery.delivery_id]
-        made = self.change(resends.make_due, OWNER, ids, "ann", timedelta(days=4))
-        assert made == (delivery.held is None)
-        if not made:
-            return
-        delivery.resent, delivery.due, delivery.suspended = True, NOW, False
-        if delivery.state in {State.FAILED, State.CANCELLED}:
-            delivery.state, delivery.ordered, delivery.expired = State.PENDING, False, False
-
     @precondition(lambda self: self.model.deliveries)
     @rule(at=CHOICE)
-    @makes(moves.CANCEL, moves.CANCEL_LATER, moves.UNBLOCK)
+    @makes(waiting.CANCEL, waiting.CANCEL_LATER, waiting.UNBLOCK)
     def cancel(self, at: int) -> None:
         """
         Cancel a delivery: at once, or when the attempt that is being made has ended.
@@ -256,7 +247,12 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.published)
     @rule(at=CHOICE)
-    @makes(moves.CANCEL, moves.CANCEL_LATER, moves.DROP_RESEND, moves.UNBLOCK)
+    @makes(
+        waiting.CANCEL,
+        waiting.CANCEL_LATER,
+        waiting.DROP_RESEND,
+        waiting.UNBLOCK,
+    )
     def erase(self, at: int) -> None:
         """
         Erase an event: its deliveries are cancelled, those that are leased when that has ended.
@@ -283,9 +279,7 @@ class StoreMachine(QueueMachine):
         """
         The process that holds a delivery stands still or is dead.
         """
-        delivery = chosen(self.model.leased(), at)
-        self.pass_time(delivery, due_time=PAST)
-        delivery.due = NOW
+        self.make_due(chosen(self.model.leased(), at))
 
     @precondition(lambda self: self.model.where(due=LATER, held=None, suspended=False))
     @rule(at=CHOICE)
@@ -294,27 +288,38 @@ class StoreMachine(QueueMachine):
         The time of the next attempt comes.
         """
         delivery = chosen(self.model.where(due=LATER, held=None, suspended=False), at)
-        self.pass_time(delivery, due_time=PAST)
-        delivery.due = NOW
+        self.make_due(delivery)
 
-    @precondition(lambda self: self.model.where(state=State.PENDING))
+    @precondition(lambda self: self.model.may_expire())
     @rule(at=CHOICE)
     def delivery_expires(self, at: int) -> None:
         """
-        A delivery has waited for as long as it may.
+        A delivery is due no earlier than it expires.
         """
-        delivery = chosen(self.model.where(state=State.PENDING), at)
-        moved = {"due_time": PAST} if delivery.suspended else {}
-        self.pass_time(delivery, expire_time=PAST, **moved)
+        delivery = chosen(self.model.may_expire(), at)
+        self.pass_time(delivery, due_time=PAST, expire_time=PAST)
         delivery.expired = True
         if delivery.suspended:
             delivery.due, delivery.suspended = NOW, False
+
+    @precondition(lambda self: self.model.where(due=NOW, state=State.PENDING))
+    @rule(at=CHOICE)
+    @makes(waiting.EXPIRE, waiting.UNBLOCK)
+    def expire(self, at: int) -> None:
+        """
+        What waits for an open breaker ends if its receiver has used up its time.
+        """
+        delivery = chosen(self.model.where(due=NOW, state=State.PENDING), at)
+        delivery.expired = True
+        ended = self.expire_waiting(delivery)
+        assert delivery.delivery_id in ended
+        self.model.give_up(ended)
 
     # What owners do.
 
     @precondition(lambda self: self.model.where(state=State.PENDING))
     @rule(name=SUBSCRIPTIONS)
-    @makes(moves.SUSPEND_WAITING)
+    @makes(waiting.SUSPEND_WAITING)
     def deactivate(self, name: str) -> None:
         """
         Set a subscription Inactive: what waits for it is suspended.
@@ -326,7 +331,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.where(state=State.PENDING))
     @rule(name=SUBSCRIPTIONS)
-    @makes(moves.RESUME)
+    @makes(waiting.RESUME)
     def activate(self, name: str) -> None:
         """
         Set a subscription Active: what was suspended is due.
@@ -337,7 +342,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.where(state=State.PENDING))
     @rule(name=SUBSCRIPTIONS)
-    @makes(moves.CANCEL_DELETED, moves.LEAVE_SEQUENCE)
+    @makes(waiting.CANCEL_DELETED, waiting.LEAVE_SEQUENCE)
     def delete(self, name: str) -> None:
         """
         Delete a subscription: what waits for it is cancelled.
@@ -350,7 +355,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.where(state=State.PENDING))
     @rule(name=SUBSCRIPTIONS)
-    @makes(moves.LEAVE_SEQUENCE, moves.RESUME)
+    @makes(waiting.LEAVE_SEQUENCE, waiting.RESUME)
     def end_order(self, name: str) -> None:
         """
         Let an Active subscription be ordered no longer: nothing of it is blocked any more.

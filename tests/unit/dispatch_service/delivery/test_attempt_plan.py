@@ -4,6 +4,8 @@ The decision about a leased delivery.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from dispatch_service.delivery.attempt import UNREAD_DELAY, Attempt, plan
@@ -51,13 +53,14 @@ def test_delivery_of_a_deleted_subscription_is_cancelled(wanted: Subscription | 
 @pytest.mark.parametrize(
     ("it", "deaths", "kind"),
     [
-        (claimed(expired=True), 0, FailureKind.EXPIRED),
+        (claimed(time_left=timedelta(), retries_used=1), 0, FailureKind.EXPIRED),
         (claimed(interrupted=13), 10, FailureKind.POISON),
     ],
 )
 def test_late_or_deadly_delivery_fails(it: Claimed, deaths: int, kind: FailureKind) -> None:
     """
-    A delivery fails when its time is up, and when ten processes have died of it.
+    A delivery fails when its receiver has used up its time, and when ten processes have died of
+    it.
     """
     done = planned(it, subscription(), deaths=deaths)
 
@@ -72,6 +75,27 @@ def test_delivery_that_was_only_interrupted_is_attempted() -> None:
     it = claimed(interrupted=50)
 
     assert planned(it, subscription(), deaths=9) == Attempt(subscription(), b"{}")
+
+
+def test_late_delivery_without_an_outcome_is_attempted() -> None:
+    """
+    A delivery does not fail before its receiver has refused it once.
+    """
+    it = claimed(time_left=timedelta(seconds=-1), number=3)
+
+    assert isinstance(planned(it, subscription()), Attempt)
+
+
+def test_late_delivery_of_an_inactive_subscription_is_cancelled() -> None:
+    """
+    A delivery waits for an Inactive subscription until it expires, with or without an outcome.
+    """
+    for retries_used in (0, 1):
+        it = claimed(time_left=timedelta(), retries_used=retries_used)
+        done = planned(it, subscription(active=False))
+
+        assert isinstance(done, Transition)
+        assert (done.state, done.failure_kind) == (State.CANCELLED, FailureKind.INACTIVE)
 
 
 @pytest.mark.parametrize("cause", [MissingBody.GONE, MissingBody.SEAL_BROKEN])

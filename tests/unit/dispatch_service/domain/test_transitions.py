@@ -13,6 +13,7 @@ from dispatch_service.domain.transitions import (
     DEFAULT_RETRY_SCHEDULE,
     State,
     Transition,
+    WaitReason,
     decide,
     jittered,
     lifetime,
@@ -37,12 +38,23 @@ def failed(code: int, retry_after: timedelta | None = None) -> Outcome:
 
 
 def after(
-    outcome: Outcome, *, retries_used: int = 0, state: State = State.DELIVERING
+    outcome: Outcome,
+    *,
+    retries_used: int = 0,
+    state: State = State.DELIVERING,
+    time_left: timedelta = 2 * HOUR,
 ) -> Transition:
     """
     Decide without jitter.
     """
-    return decide(outcome, state=state, retries_used=retries_used, schedule=SCHEDULE, chance=0.5)
+    return decide(
+        outcome,
+        state=state,
+        retries_used=retries_used,
+        schedule=SCHEDULE,
+        time_left=time_left,
+        chance=0.5,
+    )
 
 
 def test_success_is_final() -> None:
@@ -95,6 +107,71 @@ def test_receiver_may_ask_for_more_patience_never_for_less(
     `Retry-After` only makes a delay longer.
     """
     assert after(failed(503, asked)).delay == delay
+
+
+@pytest.mark.parametrize(
+    ("asked", "time_left", "reason"),
+    [
+        (None, 2 * HOUR, WaitReason.SCHEDULE),
+        (timedelta(seconds=1), 2 * HOUR, WaitReason.SCHEDULE),
+        (timedelta(seconds=31), 2 * HOUR + timedelta(seconds=30), WaitReason.RETRY_AFTER),
+        (timedelta(hours=24), 26 * HOUR - SECOND, WaitReason.RETRY_AFTER),
+    ],
+)
+def test_pause_that_a_receiver_asks_for_uses_up_no_time(
+    asked: timedelta | None, time_left: timedelta, reason: WaitReason
+) -> None:
+    """
+    Beyond the delay of the schedule, `Retry-After` puts off the time to expire.
+    """
+    moved = after(failed(503, asked))
+
+    assert (moved.time_left, moved.wait_reason) == (time_left, reason)
+
+
+@pytest.mark.parametrize(
+    ("retries_used", "time_left", "state"),
+    [
+        (0, SECOND, State.PENDING),
+        (0, timedelta(milliseconds=999), State.FAILED),
+        (0, -HOUR, State.FAILED),
+        (1, HOUR, State.PENDING),
+        (1, timedelta(minutes=59), State.FAILED),
+    ],
+)
+def test_delivery_expires_when_its_next_attempt_would_be_too_late(
+    retries_used: int, time_left: timedelta, state: State
+) -> None:
+    """
+    It does not wait for an attempt that it would not get, whatever the receiver asks for.
+    """
+    for outcome in (TIMEOUT, failed(429, HOUR)):
+        moved = after(outcome, retries_used=retries_used, time_left=time_left)
+
+        assert moved.state is state
+        assert (moved.failure_kind is FailureKind.EXPIRED) == (state is State.FAILED)
+
+
+@pytest.mark.parametrize("asked", [None, timedelta(seconds=120), timedelta(hours=24)])
+def test_every_schedule_is_used_up(asked: timedelta | None) -> None:
+    """
+    Whatever pauses a receiver asks for, with all jitter, no delivery expires within its schedule.
+    """
+    for schedule in ((timedelta(seconds=5),) * 3, (SECOND,), DEFAULT_RETRY_SCHEDULE):
+        left, used = lifetime(schedule), 0
+        while used < len(schedule):
+            moved = decide(
+                failed(429, asked),
+                state=State.DELIVERING,
+                retries_used=used,
+                schedule=schedule,
+                time_left=left,
+                chance=0.999,
+            )
+            assert moved.state is State.PENDING
+            assert moved.time_left is not None
+            assert moved.delay is not None
+            left, used = moved.time_left - moved.delay, moved.retries_used
 
 
 def test_forced_resend_of_a_success_stays_a_success() -> None:
