@@ -22,6 +22,8 @@ from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
 from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain import leases
+from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
@@ -150,7 +152,8 @@ def build_engine(parts: Parts) -> Engine:
 def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency)
-    replicas = Replicas(parts.store, endpoints, parts.lease.owner)
+    clock = ClockWatch()
+    replicas = Replicas(parts.store, endpoints, parts.lease.owner, clock, parts.lease.duration)
     held = HeldLeases()
     results = ResultWriter(
         parts.queue,
@@ -167,7 +170,13 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         _worker(parts, results, endpoints, suspect_attempts).deliver,
         results.release,
         endpoints,
-        Bounds(settings.total_concurrency, settings.most_waiting),
+        Bounds(
+            settings.total_concurrency,
+            settings.most_waiting,
+            horizon=leases.horizon(
+                settings.lease.total_seconds(), settings.deadline.total_seconds()
+            ),
+        ),
         SubscriptionLimits(parts.subscriptions, replicas).of,
         lambda ready: held.add(ready.claimed, ready.lease_end),
     )
@@ -179,8 +188,8 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         control_seconds=settings.control_time.total_seconds(),
     )
     places = Places(endpoint_queues, suspects, results, held)
-    claimer = Claimer(parts.queue, places, endpoints, parts.keys, parts.lease)
-    expirer = Expirer(parts.store, parts.subscriptions, parts.signals.deliveries_due.set)
+    claimer = Claimer(parts.queue, places, endpoints, parts.keys, parts.lease, clock)
+    expirer = Expirer(parts.store, parts.subscriptions, parts.signals.deliveries_due.set, clock)
     claims = Progress("claims")
     return Delivery(
         endpoints, replicas, results, endpoint_queues, suspects, claimer, claims, expirer

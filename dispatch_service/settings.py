@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from dispatch_service.domain import leases
 from dispatch_service.intake.backlog_limits import Limits
 from dispatch_service.upkeep.prune_statements import Retention
 from service_runtime.process import failpoints
@@ -94,7 +95,8 @@ class Settings(ServiceSettings):
     lease: Span = Field(
         default=timedelta(seconds=45),
         alias="SHIPEDGE_DISPATCH_LEASE",
-        description="time for which a process holds a delivery",
+        description="time for which a process holds a delivery; at least twice the deadline and"
+        " 10s",
     )
     control_time: Span = Field(
         default=timedelta(seconds=10),
@@ -188,9 +190,11 @@ class Settings(ServiceSettings):
         problems = []
         if self.egress_proxy and not _PROXY.fullmatch(self.egress_proxy):
             problems.append("SHIPEDGE_DISPATCH_EGRESS_PROXY must be http://host:port")
-        if self.lease < self.deadline * 2 + timedelta(seconds=10):
+        least = leases.least_lease(self.deadline.total_seconds())
+        if self.lease.total_seconds() < least:
             problems.append(
-                "SHIPEDGE_DISPATCH_LEASE must be twice SHIPEDGE_DISPATCH_DEADLINE and 10 s at least"
+                f"SHIPEDGE_DISPATCH_LEASE must be {least:g}s at least with a"
+                f" SHIPEDGE_DISPATCH_DEADLINE of {self.deadline.total_seconds():g}s"
             )
         return [*problems, *self._worker_problems(), *self._failpoint_problems()]
 

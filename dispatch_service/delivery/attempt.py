@@ -18,6 +18,7 @@ from dispatch_service.delivery.send import AttemptSender, FinishedAttempt
 from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.domain import transitions
 from dispatch_service.domain.confidential import Confidential
+from dispatch_service.domain.leases import SETTLING_SECONDS
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import LONGEST_LIFETIME, Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, Suspend
@@ -26,11 +27,6 @@ from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability import metrics
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
-
-SETTLING_SECONDS = 5.0
-"""
-What must be left of a lease beyond the deadline when a request is sent.
-"""
 
 UNREAD_DELAY = timedelta(seconds=30)
 """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -19,6 +19,7 @@ from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.held_leases import HeldLeases
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.transitions import is_suspect
 from dispatch_service.domain.work import Claimed, Lease, Requeue
 from dispatch_service.queue.protocol import Queue
@@ -65,13 +66,20 @@ class Claimer:
     """
 
     def __init__(
-        self, queue: Queue, places: Places, endpoints: Endpoints, keys: DayKeys, lease: Lease
+        self,
+        queue: Queue,
+        places: Places,
+        endpoints: Endpoints,
+        keys: DayKeys,
+        lease: Lease,
+        clock: ClockWatch | None = None,
     ) -> None:
         self._queue = queue
         self._places = places
         self._endpoints = endpoints
         self._keys = keys
         self._lease = lease
+        self._clock = clock or ClockWatch()
         self._unread = FailureLog("delivery.body_unread")
 
     async def run_once(self) -> int:
@@ -83,9 +91,10 @@ class Claimer:
         if room <= 0:
             return 0
         now = time.monotonic()
+        lease = replace(self._lease, trusted_until=self._clock.expected(now))
         full = {*places.endpoint_queues.full(), *self._endpoints.open_breakers()}
         claimed = await self._queue.claim(
-            self._lease,
+            lease,
             limit=room,
             per_endpoint=PER_ENDPOINT,
             full=full,

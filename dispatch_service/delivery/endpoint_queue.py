@@ -14,12 +14,8 @@ from datetime import timedelta
 from enum import Enum, auto
 
 from dispatch_service.domain.confidential import Confidential
+from dispatch_service.domain.leases import LONGEST_HORIZON
 from dispatch_service.domain.work import Claimed
-
-HORIZON_SECONDS = 15.0
-"""
-A queue takes only what it can start within this time, well inside the lease.
-"""
 
 MOST_ROUNDS = 128
 """
@@ -92,13 +88,14 @@ NO_LIMIT = SubscriptionLimit()
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """
-    Limits over all endpoint queues: running attempts, deliveries that wait in memory, and the
-    bytes of their payloads.
+    Limits over all endpoint queues: running attempts, deliveries that wait in memory, the bytes
+    of their payloads, and the seconds within which what waits can start.
     """
 
     running: int
     waiting: int
     waiting_bytes: int = 256 * 1024 * 1024
+    horizon: float = LONGEST_HORIZON
 
 
 @dataclass(slots=True)
@@ -139,13 +136,14 @@ class SubscriptionQueue:
             return self.later.popleft()
         return None
 
-    def excess_delay(self, usual_seconds: float, now: float) -> timedelta | None:
+    def excess_delay(self, usual_seconds: float, now: float, horizon: float) -> timedelta | None:
         """
         Return the delay after which one more delivery should be claimed again; None if the limit
-        lets it start soon. Each delivery gets a later delay than the one before.
+        lets it start within *horizon* seconds. Each delivery gets a later delay than the one
+        before.
         """
         per_second = self._starts_per_second(usual_seconds)
-        if per_second is None or len(self) < max(per_second * HORIZON_SECONDS, 1):
+        if per_second is None or len(self) < max(per_second * horizon, 1):
             return None
         earliest = max(self.next_admission, now + len(self) / per_second)
         self.next_admission = earliest + 1 / per_second
@@ -169,6 +167,7 @@ class EndpointQueue:
     """
     The subscription queues of one endpoint, and how many of its attempts are running.
 
+    It takes only what it can start within *horizon* seconds; see `leases`.
     *usual_seconds* is a moving average of how long its attempts take. *rates_until* is when the
     last rate limit lets its next delivery start: so long an idle queue must be remembered.
     """
@@ -178,6 +177,7 @@ class EndpointQueue:
     reserved: int = 0
     running: int = 0
     running_later: int = 0
+    horizon: float = LONGEST_HORIZON
     usual_seconds: float = 0.1
     rates_until: float = 0.0
     timer_is_set: bool = False
@@ -186,7 +186,7 @@ class EndpointQueue:
         """
         Return how many more deliveries it can start soon, going by how long they take.
         """
-        rounds = min(max(HORIZON_SECONDS / self.usual_seconds, 1.0), MOST_ROUNDS)
+        rounds = min(max(self.horizon / self.usual_seconds, 1.0), MOST_ROUNDS)
         return int(allowed * rounds) - self.waiting - self.reserved - self.running
 
     def allows(self, subscription: str, limit: SubscriptionLimit, now: float) -> bool:
@@ -207,8 +207,10 @@ class EndpointQueue:
         """
         claimed = ready.claimed
         subqueue = self._subqueue(claimed.subscription, limit)
-        if limit is not NO_LIMIT and (delay := subqueue.excess_delay(self.usual_seconds, now)):
-            return delay
+        if limit is not NO_LIMIT:
+            delay = subqueue.excess_delay(self.usual_seconds, now, self.horizon)
+            if delay is not None:
+                return delay
         # What waited in the table, for its first attempt or for another, has waited already.
         (subqueue.first if claimed.dispatched else subqueue.later).append(ready)
         self.waiting += 1

@@ -93,7 +93,7 @@ class EndpointQueues:
         limit = self._limit_of(owner, subscription)
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = EndpointQueue()
+            queue = self._queues[key] = EndpointQueue(horizon=self._bounds.horizon)
         if queue.room(allowed) <= 0 or not queue.allows(subscription, limit, time.monotonic()):
             self._forget_if_idle(key, queue)
             return False
@@ -133,11 +133,10 @@ class EndpointQueues:
         """
         Put a claimed delivery into its queue. If the endpoint's breaker is open, it is the probe.
         """
-        claimed = ready.claimed
-        key = (claimed.owner, claimed.endpoint)
+        key = ready.claimed.endpoint_key
         queue = self._queues.get(key)
         if queue is None:
-            queue = self._queues[key] = EndpointQueue()
+            queue = self._queues[key] = EndpointQueue(horizon=self._bounds.horizon)
         self._waiting += 1
         self._waiting_bytes += ready.size
         self._endpoints.probe_claimed(key)
@@ -147,8 +146,7 @@ class EndpointQueues:
         """
         Return the endpoints whose queues can start nothing more soon.
         """
-        limit = self._endpoints.limit
-        return [key for key, queue in self._queues.items() if queue.room(limit(key)) <= 0]
+        return [key for key, it in self._queues.items() if it.room(self._endpoints.limit(key)) <= 0]
 
     def starts_at_once(self, key: EndpointKey) -> bool:
         """

@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+import structlog
 
 from dispatch_service.delivery.endpoint_queue import NO_LIMIT, SubscriptionLimit
 from dispatch_service.delivery.endpoints import Endpoints, OpenBreaker
+from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.work import EndpointKey
+from dispatch_service.queue import clock_steps
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import dispatchers, endpoint_states
 from service_runtime.database.engine import reading, writing
@@ -31,13 +34,26 @@ FORGET_AFTER = timedelta(days=1)
 KEY = ("owner", "endpoint")
 
 
+log = structlog.get_logger()
+
+
 class Replicas:
     """
-    Synchronises open breakers between memory and table, and counts the processes that are alive.
+    Synchronises open breakers between memory and table, counts the processes that are alive, and
+    looks whether the database's clock has stepped. Leases last as long as *lease*.
     """
 
-    def __init__(self, engine: AsyncEngine, endpoints: Endpoints, name: str) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        endpoints: Endpoints,
+        name: str,
+        clock: ClockWatch | None = None,
+        lease: timedelta = timedelta(seconds=45),
+    ) -> None:
         self.count = 1
+        self._clock = clock or ClockWatch()
+        self._lease = lease
         self._engine = engine
         self._endpoints = endpoints
         self._name = name
@@ -51,10 +67,25 @@ class Replicas:
         asked_at = time.monotonic()
         async with reading(self._engine) as db:
             stored = await _open_breakers(db)
+            shown = (await db.execute(sa.select(database_now()))).scalar_one()
             alive = dispatchers.c.heartbeat_time > after(-ALIVE_FOR)
             count = await db.execute(sa.select(sa.func.count()).where(alive))
             self.count = max(count.scalar_one(), 1)
-        self._endpoints.learn(stored, asked_at)
+        if not await self._adjust_to_clock(shown, asked_at):
+            self._endpoints.learn(stored, asked_at)
+
+    async def _adjust_to_clock(self, shown: datetime, asked_at: float) -> bool:
+        """
+        Adjust what was written before a step of the clock; return whether there was one. Until
+        that is done the time of before is trusted.
+        """
+        answered_at = time.monotonic()
+        step = self._clock.step(shown, asked_at, answered_at)
+        if step:
+            log.warning("clock.stepped", seconds=round(step.total_seconds(), 3))
+            await clock_steps.adjust(self._engine, step, self._lease)
+        self._clock.accept(shown, asked_at, answered_at)
+        return bool(step)
 
     async def beat(self) -> None:
         """

@@ -119,10 +119,14 @@ class Receipt(msgspec.Struct, frozen=True, gc=False):
 class Lease:
     """
     The process that takes deliveries, and for how long.
+
+    A lease that ends later than *trusted_until* is not taken over, and no suspended delivery is
+    claimed that is due later: the database's clock may have stepped ahead. None trusts it.
     """
 
     owner: str
     duration: timedelta
+    trusted_until: datetime | None = None
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -10,18 +10,19 @@ from google.protobuf import duration_pb2, timestamp_pb2
 
 from dispatch_service.domain.transitions import TEST_RESOURCES
 from dispatch_service.log.attempts import KeptExchange
+from dispatch_service.log.waiting_times import waiting_times
 from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
 
-_DELIVERY_TIMES = ("create_time", "expire_time", "end_time", "occurred_at")
+_DELIVERY_TIMES = ("create_time", "end_time", "occurred_at")
 _PHASES = ("dns", "connect", "tls", "first_byte")
 
 
 def delivery_message(row: DeliveryRow) -> delivery_pb2.Delivery:
     """
-    Convert a delivery. The due time of a leased one is the end of its lease and is left out.
+    Convert a delivery.
     """
     message = delivery_pb2.Delivery(
         name=names.delivery(row.owner, row.delivery_id),
@@ -44,8 +45,9 @@ def delivery_message(row: DeliveryRow) -> delivery_pb2.Delivery:
     )
     for name in _DELIVERY_TIMES:
         _set_time(getattr(message, name), getattr(row, name))
-    if row.lease_owner is None:
-        _set_time(message.due_time, row.due_time)
+    times = waiting_times(row)
+    _set_time(message.due_time, times.next_attempt)
+    _set_time(message.expire_time, times.expire)
     return message
 
 

@@ -21,7 +21,7 @@ from dispatch_service.storage.rows import (
     DeliveryRow,
     WholeAttemptRow,
 )
-from dispatch_service.storage.schema import attempts, bodies, deliveries
+from dispatch_service.storage.schema import attempts, bodies, deliveries, endpoint_states
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.instants import from_microseconds, to_microseconds
 from service_runtime.rpc import names
@@ -33,10 +33,16 @@ _BODY_KEY = ("owner", "account", "event_id", "event_type", "payload_version")
 
 def _deliveries() -> sa.Select[tuple[object, ...]]:
     """
-    Begin a query for deliveries and what is known of their bodies.
+    Begin a query for deliveries and what is known of their bodies and endpoints.
     """
-    same = sa.and_(*(deliveries.c[name] == bodies.c[name] for name in _BODY_KEY))
-    return DELIVERIES.select().select_from(deliveries.outerjoin(bodies, same))
+    body = _same(bodies, _BODY_KEY)
+    endpoint = _same(endpoint_states, ("owner", "endpoint"))
+    joined = deliveries.outerjoin(bodies, body).outerjoin(endpoint_states, endpoint)
+    return DELIVERIES.select().select_from(joined)
+
+
+def _same(table: sa.Table, names: Sequence[str]) -> sa.ColumnElement[bool]:
+    return sa.and_(*(deliveries.c[name] == table.c[name] for name in names))
 
 
 async def get_delivery(db: AsyncConnection, owner: str, delivery_id: str) -> DeliveryRow | None:

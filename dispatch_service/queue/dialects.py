@@ -86,7 +86,10 @@ Instants on SQLite are integer microseconds; a transaction asks once for *now*.
 _CORE_POSTGRESQL = replace(
     POSTGRESQL,
     special={
-        **{name: f"CAST(:{name} AS bigint)" for name in ("lifetime_us", "hold_us")},
+        **{
+            name: f"CAST(:{name} AS bigint)"
+            for name in ("lifetime_us", "hold_us", "lease_us", "step_us")
+        },
         "failure_kind": "CAST(:failure_kind AS text)",
         "response_code": "CAST(:response_code AS integer)",
     },

@@ -12,16 +12,21 @@ from dispatch_service.storage.schema import (
     attempts,
     bodies,
     deliveries,
+    endpoint_states,
     erasures,
     events,
     resend_jobs,
 )
+from service_runtime.database.instants import database_now
 from service_runtime.database.typed_rows import RowReader
 
 
 class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     """
     A delivery, and hash and size of its body; both are None where the body is gone.
+
+    *open_until* is when the next probe of its endpoint may be sent, None if the breaker is not
+    open; *read_time* the time of the database when the row was read.
 
     Text in UPPER_CASE columns is the name of an enum's value. *sequence_position* is None for
     a delivery that belongs to no sequence.
@@ -43,6 +48,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     due_time: datetime | None
     expire_time: datetime
     end_time: datetime | None
+    wait_reason: str | None
     lease_owner: str | None
     attempt_count: int
     sequence_position: int | None
@@ -50,6 +56,8 @@ class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     response_code: int | None
     sha256: bytes | None
     body_bytes: int | None
+    open_until: datetime | None
+    read_time: datetime
 
 
 class AttemptRow(msgspec.Struct, frozen=True, gc=False):
@@ -138,7 +146,13 @@ class WaitingErasure(ErasableEvent, frozen=True, gc=False):
     requested_by: str
 
 
-DELIVERIES = RowReader(DeliveryRow, deliveries, bodies)
+DELIVERIES = RowReader(
+    DeliveryRow,
+    deliveries,
+    bodies,
+    endpoint_states,
+    other_columns={"read_time": database_now()},
+)
 ATTEMPTS = RowReader(AttemptRow, attempts)
 WHOLE_ATTEMPTS = RowReader(WholeAttemptRow, attempts)
 SETTLED_ATTEMPTS = RowReader(SettledAttemptRow, attempts)

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from dispatch_service.delivery.expiry import Expirer
 from dispatch_service.domain.transitions import State, Transition
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement
+from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from dispatch_service.log import read as delivery_log
 from dispatch_service.queue.claimed import delivery_hex
 from dispatch_service.queue.dialects import clause
@@ -37,6 +38,7 @@ from dispatch_service.storage.schema import (
 )
 from service_runtime.database.engine import create_engine, writing
 from tests.support.dispatch_factories import attempt
+from tests.support.lock_waits import record_and_apply
 from tests.support.queue_model import NEVER, NOW, Model, Modelled
 
 OWNER = "accounts/100"
@@ -132,6 +134,13 @@ class QueueMachine(RuleBasedStateMachine):
         delivery.resent, delivery.due, delivery.suspended = True, NOW, False
         if delivery.state in {State.FAILED, State.CANCELLED}:
             delivery.state, delivery.ordered, delivery.expired = State.PENDING, False, False
+
+    def update_backlog(self, name: str, action: BacklogAction, *, ordered: bool = True) -> None:
+        """
+        Apply a change of a subscription to all that waits.
+        """
+        update = BacklogUpdate(OWNER, name, 1, action, ordered=ordered)
+        self.run(record_and_apply(self.store, update))
 
     def expire_waiting(self, delivery: Modelled) -> list[str]:
         """

@@ -116,6 +116,7 @@ class PostgresQueue:
             "lease_owner": lease.owner,
             "lease_us": micros(lease.duration),
             "per_endpoint": per_endpoint,
+            "trusted_until": lease.trusted_until,
             "most_endpoints": self._most_endpoints,
             "interrupted_error": layouts.INTERRUPTED_ERROR,
             "full_owner": [owner for owner, _ in full],

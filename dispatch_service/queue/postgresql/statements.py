@@ -172,6 +172,8 @@ WITH RECURSIVE walk AS (
         FROM deliveries
         WHERE owner = w.owner AND endpoint = w.endpoint AND due_time <= now()
           AND delivery_id NOT IN (SELECT unnest(CAST(:held_ids AS uuid[])))
+          AND (lease_owner IS NULL AND coalesce(wait_reason, '') <> 'inactive'
+               OR due_time <= coalesce(CAST(:trusted_until AS timestamptz), now()))
           AND (s.trips IS NULL OR NOT ({POSTGRESQL.render(USED_UP)}))
         ORDER BY due_time
         LIMIT CASE WHEN s.trips IS NULL THEN CAST(:per_endpoint AS integer) ELSE 1 END

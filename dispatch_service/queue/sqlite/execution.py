@@ -41,7 +41,13 @@ async def lease_now(db: AsyncConnection, lease: Lease) -> dict[str, Any]:
     Return what statements are given of a lease that begins at the time of the database, *now*.
     """
     now = await database_time(db)
-    return {"now": now, "lease_owner": lease.owner, "lease_us": micros(lease.duration)}
+    trusted = now if lease.trusted_until is None else to_microseconds(lease.trusted_until)
+    return {
+        "now": now,
+        "lease_owner": lease.owner,
+        "lease_us": micros(lease.duration),
+        "trusted_until": trusted,
+    }
 
 
 async def execute_many(

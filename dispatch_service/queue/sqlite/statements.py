@@ -104,6 +104,8 @@ FROM deliveries d
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 WHERE d.owner = :owner AND d.endpoint = :endpoint AND d.due_time <= :now
   AND d.delivery_id NOT IN (SELECT value FROM json_each(:held))
+  AND (d.lease_owner IS NULL AND coalesce(d.wait_reason, '') <> 'inactive'
+       OR d.due_time <= :trusted_until)
   AND NOT (:probes AND {_PICKED.render(USED_UP)})
 ORDER BY d.due_time LIMIT :per_endpoint
 """)

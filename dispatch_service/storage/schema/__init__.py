@@ -21,6 +21,7 @@ from dispatch_service.storage.schema.keys import day_keys
 from dispatch_service.storage.schema.metadata import metadata
 from dispatch_service.storage.schema.queue import (
     attempts,
+    clock_steps,
     control_times,
     deliveries,
     dispatchers,
@@ -34,6 +35,7 @@ __all__ = [
     "audit_entries",
     "backlog_updates",
     "bodies",
+    "clock_steps",
     "control_times",
     "day_keys",
     "deliveries",

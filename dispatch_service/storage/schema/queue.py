@@ -184,3 +184,12 @@ control_times = sa.Table(
     sa.Column("start_time", Instant, nullable=False),
     comment="Processes that have started and attempt no suspect yet, or have died before they did.",
 )
+
+clock_steps = sa.Table(
+    "clock_steps",
+    metadata,
+    sa.Column("clock_step_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("step_time", Instant, nullable=False),
+    sa.Column("step_us", sa.BigInteger, nullable=False),
+    comment="The last step of the database's clock: one row, by which one process moves times.",
+)

@@ -15,7 +15,7 @@ from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, Transition, fail, retry, succeed
 from dispatch_service.domain.work import Lease, Requeue, Suspend
-from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
+from dispatch_service.feed.backlog_updates import BacklogAction
 from dispatch_service.queue import moves
 from dispatch_service.queue import waiting_moves as waiting
 from dispatch_service.queue.moves import MOVES
@@ -24,11 +24,9 @@ from dispatch_service.resend import cancellations
 from dispatch_service.storage.schema import events
 from dispatch_service.upkeep import erasure
 from tests.support.dispatch_factories import new_delivery, new_event
-from tests.support.lock_waits import record_and_apply
 from tests.support.profiles import is_long
 from tests.support.queue_machine import (
     MODELLED,
-    OWNER,
     PAST,
     QueueMachine,
     chosen,
@@ -164,7 +162,7 @@ class StoreMachine(QueueMachine):
 
     @precondition(lambda self: self.model.stale)
     @rule(outcome=OUTCOMES, at=CHOICE)
-    @makes(moves.CONFIRM, moves.UNBLOCK)
+    @makes(moves.CONFIRM, waiting.UNBLOCK)
     def settle_too_late(self, outcome: str, at: int) -> None:
         """
         Of an attempt whose lease another process took over only a confirmation counts.
@@ -367,13 +365,6 @@ class StoreMachine(QueueMachine):
             it.ordered = False
             if it.due == NEVER:
                 it.due = NOW
-
-    def update_backlog(self, name: str, action: BacklogAction, *, ordered: bool = True) -> None:
-        """
-        Apply a change of a subscription to all that waits.
-        """
-        update = BacklogUpdate(OWNER, name, 1, action, ordered=ordered)
-        self.run(record_and_apply(self.store, update))
 
 
 def test_every_move_has_a_rule() -> None:
