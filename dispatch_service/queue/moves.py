@@ -155,7 +155,7 @@ REQUEUE = Move(
 Release a lease as if the attempt had not started; the delivery is due after a delay.
 """
 
-_LEFT_AFTER_HOLD = "{now + ($time_left_us + coalesce($hold_us, 0))}"
+_LEFT_AFTER_HOLD = "{now + ($time_left_us + $hold_us)}"
 
 SUSPEND = Move(
     "suspend",
@@ -165,7 +165,10 @@ SUSPEND = Move(
         "due_time": f"""CASE WHEN @cancelled_by IS NOT NULL OR @end_time IS NOT NULL THEN NULL
                     WHEN $hold_us IS NULL THEN {put_off(_LEFT)}
                     ELSE {{now + $hold_us}} END""",
-        "expire_time": unless_ended(put_off(_LEFT_AFTER_HOLD)),
+        # A hold is added as a whole, beyond any limit, since what is not over is taken back.
+        "expire_time": unless_ended(
+            f"CASE WHEN $hold_us IS NULL THEN {put_off(_LEFT)} ELSE {_LEFT_AFTER_HOLD} END"
+        ),
         "wait_reason": _IF_WAITING.format(SUSPENDED_FOR),
     },
 )

@@ -203,15 +203,18 @@ async def test_inactive_subscription_uses_up_time(
 
 
 @pytest.mark.parametrize("leased", [False, True])
-async def test_hold_uses_up_no_time(queue: Queue, store: AsyncEngine, leased: bool) -> None:
+@pytest.mark.parametrize("hold", [DAY, LONGEST_LIFETIME])
+async def test_hold_uses_up_no_time(
+    queue: Queue, store: AsyncEngine, hold: timedelta, leased: bool
+) -> None:
     """
     A held delivery is due at the end of its hold; the rest is taken back when it is resumed.
     """
     event = await store_one(queue, leased=leased)
     if leased:
-        await queue.release([Suspend(claimed_of(event), 1, hold=DAY)])
+        await queue.release([Suspend(claimed_of(event), 1, hold=hold)])
     else:
-        hold_us = DAY // timedelta(microseconds=1)
+        hold_us = hold // timedelta(microseconds=1)
         await change(store, waiting_moves.SUSPEND_WAITING.values(endpoint=None, hold_us=hold_us))
     row = await row_of(store)
     assert row.wait_reason == "held"

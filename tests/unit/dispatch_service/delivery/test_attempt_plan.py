@@ -11,7 +11,7 @@ import pytest
 from dispatch_service.delivery.attempt import UNREAD_DELAY, Attempt, plan
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.transitions import State, Transition
+from dispatch_service.domain.transitions import LONGEST_LIFETIME, State, Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Suspend
 from dispatch_service.routing.subscriptions import Subscription
 from tests.support.dispatch_factories import claimed, subscription
@@ -134,7 +134,7 @@ def test_delivery_of_a_held_subscription_waits(known: Subscription | None) -> No
     """
     it = claimed()
 
-    assert planned(it, known, held=4) == Suspend(it, 4)
+    assert planned(it, known, held=4) == Suspend(it, 4, hold=LONGEST_LIFETIME)
 
 
 def test_delivery_of_a_held_subscription_can_be_cancelled() -> None:
