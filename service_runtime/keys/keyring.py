@@ -188,6 +188,12 @@ class KeyRing:
         return self._mac.digest(f"{purpose}\0{value}".encode())
 
 
+SEALED_PREFIX = bytes([_FORMAT])
+"""
+The first byte of all values that a ring has sealed. Others are damaged.
+"""
+
+
 def key_prefix(key_id: str) -> bytes:
     """
     Return the first bytes of all values that are sealed under the key *key_id*.

@@ -14,11 +14,22 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from service_runtime.keys.keyring import AssociatedData, KeyRing, SealBrokenError, key_prefix
+from service_runtime.keys.keyring import (
+    SEALED_PREFIX,
+    AssociatedData,
+    KeyRing,
+    SealBrokenError,
+    key_prefix,
+)
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 
 USUAL_LIMIT = 1000
 MOST_LIMIT = 10_000
+
+TRIED = 20
+"""
+How many values of a column are tried at the start: one that is damaged says nothing of the keys.
+"""
 
 
 class KeysMissingError(Exception):
@@ -43,10 +54,11 @@ class SealedColumn:
 
     def under_other_keys(self, *key_ids: str) -> sa.ColumnElement[bool]:
         """
-        Return the condition that a value is sealed under none of *key_ids*.
+        Return the condition that a value is sealed under none of *key_ids*. One that is not
+        sealed at all is damaged, and is found when it is read.
         """
         return sa.and_(
-            self.column.is_not(None),
+            sa.func.substr(self.column, 1, 1) == sa.literal(SEALED_PREFIX),
             *(self._begins_otherwise(key_prefix(key_id)) for key_id in key_ids),
         )
 
@@ -121,17 +133,21 @@ async def check_key_file(
 
 
 async def _check_opens(db: AsyncConnection, ring: KeyRing, column: SealedColumn) -> None:
-    query = sa.select(column.table).where(column.under_other_keys()).limit(1)
-    row = (await db.execute(query)).first()
-    if row is None:
-        return
-    try:
-        ring.rewrap(getattr(row, column.column.name), column.bind(row))
-    except SealBrokenError:
+    query = sa.select(column.table).where(column.under_other_keys()).limit(TRIED)
+    rows = (await db.execute(query)).all()
+    if rows and not any(_opens(ring, column, row) for row in rows):
         raise KeysMissingError(
             f"the database holds values in {column.table.name} that its key does not open: the key"
             " was made anew, or comes from elsewhere; restore the one of before"
-        ) from None
+        )
+
+
+def _opens(ring: KeyRing, column: SealedColumn, row: Any) -> bool:
+    try:
+        ring.rewrap(getattr(row, column.column.name), column.bind(row))
+    except SealBrokenError:
+        return False
+    return True
 
 
 async def _rotate_column(

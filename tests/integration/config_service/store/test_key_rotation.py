@@ -5,8 +5,10 @@ Wrapping sealed values anew, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import pytest
+import sqlalchemy as sa
 
 from config_service.store import subscription_store
+from config_service.store.schema import subscriptions
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
@@ -57,3 +59,21 @@ async def test_nothing_to_rotate(running: Running) -> None:
     assert (answer.rotated_count, answer.remaining_count, answer.key_id) == (0, 0, "test")
     wrong = running.admin.RotateEncryptionKeys(pb.RotateEncryptionKeysRequest(limit=10_001))
     assert (await error(wrong)).faults[0].field == "limit"
+
+
+@pytest.mark.parametrize("damaged", [b"not sealed at all", b""])
+async def test_damaged_value_is_no_missing_key(running: Running, damaged: bytes) -> None:
+    """
+    One value that cannot be read does not keep a service from starting, or a key from changing.
+    """
+    made, _ = await create(running), await create(running)
+    owner, subscription_id = names.split(made.name)
+    columns = subscriptions.c
+    is_made = sa.and_(columns.owner == owner, columns.subscription_id == subscription_id)
+    async with writing(running.engine) as db:
+        await db.execute(sa.update(subscriptions).where(is_made).values(sealed_config=damaged))
+
+    async with writing(running.engine) as db:
+        await check_keys(db, BOTH, SEALED_COLUMNS)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 10) == (5, 0)
+        await check_keys(db, NEXT, SEALED_COLUMNS)
