@@ -4,7 +4,7 @@ What deliveries stored events lack, for the inserts of both databases.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -45,11 +45,17 @@ async def find(
     query = sa.select(*_EVENT, columns.accept_time).where(found, alive)
     rows = await db.execute(query.order_by(*by_key(events)).with_for_update())
     accept_times = {(account, event_id): accepted for account, event_id, accepted in rows}
-    wanted = [_key(it, delivery) for it in group for delivery in it.deliveries]
-    stored = await db.execute(sa.select(*_DELIVERY).where(in_keys(_DELIVERY, wanted)))
-    known = {(row[0], row[1], row[2], row[3]) for row in stored}
+    known = await stored(db, [_key(it, delivery) for it in group for delivery in it.deliveries])
     lacking = [without(event, known) for event in group if event.key in accept_times]
     return [event for event in lacking if event.deliveries], accept_times
+
+
+async def stored(db: AsyncConnection, keys: Iterable[DeliveryKey]) -> set[DeliveryKey]:
+    """
+    Return those of *keys* of which a delivery is stored.
+    """
+    rows = await db.execute(sa.select(*_DELIVERY).where(in_keys(_DELIVERY, keys)))
+    return {(row[0], row[1], row[2], row[3]) for row in rows}
 
 
 def without(event: NewEvent, known: Collection[DeliveryKey]) -> NewEvent:
