@@ -167,7 +167,7 @@ class SubscriptionMethods:
             if row.delete_time is None:
                 raise SubscriptionNotDeleted(request.name)
             await _check_references(db, stored_config(row, self._store.sealing.ring))
-            await subscription_store.update(db, row, {"delete_time": None})
+            await subscription_store.undelete(db, row)
             await _audit(db, request.name, "UndeleteSubscription")
             answer = await self._answer(db, request.name)
         answer.unconfirmed_replicas = await self._store.changed()

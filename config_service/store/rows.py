@@ -23,7 +23,8 @@ from service_runtime.database.typed_rows import RowReader
 
 class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
     """
-    A subscription; *sealed_config* holds the fields that callers set.
+    A subscription; *sealed_config* holds the fields that callers set. Without *matches_since*
+    it is not known since when events are matched with it.
     """
 
     owner: str
@@ -39,6 +40,7 @@ class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
     create_time: datetime
     update_time: datetime
     delete_time: datetime | None
+    matches_since: datetime | None
 
 
 class SecretRow(msgspec.Struct, frozen=True, gc=False):

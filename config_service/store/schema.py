@@ -75,6 +75,7 @@ subscriptions = sa.Table(
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("update_time", Instant, nullable=False),
     sa.Column("delete_time", Instant),
+    sa.Column("matches_since", Instant),
     sa.CheckConstraint("status IN ('ACTIVE', 'INACTIVE')", name="status"),
     sa.CheckConstraint("status_reason IN ('SET', 'GONE', 'FAILING')", name="status_reason"),
     comment="Subscriptions; sealed_config holds all that was set, the URL and headers included.",

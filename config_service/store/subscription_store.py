@@ -11,6 +11,7 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from config_service.rules.matching import begins_to_match
 from config_service.rules.signing_keys import new_secret, new_signing_key
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.rows import SECRETS, SUBSCRIPTIONS, SubscriptionRow
@@ -76,6 +77,7 @@ async def insert(
         "suppressed_event_count": 0,
         "create_time": database_now(),
         "update_time": database_now(),
+        "matches_since": database_now(),
         **columns,
     }
     await db.execute(sa.insert(subscriptions).values(row))
@@ -118,6 +120,13 @@ async def update(
     await feed_change(db, name_of(row), KIND, revision, deleted=deleted)
 
 
+async def undelete(db: AsyncConnection, row: SubscriptionRow) -> None:
+    """
+    Undelete a subscription; it matches events from now on.
+    """
+    await update(db, row, {"delete_time": None, "matches_since": database_now()})
+
+
 async def set_columns(
     db: AsyncConnection, row: SubscriptionRow, values: Mapping[str, object]
 ) -> None:
@@ -138,6 +147,8 @@ async def update_config(
     columns = config_columns(message, row.owner, row.subscription_id, sealing)
     if columns["status"] != row.status:
         columns["status_reason"] = "SET"
+    if begins_to_match(stored_config(row, sealing.ring), message):
+        columns["matches_since"] = database_now()
     if columns["status"] == "ACTIVE" != row.status:
         columns |= {"suppressed_event_count": 0, "last_suppressed_time": None}
     await update(db, row, columns)

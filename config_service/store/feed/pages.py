@@ -226,8 +226,11 @@ async def _load_subscriptions(
     mine = in_keys([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
     rows = await SUBSCRIPTIONS.all(db, SUBSCRIPTIONS.select().where(mine, live))
-    for message in await subscription_store.messages(db, rows, ring):
-        found[message.name] = FeedChange(subscription=message)
+    messages = await subscription_store.messages(db, rows, ring)
+    for row, message in zip(rows, messages, strict=True):
+        found[message.name] = change = FeedChange(subscription=message)
+        if row.matches_since is not None:
+            change.matches_since.FromDatetime(row.matches_since)
 
 
 async def _load_owned(
