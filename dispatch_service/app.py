@@ -123,7 +123,7 @@ async def _load(parts: Parts, engine: Engine) -> None:
         await parts.queue.end_leases()
     await engine.feed.applier.load()
     await engine.health_log.load(parts.bulk_store)
-    await engine.acceptance.matcher.drain()
+    await engine.late.begin()
     await engine.delivery.replicas.sync()
     # Only now the others know that this process is alive.
     await engine.delivery.suspects.start()

@@ -89,9 +89,10 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
             failure="feed.apply_failed",
         ),
         "late matches": Periodic(
-            engine.acceptance.matcher.drain,
-            pause_seconds=engine.acceptance.matcher.pause_seconds,
+            engine.late.run_once,
+            pause_seconds=engine.late.pause_seconds,
             failure="event.match_failed",
+            wakeup=parts.signals.newly_known,
         ),
         "claims": Periodic(
             engine.delivery.claimer.run_once,

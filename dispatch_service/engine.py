@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
 
 import grpc
 
+from dispatch_service.delivery import replicas
 from dispatch_service.delivery.attempt import AttemptWorker
 from dispatch_service.delivery.claim import Claimer, Places
 from dispatch_service.delivery.endpoint_queue import Bounds
@@ -42,7 +45,10 @@ from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.commit import GroupCommitter
+from dispatch_service.intake.late_batches import LateBatches
 from dispatch_service.intake.late_match import Matcher
+from dispatch_service.intake.late_subscriptions import PendingSubscriptions
+from dispatch_service.intake.match_positions import position_of
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.parts import Parts, Signals
@@ -83,7 +89,6 @@ class Acceptance:
     waiting: WaitingEvents
     committer: GroupCommitter
     acceptor: EventAcceptor
-    matcher: Matcher
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,7 @@ class Feed:
     client: FeedClient
     reporter: Reporter
     updater: BacklogUpdater
+    newly_known: PendingSubscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,7 @@ class Engine:
     delivery: Delivery
     acceptance: Acceptance
     feed: Feed
+    late: LateBatches
     resends: ResendRunner
     maintenance: Maintenance
 
@@ -134,11 +141,13 @@ def build_engine(parts: Parts) -> Engine:
     delivery = _delivery(parts, health_log)
     acceptance = _acceptance(parts, delivery)
     became_due = parts.signals.deliveries_due.set
+    feed = _feed(parts, health_log, delivery.endpoints, acceptance.skipped)
     return Engine(
         health_log,
         delivery,
         acceptance,
-        feed=_feed(parts, health_log, delivery.endpoints, acceptance.skipped),
+        feed,
+        late=_late(parts, delivery, acceptance, feed),
         resends=ResendRunner(parts.bulk_store, parts.subscriptions, parts.hashed, became_due),
         maintenance=Maintenance(
             parts.bulk_store,
@@ -244,20 +253,26 @@ def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
         progress=Progress("commits", delivery.replicas.beat),
     )
     acceptor = EventAcceptor(parts.store, parts.keys, waiting, backlog)
-    matcher = Matcher(parts.store, parts.queue, parts.keys, parts.subscriptions, parts.lease)
-    return Acceptance(backlog, skipped, waiting, committer, acceptor, matcher)
+    return Acceptance(backlog, skipped, waiting, committer, acceptor)
 
 
 @dataclass(frozen=True, slots=True)
 class _FeedListener:
     endpoints: Endpoints
     signals: Signals
+    newly_known: PendingSubscriptions
 
     def resumed(self, endpoint: EndpointKey) -> None:
         self.endpoints.slow_start(endpoint)
 
     def changes_stored(self) -> None:
         self.signals.updates_recorded.set()
+
+    def matches_since(self, name: str, since: datetime) -> None:
+        self.newly_known.add(name, since)
+
+    def returned(self, name: str, since: datetime | None) -> None:
+        self.newly_known.returned(name, since)
 
 
 def _feed(
@@ -269,13 +284,29 @@ def _feed(
     failures = FailureLog("feed.item_set_aside")
     rules = settings.url_rules()
     cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, rules, failures)
-    listener = _FeedListener(endpoints, signals)
+    newly_known = PendingSubscriptions(signals.newly_known.set)
+    listener = _FeedListener(endpoints, signals, newly_known)
     store = parts.bulk_store
     applier = FeedApplier(store, parts.ring, cache, listener, failures, hold=settings.missing_hold)
     client = FeedClient(config, applier, dispatcher=dispatcher)
     reporter = Reporter(store, config, health_log.load, skipped.write_down, dispatcher=dispatcher)
     updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
-    return Feed(config, applier, client, reporter, updater)
+    return Feed(config, applier, client, reporter, updater, newly_known)
+
+
+def _late(parts: Parts, delivery: Delivery, acceptance: Acceptance, feed: Feed) -> LateBatches:
+    alone = parts.store.dialect.name == "sqlite"
+    return LateBatches(
+        parts.bulk_store,
+        Matcher(parts.bulk_store, parts.queue, parts.keys, parts.subscriptions, parts.lease),
+        parts.subscriptions,
+        feed.newly_known,
+        partial(position_of, feed.applier),
+        [acceptance.waiting.in_flight, delivery.results.in_flight],
+        name=parts.lease.owner,
+        alive_for=timedelta() if alone else replicas.ALIVE_FOR,
+        became_due=parts.signals.deliveries_due.set,
+    )
 
 
 def _connected(address: str, tls: CurrentTls | None) -> grpc.aio.Channel:

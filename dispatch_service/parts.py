@@ -40,6 +40,7 @@ class Signals:
 
     deliveries_due: asyncio.Event = field(default_factory=asyncio.Event)
     updates_recorded: asyncio.Event = field(default_factory=asyncio.Event)
+    newly_known: asyncio.Event = field(default_factory=asyncio.Event)
     jobs_created: asyncio.Event = field(default_factory=asyncio.Event)
 
 

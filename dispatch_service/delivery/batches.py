@@ -1,5 +1,6 @@
 """
-Items that wait to be written, in batches that shrink around what the store refuses.
+Items that wait to be written, in batches that shrink around what the store refuses, and batches
+that are being written.
 """
 
 from __future__ import annotations
@@ -133,3 +134,32 @@ class ItemsSetAside(Generic[T]):
     def _due(self) -> None:
         self.is_due = True
         self._wake()
+
+
+class InFlight:
+    """
+    Waits for what is in flight, but not for what begins meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Event] = set()
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """
+        Count the block as in flight.
+        """
+        ended = asyncio.Event()
+        self._running.add(ended)
+        try:
+            yield
+        finally:
+            self._running.remove(ended)
+            ended.set()
+
+    async def ended(self) -> None:
+        """
+        Wait until all blocks that run now have ended.
+        """
+        for ended in tuple(self._running):
+            await ended.wait()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from dispatch_service.delivery.batches import BisectingBatch, ItemsSetAside
+from dispatch_service.delivery.batches import BisectingBatch, InFlight, ItemsSetAside
 from dispatch_service.delivery.held_leases import HeldLeases, LeaseEnd
 from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
@@ -72,6 +72,7 @@ class ResultWriter:
         progress: Progress | None = None,
         held: HeldLeases | None = None,
     ) -> None:
+        self.in_flight = InFlight()
         self._queue = queue
         self._subscriptions = subscriptions
         self._keys = keys
@@ -174,7 +175,8 @@ class ResultWriter:
         settlements = [it for it in results if isinstance(it, Settlement)]
         settlements += await self._settlements(attempts)
         on_settled = self._on_settled if self._has_effects(settlements) else None
-        ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
+        with self.in_flight.work():
+            ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
         for result in results:
             self._held.end(result.claimed, LeaseEnd.SETTLED)

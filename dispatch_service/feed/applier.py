@@ -6,20 +6,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 import structlog
 
-from dispatch_service.domain.work import EndpointKey
 from dispatch_service.feed import absence, held, snapshot
 from dispatch_service.feed.absence import Absence
-from dispatch_service.feed.cache import FeedItem, ResourceCache
+from dispatch_service.feed.cache import FeedItem, Listener, ResourceCache
+from dispatch_service.feed.config_clock import ConfigClock, instant
 from dispatch_service.feed.held import HeldReason
 from dispatch_service.feed.position import NOWHERE, HistoryChangedError, Position, goes_on
 from dispatch_service.feed.snapshot import StoredItem
+from dispatch_service.routing.subscriptions import Subscription, begins_to_match
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
+from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.observability import metrics
 from service_runtime.process.failures import FailureLog
@@ -32,26 +35,13 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 
-class Listener(Protocol):
-    """
-    What else has to be done when the feed changes something.
-    """
-
-    def resumed(self, endpoint: EndpointKey) -> None:
-        """
-        A subscription is Active again: much may have gathered for its endpoint.
-        """
-
-    def changes_stored(self) -> None:
-        """
-        Backlog updates may have been recorded.
-        """
-
-
 class FeedApplier:
     """
     Applies the answers of the feed. *position* is how far it has come; nowhere, until the
     snapshot that begins there is complete. What a snapshot lacks is held for as long as *hold*.
+
+    *clock* compares the config service's database with the own one; *known_until* is a time by
+    the former up to which all changes are known, None if there is none yet.
     """
 
     def __init__(
@@ -65,6 +55,8 @@ class FeedApplier:
         hold: timedelta,
     ) -> None:
         self.position = NOWHERE
+        self.clock = ConfigClock()
+        self.known_until: datetime | None = None
         self._engine = engine
         self._ring = ring
         self._cache = cache
@@ -145,7 +137,13 @@ class FeedApplier:
         if self.position == NOWHERE:
             self._known = await snapshot.stored_names(self._engine) | self._cache.names()
             self._unnamed = set(self._known)
+        self.clock.opened(await self._now())
         return self.position
+
+    async def _now(self) -> datetime:
+        async with reading(self._engine) as db:
+            now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()
+        return now
 
     async def apply(self, answer: WatchSubscriptionsResponse) -> None:
         """
@@ -156,6 +154,8 @@ class FeedApplier:
 
     async def _apply(self, answer: WatchSubscriptionsResponse) -> None:
         position = Position(answer.revision, answer.digest)
+        if answer.HasField("config_time"):
+            self.clock.heard(instant(answer.config_time), await self._now())
         if self._unnamed is None and not goes_on(self.position, position):
             raise HistoryChangedError
         items = [item for item in map(self._cache.read, answer.changes) if item is not None]
@@ -165,6 +165,9 @@ class FeedApplier:
         self._put(items, absent)
         self._listener.changes_stored()
         self._end(position, len(answer.changes), absent)
+        if not (answer.changes or answer.snapshot_complete) and answer.HasField("config_time"):
+            # Only such an answer tells that there was nothing more at its time.
+            self.known_until = instant(answer.config_time)
 
     def _absent(
         self, answer: WatchSubscriptionsResponse, items: Sequence[FeedItem]
@@ -200,13 +203,30 @@ class FeedApplier:
             if self._unnamed is not None:
                 # It was stored without the overrides of another history.
                 self._cache.subscriptions.lift_override(item.name, item.change.revision)
+            subscriptions = self._cache.subscriptions
+            before, was_held = subscriptions.by_name.get(item.name), item.name in subscriptions.held
             resumed = self._cache.put(item)
             if resumed is not None:
                 self._listener.resumed(resumed)
+            if isinstance(item.compiled, Subscription) and subscriptions.received:
+                self._match_late(before, item.compiled, was_held=was_held)
         if absent is not None:
             self._cache.hold(absent.subscriptions)
             for name in absent.dropped:
                 self._cache.forget(name)
+
+    def _match_late(
+        self, before: Subscription | None, now: Subscription, *, was_held: bool
+    ) -> None:
+        """
+        Have events matched that were accepted before a subscription was known here. Before the
+        first snapshot none are: they wait for it.
+        """
+        since = None if now.matches_since is None else self.clock.own_time(now.matches_since)
+        if was_held:
+            self._listener.returned(now.name, since)
+        elif since is not None and begins_to_match(before, now):
+            self._listener.matches_since(now.name, since)
 
     def _end(self, position: Position, changes: int, absent: Absence | None) -> None:
         if absent is not None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 
 from dispatch_service.domain.authentication import (
     BodyHmac,
@@ -17,6 +19,7 @@ from dispatch_service.domain.authentication import (
     compile_identity,
 )
 from dispatch_service.domain.work import EndpointKey
+from dispatch_service.feed.config_clock import instant
 from dispatch_service.feed.snapshot import change_name
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.owner_settings import OwnerSettings, compile_settings
@@ -35,6 +38,34 @@ class UnknownKindError(Exception):
     """
     The feed has a change of a kind that this version does not know.
     """
+
+
+class Listener(Protocol):
+    """
+    What else has to be done when the feed changes something.
+    """
+
+    def resumed(self, endpoint: EndpointKey) -> None:
+        """
+        A subscription is Active again: much may have gathered for its endpoint.
+        """
+
+    def changes_stored(self) -> None:
+        """
+        Backlog updates may have been recorded.
+        """
+
+    def matches_since(self, name: str, since: datetime) -> None:
+        """
+        Events that were accepted from *since* on, by the own database, are to be matched with a
+        subscription that was not known until now.
+        """
+
+    def returned(self, name: str, since: datetime | None) -> None:
+        """
+        A subscription is no longer held. What it missed is in the database; if it is not, events
+        are to be matched from *since* on, by the own database.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +150,8 @@ class ResourceCache:
     def _compile(self, change: feed_service_pb2.FeedChange) -> Compiled | None:
         match change.WhichOneof("change"):
             case "subscription":
-                return compile_subscription(change.subscription, self._rules, self._hashed)
+                since = instant(change.matches_since) if change.HasField("matches_since") else None
+                return compile_subscription(change.subscription, self._rules, self._hashed, since)
             case "account_settings":
                 return compile_settings(change.account_settings)
             case "credential":

@@ -77,6 +77,17 @@ async def delete(db: AsyncConnection, resources: Collection[str]) -> None:
         await db.execute(sa.delete(held_resources).where(held_resources.c.name.in_(part)))
 
 
+async def delete_returned(db: AsyncConnection, subscriptions: Collection[str]) -> None:
+    """
+    Delete the rows of subscriptions that have returned and are matched, unless they are held
+    again.
+    """
+    columns = held_resources.c
+    for part in _parts(subscriptions):
+        returned = columns.reason == HeldReason.RETURNED.value
+        await db.execute(sa.delete(held_resources).where(columns.name.in_(part), returned))
+
+
 async def record_unusable(db: AsyncConnection, revisions: Mapping[str, int]) -> None:
     """
     Record that subscriptions cannot be used in *revisions*, and report it.

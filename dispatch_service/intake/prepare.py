@@ -119,6 +119,16 @@ class Preparer:
             contents = [serialised(event) for event in events]
         return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, _PUBLISHED)
 
+    def prepare_routed(
+        self, events: Sequence[event_pb2.Event], routed: Sequence[Routed], sealer: Sealer
+    ) -> list[Prepared]:
+        """
+        Prepare events for the subscriptions that were found for each of them.
+        """
+        facts = [read_facts(event) for event in events]
+        contents = [serialised(event) for event in events]
+        return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, _PUBLISHED)
+
     def prepare_sample(
         self, event: event_pb2.Event, sealer: Sealer, content: bytes, request: SampleRequest
     ) -> Prepared:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 from msgspec.structs import replace
 
+from dispatch_service.delivery.batches import InFlight
 from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.domain.work import EventKey, Receipt
 from dispatch_service.intake.prepare import Prepared, SampleRequest, serialised
@@ -120,10 +121,12 @@ Commits a group and answers its events; returns how many of them were valid.
 class WaitingEvents:
     """
     A queue of at most *most* events, which are committed in groups, in the order of arrival.
+    The group that is being committed is *in_flight*.
     """
 
     def __init__(self, most: int) -> None:
         self.bytes = 0
+        self.in_flight = InFlight()
         self._most = most
         self._events: deque[WaitingEvent] = deque()
         self._arrived = asyncio.Event()
@@ -170,7 +173,8 @@ class WaitingEvents:
             if pause and not self._stopping:
                 await asyncio.sleep(pause)
             started = time.monotonic()
-            last_group = await commit(self.take())
+            with self.in_flight.work():
+                last_group = await commit(self.take())
             if not self._events and not self._stopping:
                 self._arrived.clear()
 

@@ -96,7 +96,13 @@ def _reasons(
     if subscription.update_time > event.accept_time:
         changed = _shown(subscription.update_time)
         yield Verdict.CREATED_LATER, f"it was changed after the event, on {changed}"
-    yield Verdict.NOT_RECORDED, "it would be sent now, but there is no delivery any more"
+    yield (
+        Verdict.NOT_RECORDED,
+        (
+            "it wants the event, but no delivery of it is stored: none was made yet, or it is past"
+            " its retention"
+        ),
+    )
 
 
 def _mismatches(

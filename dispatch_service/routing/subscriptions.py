@@ -66,6 +66,8 @@ class Subscription:
 
     *url* is None where the URL cannot be used, for the reason in *url_problem*; then *endpoint*
     and *url_shown* are empty. *schedule* is empty where the subscription has none of its own.
+    *matches_since* is the instant by the config service's database from which on events are
+    matched with it, None where that is not known.
 
     The last fields follow from the others: *name* is its resource name, *endpoint* is scheme, host
     and port, which choose the endpoint's queue, *url_shown* is the URL without its query, as logs
@@ -94,6 +96,7 @@ class Subscription:
     deactivate_after: timedelta | None
     create_time: datetime
     update_time: datetime
+    matches_since: datetime | None = None
     key: SubscriptionKey = field(init=False, compare=False)
     name: str = field(init=False, compare=False)
     endpoint: str = field(init=False, compare=False)
@@ -113,7 +116,10 @@ class Subscription:
 
 
 def compile_subscription(
-    message: subscription_pb2.Subscription, rules: UrlRules, hashed: Callable[[str], bytes]
+    message: subscription_pb2.Subscription,
+    rules: UrlRules,
+    hashed: Callable[[str], bytes],
+    matches_since: datetime | None = None,
 ) -> Subscription:
     """
     Compile a subscription of the feed. Raises `ValueError` for keys that cannot be read.
@@ -146,7 +152,17 @@ def compile_subscription(
         deactivate_after=message.deactivate_after.ToTimedelta() or None,
         create_time=message.create_time.ToDatetime(tzinfo=UTC),
         update_time=message.update_time.ToDatetime(tzinfo=UTC),
+        matches_since=matches_since,
     )
+
+
+def begins_to_match(before: Subscription | None, now: Subscription) -> bool:
+    """
+    Tell whether a subscription matches events since an instant that was not known *before*.
+    """
+    if now.matches_since is None or not now.active or now.deleted:
+        return False
+    return before is None or before.matches_since != now.matches_since
 
 
 def folded(text: str) -> str:

@@ -4,7 +4,7 @@ A dispatch process as far as the feed is concerned, and answers of the feed.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -40,6 +40,16 @@ class Quiet:
         """
 
     def changes_stored(self) -> None:
+        """
+        Do nothing.
+        """
+
+    def matches_since(self, name: str, since: datetime) -> None:
+        """
+        Do nothing.
+        """
+
+    def returned(self, name: str, since: datetime | None) -> None:
         """
         Do nothing.
         """

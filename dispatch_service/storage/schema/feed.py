@@ -21,6 +21,21 @@ feed_state = sa.Table(
     comment="How far the feed was applied. No row: no snapshot was ever received.",
 )
 
+feed_positions = sa.Table(
+    "feed_positions",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("config_time", Instant),
+    sa.Column("clock_offset_us", sa.BigInteger),
+    sa.Column("update_time", Instant, nullable=False),
+    comment=(
+        "How far each process has matched its events with the changes of the feed: up to a"
+        " revision, and up to config_time by the config service's database, whose clock is behind"
+        " by clock_offset_us at least. The row of a process that has ended is taken over."
+    ),
+)
+
 feed_resources = sa.Table(
     "feed_resources",
     metadata,

@@ -7,10 +7,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.work import EndpointKey
@@ -24,6 +25,7 @@ from dispatch_service.feed.client import (
 )
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.database.engine import writing
+from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import server
@@ -104,6 +106,20 @@ class Heard:
     def __init__(self) -> None:
         self.endpoints: list[EndpointKey] = []
         self.changes = 0
+        self.since: dict[str, datetime] = {}
+        self.came_back: list[str] = []
+
+    def matches_since(self, name: str, since: datetime) -> None:
+        """
+        Keep since when a subscription matches.
+        """
+        self.since[name] = since
+
+    def returned(self, name: str, since: datetime | None) -> None:
+        """
+        Keep what is no longer held.
+        """
+        self.came_back.append(name)
 
     def resumed(self, endpoint: EndpointKey) -> None:
         """
@@ -229,3 +245,58 @@ async def test_feed_that_breaks_is_opened_again_later_each_time(store: AsyncEngi
     assert pauses[0] <= 1.5 * FIRST_PAUSE_SECONDS
     assert 0.5 * LONGEST_PAUSE_SECONDS <= pauses[-1] <= 1.5 * LONGEST_PAUSE_SECONDS
     assert again <= 1.5 * FIRST_PAUSE_SECONDS
+
+
+def at(seconds: float) -> datetime:
+    """
+    Make an instant of the config service's database, whose clock is far behind.
+    """
+    return datetime(2020, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
+
+
+def answer_at(seconds: float, *changes: feed_service_pb2.FeedChange, **more: Any) -> Answer:
+    """
+    Make an answer with its time.
+    """
+    made = Answer(changes=changes, **more)
+    made.config_time.FromDatetime(at(seconds))
+    return made
+
+
+async def database_time(store: AsyncEngine) -> datetime:
+    async with store.connect() as db:
+        now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()
+    return now
+
+
+async def test_listener_hears_since_when_a_subscription_matches(store: AsyncEngine) -> None:
+    """
+    The instant is converted to the own clock. What a first snapshot holds is not told: events
+    wait for that. Nor is a revision that matches as before.
+    """
+    heard = Heard()
+    status = subscription_pb2.Subscription.STATUS_ACTIVE
+    first, new, again = subscribed(status), subscribed(status), subscribed(status)
+    new.subscription.name = again.subscription.name = "accounts/100/subscriptions/new"
+    for it in (first, new, again):
+        it.matches_since.FromDatetime(at(90))
+    feed = Feed(
+        [
+            answer_at(100, first, revision=1, snapshot_complete=True),
+            answer_at(100, new, revision=2),
+            answer_at(101, revision=2),
+            answer_at(101, again, revision=3),
+        ]
+    )
+    feed.may_go_on.set()
+
+    began = await database_time(store)
+    async with asyncio.timeout(PATIENCE_SECONDS), client_of(store, feed, heard) as client:
+        await client.run_once()
+        applier = client._applier
+    took = await database_time(store) - began
+
+    (since,) = heard.since.values()
+    assert list(heard.since) == [new.subscription.name]
+    assert began - timedelta(seconds=11) - took <= since <= began + took - timedelta(seconds=10)
+    assert (applier.position.revision, applier.known_until) == (3, at(101))

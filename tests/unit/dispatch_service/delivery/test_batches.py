@@ -4,10 +4,12 @@ Batches that shrink around what the store refuses.
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 import sqlalchemy as sa
 
-from dispatch_service.delivery.batches import MOST, TRIES_ALONE, BisectingBatch
+from dispatch_service.delivery.batches import MOST, TRIES_ALONE, BisectingBatch, InFlight
 
 
 class RefusedError(Exception):
@@ -93,3 +95,26 @@ def test_store_that_is_away_takes_nothing_out() -> None:
     assert len(waiting.items) == MOST + 1
     with waiting.next_batch() as batch:
         assert len(batch) == MOST
+
+
+@pytest.mark.anyio
+async def test_what_is_in_flight_is_waited_for_and_nothing_later() -> None:
+    """
+    A block that begins after the wait has begun does not make it longer.
+    """
+    in_flight, may_end = InFlight(), asyncio.Event()
+
+    async def work() -> None:
+        with in_flight.work():
+            await may_end.wait()
+
+    await in_flight.ended()
+    first = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(in_flight.ended())
+    await asyncio.sleep(0)
+    with in_flight.work():
+        assert not waiting.done()
+        may_end.set()
+        await first
+        await waiting

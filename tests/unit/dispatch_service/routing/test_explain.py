@@ -70,7 +70,7 @@ def accepted(event_type: str = "orders/shipped", **over: Any) -> AcceptedEvent:
         ),
         ({}, accepted(matched=False), Verdict.NOT_RECORDED, "waits for the subscriptions"),
         ({}, accepted(facts=None), Verdict.NOT_RECORDED, "erased"),
-        ({}, accepted(), Verdict.NOT_RECORDED, "no delivery any more"),
+        ({}, accepted(), Verdict.NOT_RECORDED, "no delivery of it is stored"),
     ],
 )
 def test_verdicts(

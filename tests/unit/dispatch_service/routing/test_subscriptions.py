@@ -4,9 +4,20 @@ Subscriptions compiled for matching and delivery.
 
 from __future__ import annotations
 
-from dispatch_service.routing.subscriptions import Filter, Subscription, compile_subscription
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dispatch_service.routing.subscriptions import (
+    Filter,
+    Subscription,
+    begins_to_match,
+    compile_subscription,
+)
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import subscription_pb2
+from tests.support.dispatch_factories import subscription
 
 
 def message(**over: object) -> subscription_pb2.Subscription:
@@ -73,3 +84,24 @@ def test_nothing_secret_in_the_repr() -> None:
     assert "hidden" not in shown
     assert "token=x" not in shown
     assert "kkkk" not in shown
+
+
+SINCE = datetime(2026, 1, 1, tzinfo=UTC)
+BEGINS: dict[str, tuple[Subscription | None, dict[str, Any], bool]] = {
+    "new": (None, {}, True),
+    "new, of a config service that does not tell": (None, {"matches_since": None}, False),
+    "new and Inactive": (None, {"active": False}, False),
+    "deleted": (None, {"deleted": True}, False),
+    "another field changed": (subscription(matches_since=SINCE), {}, False),
+    "matches otherwise": (subscription(matches_since=SINCE - timedelta(1)), {}, True),
+}
+
+
+@pytest.mark.parametrize("case", BEGINS)
+def test_when_a_subscription_begins_to_match(case: str) -> None:
+    """
+    A revision begins to match if it matches since another instant than the last one known.
+    """
+    before, over, begins = BEGINS[case]
+
+    assert begins_to_match(before, subscription(**({"matches_since": SINCE} | over))) is begins
