@@ -5,7 +5,6 @@ attempt that delivers it.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -28,14 +27,7 @@ from dispatch_service.delivery.suspects import Suspects
 from dispatch_service.domain import leases
 from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.work import EndpointKey
-from dispatch_service.egress.connector import Connector
 from dispatch_service.egress.oauth_tokens import OAuthTokens
-from dispatch_service.egress.opening import Opener
-from dispatch_service.egress.pool import ConnectionPool
-from dispatch_service.egress.proxy import EgressProxy
-from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.tls import TlsContexts
-from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.backlog_updater import BacklogUpdater
 from dispatch_service.feed.cache import ResourceCache
@@ -51,9 +43,8 @@ from dispatch_service.intake.late_subscriptions import PendingSubscriptions
 from dispatch_service.intake.match_positions import position_of
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
-from dispatch_service.parts import Parts, Signals
+from dispatch_service.parts import Parts, Signals, guarded_transport
 from dispatch_service.resend.job_runner import ResendRunner
-from dispatch_service.settings import Settings
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress, Readiness
@@ -209,7 +200,7 @@ def _worker(
     parts: Parts, results: ResultWriter, endpoints: Endpoints, suspect_attempts: SuspectAttempts
 ) -> AttemptWorker:
     deadline = parts.settings.deadline.total_seconds()
-    transport = _transport(parts.settings, parts.stack)
+    transport = guarded_transport(parts.settings, parts.stack)
     sender = AttemptSender(
         parts.subscriptions,
         transport,
@@ -220,21 +211,6 @@ def _worker(
     return AttemptWorker(
         parts.subscriptions, sender, results, endpoints, suspect_attempts, deadline=deadline
     )
-
-
-def _transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
-    authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
-    contexts = TlsContexts(authorities)
-    opener: Opener = Connector(Resolver(), contexts, settings.allow_list())
-    if settings.egress_proxy:
-        opener = EgressProxy(settings.egress_proxy, contexts)
-    # One that is closed after a burst costs a handshake at the next: as much as fifty requests.
-    pool = ConnectionPool(
-        max_idle=settings.total_concurrency, max_idle_per_key=settings.endpoint_concurrency
-    )
-    transport = GuardedTransport(opener, pool, rules=settings.url_rules())
-    stack.push_async_callback(transport.aclose)
-    return transport
 
 
 def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:

@@ -12,6 +12,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dispatch_service.domain.work import Lease
+from dispatch_service.egress.connector import Connector
+from dispatch_service.egress.opening import Opener
+from dispatch_service.egress.pool import ConnectionPool
+from dispatch_service.egress.proxy import EgressProxy
+from dispatch_service.egress.resolver import Resolver
+from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.log.filters import Hash, url_hash
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
@@ -111,3 +118,21 @@ def _bulk_store(settings: Settings, store: AsyncEngine, stack: AsyncExitStack) -
     )
     stack.push_async_callback(made.dispose)
     return made
+
+
+def guarded_transport(settings: Settings, stack: AsyncExitStack) -> GuardedTransport:
+    """
+    Make the transport of all requests that leave; *stack* closes it.
+    """
+    authorities = settings.receiver_ca_file.read_text() if settings.receiver_ca_file else None
+    contexts = TlsContexts(authorities)
+    opener: Opener = Connector(Resolver(), contexts, settings.allow_list())
+    if settings.egress_proxy:
+        opener = EgressProxy(settings.egress_proxy, contexts)
+    # One that is closed after a burst costs a handshake at the next: as much as fifty requests.
+    pool = ConnectionPool(
+        max_idle=settings.total_concurrency, max_idle_per_key=settings.endpoint_concurrency
+    )
+    transport = GuardedTransport(opener, pool, rules=settings.url_rules())
+    stack.push_async_callback(transport.aclose)
+    return transport

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from dispatch_service.log.watch import horizon
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading
+from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc.shielded import shielded
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class WatchPoll:
         watcher = Watcher(owner, self._before)
         self._watchers.add(watcher)
         if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="watches")
+            self._task = start_watched(self._run(), "watches")
         try:
             yield watcher
         finally:
