@@ -5,7 +5,6 @@ A thousand streams that say nothing.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,14 +68,12 @@ async def attacked(stage: Stage, who: str, kind: str, connections: int) -> Verdi
     package = KINDS[kind][0]
     channels = [await stage.connect(who, package) for _ in range(connections)]
     calls = await open_streams(channels, kind)
-    started = time.monotonic()
     seconds = await stage.innocent()
     verdict.expect(
         len(seconds) == INNOCENT_CALLS, f"{len(seconds)} of {INNOCENT_CALLS} calls of others"
     )
     verdict.note(f"worst {max(seconds, default=0) * 1000:.0f} ms, before {before * 1000:.0f} ms")
     verdict.expect(await stage.probe(), "the probe succeeds")
-    verdict.expect(time.monotonic() - started < STREAMS, "in time")
     for call in calls:
         call.cancel()
     return verdict

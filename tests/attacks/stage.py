@@ -5,6 +5,7 @@ The pair that is attacked, its callers, and what an innocent publisher sees mean
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,7 +16,6 @@ from pathlib import Path
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from dispatch_service.payloads import example_event
 from service_runtime.process import pair as processes
@@ -97,14 +97,24 @@ class Stage:
         text = Path(f"/proc/{self.children[DISPATCH].pid}/status").read_text()
         return int(text.partition("VmRSS:")[2].split()[0]) / 1024
 
-    async def health_seconds(self, connection: grpc.aio.Channel) -> float:
+    @asynccontextmanager
+    async def health_watched(self) -> AsyncIterator[list[float]]:
         """
-        Return how long a health check takes.
+        Ask for health while the block runs; afterwards the list has the longest time in seconds.
         """
-        started = time.monotonic()
-        stub = health_pb2_grpc.HealthStub(connection)
-        await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
-        return time.monotonic() - started
+        address = self.environment["SHIPEDGE_DISPATCH_LISTEN"]
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "tests.attacks.health_clock", address, str(self.secrets), INNOCENT),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        await child.stdout.readline()
+        slowest: list[float] = []
+        yield slowest
+        output, _ = await child.communicate(b"")
+        slowest.append(float(output or "inf"))
 
     async def innocent(self, calls: int = INNOCENT_CALLS) -> list[float]:
         """
