@@ -23,7 +23,7 @@ from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
-from service_runtime.process.lifecycle import StartRefusedError, ignore_hangup
+from service_runtime.process.lifecycle import StartRefusedError, ignore_hangup, return_large_memory
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.health import LIVENESS
@@ -140,6 +140,7 @@ def _environment(asked: argparse.Namespace, workers: WorkerOption[Any] | None) -
 
 
 def _run(package: str, work: Awaitable[None]) -> None:
+    return_large_memory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_awaited(work))

@@ -5,13 +5,14 @@ The life of a service's process: its locks, its signals and its garbage collecto
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import errno
 import fcntl
 import gc
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ COLLECT_AFTER = (10_000, 20, 100)
 The thresholds of the garbage collector: new objects before a collection of the youngest, and
 collections of a generation before one of the next.
 """
+
+
+LARGE_BYTES = 256 * 1024
+"""
+Blocks of memory from this size on are returned to the system when they are free.
+"""
+
+_M_MMAP_THRESHOLD = -3
 
 
 class StartRefusedError(Exception):
@@ -123,6 +132,17 @@ def on_reload(call: Callable[[], object]) -> None:
     Call *call* in the event loop for each SIGHUP from now on.
     """
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
+
+
+def return_large_memory() -> None:
+    """
+    Have memory of large messages returned to the system as soon as it is free.
+
+    The allocator of glibc would raise the size from which it does so to that of the largest
+    block that was ever freed. Other allocators are left alone.
+    """
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def tune_garbage_collector() -> None:

@@ -91,13 +91,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
         self.streams = OpenStreams()
+        self.usage = Usage(limits or Limits())
         self._gate = Gate(
             identify,
             authorise,
             measure,
             count_refusal,
             store_is_away,
-            Usage(limits or Limits()),
+            self.usage,
             Refusals(),
             self.streams,
         )

@@ -22,6 +22,9 @@ The largest message that is received at all. Methods refuse what is too large fo
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_receive_message_length", BATCH_BYTES),
+    # What is received ahead of a call that waits or is refused: 64 KiB, whatever the bandwidth.
+    # A message that is asked for is received at full speed all the same.
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
     ("grpc.keepalive_time_ms", _MINUTE_MS),
     ("grpc.keepalive_timeout_ms", 20 * _SECOND_MS),

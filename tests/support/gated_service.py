@@ -20,6 +20,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import ShuttingDown
+from service_runtime.rpc.gate.limits import Limits
+from service_runtime.rpc.gate.usage import Usage
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.status import read_error
@@ -38,6 +40,7 @@ class GatedService:
     callers: dict[str, Caller] = field(default_factory=dict)
     seen: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    usage: Usage = field(default_factory=lambda: Usage(Limits()))
     drain: Callable[[], Awaitable[None]] | None = None
 
     def add(self, name: str, *roles: str, owners: frozenset[str] = frozenset()) -> None:
@@ -106,6 +109,7 @@ async def serving(service: GatedService, **options: Any) -> AsyncIterator[grpc.a
         "publishing": {PUBLISH: lambda _raw: None},
     } | options
     interceptor = CallInterceptor(service.identify, **chosen)
+    service.usage = interceptor.usage
     grpc_server, _ = server.build(address, interceptors=[interceptor], credentials=None)
     grpc_server.add_generic_rpc_handlers((service.handler(),))
     health = ServerHealth((), _nothing)

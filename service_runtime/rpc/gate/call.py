@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ import grpc
 import structlog
 from grpc_status import rpc_status
 
-from service_runtime.rpc import names, request_values
+from service_runtime.rpc import request_values
 from service_runtime.rpc.callers import Caller, current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable, Unauthenticated, not_offered
 from service_runtime.rpc.gate.limits import Kind
@@ -24,6 +24,7 @@ from service_runtime.rpc.gate.messages import (
     MessageMalformed,
     MessageTooLarge,
     decoded,
+    events_by_account,
 )
 from service_runtime.rpc.gate.method import Context, Gate, Method
 from service_runtime.rpc.gate.open_streams import OpenStream, received
@@ -32,8 +33,9 @@ from service_runtime.rpc.gate.usage import CallerUsage
 from service_runtime.rpc.status import public_error, to_status
 
 RECEIVE_SECONDS = 20.0
+HANG_UP_SECONDS = 0.01
 """
-How long a call waits for its message.
+How long a call waits for its message, and after the end of what it was sent.
 """
 
 FEED_STREAMS = 1000
@@ -93,8 +95,12 @@ class Call:
         self,
         _kind: type[BaseException] | None,
         error: BaseException | None,
-        _trace: TracebackType | None,
+        trace: TracebackType | None,
     ) -> None:
+        if isinstance(error, RpcError):
+            # Its frames hold the message, which may be large, and the answer may be late.
+            error.__traceback__ = None
+        del trace
         self._release()
         if error is None:
             self._log("OK")
@@ -120,8 +126,7 @@ class Call:
         """
         Receive, decode and authorise the one message of a call.
 
-        Raises `InvalidArgument`, `LimitReached`, `MessageMalformed`, `MessageTooLarge`,
-        `PermissionDenied`.
+        Raises `InvalidArgument`, `LimitReached`, `PermissionDenied`.
         """
         usage, counts = self._counted(), self._gate.usage
         await usage.receivers.begin()
@@ -135,13 +140,15 @@ class Call:
         finally:
             usage.receivers.end()
         if raw is grpc.aio.EOF:
+            # Whoever hangs up sends no message either; then the task is cancelled here.
+            await asyncio.sleep(HANG_UP_SECONDS)
             raise MessageMalformed(self._method.path)
         self._hold(len(raw))
         request = self._decoded(raw)
         owners = self._authorised(request)
         self._owners = counts.opened_on(owners, self._method.kind)
         if self._method.check is not None and counts.limits_events:
-            refusal = counts.take_events(usage.name, _events_by_account(request))
+            refusal = counts.take_events(usage.name, events_by_account(request))
             if refusal is not None:
                 raise refusal
         return request
@@ -186,7 +193,7 @@ class Call:
     def _identify(self) -> Caller | None:
         given = self._context.invocation_metadata() or ()
         metadata = {str(key): value for key, value in given}
-        if len(metadata) != len(given) and _twice("authorization", given):
+        if len(metadata) != len(given) and [key for key, _ in given].count("authorization") > 1:
             raise Unauthenticated("authorization must be given once.")
         return self._gate.identify(metadata, self._context.auth_context())
 
@@ -225,7 +232,7 @@ class Call:
             await usage.next_release()
 
     async def _room_for_events(self, request: Any) -> None:
-        events = _events_by_account(request)
+        events = events_by_account(request)
         while (refusal := self._gate.usage.take_events(self._counted().name, events)) is not None:
             pause = refusal.retry_after
             await asyncio.sleep(1.0 if pause is None else pause.total_seconds())
@@ -289,11 +296,3 @@ class Call:
 
 def _most(caller: Caller, kind: Kind) -> int | None:
     return FEED_STREAMS if kind is Kind.WATCH and "feed" in caller.roles else None
-
-
-def _twice(name: str, metadata: Iterable[tuple[str, str | bytes]]) -> bool:
-    return sum(key == name for key, _ in metadata) > 1
-
-
-def _events_by_account(request: Any) -> Counter[str]:
-    return Counter(names.account(event.account_id) for event in request.events)

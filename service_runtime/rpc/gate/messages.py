@@ -4,9 +4,11 @@ Messages as bytes: what is counted before they are decoded, and their decoding. 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from service_runtime.rpc import names
 from service_runtime.rpc.errors import InvalidArgument
 
 MESSAGE_BYTES = 260 * 1024
@@ -60,6 +62,13 @@ def decoded(read: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any
         return read(raw)
     except Exception:  # noqa: BLE001 - whatever the decoder says, its text is not shown
         raise MessageMalformed(method) from None
+
+
+def events_by_account(request: Any) -> Counter[str]:
+    """
+    Count the events of a request that publishes, by account.
+    """
+    return Counter(names.account(event.account_id) for event in request.events)
 
 
 def element_count(raw: bytes, field: int, most: int) -> tuple[int, bool]:

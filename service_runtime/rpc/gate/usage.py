@@ -107,6 +107,13 @@ class Usage:
             return ServiceLimitReached(_MEMORY, self._limits.total_bytes)
         return None
 
+    def receives(self, caller: str) -> bool:
+        """
+        Tell whether a message of *caller* is being received.
+        """
+        usage = self._callers.get(caller)
+        return usage is not None and not usage.receivers.idle
+
     def hold(self, usage: CallerUsage, size: int) -> None:
         """
         Count the bytes of a message that was received.

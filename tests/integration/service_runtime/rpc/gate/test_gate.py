@@ -166,6 +166,8 @@ async def test_message_that_does_not_come_holds_only_its_caller() -> None:
         asyncio.timeout(20),
     ):
         unsent: Any = connection.stream_unary(CALL)(metadata=(("caller", "a"),))
+        while not service.usage.receives("callers/a"):
+            await asyncio.sleep(0.01)
         waiting = called(connection, "a")
         await called(connection, "b")
         assert not waiting.done()
