@@ -171,6 +171,7 @@ async def _finish(
     )
     engine.acceptance.waiting.stop()
     await tasks.ended(COMMITS, LAST_WRITE_SECONDS)
+    await engine.feed.client.leave()
     # What was committed in the last moments may have been queued after the queues were drained.
     endpoint_queues.stop()
     engine.delivery.results.stop(LAST_WRITE_SECONDS)

@@ -6,8 +6,10 @@ While the config service is away the service works with the last stored snapshot
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import structlog
@@ -19,8 +21,17 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
 from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsRequest
 
+if TYPE_CHECKING:
+    Call = grpc.aio.StreamStreamCall[WatchSubscriptionsRequest, Any]
+
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
+
+LEAVING_SECONDS = 0.3
+"""
+How long the stream stays open after the last request: the config service must see its end before
+it sees the connection close, which could as well be a break.
+"""
 
 HISTORY_DIFFERS = "HISTORY_DIFFERS"
 """
@@ -40,6 +51,7 @@ class FeedClient:
         self._applier = applier
         self._dispatcher = dispatcher
         self._pause = FIRST_PAUSE_SECONDS
+        self._call: Call | None = None
 
     async def run_once(self) -> None:
         """
@@ -81,7 +93,7 @@ class FeedClient:
         """
         applier = self._applier
         begin = await applier.begin()
-        call = self._stub.WatchSubscriptions()
+        self._call = call = self._stub.WatchSubscriptions()
         try:
             await call.write(
                 WatchSubscriptionsRequest(
@@ -91,8 +103,18 @@ class FeedClient:
             async for answer in call:
                 await applier.apply(answer)
                 revision = applier.position.revision
-                if not call.done():
+                if self._call is call and not call.done():
                     await call.write(WatchSubscriptionsRequest(applied_revision=revision))
                 yield revision
         finally:
             call.cancel()
+
+    async def leave(self) -> None:
+        """
+        Tell the config service that this process matches no more events, so that no answer to a
+        change waits for it.
+        """
+        call, self._call = self._call, None
+        if call is not None and not call.done():
+            await call.done_writing()
+            await asyncio.sleep(LEAVING_SECONDS)

@@ -300,3 +300,40 @@ async def test_listener_hears_since_when_a_subscription_matches(store: AsyncEngi
     assert list(heard.since) == [new.subscription.name]
     assert began - timedelta(seconds=11) - took <= since <= began + took - timedelta(seconds=10)
     assert (applier.position.revision, applier.known_until) == (3, at(101))
+
+
+class OpenFeed(Feed):
+    """
+    Tells its answers and stays open; tells when the reader has ended its requests.
+    """
+
+    def __init__(self, answers: Sequence[Answer]) -> None:
+        super().__init__(answers)
+        self.reader_left = asyncio.Event()
+
+    async def WatchSubscriptions(
+        self, requests: AsyncIterator[Request], context: Any
+    ) -> AsyncIterator[Answer]:
+        """
+        Tell everything at once, and hear all requests.
+        """
+        for answer in self._answers:
+            yield answer
+        async for _ in requests:
+            pass
+        self.reader_left.set()
+        await asyncio.Event().wait()
+
+
+async def test_who_stops_ends_its_requests_before_the_connection(store: AsyncEngine) -> None:
+    """
+    The config service hears that a process matches no more while the stream is still open.
+    """
+    feed = OpenFeed([Answer(revision=4, snapshot_complete=True)])
+
+    async with asyncio.timeout(PATIENCE_SECONDS), client_of(store, feed) as client:
+        revisions = client.follow()
+        assert await anext(revisions) == 4
+        await client.leave()
+        await feed.reader_left.wait()
+        await client.leave()
