@@ -22,14 +22,18 @@ from dispatch_service.egress.proxy_check import check_proxy
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.engine import Engine, build_engine
 from dispatch_service.intake.samples import Samples
+from dispatch_service.log.url_filters import url_hash
 from dispatch_service.parts import Parts, open_parts
 from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.resend import jobs
 from dispatch_service.settings import Settings
+from dispatch_service.storage import urls
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from service_runtime.database.engine import (
     create_engine,
     reading,
     sqlite_file,
+    writing,
 )
 from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import usable
@@ -84,6 +88,8 @@ async def prepare(settings: Settings) -> None:
         async with reading(store) as db:
             await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
+        async with writing(store) as db:
+            await jobs.hide_urls(db, url_hash(settings.key_ring()))
     finally:
         await store.dispose()
 
@@ -122,6 +128,9 @@ async def _load(parts: Parts, engine: Engine) -> None:
     if isinstance(parts.queue, SqliteQueue):
         await parts.queue.end_leases()
     await engine.feed.applier.load()
+    known = parts.subscriptions.by_name.values()
+    recorded = {(it.owner, it.url_hash): it.url.text for it in known if it.url is not None}
+    await urls.complete(parts.bulk_store, parts.ring, recorded)
     await engine.health_log.load(parts.bulk_store)
     await engine.late.begin()
     await engine.delivery.replicas.sync()

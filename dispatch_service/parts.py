@@ -19,7 +19,7 @@ from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
-from dispatch_service.log.filters import Hash, url_hash
+from dispatch_service.log.url_filters import Hash, url_hash
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue

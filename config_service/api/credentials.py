@@ -4,6 +4,7 @@ The methods of `ConfigService` on credentials and client certificates.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -42,17 +43,23 @@ def _checked_certificate(
     return certificates.stored(wanted, certificates.read(wanted, now))
 
 
-def _keep_nothing(_before: ClientCertificate, _after: ClientCertificate) -> None:
+def _keep_nothing(_before: ClientCertificate, _after: ClientCertificate, _rules: UrlRules) -> None:
     """
     Keep no key: a certificate is replaced as a whole.
     """
+
+
+def _public_certificate(
+    certificate: ClientCertificate, _shown: Callable[[str], str]
+) -> ClientCertificate:
+    return certificates.public(certificate)
 
 
 _CREDENTIALS = ResourceOperations(
     CREDENTIAL, _checked_credential, credentials.public, credentials.keep_secret
 )
 _CERTIFICATES = ResourceOperations(
-    CLIENT_CERTIFICATE, _checked_certificate, certificates.public, _keep_nothing
+    CLIENT_CERTIFICATE, _checked_certificate, _public_certificate, _keep_nothing
 )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Generic
 
 import sqlalchemy as sa
@@ -20,6 +21,7 @@ from config_service.store.audit import AUDIT_LOG, differences, shown_fields
 from config_service.store.changes import remember, remembered
 from config_service.store.owned_resources import ResourceKind, ResourceT
 from config_service.store.rows import OwnedRow
+from config_service.store.shown_urls import shown_to_caller
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.engine import reading, writing
@@ -49,14 +51,14 @@ class ResourceOperations(Generic[ResourceT]):
     The operations on a kind of resource.
 
     *check* refuses a resource that breaks a rule and returns what is stored of it, *public*
-    removes its secrets in place, and *keep_secret* copies the secret of its first argument to
-    the second where that lacks it.
+    removes its secrets in place, with a function for what is shown of URLs, and *keep_secret*
+    copies the secret of its first argument to the second where that lacks it and may have it.
     """
 
     kind: ResourceKind[ResourceT]
     check: Callable[[ResourceT, UrlRules, datetime], ResourceT]
-    public: Callable[[ResourceT], ResourceT]
-    keep_secret: Callable[[ResourceT, ResourceT], None]
+    public: Callable[[ResourceT, Callable[[str], str]], ResourceT]
+    keep_secret: Callable[[ResourceT, ResourceT, UrlRules], None]
 
     async def create(
         self, store: Store, request: CreateRequest, chosen: str, given: ResourceT
@@ -74,7 +76,7 @@ class ResourceOperations(Generic[ResourceT]):
             if await owned_resources.find(db, kind, owner, resource_id) is not None:
                 raise kind.exists(name)
             if request.validate_only:
-                return self.public(wanted)
+                return self._public(store, wanted)
             ring = store.sealing.ring
             await owned_resources.insert(db, kind, owner, resource_id, wanted, ring)
             await remember(db, owner, request.request_id, method, request, name)
@@ -104,8 +106,9 @@ class ResourceOperations(Generic[ResourceT]):
         ring = store.sealing.ring
         shown, last = page.fit(
             [
-                self.public(
-                    owned_resources.message_of(kind, row, ring, used.get(kind.name_of(row), 0))
+                self._public(
+                    store,
+                    owned_resources.message_of(kind, row, ring, used.get(kind.name_of(row), 0)),
                 )
                 for row in page.rows
             ]
@@ -120,10 +123,10 @@ class ResourceOperations(Generic[ResourceT]):
             row = await _found(db, kind, name, given.etag)
             before = owned_resources.message_of(kind, row, ring)
             after = masks.merged(before, given, fields)
-            self.keep_secret(before, after)
+            self.keep_secret(before, after, store.sealing.rules)
             after = await self._checked(db, store, after)
             if request.validate_only:
-                return self.public(after)
+                return self._public(store, after)
             await owned_resources.update(db, kind, row, after, ring)
             await _audit(db, given.name, self._method("Update"), before, after)
             answer = await self._shown(db, store, given.name)
@@ -150,7 +153,10 @@ class ResourceOperations(Generic[ResourceT]):
         row = await _found(db, kind, names.parse(kind.name, name))
         used = (await owned_resources.usage(db, kind, [name])).get(name, 0)
         ring = store.sealing.ring
-        return self.public(owned_resources.message_of(kind, row, ring, used))
+        return self._public(store, owned_resources.message_of(kind, row, ring, used))
+
+    def _public(self, store: Store, message: ResourceT) -> ResourceT:
+        return self.public(message, partial(shown_to_caller, sealing=store.sealing))
 
     def _method(self, verb: str) -> str:
         return f"{verb}{self.kind.message.DESCRIPTOR.name}"

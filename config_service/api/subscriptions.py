@@ -14,6 +14,7 @@ from config_service.rules.errors import (
     SubscriptionNotDeleted,
     SubscriptionNotFound,
 )
+from config_service.rules.kept_secrets import check_destination, keep_header_values
 from config_service.rules.subscriptions import Fault, check, normalised, refuse
 from config_service.store import settings_store, subscription_store
 from config_service.store.audit import AUDIT_LOG, differences
@@ -24,7 +25,6 @@ from config_service.store.subscription_rows import (
     SECRET_FIELDS,
     audited,
     etag_of,
-    keep_header_values,
     public,
     stored_config,
 )
@@ -73,7 +73,7 @@ class SubscriptionMethods:
             if await subscription_store.find(db, owner, subscription_id) is not None:
                 raise SubscriptionExists(name)
             if request.validate_only:
-                return public(wanted)
+                return public(wanted, self._store.sealing)
             secret = await subscription_store.insert(
                 db, owner, subscription_id, wanted, self._store.sealing
             )
@@ -111,7 +111,7 @@ class SubscriptionMethods:
                 sealing=self._store.sealing,
             )
             found = await subscription_store.messages(db, page.rows, self._store.sealing.ring)
-        shown, last = page.fit([public(message) for message in found])
+        shown, last = page.fit([public(message, self._store.sealing) for message in found])
         return config_service_pb2.ListSubscriptionsResponse(
             subscriptions=shown, next_page_token=self._tokens.make(last, request)
         )
@@ -129,11 +129,12 @@ class SubscriptionMethods:
             row = await _live(db, given.name, given.etag)
             before = stored_config(row, self._store.sealing.ring)
             after = masks.merged(before, given, fields)
+            check_destination(before, after, fields, self._store.sealing.rules)
             keep_header_values(before, after)
             after = normalised(after)
             await self._check(db, after, name.owner)
             if request.validate_only:
-                return public(after)
+                return public(after, self._store.sealing)
             await subscription_store.update_config(db, row, after, self._store.sealing)
             method = "UpdateSubscription"
             await _audit(db, given.name, method, audited(before), audited(after))
@@ -206,7 +207,7 @@ class SubscriptionMethods:
     async def _answer(self, db: AsyncConnection, name: str) -> Subscription:
         row = await _found(db, name)
         (message,) = await subscription_store.messages(db, [row], self._store.sealing.ring)
-        return public(message)
+        return public(message, self._store.sealing)
 
 
 async def _check_references(db: AsyncConnection, wanted: Subscription) -> None:

@@ -5,12 +5,12 @@ The rules on credentials, and which of their fields are shown. No I/O, no clock.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rules.headers import why_name_refused, why_value_refused
-from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
+from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url, same_endpoint
 from shipedge.webhooks.config.v1.credential_pb2 import (
     ApiKeyAuthentication,
     BasicAuthentication,
@@ -25,12 +25,14 @@ MOST_TEXT = 256
 MOST_SECRET = 1024
 MOST_SCOPES = 50
 
+OAUTH2 = "oauth2_client_credentials"
+
 # The secret of each method; the field `<secret>_set` says whether there is one.
 SECRETS: Mapping[str, str] = {
     "basic": "password",
     "bearer": "token",
     "api_key": "key",
-    "oauth2_client_credentials": "client_secret",
+    OAUTH2: "client_secret",
     "hmac": "key",
 }
 
@@ -62,27 +64,42 @@ def display_name_faults(text: str) -> Iterator[_Fault]:
         yield "display_name", f"must be 1 to {MOST_DISPLAY_NAME} characters without control ones"
 
 
-def keep_secret(before: Credential, after: Credential) -> None:
+def keep_secret(before: Credential, after: Credential, rules: UrlRules) -> None:
     """
     Copy the secret of *before* to *after* where that has the same method without a secret.
+
+    Raises `InvalidArgument` where the secret would be sent to another host: who cannot read it
+    must not learn it so.
     """
     method = after.WhichOneof("method")
     if method is None or before.WhichOneof("method") != method:
         return
-    field, given = SECRETS[method], getattr(after, method)
-    if not getattr(given, field):
-        setattr(given, field, getattr(getattr(before, method), field))
+    field, given, kept = SECRETS[method], getattr(after, method), getattr(before, method)
+    if getattr(given, field):
+        return
+    if method == OAUTH2 and not same_endpoint(kept.token_url, given.token_url, rules):
+        text = "must be given again, since token_url has another scheme, host or port"
+        raise InvalidArgument(
+            "The credential is not valid.",
+            reason="SECRET_REQUIRED",
+            faults=[FieldFault(f"credential.{method}.{field}", text)],
+        )
+    setattr(given, field, getattr(kept, field))
 
 
-def public(credential: Credential) -> Credential:
+def public(credential: Credential, shown: Callable[[str], str]) -> Credential:
     """
-    Remove the secret in place, and set whether there is one.
+    Remove the secret in place, and set whether there is one. *shown* returns what is shown of a
+    URL.
     """
     method = credential.WhichOneof("method")
+    if method == OAUTH2:
+        oauth2 = credential.oauth2_client_credentials
+        oauth2.token_url = shown(oauth2.token_url)
     if method is not None:
-        field, shown = SECRETS[method], getattr(credential, method)
-        setattr(shown, f"{field}_set", bool(getattr(shown, field)))
-        shown.ClearField(field)
+        field, given = SECRETS[method], getattr(credential, method)
+        setattr(given, f"{field}_set", bool(getattr(given, field)))
+        given.ClearField(field)
     return credential
 
 

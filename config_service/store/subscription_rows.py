@@ -11,11 +11,10 @@ from config_service.rules.signing_keys import verification_key
 from config_service.store import associated_data
 from config_service.store.audit import shown_fields
 from config_service.store.rows import SecretRow, SubscriptionRow
+from config_service.store.shown_urls import shown_to_caller, url_hash
 from config_service.store.store import Sealing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
-from service_runtime.rpc.callers import current_caller
-from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
 
@@ -89,27 +88,9 @@ def config_columns(
         "status": Subscription.Status.Name(config.status).removeprefix("STATUS_"),
         "credential": config.credential,
         "client_certificate": config.client_certificate,
-        "url_hash": sealing.ring.keyed_hash("url", normal_url(config.url, sealing.rules)),
+        "url_hash": url_hash(config.url, sealing),
         "sealed_config": sealing.ring.seal(config.SerializeToString(), associated),
     }
-
-
-def normal_url(url: str, rules: UrlRules) -> str:
-    """
-    Return the normal form of a URL, by which it is looked up.
-    """
-    try:
-        return parse_url(url, rules).text
-    except UrlRefusedError:
-        return url
-
-
-def shown_url(url: str) -> str:
-    """
-    Return a URL without its query, which may hold secrets.
-    """
-    base, mark, _ = url.partition("?")
-    return f"{base}?…" if mark else base
 
 
 def stored_config(row: SubscriptionRow, ring: KeyRing) -> Subscription:
@@ -149,13 +130,12 @@ def _set_times(message: Subscription, row: SubscriptionRow) -> None:
         message.purge_time.FromDatetime(row.delete_time + UNDELETE_WITHIN)
 
 
-def public(message: Subscription) -> Subscription:
+def public(message: Subscription, sealing: Sealing) -> Subscription:
     """
-    Remove secrets in place: header values and signing secrets, and for callers other than
-    admins the query of the URL.
+    Remove secrets in place: header values and signing secrets, and for callers who are neither
+    operators nor admins the URL but for its shown form.
     """
-    if not current_caller.get().has_role("admin"):
-        message.url = shown_url(message.url)
+    message.url = shown_to_caller(message.url, sealing)
     for header in message.custom_headers:
         header.value_set = bool(header.value)
         header.ClearField("value")
@@ -188,16 +168,6 @@ def sealed_keys(
         "sealed_secret": ring.seal(secret.encode(), associated_data.signing_secret(*row)),
         "sealed_signing_key": ring.seal(signing_key.encode(), associated_data.signing_key(*row)),
     }
-
-
-def keep_header_values(old: Subscription, new: Subscription) -> None:
-    """
-    Give each header of *new* that has no value the value of *old*, in place.
-    """
-    values = {header.name.lower(): header.value for header in old.custom_headers}
-    for header in new.custom_headers:
-        if not header.value:
-            header.value = values.get(header.name.lower(), "")
 
 
 def by_subscription(secrets: Sequence[SecretRow]) -> dict[tuple[str, str], list[SecretRow]]:

@@ -21,12 +21,12 @@ from config_service.store.schema import (
     signing_secrets,
     subscriptions,
 )
+from config_service.store.shown_urls import url_hash
 from config_service.store.store import Sealing
 from config_service.store.subscription_rows import (
     by_subscription,
     config_columns,
     name_of,
-    normal_url,
     sealed_keys,
     stored_config,
     with_secrets,
@@ -263,8 +263,7 @@ async def missing_references(db: AsyncConnection, message: Subscription) -> list
 def _condition(comparison: Comparison, sealing: Sealing) -> sa.ColumnElement[bool]:
     same: sa.ColumnElement[bool]
     if comparison.field == "url":
-        url = normal_url(str(comparison.value), sealing.rules)
-        same = subscriptions.c.url_hash == sealing.ring.keyed_hash("url", url)
+        same = subscriptions.c.url_hash == url_hash(str(comparison.value), sealing)
     else:
         same = subscriptions.c[comparison.field] == comparison.value
     return same if comparison.operator == "=" else ~same

@@ -13,17 +13,17 @@ from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorIn
 from dispatch_service.log import read, watch
 from dispatch_service.log.attempts import read_exchange
 from dispatch_service.log.filters import (
-    Hash,
     parse_attempt_filter,
     parse_delivery_filter,
     parse_watch_filter,
 )
 from dispatch_service.log.messages import attempt_message, delivery_message
+from dispatch_service.log.url_filters import Hash
 from dispatch_service.log.watch import Mark
 from dispatch_service.log.watch_poll import WatchPoll
+from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
-from dispatch_service.storage.rows import AttemptRow
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
@@ -88,7 +88,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
     ) -> delivery_pb2.Delivery:
         async with reading(self._engine) as db:
-            return delivery_message(await read.require_delivery(db, request.name))
+            return await self._delivery(db, request.name)
 
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
@@ -103,7 +103,8 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        shown, last = page.fit([delivery_message(row) for row in page.rows])
+            urls = await whole_urls(db, self._keys.ring, page.rows)
+        shown, last = page.fit([delivery_message(row, urls) for row in page.rows])
         return delivery_service_pb2.ListDeliveriesResponse(
             deliveries=shown, next_page_token=self._tokens.make(last, request)
         )
@@ -132,13 +133,14 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         name = names.parse("attempt", request.name)
         async with reading(self._engine) as db:
             row = await read.get_attempt(db, name.owner, name.id, name.number)
-        if row is None:
-            raise AttemptNotFound(request.name)
+            if row is None:
+                raise AttemptNotFound(request.name)
+            urls = await whole_urls(db, self._keys.ring, [row])
         if row.sealed_exchange is None or not current_caller.get().has_role("operator", "admin"):
-            return attempt_message(row)
+            return attempt_message(row, urls)
         associated = associated_data.exchange(name.owner, name.id, name.number)
         kept = read_exchange(await self._keys.open(row.sealed_exchange, associated))
-        return attempt_message(row, kept)
+        return attempt_message(row, urls, kept)
 
     async def ListAttempts(
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context
@@ -157,7 +159,8 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )
-        shown, last = page.fit([attempt_message(row) for row in page.rows])
+            urls = await whole_urls(db, self._keys.ring, page.rows)
+        shown, last = page.fit([attempt_message(row, urls) for row in page.rows])
         return delivery_service_pb2.ListAttemptsResponse(
             attempts=shown, next_page_token=self._tokens.make(last, request)
         )
@@ -176,7 +179,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         with self._watches.joined(owner) as watcher:
             before = await watcher.first()
             while True:
-                rows: Sequence[AttemptRow] = ()
+                rows: Sequence[attempt_pb2.Attempt] = ()
                 if watcher.unread:
                     watcher.unread = False
                     rows, mark = await shielded(
@@ -187,7 +190,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
                     mark = watch.passed(mark, before)
                 if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
                     yield delivery_service_pb2.WatchAttemptsResponse(
-                        attempts=[attempt_message(row) for row in rows],
+                        attempts=rows,
                         cursor=self._tokens.make(mark.key(), request),
                     )
                     spoke = time.monotonic()
@@ -205,5 +208,10 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
 
     async def _settled_after(
         self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark, before: datetime
-    ) -> tuple[Sequence[AttemptRow], Mark]:
-        return await watch.read(self._engine, owner, comparisons, self._hashed, mark, before)
+    ) -> tuple[Sequence[attempt_pb2.Attempt], Mark]:
+        rows, mark = await watch.read(self._engine, owner, comparisons, self._hashed, mark, before)
+        if not rows:
+            return [], mark
+        async with reading(self._engine) as db:
+            urls = await whole_urls(db, self._keys.ring, rows)
+        return [attempt_message(row, urls) for row in rows], mark

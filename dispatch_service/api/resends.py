@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.domain.transitions import lifetime
 from dispatch_service.log import read
-from dispatch_service.log.filters import Hash
 from dispatch_service.log.messages import delivery_message, job_message
+from dispatch_service.log.url_filters import Hash
+from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.resend import cancellations, jobs, known_requests, late_bodies, resends
 from dispatch_service.resend.jobs import Choice
 from dispatch_service.routing.index import SubscriptionIndex
@@ -62,16 +63,20 @@ class ResendMethods:
         after = await self._resent(request)
         reach("resend.after_commit")
         self._became_due()
-        return delivery_message(after)
+        return after
 
     @retry_on_conflict
-    async def _resent(self, request: pb.ResendDeliveryRequest) -> DeliveryRow:
+    async def _resent(self, request: pb.ResendDeliveryRequest) -> delivery_pb2.Delivery:
         async with writing(self._engine) as db:
             row = await read.require_delivery(db, request.name)
             use = (request.request_id, resends.METHOD, request.name)
             if not await known_requests.seen(db, row.owner, *use):
                 await self._resend(db, request.name, row, force=request.force)
-            return await read.require_delivery(db, request.name)
+            return await self._delivery(db, request.name)
+
+    async def _delivery(self, db: AsyncConnection, name: str) -> delivery_pb2.Delivery:
+        row = await read.require_delivery(db, name)
+        return delivery_message(row, await whole_urls(db, self._keys.ring, [row]))
 
     async def _resend(
         self, db: AsyncConnection, name: str, row: DeliveryRow, *, force: bool
@@ -93,14 +98,14 @@ class ResendMethods:
         """
         after = await self._cancelled(request)
         self._became_due()
-        return delivery_message(after)
+        return after
 
     @retry_on_conflict
-    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> DeliveryRow:
+    async def _cancelled(self, request: pb.CancelDeliveryRequest) -> delivery_pb2.Delivery:
         async with writing(self._engine) as db:
             row = await read.require_delivery(db, request.name)
             await cancellations.cancel(db, row, current_caller.get().name)
-            return await read.require_delivery(db, request.name)
+            return await self._delivery(db, request.name)
 
     async def ResendDeliveries(
         self, request: pb.ResendDeliveriesRequest, context: Context
@@ -113,7 +118,14 @@ class ResendMethods:
         jobs.checked_rate(request.rate_limit)
         async with writing(self._engine) as db:
             now = (await db.execute(sa.select(database_now()))).scalar_one()
-            choice = jobs.choose(owner, request.filter, request.names, force=request.force, now=now)
+            choice = jobs.choose(
+                owner,
+                request.filter,
+                request.names,
+                force=request.force,
+                now=now,
+                hashed=self._hashed,
+            )
             if request.validate_only:
                 total = await jobs.count(db, choice, self._hashed)
                 return resend_job_pb2.ResendJob(

@@ -20,6 +20,8 @@ from dispatch_service.feed.held import HeldReason
 from dispatch_service.feed.position import NOWHERE, HistoryChangedError, Position, goes_on
 from dispatch_service.feed.snapshot import StoredItem
 from dispatch_service.routing.subscriptions import Subscription, begins_to_match
+from dispatch_service.storage import urls
+from dispatch_service.storage.urls import UrlKey
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
@@ -193,6 +195,7 @@ class FeedApplier:
                 unusable={item.name for item in items if item.unusable},
                 of_snapshot=self._unnamed is not None,
             )
+            await urls.record(db, self._ring, _urls_of(items))
             if absent is not None:
                 await snapshot.end_snapshot(db, absent)
             if absent is not None or self._unnamed is None:
@@ -259,6 +262,14 @@ class FeedApplier:
                 await snapshot.end_holds(db, ended)
         for name in filter(names.is_subscription, ended):
             log.warning("feed.hold_ended", subscription=name)
+
+
+def _urls_of(items: Sequence[FeedItem]) -> dict[UrlKey, str]:
+    """
+    Return the usable URLs of subscriptions, as the log finds them.
+    """
+    found = (item.compiled for item in items if isinstance(item.compiled, Subscription))
+    return {(it.owner, it.url_hash): it.url.text for it in found if it.url is not None}
 
 
 def _log_snapshot(position: Position, absent: Absence, known: Collection[str]) -> None:

@@ -4,7 +4,7 @@ The filters of the log: their fields, and the SQL of their comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
@@ -15,15 +15,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import State, Trigger
+from dispatch_service.log.url_filters import URLS, Hash, url_condition
 from dispatch_service.storage.schema import attempts, deliveries
 from service_runtime.database.instants import after
 from service_runtime.database.row_values import Condition
-from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.filters import Comparison, FieldKind
-from service_runtime.rules.addresses import AllowList
-from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.catalogue import CATALOGUE
 
 SLOW_US = 1_000_000
@@ -41,11 +39,6 @@ _MOST_MILLISECONDS = 24 * 3600 * 1000
 A day: no attempt lasts nearly as long.
 """
 
-# A search must find URLs that were configured under any rules.
-_ANY_URL = UrlRules(
-    allow_http=True, allow=AllowList.parse(("0.0.0.0/0:*", "[::/0]:*", "localhost:*"))
-)
-
 _KINDS = filters.one_of(*(kind.name for kind in FailureKind), prefix="FAILURE_KIND_")
 
 _EVENT_TYPES = filters.text_that(
@@ -53,22 +46,10 @@ _EVENT_TYPES = filters.text_that(
     lambda value: value in CATALOGUE.event_types,
 )
 
-
-def _is_url(value: str) -> bool:
-    # A query is a secret: it may not reach the database, and what is shown there has none.
-    begins_in_query = value.endswith("*") and "?" in value
-    return value.lower().startswith(("http://", "https://")) and not begins_in_query
-
-
-_URLS = filters.text_that(
-    "a full URL, or the beginning of one without its query and *, with http:// or https://",
-    _is_url,
-)
-
 _COMMON: Mapping[str, FieldKind] = {
     "event_type": _EVENT_TYPES,
     "payload_version": filters.text(),
-    "url": _URLS,
+    "url": URLS,
     "subscription": filters.text(),
     "event": filters.text(),
     "resource": filters.text(),
@@ -93,11 +74,6 @@ ATTEMPT_FIELDS: Mapping[str, FieldKind] = {
 WATCH_FIELDS: Mapping[str, FieldKind] = {
     name: kind for name, kind in ATTEMPT_FIELDS.items() if name != "start_time"
 }
-
-Hash = Callable[[str], bytes]
-"""
-The keyed hash by which full URLs are found.
-"""
 
 
 def conditions(
@@ -126,7 +102,7 @@ def unbounded(
 
 def _condition(table: sa.Table, comparison: Comparison, hashed: Hash) -> sa.ColumnElement[bool]:
     if comparison.field == "url":
-        return _url_condition(table, str(comparison.value), comparison.operator, hashed)
+        return url_condition(table, str(comparison.value), comparison.operator, hashed)
     column, value = _stored(comparison)
     compared: sa.ColumnElement[bool] = filters.COMPARE[comparison.operator](table.c[column], value)
     return sa.and_(compared, *_narrowed(table, comparison, column, value))
@@ -220,17 +196,6 @@ def _stored(comparison: Comparison) -> tuple[str, object]:
             return field, value
 
 
-def _url_condition(table: sa.Table, url: str, how: str, hashed: Hash) -> sa.ColumnElement[bool]:
-    """
-    Return the condition on a full URL, by its hash, or on the beginning of a shown URL.
-    """
-    if url.endswith("*"):
-        begins: sa.ColumnElement[bool] = table.c.url_shown.startswith(url[:-1], autoescape=True)
-    else:
-        begins = table.c.url_hash == hashed(url)
-    return begins if how == "=" else sa.not_(begins)
-
-
 def parse_delivery_filter(source: str) -> tuple[Comparison, ...]:
     """
     Parse the filter of `ListDeliveries`. Raises `InvalidArgument`.
@@ -250,16 +215,3 @@ def parse_watch_filter(source: str) -> tuple[Comparison, ...]:
     Parse the filter of `WatchAttempts`. Raises `InvalidArgument`.
     """
     return filters.parse(source, WATCH_FIELDS)
-
-
-def url_hash(ring: KeyRing) -> Hash:
-    """
-    Return the hash by which full URLs are found, in any spelling.
-    """
-
-    def hashed(url: str) -> bytes:
-        with suppress(UrlRefusedError):
-            url = parse_url(url, _ANY_URL).text
-        return ring.keyed_hash("url", url)
-
-    return hashed

@@ -4,6 +4,7 @@ Convert rows of the log to messages of the contract.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
@@ -12,6 +13,7 @@ from dispatch_service.domain.transitions import TEST_RESOURCES
 from dispatch_service.log.attempts import KeptExchange
 from dispatch_service.log.waiting_times import waiting_times
 from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
+from dispatch_service.storage.urls import UrlKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
@@ -20,9 +22,9 @@ _DELIVERY_TIMES = ("create_time", "end_time", "occurred_at")
 _PHASES = ("dns", "connect", "tls", "first_byte")
 
 
-def delivery_message(row: DeliveryRow) -> delivery_pb2.Delivery:
+def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_pb2.Delivery:
     """
-    Convert a delivery.
+    Convert a delivery, with its whole URL if *urls* has it.
     """
     message = delivery_pb2.Delivery(
         name=names.delivery(row.owner, row.delivery_id),
@@ -31,7 +33,7 @@ def delivery_message(row: DeliveryRow) -> delivery_pb2.Delivery:
         event_type=row.event_type,
         payload_version=row.payload_version,
         wire_name=CATALOGUE.wire_name(row.event_type, row.payload_version),
-        url=row.url_shown,
+        url=urls.get((row.owner, row.url_hash), row.url_shown),
         state=delivery_pb2.Delivery.State.Value(f"STATE_{row.state}"),
         resource=row.resource,
         sequence=row.sequence,
@@ -67,9 +69,12 @@ def job_message(row: JobRow) -> resend_job_pb2.ResendJob:
     return message
 
 
-def attempt_message(row: AttemptRow, kept: KeptExchange | None = None) -> attempt_pb2.Attempt:
+def attempt_message(
+    row: AttemptRow, urls: Mapping[UrlKey, str], kept: KeptExchange | None = None
+) -> attempt_pb2.Attempt:
     """
-    Convert an attempt, with its request and response if *kept* has them.
+    Convert an attempt, with its whole URL if *urls* has it, and with its request and response if
+    *kept* has them.
     """
     message = attempt_pb2.Attempt(
         name=names.attempt(row.owner, row.delivery_id, row.number),
@@ -78,7 +83,7 @@ def attempt_message(row: AttemptRow, kept: KeptExchange | None = None) -> attemp
         subscription=names.subscription(row.owner, row.subscription),
         event_type=row.event_type,
         payload_version=row.payload_version,
-        url=row.url_shown,
+        url=urls.get((row.owner, row.url_hash), row.url_shown),
         trigger=attempt_pb2.Attempt.Trigger.Value(f"TRIGGER_{row.attempt_trigger}"),
         status=attempt_pb2.Attempt.Status.Value(f"STATUS_{row.status}"),
         failure_kind=failure_kind(row.failure_kind),

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from dispatch_service.domain.errors import DeliveryNotFound
-from dispatch_service.log.filters import Hash, conditions, unbounded
+from dispatch_service.log.filters import conditions, unbounded
+from dispatch_service.log.url_filters import Hash
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.rows import (
     ATTEMPTS,

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.log.filters import Hash, unbounded
+from dispatch_service.log.filters import unbounded
+from dispatch_service.log.url_filters import Hash
 from dispatch_service.storage.rows import SETTLED_ATTEMPTS, AttemptRow
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading, writing

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.transitions import lifetime
 from dispatch_service.log import read
-from dispatch_service.log.filters import Hash
+from dispatch_service.log.url_filters import Hash
 from dispatch_service.resend import jobs, resends
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.rows import JOBS, DeliveryRow, JobRow

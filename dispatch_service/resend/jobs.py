@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -17,7 +18,8 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.errors import ResendJobEnded, ResendJobNotFound
 from dispatch_service.log.audit import AUDIT_LOG
-from dispatch_service.log.filters import DEFAULT_RANGE, Hash, parse_delivery_filter, unbounded
+from dispatch_service.log.filters import DEFAULT_RANGE, parse_delivery_filter, unbounded
+from dispatch_service.log.url_filters import Hash, without_urls
 from dispatch_service.storage.rows import JOBS, JobRow
 from dispatch_service.storage.schema import deliveries, resend_jobs
 from service_runtime.database.audit_log import AuditChange
@@ -56,10 +58,18 @@ class Choice:
         return [deliveries.c.owner == self.owner, *found]
 
 
-def choose(owner: str, source: str, wanted: Sequence[str], *, force: bool, now: datetime) -> Choice:
+def choose(
+    owner: str,
+    source: str,
+    wanted: Sequence[str],
+    *,
+    force: bool,
+    now: datetime,
+    hashed: Hash,
+) -> Choice:
     """
     Check the choice of a request. A filter without state or time gets defaults: deliveries that
-    failed, of the last 7 days, until now.
+    failed, of the last 7 days, until now. Full URLs in it are replaced by their hashes.
 
     Raises `InvalidArgument`.
     """
@@ -69,7 +79,7 @@ def choose(owner: str, source: str, wanted: Sequence[str], *, force: bool, now: 
     states = [each.value for each in comparisons if each.field == "state"]
     if "SUCCEEDED" in states and not force:
         raise _fault("force", "must be set to send again what succeeded")
-    parts = [source.strip()] if source.strip() else []
+    parts = [without_urls(source, hashed).strip()] if source.strip() else []
     if not states:
         parts.append("state = FAILED")
     if not any(map(_bounds_age, comparisons)):
@@ -163,6 +173,19 @@ def choice_of(row: JobRow) -> Choice:
     Return the choice that a job was created with.
     """
     return Choice(row.owner, row.filter, tuple(json.loads(row.names)) if row.names else None)
+
+
+async def hide_urls(db: AsyncConnection, hashed: Hash) -> None:
+    """
+    Replace full URLs in the filters of jobs by their hashes: earlier versions stored them.
+    """
+    columns = (resend_jobs.c.owner, resend_jobs.c.resend_job_id, resend_jobs.c.filter)
+    written = resend_jobs.c.filter.icontains("http", autoescape=True)
+    for owner, job_id, source in (await db.execute(sa.select(*columns).where(written))).all():
+        with suppress(InvalidArgument):
+            parse_delivery_filter(source)
+            hidden = {"filter": without_urls(source, hashed)}
+            await db.execute(sa.update(resend_jobs).where(_is(owner, job_id)).values(hidden))
 
 
 async def get(db: AsyncConnection, name: str) -> JobRow:

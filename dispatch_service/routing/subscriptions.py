@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dispatch_service.routing.owner_settings import read_schedule
 from service_runtime.keys.macs import Mac
 from service_runtime.rpc import names
-from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url
+from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url, shown_url
 from shipedge.webhooks.config.v1 import subscription_pb2
 
 SubscriptionKey = tuple[str, str]
@@ -70,8 +70,8 @@ class Subscription:
     matched with it, None where that is not known.
 
     The last fields follow from the others: *name* is its resource name, *endpoint* is scheme, host
-    and port, which choose the endpoint's queue, *url_shown* is the URL without its query, as logs
-    may show it. They are computed once, because each event and each delivery reads them.
+    and port, which choose the endpoint's queue, *url_shown* is what logs may show of the URL.
+    They are computed once, because each event and each delivery reads them.
     """
 
     owner: str
@@ -108,7 +108,7 @@ class Subscription:
             "key": (self.owner, self.subscription_id),
             "name": names.subscription(self.owner, self.subscription_id),
             "endpoint": "" if self.url is None else self.url.endpoint,
-            "url_shown": "" if self.url is None else self.url.shown,
+            "url_shown": "" if self.url is None else shown_url(self.url.text, self.url_hash),
             "of_warehouse": names.is_warehouse(self.owner),
         }
         for name, value in computed.items():

@@ -28,5 +28,9 @@ def feed_resource(name: str) -> AssociatedData:
     return AssociatedData("feed_resources", (name,), "sealed")
 
 
+def url(owner: str, url_hash: bytes) -> AssociatedData:
+    return AssociatedData("urls", (owner, url_hash.hex()), "sealed_url")
+
+
 def day_key(day: int) -> AssociatedData:
     return AssociatedData("day_keys", (str(day),), "wrapped_key")

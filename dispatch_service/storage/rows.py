@@ -40,6 +40,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     payload_version: str
     url_shown: str
+    url_hash: bytes
     resource: str
     sequence: int
     occurred_at: datetime
@@ -75,6 +76,7 @@ class AttemptRow(msgspec.Struct, frozen=True, gc=False):
     payload_version: str
     resource: str
     url_shown: str
+    url_hash: bytes
     attempt_trigger: str
     requested_by: str | None
     status: str

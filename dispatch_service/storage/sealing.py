@@ -56,7 +56,7 @@ class DayKeys:
         self._engine = engine
         # Hashes a value by which rows are found.
         self.hashed: KeyedHash = ring.keyed_hash
-        self._ring = ring
+        self.ring = ring
         self._clock = clock
         self._keys: dict[int, DataKey] = {}
         # The sealer of today, and the instant at which today ends.
@@ -102,7 +102,7 @@ class DayKeys:
         """
         Create the key of *day*, unless another process has, and return it.
         """
-        wrapped = self._ring.wrap(DataKey.generate(), associated_data.day_key(day))
+        wrapped = self.ring.wrap(DataKey.generate(), associated_data.day_key(day))
         row = {"day": day, "wrapped_key": wrapped, "create_time": self._clock()}
         async with writing(self._engine) as db:
             statement = insert(db.dialect.name, day_keys).on_conflict_do_nothing()
@@ -116,7 +116,7 @@ class DayKeys:
         if wrapped is None:
             raise UnknownKeyError(f"the database has no key of day {day}")
         try:
-            key = self._ring.unwrap(wrapped, associated_data.day_key(day))
+            key = self.ring.unwrap(wrapped, associated_data.day_key(day))
         except SealBrokenError as broken:
             # It says nothing of the values: another process may have the right key.
             raise UnknownKeyError(f"the key of day {day} does not open") from broken

@@ -5,7 +5,7 @@ so that no delivery waits for it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,6 +21,7 @@ from dispatch_service.storage.schema import (
     request_ids,
     resend_jobs,
     suspect_attempts,
+    urls,
 )
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
@@ -212,6 +213,26 @@ async def prune_suspect_attempts(db: AsyncConnection, keep: timedelta) -> int:
     """
     old = _older(suspect_attempts, sa.true(), suspect_attempts.c.start_time, keep)
     return await _delete(db, suspect_attempts, old)
+
+
+async def prune_urls(
+    db: AsyncConnection, configured: Collection[tuple[str, bytes]], keep: timedelta
+) -> int:
+    """
+    Delete old URLs that no attempt names, but none of those *configured* now, which count as new
+    again. Return how many rows were looked at.
+    """
+    named = sa.exists().where(
+        attempts.c.owner == urls.c.owner, attempts.c.url_hash == urls.c.url_hash
+    )
+    found = (await db.execute(_older(urls, ~named, urls.c.update_time, keep))).all()
+    for key in found:
+        same = (urls.c.owner == key.owner, urls.c.url_hash == key.url_hash)
+        change: sa.Update | sa.Delete = sa.delete(urls)
+        if tuple(key) in configured:
+            change = sa.update(urls).values(update_time=database_now())
+        await db.execute(change.where(*same))
+    return len(found)
 
 
 def _unfinished() -> sa.ColumnElement[bool]:

@@ -98,6 +98,9 @@ class Pruner:
         keys = partial(prune_statements.prune_event_keys, keep=self._keep.event_keys)
         jobs = partial(prune_statements.prune_jobs, keep=self._keep.log)
         suspects = partial(prune_statements.prune_suspect_attempts, keep=self._keep.log)
+        known = self._subscriptions.by_name.values()
+        configured = {(it.owner, it.url_hash) for it in known}
+        urls = partial(prune_statements.prune_urls, configured=configured, keep=self._keep.log)
         # A list, because all are pruned although some fail.
         good = [
             *[await self._prune_rule(rule) for rule in RULES],
@@ -105,6 +108,7 @@ class Pruner:
             await self._prune_all("request_id", prune_statements.prune_request_ids),
             await self._prune_all("resend_job", jobs),
             await self._prune_all("suspect_attempt", suspects),
+            await self._prune_all("url", urls),
         ]
         return all(good)
 

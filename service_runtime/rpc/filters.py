@@ -25,6 +25,7 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+_SPECIAL = re.compile(r'["\\]')
 _ESCAPED = re.compile(r"\\(.)")
 COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -137,11 +138,26 @@ def parse(source: str, fields: Mapping[str, FieldKind]) -> tuple[Comparison, ...
     return tuple(comparisons)
 
 
+def with_values(source: str, field: str, change: Callable[[str], str]) -> str:
+    """
+    Return a filter that `parse` has accepted with changed values of one *field*.
+    """
+    tokens = list(_tokens(source))
+    for at in reversed(range(0, len(tokens), 4)):
+        name, _, value = tokens[at : at + 3]
+        if name.text == field:
+            text = _SPECIAL.sub(r"\\\g<0>", change(value.text))
+            source = f'{source[: value.begin]}"{text}"{source[value.end :]}'
+    return source
+
+
 @dataclass(frozen=True, slots=True)
 class _Token:
     kind: str
     text: str
     at: int
+    begin: int
+    end: int
 
 
 def _tokens(source: str) -> Iterator[_Token]:
@@ -154,7 +170,8 @@ def _tokens(source: str) -> Iterator[_Token]:
         value = found[found.lastgroup]
         if found.lastgroup == "quoted":
             value = _ESCAPED.sub(r"\1", value)
-        yield _Token(found.lastgroup, value, found.start(found.lastgroup))
+        begin = found.end() - len(found[0].lstrip())
+        yield _Token(found.lastgroup, value, found.start(found.lastgroup), begin, found.end())
         at = found.end()
 
 

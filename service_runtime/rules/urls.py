@@ -45,6 +45,9 @@ _TARGET = re.compile(
     r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})*)?"
     r"(?:\?(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]]|%[0-9A-Fa-f]{2})*)?"
 )
+# The beginning of a URL that anybody may see: a first segment is a word only where others follow.
+_SHOWN = re.compile(r"(https?://[^/?#@\\\s]+(?=[/?]|$))(/[a-z-]{1,16}(?=/[^/?#]))?")
+_SHOWN_HASH_BYTES = 4
 _CONTROL_OR_SPACE = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -74,8 +77,8 @@ class Url:
     A URL that has passed the rules. Built by `parse_url`.
 
     `host` is in lower case and without brackets; `authority` is what goes into `Host`; `target` is
-    path and query as they go on the wire, and stays out of the repr since queries carry secrets;
-    `shown` is what logs and answers may show; `endpoint` always names the port.
+    path and query as they go on the wire, and stays out of the repr since both may be the secret
+    by which a receiver knows its callers; `endpoint` always names the port.
     """
 
     scheme: str
@@ -83,13 +86,12 @@ class Url:
     port: int
     authority: str
     target: str = field(repr=False)
-    shown: str
     endpoint: str
 
     @property
     def text(self) -> str:
         """
-        The whole URL in its normal form, query included: a secret.
+        The whole URL in its normal form, a secret: see `shown_url`.
         """
         return f"{self.scheme}://{self.authority}{self.target}"
 
@@ -112,17 +114,46 @@ def parse_url(text: str, rules: UrlRules = _NO_EXCEPTIONS) -> Url:
 
     bracketed = f"[{host}]" if ":" in host else host
     shown_authority = bracketed if port == _DEFAULT_PORTS[scheme] else f"{bracketed}:{port}"
-    path, mark, _ = target.partition("?")
-    path = path or "/"
     return Url(
         scheme=scheme,
         host=host,
         port=port,
         authority=shown_authority,
         target=target if target.startswith("/") else f"/{target}",
-        shown=f"{scheme}://{shown_authority}{path}{'?…' if mark else ''}",
         endpoint=f"{scheme}://{bracketed}:{port}",
     )
+
+
+def normal_url(text: str, rules: UrlRules) -> str:
+    """
+    Return the normal form of a URL, by which it is hashed; *text* itself if it breaks a rule.
+    """
+    try:
+        return parse_url(text, rules).text
+    except UrlRefusedError:
+        return text
+
+
+def same_endpoint(one: str, other: str, rules: UrlRules) -> bool:
+    """
+    Tell whether two URLs are one, or keep the rules and have the same scheme, host and port.
+    """
+    try:
+        return one == other or parse_url(one, rules).endpoint == parse_url(other, rules).endpoint
+    except UrlRefusedError:
+        return False
+
+
+def shown_url(text: str, url_hash: bytes) -> str:
+    """
+    Return what anybody may see of the URL *text*, whose keyed hash is *url_hash*.
+
+    For many receivers the path is the secret. So shown are scheme, host and port, the first
+    segment of the path if it is a plain word and another one follows, and eight hexadecimal
+    digits of the hash, which tell two URLs apart: `https://example.com/services/…#1f3c09ab`.
+    """
+    begin = _SHOWN.match(text)
+    return f"{begin[0] if begin else ''}/…#{url_hash[:_SHOWN_HASH_BYTES].hex()}"
 
 
 def _check_text(text: str) -> None:

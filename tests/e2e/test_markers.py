@@ -29,10 +29,11 @@ pytestmark = pytest.mark.anyio
 
 OWNER = "accounts/100"
 SECRET = "marker-secret"
+PATH = "marker-path"
 QUERY = "marker-query"
 BODY = "marker-body"
 ANSWER = "marker-answer"
-MARKERS = (SECRET, QUERY, BODY, ANSWER, "PRIVATE KEY", "whsec_", "whsk_")
+MARKERS = (SECRET, PATH, QUERY, BODY, ANSWER, "PRIVATE KEY", "whsec_", "whsk_")
 
 METHODS: tuple[dict[str, Any], ...] = (
     {"basic": {"username": "user", "password": SECRET}},
@@ -41,7 +42,7 @@ METHODS: tuple[dict[str, Any], ...] = (
     {"hmac": {"header": "X-Hmac", "key": SECRET}},
     {
         "oauth2_client_credentials": {
-            "token_url": "https://127.0.0.1:1/token?marker-query",
+            "token_url": "https://127.0.0.1:1/marker-path/token?marker-query",
             "client_id": "id",
             "client_secret": SECRET,
         }
@@ -75,7 +76,7 @@ async def configure(pair: Pair, receiver: Receiver, failing: Receiver) -> list[s
             wanted = Subscription(
                 event_type="orders/shipped",
                 payload_version="v2",
-                url=f"{where.url}?{QUERY}",
+                url=f"{where.url}/{PATH}/x?{QUERY}",
                 status=Subscription.STATUS_ACTIVE,
                 custom_headers=[CustomHeader(name="X-Secret", value=SECRET)],
                 credential=credential.name,
@@ -100,13 +101,19 @@ async def shown(pair: Pair) -> str:
         pb.ListClientCertificatesRequest(parent=OWNER)
     )
     for credential in credentials.credentials:
-        # A token URL is no secret, as `Subscription.url` is none.
+        # The caller of development is an admin, who sees whole URLs.
         credential.oauth2_client_credentials.ClearField("token_url")
     deliveries = await pair.deliveries.ListDeliveries(
         delivery_service_pb2.ListDeliveriesRequest(parent=OWNER)
     )
     audit = await admin.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest())
     attempts = await pair.all_attempts(OWNER)
+    for delivery in deliveries.deliveries:
+        assert delivery.url.endswith(f"/{PATH}/x?{QUERY}")
+        delivery.ClearField("url")
+    for attempt in attempts:
+        assert attempt.url.endswith(f"/{PATH}/x?{QUERY}")
+        attempt.ClearField("url")
     return "".join(map(str, (credentials, certificates, deliveries, audit, attempts)))
 
 

@@ -21,7 +21,7 @@ from shipedge.webhooks.events.v1.states_pb2 import (
 def _endpoint(event_id: str, moment: str, change: EndpointStateChanged) -> Event:
     change.subscription = "accounts/100/subscriptions/shipped-orders"
     change.subscribed_event_type = "orders/shipped"
-    change.url = "https://example.com/webhooks/order-shipped"
+    change.url = "https://example.com/webhooks/…#1f3c09ab"
     return Event(
         event_id=event_id,
         account_id=100,

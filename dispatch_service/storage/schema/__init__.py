@@ -29,6 +29,7 @@ from dispatch_service.storage.schema.queue import (
     endpoint_states,
     sequences,
     suspect_attempts,
+    urls,
 )
 
 __all__ = [
@@ -57,4 +58,5 @@ __all__ = [
     "subscription_health",
     "subscription_overrides",
     "suspect_attempts",
+    "urls",
 ]

@@ -125,6 +125,17 @@ attempts = sa.Table(
     comment="One row for each HTTP request, written with its result.",
 )
 
+urls = sa.Table(
+    "urls",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("url_hash", sa.LargeBinary, primary_key=True),
+    sa.Column("sealed_url", sa.LargeBinary, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    sa.Index(None, "update_time"),
+    comment="The whole URLs of which deliveries and attempts hold the shown form and the hash.",
+)
+
 sequences = sa.Table(
     "sequences",
     metadata,

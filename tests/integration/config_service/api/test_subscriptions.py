@@ -170,7 +170,9 @@ async def test_changes_are_audited(running: Running) -> None:
     made = await create(running)
     await running.config.UpdateSubscription(
         pb.UpdateSubscriptionRequest(
-            subscription=Subscription(name=made.name, payload_version="v3", url="https://a.com/")
+            subscription=Subscription(
+                name=made.name, payload_version="v3", url="https://example.com/new"
+            )
         )
     )
 
@@ -329,3 +331,25 @@ async def test_missing_credential(running: Running) -> None:
     )
 
     assert refused.faults[0].field == "subscription.credential"
+
+
+async def test_secrets_do_not_go_to_another_host_unless_given(running: Running) -> None:
+    """
+    A new host needs the values of custom headers again; refused updates change nothing.
+    """
+    made = await create(running)
+    moved = Subscription(name=made.name, url="https://example.org/hooks")
+
+    failed = await error(
+        running.config.UpdateSubscription(pb.UpdateSubscriptionRequest(subscription=moved))
+    )
+
+    assert (failed.code, failed.reason) == ("INVALID_ARGUMENT", "SECRET_REQUIRED")
+    assert failed.metadata == {"fields": "subscription.custom_headers[0].value"}
+    got = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
+    assert got.url == made.url
+    moved.custom_headers.extend(wanted().custom_headers)
+    changed = await running.config.UpdateSubscription(
+        pb.UpdateSubscriptionRequest(subscription=moved)
+    )
+    assert changed.url == "https://example.org/hooks"

@@ -24,7 +24,8 @@ from dispatch_service.feed.client import (
     FeedClient,
 )
 from dispatch_service.routing.index import SubscriptionIndex
-from service_runtime.database.engine import writing
+from dispatch_service.storage import urls
+from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.failures import FailureLog
@@ -196,6 +197,28 @@ async def test_snapshot_drops_what_is_gone_but_nothing_newer(store: AsyncEngine)
         "accounts/2/settings",
         "accounts/3/settings",
     }
+
+
+async def test_urls_are_recorded_with_what_brings_them(store: AsyncEngine) -> None:
+    """
+    Each URL that a subscription has had is there, in its normal form, once a change is applied.
+    """
+    first, second = (
+        subscribed(subscription_pb2.Subscription.STATUS_ACTIVE),
+        subscribed(subscription_pb2.Subscription.STATUS_ACTIVE),
+    )
+    second.subscription.url = "HTTPS://Example.com:443/other?token=x"
+    feed = Feed([Answer(revision=1, changes=[settings_of(1), first]), Answer(changes=[second])])
+    feed.may_go_on.set()
+
+    async with asyncio.timeout(PATIENCE_SECONDS), following(store, feed) as revisions:
+        await anext(revisions)
+        await anext(revisions)
+
+    texts = ["https://example.com/hooks", "https://example.com/other?token=x"]
+    wanted = {("accounts/100", RING.keyed_hash("url", text)): text for text in texts}
+    async with reading(store) as db:
+        assert await urls.opened(db, RING, wanted) == wanted
 
 
 async def test_listener_hears_of_reactivations_and_answers(store: AsyncEngine) -> None:

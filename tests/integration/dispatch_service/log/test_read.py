@@ -181,7 +181,7 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
     row = await shown_row(store, event)
     (attempted,) = (await attempts_of(store)).rows
 
-    shown, logged = delivery_message(row), attempt_message(attempted)
+    shown, logged = delivery_message(row, {}), attempt_message(attempted, {})
 
     assert shown.name == f"{OWNER}/deliveries/dlv_{event.deliveries[0].delivery_id}"
     assert shown.wire_name == "orders/shipped_v2"

@@ -84,7 +84,7 @@ async def made_job(
     force = over.get("force", False)
     async with writing(store) as db:
         now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
-        choice = jobs.choose(OWNER, source, chosen or [], force=force, now=now)
+        choice = jobs.choose(OWNER, source, chosen or [], force=force, now=now, hashed=str.encode)
         total = await jobs.count(db, choice, hashed)
         job_id, rate = new_id(), over.get("rate", 0)
         await jobs.create(
@@ -305,7 +305,7 @@ def test_filter_says_all_that_it_means(source: str, whole: str) -> None:
     """
     What a filter leaves open is written into it, so that nothing is left out in silence.
     """
-    assert jobs.choose(OWNER, source, [], force=False, now=NOW).filter == whole
+    assert jobs.choose(OWNER, source, [], force=False, now=NOW, hashed=str.encode).filter == whole
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_refuses(source: str, chosen: list[str], field: str) -> None:
     A request that cannot be meant is refused with the field.
     """
     with pytest.raises(InvalidArgument) as raised:
-        jobs.choose(OWNER, source, chosen, force=False, now=NOW)
+        jobs.choose(OWNER, source, chosen, force=False, now=NOW, hashed=str.encode)
 
     assert raised.value.faults[0].field == field
 

@@ -5,6 +5,7 @@ Migrations lead from nothing to what the code expects.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,17 @@ WAITING_IN_0006 = (
     "'PENDING', NULL, EARLIER, 0",
     "'FAILED', expire_time, NULL, 2",
 )
+
+# What deliveries showed of URLs before their paths were secret.
+SHOWN_IN_0008 = ("https://a/hook", "https://a/in/key?…", "https://a/?…", "")
+
+ATTEMPTS_OF_DELIVERIES = """
+    INSERT INTO attempts (owner, delivery_id, number, account, event_id, subscription, event_type,
+        payload_version, resource, url_shown, url_hash, attempt_trigger, status, start_time)
+    SELECT owner, delivery_id, 1, account, event_id, subscription, event_type,
+        payload_version, resource, url_shown, url_hash, 'EVENT', 'SUCCESS', create_time
+    FROM deliveries
+"""
 
 
 def _differences(connection: sa.Connection, metadata: sa.MetaData) -> list[Any]:
@@ -224,6 +236,34 @@ async def test_suspects_migrate_there_and_back(database_url: str) -> None:
     await engine.dispose()
 
 
+async def test_paths_are_hidden(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Revision 0012 rewrites what deliveries and attempts show of their URLs, in batches.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await _migrate(engine, command.upgrade, "0005")
+    await _fill_0005(engine)
+    await _migrate(engine, command.upgrade, "0008")
+    sqlite = engine.dialect.name == "sqlite"
+    async with engine.begin() as db:
+        for number, shown in enumerate(SHOWN_IN_0008, start=2):
+            await db.execute(sa.text(_changed_copy(number, WAITING_IN_0006[0], sqlite=sqlite)))
+            same = f"delivery_id = {_delivery_id(number, sqlite=sqlite)}"
+            update = f"UPDATE deliveries SET url_shown = '{shown}' WHERE {same}"  # noqa: S608 - words of ours
+            await db.execute(sa.text(update))
+        await db.execute(sa.text(ATTEMPTS_OF_DELIVERIES))
+    revision = importlib.import_module("dispatch_service.migrations.versions.0012_shown_urls")
+    monkeypatch.setattr(revision, "BATCH", 2)
+
+    await _migrate(engine, command.upgrade, "0012")
+
+    expected = [("",), ("https://a/in/…#00",), *[("https://a/…#00",)] * 3]
+    for table in ("deliveries", "attempts"):
+        assert await _read(engine, f"SELECT url_shown FROM {table}") == expected  # noqa: S608 - words of ours
+    assert await _read(engine, "SELECT * FROM urls") == []
+    await engine.dispose()
+
+
 async def _fill_0005(engine: AsyncEngine) -> None:
     sqlite = engine.dialect.name == "sqlite"
     async with engine.begin() as db:
@@ -233,13 +273,16 @@ async def _fill_0005(engine: AsyncEngine) -> None:
 
 
 def _changed_copy(number: int, changed: str, *, sqlite: bool) -> str:
-    delivery_id = f"'{number:032}'" if sqlite else f"CAST('{number:032}' AS uuid)"
     earlier = "expire_time - 1" if sqlite else "expire_time - interval '1 second'"
     return (
         f"INSERT INTO deliveries ({COPIED}, event_id, delivery_id, state, end_time, due_time,"  # noqa: S608 - words of ours
-        f" retries_used) SELECT {COPIED}, 'e{number}', {delivery_id},"
+        f" retries_used) SELECT {COPIED}, 'e{number}', {_delivery_id(number, sqlite=sqlite)},"
         f" {changed.replace('EARLIER', earlier)} FROM deliveries WHERE event_id = 'e'"
     )
+
+
+def _delivery_id(number: int, *, sqlite: bool) -> str:
+    return f"'{number:032}'" if sqlite else f"CAST('{number:032}' AS uuid)"
 
 
 async def _migrate(engine: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:

@@ -115,7 +115,7 @@ def test_secret_is_not_shown(method: str, secret: str) -> None:
     """
     What is shown says that there is a secret, not which.
     """
-    shown = public(credential(method))
+    shown = public(credential(method), str.upper)
     assert MARKER not in str(shown)
     assert getattr(getattr(shown, method), f"{secret}_set") is True
 
@@ -126,11 +126,11 @@ def test_secret_stays_where_none_is_given() -> None:
     """
     before = credential("basic")
     renamed = credential("basic", username="other", password="")
-    keep_secret(before, renamed)
+    keep_secret(before, renamed, UrlRules())
     assert renamed.basic.password == MARKER
 
     other = credential("bearer", token="")
-    keep_secret(before, other)
+    keep_secret(before, other, UrlRules())
     assert other.bearer.token == ""
 
 
@@ -141,3 +141,47 @@ def test_hash_may_be_chosen() -> None:
     for algorithm in HmacAuthentication.Algorithm.values():
         for encoding in HmacAuthentication.Encoding.values():
             check(credential("hmac", algorithm=algorithm, encoding=encoding), UrlRules())
+
+
+@pytest.mark.parametrize(
+    ("token_url", "kept"),
+    [
+        ("https://login.example.com/token", True),
+        ("https://LOGIN.example.com:443/other?tenant=1", True),
+        ("https://login.example.com:8443/token", False),
+        ("https://login.example.org/token", False),
+        ("https://login.example.com.evil.org/token", False),
+        ("https://10.0.0.1/token", False),
+        ("", False),
+    ],
+)
+def test_secret_is_not_sent_to_another_token_server(token_url: str, kept: bool) -> None:
+    """
+    With another host the secret must be given again; with the same one it stays.
+    """
+    before = credential("oauth2_client_credentials")
+    after = credential("oauth2_client_credentials", token_url=token_url, client_secret="")
+    if kept:
+        keep_secret(before, after, UrlRules())
+        assert after.oauth2_client_credentials.client_secret == MARKER
+        return
+
+    with pytest.raises(InvalidArgument) as raised:
+        keep_secret(before, after, UrlRules())
+
+    assert raised.value.reason == "SECRET_REQUIRED"
+    (fault,) = raised.value.faults
+    assert fault.field == "credential.oauth2_client_credentials.client_secret"
+    after.oauth2_client_credentials.client_secret = "new"
+    keep_secret(before, after, UrlRules())
+    assert after.oauth2_client_credentials.client_secret == "new"
+
+
+def test_token_url_is_shown_as_urls_are() -> None:
+    """
+    What is shown of the token URL is decided where the caller is known.
+    """
+    shown = public(credential("oauth2_client_credentials"), lambda url: f"shown {url}")
+
+    oauth2 = shown.oauth2_client_credentials
+    assert oauth2.token_url == "shown https://login.example.com/token"

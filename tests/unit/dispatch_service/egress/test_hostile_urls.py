@@ -45,7 +45,6 @@ def lenient(text: str) -> Url | None:
                 port=url.port or 443,
                 authority="host",
                 target="/",
-                shown="",
                 endpoint=text,
             )
     return None

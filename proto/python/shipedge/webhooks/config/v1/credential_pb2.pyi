@@ -234,7 +234,10 @@ class OAuth2ClientCredentials(_message.Message):
     AUDIENCE_FIELD_NUMBER: _builtins.int
     CLIENT_AUTHENTICATION_FIELD_NUMBER: _builtins.int
     token_url: _builtins.str
-    """Where tokens are fetched. The rules of `Subscription.url` hold."""
+    """Where tokens are fetched. The rules of `Subscription.url` hold, and
+    readers see it as they see that. An update with another scheme, host or
+    port must give `client_secret` again.
+    """
     client_id: _builtins.str
     """The id of the client."""
     client_secret: _builtins.str

@@ -139,7 +139,10 @@ class Subscription(_message.Message):
     """Where events are sent, for example
     `https://example.com/webhooks/order-shipped`. Absolute, at most 2,048
     characters, `https` in production, no credentials, no fragment, a public
-    host. It may hold secrets in its query: it is returned only here.
+    host. Path and query may be secrets: readers see the form of
+    `Delivery.url`. An update with another scheme, host or port must give the
+    values of custom headers again, and name `credential` and
+    `client_certificate` again.
     """
     status: Global___Subscription.Status.ValueType
     """Whether events are sent. Setting it `INACTIVE` keeps what is unfinished

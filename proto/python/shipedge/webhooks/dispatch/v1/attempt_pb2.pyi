@@ -239,9 +239,7 @@ class Attempt(_message.Message):
     payload_version: _builtins.str
     """The payload version, for example `v2`."""
     url: _builtins.str
-    """Where it was sent, as far as it may be shown: scheme, host, port and
-    path.
-    """
+    """Where it was sent, as far as the caller may see it: see `Delivery.url`."""
     trigger: Global___Attempt.Trigger.ValueType
     """Why it was made."""
     status: Global___Attempt.Status.ValueType

@@ -193,8 +193,11 @@ class Delivery(_message.Message):
     wire_name: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
     url: _builtins.str
-    """The URL of the subscription when the event was accepted, as far as it may
-    be shown: scheme, host, port and path.
+    """The URL of the subscription when the event was accepted. Operators and
+    admins see all of it while it is known; others, and everybody later, see
+    for example `https://example.com/webhooks/…#1f3c09ab`: scheme, host, port,
+    the first segment of the path if it is a word and others follow, and the
+    beginning of a hash that tells URLs apart. The rest may be a secret.
     """
     state: Global___Delivery.State.ValueType
     """How far it is."""

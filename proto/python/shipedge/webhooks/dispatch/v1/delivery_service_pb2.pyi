@@ -64,7 +64,8 @@ class ListDeliveriesRequest(_message.Message):
     `create_time >= "2026-01-01T00:00:00Z" AND state = FAILED`. Fields:
     `create_time`, `event_type`, `payload_version`, `state`, `url`,
     `subscription`, `event`, `resource`, `response_code`, `failure_kind`.
-    `url` takes a full URL, or its beginning and `*`. Without a bound on
+    `url` takes a full URL, one as readers see it or its hash, or the
+    beginning of a URL up to its port and `*`. Without a bound on
     `create_time` the last 7 days are listed.
     """
     def __init__(
@@ -209,9 +210,9 @@ class ListAttemptsRequest(_message.Message):
     AND status = FAILURE AND url = "https://example.com/webhooks"`. Fields:
     `start_time`, `event_type`, `payload_version`, `status`, `url`,
     `subscription`, `event`, `resource`, `response_code`, `failure_kind`,
-    `trigger`, `duration_ms`. `url` takes a full URL, or its beginning and
-    `*`. Without a bound on `start_time` the last 7 days are listed; for one
-    delivery, all.
+    `trigger`, `duration_ms`. `url` takes a full URL, one as readers see it or
+    its hash, or the beginning of a URL up to its port and `*`. Without a
+    bound on `start_time` the last 7 days are listed; for one delivery, all.
     """
     def __init__(
         self,

@@ -358,6 +358,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"reason": "CALLER_REVOKED", "metadata": {}}
     """
+    ERROR_REASON_SECRET_REQUIRED: _ErrorReason.ValueType  # 56
+    """`INVALID_ARGUMENT`. An update would send secrets, which no answer shows, to
+    another scheme, host or port: give the values of custom headers and the
+    client secret again, and name credential and client certificate again.
+
+        {"reason": "SECRET_REQUIRED", "metadata": {"fields":
+        "subscription.custom_headers[0].value, subscription.credential"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -704,5 +712,13 @@ ERROR_REASON_CALLER_REVOKED: ErrorReason.ValueType  # 54
 expired.
 
     {"reason": "CALLER_REVOKED", "metadata": {}}
+"""
+ERROR_REASON_SECRET_REQUIRED: ErrorReason.ValueType  # 56
+"""`INVALID_ARGUMENT`. An update would send secrets, which no answer shows, to
+another scheme, host or port: give the values of custom headers and the
+client secret again, and name credential and client certificate again.
+
+    {"reason": "SECRET_REQUIRED", "metadata": {"fields":
+    "subscription.custom_headers[0].value, subscription.credential"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -44,7 +44,9 @@ class EndpointStateChanged(_message.Message):
     subscribed_event_type: _builtins.str
     """The event type that the subscription is for."""
     url: _builtins.str
-    """The URL as far as it may be shown: scheme, host, port and path."""
+    """The URL as far as anybody may see it, for example
+    `https://example.com/webhooks/…#1f3c09ab`: see `Delivery.url`.
+    """
     state: _states_pb2.EndpointState.ValueType
     """What the endpoint changed to."""
     failed_attempts: _builtins.int
