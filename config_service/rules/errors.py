@@ -127,6 +127,17 @@ class CallerExists(AlreadyExists):
         super().__init__(f"There is a caller {name} already.", name=name)
 
 
+class CallerUsesCertificate(FailedPrecondition):
+    """
+    A caller that is known by its certificate has no token.
+    """
+
+    reason = "CALLER_USES_CERTIFICATE"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is known by its certificate and has no token.", name=name)
+
+
 class EventTypeNotFound(NotFound):
     reason = "EVENT_TYPE_NOT_FOUND"
 

@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 
 from config_service.store.schema import (
+    caller_tokens,
     callers,
     client_certificates,
     feed_items,
@@ -85,7 +86,7 @@ class CertificateRow(msgspec.Struct, frozen=True, gc=False):
 
 class CallerRow(msgspec.Struct, frozen=True, gc=False):
     """
-    A caller, who has either a name in a certificate or a token.
+    A caller, who has either a name in a certificate or tokens.
     """
 
     caller_id: str
@@ -93,8 +94,19 @@ class CallerRow(msgspec.Struct, frozen=True, gc=False):
     revision: int
     config: bytes
     certificate_identity: str | None
-    token_sha256: bytes | None
     create_time: datetime
+    update_time: datetime
+    expire_time: datetime | None
+
+
+class TokenRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    A token of a caller; those before the last one expire.
+    """
+
+    caller_id: str
+    token_sha256: bytes
+    created_revision: int
     expire_time: datetime | None
 
 
@@ -135,6 +147,7 @@ SUBSCRIPTIONS = RowReader(SubscriptionRow, subscriptions)
 SECRETS = RowReader(SecretRow, signing_secrets)
 CERTIFICATES = RowReader(CertificateRow, client_certificates, other_columns={"now": database_now()})
 CALLERS = RowReader(CallerRow, callers)
+TOKENS = RowReader(TokenRow, caller_tokens)
 SETTINGS = RowReader(SettingsRow, owner_settings)
 FEED_ITEMS = RowReader(FeedItemRow, feed_items)
 FEED_STATE = RowReader(FeedStateRow, feed_state, other_columns={"now": database_now()})

@@ -141,10 +141,20 @@ callers = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("config", sa.LargeBinary, nullable=False),
     sa.Column("certificate_identity", sa.Text, unique=True),
-    sa.Column("token_sha256", sa.LargeBinary, unique=True),
     sa.Column("create_time", Instant, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
     sa.Column("expire_time", Instant),
-    comment="Who may call; of tokens only the hashes.",
+    comment="Who may call.",
+)
+
+caller_tokens = sa.Table(
+    "caller_tokens",
+    metadata,
+    sa.Column("caller_id", sa.Text, primary_key=True),
+    sa.Column("token_sha256", sa.LargeBinary, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False),
+    sa.Column("expire_time", Instant),
+    comment="The hashes of the tokens of callers; several during a rotation.",
 )
 
 audit_entries = sa.Table(

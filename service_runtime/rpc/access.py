@@ -81,7 +81,15 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
     ),
     f"{_CONFIG}.AdminService": {
         **dict.fromkeys(
-            ("CreateCaller", "ListCallers", "DeleteCaller", "RotateEncryptionKeys"),
+            (
+                "CreateCaller",
+                "GetCaller",
+                "ListCallers",
+                "UpdateCaller",
+                "RotateCallerToken",
+                "DeleteCaller",
+                "RotateEncryptionKeys",
+            ),
             AccessRule(_ADMINISTER, everything=True),
         ),
         "ListAuditEntries": AccessRule(_ADMINISTER),

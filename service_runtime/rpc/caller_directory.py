@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -19,17 +19,28 @@ _ROLE_PREFIX = "ROLE_"
 _SCHEME = "bearer "
 _ALTERNATIVE_NAMES = "x509_subject_alternative_name"
 _IDENTITY = re.compile(r"[\x21-\x7e]{1,253}")
+_NOBODY = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """
+    The SHA-256 of a token, which lets its caller in until *expire_time*.
+    """
+
+    sha256: bytes
+    expire_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallerEntry:
     """
-    A caller with its name in a certificate, or with the SHA-256 of its token.
+    A caller with its name in a certificate, or with its tokens: several during a rotation.
     """
 
     caller: Caller
     certificate_identity: str = ""
-    token_sha256: bytes = b""
+    tokens: Sequence[Token] = ()
     expire_time: datetime | None = None
 
 
@@ -42,7 +53,7 @@ class CallerDirectory:
         self._fixed = {entry.caller.name: entry for entry in fixed}
         self._entries: dict[str, CallerEntry] = {}
         self._by_identity: dict[str, CallerEntry] = {}
-        self._by_token: dict[bytes, CallerEntry] = {}
+        self._by_token: dict[bytes, tuple[CallerEntry, Token]] = {}
         self._index()
 
     def put(self, entry: CallerEntry) -> None:
@@ -86,22 +97,28 @@ class CallerDirectory:
     def _of_token(self, authorization: str) -> CallerEntry | None:
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
-        token = authorization[len(_SCHEME) :].strip()
-        return self._by_token.get(hashlib.sha256(token.encode()).digest())
+        given = authorization[len(_SCHEME) :].strip()
+        entry, token = self._by_token.get(hashlib.sha256(given.encode()).digest(), _NOBODY)
+        return None if token is None or _is_over(token.expire_time) else entry
 
     def _index(self) -> None:
         # The fixed callers come last, so that no other can take their identity.
         entries = [*self._entries.values(), *self._fixed.values()]
         self._by_identity = {entry.certificate_identity: entry for entry in entries}
         self._by_identity.pop("", None)
-        self._by_token = {entry.token_sha256: entry for entry in entries if entry.token_sha256}
+        self._by_token = {
+            token.sha256: (entry, token) for entry in entries for token in entry.tokens
+        }
 
 
 def _unexpired(entry: CallerEntry | None) -> Caller | None:
     if entry is None:
         return None
-    expired = entry.expire_time is not None and entry.expire_time.timestamp() <= time.time()
-    return None if expired else entry.caller
+    return None if _is_over(entry.expire_time) else entry.caller
+
+
+def _is_over(expire_time: datetime | None) -> bool:
+    return expire_time is not None and expire_time.timestamp() <= time.time()
 
 
 def parse_fixed(entries: Iterable[str]) -> list[CallerEntry]:
@@ -135,10 +152,16 @@ def read_caller(message: feed_service_pb2.FeedCaller) -> CallerEntry:
         for role in shown.roles
         if role in known and role
     )
-    expires = shown.expire_time.ToDatetime(tzinfo=UTC) if shown.HasField("expire_time") else None
     return CallerEntry(
         Caller(shown.name, roles, frozenset(shown.owners)),
         shown.certificate_identity,
-        message.token_sha256,
-        expires,
+        [Token(token.sha256, _expire_time(token)) for token in message.tokens],
+        _expire_time(shown),
     )
+
+
+def _expire_time(
+    message: caller_pb2.Caller | feed_service_pb2.FeedToken,
+) -> datetime | None:
+    has = message.HasField("expire_time")
+    return message.expire_time.ToDatetime(tzinfo=UTC) if has else None

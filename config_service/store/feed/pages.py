@@ -21,7 +21,6 @@ from config_service.store.owned_resources import (
     ResourceT,
 )
 from config_service.store.rows import (
-    CALLERS,
     FEED_ITEMS,
     FEED_STATE,
     SETTINGS,
@@ -30,7 +29,6 @@ from config_service.store.rows import (
     FeedStateRow,
 )
 from config_service.store.schema import (
-    callers,
     feed_items,
     feed_state,
     owner_settings,
@@ -257,8 +255,8 @@ async def _load_callers(
     if not wanted:
         return
     ids = [names.parse("caller", name).id for name in wanted]
-    for row in await CALLERS.all(db, CALLERS.select().where(callers.c.caller_id.in_(ids))):
-        found[names.caller(row.caller_id)] = FeedChange(caller=caller_store.feed_caller(row))
+    for message in await caller_store.feed_callers(db, ids):
+        found[message.caller.name] = FeedChange(caller=message)
 
 
 async def _load_settings(

@@ -16,7 +16,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.caller_directory import CallerDirectory
-from tests.integration.config_service.api.test_admin import created
+from tests.integration.config_service.api.test_callers import created
 from tests.integration.config_service.api.test_credentials import certified
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import create

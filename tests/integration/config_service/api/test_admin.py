@@ -1,148 +1,28 @@
 """
-Callers and the audit log over the wire, on SQLite and on PostgreSQL alike.
+Access and the audit log over the wire, on SQLite and on PostgreSQL alike.
 """
 
 from __future__ import annotations
 
 import re
-import uuid
 from typing import Any
 
 import grpc
 import pytest
 
-from config_service.store import caller_store
-from service_runtime.database.engine import reading
-from service_runtime.process.failures import FailureLog
-from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_service_pb2
-from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from tests.integration.config_service.api.test_callers import created, refused
 from tests.integration.config_service.conftest import Running
-from tests.integration.config_service.store.test_feed import next_change, snapshot, watch
+from tests.integration.config_service.store.test_feed import watch
 from tests.support.config_calls import create
 
 pytestmark = pytest.mark.anyio
 
 READER = Caller("callers/reader", frozenset({"reader"}), frozenset({"accounts/100"}))
-
-
-async def created(running: Running, caller_id: str = "script", **over: Any) -> CallerMessage:
-    """
-    Create a reader of account 100.
-    """
-    values: dict[str, Any] = {
-        "display_name": "A script",
-        "roles": [CallerMessage.ROLE_READER],
-        "owners": ["accounts/100"],
-    }
-    request = pb.CreateCallerRequest(caller_id=caller_id, caller=CallerMessage(**(values | over)))
-    return await running.admin.CreateCaller(request)
-
-
-async def refused(call: Any) -> Any:
-    """
-    Return the error that a call ends with.
-    """
-    with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await call
-    return read_error(raised.value)
-
-
-async def identified(running: Running, token: str) -> str:
-    """
-    Name whom a token lets in.
-    """
-    async with reading(running.engine) as db:
-        entries = await caller_store.entries(db, FailureLog("callers.read_failed"))
-    directory = CallerDirectory()
-    directory.replace(entries)
-    found = directory.identify({"authorization": f"Bearer {token}"}, {})
-    return found.name if found else ""
-
-
-async def test_token_is_shown_once_and_lets_in(running: Running) -> None:
-    """
-    Only creating shows the token; deleting ends it.
-    """
-    made = await created(running)
-    assert made.token.startswith("shwt_")
-    assert await identified(running, made.token) == "callers/script"
-    (listed,) = (await running.admin.ListCallers(pb.ListCallersRequest())).callers
-    assert (listed.name, listed.token) == ("callers/script", "")
-
-    await running.admin.DeleteCaller(pb.DeleteCallerRequest(name=made.name))
-    assert await identified(running, made.token) == ""
-    gone = await refused(running.admin.DeleteCaller(pb.DeleteCallerRequest(name=made.name)))
-    assert gone.reason == "CALLER_NOT_FOUND"
-
-
-async def test_certificate_instead_of_a_token(running: Running) -> None:
-    """
-    A caller with a certificate gets no token; a name in certificates is given once.
-    """
-    made = await created(running, certificate_identity="oms.internal")
-    assert made.token == ""
-    again = await refused(created(running, "other", certificate_identity="oms.internal"))
-    assert again.faults[0].field == "caller.certificate_identity"
-    taken = await refused(created(running))
-    assert taken.reason == "CALLER_EXISTS"
-
-
-async def test_repeated_creation_shows_no_token(running: Running) -> None:
-    """
-    A call that is repeated with its request id finds the caller, without the token.
-    """
-    request = pb.CreateCallerRequest(
-        caller_id="script",
-        caller=CallerMessage(
-            display_name="x", roles=[CallerMessage.ROLE_READER], owners=["accounts/*"]
-        ),
-        request_id=str(uuid.uuid4()),
-    )
-    first = await running.admin.CreateCaller(request)
-    second = await running.admin.CreateCaller(request)
-    assert first.token != ""
-    assert (second.name, second.token) == (first.name, "")
-
-
-@pytest.mark.parametrize(
-    ("over", "field"),
-    [
-        ({"display_name": ""}, "caller.display_name"),
-        ({"roles": []}, "caller.roles"),
-        ({"roles": [0]}, "caller.roles"),
-        ({"roles": [99]}, "caller.roles"),
-        ({"owners": []}, "caller.owners"),
-        ({"owners": ["accounts/0"]}, "caller.owners[0]"),
-        ({"owners": ["accounts/100", "all"]}, "caller.owners[1]"),
-        ({"certificate_identity": "two words"}, "caller.certificate_identity"),
-    ],
-)
-async def test_bad_callers(running: Running, over: dict[str, Any], field: str) -> None:
-    """
-    Each broken rule names its field.
-    """
-    assert (await refused(created(running, **over))).faults[0].field == field
-
-
-async def test_feed_brings_callers(running: Running) -> None:
-    """
-    The dispatch service learns of callers, with the hash of the token, and of their end.
-    """
-    stream = watch(running)
-    await snapshot(stream)
-    made = await created(running)
-    (change,) = (await next_change(stream)).changes
-    assert change.caller.caller.name == made.name
-    assert len(change.caller.token_sha256) == 32
-    assert made.token not in str(change)
-    await running.admin.DeleteCaller(pb.DeleteCallerRequest(name=made.name))
-    (deletion,) = (await next_change(stream)).changes
-    assert deletion.deleted_name == made.name
 
 
 async def test_reader_sees_no_path_and_changes_nothing(running: Running) -> None:

@@ -144,19 +144,19 @@ async def test_suspensions_migrate_there_and_back(database_url: str) -> None:
     Revision 0005 keeps the rows of revision 0004; its downgrade keeps what 0004 can express.
     """
     engine = create_engine(database_url, application_name="tests")
-    await _migrate(engine, command.upgrade, "0004")
+    await step(engine, command.upgrade, "0004")
     now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
     insert = sa.text(f"INSERT INTO parkings VALUES ('accounts/1', :name, 3, :active, {now}, {now})")  # noqa: S608 - words of ours
     async with engine.begin() as db:
         for name, active in (("a", True), ("b", False)):
             await db.execute(insert, {"name": name, "active": active})
 
-    await _migrate(engine, command.upgrade, "0005")
-    rows = await _read(engine, "SELECT subscription, fate, revision FROM wishes")
+    await step(engine, command.upgrade, "0005")
+    rows = await read_rows(engine, "SELECT subscription, fate, revision FROM wishes")
     assert rows == [("a", "DUE", 3), ("b", "PARKED", 3)]
 
-    await _migrate(engine, command.downgrade, "0004")
-    rows = await _read(engine, "SELECT subscription, active FROM parkings")
+    await step(engine, command.downgrade, "0004")
+    rows = await read_rows(engine, "SELECT subscription, active FROM parkings")
     assert [(name, bool(active)) for name, active in rows] == [("a", True), ("b", False)]
     await engine.dispose()
 
@@ -166,32 +166,34 @@ async def test_data_of_the_previous_revision_migrates(database_url: str) -> None
     Revision 0006 renames tables and columns: what stands in them stays, there and back.
     """
     engine = create_engine(database_url, application_name="tests")
-    await _migrate(engine, command.upgrade, "0005")
+    await step(engine, command.upgrade, "0005")
     await _fill_0005(engine)
 
-    await _migrate(engine, command.upgrade, "0006")
-    assert await _read(engine, "SELECT subscription, action, endpoint FROM backlog_updates") == [
+    await step(engine, command.upgrade, "0006")
+    assert await read_rows(
+        engine, "SELECT subscription, action, endpoint FROM backlog_updates"
+    ) == [
         ("cancelled", "CANCEL", None),
         ("due", "RESUME", "https://a:443"),
         ("parked", "SUSPEND", None),
     ]
-    assert await _read(engine, "SELECT resource, next_number, head_number FROM sequences") == [
+    assert await read_rows(engine, "SELECT resource, next_number, head_number FROM sequences") == [
         ("orders/1", 9, 7)
     ]
     columns = "attempt_count, retries_used, sequence_position"
-    assert await _read(engine, f"SELECT {columns} FROM deliveries") == [(3, 2, 7)]  # noqa: S608 - words of ours
-    assert await _read(
+    assert await read_rows(engine, f"SELECT {columns} FROM deliveries") == [(3, 2, 7)]  # noqa: S608 - words of ours
+    assert await read_rows(
         engine, "SELECT trips FROM endpoint_states WHERE open_until IS NOT NULL"
     ) == [(4,)]
 
-    await _migrate(engine, command.downgrade, "0005")
-    assert await _read(engine, "SELECT subscription, fate FROM wishes") == [
+    await step(engine, command.downgrade, "0005")
+    assert await read_rows(engine, "SELECT subscription, fate FROM wishes") == [
         ("cancelled", "CANCELLED"),
         ("due", "DUE"),
         ("parked", "PARKED"),
     ]
-    assert await _read(engine, "SELECT begun, step, lane_number FROM deliveries") == [(3, 2, 7)]
-    assert len(await _read(engine, "SELECT * FROM order_lanes")) == 1
+    assert await read_rows(engine, "SELECT begun, step, lane_number FROM deliveries") == [(3, 2, 7)]
+    assert len(await read_rows(engine, "SELECT * FROM order_lanes")) == 1
     await engine.dispose()
 
 
@@ -200,21 +202,21 @@ async def test_what_waits_gets_its_reason(database_url: str) -> None:
     Revision 0007 notes why deliveries wait that were stored before it.
     """
     engine = create_engine(database_url, application_name="tests")
-    await _migrate(engine, command.upgrade, "0005")
+    await step(engine, command.upgrade, "0005")
     await _fill_0005(engine)
-    await _migrate(engine, command.upgrade, "0006")
+    await step(engine, command.upgrade, "0006")
     sqlite = engine.dialect.name == "sqlite"
     async with engine.begin() as db:
         for number, changed in enumerate(WAITING_IN_0006, start=2):
             await db.execute(sa.text(_changed_copy(number, changed, sqlite=sqlite)))
 
-    await _migrate(engine, command.upgrade, "0007")
+    await step(engine, command.upgrade, "0007")
 
     query = "SELECT delivery_id, wait_reason FROM deliveries"
-    reasons = [reason for _, reason in await _read(engine, query)]
+    reasons = [reason for _, reason in await read_rows(engine, query)]
     assert reasons == ["inactive", "order", "schedule", "backlog", None]
     since = "SELECT trips FROM endpoint_states WHERE open_since = update_time"
-    assert await _read(engine, since) == [(4,)]
+    assert await read_rows(engine, since) == [(4,)]
     await engine.dispose()
 
 
@@ -223,16 +225,16 @@ async def test_suspects_migrate_there_and_back(database_url: str) -> None:
     Revision 0008 adds two empty tables, and its downgrade takes them with what is in them.
     """
     engine = create_engine(database_url, application_name="tests")
-    await _migrate(engine, command.upgrade, "0008")
+    await step(engine, command.upgrade, "0008")
     now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
     async with engine.begin() as db:
         await db.execute(sa.text(f"INSERT INTO control_times VALUES ('host-1-a', {now})"))  # noqa: S608 - words of ours
 
-    await _migrate(engine, command.downgrade, "-1")
-    await _migrate(engine, command.upgrade, "0008")
+    await step(engine, command.downgrade, "-1")
+    await step(engine, command.upgrade, "0008")
 
-    assert await _read(engine, "SELECT * FROM control_times") == []
-    assert await _read(engine, "SELECT * FROM suspect_attempts") == []
+    assert await read_rows(engine, "SELECT * FROM control_times") == []
+    assert await read_rows(engine, "SELECT * FROM suspect_attempts") == []
     await engine.dispose()
 
 
@@ -241,9 +243,9 @@ async def test_paths_are_hidden(database_url: str, monkeypatch: pytest.MonkeyPat
     Revision 0012 rewrites what deliveries and attempts show of their URLs, in batches.
     """
     engine = create_engine(database_url, application_name="tests")
-    await _migrate(engine, command.upgrade, "0005")
+    await step(engine, command.upgrade, "0005")
     await _fill_0005(engine)
-    await _migrate(engine, command.upgrade, "0008")
+    await step(engine, command.upgrade, "0008")
     sqlite = engine.dialect.name == "sqlite"
     async with engine.begin() as db:
         for number, shown in enumerate(SHOWN_IN_0008, start=2):
@@ -255,7 +257,7 @@ async def test_paths_are_hidden(database_url: str, monkeypatch: pytest.MonkeyPat
     revision = importlib.import_module("dispatch_service.migrations.versions.0012_shown_urls")
     monkeypatch.setattr(revision, "BATCH", 2)
 
-    await _migrate(engine, command.upgrade, "0012")
+    await step(engine, command.upgrade, "0012")
 
     expected = [("",), ("https://a/in/…#00",), *[("https://a/…#00",)] * 3]
     for table in ("deliveries", "attempts"):
@@ -285,17 +287,28 @@ def _delivery_id(number: int, *, sqlite: bool) -> str:
     return f"'{number:032}'" if sqlite else f"CAST('{number:032}' AS uuid)"
 
 
-async def _migrate(engine: AsyncEngine, step: Callable[[Config, str], None], revision: str) -> None:
-    config = migrations._config("dispatch_service")
+async def step(
+    engine: AsyncEngine,
+    move: Callable[[Config, str], None],
+    revision: str,
+    package: str = "dispatch_service",
+) -> None:
+    """
+    Move a database to a revision.
+    """
+    config = migrations._config(package)
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
-        step(config, revision)
+        move(config, revision)
 
     async with engine.begin() as db:
         await db.run_sync(run)
 
 
-async def _read(engine: AsyncEngine, query: str) -> list[Any]:
+async def read_rows(engine: AsyncEngine, query: str) -> list[Any]:
+    """
+    Return the rows of a query in order.
+    """
     async with engine.connect() as db:
         return sorted(tuple(row) for row in (await db.execute(sa.text(query))).all())

@@ -132,7 +132,7 @@ def test_requests_about_an_owner_name_it(path: str) -> None:
         "RotateEncryptionKeys",
         "CreateCaller",
         "ListCallers",
-        "DeleteCaller",
+        "UpdateCaller",
     }
     named = list(owners_of(request_on(path, OWNER)))
     if path.rpartition("/")[2] not in about_nobody:

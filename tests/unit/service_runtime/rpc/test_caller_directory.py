@@ -9,18 +9,21 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from service_runtime.rpc.caller_directory import (
     CallerDirectory,
     CallerEntry,
+    Token,
     parse_fixed,
     read_caller,
 )
 from service_runtime.rpc.callers import Caller
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller
+from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller, FeedToken
 
 TOKEN = "shwt_abc"
+SHA256 = hashlib.sha256(TOKEN.encode()).digest()
 
 
 def entry(name: str, **over: object) -> CallerEntry:
@@ -56,7 +59,7 @@ def directory() -> CallerDirectory:
     """
     made = CallerDirectory(parse_fixed(["ops.internal=admin+operator"]))
     made.put(entry("callers/oms", certificate_identity="oms.internal"))
-    made.put(entry("callers/script", token_sha256=hashlib.sha256(TOKEN.encode()).digest()))
+    made.put(entry("callers/script", tokens=[Token(SHA256)]))
     return made
 
 
@@ -100,6 +103,20 @@ def test_forgotten_and_expired(directory: CallerDirectory) -> None:
     assert by_certificate(directory, "late.internal") == ""
 
 
+@pytest.mark.parametrize(("seconds", "name"), [(60, "callers/script"), (-1, "")])
+def test_old_token_lets_in_until_it_expires(
+    directory: CallerDirectory, seconds: float, name: str
+) -> None:
+    """
+    During a rotation both tokens let in, afterwards the new one alone.
+    """
+    until = datetime.fromtimestamp(time.time() + seconds, UTC)
+    new = hashlib.sha256(b"shwt_new").digest()
+    directory.put(entry("callers/script", tokens=[Token(new), Token(SHA256, until)]))
+    assert by_token(directory, "Bearer shwt_new") == "callers/script"
+    assert by_token(directory, f"Bearer {TOKEN}") == name
+
+
 def test_settings_come_first(directory: CallerDirectory) -> None:
     """
     Nobody can take the certificate name of a caller of the settings, and they stay.
@@ -130,9 +147,13 @@ def test_feed_caller_is_read() -> None:
             roles=[CallerMessage.ROLE_READER, CallerMessage.ROLE_OPERATOR],
             owners=["accounts/*"],
         ),
-        token_sha256=b"hash",
+        tokens=[
+            FeedToken(sha256=b"new"),
+            FeedToken(sha256=b"old", expire_time=Timestamp(seconds=9)),
+        ],
     )
     message.caller.roles.append(99)  # type: ignore[arg-type]
     found = read_caller(message)
     assert found.caller.roles == {"reader", "operator"}
-    assert (found.token_sha256, found.expire_time) == (b"hash", None)
+    assert found.expire_time is None
+    assert found.tokens == [Token(b"new"), Token(b"old", datetime.fromtimestamp(9, UTC))]

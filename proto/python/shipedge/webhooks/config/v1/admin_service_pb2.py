@@ -25,12 +25,14 @@ _sym_db = _symbol_database.Default()
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from shipedge.webhooks.config.v1 import audit_entry_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_audit__entry__pb2
 from shipedge.webhooks.config.v1 import caller_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/shipedge/webhooks/config/v1/admin_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\x1a(shipedge/webhooks/config/v1/caller.proto\"\x83\x01\n\x13\x43reateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x17\n\tcaller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"G\n\x12ListCallersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x13ListCallersResponse\x12:\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"J\n\x13\x44\x65leteCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\"x\n\x17ListAuditEntriesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xfa\x04\n\x0c\x41\x64minService\x12z\n\x0c\x43reateCaller\x12\x30.shipedge.webhooks.config.v1.CreateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x13\xda\x41\x10\x63\x61ller,caller_id\x12p\n\x0bListCallers\x12/.shipedge.webhooks.config.v1.ListCallersRequest\x1a\x30.shipedge.webhooks.config.v1.ListCallersResponse\x12\x61\n\x0c\x44\x65leteCaller\x12\x30.shipedge.webhooks.config.v1.DeleteCallerRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8a\x01\n\x10ListAuditEntries\x12\x34.shipedge.webhooks.config.v1.ListAuditEntriesRequest\x1a\x35.shipedge.webhooks.config.v1.ListAuditEntriesResponse\"\t\xda\x41\x06parent\x12\x8b\x01\n\x14RotateEncryptionKeys\x12\x38.shipedge.webhooks.config.v1.RotateEncryptionKeysRequest\x1a\x39.shipedge.webhooks.config.v1.RotateEncryptionKeysResponseBI\n\x1f\x63om.shipedge.webhooks.config.v1P\x01Z$shipedge/webhooks/config/v1;configv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/shipedge/webhooks/config/v1/admin_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\x1a(shipedge/webhooks/config/v1/caller.proto\"\xa0\x01\n\x13\x43reateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x17\n\tcaller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"G\n\x10GetCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\"G\n\x12ListCallersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x13ListCallersResponse\x12:\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xa4\x01\n\x13UpdateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xa0\x01\n\x18RotateCallerTokenRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x35\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x13\x44\x65leteCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"x\n\x17ListAuditEntriesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xe6\x07\n\x0c\x41\x64minService\x12\x83\x01\n\x0c\x43reateCaller\x12\x30.shipedge.webhooks.config.v1.CreateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x1c\xda\x41\x06\x63\x61ller\xda\x41\x10\x63\x61ller,caller_id\x12h\n\tGetCaller\x12-.shipedge.webhooks.config.v1.GetCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x07\xda\x41\x04name\x12p\n\x0bListCallers\x12/.shipedge.webhooks.config.v1.ListCallersRequest\x1a\x30.shipedge.webhooks.config.v1.ListCallersResponse\x12|\n\x0cUpdateCaller\x12\x30.shipedge.webhooks.config.v1.UpdateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x15\xda\x41\x12\x63\x61ller,update_mask\x12x\n\x11RotateCallerToken\x12\x35.shipedge.webhooks.config.v1.RotateCallerTokenRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x07\xda\x41\x04name\x12\x61\n\x0c\x44\x65leteCaller\x12\x30.shipedge.webhooks.config.v1.DeleteCallerRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8a\x01\n\x10ListAuditEntries\x12\x34.shipedge.webhooks.config.v1.ListAuditEntriesRequest\x1a\x35.shipedge.webhooks.config.v1.ListAuditEntriesResponse\"\t\xda\x41\x06parent\x12\x8b\x01\n\x14RotateEncryptionKeys\x12\x38.shipedge.webhooks.config.v1.RotateEncryptionKeysRequest\x1a\x39.shipedge.webhooks.config.v1.RotateEncryptionKeysResponseBI\n\x1f\x63om.shipedge.webhooks.config.v1P\x01Z$shipedge/webhooks/config/v1;configv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,9 +43,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECALLERREQUEST'].fields_by_name['caller']._loaded_options = None
   _globals['_CREATECALLERREQUEST'].fields_by_name['caller']._serialized_options = b'\342A\001\002'
   _globals['_CREATECALLERREQUEST'].fields_by_name['caller_id']._loaded_options = None
-  _globals['_CREATECALLERREQUEST'].fields_by_name['caller_id']._serialized_options = b'\342A\001\002'
+  _globals['_CREATECALLERREQUEST'].fields_by_name['caller_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATECALLERREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATECALLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATECALLERREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_CREATECALLERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_GETCALLERREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETCALLERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034webhooks.shipedge.com/Caller'
   _globals['_LISTCALLERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTCALLERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTCALLERSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -52,8 +58,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTCALLERSRESPONSE'].fields_by_name['callers']._serialized_options = b'\342A\001\003'
   _globals['_LISTCALLERSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_LISTCALLERSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['caller']._loaded_options = None
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['caller']._serialized_options = b'\342A\001\002'
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['update_mask']._serialized_options = b'\342A\001\001'
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_UPDATECALLERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034webhooks.shipedge.com/Caller'
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['grace_period']._loaded_options = None
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['grace_period']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
   _globals['_DELETECALLERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETECALLERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034webhooks.shipedge.com/Caller'
+  _globals['_DELETECALLERREQUEST'].fields_by_name['etag']._loaded_options = None
+  _globals['_DELETECALLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -75,27 +95,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATEENCRYPTIONKEYSRESPONSE'].fields_by_name['key_id']._loaded_options = None
   _globals['_ROTATEENCRYPTIONKEYSRESPONSE'].fields_by_name['key_id']._serialized_options = b'\342A\001\003'
   _globals['_ADMINSERVICE'].methods_by_name['CreateCaller']._loaded_options = None
-  _globals['_ADMINSERVICE'].methods_by_name['CreateCaller']._serialized_options = b'\332A\020caller,caller_id'
+  _globals['_ADMINSERVICE'].methods_by_name['CreateCaller']._serialized_options = b'\332A\006caller\332A\020caller,caller_id'
+  _globals['_ADMINSERVICE'].methods_by_name['GetCaller']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['GetCaller']._serialized_options = b'\332A\004name'
+  _globals['_ADMINSERVICE'].methods_by_name['UpdateCaller']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['UpdateCaller']._serialized_options = b'\332A\022caller,update_mask'
+  _globals['_ADMINSERVICE'].methods_by_name['RotateCallerToken']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RotateCallerToken']._serialized_options = b'\332A\004name'
   _globals['_ADMINSERVICE'].methods_by_name['DeleteCaller']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['DeleteCaller']._serialized_options = b'\332A\004name'
   _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\332A\006parent'
-  _globals['_CREATECALLERREQUEST']._serialized_start=284
-  _globals['_CREATECALLERREQUEST']._serialized_end=415
-  _globals['_LISTCALLERSREQUEST']._serialized_start=417
-  _globals['_LISTCALLERSREQUEST']._serialized_end=488
-  _globals['_LISTCALLERSRESPONSE']._serialized_start=490
-  _globals['_LISTCALLERSRESPONSE']._serialized_end=602
-  _globals['_DELETECALLERREQUEST']._serialized_start=604
-  _globals['_DELETECALLERREQUEST']._serialized_end=678
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=680
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=800
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=802
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=929
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=931
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=981
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=983
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=1095
-  _globals['_ADMINSERVICE']._serialized_start=1098
-  _globals['_ADMINSERVICE']._serialized_end=1732
+  _globals['_CREATECALLERREQUEST']._serialized_start=350
+  _globals['_CREATECALLERREQUEST']._serialized_end=510
+  _globals['_GETCALLERREQUEST']._serialized_start=512
+  _globals['_GETCALLERREQUEST']._serialized_end=583
+  _globals['_LISTCALLERSREQUEST']._serialized_start=585
+  _globals['_LISTCALLERSREQUEST']._serialized_end=656
+  _globals['_LISTCALLERSRESPONSE']._serialized_start=658
+  _globals['_LISTCALLERSRESPONSE']._serialized_end=770
+  _globals['_UPDATECALLERREQUEST']._serialized_start=773
+  _globals['_UPDATECALLERREQUEST']._serialized_end=937
+  _globals['_ROTATECALLERTOKENREQUEST']._serialized_start=940
+  _globals['_ROTATECALLERTOKENREQUEST']._serialized_end=1100
+  _globals['_DELETECALLERREQUEST']._serialized_start=1102
+  _globals['_DELETECALLERREQUEST']._serialized_end=1196
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1198
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1318
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1320
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1447
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=1449
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=1499
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=1501
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=1613
+  _globals['_ADMINSERVICE']._serialized_start=1616
+  _globals['_ADMINSERVICE']._serialized_end=2614
 # @@protoc_insertion_point(module_scope)

@@ -46,10 +46,25 @@ class AdminServiceStub:
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.CreateCallerRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.AdminService/GetCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
+                _registered_method=True)
         self.ListCallers = channel.unary_unary(
                 '/shipedge.webhooks.config.v1.AdminService/ListCallers',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.FromString,
+                _registered_method=True)
+        self.UpdateCaller = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.AdminService/UpdateCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
+                _registered_method=True)
+        self.RotateCallerToken = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.AdminService/RotateCallerToken',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
         self.DeleteCaller = channel.unary_unary(
                 '/shipedge.webhooks.config.v1.AdminService/DeleteCaller',
@@ -85,6 +100,15 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaller(self, request, context):
+        """Returns a caller without its token.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListCallers(self, request, context):
         """Lists the callers, oldest first.
 
@@ -94,10 +118,32 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateCaller(self, request, context):
+        """Changes the fields of a caller that the mask names. Its calls are judged
+        by the new roles and owners, in both services; its open streams end where
+        it may do less.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateCallerToken(self, request, context):
+        """Creates a new token, which this answer alone shows. During the grace
+        period the old one lets the caller in too.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `CALLER_USES_CERTIFICATE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteCaller(self, request, context):
         """Deletes a caller: it is let in no more, by the dispatch service neither.
 
-        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,10 +174,25 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.CreateCallerRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
+            ),
             'ListCallers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCallers,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.SerializeToString,
+            ),
+            'UpdateCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateCaller,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
+            ),
+            'RotateCallerToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateCallerToken,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
             'DeleteCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCaller,
@@ -192,6 +253,33 @@ class AdminService:
             _registered_method=True)
 
     @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.AdminService/GetCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListCallers(request,
             target,
             options=(),
@@ -208,6 +296,60 @@ class AdminService:
             '/shipedge.webhooks.config.v1.AdminService/ListCallers',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.AdminService/UpdateCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateCallerToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.AdminService/RotateCallerToken',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
             options,
             channel_credentials,
             insecure,

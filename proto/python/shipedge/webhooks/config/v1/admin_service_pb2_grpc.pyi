@@ -45,15 +45,34 @@ class AdminServiceStub:
 
     Errors: `ALREADY_EXISTS` / `CALLER_EXISTS`.
     """
+    GetCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]
+    """Returns a caller without its token.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+    """
     ListCallers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListCallersRequest, _admin_service_pb2.ListCallersResponse]
     """Lists the callers, oldest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
+    UpdateCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]
+    """Changes the fields of a caller that the mask names. Its calls are judged
+    by the new roles and owners, in both services; its open streams end where
+    it may do less.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
+    """
+    RotateCallerToken: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]
+    """Creates a new token, which this answer alone shows. During the grace
+    period the old one lets the caller in too.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `CALLER_USES_CERTIFICATE`.
+    """
     DeleteCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]
     """Deletes a caller: it is let in no more, by the dispatch service neither.
 
-    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]
     """Lists the changes of the configuration, newest first.
@@ -80,15 +99,34 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Errors: `ALREADY_EXISTS` / `CALLER_EXISTS`.
     """
+    GetCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    """Returns a caller without its token.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+    """
     ListCallers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListCallersRequest, _admin_service_pb2.ListCallersResponse]  # type: ignore[assignment]
     """Lists the callers, oldest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
+    UpdateCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    """Changes the fields of a caller that the mask names. Its calls are judged
+    by the new roles and owners, in both services; its open streams end where
+    it may do less.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
+    """
+    RotateCallerToken: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    """Creates a new token, which this answer alone shows. During the grace
+    period the old one lets the caller in too.
+
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `CALLER_USES_CERTIFICATE`.
+    """
     DeleteCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a caller: it is let in no more, by the dispatch service neither.
 
-    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+    Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists the changes of the configuration, newest first.
@@ -120,6 +158,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetCaller(
+        self,
+        request: _admin_service_pb2.GetCallerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
+        """Returns a caller without its token.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
     def ListCallers(
         self,
         request: _admin_service_pb2.ListCallersRequest,
@@ -131,6 +180,32 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def UpdateCaller(
+        self,
+        request: _admin_service_pb2.UpdateCallerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
+        """Changes the fields of a caller that the mask names. Its calls are judged
+        by the new roles and owners, in both services; its open streams end where
+        it may do less.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateCallerToken(
+        self,
+        request: _admin_service_pb2.RotateCallerTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
+        """Creates a new token, which this answer alone shows. During the grace
+        period the old one lets the caller in too.
+
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `CALLER_USES_CERTIFICATE`.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteCaller(
         self,
         request: _admin_service_pb2.DeleteCallerRequest,
@@ -138,7 +213,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a caller: it is let in no more, by the dispatch service neither.
 
-        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
+        Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
         """
 
     @_abc_1.abstractmethod

@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shipedge/webhooks/config/v1/caller.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x06\x43\x61ller\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x05roles\x18\x03 \x03(\x0e\x32(.shipedge.webhooks.config.v1.Caller.RoleB\x04\xe2\x41\x01\x02\x12\x14\n\x06owners\x18\x04 \x03(\tB\x04\xe2\x41\x01\x02\x12\"\n\x14\x63\x65rtificate_identity\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x05token\x18\x06 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\" \x01(\x03\x42\x04\xe2\x41\x01\x03\"s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eROLE_PUBLISHER\x10\x01\x12\x0f\n\x0bROLE_READER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\r\n\tROLE_FEED\x10\x05:D\xea\x41\x41\n\x1cwebhooks.shipedge.com/Caller\x12\x10\x63\x61llers/{caller}*\x07\x63\x61llers2\x06\x63\x61llerBI\n\x1f\x63om.shipedge.webhooks.config.v1P\x01Z$shipedge/webhooks/config/v1;configv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(shipedge/webhooks/config/v1/caller.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x96\x05\n\x06\x43\x61ller\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12=\n\x05roles\x18\x03 \x03(\x0e\x32(.shipedge.webhooks.config.v1.Caller.RoleB\x04\xe2\x41\x01\x02\x12\x14\n\x06owners\x18\x04 \x03(\tB\x04\xe2\x41\x01\x02\x12\"\n\x14\x63\x65rtificate_identity\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x05token\x18\x06 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12?\n\x15old_token_expire_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\" \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18# \x01(\tB\x04\xe2\x41\x01\x01\"s\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x12\n\x0eROLE_PUBLISHER\x10\x01\x12\x0f\n\x0bROLE_READER\x10\x02\x12\x11\n\rROLE_OPERATOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x12\r\n\tROLE_FEED\x10\x05:D\xea\x41\x41\n\x1cwebhooks.shipedge.com/Caller\x12\x10\x63\x61llers/{caller}*\x07\x63\x61llers2\x06\x63\x61llerBI\n\x1f\x63om.shipedge.webhooks.config.v1P\x01Z$shipedge/webhooks/config/v1;configv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,14 +49,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CALLER'].fields_by_name['token']._serialized_options = b'\200\001\001\342A\001\003'
   _globals['_CALLER'].fields_by_name['expire_time']._loaded_options = None
   _globals['_CALLER'].fields_by_name['expire_time']._serialized_options = b'\342A\001\001'
+  _globals['_CALLER'].fields_by_name['old_token_expire_time']._loaded_options = None
+  _globals['_CALLER'].fields_by_name['old_token_expire_time']._serialized_options = b'\342A\001\003'
   _globals['_CALLER'].fields_by_name['create_time']._loaded_options = None
   _globals['_CALLER'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
+  _globals['_CALLER'].fields_by_name['update_time']._loaded_options = None
+  _globals['_CALLER'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
   _globals['_CALLER'].fields_by_name['revision']._loaded_options = None
   _globals['_CALLER'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_CALLER'].fields_by_name['etag']._loaded_options = None
+  _globals['_CALLER'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_CALLER']._loaded_options = None
   _globals['_CALLER']._serialized_options = b'\352AA\n\034webhooks.shipedge.com/Caller\022\020callers/{caller}*\007callers2\006caller'
   _globals['_CALLER']._serialized_start=167
-  _globals['_CALLER']._serialized_end=689
-  _globals['_CALLER_ROLE']._serialized_start=504
-  _globals['_CALLER_ROLE']._serialized_end=619
+  _globals['_CALLER']._serialized_end=829
+  _globals['_CALLER_ROLE']._serialized_start=644
+  _globals['_CALLER_ROLE']._serialized_end=759
 # @@protoc_insertion_point(module_scope)

@@ -68,22 +68,30 @@ class Caller(_message.Message):
     CERTIFICATE_IDENTITY_FIELD_NUMBER: _builtins.int
     TOKEN_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    OLD_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`callers/{caller}`."""
     display_name: _builtins.str
     """For people. 1 to 100 characters."""
     certificate_identity: _builtins.str
     """The name in its client certificate (a DNS name or URI of the subject
-    alternative names) that it is known by. Empty: it uses the token.
+    alternative names) that it is known by. Empty: it uses a token. A caller
+    that gets one loses its tokens; one that loses it has no token before
+    `RotateCallerToken`.
     """
     token: _builtins.str
-    """The bearer token. Only in the answer of `CreateCaller`, and only where
-    there is no `certificate_identity`: keep it.
+    """The bearer token. Only in the answers of `CreateCaller` and
+    `RotateCallerToken`, and only where there is no `certificate_identity`:
+    keep it.
     """
     revision: _builtins.int
     """The revision of the last change."""
+    etag: _builtins.str
+    """Changes with each change; a stale one is refused with `ABORTED`."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___Caller.Role.ValueType]:
         """What it may do. At least one."""
@@ -100,8 +108,18 @@ class Caller(_message.Message):
         """Until when it is let in. Unset: until it is deleted."""
 
     @_builtins.property
+    def old_token_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when tokens before the present one let it in too. Unset: there are
+        none.
+        """
+
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was created."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was last changed."""
 
     def __init__(
         self,
@@ -113,12 +131,15 @@ class Caller(_message.Message):
         certificate_identity: _builtins.str = ...,
         token: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        old_token_expire_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "old_token_expire_time", b"old_token_expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_identity", b"certificate_identity", "create_time", b"create_time", "display_name", b"display_name", "expire_time", b"expire_time", "name", b"name", "owners", b"owners", "revision", b"revision", "roles", b"roles", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_identity", b"certificate_identity", "create_time", b"create_time", "display_name", b"display_name", "etag", b"etag", "expire_time", b"expire_time", "name", b"name", "old_token_expire_time", b"old_token_expire_time", "owners", b"owners", "revision", b"revision", "roles", b"roles", "token", b"token", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -143,7 +143,7 @@ class FeedChange(_message.Message):
 
     @_builtins.property
     def caller(self) -> Global___FeedCaller:
-        """A caller, with the hash of its token."""
+        """A caller, with the hashes of its tokens."""
 
     @_builtins.property
     def matches_since(self) -> _timestamp_pb2.Timestamp:
@@ -181,26 +181,56 @@ class FeedCaller(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CALLER_FIELD_NUMBER: _builtins.int
-    TOKEN_SHA256_FIELD_NUMBER: _builtins.int
-    token_sha256: _builtins.bytes
-    """The SHA-256 of its token. Empty: it has none."""
+    TOKENS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def caller(self) -> _caller_pb2.Caller:
         """The caller, without its token."""
+
+    @_builtins.property
+    def tokens(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedToken]:
+        """Its tokens, newest first. None where it uses a certificate."""
 
     def __init__(
         self,
         *,
         caller: _caller_pb2.Caller | None = ...,
-        token_sha256: _builtins.bytes = ...,
+        tokens: _abc.Iterable[Global___FeedToken] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "token_sha256", b"token_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "tokens", b"tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeedCaller: _TypeAlias = FeedCaller  # noqa: Y015
+
+@_typing.final
+class FeedToken(_message.Message):
+    """A token of a caller, several during a rotation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHA256_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    sha256: _builtins.bytes
+    """The SHA-256 of the token."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it lets the caller in. Unset: until it is replaced."""
+
+    def __init__(
+        self,
+        *,
+        sha256: _builtins.bytes = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "sha256", b"sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedToken: _TypeAlias = FeedToken  # noqa: Y015
 
 @_typing.final
 class ReportEndpointEventsRequest(_message.Message):

@@ -366,6 +366,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "SECRET_REQUIRED", "metadata": {"fields":
         "subscription.custom_headers[0].value, subscription.credential"}}
     """
+    ERROR_REASON_CALLER_USES_CERTIFICATE: _ErrorReason.ValueType  # 60
+    """`FAILED_PRECONDITION`. A caller that is known by its certificate has no
+    token.
+
+        {"reason": "CALLER_USES_CERTIFICATE", "metadata": {"name":
+        "callers/back-office"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -720,5 +727,12 @@ client secret again, and name credential and client certificate again.
 
     {"reason": "SECRET_REQUIRED", "metadata": {"fields":
     "subscription.custom_headers[0].value, subscription.credential"}}
+"""
+ERROR_REASON_CALLER_USES_CERTIFICATE: ErrorReason.ValueType  # 60
+"""`FAILED_PRECONDITION`. A caller that is known by its certificate has no
+token.
+
+    {"reason": "CALLER_USES_CERTIFICATE", "metadata": {"name":
+    "callers/back-office"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,45 @@
+"""
+What stands in the tables of the config service stays when they change.
+"""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+
+from service_runtime.database.engine import create_engine
+from tests.integration.service_runtime.database.test_migrations import read_rows, step
+
+pytestmark = pytest.mark.anyio
+
+PACKAGE = "config_service"
+
+
+async def test_tokens_of_callers_migrate_there_and_back(database_url: str) -> None:
+    """
+    Revision 0006 gives tokens a table; back, the newest one stays.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await step(engine, command.downgrade, "0005", PACKAGE)
+    sqlite = engine.dialect.name == "sqlite"
+    old, new = ("X'0a'", "X'0b'") if sqlite else ("'\\x0a'", "'\\x0b'")
+    now = "1" if sqlite else "current_timestamp"
+    columns = "caller_id, created_revision, revision, config, create_time, token_sha256"
+    async with engine.begin() as db:
+        for caller in (f"'script', 1, 1, {old}, {now}, {old}", f"'oms', 2, 2, {old}, {now}, NULL"):
+            await db.execute(sa.text(f"INSERT INTO callers ({columns}) VALUES ({caller})"))  # noqa: S608 - words of ours
+
+    await step(engine, command.upgrade, "0006", PACKAGE)
+    query = "SELECT caller_id, token_sha256, expire_time FROM caller_tokens"
+    assert await read_rows(engine, query) == [("script", b"\x0a", None)]
+    touched = "SELECT caller_id FROM callers WHERE update_time = create_time"
+    assert await read_rows(engine, touched) == [("oms",), ("script",)]
+
+    async with engine.begin() as db:
+        values = f"'script', {new}, 3, NULL"
+        await db.execute(sa.text(f"INSERT INTO caller_tokens VALUES ({values})"))  # noqa: S608 - words of ours
+    await step(engine, command.downgrade, "0005", PACKAGE)
+    kept = await read_rows(engine, "SELECT caller_id, token_sha256 FROM callers")
+    assert kept == [("oms", None), ("script", b"\x0b")]
+    await engine.dispose()
