@@ -53,6 +53,7 @@ from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
+from service_runtime.rpc.reflection import servicer as reflection
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2_grpc,
     config_service_pb2_grpc,
@@ -142,8 +143,7 @@ def build_server(
     )
     _add_services(grpc_server, settings, store, notifier, confirmations)
     health.add_to(grpc_server)
-    if not settings.production:
-        server.enable_reflection(grpc_server, SERVICES)
+    reflection.enable(grpc_server, SERVICES)
     log.info("service.listening", service="config", listen=settings.listen, port=port)
     return grpc_server
 

@@ -49,6 +49,7 @@ from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
+from service_runtime.rpc.reflection import servicer as reflection
 from shipedge.webhooks.dispatch.v1 import (
     admin_service_pb2_grpc,
     delivery_service_pb2_grpc,
@@ -160,8 +161,7 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
         connection_streams=settings.connection_streams,
     )
     health.add_to(grpc_server)
-    if not settings.production:
-        server.enable_reflection(grpc_server, SERVICES)
+    reflection.enable(grpc_server, SERVICES)
     log.info("service.listening", service="dispatch", listen=settings.listen, port=port)
     return grpc_server
 

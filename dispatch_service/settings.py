@@ -41,7 +41,7 @@ class Settings(ServiceSettings):
         default="",
         alias="SHIPEDGE_DISPATCH_OPERATORS_LISTEN",
         description="host:port for health and reflection without TLS, for operators only;"
-        " empty: no listener, and no reflection in production",
+        " empty: no listener",
     )
     metrics_listen: OptionalListen = Field(
         default="",

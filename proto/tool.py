@@ -14,14 +14,16 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 PROTO = Path(__file__).resolve().parent
 STUBS = PROTO / "python"
 PUBLISHED = PROTO / "published.binpb"
+SERVED = STUBS / "shipedge" / "webhooks" / "descriptors.binpb"
 SITE = Path(sysconfig.get_path("purelib"))
 BIN = Path(sys.executable).parent
+ERROR_DETAILS = ("google/rpc/error_details.proto",)
 
 
 def sources() -> list[str]:
@@ -31,13 +33,15 @@ def sources() -> list[str]:
     return sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("shipedge/**/*.proto"))
 
 
-def protoc(*arguments: str) -> None:
+def protoc(*arguments: str, roots: Sequence[str] = ()) -> None:
     """
-    Run protoc on the contract; the protos of Google come from an installed package.
+    Run protoc on the contract and on *roots*; the protos of Google come from an installed
+    package.
     """
+    files = [*roots, *sources()]
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"-I{SITE}", *arguments, *sources()],
+        [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"-I{SITE}", *arguments, *files],
         cwd=PROTO,
         env=environment,
         check=True,
@@ -47,6 +51,7 @@ def protoc(*arguments: str) -> None:
 def generate(target: Path) -> None:
     """
     Write the stubs of all protos into *target*; gRPC stubs only for protos with a service.
+    Beside them stand the descriptors that the services serve by reflection.
     """
     protoc(
         f"--python_out={target}",
@@ -58,13 +63,22 @@ def generate(target: Path) -> None:
         proto = PROTO / f"{str(path.relative_to(target)).partition('_pb2')[0]}.proto"
         if "_pb2_grpc" in path.name and "\nservice " not in proto.read_text():
             path.unlink()
+    write_image(target / SERVED.relative_to(STUBS))
 
 
 def stubs(folder: Path) -> Iterator[Path]:
     """
-    Yield the generated files in *folder*.
+    Yield the generated modules in *folder*.
     """
     yield from sorted(folder.glob("shipedge/**/v1/*_pb2*.py*"))
+
+
+def generated(folder: Path) -> set[Path]:
+    """
+    Return what `generate` has written into *folder*, relative to it.
+    """
+    found = [*stubs(folder), folder / SERVED.relative_to(STUBS)]
+    return {path.relative_to(folder) for path in found if path.exists()}
 
 
 def stale() -> list[str]:
@@ -74,20 +88,24 @@ def stale() -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         fresh = Path(scratch)
         generate(fresh)
-        wanted = {path.relative_to(fresh) for path in stubs(fresh)}
-        present = {path.relative_to(STUBS) for path in stubs(STUBS)}
+        wanted, present = generated(fresh), generated(STUBS)
         _, mismatch, errors = filecmp.cmpfiles(
             fresh, STUBS, [str(path) for path in wanted & present], shallow=False
         )
     return sorted([*mismatch, *errors, *(str(path) for path in wanted ^ present)])
 
 
-def write_image(target: Path, *, with_comments: bool) -> None:
+def write_image(target: Path) -> None:
     """
-    Write the descriptors of the contract and of its imports into *target*.
+    Write the descriptors of the contract, of its imports and of the details of errors, with
+    their comments, into *target*.
     """
-    comments = ["--include_source_info"] if with_comments else []
-    protoc("--include_imports", *comments, f"--descriptor_set_out={target}")
+    protoc(
+        "--include_imports",
+        "--include_source_info",
+        f"--descriptor_set_out={target}",
+        roots=ERROR_DETAILS,
+    )
 
 
 def buf(verb: str, *arguments: str) -> int:
@@ -96,7 +114,7 @@ def buf(verb: str, *arguments: str) -> int:
     """
     with tempfile.TemporaryDirectory() as scratch:
         image = Path(scratch) / "image.binpb"
-        write_image(image, with_comments=True)
+        write_image(image)
         command = [str(BIN / "buf"), verb, str(image), *arguments, "--path", "shipedge"]
         return subprocess.run(
             [*command, "--config", str(PROTO / "buf.yaml")], check=False
@@ -120,7 +138,7 @@ def main() -> int:
             print(f"stale: {name} (make proto)", file=sys.stderr)
         failed = int(bool(found))
     elif verb == "publish":
-        write_image(PUBLISHED, with_comments=False)
+        write_image(PUBLISHED)
     else:
         failed = buf(verb, *(["--against", str(PUBLISHED)] if verb == "breaking" else []))
     if not failed:

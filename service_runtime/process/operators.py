@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from service_runtime.observability import metrics
 from service_runtime.rpc import server
 from service_runtime.rpc.health import ServerHealth
+from service_runtime.rpc.reflection import servicer as reflection
 
 log = structlog.get_logger()
 
@@ -48,7 +49,7 @@ async def operators_listeners(
             listen, interceptors=[], credentials=None, connection_streams=16, more_options=_OPTIONS
         )
         health.add_to(grpc_server)
-        server.enable_reflection(grpc_server, services)
+        reflection.enable(grpc_server, services)
         await grpc_server.start()
         log.info("operators.listening", listen=listen)
     stop_metrics = _serve_metrics(metrics_listen, registry) if metrics_listen else None

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import grpc
-from grpc_reflection.v1alpha import reflection
 
 from service_runtime.rpc.shielded import finish_shielded
 
@@ -110,11 +109,3 @@ async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
     """
     await server.stop(grace_seconds)
     await finish_shielded()
-
-
-def enable_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """
-    Offer server reflection of *services*, of health and of itself, so that tools need no protos.
-    """
-    names = (*services, "grpc.health.v1.Health", reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)

@@ -1,0 +1,3 @@
+"""
+Server reflection, so that tools need no protos.
+"""
