@@ -54,6 +54,7 @@ from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
 from service_runtime.rpc.reflection import servicer as reflection
+from service_runtime.tls.current import CurrentTls
 from shipedge.webhooks.config.v1 import (
     admin_service_pb2_grpc,
     config_service_pb2_grpc,
@@ -96,10 +97,7 @@ async def run(settings: Settings) -> None:
         identify: Identify = development_caller if callers is None else callers.identify
         if tls is not None:
             identify = tls.unless_revoked(identify)
-        credentials = None if tls is None else tls.server_credentials()
-        grpc_server = build_server(
-            settings, store, notifier, confirmations, health, identify, credentials
-        )
+        grpc_server = build_server(settings, store, notifier, confirmations, health, identify, tls)
         listeners = (settings.operators_listen, settings.metrics_listen)
         await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
         loops = {
@@ -122,7 +120,7 @@ def build_server(
     confirmations: Confirmations,
     health: ServerHealth,
     identify: Identify = development_caller,
-    credentials: grpc.ServerCredentials | None = None,
+    tls: CurrentTls | None = None,
 ) -> grpc.aio.Server:
     """
     Create the gRPC server with all its services.
@@ -138,13 +136,20 @@ def build_server(
     grpc_server, port = server.build(
         settings.listen,
         interceptors=[interceptor],
-        credentials=credentials,
+        credentials=None if tls is None else tls.server_credentials(),
+        more_listeners=settings.token_listeners(tls),
         connection_streams=settings.connection_streams,
     )
     _add_services(grpc_server, settings, store, notifier, confirmations)
     health.add_to(grpc_server)
     reflection.enable(grpc_server, SERVICES)
-    log.info("service.listening", service="config", listen=settings.listen, port=port)
+    log.info(
+        "service.listening",
+        service="config",
+        listen=settings.listen,
+        port=port,
+        token_listen=settings.token_listen,
+    )
     return grpc_server
 
 

@@ -25,6 +25,12 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_CONFIG_LISTEN",
         description="address of the gRPC listener",
     )
+    token_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_CONFIG_TOKEN_LISTEN",
+        description="host:port of a second gRPC listener with TLS that asks for no client"
+        " certificate, for callers with tokens; empty: no listener",
+    )
     operators_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_CONFIG_OPERATORS_LISTEN",

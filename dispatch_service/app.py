@@ -157,12 +157,19 @@ def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio
         settings.listen,
         interceptors=[interceptor],
         credentials=None if parts.tls is None else parts.tls.server_credentials(),
+        more_listeners=settings.token_listeners(parts.tls),
         reuse_port=reuse_port,
         connection_streams=settings.connection_streams,
     )
     health.add_to(grpc_server)
     reflection.enable(grpc_server, SERVICES)
-    log.info("service.listening", service="dispatch", listen=settings.listen, port=port)
+    log.info(
+        "service.listening",
+        service="dispatch",
+        listen=settings.listen,
+        port=port,
+        token_listen=settings.token_listen,
+    )
     return grpc_server
 
 

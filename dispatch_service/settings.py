@@ -37,6 +37,12 @@ class Settings(ServiceSettings):
         alias="SHIPEDGE_DISPATCH_LISTEN",
         description="address of the gRPC listener",
     )
+    token_listen: OptionalListen = Field(
+        default="",
+        alias="SHIPEDGE_DISPATCH_TOKEN_LISTEN",
+        description="host:port of a second gRPC listener with TLS that asks for no client"
+        " certificate, for callers with tokens; empty: no listener",
+    )
     operators_listen: OptionalListen = Field(
         default="",
         alias="SHIPEDGE_DISPATCH_OPERATORS_LISTEN",

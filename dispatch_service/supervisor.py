@@ -21,7 +21,7 @@ from service_runtime.observability.merged_metrics import Family
 from service_runtime.observability.metrics import FamiliesCollector
 from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.background import BackgroundTasks, health_loop
-from service_runtime.process.lifecycle import on_reload, only_listener, stop_signal
+from service_runtime.process.lifecycle import on_reload, only_listeners, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import Workers
@@ -47,7 +47,7 @@ async def supervise(settings: Settings) -> None:
     Raises `PortTakenError`, `TlsInvalidError`, and `WorkerFailedError` if a worker cannot be
     started or ends with an error.
     """
-    with only_listener(settings.listen):
+    with only_listeners(settings.public_listens()):
         await prepare(settings)
         settings.tls("server", "client")
         workers = Workers(settings.workers, command, stop_seconds=_stop_seconds(settings))

@@ -11,8 +11,8 @@ import fcntl
 import gc
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +63,17 @@ def only_process(database: Path | None, what: str) -> Iterator[None]:
             raise SecondProcessError(
                 f"another {what} has {database}; several need PostgreSQL"
             ) from None
+        yield
+
+
+@contextmanager
+def only_listeners(listens: Iterable[str]) -> Iterator[None]:
+    """
+    Lock addresses as `only_listener` does. Raises `PortTakenError`.
+    """
+    with ExitStack() as stack:
+        for listen in listens:
+            stack.enter_context(only_listener(listen))
         yield
 
 

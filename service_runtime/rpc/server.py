@@ -5,6 +5,7 @@ gRPC servers with their limits.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -57,6 +58,16 @@ class PortTakenError(Exception):
     """
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """
+    An address to listen on, `host:port`, with TLS.
+    """
+
+    listen: str
+    credentials: grpc.ServerCredentials
+
+
 def taken(listen: str) -> str:
     """
     Return the message that *listen* is in use.
@@ -69,6 +80,7 @@ def build(
     *,
     interceptors: Sequence[grpc.aio.ServerInterceptor],
     credentials: grpc.ServerCredentials | None,
+    more_listeners: Sequence[Listener] = (),
     reuse_port: bool = False,
     connection_streams: int = 100,
     more_options: Sequence[tuple[str, Any]] = (),
@@ -76,9 +88,10 @@ def build(
     """
     Create a server for *listen*, `host:port`; return it with its port.
 
-    Without *credentials* it has no TLS. With *reuse_port*, processes share the port, and the
-    kernel gives each connection to one of them. A connection may have *connection_streams*
-    calls open; clients keep others back. *more_options* are options of the library.
+    Without *credentials* it has no TLS. *more_listeners* lead to the same methods through the
+    same interceptors. With *reuse_port*, processes share the ports, and the kernel gives each
+    connection to one of them. A connection may have *connection_streams* calls open; clients
+    keep others back. *more_options* are options of the library.
 
     Raises `PortTakenError`.
     """
@@ -92,15 +105,21 @@ def build(
         ],
         maximum_concurrent_rpcs=MOST_CALLS,
     )
+    port = _listen(server, listen, credentials)
+    for listener in more_listeners:
+        _listen(server, listener.listen, listener.credentials)
+    return server, port
+
+
+def _listen(
+    server: grpc.aio.Server, listen: str, credentials: grpc.ServerCredentials | None
+) -> int:
     try:
-        port = (
-            server.add_insecure_port(listen)
-            if credentials is None
-            else server.add_secure_port(listen, credentials)
-        )
+        if credentials is None:
+            return server.add_insecure_port(listen)
+        return server.add_secure_port(listen, credentials)
     except RuntimeError as refused:
         raise PortTakenError(taken(listen)) from refused
-    return server, port
 
 
 async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:

@@ -11,9 +11,11 @@ from pydantic import SecretStr
 
 from service_runtime.database.engine import sqlite_file
 from service_runtime.database.urls import demand_tls, driver_url, parse_database_url
+from service_runtime.rpc.server import Listener
 from service_runtime.settings.common import CommonSettings
 from service_runtime.settings.environments import is_loopback
 from service_runtime.settings.types import DatabaseTls, Listen, OptionalListen
+from service_runtime.tls.current import CurrentTls
 
 
 class ServiceSettings(CommonSettings):
@@ -22,6 +24,7 @@ class ServiceSettings(CommonSettings):
     """
 
     listen: Listen
+    token_listen: OptionalListen
     operators_listen: OptionalListen
     metrics_listen: OptionalListen
     database_url: SecretStr
@@ -46,6 +49,7 @@ class ServiceSettings(CommonSettings):
         """
         return {
             self._alias("listen"): self.listen,
+            self._alias("token_listen"): self.token_listen,
             self._alias("operators_listen"): self.operators_listen,
             self._alias("metrics_listen"): self.metrics_listen,
         }
@@ -54,12 +58,29 @@ class ServiceSettings(CommonSettings):
         """
         Return the listeners without TLS that other machines can reach.
         """
-        protected = self._alias("listen")
+        protected = {self._alias("listen"), self._alias("token_listen")}
         return {
             name: listen
             for name, listen in self.listeners().items()
-            if listen and name != protected and not is_loopback(listen)
+            if listen and name not in protected and not is_loopback(listen)
         }
+
+    def public_listens(self) -> Sequence[str]:
+        """
+        Return the addresses that callers use.
+        """
+        return [self.listen, *filter(None, [self.token_listen])]
+
+    def token_listeners(self, tls: CurrentTls | None) -> Sequence[Listener]:
+        """
+        Return the listener that asks for no client certificate, if there is one.
+        """
+        if tls is None or not self.token_listen:
+            return ()
+        return [Listener(self.token_listen, tls.server_credentials(ask_certificate=False))]
+
+    def _only_in_production(self) -> Mapping[str, object]:
+        return {**super()._only_in_production(), self._alias("token_listen"): self.token_listen}
 
     def database(self) -> str:
         """

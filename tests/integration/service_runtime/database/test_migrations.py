@@ -261,8 +261,8 @@ async def test_paths_are_hidden(database_url: str, monkeypatch: pytest.MonkeyPat
 
     expected = [("",), ("https://a/in/…#00",), *[("https://a/…#00",)] * 3]
     for table in ("deliveries", "attempts"):
-        assert await _read(engine, f"SELECT url_shown FROM {table}") == expected  # noqa: S608 - words of ours
-    assert await _read(engine, "SELECT * FROM urls") == []
+        assert await read_rows(engine, f"SELECT url_shown FROM {table}") == expected  # noqa: S608 - words of ours
+    assert await read_rows(engine, "SELECT * FROM urls") == []
     await engine.dispose()
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from service_runtime.process import workers as worker_processes
-from service_runtime.process.lifecycle import only_listener
+from service_runtime.process.lifecycle import only_listener, only_listeners
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
 from service_runtime.rpc.server import PortTakenError
@@ -183,4 +183,17 @@ def test_address_has_one_supervisor() -> None:
         with pytest.raises(PortTakenError), only_listener(listen):
             pass
     with only_listener(listen):
+        pass
+
+
+def test_all_addresses_of_a_supervisor_are_locked() -> None:
+    """
+    The second listener is, too; one that is taken leaves no other locked.
+    """
+    first, second = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    with only_listeners([first, second]), pytest.raises(PortTakenError), only_listener(second):
+        pass
+    with only_listener(second), pytest.raises(PortTakenError), only_listeners([first, second]):
+        pass
+    with only_listener(first):
         pass

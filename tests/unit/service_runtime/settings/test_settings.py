@@ -28,6 +28,11 @@ PRODUCTION = {
 IN_VAIN = {name for name in PRODUCTION if "TLS" in name} | {
     "SHIPEDGE_TLS_CRL_FILE",
     "SHIPEDGE_CALLERS",
+    "SHIPEDGE_DISPATCH_TOKEN_LISTEN",
+}
+IN_VAIN_VALUES = PRODUCTION | {
+    "SHIPEDGE_TLS_CRL_FILE": "/crl.pem",
+    "SHIPEDGE_DISPATCH_TOKEN_LISTEN": "127.0.0.1:50062",
 }
 DEVELOPMENT = {"SHIPEDGE_ENVIRONMENT": "development"}
 
@@ -195,20 +200,21 @@ def test_development_refuses_what_would_be_in_vain(name: str) -> None:
     """
     Whoever configures TLS or callers expects protection, and is told that there is none.
     """
-    message = problems(**{name: PRODUCTION.get(name, "/crl.pem")})
+    message = problems(**{name: IN_VAIN_VALUES[name]})
 
     assert f"{name} has no effect with SHIPEDGE_ENVIRONMENT=development" in message
 
 
 def test_listeners_without_tls_that_others_reach() -> None:
     """
-    The public listener has TLS in production; the others have none.
+    The listeners for callers have TLS in production; the others have none.
     """
     settings = read_settings(
         ConfigSettings,
         PRODUCTION
         | {
             "SHIPEDGE_CONFIG_LISTEN": "0.0.0.0:1",
+            "SHIPEDGE_CONFIG_TOKEN_LISTEN": "0.0.0.0:4",
             "SHIPEDGE_CONFIG_OPERATORS_LISTEN": "127.0.0.1:2",
             "SHIPEDGE_CONFIG_METRICS_LISTEN": "0.0.0.0:3",
         },
