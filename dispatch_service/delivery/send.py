@@ -180,7 +180,10 @@ async def exchange_outcome(
         if failure.kind in _REPORTED:
             _report(outbound, failure)
         return outcomes.failed(
-            failure.kind, failure.error, failure.timings, remote_address=failure.remote_address
+            failure.shown_kind,
+            failure.error,
+            failure.timings,
+            remote_address=failure.remote_address,
         )
     except Exception:
         # A bug must not end the worker, and its text may name what no customer may see.

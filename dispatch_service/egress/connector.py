@@ -15,7 +15,7 @@ from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.opening import OnLost
-from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
+from dispatch_service.egress.requests import NO_PUBLIC_ADDRESS, ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls import TlsContexts
 from service_runtime.rules.addresses import AllowList, why_forbidden
@@ -93,7 +93,7 @@ class Connector:
         Check every address of a host: one forbidden address refuses the host.
         """
         if not addresses:
-            raise ExchangeFailedError(FailureKind.DNS, "the host name does not resolve")
+            raise ExchangeFailedError(FailureKind.DNS, NO_PUBLIC_ADDRESS)
         for address in addresses:
             self._check(url, address)
 
@@ -109,7 +109,7 @@ class Connector:
         ):
             raise ExchangeFailedError(
                 FailureKind.BLOCKED_ADDRESS,
-                "the destination is not a public address",
+                NO_PUBLIC_ADDRESS,
                 f"{url.endpoint} is {address}, {why}",
             )
 

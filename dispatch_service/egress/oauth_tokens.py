@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import structlog
 
 from dispatch_service.domain.authentication import ClientCredentials
-from dispatch_service.domain.outcomes import Response
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from service_runtime.observability.tasks import start_awaited
+
+log = structlog.get_logger()
 
 MARGIN_SECONDS = 60.0
 """
@@ -113,7 +116,14 @@ class OAuthTokens:
         try:
             token = read_token(await self._transport.exchange(request), started_at)
         except ExchangeFailedError as failure:
-            refusal = f"the token endpoint could not be asked: {failure.kind}"
+            if failure.kind is FailureKind.BLOCKED_ADDRESS:
+                log.warning(
+                    "delivery.blocked",
+                    owner=request.owner,
+                    endpoint=request.url.endpoint,
+                    detail=failure.detail,
+                )
+            refusal = f"the token endpoint could not be asked: {failure.shown_kind}"
             token = Token("", started_at + REFUSAL_SECONDS, refusal)
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()

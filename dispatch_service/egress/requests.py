@@ -62,11 +62,18 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
         return (self.owner, self.url.endpoint, None if identity is None else identity.id)
 
 
+NO_PUBLIC_ADDRESS = "the host name does not resolve to public addresses"
+"""
+The error of a name without addresses, and of one with an address that is not public.
+"""
+
+
 class ExchangeFailedError(Exception):
     """
     An exchange ended without a response. The only exception that a transport raises.
 
-    Customers may read `error`; `detail` is for the operator's log and may name addresses.
+    Customers may read `error` and `shown_kind`; `kind` and `detail` are for the operator's log,
+    and `detail` may name addresses.
     """
 
     def __init__(self, kind: FailureKind, error: str, detail: str = "") -> None:
@@ -76,6 +83,14 @@ class ExchangeFailedError(Exception):
         self.detail = detail
         self.timings: Timings = NO_TIMINGS
         self.remote_address: str | None = None
+
+    @property
+    def shown_kind(self) -> FailureKind:
+        """
+        What customers learn: not whether a name has an internal address or none, else they could
+        find out which internal names there are.
+        """
+        return FailureKind.DNS if self.kind is FailureKind.BLOCKED_ADDRESS else self.kind
 
 
 class Transport(Protocol):

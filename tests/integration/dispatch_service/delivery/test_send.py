@@ -7,12 +7,16 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from dispatch_service.delivery.send import exchange_outcome
-from dispatch_service.domain.outcomes import FailureKind, Response
+from dispatch_service.domain.authentication import ClientCredentials, compile_credential
+from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response
+from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.requests import OutboundRequest
 from service_runtime.rules.urls import UrlRules
+from shipedge.webhooks.config.v1.credential_pb2 import Credential, OAuth2ClientCredentials
 from tests.support.receivers import answering, https_receiver
 from tests.support.transports import guarded_transport, outbound
 
@@ -52,18 +56,55 @@ async def test_answers_become_outcomes() -> None:
 
 async def test_blocked_destinations_are_reported() -> None:
     """
-    The customer learns that a destination is blocked, the operator also which address it was.
+    The operator learns that a destination is blocked; the customer cannot tell it from a name
+    that has no addresses.
     """
-    answers = {"a.com": ("10.0.0.5",)}
+    answers = {"a.com": ("10.0.0.5",), "b.com": ()}
     async with guarded_transport(answers=answers, rules=UrlRules()) as transport:
         with capture_logs() as logs:
             outcome = await exchange_outcome(transport, outbound("https://a.com/"), lambda: NOW)
+            unknown = await exchange_outcome(transport, outbound("https://b.com/"), lambda: NOW)
 
-    assert outcome.failure_kind is FailureKind.BLOCKED_ADDRESS
+    assert outcome.failure_kind is FailureKind.DNS
+    assert replace(outcome, timings=NO_TIMINGS) == replace(unknown, timings=NO_TIMINGS)
+    for phase in ("connect_us", "tls_us", "first_byte_us"):
+        assert getattr(outcome.timings, phase) == getattr(unknown.timings, phase)
     assert "10.0.0.5" not in repr(outcome)
     (line,) = logs
     assert (line["event"], line["log_level"]) == ("delivery.blocked", "warning")
     assert line["detail"] == "https://a.com:443 is 10.0.0.5, in 10.0.0.0/8"
+
+
+async def test_blocked_token_servers_are_reported() -> None:
+    """
+    So it is with the server of a credential's tokens.
+    """
+    refusals = []
+    async with guarded_transport(answers={"a.com": ("10.0.0.5",)}, rules=UrlRules()) as transport:
+        with capture_logs() as logs:
+            for host in ("a.com", "b.com"):
+                credential = compile_credential(token_credential(host), UrlRules())
+                assert isinstance(credential, ClientCredentials)
+                with pytest.raises(TokenRefusedError) as raised:
+                    await OAuthTokens(transport).token(credential, 5.0)
+                refusals.append(str(raised.value))
+
+    assert set(refusals) == {"the token endpoint could not be asked: dns"}
+    (line,) = logs
+    assert (line["event"], line["owner"]) == ("delivery.blocked", "accounts/100")
+    assert line["detail"] == "https://a.com:443 is 10.0.0.5, in 10.0.0.0/8"
+
+
+def token_credential(host: str) -> Credential:
+    """
+    Make a credential whose tokens come from a host.
+    """
+    return Credential(
+        name="accounts/100/credentials/main",
+        oauth2_client_credentials=OAuth2ClientCredentials(
+            token_url=f"https://{host}/token", client_id="id", client_secret="secret"
+        ),
+    )
 
 
 async def test_bugs_become_outcomes() -> None:

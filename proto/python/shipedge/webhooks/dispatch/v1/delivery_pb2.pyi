@@ -29,7 +29,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_TIMEOUT: _FailureKind.ValueType  # 1
     """No answer within 10 seconds."""
     FAILURE_KIND_DNS: _FailureKind.ValueType  # 2
-    """The host name could not be resolved."""
+    """The host name could not be resolved, or not to public addresses alone."""
     FAILURE_KIND_CONNECT: _FailureKind.ValueType  # 3
     """No connection: refused, reset or unreachable, a firewall perhaps."""
     FAILURE_KIND_TLS: _FailureKind.ValueType  # 4
@@ -39,7 +39,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_INVALID_URL: _FailureKind.ValueType  # 6
     """The URL cannot be used."""
     FAILURE_KIND_BLOCKED_ADDRESS: _FailureKind.ValueType  # 7
-    """The host is not a public address."""
+    """The host is not a public address. Attempts of today have `DNS` instead."""
     FAILURE_KIND_HTTP_STATUS: _FailureKind.ValueType  # 8
     """A status code other than 2xx and 3xx."""
     FAILURE_KIND_REDIRECT: _FailureKind.ValueType  # 9
@@ -75,7 +75,7 @@ FAILURE_KIND_UNSPECIFIED: FailureKind.ValueType  # 0
 FAILURE_KIND_TIMEOUT: FailureKind.ValueType  # 1
 """No answer within 10 seconds."""
 FAILURE_KIND_DNS: FailureKind.ValueType  # 2
-"""The host name could not be resolved."""
+"""The host name could not be resolved, or not to public addresses alone."""
 FAILURE_KIND_CONNECT: FailureKind.ValueType  # 3
 """No connection: refused, reset or unreachable, a firewall perhaps."""
 FAILURE_KIND_TLS: FailureKind.ValueType  # 4
@@ -85,7 +85,7 @@ FAILURE_KIND_CERTIFICATE: FailureKind.ValueType  # 5
 FAILURE_KIND_INVALID_URL: FailureKind.ValueType  # 6
 """The URL cannot be used."""
 FAILURE_KIND_BLOCKED_ADDRESS: FailureKind.ValueType  # 7
-"""The host is not a public address."""
+"""The host is not a public address. Attempts of today have `DNS` instead."""
 FAILURE_KIND_HTTP_STATUS: FailureKind.ValueType  # 8
 """A status code other than 2xx and 3xx."""
 FAILURE_KIND_REDIRECT: FailureKind.ValueType  # 9
