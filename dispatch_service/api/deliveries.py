@@ -12,6 +12,7 @@ from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import read, watch
 from dispatch_service.log.attempts import read_exchange
+from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.filters import (
     parse_attempt_filter,
     parse_delivery_filter,
@@ -25,7 +26,7 @@ from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.database.engine import reading
+from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import InvalidArgument
@@ -120,6 +121,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
             body = await read.read_body(db, self._keys, row)
         if body is None:
             raise BodyErased(request.name)
+        await self._record_reading("GetDeliveryBody", request.name)
         return delivery_service_pb2.GetDeliveryBodyResponse(
             body=body, content_type=CONTENT_TYPE, sha256=(row.sha256 or b"").hex()
         )
@@ -140,7 +142,21 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
             return attempt_message(row, urls)
         associated = associated_data.exchange(name.owner, name.id, name.number)
         kept = read_exchange(await self._keys.open(row.sealed_exchange, associated))
+        await self._record_reading("GetAttempt", request.name)
         return attempt_message(row, urls, kept)
+
+    async def _record_reading(self, method: str, name: str) -> None:
+        """
+        Write to the audit log that the caller is about to see what was sent or answered.
+        """
+        async with writing(self._engine) as db:
+            await AUDIT_LOG.record(
+                db,
+                owner=names.owner_of(name),
+                caller=current_caller.get().name,
+                method=method,
+                resource=name,
+            )
 
     async def ListAttempts(
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context

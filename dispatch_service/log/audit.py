@@ -1,5 +1,6 @@
 """
-The audit log of manual actions. An entry is written in the transaction of its action.
+The audit log of manual actions. An entry is written in the transaction of its action, and before
+the answer of a method that shows what was sent or answered.
 """
 
 from __future__ import annotations

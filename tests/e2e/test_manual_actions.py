@@ -219,3 +219,29 @@ async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await admin.EraseCustomerData(admin_service_pb2.EraseCustomerDataRequest(parent=OWNER))
     assert read_error(raised.value).faults[0].field == "subject"
+
+
+async def test_who_reads_payloads_is_recorded(pair: Pair, switch: Switch) -> None:
+    """
+    The audit log has an entry for each payload and each exchange that was shown, and for nothing
+    that was not.
+    """
+    switch.status = 200
+    await pair.publish(shipped("read"))
+    (delivery,) = await in_state(pair, Delivery.STATE_SUCCEEDED, 1)
+    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
+    attempt = pb.GetAttemptRequest(name=f"{delivery.name}/attempts/1")
+
+    body = pb.GetDeliveryBodyRequest(name=delivery.name)
+    assert (await pair.deliveries.GetDeliveryBody(body)).body
+    assert (await pair.deliveries.GetAttempt(attempt)).request.headers
+    attempt.name = f"{delivery.name}/attempts/2"
+    with pytest.raises(grpc.aio.AioRpcError):
+        await pair.deliveries.GetAttempt(attempt)
+
+    request = admin_service_pb2.ListAuditEntriesRequest(parent=OWNER)
+    recorded = (await admin.ListAuditEntries(request)).audit_entries
+    assert [(it.method, it.resource, it.caller) for it in recorded] == [
+        ("GetAttempt", f"{delivery.name}/attempts/1", "callers/development"),
+        ("GetDeliveryBody", delivery.name, "callers/development"),
+    ]

@@ -73,7 +73,8 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListAuditEntries(self, request, context):
-        """Lists what people did by hand, newest first.
+        """Lists what people did by hand, newest first: also who read a payload, or
+        the request and response of an attempt.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
         """

@@ -43,7 +43,8 @@ class AdminServiceStub:
     that are not finished are cancelled; the log stays, without bodies.
     """
     ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]
-    """Lists what people did by hand, newest first.
+    """Lists what people did by hand, newest first: also who read a payload, or
+    the request and response of an attempt.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
@@ -67,7 +68,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     that are not finished are cancelled; the log stays, without bodies.
     """
     ListAuditEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
-    """Lists what people did by hand, newest first.
+    """Lists what people did by hand, newest first: also who read a payload, or
+    the request and response of an attempt.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
@@ -100,7 +102,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListAuditEntriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEntriesResponse]]:
-        """Lists what people did by hand, newest first.
+        """Lists what people did by hand, newest first: also who read a payload, or
+        the request and response of an attempt.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
         """
