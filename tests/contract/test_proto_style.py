@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 import config_service.rules.errors
 import dispatch_service.domain.errors
@@ -139,3 +140,15 @@ def test_reasons_in_comments_exist() -> None:
 
     assert named
     assert named <= set(REASONS)
+
+
+def test_published_image_suffices_for_tools() -> None:
+    """
+    It has comments, JSON names and the details of errors: grpcurl shows all with it alone.
+    """
+    image = FileDescriptorSet.FromString((PROTO.parent.parent / "published.binpb").read_bytes())
+    files = {file.name: file for file in image.file}
+    assert "ErrorInfo" in {it.name for it in files["google/rpc/error_details.proto"].message_type}
+    file = files["shipedge/webhooks/config/v1/caller.proto"]
+    assert any(it.leading_comments for it in file.source_code_info.location)
+    assert "displayName" in {it.json_name for it in file.message_type[0].field}

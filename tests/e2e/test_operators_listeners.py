@@ -4,6 +4,9 @@ The operators' listeners: health, reflection and metrics.
 
 from __future__ import annotations
 
+import asyncio
+import json
+import sys
 from pathlib import Path
 
 import grpc
@@ -36,6 +39,23 @@ async def reflected(address: str, credentials: grpc.ChannelCredentials | None = 
         return [it.name async for answer in call for it in answer.list_services_response.service]
 
 
+async def by_reflection(version: str, environment: dict[str, str], holder: Path) -> bytes:
+    """
+    List the callers with buf, which knows of the service by reflection alone.
+    """
+    method = "shipedge.webhooks.config.v1.AdminService/ListCallers"
+    child = await asyncio.create_subprocess_exec(
+        Path(sys.executable).parent / "buf",
+        *("curl", "--protocol", "grpc", "--reflect-protocol", version, "-d", "{}"),
+        *("--cacert", holder / "ca.pem", "--cert", holder / "certificate.pem"),
+        *("--key", holder / "key.pem", f"https://{environment['SHIPEDGE_CONFIG_LISTEN']}/{method}"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    answer, _ = await child.communicate()
+    assert child.returncode == 0
+    return answer
+
+
 async def test_reflection_in_production(tmp_path: Path, receiver: Receiver) -> None:
     """
     Both the operators' listener and, for known callers, the public one have reflection.
@@ -56,6 +76,9 @@ async def test_reflection_in_production(tmp_path: Path, receiver: Receiver) -> N
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         public = await reflected(environment["SHIPEDGE_CONFIG_LISTEN"], credentials)
         assert "shipedge.webhooks.config.v1.ConfigService" in public
+        for version in ("grpc-v1", "grpc-v1alpha"):
+            answered = await by_reflection(version, environment, secrets)
+            assert json.loads(answered) == {}
     finally:
         assert await processes.stop(child) == 0
 
