@@ -19,7 +19,7 @@ from config_service.rules.errors import (
 )
 from config_service.store import caller_store
 from config_service.store.audit import AUDIT_LOG, differences, shown_fields
-from config_service.store.changes import remember, remembered
+from config_service.store.changes import alone, remember, remembered
 from config_service.store.rows import CallerRow
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
@@ -65,6 +65,7 @@ class CallerMethods:
         name, method = names.caller(caller_id), "CreateCaller"
         use = (request.request_id, method, request)
         async with writing(self._store.engine) as db:
+            await alone(db)
             earlier = await remembered(db, NOBODY, *use)
             if earlier is not None:
                 return await _shown(db, earlier)
@@ -114,6 +115,7 @@ class CallerMethods:
         names.parse("caller", given.name, "caller.name")
         fields = masks.masked_fields(given, request.update_mask)
         async with writing(self._store.engine) as db:
+            await alone(db)
             row = await _found(db, given.name, given.etag)
             (current,) = await caller_store.messages(db, [row])
             before = _configured(current)
@@ -142,6 +144,7 @@ class CallerMethods:
         method = "RotateCallerToken"
         use = (request.request_id, method, request)
         async with writing(self._store.engine) as db:
+            await alone(db)
             if await remembered(db, NOBODY, *use) is not None:
                 return await _shown(db, request.name)
             row = await _found(db, request.name)
@@ -160,6 +163,7 @@ class CallerMethods:
         Delete a caller; its token or certificate is refused from its next call on.
         """
         async with writing(self._store.engine) as db:
+            await alone(db)
             row = await _found(db, request.name, request.etag)
             (before,) = await caller_store.messages(db, [row])
             await caller_store.delete(db, row.caller_id)

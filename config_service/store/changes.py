@@ -32,6 +32,14 @@ async def next_revision(db: AsyncConnection) -> int:
     return int((await db.execute(raised)).scalar_one())
 
 
+async def alone(db: AsyncConnection) -> None:
+    """
+    Wait for the other changes of the configuration and keep new ones waiting until the
+    transaction ends, so that what it reads from now on is what it changes.
+    """
+    await db.execute(sa.select(feed_state.c.revision).with_for_update())
+
+
 async def feed_change(
     db: AsyncConnection, name: str, kind: str, revision: int, *, deleted: bool = False
 ) -> None:

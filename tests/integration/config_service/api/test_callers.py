@@ -4,6 +4,7 @@ Callers over the wire, on SQLite and on PostgreSQL alike.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -231,3 +232,30 @@ async def test_update_is_checked(running: Running) -> None:
         running.admin.DeleteCaller(pb.DeleteCallerRequest(name=made.name, etag=made.etag)),
     ):
         assert (await refused(stale)).reason == "ETAG_MISMATCH"
+
+
+async def test_changes_at_the_same_time(running: Running) -> None:
+    """
+    None undoes another, and a name in certificates is still given once.
+    """
+    await created(running)
+    roles = [CallerMessage.ROLE_READER, CallerMessage.ROLE_OPERATOR]
+    for number in range(5):
+        owner = f"accounts/{number + 1}"
+        await asyncio.gather(
+            update(running, display_name=f"name {number}"),
+            update(running, owners=[owner]),
+            update(running, roles=[roles[number % 2]]),
+        )
+        got = await running.admin.GetCaller(pb.GetCallerRequest(name="callers/script"))
+        assert (got.display_name, list(got.owners)) == (f"name {number}", [owner])
+        assert got.roles == [roles[number % 2]]
+
+    identity = "oms.internal"
+    made = await asyncio.gather(
+        *(created(running, f"oms{n}", certificate_identity=identity) for n in range(4)),
+        return_exceptions=True,
+    )
+    errors = [it for it in made if isinstance(it, grpc.aio.AioRpcError)]
+    assert {read_error(it).reason for it in errors} == {"FIELD_INVALID"}
+    assert len(errors) == len(made) - 1
