@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from google.protobuf.message import DecodeError
 
 from dispatch_service.domain.confidential import Confidential
+from dispatch_service.domain.transitions import TEST_RESOURCES
 from dispatch_service.domain.work import EventKey
 from dispatch_service.intake.late_subscriptions import WantedEvents
 from dispatch_service.storage import associated_data
@@ -117,7 +118,11 @@ def _is_wanted(wanted: WantedEvents) -> sa.ColumnElement[bool]:
     if wanted.of_warehouses:
         owned = sa.or_(owned, columns.warehouses.is_not(None))
     return sa.and_(
-        owned, columns.domain_event.in_(wanted.domain_events), columns.match_state == "MATCHED"
+        owned,
+        columns.domain_event.in_(wanted.domain_events),
+        columns.match_state == "MATCHED",
+        # A test is for the one subscription that it was sent to.
+        sa.not_(columns.resource.startswith(TEST_RESOURCES)),
     )
 
 
