@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 BATCH = 100
 IDLE_SECONDS = 1.0
 REST_SECONDS = 60.0
+AWAY_REST_SECONDS = 5.0
+"""
+How long a job rests after an error of its own, and after one of the database.
+"""
 
 JobKey = tuple[str, str]
 """
@@ -88,10 +92,12 @@ class ResendRunner:
         try:
             return await self._run_batch(chosen)
         except Exception as error:
-            if not chosen or is_unavailable(error):
+            if not chosen:
                 raise
+            # A database that is away fails the next batch too, before it has chosen a job.
+            rest = AWAY_REST_SECONDS if is_unavailable(error) else REST_SECONDS
             self._failures.log(error, job=names.resend_job(*chosen[-1]))
-            self._resting[chosen[-1]] = now + REST_SECONDS
+            self._resting[chosen[-1]] = now + rest
             return True
 
     @retry_on_conflict
