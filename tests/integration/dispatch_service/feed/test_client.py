@@ -5,10 +5,10 @@ The feed as a dispatch service follows it, from a config service that says what 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -155,6 +155,14 @@ async def client_of(
     await server.stop(grpc_server, 0)
 
 
+def closing(client: FeedClient) -> aclosing[AsyncGenerator[int, None]]:
+    """
+    Follow a feed until the end of the block. A call that outlives the loop of its test breaks the
+    next one.
+    """
+    return aclosing(cast("AsyncGenerator[int, None]", client.follow()))
+
+
 @asynccontextmanager
 async def following(
     store: AsyncEngine, feed: Feed, heard: Heard | None = None
@@ -162,8 +170,8 @@ async def following(
     """
     Follow a feed; yield the revisions as they are applied.
     """
-    async with client_of(store, feed, heard) as client:
-        yield client.follow()
+    async with client_of(store, feed, heard) as client, closing(client) as revisions:
+        yield revisions
 
 
 async def store_by_another(store: AsyncEngine, *changes: feed_service_pb2.FeedChange) -> None:
@@ -355,8 +363,8 @@ async def test_who_stops_ends_its_requests_before_the_connection(store: AsyncEng
     feed = OpenFeed([Answer(revision=4, snapshot_complete=True)])
 
     async with asyncio.timeout(PATIENCE_SECONDS), client_of(store, feed) as client:
-        revisions = client.follow()
-        assert await anext(revisions) == 4
-        await client.leave()
-        await feed.reader_left.wait()
-        await client.leave()
+        async with closing(client) as revisions:
+            assert await anext(revisions) == 4
+            await client.leave()
+            await feed.reader_left.wait()
+            await client.leave()
