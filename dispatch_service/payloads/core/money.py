@@ -24,7 +24,6 @@ MINOR_UNITS: Final[Mapping[str, int]] = {
     for currency in currencies.split()
 }
 
-_NANOS_PER_UNIT = 10**9
 _NANOS_PER_CENT = 10**7
 
 

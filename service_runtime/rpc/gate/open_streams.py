@@ -164,13 +164,6 @@ class OpenStreams:
     def remove(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
 
-    def end_all(self, error: RpcError) -> None:
-        """
-        End all streams that are open now with *error*.
-        """
-        for stream in list(self._streams):
-            stream.end(error)
-
     def drain(self, error: RpcError) -> None:
         """
         End all streams with *error*, those that answer each message after their last answer. No
