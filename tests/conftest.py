@@ -15,6 +15,7 @@ import pytest
 import structlog
 
 from tests.support.databases import fresh_database
+from tests.support.loops import BACKEND
 from tests.support.profiles import load_profile
 from tests.support.shared_server import SharedServer
 from tests.support.templates import PostgresTemplates
@@ -74,11 +75,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend() -> object:
     """
     Run asynchronous tests on asyncio.
     """
-    return "asyncio"
+    return BACKEND
 
 
 @pytest.fixture(scope="session")

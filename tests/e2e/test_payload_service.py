@@ -25,6 +25,7 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
 from tests.e2e.test_pair import decided, shipped
+from tests.support.loops import BACKEND
 from tests.support.pair import (
     DISPATCH,
     PATIENCE_SECONDS,
@@ -43,11 +44,11 @@ Kind = pb.FieldDifference.Kind
 
 
 @pytest.fixture(scope="module")
-def anyio_backend() -> str:
+def anyio_backend() -> object:
     """
     Run all tests of this module on one event loop, because they share a pair.
     """
-    return "asyncio"
+    return BACKEND
 
 
 @pytest.fixture(scope="module")
