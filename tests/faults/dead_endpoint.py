@@ -19,10 +19,10 @@ from tests.faults.harness.site import Site
 
 WAITING = 60
 EXPIRED = 10_000
-SCHEDULE = (1, 1, 1, 1)
-DEAD_SECONDS = 90.0
+SCHEDULE = (1,)
+DEAD_SECONDS = 36.0
 """
-Longer than the lifetime of a delivery with that schedule, which is 80 s.
+Longer than the lifetime of a delivery with that schedule, which is 31 s.
 """
 
 TOLERANCE_SECONDS = 2.5
@@ -67,8 +67,8 @@ async def plant_expired(site: Site, count: int) -> None:
     await site.publisher.publish_many("expired", 1, count, 500)
     columns = deliveries.c
     mine = sa.and_(columns.event_id.like("expired-%"), columns.state == "PENDING")
-    old = after(timedelta(hours=-1))
-    values = {"expire_time": old, "due_time": old, "retries_used": 4, "attempt_count": 5}
+    old, used = after(timedelta(hours=-1)), len(SCHEDULE)
+    values = {"expire_time": old, "due_time": old, "retries_used": used, "attempt_count": used + 1}
     await rows.execute(site.dispatch_url, sa.update(deliveries).where(mine).values(values))
     for event_id in [e for e in site.publisher.acknowledged if e.startswith("expired-")]:
         del site.publisher.acknowledged[event_id]
