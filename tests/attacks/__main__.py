@@ -1,12 +1,14 @@
 """
-The attack test: `python -m tests.attacks [ATTACK …]`. An ATTACK is a name or its first part.
+The attack test: `python -m tests.attacks [ATTACK …]`. An ATTACK is the beginning of a name.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,19 +23,21 @@ ATTACKS = [
     *large_messages.ATTACKS,
 ]
 RUNS = 3
-ATTACK_SECONDS = 180.0
+
+_HEAD = f"{'attack':<28} {'verdict':<7} {'s':>4}  promise / seen"
 
 
 async def once(attack: Attack) -> Verdict:
     """
     Attack a new pair.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="webhooks-attack-") as folder:
         try:
-            async with asyncio.timeout(ATTACK_SECONDS), running_stage(Path(folder)) as stage:
-                return await attack.run(stage)
+            async with asyncio.timeout(attack.seconds):
+                async with running_stage(Path(folder), attack.setup) as stage:
+                    return await attack.run(stage)
         except Exception as error:  # noqa: BLE001 - it is reported, and the others go on
-            return Verdict(failed=[f"{type(error).__name__}: {error}"[:300]])
+            return Verdict(failed=[" ".join(f"{type(error).__name__}: {error}".split())[:300]])
 
 
 async def judged(attack: Attack) -> Verdict:
@@ -46,20 +50,61 @@ async def judged(attack: Attack) -> Verdict:
     return sorted(verdicts, key=lambda it: it.held)[len(verdicts) // 2]
 
 
-async def main(names: Sequence[str]) -> int:
+def chosen(names: Sequence[str]) -> list[Attack]:
     """
-    Run the attacks; return how many did not hold.
+    Return the attacks whose names begin with one of these, all if there is none. Raises
+    `ValueError` for a name that none begins with.
     """
-    chosen = [it for it in ATTACKS if not names or any(it.name.startswith(n) for n in names)]
+    for name in names:
+        if not any(it.name.startswith(name) for it in ATTACKS):
+            known = ", ".join(it.name for it in ATTACKS)
+            raise ValueError(f"there is no attack {name}; there are: {known}")
+    return [it for it in ATTACKS if not names or it.name.startswith(tuple(names))]
+
+
+def row(attack: Attack, verdict: Verdict, seconds: float) -> str:
+    """
+    Write a row of the table.
+    """
+    word = "held" if verdict.held else "FAILED"
+    first = f"{attack.name:<28} {word:<7} {seconds:>4.0f}  {attack.promise}"
+    return f"{first}\n{'':>43}{verdict.text}"
+
+
+async def run_all(attacks: Sequence[Attack]) -> int:
+    """
+    Run attacks, one after the other, because they measure; return how many held.
+    """
+    print(_HEAD, flush=True)
     held = 0
-    for attack in chosen:
+    for attack in attacks:
+        started = time.monotonic()
         verdict = await judged(attack)
         held += verdict.held
-        text = "; ".join(verdict.seen if verdict.held else [*verdict.failed, *verdict.late])
-        print(f"{'held' if verdict.held else 'FAILED':<7} {attack.name:<32} {text}", flush=True)
-    print(f"attacks {len(chosen)}, held {held}")
-    return len(chosen) - held
+        print(row(attack, verdict, time.monotonic() - started), flush=True)
+    return held
+
+
+def main(arguments: Sequence[str]) -> int:
+    """
+    Run the attack test from the command line; return the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.attacks")
+    parser.add_argument("names", nargs="*", metavar="ATTACK", help="default: all")
+    parser.add_argument("--list", action="store_true", help="print the attacks and end")
+    options = parser.parse_args(arguments)
+    try:
+        attacks = chosen(options.names)
+    except ValueError as unknown:
+        parser.error(str(unknown))
+    if options.list:
+        for attack in attacks:
+            print(f"{attack.name:<28} {attack.promise}")
+        return 0
+    held = asyncio.run(run_all(attacks))
+    print(f"attacks {len(attacks)}, held {held}")
+    return int(held < len(attacks))
 
 
 if __name__ == "__main__":
-    sys.exit(bool(asyncio.run(main(sys.argv[1:]))))
+    sys.exit(main(sys.argv[1:]))

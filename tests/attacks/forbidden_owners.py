@@ -10,8 +10,10 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2_grpc,
     publisher_service_pb2_grpc,
 )
+from tests.attacks.clock import publish
 from tests.attacks.model import Attack, Verdict
-from tests.attacks.stage import ATTACKER, OPERATOR, Stage, publish
+from tests.attacks.setups import ATTACKER, OPERATOR
+from tests.attacks.stage import Stage
 
 
 async def warehouse(stage: Stage) -> Verdict:
@@ -36,4 +38,10 @@ async def warehouse(stage: Stage) -> Verdict:
     return verdict
 
 
-ATTACKS = [Attack("owners.warehouse", warehouse)]
+ATTACKS = [
+    Attack(
+        "owners.warehouse",
+        warehouse,
+        "an event for a warehouse that its publisher may not touch is refused, nothing is written",
+    )
+]

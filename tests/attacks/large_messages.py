@@ -13,7 +13,8 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.attacks.model import Attack, Verdict
-from tests.attacks.stage import ATTACKER, NOBODY, Stage
+from tests.attacks.setups import ATTACKER, NOBODY, Setup
+from tests.attacks.stage import Stage
 
 PUBLISH = "/shipedge.webhooks.dispatch.v1.PublisherService/PublishEvents"
 MOST_MIB = 100
@@ -78,11 +79,21 @@ async def flooded(stage: Stage, who: str, message: bytes, calls: int) -> Verdict
     return verdict
 
 
+PROMISES = {
+    NOBODY: "takes less than 100 MiB, given back after 10 s; health within 0.5 s",
+    ATTACKER: "takes no more than its limit, given back after 10 s; the rest is refused",
+}
+"""
+What holds of a certificate of nobody, and of a known publisher.
+"""
+
+
 def _attack(name: str, who: str, message: bytes, calls: int) -> Attack:
     async def run(stage: Stage) -> Verdict:
         return await flooded(stage, who, message, calls)
 
-    return Attack(f"messages.{name}.{who}", run)
+    promise = f"{calls} calls of {len(message) / 1e6:.0f} MB ({name}) {PROMISES[who]}"
+    return Attack(f"messages.{name}.{who}", run, promise, Setup(as_shipped=True))
 
 
 ATTACKS = [

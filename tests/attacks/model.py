@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.attacks.setups import Setup
 from tests.attacks.stage import Stage
 
 
@@ -38,9 +39,9 @@ class Verdict:
     @property
     def held(self) -> bool:
         """
-        Whether all held.
+        Whether all held, and something was looked at.
         """
-        return not self.failed and not self.late
+        return bool(self.seen) and not self.failed and not self.late
 
     @property
     def only_late(self) -> bool:
@@ -49,12 +50,24 @@ class Verdict:
         """
         return bool(self.late) and not self.failed
 
+    @property
+    def text(self) -> str:
+        """
+        All that was seen in one line; what did not hold stands first, marked.
+        """
+        bad = [*self.failed, *self.late]
+        good = [it for it in self.seen if it not in bad]
+        return "; ".join([*(f"NOT: {it}" for it in bad), *good])
+
 
 @dataclass(frozen=True)
 class Attack:
     """
-    An attack by name.
+    An attack by name on a pair of its own, and the promise that must hold meanwhile.
     """
 
     name: str
     run: Callable[[Stage], Awaitable[Verdict]]
+    promise: str
+    setup: Setup = field(default_factory=Setup)
+    seconds: float = 180.0

@@ -10,15 +10,20 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from service_runtime.rpc.status import read_error
+from shipedge.webhooks.config.v1 import admin_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.attacks.idle_streams import KINDS
 from tests.attacks.model import Attack, Verdict
-from tests.attacks.stage import NOBODY, Stage, serves
+from tests.attacks.setups import NOBODY
+from tests.attacks.stage import Stage, serves
 
 MOST_SECONDS = 3.0
 OPEN_SECONDS = 2.0
+EXPIRES_SECONDS = 15.0
+NAME = f"callers/{NOBODY}"
 _BOTH = (Caller.ROLE_PUBLISHER, Caller.ROLE_READER)
 _REVOKED = ("UNAUTHENTICATED", "CALLER_REVOKED")
 _NARROWED = ("PERMISSION_DENIED", "CALLER_FORBIDDEN")
@@ -83,15 +88,15 @@ async def revoked(
 
 
 async def _delete(stage: Stage) -> None:
-    await stage.delete(NOBODY)
+    request = admin_service_pb2.DeleteCallerRequest(name=NAME)
+    await (await stage.admin()).DeleteCaller(request)
 
 
 async def _narrow(stage: Stage) -> None:
-    """
-    Put another caller of the same name in its place, which may do less.
-    """
-    await stage.delete(NOBODY)
-    await stage.create(NOBODY, "accounts/101", Caller.ROLE_READER)
+    fewer = Caller(name=NAME, roles=[Caller.ROLE_READER], owners=["accounts/101"])
+    mask = FieldMask(paths=["roles", "owners"])
+    request = admin_service_pb2.UpdateCallerRequest(caller=fewer, update_mask=mask)
+    await (await stage.admin()).UpdateCaller(request)
 
 
 async def _wait(_stage: Stage) -> None:
@@ -103,21 +108,17 @@ async def deleted(stage: Stage) -> Verdict:
 
 
 async def narrowed(stage: Stage) -> Verdict:
-    try:
-        return await revoked(stage, _narrow, {_REVOKED, _NARROWED})
-    finally:
-        await stage.delete(NOBODY)
+    return await revoked(stage, _narrow, {_NARROWED})
 
 
 async def expired(stage: Stage) -> Verdict:
-    try:
-        return await revoked(stage, _wait, {_REVOKED}, seconds=30.0)
-    finally:
-        await stage.delete(NOBODY)
+    return await revoked(stage, _wait, {_REVOKED}, seconds=EXPIRES_SECONDS)
 
+
+PROMISE = "all open streams of a caller end within 3 s of"
 
 ATTACKS = [
-    Attack("callers.deleted", deleted),
-    Attack("callers.narrowed", narrowed),
-    Attack("callers.expired", expired),
+    Attack("callers.deleted", deleted, f"{PROMISE} its deletion"),
+    Attack("callers.narrowed", narrowed, f"{PROMISE} the loss of a role and an owner"),
+    Attack("callers.expired", expired, f"{PROMISE} its expiry"),
 ]

@@ -1,58 +1,84 @@
 """
-The pair that is attacked, its callers, and what an innocent publisher sees meanwhile.
+The pair that is attacked, its callers, and what others see meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from dispatch_service.payloads import example_event
 from service_runtime.process import pair as processes
-from service_runtime.process.bootstrap import Holder, bootstrap
-from service_runtime.rpc.callers import ROLES
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
-from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
-from tests.support.databases import free_port
-from tests.support.pair import CONFIG, DISPATCH, environment_of
+from tests.attacks.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
+from tests.support import preloaded
+from tests.support.pair import CONFIG, DISPATCH
 from tests.support.receivers import Receiver, answering, https_receiver
 
-INNOCENT, ATTACKER, NOBODY, OPERATOR = "innocent", "attacker", "nobody", "operator"
-MIB = 1024 * 1024
-INNOCENT_CALLS = 20
 SERVE_SECONDS = 60.0
 
 
 @dataclass
 class Stage:
     """
-    A running pair in production mode.
+    A running pair in production mode, with its *receiver*.
     """
 
+    directory: Path
     environment: dict[str, str]
-    secrets: Path
     stack: AsyncExitStack
+    receiver: Receiver
     children: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
+    clock: asyncio.subprocess.Process | None = None
+
+    def setting(self, package: str, name: str) -> str:
+        """
+        Return a setting that each service has.
+        """
+        return self.environment[f"SHIPEDGE_{package.split('_', maxsplit=1)[0].upper()}_{name}"]
+
+    def log(self, package: str) -> Path:
+        """
+        Return the file with the log of a service.
+        """
+        return self.directory / f"{package}.log"
+
+    def files(self, who: str) -> list[Path]:
+        """
+        Return the files with the certificate of *who*, its key and the authority.
+        """
+        folder = self.directory / "secrets" / who
+        return [folder / name for name in ("certificate.pem", "key.pem", "ca.pem")]
 
     async def connect(self, who: str, package: str = DISPATCH) -> grpc.aio.Channel:
         """
         Open a connection of its own with the certificate of *who*.
         """
-        files = [self.secrets / who / name for name in ("certificate.pem", "key.pem", "ca.pem")]
-        credentials = channel.channel_credentials(*files)
-        address = self.environment[f"SHIPEDGE_{package.split('_', maxsplit=1)[0].upper()}_LISTEN"]
+        credentials = channel.channel_credentials(*self.files(who))
+        return await self._connected(self.setting(package, "LISTEN"), credentials)
+
+    async def connect_without(self, package: str = DISPATCH) -> grpc.aio.Channel:
+        """
+        Open a connection without a certificate to the listener for tokens.
+        """
+        authority = self.files(OPERATOR)[2].read_bytes()
+        credentials = grpc.ssl_channel_credentials(authority)
+        return await self._connected(self.setting(package, "TOKEN_LISTEN"), credentials)
+
+    async def _connected(
+        self, address: str, credentials: grpc.ChannelCredentials
+    ) -> grpc.aio.Channel:
         connection = channel.connect(address, credentials, own_connection=True)
         return await self.stack.enter_async_context(connection)
 
@@ -73,13 +99,6 @@ class Stage:
             wanted.expire_time.CopyFrom(Timestamp(seconds=int(time.time() + seconds)))
         request = admin_service_pb2.CreateCallerRequest(caller_id=who, caller=wanted)
         await (await self.admin()).CreateCaller(request)
-
-    async def delete(self, who: str) -> None:
-        """
-        Delete a caller.
-        """
-        request = admin_service_pb2.DeleteCallerRequest(name=f"callers/{who}")
-        await (await self.admin()).DeleteCaller(request)
 
     async def probe(self) -> bool:
         """
@@ -102,98 +121,92 @@ class Stage:
         """
         Ask for health while the block runs; afterwards the list has the longest time in seconds.
         """
-        address = self.environment["SHIPEDGE_DISPATCH_LISTEN"]
-        child = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "tests.attacks.health_clock", address, str(self.secrets), INNOCENT),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert child.stdout is not None
-        await child.stdout.readline()
         slowest: list[float] = []
+        await self._command("health")
         yield slowest
-        output, _ = await child.communicate(b"")
-        slowest.append(float(output or "inf"))
+        slowest.append(float(await self._command("end", answered=True) or "inf"))
 
-    async def innocent(self, calls: int = INNOCENT_CALLS) -> list[float]:
+    async def innocent(self, calls: int) -> list[float]:
         """
         Publish as another caller; return the seconds of the calls that succeeded.
         """
-        connection = await self.connect(INNOCENT)
-        stub = publisher_service_pb2_grpc.PublisherServiceStub(connection)
-        seconds = []
-        for _ in range(calls):
-            request = publish(200)
-            started = time.monotonic()
-            try:
-                answer = await stub.PublishEvents(request, timeout=10)
-            except grpc.aio.AioRpcError:
-                continue
-            if answer.results[0].HasField("accepted"):
-                seconds.append(time.monotonic() - started)
-        return seconds
+        answer = await self._command(f"publish {calls}", answered=True)
+        return list(json.loads(answer or "[]"))
 
+    async def _command(self, line: str, *, answered: bool = False) -> bytes:
+        """
+        Give a command to the clock; return its answer, if it gives one.
+        """
+        if self.clock is None:
+            self.clock = await self._start_clock()
+        assert self.clock.stdin is not None
+        assert self.clock.stdout is not None
+        self.clock.stdin.write(line.encode() + b"\n")
+        return await self.clock.stdout.readline() if answered else b""
 
-def publish(account: int, *warehouses: str) -> publisher_service_pb2.PublishEventsRequest:
-    """
-    Make a request with one new event.
-    """
-    event = example_event("orders/shipped")
-    event.event_id, event.account_id = uuid.uuid4().hex, account
-    event.warehouses[:] = warehouses
-    for shipment in event.order_status_changed.order.shipments:
-        shipment.warehouse = ""
-    return publisher_service_pb2.PublishEventsRequest(events=[event])
-
-
-def _environment(directory: Path, receiver: Receiver) -> dict[str, str]:
-    secrets = directory / "secrets"
-    now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
-    callers = {name: Holder((name,)) for name in (INNOCENT, ATTACKER, NOBODY, OPERATOR)}
-    bootstrap(secrets, now, {"service": Holder(("localhost",), service=True), **callers})
-    config, dispatch = free_port(), free_port()
-    roles = "+".join(sorted(ROLES - {"feed"}))
-    return environment_of(
-        directory,
-        receiver,
-        SHIPEDGE_ENVIRONMENT="production",
-        SHIPEDGE_CALLERS=f"localhost=feed,{OPERATOR}={roles}",
-        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / "service/certificate.pem"),
-        SHIPEDGE_TLS_KEY_FILE=str(secrets / "service/key.pem"),
-        SHIPEDGE_TLS_CA_FILE=str(secrets / "service/ca.pem"),
-        SHIPEDGE_CONFIG_LISTEN=f"localhost:{config}",
-        SHIPEDGE_DISPATCH_LISTEN=f"localhost:{dispatch}",
-        SHIPEDGE_DISPATCH_CONFIG_ADDRESS=f"localhost:{config}",
-        SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
-        SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / "service/encryption_keys"),
-        SHIPEDGE_HASH_KEY_FILE=str(secrets / "service/hash_key"),
-    )
+    async def _start_clock(self) -> asyncio.subprocess.Process:
+        clock = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.attacks.clock", self.setting(DISPATCH, "LISTEN")),
+            *(str(self.directory / "secrets"), INNOCENT),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        self.stack.push_async_callback(clock.communicate, b"")
+        return clock
 
 
 @asynccontextmanager
-async def running_stage(directory: Path) -> AsyncIterator[Stage]:
+async def running_stage(directory: Path, setup: Setup) -> AsyncIterator[Stage]:
     """
     Run a pair with an innocent publisher of account 200 and an attacker of account 100.
     """
-    async with (
-        https_receiver(answering(200, b"OK"), host="127.0.0.1") as receiver,
-        AsyncExitStack() as stack,
-    ):
-        stage = Stage(_environment(directory, receiver), directory / "secrets", stack)
-        try:
-            for package in (CONFIG, DISPATCH):
-                stage.children[package] = await processes.start(package, stage.environment)
-            await serves(stage.probe)
-            publisher, reader = Caller.ROLE_PUBLISHER, Caller.ROLE_READER
-            await stage.create(INNOCENT, "accounts/200", publisher)
-            await stage.create(ATTACKER, "accounts/100", publisher, reader)
-            await serves(lambda: _published(stage))
-            yield stage
-        finally:
-            await stack.aclose()
-            for child in reversed(stage.children.values()):
-                await processes.stop(child)
+    with ExitStack() as blocking:
+        async with (
+            https_receiver(answering(200, b"OK"), host="127.0.0.1") as receiver,
+            AsyncExitStack() as stack,
+        ):
+            made = await asyncio.to_thread(environment, setup, directory, receiver, blocking)
+            stage = Stage(directory, made, stack, receiver)
+            try:
+                for package in (CONFIG, DISPATCH):
+                    await _start(stage, setup, package)
+                publisher, reader = Caller.ROLE_PUBLISHER, Caller.ROLE_READER
+                await stage.create(INNOCENT, "accounts/200", publisher)
+                await stage.create(ATTACKER, "accounts/100", publisher, reader)
+                await serves(lambda: _published(stage))
+                yield stage
+            finally:
+                await stack.aclose()
+                for child in reversed(stage.children.values()):
+                    await processes.stop(child)
+                await asyncio.to_thread(blocking.close)
+
+
+async def _start(stage: Stage, setup: Setup, package: str) -> None:
+    if setup.as_shipped:
+        with stage.log(package).open("ab") as log:
+            child = await asyncio.create_subprocess_exec(
+                *processes.command(package),
+                env=stage.environment,
+                start_new_session=True,
+                stdout=log,
+                stderr=log,
+            )
+    else:
+        child = await preloaded.start(package, stage.environment, stage.log(package))
+    stage.children[package] = child
+    stub = health_pb2_grpc.HealthStub(await stage.connect(OPERATOR, package))
+    await serves(lambda: _healthy(stage, package, stub))
+
+
+async def _healthy(stage: Stage, package: str, stub: health_pb2_grpc.HealthAsyncStub) -> bool:
+    if stage.children[package].returncode is not None:
+        raise processes.ServiceEndedError(stage.log(package).read_text()[-300:])
+    try:
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=1)
+    except grpc.aio.AioRpcError:
+        return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 async def _published(stage: Stage) -> bool:

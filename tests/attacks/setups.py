@@ -1,0 +1,94 @@
+"""
+How the pair that is attacked is set up: certificates, settings and databases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service_runtime.process.bootstrap import Holder, bootstrap
+from service_runtime.rpc.callers import ROLES
+from tests.support.databases import free_port, fresh_database, postgres_server
+from tests.support.pair import environment_of
+from tests.support.receivers import Receiver
+
+INNOCENT, ATTACKER, NOBODY, OPERATOR = "innocent", "attacker", "nobody", "operator"
+"""
+Who has a certificate. The operator is known by the settings and may do everything but follow the
+feed; nobody is known to no service.
+"""
+
+FEED = "service"
+"""
+The certificate of the services themselves, whose holder may follow the feed.
+"""
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """
+    What an attack needs beside the usual: the *database*, more *holders* of certificates, more
+    *settings*. Services whose memory is measured start *as_shipped*, the others forked, which is
+    faster.
+    """
+
+    database: str = SQLITE
+    holders: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    as_shipped: bool = False
+
+
+def environment(
+    setup: Setup, directory: Path, receiver: Receiver, stack: ExitStack
+) -> dict[str, str]:
+    """
+    Make the certificates below *directory*, and the databases; return the settings of both
+    services in production mode. Not for a thread with an event loop.
+    """
+    secrets = directory / "secrets"
+    now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
+    names = (INNOCENT, ATTACKER, NOBODY, OPERATOR, *setup.holders)
+    callers = {name: Holder((name,)) for name in names}
+    bootstrap(secrets, now, {FEED: Holder(("localhost",), service=True), **callers})
+    roles = "+".join(sorted(ROLES - {"feed"}))
+    config = f"localhost:{free_port()}"
+    return environment_of(
+        directory,
+        receiver,
+        SHIPEDGE_ENVIRONMENT="production",
+        SHIPEDGE_CALLERS=f"localhost=feed,{OPERATOR}={roles}",
+        SHIPEDGE_TLS_CERTIFICATE_FILE=str(secrets / FEED / "certificate.pem"),
+        SHIPEDGE_TLS_KEY_FILE=str(secrets / FEED / "key.pem"),
+        SHIPEDGE_TLS_CA_FILE=str(secrets / FEED / "ca.pem"),
+        SHIPEDGE_CONFIG_LISTEN=config,
+        SHIPEDGE_CONFIG_TOKEN_LISTEN=f"localhost:{free_port()}",
+        SHIPEDGE_DISPATCH_LISTEN=f"localhost:{free_port()}",
+        SHIPEDGE_DISPATCH_TOKEN_LISTEN=f"localhost:{free_port()}",
+        SHIPEDGE_DISPATCH_CONFIG_ADDRESS=config,
+        SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
+        SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / FEED / "encryption_keys"),
+        SHIPEDGE_HASH_KEY_FILE=str(secrets / FEED / "hash_key"),
+        **_databases(setup.database, stack),
+        **setup.settings,
+    )
+
+
+def _databases(kind: str, stack: ExitStack) -> dict[str, str]:
+    """
+    Return the settings of the databases: none for the SQLite files of the data directory.
+    """
+    if kind == SQLITE:
+        return {}
+    server = stack.enter_context(postgres_server())
+    settings = {}
+    for name in ("CONFIG", "DISPATCH"):
+        database = stack.enter_context(fresh_database(server))
+        settings[f"SHIPEDGE_{name}_DATABASE_URL"] = database
+        settings[f"SHIPEDGE_{name}_DATABASE_TLS"] = "off"
+    return settings
