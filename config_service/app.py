@@ -56,7 +56,7 @@ from service_runtime.rpc.paging import PageTokens
 from service_runtime.rpc.reflection import servicer as reflection
 from service_runtime.tls.current import CurrentTls
 from shipedge.webhooks.config.v1 import (
-    admin_service_pb2_grpc,
+    config_admin_service_pb2_grpc,
     config_service_pb2_grpc,
     feed_service_pb2_grpc,
 )
@@ -64,7 +64,7 @@ from shipedge.webhooks.config.v1 import (
 SERVICES = (
     "shipedge.webhooks.config.v1.ConfigService",
     "shipedge.webhooks.config.v1.FeedService",
-    "shipedge.webhooks.config.v1.AdminService",
+    "shipedge.webhooks.config.v1.ConfigAdminService",
 )
 
 log = structlog.get_logger()
@@ -181,7 +181,7 @@ def _add_services(
     admin = AdminServicer(store, tokens)
     config_service_pb2_grpc.add_ConfigServiceServicer_to_server(config, grpc_server)
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed_servicer, grpc_server)
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(admin, grpc_server)
+    config_admin_service_pb2_grpc.add_ConfigAdminServiceServicer_to_server(admin, grpc_server)
 
 
 async def _serve(

@@ -51,8 +51,8 @@ from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
 from service_runtime.rpc.reflection import servicer as reflection
 from shipedge.webhooks.dispatch.v1 import (
-    admin_service_pb2_grpc,
     delivery_service_pb2_grpc,
+    dispatch_admin_service_pb2_grpc,
     payload_service_pb2_grpc,
     publisher_service_pb2_grpc,
 )
@@ -61,7 +61,7 @@ SERVICES = (
     "shipedge.webhooks.dispatch.v1.PublisherService",
     "shipedge.webhooks.dispatch.v1.DeliveryService",
     "shipedge.webhooks.dispatch.v1.PayloadService",
-    "shipedge.webhooks.dispatch.v1.AdminService",
+    "shipedge.webhooks.dispatch.v1.DispatchAdminService",
 )
 
 log = structlog.get_logger()
@@ -193,7 +193,7 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
     payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(
         PayloadServicer(store, keys, tokens, subscriptions, samples), grpc_server
     )
-    admin_service_pb2_grpc.add_AdminServiceServicer_to_server(
+    dispatch_admin_service_pb2_grpc.add_DispatchAdminServiceServicer_to_server(
         AdminServicer(store, parts.ring, keys.hashed, tokens), grpc_server
     )
 

@@ -1,5 +1,5 @@
 """
-`AdminService`: callers, the audit log and key rotation over the wire.
+`ConfigAdminService`: callers, the audit log and key rotation over the wire.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from service_runtime.keys import rotation
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
-from shipedge.webhooks.config.v1 import admin_service_pb2_grpc
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc
 
 if TYPE_CHECKING:
     import grpc
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AdminServicer(CallerMethods, admin_service_pb2_grpc.AdminServiceServicer):
+class AdminServicer(CallerMethods, config_admin_service_pb2_grpc.ConfigAdminServiceServicer):
     """
-    Serves `AdminService`.
+    Serves `ConfigAdminService`.
     """
 
     def __init__(self, store: Store, tokens: PageTokens) -> None:

@@ -1,5 +1,5 @@
 """
-The methods of `AdminService` on callers.
+The methods of `ConfigAdminService` on callers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 
 if TYPE_CHECKING:

@@ -85,8 +85,8 @@ def event_type_message(event_type: EventType) -> event_type_pb2.EventType:
     message.group = event_type.group  # type: ignore[assignment]
     message.feature = event_type.feature  # type: ignore[assignment]
     for version in event_type.payload_versions:
-        wire_name = CATALOGUE.wire_name(event_type.event_type, version)
-        message.payload_versions.add(version=version, wire_name=wire_name)
+        topic = CATALOGUE.topic(event_type.event_type, version)
+        message.payload_versions.add(version=version, topic=topic)
     if event_type.filter_kind:
         message.filter.kind = event_type.filter_kind  # type: ignore[assignment]
         message.filter.presence = event_type.filter_presence  # type: ignore[assignment]

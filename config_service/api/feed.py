@@ -24,8 +24,8 @@ from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
 from shipedge.webhooks.config.v1.feed_service_pb2 import (
-    WatchSubscriptionsRequest,
-    WatchSubscriptionsResponse,
+    WatchConfigurationRequest,
+    WatchConfigurationResponse,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +81,8 @@ async def wait(changed: asyncio.Event, seconds: float) -> None:
 
 
 async def _first(
-    requests: AsyncIterator[WatchSubscriptionsRequest],
-) -> WatchSubscriptionsRequest:
+    requests: AsyncIterator[WatchConfigurationRequest],
+) -> WatchConfigurationRequest:
     """
     Return the first message of a reader. Raises `InvalidArgument` if there is none.
     """
@@ -91,8 +91,8 @@ async def _first(
     raise InvalidArgument("The first message must say where to begin.")
 
 
-def _answer(page: FeedPage, *, snapshot_complete: bool = False) -> WatchSubscriptionsResponse:
-    answer = WatchSubscriptionsResponse(
+def _answer(page: FeedPage, *, snapshot_complete: bool = False) -> WatchConfigurationResponse:
+    answer = WatchConfigurationResponse(
         revision=page.position.revision,
         digest=page.position.digest,
         changes=page.changes,
@@ -129,9 +129,9 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     def _ring(self) -> KeyRing:
         return self._store.sealing.ring
 
-    async def WatchSubscriptions(
-        self, requests: AsyncIterator[WatchSubscriptionsRequest], context: Context
-    ) -> AsyncIterator[WatchSubscriptionsResponse]:
+    async def WatchConfiguration(
+        self, requests: AsyncIterator[WatchConfigurationRequest], context: Context
+    ) -> AsyncIterator[WatchConfigurationResponse]:
         """
         Stream a snapshot to readers without a revision, then every change. Raises
         `InvalidArgument` if no first message comes.
@@ -144,7 +144,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
 
     @asynccontextmanager
     async def _acknowledged(
-        self, first: WatchSubscriptionsRequest, requests: AsyncIterator[WatchSubscriptionsRequest]
+        self, first: WatchConfigurationRequest, requests: AsyncIterator[WatchConfigurationRequest]
     ) -> AsyncIterator[None]:
         """
         Read what a reader acknowledges while the block runs. One that ends its requests reads
@@ -169,8 +169,8 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
             self._confirmations.disconnected(stream, reader)
 
     async def _answers(
-        self, first: WatchSubscriptionsRequest
-    ) -> AsyncIterator[WatchSubscriptionsResponse]:
+        self, first: WatchConfigurationRequest
+    ) -> AsyncIterator[WatchConfigurationResponse]:
         after = Position(first.after_revision, first.digest)
         if not (after.revision or after.digest):
             after = await shielded(pages.position(self._store.engine))
@@ -181,7 +181,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         async for answer in self._changes(after):
             yield answer
 
-    async def _changes(self, after: Position) -> AsyncIterator[WatchSubscriptionsResponse]:
+    async def _changes(self, after: Position) -> AsyncIterator[WatchConfigurationResponse]:
         last_answer = time.monotonic()
         while True:
             # Taken before the read, so that no change falls between the read and the wait.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config_service.rules import account_settings
+from config_service.rules import owner_settings
 from config_service.rules.errors import EtagMismatch
 from config_service.store import settings_store
 from config_service.store.audit import AUDIT_LOG, differences, shown_fields
@@ -15,7 +15,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from shipedge.webhooks.config.v1 import config_service_pb2
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 
 if TYPE_CHECKING:
     import grpc
@@ -30,9 +30,9 @@ class SettingsMethods:
 
     _store: Store
 
-    async def GetAccountSettings(
-        self, request: config_service_pb2.GetAccountSettingsRequest, context: Context
-    ) -> AccountSettings:
+    async def GetOwnerSettings(
+        self, request: config_service_pb2.GetOwnerSettingsRequest, context: Context
+    ) -> OwnerSettings:
         """
         Return the settings of an owner: the defaults if none were ever set.
         """
@@ -40,9 +40,9 @@ class SettingsMethods:
         async with reading(self._store.engine) as db:
             return await settings_store.read(db, owner)
 
-    async def UpdateAccountSettings(
-        self, request: config_service_pb2.UpdateAccountSettingsRequest, context: Context
-    ) -> AccountSettings:
+    async def UpdateOwnerSettings(
+        self, request: config_service_pb2.UpdateOwnerSettingsRequest, context: Context
+    ) -> OwnerSettings:
         """
         Change the settings that the mask names.
         """
@@ -54,13 +54,13 @@ class SettingsMethods:
             if given.etag and given.etag != before.etag:
                 raise EtagMismatch(given.name)
             after = masks.merged(before, given, fields)
-            account_settings.check(after)
+            owner_settings.check(after)
             await settings_store.write(db, owner, after)
             await AUDIT_LOG.record(
                 db,
                 owner=owner,
                 caller=current_caller.get().name,
-                method="UpdateAccountSettings",
+                method="UpdateOwnerSettings",
                 resource=given.name,
                 changes=differences(shown_fields(before), shown_fields(after)),
             )

@@ -30,8 +30,7 @@ MOST_RATE = 10_000
 MOST_RESOURCE_ID = 2**53 - 1
 
 FEATURE_NAMES: Mapping[int, str] = {
-    value: name.removeprefix("ACCOUNT_FEATURE_")
-    for name, value in catalogue_pb2.AccountFeature.items()
+    value: name.removeprefix("OWNER_FEATURE_") for name, value in catalogue_pb2.OwnerFeature.items()
 }
 
 _FILTERS: Mapping[int, str] = {

@@ -86,7 +86,7 @@ async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing
 
 def _is_outdated(event: EndpointEvent, row: SubscriptionRow) -> bool:
     # Skipped events stay skipped, whatever the subscription has become since.
-    skipped = event.kind == EndpointEvent.KIND_SUPPRESSED
+    skipped = event.kind == EndpointEvent.KIND_EVENTS_SKIPPED
     return not skipped and event.subscription_revision < row.revision
 
 
@@ -113,10 +113,10 @@ async def _apply(
     """
     Apply an event to its subscription: health, number of skipped events, Inactive status.
     """
-    if event.kind == EndpointEvent.KIND_SUPPRESSED:
+    if event.kind == EndpointEvent.KIND_EVENTS_SKIPPED:
         at = event.occur_time.ToDatetime(tzinfo=UTC)
-        count = row.suppressed_event_count + event.suppressed_event_count
-        counted = {"suppressed_event_count": count, "last_suppressed_time": at}
+        count = row.skipped_event_count + event.skipped_event_count
+        counted = {"skipped_event_count": count, "last_skipped_time": at}
         await subscription_store.set_columns(db, row, counted)
         return
     if event.kind in _HEALTH:

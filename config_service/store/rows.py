@@ -36,8 +36,8 @@ class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
     status_reason: str
     sealed_config: bytes
     endpoint_health: bytes
-    suppressed_event_count: int
-    last_suppressed_time: datetime | None
+    skipped_event_count: int
+    last_skipped_time: datetime | None
     create_time: datetime
     update_time: datetime
     delete_time: datetime | None

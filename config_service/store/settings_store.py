@@ -13,21 +13,21 @@ from config_service.store.schema import owner_settings
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
+from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 
-KIND = "account_settings"
+KIND = "owner_settings"
 
 
-async def read(db: AsyncConnection, owner: str) -> AccountSettings:
+async def read(db: AsyncConnection, owner: str) -> OwnerSettings:
     """
     Return the settings of *owner*: the defaults if none were ever set.
     """
     row = await SETTINGS.first(db, SETTINGS.select().where(owner_settings.c.owner == owner))
-    return AccountSettings(name=names.settings(owner)) if row is None else message_of(row)
+    return OwnerSettings(name=names.settings(owner)) if row is None else message_of(row)
 
 
-def message_of(row: SettingsRow) -> AccountSettings:
-    message = AccountSettings.FromString(row.config)
+def message_of(row: SettingsRow) -> OwnerSettings:
+    message = OwnerSettings.FromString(row.config)
     message.name = names.settings(row.owner)
     message.revision = row.revision
     message.etag = etag_of(row.revision)
@@ -35,11 +35,11 @@ def message_of(row: SettingsRow) -> AccountSettings:
     return message
 
 
-async def write(db: AsyncConnection, owner: str, settings: AccountSettings) -> None:
+async def write(db: AsyncConnection, owner: str, settings: OwnerSettings) -> None:
     """
     Replace the fields that callers set, at a new revision.
     """
-    config = AccountSettings()
+    config = OwnerSettings()
     config.CopyFrom(settings)
     for field in ("name", "revision", "etag", "update_time"):
         config.ClearField(field)

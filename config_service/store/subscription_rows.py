@@ -107,11 +107,11 @@ def with_secrets(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRi
     """
     message = stored_config(row, ring)
     message.name = name_of(row)
-    message.wire_name = CATALOGUE.wire_name(message.event_type, message.payload_version)
+    message.topic = CATALOGUE.topic(message.event_type, message.payload_version)
     message.status_reason = Subscription.StatusReason.Value(f"STATUS_REASON_{row.status_reason}")
     if row.endpoint_health:
         message.endpoint_health.CopyFrom(EndpointHealth.FromString(row.endpoint_health))
-    message.suppressed_event_count = row.suppressed_event_count
+    message.skipped_event_count = row.skipped_event_count
     message.revision = row.revision
     message.etag = etag_of(row.revision)
     _set_times(message, row)
@@ -123,8 +123,8 @@ def with_secrets(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRi
 def _set_times(message: Subscription, row: SubscriptionRow) -> None:
     message.create_time.FromDatetime(row.create_time)
     message.update_time.FromDatetime(row.update_time)
-    if row.last_suppressed_time is not None:
-        message.last_suppressed_time.FromDatetime(row.last_suppressed_time)
+    if row.last_skipped_time is not None:
+        message.last_skipped_time.FromDatetime(row.last_skipped_time)
     if row.delete_time is not None:
         message.delete_time.FromDatetime(row.delete_time)
         message.purge_time.FromDatetime(row.delete_time + UNDELETE_WITHIN)

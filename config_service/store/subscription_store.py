@@ -74,7 +74,7 @@ async def insert(
         "revision": revision,
         "status_reason": "SET",
         "endpoint_health": b"",
-        "suppressed_event_count": 0,
+        "skipped_event_count": 0,
         "create_time": database_now(),
         "update_time": database_now(),
         "matches_since": database_now(),
@@ -150,7 +150,7 @@ async def update_config(
     if begins_to_match(stored_config(row, sealing.ring), message):
         columns["matches_since"] = database_now()
     if columns["status"] == "ACTIVE" != row.status:
-        columns |= {"suppressed_event_count": 0, "last_suppressed_time": None}
+        columns |= {"skipped_event_count": 0, "last_skipped_time": None}
     await update(db, row, columns)
 
 

@@ -22,8 +22,8 @@ from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.paging import PageTokens, page_size
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as pb
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as pb
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2_grpc
 
 if TYPE_CHECKING:
     import grpc
@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
+class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer):
     """
-    Serves `AdminService`. *hashed* is the keyed hash by which events of a customer are found.
+    Serves `DispatchAdminService`. *hashed* is the keyed hash by which events of a customer are
+    found.
     """
 
     def __init__(
@@ -70,8 +71,8 @@ class AdminServicer(admin_service_pb2_grpc.AdminServiceServicer):
         return pb.EraseCustomerDataResponse(
             erased_event_count=found.events,
             cancelled_delivery_count=found.cancelled,
-            sent_delivery_count=found.sent,
-            waiting_event_count=found.waiting,
+            succeeded_delivery_count=found.sent,
+            in_flight_event_count=found.waiting,
         )
 
     def _condition(self, request: pb.EraseCustomerDataRequest) -> sa.ColumnElement[bool]:

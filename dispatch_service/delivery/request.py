@@ -130,7 +130,7 @@ def _lowered(headers: Sequence[Header]) -> set[bytes]:
 
 @lru_cache(maxsize=1024)
 def _topic(event_type: str, payload_version: str) -> bytes:
-    return CATALOGUE.wire_name(event_type, payload_version).encode()
+    return CATALOGUE.topic(event_type, payload_version).encode()
 
 
 def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:

@@ -29,7 +29,7 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.observability import metrics
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchSubscriptionsResponse
+from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -147,14 +147,14 @@ class FeedApplier:
             now: datetime = (await db.execute(sa.select(database_now()))).scalar_one()
         return now
 
-    async def apply(self, answer: WatchSubscriptionsResponse) -> None:
+    async def apply(self, answer: WatchConfigurationResponse) -> None:
         """
         Apply one answer. Raises `HistoryChangedError` if it is of another history.
         """
         async with self._applying:
             await self._apply(answer)
 
-    async def _apply(self, answer: WatchSubscriptionsResponse) -> None:
+    async def _apply(self, answer: WatchConfigurationResponse) -> None:
         position = Position(answer.revision, answer.digest)
         if answer.HasField("config_time"):
             self.clock.heard(instant(answer.config_time), await self._now())
@@ -172,7 +172,7 @@ class FeedApplier:
             self.known_until = instant(answer.config_time)
 
     def _absent(
-        self, answer: WatchSubscriptionsResponse, items: Sequence[FeedItem]
+        self, answer: WatchConfigurationResponse, items: Sequence[FeedItem]
     ) -> Absence | None:
         """
         Return what a snapshot lacks that this answer completes, None if it completes none.

@@ -139,7 +139,7 @@ class ResourceCache:
                 self.subscriptions.identities[item.name] = identity
             case CallerEntry() as caller:
                 self._callers.put(caller)
-            case None if item.change.WhichOneof("change") == "account_settings":
+            case None if item.change.WhichOneof("change") == "owner_settings":
                 pass
             case _:
                 self.forget(item.name)
@@ -152,8 +152,8 @@ class ResourceCache:
             case "subscription":
                 since = instant(change.matches_since) if change.HasField("matches_since") else None
                 return compile_subscription(change.subscription, self._rules, self._hashed, since)
-            case "account_settings":
-                return compile_settings(change.account_settings)
+            case "owner_settings":
+                return compile_settings(change.owner_settings)
             case "credential":
                 return compile_credential(change.credential, self._rules)
             case "client_certificate":

@@ -19,10 +19,10 @@ from dispatch_service.feed.position import HistoryChangedError
 from service_runtime.observability import metrics
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
-from shipedge.webhooks.config.v1.feed_service_pb2 import WatchSubscriptionsRequest
+from shipedge.webhooks.config.v1.feed_service_pb2 import WatchConfigurationRequest
 
 if TYPE_CHECKING:
-    Call = grpc.aio.StreamStreamCall[WatchSubscriptionsRequest, Any]
+    Call = grpc.aio.StreamStreamCall[WatchConfigurationRequest, Any]
 
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 5.0
@@ -93,10 +93,10 @@ class FeedClient:
         """
         applier = self._applier
         begin = await applier.begin()
-        self._call = call = self._stub.WatchSubscriptions()
+        self._call = call = self._stub.WatchConfiguration()
         try:
             await call.write(
-                WatchSubscriptionsRequest(
+                WatchConfigurationRequest(
                     after_revision=begin.revision, digest=begin.digest, dispatcher=self._dispatcher
                 )
             )
@@ -104,7 +104,7 @@ class FeedClient:
                 await applier.apply(answer)
                 revision = applier.position.revision
                 if self._call is call and not call.done():
-                    await call.write(WatchSubscriptionsRequest(applied_revision=revision))
+                    await call.write(WatchConfigurationRequest(applied_revision=revision))
                 yield revision
         finally:
             call.cancel()

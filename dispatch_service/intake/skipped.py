@@ -70,8 +70,8 @@ def _report(
         endpoint_event_id=new_id(),
         subscription=name,
         subscription_revision=revision,
-        kind=endpoint_event_pb2.EndpointEvent.KIND_SUPPRESSED,
-        suppressed_event_count=count,
+        kind=endpoint_event_pb2.EndpointEvent.KIND_EVENTS_SKIPPED,
+        skipped_event_count=count,
     )
     report.occur_time.FromDatetime(now)
     return report

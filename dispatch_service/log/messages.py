@@ -32,7 +32,7 @@ def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_p
         subscription=names.subscription(row.owner, row.subscription),
         event_type=row.event_type,
         payload_version=row.payload_version,
-        wire_name=CATALOGUE.wire_name(row.event_type, row.payload_version),
+        topic=CATALOGUE.topic(row.event_type, row.payload_version),
         url=urls.get((row.owner, row.url_hash), row.url_shown),
         state=delivery_pb2.Delivery.State.Value(f"STATE_{row.state}"),
         resource=row.resource,

@@ -30,7 +30,7 @@ class Contract(NamedTuple):
 
     event_type: EventType
     payload_version: str
-    wire_name: str
+    topic: str
     # The members of `Event.payload` that raise the event type.
     raised_by: frozenset[str]
     shape: type[Struct]
@@ -63,7 +63,7 @@ def _contract(event_type: EventType, payload_version: str, build: Builder) -> Co
     return Contract(
         event_type=event_type,
         payload_version=payload_version,
-        wire_name=CATALOGUE.wire_name(event_type.event_type, payload_version),
+        topic=CATALOGUE.topic(event_type.event_type, payload_version),
         raised_by=_fields_of(event_type),
         shape=get_type_hints(build)["return"],
         build=build,

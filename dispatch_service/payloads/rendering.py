@@ -36,4 +36,4 @@ def render(
     if field not in contract.raised_by:
         message = f"An event with the payload {field!r} does not raise {event_type!r}."
         raise ValueError(message)
-    return _ENCODER.encode(contract.build(event, getattr(event, field), contract.wire_name))
+    return _ENCODER.encode(contract.build(event, getattr(event, field), contract.topic))

@@ -45,7 +45,7 @@ def schema_for(contract: Contract) -> dict[str, Any]:
     generated = schema_of(contract.shape)
     definitions = generated["$defs"]
     body = definitions.pop(contract.shape.__name__)
-    body["properties"]["event"]["const"] = contract.wire_name
+    body["properties"]["event"]["const"] = contract.topic
     if "api_version" in body["properties"]:
         body["properties"]["api_version"]["const"] = contract.payload_version
     for shape in (body, *definitions.values()):
@@ -53,7 +53,7 @@ def schema_for(contract: Contract) -> dict[str, Any]:
     event_type = contract.event_type
     return {
         "$schema": DIALECT,
-        "$id": f"{BASE_URL}/{contract.wire_name}.json",
+        "$id": f"{BASE_URL}/{contract.topic}.json",
         **body,
         "title": f"{event_type.title}, payload version {contract.payload_version[1:]}",
         "description": event_type.description,

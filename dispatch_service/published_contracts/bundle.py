@@ -90,7 +90,7 @@ def _message(event_type: str, version: str) -> dict[str, Any]:
     described = CATALOGUE.event_types[event_type]
     name = _name(event_type, version)
     return {
-        "name": CATALOGUE.wire_name(event_type, version),
+        "name": CATALOGUE.topic(event_type, version),
         "title": described.title,
         "summary": described.description,
         "contentType": "application/json",

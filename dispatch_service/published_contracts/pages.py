@@ -71,13 +71,13 @@ def _facts(event_type: EventType) -> Iterator[str]:
         presence = "required" if required else "optional"
         yield f"- Filter ({presence}): {_FILTERS[event_type.filter_kind]}"
     if event_type.feature:
-        name = catalogue_pb2.AccountFeature.DESCRIPTOR.values_by_number[event_type.feature].name
-        yield f"- Needs the feature `{name.removeprefix('ACCOUNT_FEATURE_').lower()}`"
+        name = catalogue_pb2.OwnerFeature.DESCRIPTOR.values_by_number[event_type.feature].name
+        yield f"- Needs the feature `{name.removeprefix('OWNER_FEATURE_').lower()}`"
     yield f"- New subscriptions should choose: {event_type.recommended_version}"
 
 
 def _version(event_type: str, version: str) -> Iterator[str]:
-    yield from ("", f"## Version {version[1:]}: `{CATALOGUE.wire_name(event_type, version)}`", "")
+    yield from ("", f"## Version {version[1:]}: `{CATALOGUE.topic(event_type, version)}`", "")
     yield from ("| field | type | meaning |", "|---|---|---|")
     for leaf in leaves(schema(event_type, version)):
         yield f"| `{leaf.path}` | {leaf.type} | {leaf.description} |"

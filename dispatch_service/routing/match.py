@@ -20,12 +20,12 @@ from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1 import event_pb2, order_pb2
 from shipedge.webhooks.events.v1.catalogue_pb2 import (
-    ACCOUNT_FEATURE_UNSPECIFIED,
     FILTER_KIND_ORDER_TYPES,
     FILTER_KIND_SHIPPING_METHODS,
     FILTER_KIND_SKUS,
     FILTER_KIND_STATUSES,
     FILTER_KIND_STORE_IDS,
+    OWNER_FEATURE_UNSPECIFIED,
 )
 
 
@@ -238,7 +238,7 @@ def may_subscribe(
     if subscription.of_warehouse and not event_type.warehouse:
         return False
     needed = event_type.feature
-    return needed == ACCOUNT_FEATURE_UNSPECIFIED or needed in settings.features
+    return needed == OWNER_FEATURE_UNSPECIFIED or needed in settings.features
 
 
 def why_filtered(subscription: Subscription, event_type: EventType, facts: Facts) -> str | None:

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from google.protobuf import duration_pb2
 
-from shipedge.webhooks.config.v1 import account_settings_pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class OwnerSettings:
 DEFAULT_SETTINGS = OwnerSettings()
 
 
-def compile_settings(message: account_settings_pb2.AccountSettings) -> OwnerSettings:
+def compile_settings(message: owner_settings_pb2.OwnerSettings) -> OwnerSettings:
     return OwnerSettings(
         frozenset(message.features),
         read_schedule(message.default_retry_schedule.delays),

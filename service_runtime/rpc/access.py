@@ -52,7 +52,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "ListCredentials",
                 "GetClientCertificate",
                 "ListClientCertificates",
-                "GetAccountSettings",
+                "GetOwnerSettings",
                 "WatchEndpointEvents",
             ),
             AccessRule(_READ),
@@ -70,16 +70,16 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "CreateClientCertificate",
                 "UpdateClientCertificate",
                 "DeleteClientCertificate",
-                "UpdateAccountSettings",
+                "UpdateOwnerSettings",
             ),
             AccessRule(_ADMINISTER),
         ),
         **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), AccessRule(_ANY)),
     },
     f"{_CONFIG}.FeedService": dict.fromkeys(
-        ("WatchSubscriptions", "ReportEndpointEvents"), AccessRule(_FEED, everything=True)
+        ("WatchConfiguration", "ReportEndpointEvents"), AccessRule(_FEED, everything=True)
     ),
-    f"{_CONFIG}.AdminService": {
+    f"{_CONFIG}.ConfigAdminService": {
         **dict.fromkeys(
             (
                 "CreateCaller",
@@ -125,7 +125,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
         ("PreviewPayload", "DiffPayloadVersions", "SendTestEvent", "ExplainEvent"),
         AccessRule(_OPERATE),
     ),
-    f"{_DISPATCH}.AdminService": {
+    f"{_DISPATCH}.DispatchAdminService": {
         "EraseCustomerData": AccessRule(_ADMINISTER),
         "ListAuditEntries": AccessRule(_ADMINISTER),
         "RotateEncryptionKeys": AccessRule(_ADMINISTER, everything=True),

@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
-from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
+from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.attacks.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
 from tests.support import preloaded
@@ -82,11 +82,13 @@ class Stage:
         connection = channel.connect(address, credentials, own_connection=True)
         return await self.stack.enter_async_context(connection)
 
-    async def admin(self) -> admin_service_pb2_grpc.AdminServiceAsyncStub:
+    async def admin(self) -> config_admin_service_pb2_grpc.ConfigAdminServiceAsyncStub:
         """
         Return a client that manages callers.
         """
-        return admin_service_pb2_grpc.AdminServiceStub(await self.connect(OPERATOR, CONFIG))
+        return config_admin_service_pb2_grpc.ConfigAdminServiceStub(
+            await self.connect(OPERATOR, CONFIG)
+        )
 
     async def create(
         self, who: str, owner: str, *roles: Caller.Role.ValueType, seconds: float = 0
@@ -97,7 +99,7 @@ class Stage:
         wanted = Caller(display_name=who, roles=roles, owners=[owner], certificate_identity=who)
         if seconds:
             wanted.expire_time.CopyFrom(Timestamp(seconds=int(time.time() + seconds)))
-        request = admin_service_pb2.CreateCallerRequest(caller_id=who, caller=wanted)
+        request = config_admin_service_pb2.CreateCallerRequest(caller_id=who, caller=wanted)
         await (await self.admin()).CreateCaller(request)
 
     async def probe(self) -> bool:

@@ -105,7 +105,7 @@ def rows_of(
         "revision": revision,
         "status_reason": "SET",
         "endpoint_health": b"",
-        "suppressed_event_count": 0,
+        "skipped_event_count": 0,
         "create_time": now,
         "update_time": now,
         **config_columns(wanted, owner, own_id, sealing),

@@ -18,16 +18,16 @@ import config_service.rules.errors
 import dispatch_service.domain.errors
 from service_runtime.rpc import errors as rpc_errors
 from shipedge.webhooks.config.v1 import (
-    admin_service_pb2,
+    config_admin_service_pb2,
     config_service_pb2,
     feed_service_pb2,
 )
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_admin_pb2
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
     payload_service_pb2,
     publisher_service_pb2,
 )
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as dispatch_admin_pb2
 from shipedge.webhooks.errors.v1 import error_reason_pb2
 
 REASONS = [
@@ -36,7 +36,7 @@ REASONS = [
 ]
 PROTO = Path(__file__).parent.parent.parent / "proto/shipedge/webhooks"
 FILES = [
-    admin_service_pb2,
+    config_admin_service_pb2,
     config_service_pb2,
     feed_service_pb2,
     dispatch_admin_pb2,

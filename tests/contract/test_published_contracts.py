@@ -90,7 +90,7 @@ def test_asyncapi_has_every_contract() -> None:
     document = json.loads(FILES["asyncapi.json"])
     messages = document["components"]["messages"]
     assert {it["name"] for it in messages.values()} == {
-        contract.wire_name for contract in CONTRACTS.values()
+        contract.topic for contract in CONTRACTS.values()
     }
     assert len(document["operations"]) == len(CONTRACTS)
     assert {it["action"] for it in document["operations"].values()} == {"send"}

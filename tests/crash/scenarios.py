@@ -15,10 +15,10 @@ from dispatch_service.storage.schema import bodies, deliveries, erasures
 from service_runtime.database.engine import create_engine, reading
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
     delivery_pb2,
     delivery_service_pb2_grpc,
+    dispatch_admin_service_pb2,
+    dispatch_admin_service_pb2_grpc,
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.crash.conftest import Stage
@@ -208,7 +208,7 @@ async def while_erasing(run: ScenarioRun, failpoint: str) -> None:
         "SHIPEDGE_DISPATCH_LEASE": "22s",
         "SHIPEDGE_DISPATCH_MAINTENANCE_INTERVAL": "1s",
     }
-    request = admin_service_pb2.EraseCustomerDataRequest(
+    request = dispatch_admin_service_pb2.EraseCustomerDataRequest(
         parent=f"accounts/{run.account}", event_id=held
     )
 
@@ -217,7 +217,7 @@ async def while_erasing(run: ScenarioRun, failpoint: str) -> None:
         await arrived.wait()
         await repeated(
             run,
-            lambda connection: admin_service_pb2_grpc.AdminServiceStub(
+            lambda connection: dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(
                 connection
             ).EraseCustomerData(request),
         )

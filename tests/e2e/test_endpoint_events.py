@@ -158,7 +158,7 @@ async def test_gone_sets_a_subscription_inactive(
     await pair.publish(shipped("missed"))
     request = config_service_pb2.GetSubscriptionRequest(name=made.name)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await pair.config.GetSubscription(request)).suppressed_event_count != 1:
+        while (await pair.config.GetSubscription(request)).skipped_event_count != 1:
             await asyncio.sleep(0.1)
 
     endpoint.status = 200

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from service_runtime.process import pair as processes
-from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_pb2
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2_grpc as dispatch_grpc
+from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as dispatch_pb2
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2_grpc as dispatch_grpc
 from tests.e2e.test_pair import known, settled, shipped
 from tests.support.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
 from tests.support.receivers import Receiver
@@ -65,10 +65,10 @@ async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Recei
         body = receiver.requests[0].body
 
         await restarted(pair, f"{NEW},{OLD}")
-        config = admin_service_pb2_grpc.AdminServiceStub(pair.channels[CONFIG])
-        request = admin_service_pb2.RotateEncryptionKeysRequest(limit=1)
+        config = config_admin_service_pb2_grpc.ConfigAdminServiceStub(pair.channels[CONFIG])
+        request = config_admin_service_pb2.RotateEncryptionKeysRequest(limit=1)
         assert await rotated(config, request) == 3
-        dispatch = dispatch_grpc.AdminServiceStub(pair.channels[DISPATCH])
+        dispatch = dispatch_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
         assert await rotated(dispatch, dispatch_pb2.RotateEncryptionKeysRequest()) >= 2
 
         await restarted(pair, NEW)
@@ -79,9 +79,9 @@ async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Recei
         assert receiver.requests[-1].body == body
         await pair.publish(shipped("after"))
         await eventually(lambda: receiver.requests[-1].headers["x-shipedge-event-id"] == "after")
-        entries = await dispatch_grpc.AdminServiceStub(pair.channels[DISPATCH]).ListAuditEntries(
-            dispatch_pb2.ListAuditEntriesRequest(parent="accounts/100")
-        )
+        entries = await dispatch_grpc.DispatchAdminServiceStub(
+            pair.channels[DISPATCH]
+        ).ListAuditEntries(dispatch_pb2.ListAuditEntriesRequest(parent="accounts/100"))
         assert [(it.method, it.resource) for it in entries.audit_entries] == [
             ("ResendDelivery", delivery.name)
         ]

@@ -14,10 +14,10 @@ import pytest
 from dispatch_service.payloads import example_event
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.dispatch.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
     attempt_pb2,
     delivery_pb2,
+    dispatch_admin_service_pb2,
+    dispatch_admin_service_pb2_grpc,
     resend_job_pb2,
 )
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
@@ -199,10 +199,12 @@ async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
     event.order_status_changed.order.customer.email = "Ann@Example.com"
     await pair.publish(event, shipped("other"))
     found = await in_state(pair, Delivery.STATE_FAILED, 2)
-    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
+    admin = dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
 
     answer = await admin.EraseCustomerData(
-        admin_service_pb2.EraseCustomerDataRequest(parent=OWNER, customer_email=" ann@example.com")
+        dispatch_admin_service_pb2.EraseCustomerDataRequest(
+            parent=OWNER, customer_email=" ann@example.com"
+        )
     )
 
     assert answer.erased_event_count == 1
@@ -217,7 +219,9 @@ async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
             await call
         assert read_error(raised.value).reason == "BODY_ERASED"
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await admin.EraseCustomerData(admin_service_pb2.EraseCustomerDataRequest(parent=OWNER))
+        await admin.EraseCustomerData(
+            dispatch_admin_service_pb2.EraseCustomerDataRequest(parent=OWNER)
+        )
     assert read_error(raised.value).faults[0].field == "subject"
 
 
@@ -229,7 +233,7 @@ async def test_who_reads_payloads_is_recorded(pair: Pair, switch: Switch) -> Non
     switch.status = 200
     await pair.publish(shipped("read"))
     (delivery,) = await in_state(pair, Delivery.STATE_SUCCEEDED, 1)
-    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
+    admin = dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
     attempt = pb.GetAttemptRequest(name=f"{delivery.name}/attempts/1")
 
     body = pb.GetDeliveryBodyRequest(name=delivery.name)
@@ -239,7 +243,7 @@ async def test_who_reads_payloads_is_recorded(pair: Pair, switch: Switch) -> Non
     with pytest.raises(grpc.aio.AioRpcError):
         await pair.deliveries.GetAttempt(attempt)
 
-    request = admin_service_pb2.ListAuditEntriesRequest(parent=OWNER)
+    request = dispatch_admin_service_pb2.ListAuditEntriesRequest(parent=OWNER)
     recorded = (await admin.ListAuditEntries(request)).audit_entries
     assert [(it.method, it.resource, it.caller) for it in recorded] == [
         ("GetAttempt", f"{delivery.name}/attempts/1", "callers/development"),

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from service_runtime.process import pair as processes
-from shipedge.webhooks.config.v1 import admin_service_pb2, admin_service_pb2_grpc
+from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
@@ -95,7 +95,7 @@ async def shown(pair: Pair) -> str:
     """
     Collect all answers that must not contain a marker.
     """
-    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[CONFIG])
+    admin = config_admin_service_pb2_grpc.ConfigAdminServiceStub(pair.channels[CONFIG])
     credentials = await pair.config.ListCredentials(pb.ListCredentialsRequest(parent=OWNER))
     certificates = await pair.config.ListClientCertificates(
         pb.ListClientCertificatesRequest(parent=OWNER)
@@ -106,7 +106,7 @@ async def shown(pair: Pair) -> str:
     deliveries = await pair.deliveries.ListDeliveries(
         delivery_service_pb2.ListDeliveriesRequest(parent=OWNER)
     )
-    audit = await admin.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest())
+    audit = await admin.ListAuditEntries(config_admin_service_pb2.ListAuditEntriesRequest())
     attempts = await pair.all_attempts(OWNER)
     for delivery in deliveries.deliveries:
         assert delivery.url.endswith(f"/{PATH}/x?{QUERY}")

@@ -43,7 +43,7 @@ async def by_reflection(version: str, environment: dict[str, str], holder: Path)
     """
     List the callers with buf, which knows of the service by reflection alone.
     """
-    method = "shipedge.webhooks.config.v1.AdminService/ListCallers"
+    method = "shipedge.webhooks.config.v1.ConfigAdminService/ListCallers"
     child = await asyncio.create_subprocess_exec(
         Path(sys.executable).parent / "buf",
         *("curl", "--protocol", "grpc", "--reflect-protocol", version, "-d", "{}"),

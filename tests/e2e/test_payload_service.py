@@ -18,9 +18,9 @@ from dispatch_service.payloads import CONTRACTS, example_body, example_event
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2, event_type_pb2
 from shipedge.webhooks.dispatch.v1 import (
-    admin_service_pb2,
-    admin_service_pb2_grpc,
     delivery_service_pb2,
+    dispatch_admin_service_pb2,
+    dispatch_admin_service_pb2_grpc,
     payload_service_pb2_grpc,
 )
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
@@ -99,7 +99,7 @@ async def test_event_types_come_with_schema_and_example(shared: Pair) -> None:
             example = json.loads(version.example)
             jsonschema.validate(example, json.loads(version.json_schema))
             assert version.example.encode() == example_body(event_type.event_type, version.version)
-            assert example["event"] == version.wire_name
+            assert example["event"] == version.topic
             seen += 1
     assert seen == len(CONTRACTS)
 
@@ -214,8 +214,10 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
     assert [it.trigger for it in logged] == [type(logged[0]).TRIGGER_TEST]
     (delivery,) = await pair.log_of(owner)
     assert (delivery.name, delivery.test) == (sent.delivery, True)
-    admin = admin_service_pb2_grpc.AdminServiceStub(pair.channels[DISPATCH])
-    audited = await admin.ListAuditEntries(admin_service_pb2.ListAuditEntriesRequest(parent=owner))
+    admin = dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
+    audited = await admin.ListAuditEntries(
+        dispatch_admin_service_pb2.ListAuditEntriesRequest(parent=owner)
+    )
     assert [(it.method, it.resource) for it in audited.audit_entries] == [
         ("SendTestEvent", made.name)
     ]

@@ -20,7 +20,7 @@ import pytest
 
 from dispatch_service.payloads import CONTRACTS
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
-from shipedge.webhooks.config.v1 import account_settings_pb2, config_service_pb2
+from shipedge.webhooks.config.v1 import config_service_pb2, owner_settings_pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, payload_service_pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2
 from tests.e2e.test_payload_service import payloads
@@ -119,11 +119,11 @@ async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> list[
     """
     Subscribe to payload versions; return the names of the subscriptions.
     """
-    await pair.config.UpdateAccountSettings(
-        config_service_pb2.UpdateAccountSettingsRequest(
-            settings=account_settings_pb2.AccountSettings(
+    await pair.config.UpdateOwnerSettings(
+        config_service_pb2.UpdateOwnerSettingsRequest(
+            settings=owner_settings_pb2.OwnerSettings(
                 name=f"{OWNER}/settings",
-                features=[catalogue_pb2.ACCOUNT_FEATURE_INVENTORY_MIRROR],
+                features=[catalogue_pb2.OWNER_FEATURE_INVENTORY_MIRROR],
             )
         )
     )

@@ -20,8 +20,8 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from service_runtime.process import pair as processes
 from service_runtime.rpc.status import ErrorDetail, read_error
 from shipedge.webhooks.client import channel
-from shipedge.webhooks.config.v1 import admin_service_pb2 as admin
-from shipedge.webhooks.config.v1 import admin_service_pb2_grpc as admin_grpc
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as admin
+from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc as admin_grpc
 from shipedge.webhooks.config.v1 import config_service_pb2 as config
 from shipedge.webhooks.config.v1 import config_service_pb2_grpc as config_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
@@ -48,7 +48,7 @@ class Listeners:
     config: grpc.aio.Channel
     dispatch: grpc.aio.Channel
     with_certificate: grpc.aio.Channel
-    administrator: admin_grpc.AdminServiceAsyncStub
+    administrator: admin_grpc.ConfigAdminServiceAsyncStub
 
     async def list_types(self, token: str) -> None:
         """
@@ -114,7 +114,7 @@ async def listening(directory: Path, receiver: Receiver, database: str) -> Async
             channel.connect(dispatch_listen, certified) as with_certificate,
             channel.connect(environment["SHIPEDGE_CONFIG_LISTEN"], certified) as administration,
         ):
-            stub = admin_grpc.AdminServiceStub(administration)
+            stub = admin_grpc.ConfigAdminServiceStub(administration)
             yield Listeners(to_config, to_dispatch, with_certificate, stub)
     finally:
         for child in reversed(children):

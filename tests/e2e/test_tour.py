@@ -118,7 +118,7 @@ async def test_documented_body(pair: Pair, receiver: Receiver) -> None:
     """
     golden = ROOT / "tests/unit/dispatch_service/payloads/golden/orders_shipped_v2.json"
     made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
-    assert made.wire_name == "orders/shipped_v2"
+    assert made.topic == "orders/shipped_v2"
     await pair.known(made.name)
     publish = commands()[3].replace("127.0.0.1:50052", pair.address(DISPATCH))
 

@@ -38,7 +38,7 @@ class BadItems:
     def __init__(self) -> None:
         self.sent = 0
 
-    def __call__(self, answer: pb.WatchSubscriptionsResponse) -> None:
+    def __call__(self, answer: pb.WatchConfigurationResponse) -> None:
         if not answer.changes:
             return
         good = list(answer.changes)

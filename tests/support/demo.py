@@ -114,7 +114,7 @@ def judge(receiver: Receiver, subscriptions: list[Subscription]) -> int:
         failed += not same
         print(f"{documented['event']} {'equals' if same else 'DIFFERS FROM'} the documented body.")
     for subscription in subscriptions:
-        received_one = bodies[subscription.wire_name]
+        received_one = bodies[subscription.topic]
         Webhook(subscription.signing_secret).verify(received_one.body, received_one.headers)
     print(f"{len(subscriptions)} signatures verified.")
     return int(bool(failed))

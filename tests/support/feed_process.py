@@ -18,7 +18,7 @@ from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import subscription_pb2
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchSubscriptionsResponse
+from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 SHIPPED = "accounts/100/subscriptions/shipped"
@@ -72,7 +72,7 @@ class Process:
         """
         self.applier.restart()
         await self.applier.begin()
-        await self.applier.apply(WatchSubscriptionsResponse(changes=changes))
+        await self.applier.apply(WatchConfigurationResponse(changes=changes))
         await self.applier.apply(answer(position, complete=True))
 
     async def apply(self, position: Position, *changes: FeedChange) -> None:
@@ -95,11 +95,11 @@ class Process:
 
 def answer(
     position: Position, *changes: FeedChange, complete: bool = False
-) -> WatchSubscriptionsResponse:
+) -> WatchConfigurationResponse:
     """
     Make an answer.
     """
-    return WatchSubscriptionsResponse(
+    return WatchConfigurationResponse(
         revision=position.revision,
         digest=position.digest,
         changes=changes,

@@ -268,4 +268,4 @@ async def _load_settings(
     query = SETTINGS.select().where(owner_settings.c.owner.in_(owners))
     for row in await SETTINGS.all(db, query):
         message = settings_store.message_of(row)
-        found[message.name] = FeedChange(account_settings=message)
+        found[message.name] = FeedChange(owner_settings=message)

@@ -16,7 +16,7 @@ from shipedge.webhooks.config.v1 import feed_service_pb2 as pb
 from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
 from tests.support.databases import free_port
 
-Change = Callable[[pb.WatchSubscriptionsResponse], None]
+Change = Callable[[pb.WatchConfigurationResponse], None]
 
 
 class FeedProxy(feed_service_pb2_grpc.FeedServiceServicer):
@@ -28,13 +28,13 @@ class FeedProxy(feed_service_pb2_grpc.FeedServiceServicer):
         self._stub = feed_service_pb2_grpc.FeedServiceStub(target)
         self._change = change
 
-    async def WatchSubscriptions(
-        self, requests: AsyncIterator[pb.WatchSubscriptionsRequest], context: Any
-    ) -> AsyncIterator[pb.WatchSubscriptionsResponse]:
+    async def WatchConfiguration(
+        self, requests: AsyncIterator[pb.WatchConfigurationRequest], context: Any
+    ) -> AsyncIterator[pb.WatchConfigurationResponse]:
         """
         Pass on the feed, changed.
         """
-        call = self._stub.WatchSubscriptions()
+        call = self._stub.WatchConfiguration()
         passing = asyncio.ensure_future(_pass_on(requests, call))
         try:
             async for answer in call:

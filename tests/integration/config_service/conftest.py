@@ -28,7 +28,7 @@ from service_runtime.rules.urls import UrlRules
 from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import (
-    admin_service_pb2_grpc,
+    config_admin_service_pb2_grpc,
     config_service_pb2_grpc,
     feed_service_pb2_grpc,
 )
@@ -45,7 +45,7 @@ class Running:
     engine: AsyncEngine
     config: config_service_pb2_grpc.ConfigServiceAsyncStub
     feed: feed_service_pb2_grpc.FeedServiceAsyncStub
-    admin: admin_service_pb2_grpc.AdminServiceAsyncStub
+    admin: config_admin_service_pb2_grpc.ConfigAdminServiceAsyncStub
     channel: grpc.aio.Channel
     caller: Caller = DEVELOPMENT
 
@@ -90,7 +90,7 @@ async def running(database_url: str) -> AsyncIterator[Running]:
                 engine,
                 config_service_pb2_grpc.ConfigServiceStub(connection),
                 feed_service_pb2_grpc.FeedServiceStub(connection),
-                admin_service_pb2_grpc.AdminServiceStub(connection),
+                config_admin_service_pb2_grpc.ConfigAdminServiceStub(connection),
                 connection,
             )
         )

@@ -94,24 +94,24 @@ def test_event_type_of_two_domain_events() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "version", "wire_name"),
+    ("event_type", "version", "topic"),
     [
         ("orders/shipped", "v1", "orders/shipped"),
         ("orders/shipped", "v2", "orders/shipped_v2"),
         ("inventory/corrections", "v3", "inventory/corrections_v3"),
     ],
 )
-def test_wire_names(event_type: str, version: str, wire_name: str) -> None:
+def test_topics(event_type: str, version: str, topic: str) -> None:
     """
     Version 1 is bare, the others have a suffix; names are looked up, not split.
     """
-    assert CATALOGUE.wire_name(event_type, version) == wire_name
-    assert CATALOGUE.parse_wire_name(wire_name) == (event_type, version)
+    assert CATALOGUE.topic(event_type, version) == topic
+    assert CATALOGUE.parse_topic(topic) == (event_type, version)
 
 
-def test_unknown_wire_name() -> None:
+def test_unknown_topic() -> None:
     """
     What is not in the catalogue is not a wire name, whatever it looks like.
     """
     with pytest.raises(LookupError):
-        CATALOGUE.parse_wire_name("orders/shipped_v9")
+        CATALOGUE.parse_topic("orders/shipped_v9")

@@ -64,8 +64,8 @@ class Catalogue:
     ) -> None:
         self.event_types = event_types
         self._raised = raised
-        self._wire_names = {
-            self.wire_name(name, version): (name, version)
+        self._topics = {
+            self.topic(name, version): (name, version)
             for name, event_type in event_types.items()
             for version in event_type.payload_versions
         }
@@ -76,17 +76,17 @@ class Catalogue:
         """
         return self._raised.get(payload_field, ())
 
-    def wire_name(self, event_type: str, payload_version: str) -> str:
+    def topic(self, event_type: str, payload_version: str) -> str:
         """
         Return the name of an event type and version in payloads: `orders/shipped_v2`, without v1.
         """
         return event_type if payload_version == "v1" else f"{event_type}_{payload_version}"
 
-    def parse_wire_name(self, wire_name: str) -> tuple[str, str]:
+    def parse_topic(self, topic: str) -> tuple[str, str]:
         """
         Return the event type and version of a wire name. Raises `LookupError`.
         """
-        return self._wire_names[wire_name]
+        return self._topics[topic]
 
 
 def _rules() -> Iterator[tuple[str, str, catalogue_pb2.EventTypeRule]]:

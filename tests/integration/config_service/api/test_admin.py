@@ -12,7 +12,7 @@ import pytest
 
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.status import read_error
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.integration.config_service.api.test_callers import created, refused

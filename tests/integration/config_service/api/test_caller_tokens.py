@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config_service.store import caller_store
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from tests.integration.config_service.api.test_callers import (
     created,

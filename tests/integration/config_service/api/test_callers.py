@@ -19,7 +19,7 @@ from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.status import read_error
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.store.test_feed import next_change, snapshot, watch

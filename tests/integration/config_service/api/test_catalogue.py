@@ -27,7 +27,7 @@ async def test_catalogue(running: Running) -> None:
         pb.GetEventTypeRequest(name="eventTypes/orders.shipped_by_store")
     )
     assert got.title == "Order shipped by store"
-    assert [it.wire_name for it in got.payload_versions][1] == "orders/shipped_by_store_v2"
+    assert [it.topic for it in got.payload_versions][1] == "orders/shipped_by_store_v2"
     missing = await error(
         running.config.GetEventType(pb.GetEventTypeRequest(name="eventTypes/orders.lost"))
     )

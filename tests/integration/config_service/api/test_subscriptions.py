@@ -32,7 +32,7 @@ async def test_life_of_a_subscription(running: Running) -> None:
     """
     made = await create(running)
     assert made.name.startswith(f"{OWNER}/subscriptions/sub_")
-    assert made.wire_name == "orders/shipped_v2"
+    assert made.topic == "orders/shipped_v2"
 
     got = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
     assert got.url == "https://example.com/hooks?token=marker-in-url"
@@ -117,8 +117,8 @@ async def test_verification_key_is_shown_where_asked_for(running: Running) -> No
     (secret,) = made.signing_secrets
     assert secret.verification_key.startswith("whpk_")
     assert secret.signing_key == ""
-    request = feed_service_pb2.WatchSubscriptionsRequest(dispatcher="test")
-    async for answer in running.feed.WatchSubscriptions(iter([request])):
+    request = feed_service_pb2.WatchConfigurationRequest(dispatcher="test")
+    async for answer in running.feed.WatchConfiguration(iter([request])):
         if answer.changes:
             (fed,) = answer.changes[0].subscription.signing_secrets
             break

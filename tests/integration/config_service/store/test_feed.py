@@ -29,8 +29,8 @@ from tests.support.config_calls import create
 
 pytestmark = pytest.mark.anyio
 
-Answer = feed_service_pb2.WatchSubscriptionsResponse
-Request = feed_service_pb2.WatchSubscriptionsRequest
+Answer = feed_service_pb2.WatchConfigurationResponse
+Request = feed_service_pb2.WatchConfigurationRequest
 
 
 def watch(running: Running, after: Position = NOWHERE) -> Any:
@@ -38,7 +38,7 @@ def watch(running: Running, after: Position = NOWHERE) -> Any:
     Open the feed, as a reader that acknowledges nothing.
     """
     first = Request(after_revision=after.revision, digest=after.digest, dispatcher="test")
-    return running.feed.WatchSubscriptions(iter([first]))
+    return running.feed.WatchConfiguration(iter([first]))
 
 
 async def snapshot(stream: Any) -> tuple[list[str], Position]:
@@ -164,7 +164,7 @@ async def test_reader_acknowledges_what_it_applied(running: Running) -> None:
     """
     Acknowledgements and answers cross on one stream.
     """
-    stream = running.feed.WatchSubscriptions()
+    stream = running.feed.WatchConfiguration()
     await stream.write(Request(dispatcher="test"))
     revision = (await snapshot(stream))[1].revision
     for _ in range(3):
@@ -180,7 +180,7 @@ async def test_reader_that_says_nothing_is_refused(running: Running) -> None:
     A stream of requests that ends before the first message opens no feed.
     """
     with pytest.raises(grpc.aio.AioRpcError) as raised:
-        await running.feed.WatchSubscriptions(iter(())).read()
+        await running.feed.WatchConfiguration(iter(())).read()
 
     assert read_error(raised.value).code == "INVALID_ARGUMENT"
 
@@ -335,7 +335,7 @@ async def test_gone_sets_it_inactive_once(running: Running) -> None:
     await reported(running, event)
     again = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
     assert again.status == Subscription.STATUS_ACTIVE
-    assert again.status_reason == Subscription.STATUS_REASON_SET
+    assert again.status_reason == Subscription.STATUS_REASON_MANUAL
 
 
 async def test_stale_report_has_no_effect(running: Running) -> None:
@@ -358,13 +358,13 @@ async def test_suppressed_events_are_counted(running: Running) -> None:
     Events that were not sent because it was Inactive are counted until it is Active again.
     """
     made = await create(running, status=Subscription.STATUS_INACTIVE)
-    await reported(running, report(made, EndpointEvent.KIND_SUPPRESSED, suppressed_event_count=3))
+    await reported(running, report(made, EndpointEvent.KIND_EVENTS_SKIPPED, skipped_event_count=3))
     got = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
-    assert got.suppressed_event_count == 3
+    assert got.skipped_event_count == 3
 
     changed = await running.config.UpdateSubscription(
         pb.UpdateSubscriptionRequest(
             subscription=Subscription(name=made.name, status=Subscription.STATUS_ACTIVE)
         )
     )
-    assert changed.suppressed_event_count == 0
+    assert changed.skipped_event_count == 0

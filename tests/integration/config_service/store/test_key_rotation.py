@@ -14,7 +14,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.keys.rotation import KeysMissingError, check_keys, rotate
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1 import admin_service_pb2 as pb
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from tests.integration.config_service.api.test_credentials import certified, created
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import create, error

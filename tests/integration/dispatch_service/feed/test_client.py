@@ -41,8 +41,8 @@ pytestmark = pytest.mark.anyio
 PATIENCE_SECONDS = 30.0
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 
-Answer = feed_service_pb2.WatchSubscriptionsResponse
-Request = feed_service_pb2.WatchSubscriptionsRequest
+Answer = feed_service_pb2.WatchConfigurationResponse
+Request = feed_service_pb2.WatchConfigurationRequest
 
 
 def settings_of(account: int, revision: int = 1) -> feed_service_pb2.FeedChange:
@@ -50,7 +50,7 @@ def settings_of(account: int, revision: int = 1) -> feed_service_pb2.FeedChange:
     Make a change of an account's settings.
     """
     made = feed_service_pb2.FeedChange(revision=revision)
-    made.account_settings.name = f"accounts/{account}/settings"
+    made.owner_settings.name = f"accounts/{account}/settings"
     return made
 
 
@@ -78,7 +78,7 @@ class Feed(feed_service_pb2_grpc.FeedServiceServicer):
         self.acknowledged: list[int] = []
         self._answers = answers
 
-    async def WatchSubscriptions(
+    async def WatchConfiguration(
         self, requests: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[Answer]:
         """
@@ -342,7 +342,7 @@ class OpenFeed(Feed):
         super().__init__(answers)
         self.reader_left = asyncio.Event()
 
-    async def WatchSubscriptions(
+    async def WatchConfiguration(
         self, requests: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[Answer]:
         """

@@ -28,7 +28,7 @@ def change(revision: int) -> feed_service_pb2.FeedChange:
     Make a change of an account's settings.
     """
     made = feed_service_pb2.FeedChange(revision=revision)
-    made.account_settings.name = "accounts/100/settings"
+    made.owner_settings.name = "accounts/100/settings"
     return made
 
 
@@ -87,7 +87,7 @@ async def test_snapshot_is_read_in_parts(
         changes = []
         for name in names:
             changes.append(change(1))
-            changes[-1].account_settings.name = name
+            changes[-1].owner_settings.name = name
         async with writing(store) as db:
             await snapshot.store_changes(db, changes, RING, lambda _: "")
 

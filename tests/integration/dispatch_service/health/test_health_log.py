@@ -274,4 +274,4 @@ async def test_skipped_events_are_counted(store: AsyncEngine) -> None:
         (row,) = (await db.execute(sa.select(endpoint_reports))).all()
         assert (await db.execute(sa.select(subscription_overrides))).all() == []
     report = endpoint_event_pb2.EndpointEvent.FromString(row.report)
-    assert (Kind.Name(report.kind), report.suppressed_event_count) == ("KIND_SUPPRESSED", 2)
+    assert (Kind.Name(report.kind), report.skipped_event_count) == ("KIND_EVENTS_SKIPPED", 2)

@@ -184,7 +184,7 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
     shown, logged = delivery_message(row, {}), attempt_message(attempted, {})
 
     assert shown.name == f"{OWNER}/deliveries/dlv_{event.deliveries[0].delivery_id}"
-    assert shown.wire_name == "orders/shipped_v2"
+    assert shown.topic == "orders/shipped_v2"
     assert (shown.attempt_count, shown.response_code, shown.body_bytes) == (1, 200, 11)
     assert not shown.HasField("due_time")
     assert shown.HasField("end_time")

@@ -22,7 +22,7 @@ from tests.support.databases import free_port
 
 pytestmark = pytest.mark.anyio
 
-SERVICE = "shipedge.webhooks.config.v1.AdminService"
+SERVICE = "shipedge.webhooks.config.v1.ConfigAdminService"
 VERSIONS = pytest.mark.parametrize("version", servicer.VERSIONS)
 
 
@@ -107,7 +107,7 @@ async def test_questions(version: str) -> None:
         ]
         for answer in answers
     ]
-    assert (files[0][0], "caller.proto" in files[0]) == ("admin_service.proto", True)
+    assert (files[0][0], "caller.proto" in files[0]) == ("config_admin_service.proto", True)
     assert files[1:3] == [["caller.proto"], ["field_behavior.proto"]]
     assert 1052 in answers[3].all_extension_numbers_response.extension_number
 

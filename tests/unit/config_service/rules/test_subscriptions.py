@@ -20,7 +20,7 @@ from shipedge.webhooks.config.v1.subscription_pb2 import (
     Subscription,
     SubscriptionFilter,
 )
-from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
+from shipedge.webhooks.events.v1.catalogue_pb2 import OWNER_FEATURE_INVENTORY_MIRROR
 
 ACCOUNT, WAREHOUSE = "accounts/100", "warehouses/wh1"
 
@@ -262,7 +262,7 @@ def test_mirror_needs_its_feature() -> None:
     with pytest.raises(FeatureMissing) as raised:
         accept(mirror)
     assert raised.value.metadata["feature"] == "INVENTORY_MIRROR"
-    accept(mirror, ACCOUNT, ACCOUNT_FEATURE_INVENTORY_MIRROR)
+    accept(mirror, ACCOUNT, OWNER_FEATURE_INVENTORY_MIRROR)
 
 
 def test_authorization_is_for_the_credential_where_there_is_one() -> None:

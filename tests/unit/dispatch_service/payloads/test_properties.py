@@ -72,7 +72,7 @@ def _validate(event: Event) -> None:
         body = render(event, *key)
         contract = CONTRACTS[key]
         decoded = msgspec.json.decode(body)
-        assert decoded["event"] == contract.wire_name
+        assert decoded["event"] == contract.topic
         if contract.build not in validated:
             validated.add(contract.build)
             _validator(key).validate(decoded)

@@ -90,13 +90,13 @@ def test_event_of_another_type_is_refused(event: Event) -> None:
         render(event, "orders/shipped", "v2")
 
 
-def test_wire_names_are_unique() -> None:
+def test_topics_are_unique() -> None:
     """
     Wire names are unique; version 1 has no suffix.
     """
-    assert CONTRACTS["orders/shipped", "v1"].wire_name == "orders/shipped"
-    assert CONTRACTS["orders/shipped", "v2"].wire_name == "orders/shipped_v2"
-    assert len({contract.wire_name for contract in CONTRACTS.values()}) == len(CONTRACTS)
+    assert CONTRACTS["orders/shipped", "v1"].topic == "orders/shipped"
+    assert CONTRACTS["orders/shipped", "v2"].topic == "orders/shipped_v2"
+    assert len({contract.topic for contract in CONTRACTS.values()}) == len(CONTRACTS)
 
 
 def test_body_is_compact_utf_8() -> None:

@@ -29,7 +29,7 @@ def test_schema_is_valid_and_complete(event_type: str, payload_version: str) -> 
     Every schema is valid and complete, and its example satisfies it.
     """
     document = schema(event_type, payload_version)
-    name = CONTRACTS[event_type, payload_version].wire_name
+    name = CONTRACTS[event_type, payload_version].topic
 
     Draft202012Validator.check_schema(document)
     body = msgspec.json.decode(example_body(event_type, payload_version))

@@ -15,12 +15,12 @@ from dispatch_service.routing.explain import AcceptedEvent, Verdict, explain
 from dispatch_service.routing.match import read_facts
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Filter
-from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
+from shipedge.webhooks.events.v1.catalogue_pb2 import OWNER_FEATURE_INVENTORY_MIRROR
 from tests.support.dispatch_factories import NOW, subscription
 
 SOON = NOW + timedelta(minutes=5)
 DELIVERY = "018d0c5e7a407c3e9f0a3d2b6f1c9a11"
-MIRROR = OwnerSettings(features=frozenset({ACCOUNT_FEATURE_INVENTORY_MIRROR}))
+MIRROR = OwnerSettings(features=frozenset({OWNER_FEATURE_INVENTORY_MIRROR}))
 
 
 def accepted(event_type: str = "orders/shipped", **over: Any) -> AcceptedEvent:

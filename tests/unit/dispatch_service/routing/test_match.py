@@ -14,7 +14,7 @@ from dispatch_service.routing.match import match, read_facts
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Filter, Subscription
 from shipedge.webhooks.events.v1 import event_pb2, order_events_pb2, states_pb2
-from shipedge.webhooks.events.v1.catalogue_pb2 import ACCOUNT_FEATURE_INVENTORY_MIRROR
+from shipedge.webhooks.events.v1.catalogue_pb2 import OWNER_FEATURE_INVENTORY_MIRROR
 from tests.support.dispatch_factories import subscription
 
 Status = states_pb2.OrderStatus
@@ -332,7 +332,7 @@ def test_mirror_needs_its_feature() -> None:
     event = example_event("inventory/mirror")
 
     assert gets(event, mirror) == []
-    assert gets(event, mirror, features=frozenset({ACCOUNT_FEATURE_INVENTORY_MIRROR}))
+    assert gets(event, mirror, features=frozenset({OWNER_FEATURE_INVENTORY_MIRROR}))
 
 
 def test_inactive_subscriptions_are_returned_as_skipped() -> None:

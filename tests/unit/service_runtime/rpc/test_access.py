@@ -14,10 +14,14 @@ from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from service_runtime.rpc.access import RULES, authorise, owners_of
 from service_runtime.rpc.callers import ROLES, Caller
 from service_runtime.rpc.errors import PermissionDenied
-from shipedge.webhooks.config.v1 import admin_service_pb2, config_service_pb2, feed_service_pb2
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as dispatch_admin_service_pb2
+from shipedge.webhooks.config.v1 import (
+    config_admin_service_pb2,
+    config_service_pb2,
+    feed_service_pb2,
+)
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
+    dispatch_admin_service_pb2,
     payload_service_pb2,
     publisher_service_pb2,
 )
@@ -26,7 +30,7 @@ OWNER = "accounts/100"
 EVERYTHING = frozenset({"accounts/*", "warehouses/*"})
 
 FILES = (
-    admin_service_pb2,
+    config_admin_service_pb2,
     config_service_pb2,
     feed_service_pb2,
     dispatch_admin_service_pb2,

@@ -12,7 +12,7 @@ from service_runtime.rpc.reflection.servicer import contract
 
 CONFIG = "shipedge.webhooks.config.v1"
 CALLER = "shipedge/webhooks/config/v1/caller.proto"
-ADMIN = "shipedge/webhooks/config/v1/admin_service.proto"
+ADMIN = "shipedge/webhooks/config/v1/config_admin_service.proto"
 BEHAVIOR = "google/api/field_behavior.proto"
 
 
@@ -24,8 +24,8 @@ BEHAVIOR = "google/api/field_behavior.proto"
         (f"{CONFIG}.Caller.Role", CALLER),
         (f"{CONFIG}.Caller.ROLE_ADMIN", CALLER),
         (f"{CONFIG}.Caller.Role.ROLE_ADMIN", None),
-        (f"{CONFIG}.AdminService", ADMIN),
-        (f"{CONFIG}.AdminService.UpdateCaller", ADMIN),
+        (f"{CONFIG}.ConfigAdminService", ADMIN),
+        (f"{CONFIG}.ConfigAdminService.UpdateCaller", ADMIN),
         (f"{CONFIG}.FeedChange.change", "shipedge/webhooks/config/v1/feed_service.proto"),
         ("google.api.field_behavior", BEHAVIOR),
         ("google.api.REQUIRED", BEHAVIOR),

@@ -16,7 +16,7 @@ def test_without_a_mask_what_is_set_changes() -> None:
     """
     An absent mask stands for the fields that are set and can be.
     """
-    given = Subscription(name="n", url="u", wire_name="ignored", etag="e")
+    given = Subscription(name="n", url="u", topic="ignored", etag="e")
 
     assert masked_fields(given, FieldMask()) == ["url"]
 
@@ -29,10 +29,10 @@ def test_star_is_everything_settable() -> None:
 
     assert {"url", "status", "filter"} <= set(fields)
     assert fields == settable_fields(Subscription())
-    assert not {"name", "wire_name", "create_time", "etag"} & set(fields)
+    assert not {"name", "topic", "create_time", "etag"} & set(fields)
 
 
-@pytest.mark.parametrize("path", ["nothing", "wire_name", "name", "filter.skus"])
+@pytest.mark.parametrize("path", ["nothing", "topic", "name", "filter.skus"])
 def test_paths_that_cannot_be_set(path: str) -> None:
     """
     An unknown, output-only or nested path is refused with those that can be set.

@@ -12,10 +12,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from service_runtime.rpc import request_values
 from service_runtime.rpc.errors import InvalidArgument
 from shipedge.webhooks.config.v1 import config_service_pb2 as config
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.feed_service_pb2 import ReportEndpointEventsRequest
+from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
 
 NANOS = 999_999_999
@@ -48,8 +48,8 @@ def with_header(name: str) -> Message:
             with_delays(Duration(seconds=5), Duration(seconds=-(2**63))),
             "subscription.retry_schedule.delays[1]",
         ),
-        (AccountSettings(payload_retention=Duration(nanos=NANOS + 1)), "payload_retention"),
-        (AccountSettings(log_retention=Duration(seconds=1, nanos=-1)), "log_retention"),
+        (OwnerSettings(payload_retention=Duration(nanos=NANOS + 1)), "payload_retention"),
+        (OwnerSettings(log_retention=Duration(seconds=1, nanos=-1)), "log_retention"),
         (Caller(expire_time=Timestamp(seconds=request_values.MOST_SECONDS + 1)), "expire_time"),
         (Caller(expire_time=Timestamp(nanos=-1)), "expire_time"),
         (

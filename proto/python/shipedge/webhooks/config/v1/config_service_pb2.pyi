@@ -9,11 +9,11 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from shipedge.webhooks.config.v1 import account_settings_pb2 as _account_settings_pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as _client_certificate_pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import endpoint_event_pb2 as _endpoint_event_pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as _event_type_pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import builtins as _builtins
 import sys
@@ -653,8 +653,8 @@ class DeleteClientCertificateRequest(_message.Message):
 Global___DeleteClientCertificateRequest: _TypeAlias = DeleteClientCertificateRequest  # noqa: Y015
 
 @_typing.final
-class GetAccountSettingsRequest(_message.Message):
-    """The request of `GetAccountSettings`."""
+class GetOwnerSettingsRequest(_message.Message):
+    """The request of `GetOwnerSettings`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -672,18 +672,18 @@ class GetAccountSettingsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetAccountSettingsRequest: _TypeAlias = GetAccountSettingsRequest  # noqa: Y015
+Global___GetOwnerSettingsRequest: _TypeAlias = GetOwnerSettingsRequest  # noqa: Y015
 
 @_typing.final
-class UpdateAccountSettingsRequest(_message.Message):
-    """The request of `UpdateAccountSettings`."""
+class UpdateOwnerSettingsRequest(_message.Message):
+    """The request of `UpdateOwnerSettings`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SETTINGS_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def settings(self) -> _account_settings_pb2.AccountSettings:
+    def settings(self) -> _owner_settings_pb2.OwnerSettings:
         """The settings with the new values; their `name` says whose."""
 
     @_builtins.property
@@ -693,7 +693,7 @@ class UpdateAccountSettingsRequest(_message.Message):
     def __init__(
         self,
         *,
-        settings: _account_settings_pb2.AccountSettings | None = ...,
+        settings: _owner_settings_pb2.OwnerSettings | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["settings", b"settings", "update_mask", b"update_mask"]  # noqa: Y015
@@ -702,7 +702,7 @@ class UpdateAccountSettingsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___UpdateAccountSettingsRequest: _TypeAlias = UpdateAccountSettingsRequest  # noqa: Y015
+Global___UpdateOwnerSettingsRequest: _TypeAlias = UpdateOwnerSettingsRequest  # noqa: Y015
 
 @_typing.final
 class ListEventTypesRequest(_message.Message):

@@ -4,11 +4,11 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
-from shipedge.webhooks.config.v1 import account_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_client__certificate__pb2
 from shipedge.webhooks.config.v1 import config_service_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_credential__pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_event__type__pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -136,15 +136,15 @@ class ConfigServiceStub:
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.DeleteClientCertificateRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
-        self.GetAccountSettings = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.ConfigService/GetAccountSettings',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetAccountSettingsRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.FromString,
+        self.GetOwnerSettings = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/GetOwnerSettings',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetOwnerSettingsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.FromString,
                 _registered_method=True)
-        self.UpdateAccountSettings = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.ConfigService/UpdateAccountSettings',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateAccountSettingsRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.FromString,
+        self.UpdateOwnerSettings = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/UpdateOwnerSettings',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateOwnerSettingsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.FromString,
                 _registered_method=True)
         self.ListEventTypes = channel.unary_unary(
                 '/shipedge.webhooks.config.v1.ConfigService/ListEventTypes',
@@ -359,14 +359,14 @@ class ConfigServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def GetAccountSettings(self, request, context):
+    def GetOwnerSettings(self, request, context):
         """Returns what holds for all of an account or a warehouse.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def UpdateAccountSettings(self, request, context):
+    def UpdateOwnerSettings(self, request, context):
         """Changes the settings that the mask names.
 
         Errors: `ABORTED` / `ETAG_MISMATCH`.
@@ -500,15 +500,15 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.DeleteClientCertificateRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
-            'GetAccountSettings': grpc.unary_unary_rpc_method_handler(
-                    servicer.GetAccountSettings,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetAccountSettingsRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.SerializeToString,
+            'GetOwnerSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOwnerSettings,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetOwnerSettingsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.SerializeToString,
             ),
-            'UpdateAccountSettings': grpc.unary_unary_rpc_method_handler(
-                    servicer.UpdateAccountSettings,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateAccountSettingsRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.SerializeToString,
+            'UpdateOwnerSettings': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateOwnerSettings,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateOwnerSettingsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.SerializeToString,
             ),
             'ListEventTypes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEventTypes,
@@ -1012,7 +1012,7 @@ class ConfigService:
             _registered_method=True)
 
     @staticmethod
-    def GetAccountSettings(request,
+    def GetOwnerSettings(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1025,9 +1025,9 @@ class ConfigService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.ConfigService/GetAccountSettings',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetAccountSettingsRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.FromString,
+            '/shipedge.webhooks.config.v1.ConfigService/GetOwnerSettings',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetOwnerSettingsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.FromString,
             options,
             channel_credentials,
             insecure,
@@ -1039,7 +1039,7 @@ class ConfigService:
             _registered_method=True)
 
     @staticmethod
-    def UpdateAccountSettings(request,
+    def UpdateOwnerSettings(request,
             target,
             options=(),
             channel_credentials=None,
@@ -1052,9 +1052,9 @@ class ConfigService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.ConfigService/UpdateAccountSettings',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateAccountSettingsRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2.AccountSettings.FromString,
+            '/shipedge.webhooks.config.v1.ConfigService/UpdateOwnerSettings',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.UpdateOwnerSettingsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2.OwnerSettings.FromString,
             options,
             channel_credentials,
             insecure,

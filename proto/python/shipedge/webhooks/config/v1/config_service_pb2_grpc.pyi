@@ -6,11 +6,11 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
-from shipedge.webhooks.config.v1 import account_settings_pb2 as _account_settings_pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as _client_certificate_pb2
 from shipedge.webhooks.config.v1 import config_service_pb2 as _config_service_pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as _event_type_pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -159,9 +159,9 @@ class ConfigServiceStub:
     Errors: `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `FAILED_PRECONDITION` /
     `CLIENT_CERTIFICATE_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    GetAccountSettings: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetAccountSettingsRequest, _account_settings_pb2.AccountSettings]
+    GetOwnerSettings: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetOwnerSettingsRequest, _owner_settings_pb2.OwnerSettings]
     """Returns what holds for all of an account or a warehouse."""
-    UpdateAccountSettings: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateAccountSettingsRequest, _account_settings_pb2.AccountSettings]
+    UpdateOwnerSettings: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.UpdateOwnerSettingsRequest, _owner_settings_pb2.OwnerSettings]
     """Changes the settings that the mask names.
 
     Errors: `ABORTED` / `ETAG_MISMATCH`.
@@ -313,9 +313,9 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     Errors: `NOT_FOUND` / `CLIENT_CERTIFICATE_NOT_FOUND`; `FAILED_PRECONDITION` /
     `CLIENT_CERTIFICATE_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    GetAccountSettings: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetAccountSettingsRequest, _account_settings_pb2.AccountSettings]  # type: ignore[assignment]
+    GetOwnerSettings: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetOwnerSettingsRequest, _owner_settings_pb2.OwnerSettings]  # type: ignore[assignment]
     """Returns what holds for all of an account or a warehouse."""
-    UpdateAccountSettings: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateAccountSettingsRequest, _account_settings_pb2.AccountSettings]  # type: ignore[assignment]
+    UpdateOwnerSettings: _aio.UnaryUnaryMultiCallable[_config_service_pb2.UpdateOwnerSettingsRequest, _owner_settings_pb2.OwnerSettings]  # type: ignore[assignment]
     """Changes the settings that the mask names.
 
     Errors: `ABORTED` / `ETAG_MISMATCH`.
@@ -568,19 +568,19 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
-    def GetAccountSettings(
+    def GetOwnerSettings(
         self,
-        request: _config_service_pb2.GetAccountSettingsRequest,
+        request: _config_service_pb2.GetOwnerSettingsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_account_settings_pb2.AccountSettings, _abc.Awaitable[_account_settings_pb2.AccountSettings]]:
+    ) -> _typing.Union[_owner_settings_pb2.OwnerSettings, _abc.Awaitable[_owner_settings_pb2.OwnerSettings]]:
         """Returns what holds for all of an account or a warehouse."""
 
     @_abc_1.abstractmethod
-    def UpdateAccountSettings(
+    def UpdateOwnerSettings(
         self,
-        request: _config_service_pb2.UpdateAccountSettingsRequest,
+        request: _config_service_pb2.UpdateOwnerSettingsRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_account_settings_pb2.AccountSettings, _abc.Awaitable[_account_settings_pb2.AccountSettings]]:
+    ) -> _typing.Union[_owner_settings_pb2.OwnerSettings, _abc.Awaitable[_owner_settings_pb2.OwnerSettings]]:
         """Changes the settings that the mask names.
 
         Errors: `ABORTED` / `ETAG_MISMATCH`.

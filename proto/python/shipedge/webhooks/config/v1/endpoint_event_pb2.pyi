@@ -42,7 +42,7 @@ class EndpointEvent(_message.Message):
         """Nothing but failures for as long as `deactivate_after`; the
         subscription is to be Inactive.
         """
-        KIND_SUPPRESSED: EndpointEvent._Kind.ValueType  # 5
+        KIND_EVENTS_SKIPPED: EndpointEvent._Kind.ValueType  # 5
         """Events were not sent because the subscription was Inactive."""
         KIND_CERTIFICATE_EXPIRING: EndpointEvent._Kind.ValueType  # 6
         """The client certificate expires within 30 days."""
@@ -66,7 +66,7 @@ class EndpointEvent(_message.Message):
     """Nothing but failures for as long as `deactivate_after`; the
     subscription is to be Inactive.
     """
-    KIND_SUPPRESSED: EndpointEvent.Kind.ValueType  # 5
+    KIND_EVENTS_SKIPPED: EndpointEvent.Kind.ValueType  # 5
     """Events were not sent because the subscription was Inactive."""
     KIND_CERTIFICATE_EXPIRING: EndpointEvent.Kind.ValueType  # 6
     """The client certificate expires within 30 days."""
@@ -83,7 +83,7 @@ class EndpointEvent(_message.Message):
     FAILING_SINCE_FIELD_NUMBER: _builtins.int
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
-    SUPPRESSED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    SKIPPED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
     endpoint_event_id: _builtins.str
     """Made by the dispatch service; a report that is repeated changes nothing."""
     subscription: _builtins.str
@@ -99,9 +99,9 @@ class EndpointEvent(_message.Message):
     """How the last attempt failed, for example `timeout`."""
     response_code: _builtins.int
     """The status code of the last response. 0: there was none."""
-    suppressed_event_count: _builtins.int
+    skipped_event_count: _builtins.int
     """How many events were not sent because the subscription was Inactive,
-    with `KIND_SUPPRESSED`.
+    with `KIND_EVENTS_SKIPPED`.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
@@ -122,11 +122,11 @@ class EndpointEvent(_message.Message):
         failing_since: _timestamp_pb2.Timestamp | None = ...,
         failure_kind: _builtins.str = ...,
         response_code: _builtins.int = ...,
-        suppressed_event_count: _builtins.int = ...,
+        skipped_event_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failing_since", b"failing_since", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_since", b"failing_since", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "subscription", b"subscription", "subscription_revision", b"subscription_revision", "suppressed_event_count", b"suppressed_event_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_since", b"failing_since", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

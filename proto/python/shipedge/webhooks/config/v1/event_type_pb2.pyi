@@ -54,7 +54,7 @@ class EventType(_message.Message):
     """The payload version that a new subscription should choose."""
     warehouse: _builtins.bool
     """Whether warehouses may subscribe to it, not only accounts."""
-    feature: _catalogue_pb2.AccountFeature.ValueType
+    feature: _catalogue_pb2.OwnerFeature.ValueType
     """The feature that an owner needs. Unset: none."""
     @_builtins.property
     def payload_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PayloadVersion]:
@@ -80,7 +80,7 @@ class EventType(_message.Message):
         recommended_version: _builtins.str = ...,
         filter: _catalogue_pb2.FilterRule | None = ...,
         warehouse: _builtins.bool = ...,
-        feature: _catalogue_pb2.AccountFeature.ValueType = ...,
+        feature: _catalogue_pb2.OwnerFeature.ValueType = ...,
         domain_events: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
@@ -98,12 +98,12 @@ class PayloadVersion(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     VERSION_FIELD_NUMBER: _builtins.int
-    WIRE_NAME_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
     JSON_SCHEMA_FIELD_NUMBER: _builtins.int
     EXAMPLE_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """For example `v2`."""
-    wire_name: _builtins.str
+    topic: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
     json_schema: _builtins.str
     """The JSON Schema (2020-12) of the payload. Only in `GetEventType`."""
@@ -113,13 +113,13 @@ class PayloadVersion(_message.Message):
         self,
         *,
         version: _builtins.str = ...,
-        wire_name: _builtins.str = ...,
+        topic: _builtins.str = ...,
         json_schema: _builtins.str = ...,
         example: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "json_schema", b"json_schema", "version", b"version", "wire_name", b"wire_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "json_schema", b"json_schema", "topic", b"topic", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from shipedge.webhooks.config.v1 import account_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_account__settings__pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2
 from shipedge.webhooks.config.v1 import caller_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_client__certificate__pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_credential__pb2
@@ -32,32 +32,32 @@ from shipedge.webhooks.config.v1 import endpoint_event_pb2 as shipedge_dot_webho
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/config/v1/feed_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x32shipedge/webhooks/config/v1/account_settings.proto\x1a(shipedge/webhooks/config/v1/caller.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\x89\x01\n\x19WatchSubscriptionsRequest\x12\x1c\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x18\n\ndispatcher\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x61pplied_revision\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xe2\x01\n\x1aWatchSubscriptionsResponse\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12>\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.FeedChangeB\x04\xe2\x41\x01\x03\x12\x1f\n\x11snapshot_complete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63onfig_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xd4\x03\n\nFeedChange\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x41\n\x0csubscription\x18\x02 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionH\x00\x12=\n\ncredential\x18\x03 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialH\x00\x12L\n\x12\x63lient_certificate\x18\x04 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateH\x00\x12H\n\x10\x61\x63\x63ount_settings\x18\x05 \x01(\x0b\x32,.shipedge.webhooks.config.v1.AccountSettingsH\x00\x12\x39\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.FeedCallerH\x00\x12\x16\n\x0c\x64\x65leted_name\x18\x07 \x01(\tH\x00\x12\x37\n\rmatches_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x08\n\x06\x63hange\"\x99\x01\n\nFeedCaller\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12<\n\x06tokens\x18\x03 \x03(\x0b\x32&.shipedge.webhooks.config.v1.FeedTokenB\x04\xe2\x41\x01\x03J\x04\x08\x02\x10\x03R\x0ctoken_sha256\"[\n\tFeedToken\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xb7\x01\n\x1bReportEndpointEventsRequest\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x02\x12\x18\n\ndispatcher\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tsend_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"9\n\x1cReportEndpointEventsResponse\x12\x19\n\x0bstale_count\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\xa7\x02\n\x0b\x46\x65\x65\x64Service\x12\x89\x01\n\x12WatchSubscriptions\x12\x36.shipedge.webhooks.config.v1.WatchSubscriptionsRequest\x1a\x37.shipedge.webhooks.config.v1.WatchSubscriptionsResponse(\x01\x30\x01\x12\x8b\x01\n\x14ReportEndpointEvents\x12\x38.shipedge.webhooks.config.v1.ReportEndpointEventsRequest\x1a\x39.shipedge.webhooks.config.v1.ReportEndpointEventsResponseBI\n\x1f\x63om.shipedge.webhooks.config.v1P\x01Z$shipedge/webhooks/config/v1;configv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/config/v1/feed_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30shipedge/webhooks/config/v1/owner_settings.proto\x1a(shipedge/webhooks/config/v1/caller.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\x89\x01\n\x19WatchConfigurationRequest\x12\x1c\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x18\n\ndispatcher\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x61pplied_revision\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xe2\x01\n\x1aWatchConfigurationResponse\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12>\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.FeedChangeB\x04\xe2\x41\x01\x03\x12\x1f\n\x11snapshot_complete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63onfig_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xd0\x03\n\nFeedChange\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x41\n\x0csubscription\x18\x02 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionH\x00\x12=\n\ncredential\x18\x03 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialH\x00\x12L\n\x12\x63lient_certificate\x18\x04 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateH\x00\x12\x44\n\x0eowner_settings\x18\x05 \x01(\x0b\x32*.shipedge.webhooks.config.v1.OwnerSettingsH\x00\x12\x39\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.FeedCallerH\x00\x12\x16\n\x0c\x64\x65leted_name\x18\x07 \x01(\tH\x00\x12\x37\n\rmatches_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x08\n\x06\x63hange\"\x99\x01\n\nFeedCaller\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12<\n\x06tokens\x18\x03 \x03(\x0b\x32&.shipedge.webhooks.config.v1.FeedTokenB\x04\xe2\x41\x01\x03J\x04\x08\x02\x10\x03R\x0ctoken_sha256\"[\n\tFeedToken\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xb7\x01\n\x1bReportEndpointEventsRequest\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x02\x12\x18\n\ndispatcher\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tsend_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"9\n\x1cReportEndpointEventsResponse\x12\x19\n\x0bstale_count\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\xa7\x02\n\x0b\x46\x65\x65\x64Service\x12\x89\x01\n\x12WatchConfiguration\x12\x36.shipedge.webhooks.config.v1.WatchConfigurationRequest\x1a\x37.shipedge.webhooks.config.v1.WatchConfigurationResponse(\x01\x30\x01\x12\x8b\x01\n\x14ReportEndpointEvents\x12\x38.shipedge.webhooks.config.v1.ReportEndpointEventsRequest\x1a\x39.shipedge.webhooks.config.v1.ReportEndpointEventsResponseB\xde\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x10\x46\x65\x65\x64ServiceProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.config.v1.feed_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.config.v1P\001Z$shipedge/webhooks/config/v1;configv1'
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['after_revision']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['after_revision']._serialized_options = b'\342A\001\001'
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['dispatcher']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['dispatcher']._serialized_options = b'\342A\001\001'
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['digest']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['digest']._serialized_options = b'\342A\001\001'
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['applied_revision']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSREQUEST'].fields_by_name['applied_revision']._serialized_options = b'\342A\001\001'
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['revision']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['changes']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['changes']._serialized_options = b'\342A\001\003'
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['snapshot_complete']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['snapshot_complete']._serialized_options = b'\342A\001\003'
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['digest']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['digest']._serialized_options = b'\342A\001\003'
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['config_time']._loaded_options = None
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE'].fields_by_name['config_time']._serialized_options = b'\342A\001\003'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.config.v1B\020FeedServiceProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\242\002\003SWC\252\002\033Shipedge.Webhooks.Config.V1\312\002\033Shipedge\\Webhooks\\Config\\V1\352\002\036Shipedge::Webhooks::Config::V1'
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['after_revision']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['after_revision']._serialized_options = b'\342A\001\001'
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['dispatcher']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['dispatcher']._serialized_options = b'\342A\001\001'
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['digest']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['digest']._serialized_options = b'\342A\001\001'
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['applied_revision']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONREQUEST'].fields_by_name['applied_revision']._serialized_options = b'\342A\001\001'
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['revision']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['changes']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['changes']._serialized_options = b'\342A\001\003'
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['snapshot_complete']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['snapshot_complete']._serialized_options = b'\342A\001\003'
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['digest']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['digest']._serialized_options = b'\342A\001\003'
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['config_time']._loaded_options = None
+  _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['config_time']._serialized_options = b'\342A\001\003'
   _globals['_FEEDCHANGE'].fields_by_name['revision']._loaded_options = None
   _globals['_FEEDCHANGE'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
   _globals['_FEEDCHANGE'].fields_by_name['matches_since']._loaded_options = None
@@ -78,20 +78,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['send_time']._serialized_options = b'\342A\001\001'
   _globals['_REPORTENDPOINTEVENTSRESPONSE'].fields_by_name['stale_count']._loaded_options = None
   _globals['_REPORTENDPOINTEVENTSRESPONSE'].fields_by_name['stale_count']._serialized_options = b'\342A\001\003'
-  _globals['_WATCHSUBSCRIPTIONSREQUEST']._serialized_start=438
-  _globals['_WATCHSUBSCRIPTIONSREQUEST']._serialized_end=575
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE']._serialized_start=578
-  _globals['_WATCHSUBSCRIPTIONSRESPONSE']._serialized_end=804
-  _globals['_FEEDCHANGE']._serialized_start=807
-  _globals['_FEEDCHANGE']._serialized_end=1275
-  _globals['_FEEDCALLER']._serialized_start=1278
-  _globals['_FEEDCALLER']._serialized_end=1431
-  _globals['_FEEDTOKEN']._serialized_start=1433
-  _globals['_FEEDTOKEN']._serialized_end=1524
-  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_start=1527
-  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_end=1710
-  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_start=1712
-  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_end=1769
-  _globals['_FEEDSERVICE']._serialized_start=1772
-  _globals['_FEEDSERVICE']._serialized_end=2067
+  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_start=436
+  _globals['_WATCHCONFIGURATIONREQUEST']._serialized_end=573
+  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_start=576
+  _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_end=802
+  _globals['_FEEDCHANGE']._serialized_start=805
+  _globals['_FEEDCHANGE']._serialized_end=1269
+  _globals['_FEEDCALLER']._serialized_start=1272
+  _globals['_FEEDCALLER']._serialized_end=1425
+  _globals['_FEEDTOKEN']._serialized_start=1427
+  _globals['_FEEDTOKEN']._serialized_end=1518
+  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_start=1521
+  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_end=1704
+  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_start=1706
+  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_end=1763
+  _globals['_FEEDSERVICE']._serialized_start=1766
+  _globals['_FEEDSERVICE']._serialized_end=2061
 # @@protoc_insertion_point(module_scope)

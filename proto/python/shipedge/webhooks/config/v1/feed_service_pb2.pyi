@@ -8,11 +8,11 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
-from shipedge.webhooks.config.v1 import account_settings_pb2 as _account_settings_pb2
 from shipedge.webhooks.config.v1 import caller_pb2 as _caller_pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as _client_certificate_pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import endpoint_event_pb2 as _endpoint_event_pb2
+from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import builtins as _builtins
 import sys
@@ -26,8 +26,8 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class WatchSubscriptionsRequest(_message.Message):
-    """A request of `WatchSubscriptions`: where to begin, then acknowledgements."""
+class WatchConfigurationRequest(_message.Message):
+    """A request of `WatchConfiguration`: where to begin, then acknowledgements."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -61,11 +61,11 @@ class WatchSubscriptionsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___WatchSubscriptionsRequest: _TypeAlias = WatchSubscriptionsRequest  # noqa: Y015
+Global___WatchConfigurationRequest: _TypeAlias = WatchConfigurationRequest  # noqa: Y015
 
 @_typing.final
-class WatchSubscriptionsResponse(_message.Message):
-    """An answer of `WatchSubscriptions`."""
+class WatchConfigurationResponse(_message.Message):
+    """An answer of `WatchConfiguration`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,7 +105,7 @@ class WatchSubscriptionsResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___WatchSubscriptionsResponse: _TypeAlias = WatchSubscriptionsResponse  # noqa: Y015
+Global___WatchConfigurationResponse: _TypeAlias = WatchConfigurationResponse  # noqa: Y015
 
 @_typing.final
 class FeedChange(_message.Message):
@@ -117,7 +117,7 @@ class FeedChange(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
-    ACCOUNT_SETTINGS_FIELD_NUMBER: _builtins.int
+    OWNER_SETTINGS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     DELETED_NAME_FIELD_NUMBER: _builtins.int
     MATCHES_SINCE_FIELD_NUMBER: _builtins.int
@@ -138,7 +138,7 @@ class FeedChange(_message.Message):
         """A client certificate, with its key, in PEM."""
 
     @_builtins.property
-    def account_settings(self) -> _account_settings_pb2.AccountSettings:
+    def owner_settings(self) -> _owner_settings_pb2.OwnerSettings:
         """The settings of an account or a warehouse."""
 
     @_builtins.property
@@ -159,16 +159,16 @@ class FeedChange(_message.Message):
         subscription: _subscription_pb2.Subscription | None = ...,
         credential: _credential_pb2.Credential | None = ...,
         client_certificate: _client_certificate_pb2.ClientCertificate | None = ...,
-        account_settings: _account_settings_pb2.AccountSettings | None = ...,
+        owner_settings: _owner_settings_pb2.OwnerSettings | None = ...,
         caller: Global___FeedCaller | None = ...,
         deleted_name: _builtins.str = ...,
         matches_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_settings", b"account_settings", "caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "revision", b"revision", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "revision", b"revision", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["subscription", "credential", "client_certificate", "account_settings", "caller", "deleted_name"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["subscription", "credential", "client_certificate", "owner_settings", "caller", "deleted_name"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 

@@ -36,10 +36,10 @@ class FeedServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.WatchSubscriptions = channel.stream_stream(
-                '/shipedge.webhooks.config.v1.FeedService/WatchSubscriptions',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsResponse.FromString,
+        self.WatchConfiguration = channel.stream_stream(
+                '/shipedge.webhooks.config.v1.FeedService/WatchConfiguration',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
                 _registered_method=True)
         self.ReportEndpointEvents = channel.unary_unary(
                 '/shipedge.webhooks.config.v1.FeedService/ReportEndpointEvents',
@@ -53,7 +53,7 @@ class FeedServiceServicer:
     service, and takes its reports. For nobody else.
     """
 
-    def WatchSubscriptions(self, request_iterator, context):
+    def WatchConfiguration(self, request_iterator, context):
         """Streams the configuration as it is, then every change to it.
 
         The first message says where to begin; each later one acknowledges what
@@ -92,10 +92,10 @@ class FeedServiceServicer:
 
 def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'WatchSubscriptions': grpc.stream_stream_rpc_method_handler(
-                    servicer.WatchSubscriptions,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsResponse.SerializeToString,
+            'WatchConfiguration': grpc.stream_stream_rpc_method_handler(
+                    servicer.WatchConfiguration,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.SerializeToString,
             ),
             'ReportEndpointEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportEndpointEvents,
@@ -116,7 +116,7 @@ class FeedService:
     """
 
     @staticmethod
-    def WatchSubscriptions(request_iterator,
+    def WatchConfiguration(request_iterator,
             target,
             options=(),
             channel_credentials=None,
@@ -129,9 +129,9 @@ class FeedService:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/shipedge.webhooks.config.v1.FeedService/WatchSubscriptions',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchSubscriptionsResponse.FromString,
+            '/shipedge.webhooks.config.v1.FeedService/WatchConfiguration',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -35,7 +35,7 @@ class FeedServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> FeedServiceAsyncStub: ...
-    WatchSubscriptions: _grpc.StreamStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]
+    WatchConfiguration: _grpc.StreamStreamMultiCallable[_feed_service_pb2.WatchConfigurationRequest, _feed_service_pb2.WatchConfigurationResponse]
     """Streams the configuration as it is, then every change to it.
 
     The first message says where to begin; each later one acknowledges what
@@ -71,7 +71,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    WatchSubscriptions: _aio.StreamStreamMultiCallable[_feed_service_pb2.WatchSubscriptionsRequest, _feed_service_pb2.WatchSubscriptionsResponse]  # type: ignore[assignment]
+    WatchConfiguration: _aio.StreamStreamMultiCallable[_feed_service_pb2.WatchConfigurationRequest, _feed_service_pb2.WatchConfigurationResponse]  # type: ignore[assignment]
     """Streams the configuration as it is, then every change to it.
 
     The first message says where to begin; each later one acknowledges what
@@ -106,11 +106,11 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """
 
     @_abc_1.abstractmethod
-    def WatchSubscriptions(
+    def WatchConfiguration(
         self,
-        request_iterator: _MaybeAsyncIterator[_feed_service_pb2.WatchSubscriptionsRequest],
+        request_iterator: _MaybeAsyncIterator[_feed_service_pb2.WatchConfigurationRequest],
         context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_feed_service_pb2.WatchSubscriptionsResponse], _abc.AsyncIterator[_feed_service_pb2.WatchSubscriptionsResponse]]:
+    ) -> _typing.Union[_abc.Iterator[_feed_service_pb2.WatchConfigurationResponse], _abc.AsyncIterator[_feed_service_pb2.WatchConfigurationResponse]]:
         """Streams the configuration as it is, then every change to it.
 
         The first message says where to begin; each later one acknowledges what

@@ -58,7 +58,7 @@ class Subscription(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATUS_REASON_UNSPECIFIED: Subscription._StatusReason.ValueType  # 0
         """Not known."""
-        STATUS_REASON_SET: Subscription._StatusReason.ValueType  # 1
+        STATUS_REASON_MANUAL: Subscription._StatusReason.ValueType  # 1
         """Somebody set it."""
         STATUS_REASON_GONE: Subscription._StatusReason.ValueType  # 2
         """The endpoint answered 410 Gone."""
@@ -70,7 +70,7 @@ class Subscription(_message.Message):
 
     STATUS_REASON_UNSPECIFIED: Subscription.StatusReason.ValueType  # 0
     """Not known."""
-    STATUS_REASON_SET: Subscription.StatusReason.ValueType  # 1
+    STATUS_REASON_MANUAL: Subscription.StatusReason.ValueType  # 1
     """Somebody set it."""
     STATUS_REASON_GONE: Subscription.StatusReason.ValueType  # 2
     """The endpoint answered 410 Gone."""
@@ -113,13 +113,13 @@ class Subscription(_message.Message):
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ASYMMETRIC_SIGNATURE_FIELD_NUMBER: _builtins.int
-    WIRE_NAME_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
     STATUS_REASON_FIELD_NUMBER: _builtins.int
     SIGNING_SECRET_FIELD_NUMBER: _builtins.int
     SIGNING_SECRETS_FIELD_NUMBER: _builtins.int
     ENDPOINT_HEALTH_FIELD_NUMBER: _builtins.int
-    SUPPRESSED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
-    LAST_SUPPRESSED_TIME_FIELD_NUMBER: _builtins.int
+    SKIPPED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_SKIPPED_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     DELETE_TIME_FIELD_NUMBER: _builtins.int
@@ -172,7 +172,7 @@ class Subscription(_message.Message):
     """For people. At most 500 characters."""
     asymmetric_signature: _builtins.bool
     """Whether requests are also signed with an ed25519 key (`v1a`)."""
-    wire_name: _builtins.str
+    topic: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
     status_reason: Global___Subscription.StatusReason.ValueType
     """Why it has the status that it has."""
@@ -180,7 +180,7 @@ class Subscription(_message.Message):
     """The secret that requests are signed with, `whsec_` and base64. Only in
     the answers of `CreateSubscription` and `RotateSigningSecret`: keep it.
     """
-    suppressed_event_count: _builtins.int
+    skipped_event_count: _builtins.int
     """How many events were not sent because it was Inactive, since it was last
     Active.
     """
@@ -226,7 +226,7 @@ class Subscription(_message.Message):
         """How the endpoint is doing."""
 
     @_builtins.property
-    def last_suppressed_time(self) -> _timestamp_pb2.Timestamp:
+    def last_skipped_time(self) -> _timestamp_pb2.Timestamp:
         """When the last of them was accepted."""
 
     @_builtins.property
@@ -265,13 +265,13 @@ class Subscription(_message.Message):
         rate_limit: _builtins.int = ...,
         description: _builtins.str = ...,
         asymmetric_signature: _builtins.bool = ...,
-        wire_name: _builtins.str = ...,
+        topic: _builtins.str = ...,
         status_reason: Global___Subscription.StatusReason.ValueType = ...,
         signing_secret: _builtins.str = ...,
         signing_secrets: _abc.Iterable[Global___SigningSecret] | None = ...,
         endpoint_health: Global___EndpointHealth | None = ...,
-        suppressed_event_count: _builtins.int = ...,
-        last_suppressed_time: _timestamp_pb2.Timestamp | None = ...,
+        skipped_event_count: _builtins.int = ...,
+        last_skipped_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         delete_time: _timestamp_pb2.Timestamp | None = ...,
@@ -280,9 +280,9 @@ class Subscription(_message.Message):
         etag: _builtins.str = ...,
         unconfirmed_replicas: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_suppressed_time", b"last_suppressed_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_suppressed_time", b"last_suppressed_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "status", b"status", "status_reason", b"status_reason", "suppressed_event_count", b"suppressed_event_count", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "wire_name", b"wire_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -160,7 +160,7 @@ class Delivery(_message.Message):
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
-    WIRE_NAME_FIELD_NUMBER: _builtins.int
+    TOPIC_FIELD_NUMBER: _builtins.int
     URL_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
@@ -190,7 +190,7 @@ class Delivery(_message.Message):
     """The event type, for example `orders/shipped`."""
     payload_version: _builtins.str
     """The payload version, for example `v2`."""
-    wire_name: _builtins.str
+    topic: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
     url: _builtins.str
     """The URL of the subscription when the event was accepted. Operators and
@@ -247,7 +247,7 @@ class Delivery(_message.Message):
         subscription: _builtins.str = ...,
         event_type: _builtins.str = ...,
         payload_version: _builtins.str = ...,
-        wire_name: _builtins.str = ...,
+        topic: _builtins.str = ...,
         url: _builtins.str = ...,
         state: Global___Delivery.State.ValueType = ...,
         resource: _builtins.str = ...,
@@ -267,7 +267,7 @@ class Delivery(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "expire_time", b"expire_time", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "occurred_at", b"occurred_at", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "url", b"url", "wire_name", b"wire_name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "occurred_at", b"occurred_at", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -130,25 +130,25 @@ EVENT_GROUP_WEBHOOK: EventGroup.ValueType  # 8
 """The webhooks themselves."""
 Global___EventGroup: _TypeAlias = EventGroup  # noqa: Y015
 
-class _AccountFeature:
+class _OwnerFeature:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _AccountFeatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountFeature.ValueType], _builtins.type):
+class _OwnerFeatureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OwnerFeature.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ACCOUNT_FEATURE_UNSPECIFIED: _AccountFeature.ValueType  # 0
+    OWNER_FEATURE_UNSPECIFIED: _OwnerFeature.ValueType  # 0
     """Not a feature."""
-    ACCOUNT_FEATURE_INVENTORY_MIRROR: _AccountFeature.ValueType  # 1
+    OWNER_FEATURE_INVENTORY_MIRROR: _OwnerFeature.ValueType  # 1
     """The inventory mirror: every change of a stock level is sent."""
 
-class AccountFeature(_AccountFeature, metaclass=_AccountFeatureEnumTypeWrapper):
+class OwnerFeature(_OwnerFeature, metaclass=_OwnerFeatureEnumTypeWrapper):
     """Features that an owner must have for some event types."""
 
-ACCOUNT_FEATURE_UNSPECIFIED: AccountFeature.ValueType  # 0
+OWNER_FEATURE_UNSPECIFIED: OwnerFeature.ValueType  # 0
 """Not a feature."""
-ACCOUNT_FEATURE_INVENTORY_MIRROR: AccountFeature.ValueType  # 1
+OWNER_FEATURE_INVENTORY_MIRROR: OwnerFeature.ValueType  # 1
 """The inventory mirror: every change of a stock level is sent."""
-Global___AccountFeature: _TypeAlias = AccountFeature  # noqa: Y015
+Global___OwnerFeature: _TypeAlias = OwnerFeature  # noqa: Y015
 
 @_typing.final
 class EventTypeRule(_message.Message):
@@ -184,7 +184,7 @@ class EventTypeRule(_message.Message):
     """The payload version that a new subscription should choose."""
     warehouse: _builtins.bool
     """Whether warehouses may subscribe to it, not only accounts."""
-    feature: Global___AccountFeature.ValueType
+    feature: Global___OwnerFeature.ValueType
     """The feature that an owner needs to subscribe to it. Unset: none."""
     @_builtins.property
     def payload_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -212,7 +212,7 @@ class EventTypeRule(_message.Message):
         recommended_version: _builtins.str = ...,
         filter: Global___FilterRule | None = ...,
         warehouse: _builtins.bool = ...,
-        feature: Global___AccountFeature.ValueType = ...,
+        feature: Global___OwnerFeature.ValueType = ...,
         conditions: Global___EventConditions | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "filter", b"filter"]  # noqa: Y015

@@ -63,15 +63,15 @@ class EraseCustomerDataResponse(_message.Message):
 
     ERASED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
     CANCELLED_DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
-    SENT_DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
-    WAITING_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_DELIVERY_COUNT_FIELD_NUMBER: _builtins.int
+    IN_FLIGHT_EVENT_COUNT_FIELD_NUMBER: _builtins.int
     erased_event_count: _builtins.int
     """How many events were erased."""
     cancelled_delivery_count: _builtins.int
     """How many deliveries of them were cancelled."""
-    sent_delivery_count: _builtins.int
+    succeeded_delivery_count: _builtins.int
     """How many deliveries of them had been sent already."""
-    waiting_event_count: _builtins.int
+    in_flight_event_count: _builtins.int
     """How many events have an attempt in flight and are erased when it has
     ended.
     """
@@ -80,12 +80,12 @@ class EraseCustomerDataResponse(_message.Message):
         *,
         erased_event_count: _builtins.int = ...,
         cancelled_delivery_count: _builtins.int = ...,
-        sent_delivery_count: _builtins.int = ...,
-        waiting_event_count: _builtins.int = ...,
+        succeeded_delivery_count: _builtins.int = ...,
+        in_flight_event_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_delivery_count", b"cancelled_delivery_count", "erased_event_count", b"erased_event_count", "sent_delivery_count", b"sent_delivery_count", "waiting_event_count", b"waiting_event_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancelled_delivery_count", b"cancelled_delivery_count", "erased_event_count", b"erased_event_count", "in_flight_event_count", b"in_flight_event_count", "succeeded_delivery_count", b"succeeded_delivery_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,7 +23,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class AccountSettings(_message.Message):
+class OwnerSettings(_message.Message):
     """What holds for all of an account or a warehouse. It always exists; what
     was never set has its default.
     """
@@ -45,7 +45,7 @@ class AccountSettings(_message.Message):
     etag: _builtins.str
     """Changes with each change; a stale one is refused with `ABORTED`."""
     @_builtins.property
-    def features(self) -> _containers.RepeatedScalarFieldContainer[_catalogue_pb2.AccountFeature.ValueType]:
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_catalogue_pb2.OwnerFeature.ValueType]:
         """The features that it has. Taking one away stops what needs it at once."""
 
     @_builtins.property
@@ -72,7 +72,7 @@ class AccountSettings(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        features: _abc.Iterable[_catalogue_pb2.AccountFeature.ValueType] | None = ...,
+        features: _abc.Iterable[_catalogue_pb2.OwnerFeature.ValueType] | None = ...,
         default_retry_schedule: _subscription_pb2.RetrySchedule | None = ...,
         payload_retention: _duration_pb2.Duration | None = ...,
         log_retention: _duration_pb2.Duration | None = ...,
@@ -86,4 +86,4 @@ class AccountSettings(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___AccountSettings: _TypeAlias = AccountSettings  # noqa: Y015
+Global___OwnerSettings: _TypeAlias = OwnerSettings  # noqa: Y015

@@ -9,14 +9,14 @@ from datetime import timedelta
 
 from config_service.rules.subscriptions import schedule_faults
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
-from shipedge.webhooks.config.v1.account_settings_pb2 import AccountSettings
-from shipedge.webhooks.events.v1.catalogue_pb2 import AccountFeature
+from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
+from shipedge.webhooks.events.v1.catalogue_pb2 import OwnerFeature
 
 _DAY = timedelta(days=1)
 _LONGEST = {"payload_retention": timedelta(days=90), "log_retention": timedelta(days=400)}
 
 
-def check(settings: AccountSettings) -> None:
+def check(settings: OwnerSettings) -> None:
     """
     Check settings. Raises `InvalidArgument` with all faults.
     """
@@ -25,11 +25,11 @@ def check(settings: AccountSettings) -> None:
         raise InvalidArgument("The settings are not valid.", faults=faults)
 
 
-def _faults(settings: AccountSettings) -> Iterator[tuple[str, str]]:
-    known = AccountFeature.values()
+def _faults(settings: OwnerSettings) -> Iterator[tuple[str, str]]:
+    known = OwnerFeature.values()
     for index, feature in enumerate(settings.features):
         if feature == 0 or feature not in known:
-            yield f"features[{index}]", f"must be one of {', '.join(AccountFeature.keys()[1:])}"
+            yield f"features[{index}]", f"must be one of {', '.join(OwnerFeature.keys()[1:])}"
     if settings.HasField("default_retry_schedule"):
         field = "default_retry_schedule.delays"
         for fault in schedule_faults(settings.default_retry_schedule.delays, field):

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,14 +18,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in shipedge/webhooks/dispatch/v1/admin_service_pb2_grpc.py depends on'
+        + ' but the generated code in shipedge/webhooks/dispatch/v1/dispatch_admin_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class AdminServiceStub:
+class DispatchAdminServiceStub:
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -40,23 +40,23 @@ class AdminServiceStub:
             channel: A grpc.Channel.
         """
         self.EraseCustomerData = channel.unary_unary(
-                '/shipedge.webhooks.dispatch.v1.AdminService/EraseCustomerData',
-                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataResponse.FromString,
+                '/shipedge.webhooks.dispatch.v1.DispatchAdminService/EraseCustomerData',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataResponse.FromString,
                 _registered_method=True)
         self.ListAuditEntries = channel.unary_unary(
-                '/shipedge.webhooks.dispatch.v1.AdminService/ListAuditEntries',
-                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.FromString,
+                '/shipedge.webhooks.dispatch.v1.DispatchAdminService/ListAuditEntries',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
         self.RotateEncryptionKeys = channel.unary_unary(
-                '/shipedge.webhooks.dispatch.v1.AdminService/RotateEncryptionKeys',
-                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.FromString,
+                '/shipedge.webhooks.dispatch.v1.DispatchAdminService/RotateEncryptionKeys',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysResponse.FromString,
                 _registered_method=True)
 
 
-class AdminServiceServicer:
+class DispatchAdminServiceServicer:
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -91,32 +91,32 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_AdminServiceServicer_to_server(servicer, server):
+def add_DispatchAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'EraseCustomerData': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseCustomerData,
-                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataResponse.SerializeToString,
             ),
             'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEntries,
-                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
             'RotateEncryptionKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateEncryptionKeys,
-                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'shipedge.webhooks.dispatch.v1.AdminService', rpc_method_handlers)
+            'shipedge.webhooks.dispatch.v1.DispatchAdminService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('shipedge.webhooks.dispatch.v1.AdminService', rpc_method_handlers)
+    server.add_registered_method_handlers('shipedge.webhooks.dispatch.v1.DispatchAdminService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class AdminService:
+class DispatchAdminService:
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -138,9 +138,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.dispatch.v1.AdminService/EraseCustomerData',
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.EraseCustomerDataResponse.FromString,
+            '/shipedge.webhooks.dispatch.v1.DispatchAdminService/EraseCustomerData',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.EraseCustomerDataResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -165,9 +165,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.dispatch.v1.AdminService/ListAuditEntries',
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.FromString,
+            '/shipedge.webhooks.dispatch.v1.DispatchAdminService/ListAuditEntries',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -192,9 +192,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.dispatch.v1.AdminService/RotateEncryptionKeys',
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.FromString,
+            '/shipedge.webhooks.dispatch.v1.DispatchAdminService/RotateEncryptionKeys',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_dispatch__admin__service__pb2.RotateEncryptionKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

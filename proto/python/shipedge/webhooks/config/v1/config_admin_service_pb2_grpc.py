@@ -4,8 +4,8 @@ import grpc
 import warnings
 
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
-from shipedge.webhooks.config.v1 import admin_service_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2
 from shipedge.webhooks.config.v1 import caller_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -20,14 +20,14 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in shipedge/webhooks/config/v1/admin_service_pb2_grpc.py depends on'
+        + ' but the generated code in shipedge/webhooks/config/v1/config_admin_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
     )
 
 
-class AdminServiceStub:
+class ConfigAdminServiceStub:
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -42,48 +42,48 @@ class AdminServiceStub:
             channel: A grpc.Channel.
         """
         self.CreateCaller = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/CreateCaller',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.CreateCallerRequest.SerializeToString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/CreateCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.CreateCallerRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
         self.GetCaller = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/GetCaller',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/GetCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.GetCallerRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
         self.ListCallers = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/ListCallers',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.FromString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/ListCallers',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersResponse.FromString,
                 _registered_method=True)
         self.UpdateCaller = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/UpdateCaller',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.SerializeToString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/UpdateCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.UpdateCallerRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
         self.RotateCallerToken = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/RotateCallerToken',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/RotateCallerToken',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
                 _registered_method=True)
         self.DeleteCaller = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/DeleteCaller',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.DeleteCallerRequest.SerializeToString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/DeleteCaller',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.DeleteCallerRequest.SerializeToString,
                 response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
                 _registered_method=True)
         self.ListAuditEntries = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/ListAuditEntries',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.FromString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/ListAuditEntries',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
         self.RotateEncryptionKeys = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.AdminService/RotateEncryptionKeys',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.FromString,
+                '/shipedge.webhooks.config.v1.ConfigAdminService/RotateEncryptionKeys',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysResponse.FromString,
                 _registered_method=True)
 
 
-class AdminServiceServicer:
+class ConfigAdminServiceServicer:
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -167,57 +167,57 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_AdminServiceServicer_to_server(servicer, server):
+def add_ConfigAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'CreateCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateCaller,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.CreateCallerRequest.FromString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.CreateCallerRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
             'GetCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCaller,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.FromString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.GetCallerRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
             'ListCallers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListCallers,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersResponse.SerializeToString,
             ),
             'UpdateCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateCaller,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.FromString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.UpdateCallerRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
             'RotateCallerToken': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateCallerToken,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.FromString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateCallerTokenRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.SerializeToString,
             ),
             'DeleteCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteCaller,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.DeleteCallerRequest.FromString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.DeleteCallerRequest.FromString,
                     response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAuditEntries,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
             ),
             'RotateEncryptionKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateEncryptionKeys,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'shipedge.webhooks.config.v1.AdminService', rpc_method_handlers)
+            'shipedge.webhooks.config.v1.ConfigAdminService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('shipedge.webhooks.config.v1.AdminService', rpc_method_handlers)
+    server.add_registered_method_handlers('shipedge.webhooks.config.v1.ConfigAdminService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class AdminService:
+class ConfigAdminService:
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -239,8 +239,8 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/CreateCaller',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.CreateCallerRequest.SerializeToString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/CreateCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.CreateCallerRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
             options,
             channel_credentials,
@@ -266,8 +266,8 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/GetCaller',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.GetCallerRequest.SerializeToString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/GetCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.GetCallerRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
             options,
             channel_credentials,
@@ -293,9 +293,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/ListCallers',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListCallersResponse.FromString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/ListCallers',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListCallersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -320,8 +320,8 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/UpdateCaller',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.UpdateCallerRequest.SerializeToString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/UpdateCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.UpdateCallerRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
             options,
             channel_credentials,
@@ -347,8 +347,8 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/RotateCallerToken',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/RotateCallerToken',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateCallerTokenRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2.Caller.FromString,
             options,
             channel_credentials,
@@ -374,8 +374,8 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/DeleteCaller',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.DeleteCallerRequest.SerializeToString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/DeleteCaller',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.DeleteCallerRequest.SerializeToString,
             google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
@@ -401,9 +401,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/ListAuditEntries',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.ListAuditEntriesResponse.FromString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/ListAuditEntries',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -428,9 +428,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.AdminService/RotateEncryptionKeys',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_admin__service__pb2.RotateEncryptionKeysResponse.FromString,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/RotateEncryptionKeys',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

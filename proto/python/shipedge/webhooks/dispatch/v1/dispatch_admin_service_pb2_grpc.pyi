@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from shipedge.webhooks.dispatch.v1 import admin_service_pb2 as _admin_service_pb2
+from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as _dispatch_admin_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -26,7 +26,7 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class AdminServiceStub:
+class DispatchAdminServiceStub:
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -37,24 +37,24 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
-    EraseCustomerData: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.EraseCustomerDataRequest, _admin_service_pb2.EraseCustomerDataResponse]
+    def __new__(cls, channel: _aio.Channel) -> DispatchAdminServiceAsyncStub: ...
+    EraseCustomerData: _grpc.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.EraseCustomerDataRequest, _dispatch_admin_service_pb2.EraseCustomerDataResponse]
     """Erases the payloads that hold personal data of one customer. Deliveries
     that are not finished are cancelled; the log stays, without bodies.
     """
-    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.ListAuditEntriesRequest, _dispatch_admin_service_pb2.ListAuditEntriesResponse]
     """Lists what people did by hand, newest first: also who read a payload, or
     the request and response of an attempt.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
-    RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateEncryptionKeysRequest, _admin_service_pb2.RotateEncryptionKeysResponse]
+    RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.RotateEncryptionKeysRequest, _dispatch_admin_service_pb2.RotateEncryptionKeysResponse]
     """Seals the day keys under the first key of the ring, some at a time. Call
     it until nothing is left; then the old key can go.
     """
 
 @_typing.type_check_only
-class AdminServiceAsyncStub(AdminServiceStub):
+class DispatchAdminServiceAsyncStub(DispatchAdminServiceStub):
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -63,22 +63,22 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    EraseCustomerData: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.EraseCustomerDataRequest, _admin_service_pb2.EraseCustomerDataResponse]  # type: ignore[assignment]
+    EraseCustomerData: _aio.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.EraseCustomerDataRequest, _dispatch_admin_service_pb2.EraseCustomerDataResponse]  # type: ignore[assignment]
     """Erases the payloads that hold personal data of one customer. Deliveries
     that are not finished are cancelled; the log stays, without bodies.
     """
-    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.ListAuditEntriesRequest, _dispatch_admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists what people did by hand, newest first: also who read a payload, or
     the request and response of an attempt.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
-    RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateEncryptionKeysRequest, _admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
+    RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.RotateEncryptionKeysRequest, _dispatch_admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
     """Seals the day keys under the first key of the ring, some at a time. Call
     it until nothing is left; then the old key can go.
     """
 
-class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
+class DispatchAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Operates the dispatch service: erases, shows what was done, rotates keys.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -89,9 +89,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def EraseCustomerData(
         self,
-        request: _admin_service_pb2.EraseCustomerDataRequest,
+        request: _dispatch_admin_service_pb2.EraseCustomerDataRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.EraseCustomerDataResponse, _abc.Awaitable[_admin_service_pb2.EraseCustomerDataResponse]]:
+    ) -> _typing.Union[_dispatch_admin_service_pb2.EraseCustomerDataResponse, _abc.Awaitable[_dispatch_admin_service_pb2.EraseCustomerDataResponse]]:
         """Erases the payloads that hold personal data of one customer. Deliveries
         that are not finished are cancelled; the log stays, without bodies.
         """
@@ -99,9 +99,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListAuditEntries(
         self,
-        request: _admin_service_pb2.ListAuditEntriesRequest,
+        request: _dispatch_admin_service_pb2.ListAuditEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEntriesResponse]]:
+    ) -> _typing.Union[_dispatch_admin_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_dispatch_admin_service_pb2.ListAuditEntriesResponse]]:
         """Lists what people did by hand, newest first: also who read a payload, or
         the request and response of an attempt.
 
@@ -111,11 +111,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def RotateEncryptionKeys(
         self,
-        request: _admin_service_pb2.RotateEncryptionKeysRequest,
+        request: _dispatch_admin_service_pb2.RotateEncryptionKeysRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.RotateEncryptionKeysResponse, _abc.Awaitable[_admin_service_pb2.RotateEncryptionKeysResponse]]:
+    ) -> _typing.Union[_dispatch_admin_service_pb2.RotateEncryptionKeysResponse, _abc.Awaitable[_dispatch_admin_service_pb2.RotateEncryptionKeysResponse]]:
         """Seals the day keys under the first key of the ring, some at a time. Call
         it until nothing is left; then the old key can go.
         """
 
-def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_DispatchAdminServiceServicer_to_server(servicer: DispatchAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -6,8 +6,8 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
-from shipedge.webhooks.config.v1 import admin_service_pb2 as _admin_service_pb2
 from shipedge.webhooks.config.v1 import caller_pb2 as _caller_pb2
+from shipedge.webhooks.config.v1 import config_admin_service_pb2 as _config_admin_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -28,7 +28,7 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class AdminServiceStub:
+class ConfigAdminServiceStub:
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -39,53 +39,53 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
-    CreateCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateCallerRequest, _caller_pb2.Caller]
+    def __new__(cls, channel: _aio.Channel) -> ConfigAdminServiceAsyncStub: ...
+    CreateCaller: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.CreateCallerRequest, _caller_pb2.Caller]
     """Creates a caller and its token, which this answer alone shows.
 
     Errors: `ALREADY_EXISTS` / `CALLER_EXISTS`.
     """
-    GetCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]
+    GetCaller: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]
     """Returns a caller without its token.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
     """
-    ListCallers: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListCallersRequest, _admin_service_pb2.ListCallersResponse]
+    ListCallers: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.ListCallersRequest, _config_admin_service_pb2.ListCallersResponse]
     """Lists the callers, oldest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
-    UpdateCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]
+    UpdateCaller: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]
     """Changes the fields of a caller that the mask names. Its calls are judged
     by the new roles and owners, in both services; its open streams end where
     it may do less.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    RotateCallerToken: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]
+    RotateCallerToken: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]
     """Creates a new token, which this answer alone shows. During the grace
     period the old one lets the caller in too.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
     `CALLER_USES_CERTIFICATE`.
     """
-    DeleteCaller: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]
+    DeleteCaller: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]
     """Deletes a caller: it is let in no more, by the dispatch service neither.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.ListAuditEntriesRequest, _config_admin_service_pb2.ListAuditEntriesResponse]
     """Lists the changes of the configuration, newest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
-    RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateEncryptionKeysRequest, _admin_service_pb2.RotateEncryptionKeysResponse]
+    RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateEncryptionKeysRequest, _config_admin_service_pb2.RotateEncryptionKeysResponse]
     """Seals what is stored under the first key of the ring, some at a time.
     Call it until nothing is left; then the old key can go.
     """
 
 @_typing.type_check_only
-class AdminServiceAsyncStub(AdminServiceStub):
+class ConfigAdminServiceAsyncStub(ConfigAdminServiceStub):
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -94,51 +94,51 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    CreateCaller: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.CreateCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
     """Creates a caller and its token, which this answer alone shows.
 
     Errors: `ALREADY_EXISTS` / `CALLER_EXISTS`.
     """
-    GetCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    GetCaller: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.GetCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
     """Returns a caller without its token.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`.
     """
-    ListCallers: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListCallersRequest, _admin_service_pb2.ListCallersResponse]  # type: ignore[assignment]
+    ListCallers: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.ListCallersRequest, _config_admin_service_pb2.ListCallersResponse]  # type: ignore[assignment]
     """Lists the callers, oldest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
-    UpdateCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    UpdateCaller: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.UpdateCallerRequest, _caller_pb2.Caller]  # type: ignore[assignment]
     """Changes the fields of a caller that the mask names. Its calls are judged
     by the new roles and owners, in both services; its open streams end where
     it may do less.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    RotateCallerToken: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]  # type: ignore[assignment]
+    RotateCallerToken: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateCallerTokenRequest, _caller_pb2.Caller]  # type: ignore[assignment]
     """Creates a new token, which this answer alone shows. During the grace
     period the old one lets the caller in too.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `FAILED_PRECONDITION` /
     `CALLER_USES_CERTIFICATE`.
     """
-    DeleteCaller: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    DeleteCaller: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.DeleteCallerRequest, _empty_pb2.Empty]  # type: ignore[assignment]
     """Deletes a caller: it is let in no more, by the dispatch service neither.
 
     Errors: `NOT_FOUND` / `CALLER_NOT_FOUND`; `ABORTED` / `ETAG_MISMATCH`.
     """
-    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListAuditEntriesRequest, _admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.ListAuditEntriesRequest, _config_admin_service_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
     """Lists the changes of the configuration, newest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
-    RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateEncryptionKeysRequest, _admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
+    RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateEncryptionKeysRequest, _config_admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
     """Seals what is stored under the first key of the ring, some at a time.
     Call it until nothing is left; then the old key can go.
     """
 
-class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
+class ConfigAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Operates the config service: who may call, what was done, which keys seal.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
@@ -149,7 +149,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def CreateCaller(
         self,
-        request: _admin_service_pb2.CreateCallerRequest,
+        request: _config_admin_service_pb2.CreateCallerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
         """Creates a caller and its token, which this answer alone shows.
@@ -160,7 +160,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def GetCaller(
         self,
-        request: _admin_service_pb2.GetCallerRequest,
+        request: _config_admin_service_pb2.GetCallerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
         """Returns a caller without its token.
@@ -171,9 +171,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListCallers(
         self,
-        request: _admin_service_pb2.ListCallersRequest,
+        request: _config_admin_service_pb2.ListCallersRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.ListCallersResponse, _abc.Awaitable[_admin_service_pb2.ListCallersResponse]]:
+    ) -> _typing.Union[_config_admin_service_pb2.ListCallersResponse, _abc.Awaitable[_config_admin_service_pb2.ListCallersResponse]]:
         """Lists the callers, oldest first.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
@@ -182,7 +182,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def UpdateCaller(
         self,
-        request: _admin_service_pb2.UpdateCallerRequest,
+        request: _config_admin_service_pb2.UpdateCallerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
         """Changes the fields of a caller that the mask names. Its calls are judged
@@ -195,7 +195,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def RotateCallerToken(
         self,
-        request: _admin_service_pb2.RotateCallerTokenRequest,
+        request: _config_admin_service_pb2.RotateCallerTokenRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_caller_pb2.Caller, _abc.Awaitable[_caller_pb2.Caller]]:
         """Creates a new token, which this answer alone shows. During the grace
@@ -208,7 +208,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def DeleteCaller(
         self,
-        request: _admin_service_pb2.DeleteCallerRequest,
+        request: _config_admin_service_pb2.DeleteCallerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
         """Deletes a caller: it is let in no more, by the dispatch service neither.
@@ -219,9 +219,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def ListAuditEntries(
         self,
-        request: _admin_service_pb2.ListAuditEntriesRequest,
+        request: _config_admin_service_pb2.ListAuditEntriesRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_admin_service_pb2.ListAuditEntriesResponse]]:
+    ) -> _typing.Union[_config_admin_service_pb2.ListAuditEntriesResponse, _abc.Awaitable[_config_admin_service_pb2.ListAuditEntriesResponse]]:
         """Lists the changes of the configuration, newest first.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
@@ -230,11 +230,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
     def RotateEncryptionKeys(
         self,
-        request: _admin_service_pb2.RotateEncryptionKeysRequest,
+        request: _config_admin_service_pb2.RotateEncryptionKeysRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.RotateEncryptionKeysResponse, _abc.Awaitable[_admin_service_pb2.RotateEncryptionKeysResponse]]:
+    ) -> _typing.Union[_config_admin_service_pb2.RotateEncryptionKeysResponse, _abc.Awaitable[_config_admin_service_pb2.RotateEncryptionKeysResponse]]:
         """Seals what is stored under the first key of the ring, some at a time.
         Call it until nothing is left; then the old key can go.
         """
 
-def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_ConfigAdminServiceServicer_to_server(servicer: ConfigAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
