@@ -58,12 +58,14 @@ from service_runtime.tls.current import CurrentTls
 from shipedge.webhooks.config.v1 import (
     config_admin_service_pb2_grpc,
     config_service_pb2_grpc,
+)
+from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
 )
 
 SERVICES = (
     "shipedge.webhooks.config.v1.ConfigService",
-    "shipedge.webhooks.config.v1.FeedService",
+    "shipedge.webhooks.feed.v1.FeedService",
     "shipedge.webhooks.config.v1.ConfigAdminService",
 )
 

@@ -254,7 +254,7 @@ class _FeedListener:
 def _feed(
     parts: Parts, health_log: HealthLog, endpoints: Endpoints, skipped: SkippedCounts
 ) -> Feed:
-    settings, signals, dispatcher = parts.settings, parts.signals, parts.lease.owner
+    settings, signals, replica = parts.settings, parts.signals, parts.lease.owner
     config = RenewableChannel(lambda: _connected(settings.config_address, parts.tls))
     parts.stack.push_async_callback(config.close)
     failures = FailureLog("feed.item_set_aside")
@@ -264,8 +264,8 @@ def _feed(
     listener = _FeedListener(endpoints, signals, newly_known)
     store = parts.bulk_store
     applier = FeedApplier(store, parts.ring, cache, listener, failures, hold=settings.missing_hold)
-    client = FeedClient(config, applier, dispatcher=dispatcher)
-    reporter = Reporter(store, config, health_log.load, skipped.write_down, dispatcher=dispatcher)
+    client = FeedClient(config, applier, replica=replica)
+    reporter = Reporter(store, config, health_log.load, skipped.write_down, replica=replica)
     updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
     return Feed(config, applier, client, reporter, updater, newly_known)
 

@@ -22,8 +22,11 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.shielded import shielded
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc
-from shipedge.webhooks.config.v1.feed_service_pb2 import (
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+    feed_service_pb2_grpc,
+)
+from shipedge.webhooks.feed.v1.feed_service_pb2 import (
     WatchConfigurationRequest,
     WatchConfigurationResponse,
 )
@@ -137,7 +140,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         `InvalidArgument` if no first message comes.
         """
         first = await _first(requests)
-        log.info("feed.opened", name=first.dispatcher, revision=first.after_revision)
+        log.info("feed.opened", name=first.replica, revision=first.after_revision)
         async with self._acknowledged(first, requests):
             async for answer in self._answers(first):
                 yield answer
@@ -150,7 +153,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         Read what a reader acknowledges while the block runs. One that ends its requests reads
         on, and is not waited for.
         """
-        stream, reader = object(), first.dispatcher
+        stream, reader = object(), first.replica
         self._confirmations.acknowledge(stream, reader, first.after_revision)
 
         async def read() -> None:

@@ -24,7 +24,7 @@ from service_runtime.rpc import names
 from service_runtime.rpc.caller_directory import CallerEntry, read_caller
 from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller, FeedToken
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedCaller, FeedToken
 
 KIND = "caller"
 TOKEN_PREFIX = "shwt_"  # noqa: S105 - what tokens begin with, not a token

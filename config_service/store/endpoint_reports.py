@@ -19,9 +19,11 @@ from config_service.store.store import Sealing
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
-from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 MOST_EVENTS = 1000
 

@@ -77,7 +77,7 @@ subscriptions = sa.Table(
     sa.Column("delete_time", Instant),
     sa.Column("matches_since", Instant),
     sa.CheckConstraint("status IN ('ACTIVE', 'INACTIVE')", name="status"),
-    sa.CheckConstraint("status_reason IN ('SET', 'GONE', 'FAILING')", name="status_reason"),
+    sa.CheckConstraint("status_reason IN ('MANUAL', 'GONE', 'FAILING')", name="status_reason"),
     comment="Subscriptions; sealed_config holds all that was set, the URL and headers included.",
 )
 

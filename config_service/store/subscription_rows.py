@@ -17,6 +17,7 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
 
 UNDELETE_WITHIN = timedelta(days=30)
 
@@ -101,9 +102,9 @@ def stored_config(row: SubscriptionRow, ring: KeyRing) -> Subscription:
     return Subscription.FromString(ring.open(row.sealed_config, associated))
 
 
-def with_secrets(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRing) -> Subscription:
+def message_of(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRing) -> Subscription:
     """
-    Return the whole subscription, secrets included, as only the feed may show it.
+    Return a subscription with the values of its headers, and which secrets it has.
     """
     message = stored_config(row, ring)
     message.name = name_of(row)
@@ -116,7 +117,7 @@ def with_secrets(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRi
     message.etag = etag_of(row.revision)
     _set_times(message, row)
     for secret in secrets:
-        _add_secret(message, secret, ring)
+        _describe_secret(message, secret, ring)
     return message
 
 
@@ -132,16 +133,13 @@ def _set_times(message: Subscription, row: SubscriptionRow) -> None:
 
 def public(message: Subscription, sealing: Sealing) -> Subscription:
     """
-    Remove secrets in place: header values and signing secrets, and for callers who are neither
-    operators nor admins the URL but for its shown form.
+    Remove secrets in place: header values, and for callers who are neither operators nor admins
+    the URL but for its shown form.
     """
     message.url = shown_to_caller(message.url, sealing)
     for header in message.custom_headers:
         header.value_set = bool(header.value)
         header.ClearField("value")
-    for secret in message.signing_secrets:
-        secret.ClearField("secret")
-        secret.ClearField("signing_key")
     return message
 
 
@@ -180,14 +178,42 @@ def by_subscription(secrets: Sequence[SecretRow]) -> dict[tuple[str, str], list[
     return grouped
 
 
-def _add_secret(message: Subscription, row: SecretRow, ring: KeyRing) -> None:
-    key = (row.owner, row.subscription_id, row.secret_id)
-    opened = ring.open(row.sealed_secret, associated_data.signing_secret(*key))
-    secret = message.signing_secrets.add(secret_id=row.secret_id, secret=opened.decode())
+def _describe_secret(message: Subscription, row: SecretRow, ring: KeyRing) -> None:
+    secret = message.signing_secrets.add(secret_id=row.secret_id)
     if message.asymmetric_signature and row.sealed_signing_key is not None:
-        opened = ring.open(row.sealed_signing_key, associated_data.signing_key(*key))
-        secret.signing_key = opened.decode()
-        secret.verification_key = verification_key(secret.signing_key)
+        secret.verification_key = verification_key(_signing_key(row, ring))
     secret.create_time.FromDatetime(row.create_time)
     if row.expire_time is not None:
         secret.expire_time.FromDatetime(row.expire_time)
+
+
+def feed_subscription(
+    row: SubscriptionRow, secrets: Sequence[SecretRow], ring: KeyRing
+) -> FeedSubscription:
+    """
+    Return a subscription with its secrets, as only the feed may show it.
+    """
+    message = message_of(row, secrets, ring)
+    return FeedSubscription(
+        subscription=message,
+        signing_secrets=[
+            _feed_secret(secret, ring, asymmetric=message.asymmetric_signature)
+            for secret in secrets
+        ],
+    )
+
+
+def _feed_secret(row: SecretRow, ring: KeyRing, *, asymmetric: bool) -> FeedSigningSecret:
+    key = (row.owner, row.subscription_id, row.secret_id)
+    opened = ring.open(row.sealed_secret, associated_data.signing_secret(*key))
+    secret = FeedSigningSecret(secret=opened.decode())
+    if asymmetric and row.sealed_signing_key is not None:
+        secret.signing_key = _signing_key(row, ring)
+    if row.expire_time is not None:
+        secret.expire_time.FromDatetime(row.expire_time)
+    return secret
+
+
+def _signing_key(row: SecretRow, ring: KeyRing) -> str:
+    key = (row.owner, row.subscription_id, row.secret_id)
+    return ring.open(row.sealed_signing_key or b"", associated_data.signing_key(*key)).decode()

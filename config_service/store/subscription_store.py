@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config_service.rules.matching import begins_to_match
 from config_service.rules.signing_keys import new_secret, new_signing_key
 from config_service.store.changes import feed_change, next_revision
-from config_service.store.rows import SECRETS, SUBSCRIPTIONS, SubscriptionRow
+from config_service.store.rows import SECRETS, SUBSCRIPTIONS, SecretRow, SubscriptionRow
 from config_service.store.schema import (
     client_certificates,
     credentials,
@@ -26,10 +26,11 @@ from config_service.store.store import Sealing
 from config_service.store.subscription_rows import (
     by_subscription,
     config_columns,
+    feed_subscription,
+    message_of,
     name_of,
     sealed_keys,
     stored_config,
-    with_secrets,
 )
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
@@ -38,6 +39,7 @@ from service_runtime.rpc import filters, names
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSubscription
 
 KIND = "subscription"
 
@@ -72,7 +74,7 @@ async def insert(
         "subscription_id": subscription_id,
         "created_revision": revision,
         "revision": revision,
-        "status_reason": "SET",
+        "status_reason": "MANUAL",
         "endpoint_health": b"",
         "skipped_event_count": 0,
         "create_time": database_now(),
@@ -146,7 +148,7 @@ async def update_config(
     """
     columns = config_columns(message, row.owner, row.subscription_id, sealing)
     if columns["status"] != row.status:
-        columns["status_reason"] = "SET"
+        columns["status_reason"] = "MANUAL"
     if begins_to_match(stored_config(row, sealing.ring), message):
         columns["matches_since"] = database_now()
     if columns["status"] == "ACTIVE" != row.status:
@@ -192,7 +194,27 @@ async def messages(
     db: AsyncConnection, rows: Sequence[SubscriptionRow], ring: KeyRing
 ) -> list[Subscription]:
     """
-    Return the subscriptions of *rows* with their unexpired secrets, newest secret first.
+    Return the subscriptions of *rows* with the descriptions of their unexpired secrets.
+    """
+    secrets = await _live_secrets(db, rows)
+    return [message_of(row, mine, ring) for row, mine in zip(rows, secrets, strict=True)]
+
+
+async def feed_subscriptions(
+    db: AsyncConnection, rows: Sequence[SubscriptionRow], ring: KeyRing
+) -> list[FeedSubscription]:
+    """
+    Return the subscriptions of *rows* with their unexpired secrets, for the feed.
+    """
+    secrets = await _live_secrets(db, rows)
+    return [feed_subscription(row, mine, ring) for row, mine in zip(rows, secrets, strict=True)]
+
+
+async def _live_secrets(
+    db: AsyncConnection, rows: Sequence[SubscriptionRow]
+) -> list[Sequence[SecretRow]]:
+    """
+    Return for each subscription its unexpired secrets, newest first.
     """
     if not rows:
         return []
@@ -207,9 +229,7 @@ async def messages(
         .order_by(signing_secrets.c.create_time.desc(), signing_secrets.c.secret_id)
     )
     grouped = by_subscription(await SECRETS.all(db, query))
-    return [
-        with_secrets(row, grouped.get((row.owner, row.subscription_id), ()), ring) for row in rows
-    ]
+    return [grouped.get((row.owner, row.subscription_id), ()) for row in rows]
 
 
 async def list_rows(

@@ -29,7 +29,7 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.observability import metrics
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

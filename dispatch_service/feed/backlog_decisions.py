@@ -8,7 +8,12 @@ from collections.abc import Callable
 
 from dispatch_service.feed.backlog_updates import BacklogAction, BacklogUpdate
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 EndpointOf = Callable[[str], str]
 """
@@ -26,7 +31,7 @@ def decide(
     """
     Return what a change of the subscription *name* means for the deliveries that wait for it.
     """
-    key, subscription = names.split(name), change.subscription
+    key, subscription = names.split(name), change.subscription.subscription
     if change.WhichOneof("change") == "deleted_name" or subscription.HasField("delete_time"):
         return BacklogUpdate(*key, change.revision, BacklogAction.CANCEL)
     status = subscription_pb2.Subscription.STATUS_ACTIVE

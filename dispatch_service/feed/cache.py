@@ -29,7 +29,9 @@ from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 from service_runtime.rpc.caller_directory import CallerDirectory, CallerEntry, read_caller
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
-from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 Compiled = Subscription | OwnerSettings | CompiledCredential | ClientIdentity | CallerEntry
 

@@ -18,8 +18,10 @@ from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.position import HistoryChangedError
 from service_runtime.observability import metrics
 from service_runtime.rpc.status import read_error
-from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
-from shipedge.webhooks.config.v1.feed_service_pb2 import WatchConfigurationRequest
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2_grpc,
+)
+from shipedge.webhooks.feed.v1.feed_service_pb2 import WatchConfigurationRequest
 
 if TYPE_CHECKING:
     Call = grpc.aio.StreamStreamCall[WatchConfigurationRequest, Any]
@@ -43,13 +45,13 @@ log = structlog.get_logger()
 
 class FeedClient:
     """
-    Follows the feed, and goes on where it ended. *dispatcher* is the name of this process.
+    Follows the feed, and goes on where it ended. *replica* is the name of this process.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, applier: FeedApplier, *, dispatcher: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, applier: FeedApplier, *, replica: str) -> None:
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
         self._applier = applier
-        self._dispatcher = dispatcher
+        self._replica = replica
         self._pause = FIRST_PAUSE_SECONDS
         self._call: Call | None = None
 
@@ -97,7 +99,7 @@ class FeedClient:
         try:
             await call.write(
                 WatchConfigurationRequest(
-                    after_revision=begin.revision, digest=begin.digest, dispatcher=self._dispatcher
+                    after_revision=begin.revision, digest=begin.digest, replica=self._replica
                 )
             )
             async for answer in call:

@@ -14,6 +14,8 @@ from dispatch_service.feed import reports
 from service_runtime.database.engine import reading, writing
 from shipedge.webhooks.config.v1 import (
     endpoint_event_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
     feed_service_pb2,
     feed_service_pb2_grpc,
 )
@@ -34,7 +36,7 @@ class Reporter:
     repeated changes nothing.
 
     *load_health* reads what other processes stored of the health of endpoints, *store_counts*
-    stores counts that are still in memory as reports. *dispatcher* is the name of this process.
+    stores counts that are still in memory as reports. *replica* is the name of this process.
     """
 
     def __init__(
@@ -44,13 +46,13 @@ class Reporter:
         load_health: Callable[[AsyncEngine], Awaitable[None]],
         store_counts: Callable[[AsyncEngine], Awaitable[None]],
         *,
-        dispatcher: str,
+        replica: str,
     ) -> None:
         self._engine = engine
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
         self._load_health = load_health
         self._store_counts = store_counts
-        self._dispatcher = dispatcher
+        self._replica = replica
 
     async def run_once(self) -> None:
         """
@@ -79,7 +81,7 @@ class Reporter:
             endpoint_events=[
                 endpoint_event_pb2.EndpointEvent.FromString(row.report) for row in rows
             ],
-            dispatcher=self._dispatcher,
+            replica=self._replica,
         )
         request.send_time.GetCurrentTime()
         await self._stub.ReportEndpointEvents(request, timeout=CALL_SECONDS)

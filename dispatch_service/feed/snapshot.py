@@ -23,7 +23,9 @@ from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
-from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -56,6 +58,8 @@ def change_name(change: feed_service_pb2.FeedChange) -> str:
         return change.deleted_name
     if kind == "caller":
         return change.caller.caller.name
+    if kind == "subscription":
+        return change.subscription.subscription.name
     return str(getattr(change, kind or "").name)
 
 
@@ -88,11 +92,18 @@ async def load(
             change = None
             with failures.isolated(name=name, revision=revision):
                 opened = ring.open(sealed, associated_data.feed_resource(name))
-                change = feed_service_pb2.FeedChange.FromString(opened)
+                change = _read(opened)
             yield StoredItem(name, revision, change)
         if len(rows) < _LOADED:
             return
         last = rows[-1].name
+
+
+def _read(opened: bytes) -> feed_service_pb2.FeedChange:
+    change = feed_service_pb2.FeedChange.FromString(opened)
+    if change.WhichOneof("change") is None:
+        raise ValueError("the resource was stored by another version")
+    return change
 
 
 async def store_changes(

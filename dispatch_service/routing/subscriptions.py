@@ -17,6 +17,7 @@ from service_runtime.keys.macs import Mac
 from service_runtime.rpc import names
 from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url, shown_url
 from shipedge.webhooks.config.v1 import subscription_pb2
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
 
 SubscriptionKey = tuple[str, str]
 """
@@ -116,7 +117,7 @@ class Subscription:
 
 
 def compile_subscription(
-    message: subscription_pb2.Subscription,
+    fed: FeedSubscription,
     rules: UrlRules,
     hashed: Callable[[str], bytes],
     matches_since: datetime | None = None,
@@ -127,6 +128,7 @@ def compile_subscription(
     A URL that breaks *rules* becomes *url_problem*. *hashed* is the keyed hash of URLs by
     which the log is searched.
     """
+    message = fed.subscription
     owner, subscription_id = names.split(message.name)
     url, problem = _url(message.url, rules)
     return Subscription(
@@ -142,7 +144,7 @@ def compile_subscription(
         url_hash=hashed(url.text if url is not None else message.url),
         filter=_filter(message.filter) if message.HasField("filter") else NO_FILTER,
         headers=tuple((header.name, header.value) for header in message.custom_headers),
-        keys=tuple(_signing_key(secret) for secret in message.signing_secrets),
+        keys=tuple(_signing_key(secret) for secret in fed.signing_secrets),
         credential=message.credential,
         client_certificate=message.client_certificate,
         schedule=read_schedule(message.retry_schedule.delays),
@@ -192,7 +194,7 @@ def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:
     )
 
 
-def _signing_key(secret: subscription_pb2.SigningSecret) -> SigningKey:
+def _signing_key(secret: FeedSigningSecret) -> SigningKey:
     expires = secret.expire_time.ToDatetime(tzinfo=UTC) if secret.HasField("expire_time") else None
     return SigningKey(secret_bytes(secret.secret), expires, _private_key(secret.signing_key))
 

@@ -41,6 +41,7 @@ class AccessRule:
 
 _CONFIG = "shipedge.webhooks.config.v1"
 _DISPATCH = "shipedge.webhooks.dispatch.v1"
+_FEED_PACKAGE = "shipedge.webhooks.feed.v1"
 
 _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
     f"{_CONFIG}.ConfigService": {
@@ -76,7 +77,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
         ),
         **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), AccessRule(_ANY)),
     },
-    f"{_CONFIG}.FeedService": dict.fromkeys(
+    f"{_FEED_PACKAGE}.FeedService": dict.fromkeys(
         ("WatchConfiguration", "ReportEndpointEvents"), AccessRule(_FEED, everything=True)
     ),
     f"{_CONFIG}.ConfigAdminService": {

@@ -13,7 +13,12 @@ from datetime import UTC, datetime
 
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import EVERY_OWNER, ROLES, Caller
-from shipedge.webhooks.config.v1 import caller_pb2, feed_service_pb2
+from shipedge.webhooks.config.v1 import (
+    caller_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 _ROLE_PREFIX = "ROLE_"
 _SCHEME = "bearer "

@@ -103,7 +103,7 @@ def rows_of(
         **key,
         "created_revision": revision,
         "revision": revision,
-        "status_reason": "SET",
+        "status_reason": "MANUAL",
         "endpoint_health": b"",
         "skipped_event_count": 0,
         "create_time": now,

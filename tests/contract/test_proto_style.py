@@ -20,7 +20,6 @@ from service_runtime.rpc import errors as rpc_errors
 from shipedge.webhooks.config.v1 import (
     config_admin_service_pb2,
     config_service_pb2,
-    feed_service_pb2,
 )
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
@@ -29,6 +28,9 @@ from shipedge.webhooks.dispatch.v1 import (
 )
 from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as dispatch_admin_pb2
 from shipedge.webhooks.errors.v1 import error_reason_pb2
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 REASONS = [
     value.name.removeprefix("ERROR_REASON_")

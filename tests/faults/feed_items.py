@@ -12,7 +12,9 @@ import sqlalchemy as sa
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import feed_resources
 from service_runtime.keys.keyring import KeyRing, development_ring
-from shipedge.webhooks.config.v1 import feed_service_pb2 as pb
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2 as pb,
+)
 from tests.faults.harness import rows
 from tests.faults.harness.endpoints import Endpoint
 from tests.faults.harness.feed_proxy import running_feed_proxy
@@ -53,7 +55,7 @@ def broken_item(revision: int) -> pb.FeedChange:
     Make a subscription whose key cannot be read.
     """
     made = pb.FeedChange(revision=revision)
-    made.subscription.name = BAD
+    made.subscription.subscription.name = BAD
     made.subscription.signing_secrets.add(secret="no key at all")
     return made
 

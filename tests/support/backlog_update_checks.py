@@ -17,7 +17,12 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.support.dispatch_factories import LEASE, new_delivery, new_event
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
@@ -82,7 +87,8 @@ async def change_status(store: AsyncEngine, revision: int, status: Status.ValueT
     Store a change of the subscription, as the feed client does.
     """
     changed = subscription_pb2.Subscription(name=NAME, status=status)
-    change = feed_service_pb2.FeedChange(revision=revision, subscription=changed)
+    fed = feed_service_pb2.FeedSubscription(subscription=changed)
+    change = feed_service_pb2.FeedChange(revision=revision, subscription=fed)
     async with writing(store) as db:
         await snapshot.store_changes(db, [change], RING, lambda _: ENDPOINT)
 

@@ -18,7 +18,7 @@ from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import subscription_pb2
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
 
 RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 SHIPPED = "accounts/100/subscriptions/shipped"
@@ -112,11 +112,12 @@ def subscribed(name: str = SHIPPED, revision: int = 1, secret: str = GOOD_SECRET
     Make a change of an Active subscription.
     """
     made = FeedChange(revision=revision)
-    made.subscription.name, made.subscription.revision = name, revision
-    made.subscription.url = "https://example.com/hooks"
-    made.subscription.event_type, made.subscription.payload_version = "orders/shipped", "v2"
-    made.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
-    made.subscription.credential = CREDENTIAL
+    it = made.subscription.subscription
+    it.name, it.revision = name, revision
+    it.url = "https://example.com/hooks"
+    it.event_type, it.payload_version = "orders/shipped", "v2"
+    it.status = subscription_pb2.Subscription.STATUS_ACTIVE
+    it.credential = CREDENTIAL
     made.subscription.signing_secrets.add(secret=secret)
     return made
 

@@ -40,7 +40,7 @@ from service_runtime.database.row_values import in_keys
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
 from service_runtime.rpc.shielded import shielded
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedChange
 
 BATCH = 500
 
@@ -224,9 +224,9 @@ async def _load_subscriptions(
     mine = in_keys([subscriptions.c.owner, subscriptions.c.subscription_id], keys)
     live = subscriptions.c.delete_time.is_(None)
     rows = await SUBSCRIPTIONS.all(db, SUBSCRIPTIONS.select().where(mine, live))
-    messages = await subscription_store.messages(db, rows, ring)
+    messages = await subscription_store.feed_subscriptions(db, rows, ring)
     for row, message in zip(rows, messages, strict=True):
-        found[message.name] = change = FeedChange(subscription=message)
+        found[message.subscription.name] = change = FeedChange(subscription=message)
         if row.matches_since is not None:
             change.matches_since.FromDatetime(row.matches_since)
 

@@ -12,8 +12,12 @@ from typing import Any
 import grpc
 
 from shipedge.webhooks.client import channel
-from shipedge.webhooks.config.v1 import feed_service_pb2 as pb
-from shipedge.webhooks.config.v1 import feed_service_pb2_grpc
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2 as pb,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2_grpc,
+)
 from tests.support.databases import free_port
 
 Change = Callable[[pb.WatchConfigurationResponse], None]

@@ -30,6 +30,8 @@ from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import (
     config_admin_service_pb2_grpc,
     config_service_pb2_grpc,
+)
+from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
 )
 from tests.support.databases import free_port

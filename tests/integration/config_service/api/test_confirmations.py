@@ -23,8 +23,8 @@ from config_service.store.feed import acknowledgements
 from config_service.store.schema import feed_readers
 from service_runtime.database.instants import after
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
-from shipedge.webhooks.config.v1.feed_service_pb2 import WatchConfigurationRequest as Request
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import WatchConfigurationRequest as Request
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import create
 
@@ -59,7 +59,7 @@ async def reader(running: Running, name: str) -> AsyncIterator[Reader]:
     Run a reader that has got the snapshot.
     """
     stream = running.feed.WatchConfiguration()
-    await stream.write(Request(dispatcher=name))
+    await stream.write(Request(replica=name))
     made = Reader(stream)
     following = asyncio.create_task(made.follow())
     try:

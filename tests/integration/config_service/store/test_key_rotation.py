@@ -46,7 +46,7 @@ async def test_every_value_is_wrapped_anew(running: Running) -> None:
         await check_keys(db, NEXT, SEALED_COLUMNS)
         row = await subscription_store.find(db, *names.split(made.name))
         assert row is not None
-        (message,) = await subscription_store.messages(db, [row], NEXT)
+        (message,) = await subscription_store.feed_subscriptions(db, [row], NEXT)
     assert message.signing_secrets[0].secret == made.signing_secret
 
 

@@ -21,7 +21,7 @@ from dispatch_service.storage.schema import feed_resources, held_resources
 from service_runtime.database.engine import reading, writing
 from shipedge.webhooks.config.v1 import subscription_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedChange
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedChange
 from tests.support.backlog_update_checks import apply_updates, rows_of, suspended, wait_for
 from tests.support.feed_process import (
     BAD_SECRET,
@@ -156,7 +156,7 @@ async def test_what_a_restored_database_says_counts_whatever_its_revisions(
     await wait_for(queue, 2)
     process = Process(store)
     inactive = subscribed(revision=9)
-    inactive.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
+    inactive.subscription.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
     await process.snapshot(BEFORE, inactive)
     await apply_updates(store)
     assert await suspended(store) == 2

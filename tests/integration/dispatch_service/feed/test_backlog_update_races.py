@@ -20,7 +20,12 @@ from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import after
 from service_runtime.keys.keyring import KeyRing
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
 from tests.support.lock_waits import settle_down
 
@@ -38,8 +43,10 @@ async def follow(db: AsyncConnection, revision: int, *, active: bool) -> None:
     """
     status = subscription_pb2.Subscription.Status
     change = feed_service_pb2.FeedChange(revision=revision)
-    change.subscription.name = "accounts/100/subscriptions/shipped"
-    change.subscription.status = status.STATUS_ACTIVE if active else status.STATUS_INACTIVE
+    change.subscription.subscription.name = "accounts/100/subscriptions/shipped"
+    change.subscription.subscription.status = (
+        status.STATUS_ACTIVE if active else status.STATUS_INACTIVE
+    )
     await snapshot.store_changes(db, [change], RING, lambda _: "https://example.com:443")
 
 

@@ -19,7 +19,12 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import backlog_updates as updates_table
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
-from shipedge.webhooks.config.v1 import feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.support.backlog_update_checks import (
     NAME,
     RING,
@@ -86,9 +91,12 @@ async def test_what_waits_follows_the_url(queue: Queue, store: AsyncEngine) -> N
     before = await rows_of(store)
 
     change = feed_service_pb2.FeedChange(revision=2)
-    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
-    change.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
-    change.subscription.ordered = True
+    change.subscription.subscription.name, change.subscription.subscription.url = (
+        NAME,
+        "https://elsewhere.example:443",
+    )
+    change.subscription.subscription.status = subscription_pb2.Subscription.STATUS_ACTIVE
+    change.subscription.subscription.ordered = True
     await store_change(store, change)
     assert await apply_updates(store) == 3
 
@@ -107,8 +115,11 @@ async def test_inactive_subscription_is_suspended_at_its_new_endpoint(
     """
     await wait_for(queue, 2)
     change = feed_service_pb2.FeedChange(revision=2)
-    change.subscription.name, change.subscription.url = NAME, "https://elsewhere.example:443"
-    change.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
+    change.subscription.subscription.name, change.subscription.subscription.url = (
+        NAME,
+        "https://elsewhere.example:443",
+    )
+    change.subscription.subscription.status = subscription_pb2.Subscription.STATUS_INACTIVE
     await store_change(store, change)
 
     assert await apply_updates(store) == 2

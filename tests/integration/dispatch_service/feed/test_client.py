@@ -33,7 +33,13 @@ from service_runtime.rpc import server
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.client import channel
-from shipedge.webhooks.config.v1 import feed_service_pb2, feed_service_pb2_grpc, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+    feed_service_pb2_grpc,
+)
 from tests.support.databases import free_port
 
 pytestmark = pytest.mark.anyio
@@ -61,9 +67,9 @@ def subscribed(
     Make a change of the status of a subscription.
     """
     made = feed_service_pb2.FeedChange(revision=1)
-    made.subscription.name = "accounts/100/subscriptions/shipped"
-    made.subscription.url = "https://example.com/hooks"
-    made.subscription.status = status
+    made.subscription.subscription.name = "accounts/100/subscriptions/shipped"
+    made.subscription.subscription.url = "https://example.com/hooks"
+    made.subscription.subscription.status = status
     return made
 
 
@@ -151,7 +157,7 @@ async def client_of(
         cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules(), failures)
         hold = timedelta(days=1)
         applier = FeedApplier(store, RING, cache, heard or Heard(), failures, hold=hold)
-        yield FeedClient(connection, applier, dispatcher="test")
+        yield FeedClient(connection, applier, replica="test")
     await server.stop(grpc_server, 0)
 
 
@@ -215,7 +221,7 @@ async def test_urls_are_recorded_with_what_brings_them(store: AsyncEngine) -> No
         subscribed(subscription_pb2.Subscription.STATUS_ACTIVE),
         subscribed(subscription_pb2.Subscription.STATUS_ACTIVE),
     )
-    second.subscription.url = "HTTPS://Example.com:443/other?token=x"
+    second.subscription.subscription.url = "HTTPS://Example.com:443/other?token=x"
     feed = Feed([Answer(revision=1, changes=[settings_of(1), first]), Answer(changes=[second])])
     feed.may_go_on.set()
 
@@ -257,7 +263,7 @@ async def test_each_answer_is_acknowledged_once_it_is_applied(store: AsyncEngine
     async with asyncio.timeout(PATIENCE_SECONDS), following(store, feed) as revisions:
         assert [revision async for revision in revisions] == [0, 4]
 
-    assert (feed.first.after_revision, feed.first.dispatcher) == (0, "test")
+    assert (feed.first.after_revision, feed.first.replica) == (0, "test")
     assert feed.acknowledged == [0, 4]
 
 
@@ -308,7 +314,8 @@ async def test_listener_hears_since_when_a_subscription_matches(store: AsyncEngi
     heard = Heard()
     status = subscription_pb2.Subscription.STATUS_ACTIVE
     first, new, again = subscribed(status), subscribed(status), subscribed(status)
-    new.subscription.name = again.subscription.name = "accounts/100/subscriptions/new"
+    for it in (new, again):
+        it.subscription.subscription.name = "accounts/100/subscriptions/new"
     for it in (first, new, again):
         it.matches_since.FromDatetime(at(90))
     feed = Feed(
@@ -328,7 +335,7 @@ async def test_listener_hears_since_when_a_subscription_matches(store: AsyncEngi
     took = await database_time(store) - began
 
     (since,) = heard.since.values()
-    assert list(heard.since) == [new.subscription.name]
+    assert list(heard.since) == [new.subscription.subscription.name]
     assert began - timedelta(seconds=11) - took <= since <= began + took - timedelta(seconds=10)
     assert (applier.position.revision, applier.known_until) == (3, at(101))
 

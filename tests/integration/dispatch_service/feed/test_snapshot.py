@@ -15,7 +15,9 @@ from dispatch_service.feed.position import Position
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.failures import FailureLog
-from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 
 pytestmark = pytest.mark.anyio
 

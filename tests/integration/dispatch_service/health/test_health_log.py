@@ -32,7 +32,13 @@ from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from service_runtime.keys.keyring import KeyRing
-from shipedge.webhooks.config.v1 import endpoint_event_pb2, feed_service_pb2, subscription_pb2
+from shipedge.webhooks.config.v1 import (
+    endpoint_event_pb2,
+    subscription_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.support.dispatch_factories import (
     LEASE,
     attempt,
@@ -185,7 +191,7 @@ async def test_gone_of_an_outdated_revision_suspends_nothing(trial: Trial) -> No
     reported, but the backlog is not suspended.
     """
     change = feed_service_pb2.FeedChange(revision=2)
-    change.subscription.name = "accounts/100/subscriptions/shipped"
+    change.subscription.subscription.name = "accounts/100/subscriptions/shipped"
     async with writing(trial.store) as db:
         await snapshot.store_changes(db, [change], RING, lambda _: "https://example.com:443")
 
@@ -226,10 +232,12 @@ async def test_override_holds_in_all_processes_until_a_newer_revision(trial: Tri
 
     change = feed_service_pb2.FeedChange(
         revision=2,
-        subscription=subscription_pb2.Subscription(
-            name="accounts/100/subscriptions/shipped",
-            status=subscription_pb2.Subscription.STATUS_ACTIVE,
-            url="https://example.com/hooks",
+        subscription=feed_service_pb2.FeedSubscription(
+            subscription=subscription_pb2.Subscription(
+                name="accounts/100/subscriptions/shipped",
+                status=subscription_pb2.Subscription.STATUS_ACTIVE,
+                url="https://example.com/hooks",
+            )
         ),
     )
     async with writing(trial.store) as db:

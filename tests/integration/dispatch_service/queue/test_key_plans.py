@@ -25,7 +25,9 @@ from dispatch_service.upkeep import erasure, prune_statements
 from dispatch_service.upkeep.prune_statements import Cutoff
 from service_runtime.database.engine import sqlite_file, writing
 from service_runtime.keys.keyring import KeyRing
-from shipedge.webhooks.config.v1 import feed_service_pb2
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
+)
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 from tests.support.lock_waits import record_and_apply
 

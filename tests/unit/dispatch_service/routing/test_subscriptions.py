@@ -17,10 +17,11 @@ from dispatch_service.routing.subscriptions import (
 )
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import subscription_pb2
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
 from tests.support.dispatch_factories import subscription
 
 
-def message(**over: object) -> subscription_pb2.Subscription:
+def message(**over: object) -> FeedSubscription:
     """
     Make a subscription as the feed sends it.
     """
@@ -32,12 +33,12 @@ def message(**over: object) -> subscription_pb2.Subscription:
         status=subscription_pb2.Subscription.STATUS_ACTIVE,
         revision=7,
     )
-    made.signing_secrets.add(secret="whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
     made.MergeFrom(subscription_pb2.Subscription(**over))  # type: ignore[arg-type]
-    return made
+    secret = FeedSigningSecret(secret="whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s=")
+    return FeedSubscription(subscription=made, signing_secrets=[secret])
 
 
-def compiled(made: subscription_pb2.Subscription) -> Subscription:
+def compiled(made: FeedSubscription) -> Subscription:
     """
     Compile with the rules of production.
     """
@@ -77,7 +78,7 @@ def test_nothing_secret_in_the_repr() -> None:
     Keys, header values and queries do not show.
     """
     made = message()
-    made.custom_headers.add(name="Authorization", value="Bearer hidden")
+    made.subscription.custom_headers.add(name="Authorization", value="Bearer hidden")
 
     shown = repr(compiled(made))
 

@@ -17,13 +17,15 @@ from service_runtime.rpc.errors import PermissionDenied
 from shipedge.webhooks.config.v1 import (
     config_admin_service_pb2,
     config_service_pb2,
-    feed_service_pb2,
 )
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2,
     dispatch_admin_service_pb2,
     payload_service_pb2,
     publisher_service_pb2,
+)
+from shipedge.webhooks.feed.v1 import (
+    feed_service_pb2,
 )
 
 OWNER = "accounts/100"

@@ -20,7 +20,7 @@ from service_runtime.rpc.caller_directory import (
 )
 from service_runtime.rpc.callers import Caller
 from shipedge.webhooks.config.v1.caller_pb2 import Caller as CallerMessage
-from shipedge.webhooks.config.v1.feed_service_pb2 import FeedCaller, FeedToken
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedCaller, FeedToken
 
 TOKEN = "shwt_abc"
 SHA256 = hashlib.sha256(TOKEN.encode()).digest()

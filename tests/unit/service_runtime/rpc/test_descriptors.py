@@ -26,7 +26,7 @@ BEHAVIOR = "google/api/field_behavior.proto"
         (f"{CONFIG}.Caller.Role.ROLE_ADMIN", None),
         (f"{CONFIG}.ConfigAdminService", ADMIN),
         (f"{CONFIG}.ConfigAdminService.UpdateCaller", ADMIN),
-        (f"{CONFIG}.FeedChange.change", "shipedge/webhooks/config/v1/feed_service.proto"),
+        ("shipedge.webhooks.feed.v1.FeedChange.change", "/feed/v1/feed_service.proto"),
         ("google.api.field_behavior", BEHAVIOR),
         ("google.api.REQUIRED", BEHAVIOR),
         ("google.rpc.ErrorInfo", "google/rpc/error_details.proto"),

@@ -14,9 +14,9 @@ from service_runtime.rpc.errors import InvalidArgument
 from shipedge.webhooks.config.v1 import config_service_pb2 as config
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from shipedge.webhooks.config.v1.feed_service_pb2 import ReportEndpointEventsRequest
 from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader, Subscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import ReportEndpointEventsRequest
 
 NANOS = 999_999_999
 

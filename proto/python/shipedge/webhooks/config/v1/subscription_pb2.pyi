@@ -413,19 +413,15 @@ class SigningSecret(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SECRET_ID_FIELD_NUMBER: _builtins.int
-    SECRET_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
-    SIGNING_KEY_FIELD_NUMBER: _builtins.int
     VERIFICATION_KEY_FIELD_NUMBER: _builtins.int
     secret_id: _builtins.str
     """The id of the secret."""
-    secret: _builtins.str
-    """The secret itself, `whsec_` and base64. Only in the feed."""
-    signing_key: _builtins.str
-    """The ed25519 key that belongs to it, `whsk_` and base64. Only in the feed."""
     verification_key: _builtins.str
-    """The public half of that key, `whpk_` and base64, for the receiver."""
+    """The public half of the ed25519 key that belongs to it, `whpk_` and
+    base64, for the receiver. Empty: requests are not signed with one.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -438,15 +434,13 @@ class SigningSecret(_message.Message):
         self,
         *,
         secret_id: _builtins.str = ...,
-        secret: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
-        signing_key: _builtins.str = ...,
         verification_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "secret", b"secret", "secret_id", b"secret_id", "signing_key", b"signing_key", "verification_key", b"verification_key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "secret_id", b"secret_id", "verification_key", b"verification_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,14 +32,14 @@ class WatchConfigurationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
-    DISPATCHER_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     APPLIED_REVISION_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
     """The last revision that was stored. 0 without a digest: none. Only in the
     first message.
     """
-    dispatcher: _builtins.str
+    replica: _builtins.str
     """The name of the process that reads. Only in the first message."""
     digest: _builtins.bytes
     """The digest that came with that revision. Only in the first message."""
@@ -51,13 +51,13 @@ class WatchConfigurationRequest(_message.Message):
         self,
         *,
         after_revision: _builtins.int = ...,
-        dispatcher: _builtins.str = ...,
+        replica: _builtins.str = ...,
         digest: _builtins.bytes = ...,
         applied_revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "applied_revision", b"applied_revision", "digest", b"digest", "dispatcher", b"dispatcher"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "applied_revision", b"applied_revision", "digest", b"digest", "replica", b"replica"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -126,8 +126,8 @@ class FeedChange(_message.Message):
     deleted_name: _builtins.str
     """The name of a resource that was deleted."""
     @_builtins.property
-    def subscription(self) -> _subscription_pb2.Subscription:
-        """A subscription, with the values of its headers and its secrets."""
+    def subscription(self) -> Global___FeedSubscription:
+        """A subscription, with its secrets."""
 
     @_builtins.property
     def credential(self) -> _credential_pb2.Credential:
@@ -156,7 +156,7 @@ class FeedChange(_message.Message):
         self,
         *,
         revision: _builtins.int = ...,
-        subscription: _subscription_pb2.Subscription | None = ...,
+        subscription: Global___FeedSubscription | None = ...,
         credential: _credential_pb2.Credential | None = ...,
         client_certificate: _client_certificate_pb2.ClientCertificate | None = ...,
         owner_settings: _owner_settings_pb2.OwnerSettings | None = ...,
@@ -173,6 +173,70 @@ class FeedChange(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
 Global___FeedChange: _TypeAlias = FeedChange  # noqa: Y015
+
+@_typing.final
+class FeedSubscription(_message.Message):
+    """A subscription as the dispatch service needs to know it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    SIGNING_SECRETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscription(self) -> _subscription_pb2.Subscription:
+        """The subscription, with the values of its headers."""
+
+    @_builtins.property
+    def signing_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedSigningSecret]:
+        """The secrets that requests are signed with, newest first."""
+
+    def __init__(
+        self,
+        *,
+        subscription: _subscription_pb2.Subscription | None = ...,
+        signing_secrets: _abc.Iterable[Global___FeedSigningSecret] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["subscription", b"subscription"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signing_secrets", b"signing_secrets", "subscription", b"subscription"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedSubscription: _TypeAlias = FeedSubscription  # noqa: Y015
+
+@_typing.final
+class FeedSigningSecret(_message.Message):
+    """A secret that requests are signed with, several during a rotation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    SIGNING_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """The secret, `whsec_` and base64."""
+    signing_key: _builtins.str
+    """The ed25519 key that belongs to it, `whsk_` and base64. Empty: requests
+    are not signed with one.
+    """
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when requests are signed with it too. Unset: until it is replaced."""
+
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+        signing_key: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "secret", b"secret", "signing_key", b"signing_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedSigningSecret: _TypeAlias = FeedSigningSecret  # noqa: Y015
 
 @_typing.final
 class FeedCaller(_message.Message):
@@ -239,10 +303,10 @@ class ReportEndpointEventsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ENDPOINT_EVENTS_FIELD_NUMBER: _builtins.int
-    DISPATCHER_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     SEND_TIME_FIELD_NUMBER: _builtins.int
-    dispatcher: _builtins.str
-    """The name of the dispatch service, for the logs."""
+    replica: _builtins.str
+    """The name of the process that reports, for the logs."""
     @_builtins.property
     def endpoint_events(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_event_pb2.EndpointEvent]:
         """What was learnt, at most 1,000."""
@@ -255,12 +319,12 @@ class ReportEndpointEventsRequest(_message.Message):
         self,
         *,
         endpoint_events: _abc.Iterable[_endpoint_event_pb2.EndpointEvent] | None = ...,
-        dispatcher: _builtins.str = ...,
+        replica: _builtins.str = ...,
         send_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["send_time", b"send_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispatcher", b"dispatcher", "endpoint_events", b"endpoint_events", "send_time", b"send_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_events", b"endpoint_events", "replica", b"replica", "send_time", b"send_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from shipedge.webhooks.config.v1 import feed_service_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2
+from shipedge.webhooks.feed.v1 import feed_service_pb2 as shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in shipedge/webhooks/config/v1/feed_service_pb2_grpc.py depends on'
+        + ' but the generated code in shipedge/webhooks/feed/v1/feed_service_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -37,14 +37,14 @@ class FeedServiceStub:
             channel: A grpc.Channel.
         """
         self.WatchConfiguration = channel.stream_stream(
-                '/shipedge.webhooks.config.v1.FeedService/WatchConfiguration',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
+                '/shipedge.webhooks.feed.v1.FeedService/WatchConfiguration',
+                request_serializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
                 _registered_method=True)
         self.ReportEndpointEvents = channel.unary_unary(
-                '/shipedge.webhooks.config.v1.FeedService/ReportEndpointEvents',
-                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.SerializeToString,
-                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.FromString,
+                '/shipedge.webhooks.feed.v1.FeedService/ReportEndpointEvents',
+                request_serializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.FromString,
                 _registered_method=True)
 
 
@@ -94,19 +94,19 @@ def add_FeedServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'WatchConfiguration': grpc.stream_stream_rpc_method_handler(
                     servicer.WatchConfiguration,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.SerializeToString,
             ),
             'ReportEndpointEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportEndpointEvents,
-                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.FromString,
-                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.SerializeToString,
+                    request_deserializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'shipedge.webhooks.config.v1.FeedService', rpc_method_handlers)
+            'shipedge.webhooks.feed.v1.FeedService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('shipedge.webhooks.config.v1.FeedService', rpc_method_handlers)
+    server.add_registered_method_handlers('shipedge.webhooks.feed.v1.FeedService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -129,9 +129,9 @@ class FeedService:
         return grpc.experimental.stream_stream(
             request_iterator,
             target,
-            '/shipedge.webhooks.config.v1.FeedService/WatchConfiguration',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
+            '/shipedge.webhooks.feed.v1.FeedService/WatchConfiguration',
+            shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.WatchConfigurationResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -156,9 +156,9 @@ class FeedService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/shipedge.webhooks.config.v1.FeedService/ReportEndpointEvents',
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.SerializeToString,
-            shipedge_dot_webhooks_dot_config_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.FromString,
+            '/shipedge.webhooks.feed.v1.FeedService/ReportEndpointEvents',
+            shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_feed_dot_v1_dot_feed__service__pb2.ReportEndpointEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

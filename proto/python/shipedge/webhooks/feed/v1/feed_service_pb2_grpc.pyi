@@ -5,7 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from shipedge.webhooks.config.v1 import feed_service_pb2 as _feed_service_pb2
+from shipedge.webhooks.feed.v1 import feed_service_pb2 as _feed_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
