@@ -122,8 +122,8 @@ proto-lint: $(STAMP) ## Check the style of the protos.
 proto-breaking: $(STAMP) ## Check that the protos break nobody who uses the published contract.
 	@$(BIN)/python proto/tool.py breaking
 
-proto-publish: $(STAMP) ## Publish the contract: what it says now may no longer be broken.
-	@$(BIN)/python proto/tool.py publish
+proto-publish: $(STAMP) ## Publish the contract: it may not be broken from then on, or with ACCEPT_BREAKING=yes.
+	@$(BIN)/python proto/tool.py publish $(if $(filter yes,$(ACCEPT_BREAKING)),--accept-breaking)
 
 contracts: $(STAMP) ## Write the payload contracts' files and pages from the typed definitions.
 	@$(BIN)/python -m dispatch_service.published_contracts write

@@ -2,7 +2,8 @@
 Generate the stubs and check the protos, offline.
 
 `generate` writes the stubs and `check` compares them. `lint` and `breaking` run buf on a
-descriptor image that protoc builds. `publish` writes the image that `breaking` compares with.
+descriptor image that protoc builds. `publish` writes the image that `breaking` compares with;
+what breaks the one before is only published with `--accept-breaking`.
 """
 
 from __future__ import annotations
@@ -24,21 +25,30 @@ SERVED = STUBS / "shipedge" / "webhooks" / "descriptors.binpb"
 SITE = Path(sysconfig.get_path("purelib"))
 BIN = Path(sys.executable).parent
 ERROR_DETAILS = ("google/rpc/error_details.proto",)
+INTERNAL = "shipedge/webhooks/feed/"
+"""
+What only the two services use: it is not published and may change at any time.
+"""
 
 
 def sources() -> list[str]:
     """
-    List the protos of the contract, relative to this folder.
+    List the protos, relative to this folder.
     """
     return sorted(str(path.relative_to(PROTO)) for path in PROTO.glob("shipedge/**/*.proto"))
 
 
-def protoc(*arguments: str, roots: Sequence[str] = ()) -> None:
+def published_sources() -> list[str]:
     """
-    Run protoc on the contract and on *roots*; the protos of Google come from an installed
-    package.
+    List the protos that are published: all but the internal ones.
     """
-    files = [*roots, *sources()]
+    return [path for path in sources() if not path.startswith(INTERNAL)]
+
+
+def protoc(*arguments: str, files: Sequence[str]) -> None:
+    """
+    Run protoc on *files*; the protos of Google come from an installed package.
+    """
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", "-I.", f"-I{SITE}", *arguments, *files],
@@ -58,12 +68,13 @@ def generate(target: Path) -> None:
         f"--grpc_python_out={target}",
         f"--mypy_out=quiet:{target}",
         f"--mypy_grpc_out=quiet:{target}",
+        files=sources(),
     )
     for path in stubs(target):
         proto = PROTO / f"{str(path.relative_to(target)).partition('_pb2')[0]}.proto"
         if "_pb2_grpc" in path.name and "\nservice " not in proto.read_text():
             path.unlink()
-    write_image(target / SERVED.relative_to(STUBS))
+    write_image(target / SERVED.relative_to(STUBS), sources())
 
 
 def stubs(folder: Path) -> Iterator[Path]:
@@ -95,30 +106,48 @@ def stale() -> list[str]:
     return sorted([*mismatch, *errors, *(str(path) for path in wanted ^ present)])
 
 
-def write_image(target: Path) -> None:
+def write_image(target: Path, files: Sequence[str]) -> None:
     """
-    Write the descriptors of the contract, of its imports and of the details of errors, with
-    their comments, into *target*.
+    Write the descriptors of *files*, of their imports and of the details of errors, with their
+    comments, into *target*.
     """
     protoc(
         "--include_imports",
         "--include_source_info",
         f"--descriptor_set_out={target}",
-        roots=ERROR_DETAILS,
+        files=[*ERROR_DETAILS, *files],
     )
 
 
-def buf(verb: str, *arguments: str) -> int:
+def buf(verb: str, files: Sequence[str], *arguments: str) -> int:
     """
-    Run buf on the current protos; return its exit code.
+    Run buf on *files* as they are now; return its exit code.
     """
     with tempfile.TemporaryDirectory() as scratch:
         image = Path(scratch) / "image.binpb"
-        write_image(image)
+        write_image(image, files)
         command = [str(BIN / "buf"), verb, str(image), *arguments, "--path", "shipedge"]
         return subprocess.run(
             [*command, "--config", str(PROTO / "buf.yaml")], check=False
         ).returncode
+
+
+def breaking() -> int:
+    """
+    Compare the protos with the published contract; return the exit code of buf.
+    """
+    return buf("breaking", published_sources(), "--against", str(PUBLISHED))
+
+
+def publish(*, accept_breaking: bool) -> int:
+    """
+    Write the published contract, if it breaks nobody or that is accepted; return the exit code.
+    """
+    if not accept_breaking and breaking():
+        print("refused: this breaks clients of the published contract", file=sys.stderr)
+        return 1
+    write_image(PUBLISHED, published_sources())
+    return 0
 
 
 def main() -> int:
@@ -127,7 +156,9 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("verb", choices=("generate", "check", "lint", "breaking", "publish"))
-    verb = parser.parse_args().verb
+    parser.add_argument("--accept-breaking", action="store_true", help="publish in any case")
+    options = parser.parse_args()
+    verb = options.verb
     failed = 0
     if verb == "generate":
         for path in stubs(STUBS):
@@ -138,9 +169,9 @@ def main() -> int:
             print(f"stale: {name} (make proto)", file=sys.stderr)
         failed = int(bool(found))
     elif verb == "publish":
-        write_image(PUBLISHED)
+        failed = publish(accept_breaking=options.accept_breaking)
     else:
-        failed = buf(verb, *(["--against", str(PUBLISHED)] if verb == "breaking" else []))
+        failed = breaking() if verb == "breaking" else buf(verb, sources())
     if not failed:
         print(f"proto {verb}: good")
     return failed
