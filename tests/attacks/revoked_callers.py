@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from service_runtime.rpc.status import read_error
-from shipedge.webhooks.config.v1 import admin_service_pb2
+from shipedge.webhooks.config.v1 import config_admin_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.attacks.idle_streams import KINDS
 from tests.attacks.model import Attack, Verdict
@@ -88,14 +88,14 @@ async def revoked(
 
 
 async def _delete(stage: Stage) -> None:
-    request = admin_service_pb2.DeleteCallerRequest(name=NAME)
+    request = config_admin_service_pb2.DeleteCallerRequest(name=NAME)
     await (await stage.admin()).DeleteCaller(request)
 
 
 async def _narrow(stage: Stage) -> None:
     fewer = Caller(name=NAME, roles=[Caller.ROLE_READER], owners=["accounts/101"])
     mask = FieldMask(paths=["roles", "owners"])
-    request = admin_service_pb2.UpdateCallerRequest(caller=fewer, update_mask=mask)
+    request = config_admin_service_pb2.UpdateCallerRequest(caller=fewer, update_mask=mask)
     await (await stage.admin()).UpdateCaller(request)
 
 
