@@ -210,9 +210,15 @@ def _offer_gauges(engine: Engine) -> None:
         engine.delivery.endpoint_queues.in_memory,
     )
     metrics.gauge(
+        "webhooks_owners_with_share",
+        "Accounts and warehouses that have their share of open requests or of memory, or more.",
+        engine.delivery.endpoint_queues.usage.owners_with_share,
+        how="max",
+    )
+    metrics.gauge(
         "webhooks_deliveries_unfinished",
-        "Deliveries that have not ended, as of the last count.",
-        lambda: engine.acceptance.backlog.unfinished,
+        "Deliveries that have not ended, as of the last count and what was stored and ended since.",
+        lambda: engine.acceptance.backlog.counts.total,
         how="max",
     )
     metrics.gauge(

@@ -14,7 +14,6 @@ import grpc
 from dispatch_service.delivery import replicas
 from dispatch_service.delivery.attempt import AttemptWorker
 from dispatch_service.delivery.claim import Claimer, Places
-from dispatch_service.delivery.endpoint_queue import Bounds
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.expiry import Expirer
@@ -26,6 +25,7 @@ from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.delivery.suspects import Suspects
 from dispatch_service.domain import leases
 from dispatch_service.domain.clock_watch import ClockWatch
+from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.feed.applier import FeedApplier
@@ -176,6 +176,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
             horizon=leases.horizon(
                 settings.lease.total_seconds(), settings.deadline.total_seconds()
             ),
+            share_percent=settings.owner_share_percent,
         ),
         SubscriptionLimits(parts.subscriptions, replicas).of,
         lambda ready: held.add(ready.claimed, ready.lease_end),
@@ -215,9 +216,10 @@ def _worker(
 
 def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
     settings = parts.settings
-    backlog = Backlog(parts.bulk_store, settings.backlog_limits())
+    unfinished = delivery.results.unfinished
+    backlog = Backlog(parts.bulk_store, settings.backlog_limits(), unfinished)
     skipped = SkippedCounts()
-    waiting = WaitingEvents(settings.most_waiting)
+    waiting = WaitingEvents(settings.most_waiting, settings.owner_share_percent)
     committer = GroupCommitter(
         waiting,
         parts.queue,
@@ -226,6 +228,7 @@ def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
         parts.subscriptions,
         parts.keys,
         skipped,
+        unfinished,
         progress=Progress("commits", delivery.replicas.beat),
     )
     acceptor = EventAcceptor(parts.store, parts.keys, waiting, backlog)

@@ -17,6 +17,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 
 from dispatch_service.domain import leases
+from dispatch_service.domain.shares import SHARE_PERCENT
 from dispatch_service.intake.backlog_limits import Limits
 from dispatch_service.upkeep.prune_statements import Retention
 from service_runtime.process import failpoints
@@ -127,13 +128,24 @@ class Settings(ServiceSettings):
         ge=1,
         le=50_000,
         alias="SHIPEDGE_DISPATCH_TOTAL_CONCURRENCY",
-        description="maximum open requests in all",
+        description="maximum open requests in all; a share more for owners that have less than"
+        " that",
     )
     most_waiting: int = Field(
         default=20_000,
         ge=100,
         alias="SHIPEDGE_DISPATCH_MOST_WAITING",
-        description="maximum events waiting for their commit, and maximum deliveries in memory",
+        description="maximum events waiting for their commit, and maximum deliveries in memory;"
+        " a share more for owners that have less than that",
+    )
+    owner_share_percent: int = Field(
+        default=SHARE_PERCENT,
+        ge=1,
+        le=50,
+        alias="SHIPEDGE_DISPATCH_OWNER_SHARE_PERCENT",
+        description="share of one account or warehouse in open requests, in memory and in the"
+        " backlog, in percent; what it has beyond that it may have only while enough is left for"
+        " others",
     )
 
     failing_after: Span = Field(
@@ -152,7 +164,8 @@ class Settings(ServiceSettings):
         default=20_000_000,
         ge=1000,
         alias="SHIPEDGE_DISPATCH_MOST_BACKLOG",
-        description="maximum unfinished deliveries before publishers must wait",
+        description="maximum unfinished deliveries before publishers must wait; one share of"
+        " them is kept for owners that have less than that",
     )
     least_disk_mb: int = Field(
         default=512,
@@ -242,7 +255,12 @@ class Settings(ServiceSettings):
         """
         Return the limits beyond which publishers have to wait.
         """
-        return Limits(self.most_backlog, self.least_disk_mb * 1024 * 1024, self.database_file())
+        return Limits(
+            self.most_backlog,
+            self.least_disk_mb * 1024 * 1024,
+            self.database_file(),
+            self.owner_share_percent,
+        )
 
     def database_name(self) -> str:
         """

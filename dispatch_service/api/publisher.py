@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.batches import MOST_EVENTS
 from dispatch_service.api.warehouses import forbidden
-from dispatch_service.domain.errors import BatchInvalid
+from dispatch_service.domain.errors import BacklogFull, BatchInvalid
 from dispatch_service.domain.work import Receipt
-from dispatch_service.intake.accept import EventAcceptor
+from dispatch_service.intake.accept import EventAcceptor, all_answers
 from dispatch_service.intake.waiting import Answer
 from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc import names
@@ -99,12 +99,13 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
     ) -> None:
         try:
             outcomes = await self._publish(request.events)
+        except BacklogFull as full:
+            # The stream may carry events of other owners, so it goes on.
+            _put(answers, request, [full] * len(request.events))
         except Exception as error:  # noqa: BLE001 - it ends the stream, in the caller's task
             answers.put_nowait(error)
         else:
-            response = publisher_service_pb2.StreamEventsResponse(batch_id=request.batch_id)
-            _fill(response.results, request.events, outcomes)
-            answers.put_nowait(response)
+            _put(answers, request, outcomes)
         finally:
             slots.release()
 
@@ -127,8 +128,7 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         Accept the events that are not *refused*; return the answers of all.
         """
         others = [event for index, event in enumerate(events) if index not in refused]
-        accepted = iter(await self._accept(others) if others else ())
-        return [refused.get(index) or next(accepted) for index in range(len(events))]
+        return all_answers(len(events), refused, await self._accept(others) if others else ())
 
     async def _accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         outcomes = await self._acceptor.accept(events)
@@ -136,6 +136,16 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
             if isinstance(outcome, StoreUnavailable):
                 raise outcome
         return outcomes
+
+
+def _put(
+    answers: asyncio.Queue[_Answer],
+    request: publisher_service_pb2.StreamEventsRequest,
+    outcomes: Sequence[Answer],
+) -> None:
+    response = publisher_service_pb2.StreamEventsResponse(batch_id=request.batch_id)
+    _fill(response.results, request.events, outcomes)
+    answers.put_nowait(response)
 
 
 def _fill(results: Any, events: Sequence[event_pb2.Event], outcomes: Sequence[Answer]) -> None:

@@ -87,17 +87,19 @@ class Claimer:
         Claim what the endpoint queues have room for; return how many deliveries that were.
         """
         places = self._places
-        room = min(places.endpoint_queues.room - places.results.unwritten, BATCH)
-        if room <= 0:
+        room = places.endpoint_queues.claim_room()
+        limit = min(room.count - places.results.unwritten, BATCH)
+        if limit <= 0:
             return 0
         now = time.monotonic()
         lease = replace(self._lease, trusted_until=self._clock.expected(now))
         full = {*places.endpoint_queues.full(), *self._endpoints.open_breakers()}
         claimed = await self._queue.claim(
             lease,
-            limit=room,
+            limit=limit,
             per_endpoint=PER_ENDPOINT,
             full=full,
+            full_owners=room.full_owners,
             held=places.held.overdue(now),
         )
         if claimed:

@@ -15,16 +15,12 @@ from enum import Enum, auto
 
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.leases import LONGEST_HORIZON
+from dispatch_service.domain.memory_usage import LATER_SHARE, OwnerUsage
 from dispatch_service.domain.work import Claimed
 
 MOST_ROUNDS = 128
 """
 How many deliveries may wait in a queue for each that is running.
-"""
-
-LATER_SHARE = 0.75
-"""
-What retries and resends may take of any capacity; the rest is for first attempts.
 """
 
 FIRST_TURNS = 3
@@ -83,19 +79,6 @@ class SubscriptionLimit:
 
 
 NO_LIMIT = SubscriptionLimit()
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """
-    Limits over all endpoint queues: running attempts, deliveries that wait in memory, the bytes
-    of their payloads, and the seconds within which what waits can start.
-    """
-
-    running: int
-    waiting: int
-    waiting_bytes: int = 256 * 1024 * 1024
-    horizon: float = LONGEST_HORIZON
 
 
 @dataclass(slots=True)
@@ -167,12 +150,14 @@ class EndpointQueue:
     """
     The subscription queues of one endpoint, and how many of its attempts are running.
 
-    It takes only what it can start within *horizon* seconds; see `leases`.
+    It takes only what it can start within *horizon* seconds; see `leases`. *usage* is that of
+    its owner.
     *usual_seconds* is a moving average of how long its attempts take. *rates_until* is when the
     last rate limit lets its next delivery start: so long an idle queue must be remembered.
     """
 
     subqueues: dict[str, SubscriptionQueue] = field(default_factory=dict)
+    usage: OwnerUsage = field(default_factory=OwnerUsage)
     waiting: int = 0
     reserved: int = 0
     running: int = 0

@@ -10,15 +10,20 @@ import time
 from collections.abc import Awaitable, Callable, Collection
 
 from dispatch_service.delivery.endpoint_queue import (
-    LATER_SHARE,
     NO_LIMIT,
-    Bounds,
     EndpointQueue,
     Ready,
     Started,
     SubscriptionLimit,
 )
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.memory_usage import (
+    Bounds,
+    ClaimRoom,
+    MemoryUsage,
+    OwnerTurns,
+    OwnerUsage,
+)
 from dispatch_service.domain.transitions import WaitReason
 from dispatch_service.domain.work import EndpointKey, Requeue
 from service_runtime.observability.tasks import start_watched
@@ -50,36 +55,29 @@ class EndpointQueues:
         self._deliver = deliver
         self._release = release
         self._endpoints = endpoints
-        self._bounds = bounds
+        self._horizon = bounds.horizon
         self._limit_of = limit_of
         self._hold = hold
-        self._most_later = max(int(bounds.running * LATER_SHARE), 1)
         self._queues: dict[EndpointKey, EndpointQueue] = {}
         # Queues that wait for a slot of the process, and those that wait for one that retries and
-        # resends may take, in their order.
-        self._starved: dict[EndpointKey, None] = {}
-        self._starved_later: dict[EndpointKey, None] = {}
-        self._waiting = 0
-        self._waiting_bytes = 0
-        self._running = 0
-        self._running_later = 0
+        # resends may take.
+        self._starved = OwnerTurns()
+        self._starved_later = OwnerTurns()
+        self.usage = MemoryUsage(bounds)
         self._runners: set[asyncio.Task[None]] = set()
         self._stopping = False
 
-    @property
-    def room(self) -> int:
+    def claim_room(self) -> ClaimRoom:
         """
-        How many deliveries may be claimed now; the rest of the room is for first attempts.
+        Return how many deliveries may be claimed now, and of which owners none.
         """
-        if self._stopping or self._waiting_bytes >= self._bounds.waiting_bytes * LATER_SHARE:
-            return 0
-        return max(int(self._bounds.waiting * LATER_SHARE) - self._waiting, 0)
+        return ClaimRoom(0) if self._stopping else self.usage.claim_room()
 
     def in_memory(self) -> int:
         """
         Count the deliveries that wait or are being attempted.
         """
-        return self._waiting + self._running
+        return self.usage.waiting + self.usage.running
 
     def reserve(self, *, owner: str, subscription: str, endpoint: str, size: int) -> bool:
         """
@@ -87,19 +85,18 @@ class EndpointQueues:
         bytes; return False if there is none.
         """
         key = (owner, endpoint)
-        if self._stopping or self._is_full(size) or self._endpoints.is_open(key):
+        if self._stopping or self._endpoints.is_open(key):
             return False
-        allowed = self._endpoints.limit(key)
-        limit = self._limit_of(owner, subscription)
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = EndpointQueue(horizon=self._bounds.horizon)
-        if queue.room(allowed) <= 0 or not queue.allows(subscription, limit, time.monotonic()):
+        queue = self._queues.get(key) or self._opened(key)
+        if (
+            not self.usage.has_place(queue.usage, size)
+            or queue.room(self._endpoints.limit(key)) <= 0
+            or not queue.allows(subscription, self._limit_of(owner, subscription), time.monotonic())
+        ):
             self._forget_if_idle(key, queue)
             return False
         queue.reserved += 1
-        self._waiting += 1
-        self._waiting_bytes += size
+        self.usage.add_waiting(queue.usage, size)
         return True
 
     def unreserve(self, *, owner: str, endpoint: str, size: int) -> None:
@@ -109,7 +106,7 @@ class EndpointQueues:
         key = (owner, endpoint)
         queue = self._queues[key]
         queue.reserved -= 1
-        self._remove_waiting(size)
+        self.usage.remove_waiting(queue.usage, size)
         self._forget_if_idle(key, queue)
 
     def take_reserved(self, ready: Ready) -> None:
@@ -123,7 +120,7 @@ class EndpointQueues:
         queue = self._queues[key]
         queue.reserved -= 1
         if self._endpoints.is_open(key):
-            self._remove_waiting(ready.size)
+            self.usage.remove_waiting(queue.usage, ready.size)
             self._release(Requeue(claimed, reason=WaitReason.BREAKER))
             self._forget_if_idle(key, queue)
         else:
@@ -134,11 +131,8 @@ class EndpointQueues:
         Put a claimed delivery into its queue. If the endpoint's breaker is open, it is the probe.
         """
         key = ready.claimed.endpoint_key
-        queue = self._queues.get(key)
-        if queue is None:
-            queue = self._queues[key] = EndpointQueue(horizon=self._bounds.horizon)
-        self._waiting += 1
-        self._waiting_bytes += ready.size
+        queue = self._queues.get(key) or self._opened(key)
+        self.usage.add_waiting(queue.usage, ready.size)
         self._endpoints.probe_claimed(key)
         self._admit(key, queue, ready)
 
@@ -154,7 +148,7 @@ class EndpointQueues:
         """
         queue = self._queues.get(key)
         is_free = queue is None or queue.waiting + queue.running < self._endpoints.limit(key)
-        return is_free and self._has_slot
+        return is_free and self.usage.has_slot(self.usage.of(key[0]))
 
     def release_waiting(self, key: EndpointKey, reason: WaitReason = WaitReason.BACKLOG) -> None:
         """
@@ -162,7 +156,7 @@ class EndpointQueues:
         """
         if (queue := self._queues.get(key)) is not None:
             for ready in queue.pop_all():
-                self._remove_waiting(ready.size)
+                self.usage.remove_waiting(queue.usage, ready.size)
                 self._release(Requeue(ready.claimed, reason=reason))
 
     def stop(self) -> None:
@@ -181,15 +175,10 @@ class EndpointQueues:
         if self._runners:
             await asyncio.wait(self._runners, timeout=seconds)
 
-    def _is_full(self, size: int) -> bool:
-        return (
-            self._waiting >= self._bounds.waiting
-            or self._waiting_bytes + size > self._bounds.waiting_bytes
-        )
-
-    def _remove_waiting(self, size: int) -> None:
-        self._waiting -= 1
-        self._waiting_bytes -= size
+    def _opened(self, key: EndpointKey) -> EndpointQueue:
+        usage = self.usage.queue_opened(key[0])
+        queue = self._queues[key] = EndpointQueue(usage=usage, horizon=self._horizon)
+        return queue
 
     def _admit(self, key: EndpointKey, queue: EndpointQueue, ready: Ready) -> None:
         claimed = ready.claimed
@@ -198,14 +187,14 @@ class EndpointQueues:
         if delay is None:
             self._start_waiting(key, queue, now)
         else:
-            self._remove_waiting(ready.size)
+            self.usage.remove_waiting(queue.usage, ready.size)
             self._release(Requeue(claimed, delay, WaitReason.THROTTLED))
 
     def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         allowed = self._endpoints.limit(key)
         while queue.waiting and queue.running < allowed and not self._stopping:
-            if not self._has_slot:
-                self._starved[key] = None
+            if not self.usage.has_slot(queue.usage):
+                self._starved.add(queue.usage, key)
                 return
             started = self._start_next(key, queue, now)
             if started is None:
@@ -218,7 +207,7 @@ class EndpointQueues:
         allowed = self._endpoints.limit(key)
         if queue.running >= allowed:
             return None
-        has_later_slot = self._running_later < self._most_later
+        has_later_slot = self.usage.has_later_slot(queue.usage)
         later_allowed = has_later_slot and queue.later_allowed(allowed)
         started = queue.start_next(now, later_allowed=later_allowed)
         if started is None:
@@ -226,13 +215,10 @@ class EndpointQueues:
             if (seconds := queue.wait_seconds(now)) is not None:
                 self._set_timer(key, queue, seconds)
             elif not has_later_slot and queue.later_waiting:
-                self._starved_later[key] = None
+                self._starved_later.add(queue.usage, key)
             return None
         _, ready = started
-        self._waiting -= 1
-        self._waiting_bytes -= ready.size
-        self._running += 1
-        self._running_later += not ready.claimed.dispatched
+        self.usage.start(queue.usage, ready.size, later=not ready.claimed.dispatched)
         return started
 
     async def _run(self, key: EndpointKey, queue: EndpointQueue, started: Started | None) -> None:
@@ -250,31 +236,29 @@ class EndpointQueues:
             finally:
                 now = time.monotonic()
                 queue.finish(subqueue, ready, now - start)
-                self._running -= 1
-                self._running_later -= not ready.claimed.dispatched
+                self.usage.finish(queue.usage, later=not ready.claimed.dispatched)
             if self._starved or self._stopping or not queue.waiting:
                 break
+            if not self.usage.has_slot(queue.usage):
+                break  # what its owner holds beyond its share is left to others
             started = self._start_next(key, queue, now)
         self._pass_on_slot(key, queue, now)
 
     def _pass_on_slot(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
         if self._starved and queue.waiting:
-            self._starved[key] = None  # behind the queues that wait for a slot already
+            self._starved.add(queue.usage, key)  # behind the queues that wait for a slot already
         else:
             self._start_waiting(key, queue, now)
-        while self._starved_later and self._has_slot and self._running_later < self._most_later:
-            self._start_starved(self._starved_later, now)
-        while self._starved and self._has_slot:
-            self._start_starved(self._starved, now)
+        while (starved := self._starved_later.take(self._has_later_slot)) is not None:
+            self._start_starved(starved, now)
+        while (starved := self._starved.take(self.usage.has_slot)) is not None:
+            self._start_starved(starved, now)
         self._forget_if_idle(key, queue)
 
-    @property
-    def _has_slot(self) -> bool:
-        return self._running < self._bounds.running
+    def _has_later_slot(self, usage: OwnerUsage) -> bool:
+        return self.usage.has_slot(usage) and self.usage.has_later_slot(usage)
 
-    def _start_starved(self, starved: dict[EndpointKey, None], now: float) -> None:
-        key = next(iter(starved))
-        del starved[key]
+    def _start_starved(self, key: EndpointKey, now: float) -> None:
         if (queue := self._queues.get(key)) is not None:
             self._start_waiting(key, queue, now)
 
@@ -297,3 +281,4 @@ class EndpointQueues:
             self._set_timer(key, queue, seconds)
         else:
             del self._queues[key]
+            self.usage.queue_closed(key[0], queue.usage)

@@ -16,7 +16,8 @@ from dispatch_service.delivery.batches import BisectingBatch, InFlight, ItemsSet
 from dispatch_service.delivery.held_leases import HeldLeases, LeaseEnd
 from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
-from dispatch_service.domain.transitions import Transition, decide
+from dispatch_service.domain.shares import OwnerCounts
+from dispatch_service.domain.transitions import State, Transition, decide
 from dispatch_service.domain.work import Claimed, Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
@@ -47,6 +48,13 @@ def _nobody() -> None:
     pass
 
 
+def _ends(settlement: Settlement) -> bool:
+    """
+    Tell whether a delivery ends that had not ended before.
+    """
+    return settlement.transition.delay is None and settlement.claimed.state is not State.SUCCEEDED
+
+
 def _always(_settlements: Sequence[Settlement]) -> bool:
     return True
 
@@ -57,7 +65,8 @@ class ResultWriter:
 
     *on_settled* writes what else follows from settlements, in their transaction; it is called
     where *has_effects* says that anything may follow. *unblocked* is called when deliveries
-    became due that waited behind others. *held* has the leases of the process until they end.
+    became due that waited behind others. *held* has the leases of the process until they end;
+    `unfinished` counts the deliveries that are not.
     """
 
     def __init__(
@@ -73,6 +82,7 @@ class ResultWriter:
         held: HeldLeases | None = None,
     ) -> None:
         self.in_flight = InFlight()
+        self.unfinished = OwnerCounts()
         self._queue = queue
         self._subscriptions = subscriptions
         self._keys = keys
@@ -178,6 +188,7 @@ class ResultWriter:
         with self.in_flight.work():
             ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
+        self.unfinished.remove([it.claimed.owner for it in settlements if _ends(it)])
         for result in results:
             self._held.end(result.claimed, LeaseEnd.SETTLED)
         if ended.lost:

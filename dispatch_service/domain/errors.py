@@ -129,17 +129,35 @@ class EventIdReused(AlreadyExists):
 
 class BacklogFull(ResourceExhausted):
     """
-    The backlog is full: *count* of *what* wait.
+    The backlog is full: *count* of *what*, which is beyond *limit*.
+
+    Where *owner* is given, only this one is refused: it holds *held* of them, and has its share.
     """
 
     reason = "BACKLOG_FULL"
 
-    def __init__(self, what: str, count: int, retry_after: timedelta = RETRY_AFTER) -> None:
+    def __init__(
+        self,
+        what: str,
+        count: int,
+        limit: int,
+        retry_after: timedelta = RETRY_AFTER,
+        *,
+        owner: str = "",
+        held: int = 0,
+    ) -> None:
+        seconds = f"{retry_after.total_seconds():g}"
+        text = f"{count} {what}; the limit is {limit}"
+        if owner:
+            text = f"{count} {what}, {held} for {owner}; its share leaves it {limit} in all"
         super().__init__(
-            f"{count} {what}; try again in {retry_after.total_seconds():g} s.",
+            f"{text}; try again in {seconds} s.",
             retry_after=retry_after,
             waiting=str(count),
+            limit=str(limit),
         )
+        if owner:
+            self.metadata |= {"owner": owner, "held": str(held)}
 
 
 class DeliveryNotFound(NotFound):

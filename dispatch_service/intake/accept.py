@@ -5,10 +5,10 @@ Accepting events: from a published event to the answer that its publisher gets.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from dispatch_service.domain.errors import EventIdReused
+from dispatch_service.domain.errors import BacklogFull, EventIdReused
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.prepare import SampleRequest, serialised
@@ -20,6 +20,16 @@ from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
+
+
+def all_answers(
+    count: int, refused: Mapping[int, Exception], others: Sequence[Answer]
+) -> list[Answer]:
+    """
+    Return *count* answers in order: of the *refused* by index, and of all *others*.
+    """
+    rest = iter(others)
+    return [refused.get(index) or next(rest) for index in range(count)]
 
 
 class EventAcceptor:
@@ -43,9 +53,17 @@ class EventAcceptor:
         """
         Commit *events*; return, in order, what was stored or why it was not.
 
-        Raises `BacklogFull` before anything is done.
+        An event whose owner has its share of the backlog is answered with `BacklogFull`; if that
+        concerns all of them, `BacklogFull` is raised.
         """
-        self._backlog.check()
+        refused = self._backlog.refusals(events)
+        others = [event for index, event in enumerate(events) if index not in refused]
+        answers = all_answers(len(events), refused, await self._accept(others))
+        if all(isinstance(answer, BacklogFull) for answer in answers):
+            raise next(answer for answer in answers if isinstance(answer, BacklogFull))
+        return answers
+
+    async def _accept(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         answers = await self._waiting.submit(events).all()
         return [
             answer
@@ -60,7 +78,8 @@ class EventAcceptor:
 
         Raises `BacklogFull`, `StoreUnavailable`.
         """
-        self._backlog.check()
+        for refused in self._backlog.refusals([event]).values():
+            raise refused
         (answer,) = await self._waiting.submit([event], request).all()
         if isinstance(answer, Exception):
             raise answer

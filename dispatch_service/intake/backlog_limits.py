@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,10 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.errors import BacklogFull
+from dispatch_service.domain.errors import RETRY_AFTER, BacklogFull
+from dispatch_service.domain.shares import SHARE_PERCENT, Capacity, OwnerCounts, kept_within
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
+from service_runtime.observability import metrics
+from service_runtime.rpc import names
+from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,36 +38,57 @@ Counting takes at most a hundredth of the time, however many deliveries there ar
 @dataclass(frozen=True, slots=True)
 class Limits:
     """
-    When publishers have to wait: at *most_deliveries* unfinished deliveries, and under
-    *least_disk* free bytes if the database is a *file*.
+    When publishers have to wait: at *most_deliveries* unfinished deliveries, of which a share, in
+    percent, is kept for owners that have less than that, and under *least_disk* free bytes if the
+    database is a *file*.
     """
 
     most_deliveries: int
     least_disk: int
     file: Path | None = None
+    share_percent: int = SHARE_PERCENT
 
 
 class Backlog:
     """
     Counts the unfinished deliveries every few seconds. Used by one event loop only.
+
+    *counts* has them by owner; between two counts it is kept up to date for what this process
+    stores and ends.
     """
 
-    def __init__(self, engine: AsyncEngine, limits: Limits) -> None:
-        self.unfinished = 0
+    def __init__(
+        self, engine: AsyncEngine, limits: Limits, counts: OwnerCounts | None = None
+    ) -> None:
         self.late_seconds = 0.0
+        self.counts = OwnerCounts() if counts is None else counts
         self._engine = engine
         self._limits = limits
+        self._capacity = kept_within(limits.most_deliveries, limits.share_percent)
         self._free_disk: int | None = None
         self._took = 0.0
 
-    def check(self) -> None:
+    def refusals(self, events: Sequence[event_pb2.Event]) -> Mapping[int, BacklogFull]:
         """
-        Raise `BacklogFull` while more events would exceed the limits.
+        Return the errors of the events whose account or warehouses may have no more deliveries,
+        by index. Raises `BacklogFull` while too little disk is free for anybody.
         """
-        if self.unfinished >= self._limits.most_deliveries:
-            raise BacklogFull("unfinished deliveries are stored", self.unfinished, LONG_WAIT)
-        if self._free_disk is not None and self._free_disk < self._limits.least_disk:
-            raise BacklogFull("bytes of disk are free", self._free_disk, LONG_WAIT)
+        least = self._limits.least_disk
+        if self._free_disk is not None and self._free_disk < least:
+            raise BacklogFull("bytes of disk are free", self._free_disk, least, LONG_WAIT)
+        if self.counts.total < self._capacity.common:
+            return {}
+        found = ((index, self._refusal(event)) for index, event in enumerate(events))
+        return {index: refused for index, refused in found if refused is not None}
+
+    def _refusal(self, event: event_pb2.Event) -> BacklogFull | None:
+        owners = (names.account(event.account_id), *map(names.warehouse, event.warehouses))
+        for owner in owners:
+            held = self.counts.of(owner)
+            if not self._capacity.allows(self.counts.total, held):
+                what = "unfinished deliveries are stored"
+                return backlog_full(what, self._capacity, owner, self.counts.total, held, LONG_WAIT)
+        return None
 
     def pause_seconds(self) -> float:
         """
@@ -83,18 +109,36 @@ class Backlog:
     async def _count(self) -> None:
         if self._limits.file is not None:
             self._free_disk = shutil.disk_usage(self._limits.file.parent).free
-        columns = deliveries.c
-        most = self._limits.most_deliveries
         async with reading(self._engine) as db:
-            counted = await db.execute(_counted(columns.end_time.is_(None), most))
-            self.unfinished = counted.scalar_one()
+            self.counts.begin_count()
+            counted = await db.execute(_counted(self._limits.most_deliveries))
+            self.counts.counted(dict(counted.all()))
             oldest, now = (await db.execute(_oldest_due())).one()
         self.late_seconds = _seconds_since(oldest, now)
 
 
-def _counted(condition: sa.ColumnElement[bool], most: int) -> sa.Select[int]:
-    some = sa.select(sa.literal(1)).select_from(deliveries).where(condition).limit(most)
-    return sa.select(sa.func.count()).select_from(some.subquery())
+def backlog_full(
+    what: str,
+    capacity: Capacity,
+    owner: str,
+    total: int,
+    held: int,
+    retry_after: timedelta = RETRY_AFTER,
+) -> BacklogFull:
+    """
+    Return the error of an owner that may have no more of *what*, of which it holds *held* of
+    *total*. It names the owner if others may have more.
+    """
+    if total >= capacity.whole:
+        return BacklogFull(what, total, capacity.whole, retry_after)
+    metrics.SHARE_REFUSALS.inc()
+    return BacklogFull(what, total, capacity.common, retry_after, owner=owner, held=held)
+
+
+def _counted(most: int) -> sa.Select[str, int]:
+    columns = deliveries.c
+    some = sa.select(columns.owner).where(columns.end_time.is_(None)).limit(most).subquery()
+    return sa.select(some.c.owner, sa.func.count()).group_by(some.c.owner)
 
 
 def _oldest_due() -> sa.Select[Any, datetime]:

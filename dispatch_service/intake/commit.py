@@ -14,6 +14,7 @@ from typing import Protocol
 from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.errors import EventInvalid
+from dispatch_service.domain.shares import OwnerCounts
 from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
 from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
@@ -73,6 +74,7 @@ class GroupCommitter:
         subscriptions: SubscriptionIndex,
         keys: DayKeys,
         skipped_counts: SkippedCounts,
+        unfinished: OwnerCounts | None = None,
         *,
         check: Check = payloads.check,
         progress: Progress | None = None,
@@ -84,6 +86,7 @@ class GroupCommitter:
         self._preparer = Preparer(subscriptions, new_id)
         self._keys = keys
         self._skipped_counts = skipped_counts
+        self._unfinished = OwnerCounts() if unfinished is None else unfinished
         self._check = check
         self._failures = FailureLog("event.store_failed")
         self.progress = progress or Progress("commits")
@@ -233,9 +236,12 @@ class GroupCommitter:
 
     def _count(self, group: Sequence[Prepared], receipts: Mapping[EventKey, Receipt]) -> None:
         """
-        Count the events that were stored now, and the Inactive subscriptions that wanted them.
+        Count the events that were stored now with their deliveries, and the Inactive
+        subscriptions that wanted them.
         """
         metrics.EVENTS.inc(sum(receipt.fresh for receipt in receipts.values()))
+        stored = [it.event for it in group if receipts[it.event.key].fresh]
+        self._unfinished.add([it.owner for event in stored for it in event.deliveries])
         for prepared in group:
             if prepared.skipped and receipts[prepared.event.key].fresh:
                 self._skipped_counts.count(prepared.skipped)

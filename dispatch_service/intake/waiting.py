@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
@@ -15,8 +15,12 @@ from msgspec.structs import replace
 
 from dispatch_service.delivery.batches import InFlight
 from dispatch_service.domain.errors import BacklogFull
+from dispatch_service.domain.shares import SHARE_PERCENT, kept_beside
 from dispatch_service.domain.work import EventKey, Receipt
+from dispatch_service.intake.account_turns import AccountTurns
+from dispatch_service.intake.backlog_limits import backlog_full
 from dispatch_service.intake.prepare import Prepared, SampleRequest, serialised
+from service_runtime.rpc import names
 from shipedge.webhooks.events.v1 import event_pb2
 
 MOST_WAITING_BYTES = 128 * 1024 * 1024
@@ -120,20 +124,30 @@ Commits a group and answers its events; returns how many of them were valid.
 
 class WaitingEvents:
     """
-    A queue of at most *most* events, which are committed in groups, in the order of arrival.
-    The group that is being committed is *in_flight*.
+    The events that wait, which are committed in groups. The group that is being committed is
+    *in_flight*.
+
+    One account may have *most* waiting. Beside that a share, in percent, is kept for accounts
+    that have less than that.
     """
 
-    def __init__(self, most: int) -> None:
-        self.bytes = 0
+    def __init__(self, most: int, share_percent: int = SHARE_PERCENT) -> None:
         self.in_flight = InFlight()
-        self._most = most
-        self._events: deque[WaitingEvent] = deque()
+        self._places = kept_beside(most, share_percent)
+        self._bytes = kept_beside(MOST_WAITING_BYTES, share_percent)
+        self._events: AccountTurns[WaitingEvent] = AccountTurns()
         self._arrived = asyncio.Event()
         self._stopping = False
 
     def __len__(self) -> int:
         return len(self._events)
+
+    @property
+    def bytes(self) -> int:
+        """
+        How many bytes the waiting events have.
+        """
+        return self._events.size
 
     def submit(
         self, events: Sequence[event_pb2.Event], sample: SampleRequest | None = None
@@ -143,24 +157,42 @@ class WaitingEvents:
 
         An answer is a receipt, `EventInvalid` for an event that cannot be published,
         `StoreUnavailable` if the store did not answer, or the store's own error if it
-        refused this event. Raises `BacklogFull` if too much waits already.
+        refused this event. All events of an account get `BacklogFull` at once if too much waits
+        already.
         """
-        self._check_room(len(events))
+        refused = self._refused(events)
         answers = Answers(len(events))
         # A copy: what is read off the call's own list is made anew each time.
         events = events[:]
         contents = [serialised(event) for event in events]
         for index, (event, content) in enumerate(zip(events, contents, strict=True)):
             key = (event.account_id, event.event_id)
+            if refused and key[0] in refused:
+                answers.give(index, refused[key[0]])
+                continue
             self.add(WaitingEvent(key, len(content), answers, index, event, content, sample))
         self._arrived.set()
         return answers
 
-    def _check_room(self, count: int) -> None:
-        if len(self._events) + count > self._most:
-            raise BacklogFull("events wait to be committed", len(self._events))
-        if self.bytes > MOST_WAITING_BYTES:
-            raise BacklogFull("bytes of events wait to be committed", self.bytes)
+    def _refused(self, events: Sequence[event_pb2.Event]) -> Mapping[int, BacklogFull]:
+        """
+        Return the errors of the accounts for whose events there is no room.
+        """
+        total = len(self._events)
+        if total + len(events) <= self._places.common and self.bytes <= self._bytes.common:
+            return {}
+        refused = {}
+        for account, more in Counter(event.account_id for event in events).items():
+            owner, (count, size) = names.account(account), self._events.of(account)
+            if not self._places.allows(total, count, more):
+                what = "events wait to be committed"
+                refused[account] = backlog_full(what, self._places, owner, total, count)
+            elif not self._bytes.allows(self.bytes, size, 0):
+                what = "bytes of events wait to be committed"
+                refused[account] = backlog_full(what, self._bytes, owner, self.bytes, size)
+            else:
+                total += more
+        return refused
 
     async def run(self, commit: Commit) -> None:
         """
@@ -196,7 +228,6 @@ class WaitingEvents:
         Put an event at the end.
         """
         self._events.append(waiting)
-        self.bytes += waiting.size
 
     def take(self) -> list[WaitingEvent]:
         """
@@ -208,17 +239,19 @@ class WaitingEvents:
             waiting = self._events.popleft()
             taken.append(waiting)
             size += waiting.size
-        self.bytes -= size
         return taken
 
     def take_impatient(self, now: float) -> list[WaitingEvent]:
         """
         Take the events that have waited for `PATIENCE_SECONDS` at *now*, by the monotonic clock.
         """
+        waiting = [self._events.popleft() for _ in range(len(self._events))]
         taken: list[WaitingEvent] = []
-        while self._events and self._events[0].answers.since <= now - PATIENCE_SECONDS:
-            taken.append(self._events.popleft())
-        self.bytes -= sum(it.size for it in taken)
+        for it in waiting:
+            if it.answers.since <= now - PATIENCE_SECONDS:
+                taken.append(it)
+            else:
+                self._events.append(it)
         return taken
 
 

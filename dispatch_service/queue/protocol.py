@@ -97,11 +97,13 @@ class Queue(Protocol):
         limit: int,
         per_endpoint: int,
         full: Collection[EndpointKey],
+        full_owners: Collection[str] = (),
         held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
         Lease up to *limit* due deliveries, at most *per_endpoint* of each endpoint and none of
-        those that are *full*, beginning behind the endpoint where the last call ended.
+        those that are *full* or belong to *full_owners*, beginning behind the endpoint where the
+        last call ended.
         Deliveries whose ids are among *held* are left out.
 
         A call looks at no more than `MOST_ENDPOINTS` endpoints with waiting deliveries; the

@@ -40,6 +40,11 @@ REFUSALS = Counter(
     registry=REGISTRY,
 )
 EVENTS = Counter("webhooks_events_accepted", "Events that were committed.", registry=REGISTRY)
+SHARE_REFUSALS = Counter(
+    "webhooks_share_refusals",
+    "Refusals with BACKLOG_FULL of an owner that had its share, while others were served.",
+    registry=REGISTRY,
+)
 SQL_ROUND_TRIPS = Counter(
     "webhooks_sql_round_trips",
     "Statements, and beginnings and ends of transactions, that the database was asked for.",

@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.delivery.attempt import AttemptWorker
 from dispatch_service.delivery.claim import Claimer, Places
-from dispatch_service.delivery.endpoint_queue import Bounds
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.held_leases import HeldLeases
@@ -24,6 +23,7 @@ from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender, FinishedAttempt
 from dispatch_service.delivery.suspect_attempts import SuspectAttempts
 from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.domain.outcomes import Response, from_response
 from dispatch_service.domain.work import Claimed, Lease, NewEvent
 from dispatch_service.queue.protocol import Queue

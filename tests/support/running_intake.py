@@ -14,9 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Bounds, Ready
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready
 from dispatch_service.delivery.endpoint_queues import EndpointQueues, LimitOf
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.domain.work import Release
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog, Limits
@@ -99,7 +100,16 @@ async def running_intake(
     backlog = Backlog(store, Limits(most_deliveries=3, least_disk=0))
     waiting = WaitingEvents(most_waiting)
     committer = GroupCommitter(
-        waiting, queue, slots, LEASE, index, keys, SkippedCounts(), check=check, progress=progress
+        waiting,
+        queue,
+        slots,
+        LEASE,
+        index,
+        keys,
+        SkippedCounts(),
+        backlog.counts,
+        check=check,
+        progress=progress,
     )
     acceptor = EventAcceptor(store, keys, waiting, backlog)
     running = asyncio.create_task(waiting.run(committer.commit))

@@ -107,6 +107,7 @@ class PostgresQueue:
         limit: int,
         per_endpoint: int,
         full: Collection[EndpointKey],
+        full_owners: Collection[str] = (),
         held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
@@ -121,6 +122,7 @@ class PostgresQueue:
             "interrupted_error": layouts.INTERRUPTED_ERROR,
             "full_owner": [owner for owner, _ in full],
             "full_endpoint": [endpoint for _, endpoint in full],
+            "full_owners": list(full_owners),
             "held_ids": list(held),
         }
         started_midway = self._after != START

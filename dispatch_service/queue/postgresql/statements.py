@@ -182,6 +182,7 @@ WITH RECURSIVE walk AS (
     WHERE w.due_time <= now() AND (s.open_until IS NULL OR s.open_until <= now())
       AND (w.owner, w.endpoint) NOT IN (
         SELECT * FROM unnest(CAST(:full_owner AS text[]), CAST(:full_endpoint AS text[])))
+      AND w.owner <> ALL (CAST(:full_owners AS text[]))
     LIMIT CAST(:claim_limit AS integer)
 ), walked AS (
     SELECT CASE WHEN (SELECT count(*) FROM picked) < CAST(:claim_limit AS integer) THEN

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from dispatch_service.domain.work import Claimed, EndpointKey
 from dispatch_service.queue.claimed import claimed_from
 from dispatch_service.queue.layouts import INTERRUPTED_ERROR
@@ -20,6 +22,18 @@ from service_runtime.database.instants import from_microseconds
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+_JSON = msgspec.json.Encoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """
+    Endpoints of which nothing is taken, and owners.
+    """
+
+    endpoints: Collection[EndpointKey] = ()
+    owners: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +48,7 @@ class Walk:
 
 
 async def around(
-    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
+    db: AsyncConnection, after: EndpointKey, full: Full, most: int, limit: int
 ) -> Walk:
     """
     Look for *limit* endpoints with due deliveries, beginning behind *after* and, where no
@@ -47,18 +61,17 @@ async def around(
     return Walk(list(dict.fromkeys((*found.due, *again.due))), again.ended)
 
 
-async def _walk(
-    db: AsyncConnection, after: EndpointKey, full: Collection[EndpointKey], most: int, limit: int
-) -> Walk:
+async def _walk(db: AsyncConnection, after: EndpointKey, full: Full, most: int, limit: int) -> Walk:
     # Those that are full are found too, and not taken.
-    walk_limit = limit + len(full)
+    walk_limit = limit + len(full.endpoints)
     place = {"owner": after[0], "endpoint": after[1], "most": most, "walk_limit": walk_limit}
+    place["full_owners"] = _JSON.encode(list(full.owners)).decode()
     now = await database_time(db)
     rows = (await db.execute(sql.WALK, {**place, "now": now})).all()
     due = [(row.owner, row.endpoint) for row in rows if row.is_due]
     goes_on = len(rows) == walk_limit or (rows and rows[-1].steps == most)
     ended = (rows[-1].owner, rows[-1].endpoint) if goes_on else START
-    return Walk([endpoint for endpoint in due if endpoint not in full], ended)
+    return Walk([endpoint for endpoint in due if endpoint not in full.endpoints], ended)
 
 
 async def take(

@@ -31,7 +31,7 @@ from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, OnSettled
 from dispatch_service.queue.releases import inactive_still, release_each
 from dispatch_service.queue.sqlite import inserts
 from dispatch_service.queue.sqlite import statements as sql
-from dispatch_service.queue.sqlite.claim_walk import around, take
+from dispatch_service.queue.sqlite.claim_walk import Full, around, take
 from dispatch_service.queue.sqlite.execution import (
     database_time,
     execute_many,
@@ -128,13 +128,15 @@ class SqliteQueue:
         limit: int,
         per_endpoint: int,
         full: Collection[EndpointKey],
+        full_owners: Collection[str] = (),
         held: Collection[str] = (),
     ) -> Sequence[Claimed]:
         """
         Lease due deliveries; see `Queue`.
         """
         async with reading(self._engine) as db:
-            walk = await around(db, self._after, full, self._most_endpoints, limit)
+            unwanted = Full(full, full_owners)
+            walk = await around(db, self._after, unwanted, self._most_endpoints, limit)
         self._after = walk.ended
         return await self._take(walk.due, lease, limit, per_endpoint, held) if walk.due else []
 

@@ -73,10 +73,12 @@ WITH RECURSIVE walk(owner, endpoint, due_time, steps) AS (
     )
     WHERE w.steps < :most
 )
-SELECT w.owner, w.endpoint, w.steps, w.due_time <= :now AS is_due
+SELECT w.owner, w.endpoint, w.steps,
+    w.due_time <= :now AND w.owner NOT IN (SELECT value FROM json_each(:full_owners)) AS is_due
 FROM walk w LEFT JOIN endpoint_states s USING (owner, endpoint)
 WHERE w.steps = :most
-   OR (w.due_time <= :now AND (s.open_until IS NULL OR s.open_until <= :now))
+   OR (w.due_time <= :now AND (s.open_until IS NULL OR s.open_until <= :now)
+       AND w.owner NOT IN (SELECT value FROM json_each(:full_owners)))
 LIMIT :walk_limit
 """)
 

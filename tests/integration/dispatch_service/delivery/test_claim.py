@@ -14,12 +14,13 @@ from msgspec.structs import replace
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.delivery.claim import Claimer, Places
-from dispatch_service.delivery.endpoint_queue import Bounds, MissingBody, Ready
+from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.held_leases import HeldLeases
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.suspects import Suspects
+from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.domain.work import NewEvent
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex

@@ -5,7 +5,7 @@ Results on their way to the store, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -17,8 +17,8 @@ from dispatch_service.delivery import results as results_module
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.attempt_record import AttemptRecord
-from dispatch_service.domain.outcomes import Response, from_response
-from dispatch_service.domain.transitions import cancel, succeed
+from dispatch_service.domain.outcomes import FailureKind, Response, from_response
+from dispatch_service.domain.transitions import State, cancel, retry, succeed
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement, Suspend
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.queue.protocol import Queue
@@ -105,6 +105,25 @@ async def test_result_that_the_store_refuses_holds_nobody_up(
     expected = ["SUCCEEDED"] * 9
     expected[4] = "DELIVERING"
     assert await states(store) == expected
+
+
+async def test_ended_deliveries_are_counted(queue: Queue, writer: ResultWriter) -> None:
+    """
+    Once for each that ends: not when it waits for its next attempt, and not when one that had
+    succeeded was sent again.
+    """
+    events = [new_event(new_delivery(leased=True)) for _ in range(3)]
+    await queue.insert(events, LEASE)
+    writer.unfinished.add(["accounts/100"] * 3)
+    ended, later, resent = map(result_of, events)
+    waits = retry(1, timedelta(seconds=5), FailureKind.TIMEOUT)
+    writer.settle(ended)
+    writer.settle(replace(later, transition=waits, attempt=None))
+    writer.settle(replace(resent, claimed=replace(resent.claimed, state=State.SUCCEEDED)))
+
+    await writer.flush_once()
+
+    assert (writer.unfinished.total, writer.unfinished.of("accounts/100")) == (2, 2)
 
 
 async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nobody_else(

@@ -27,12 +27,12 @@ async def test_publishers_wait_before_the_disk_is_full(store: AsyncEngine, tmp_p
     Where the database is a file, the free space of its disk counts.
     """
     backlog = Backlog(store, Limits(10, least_disk=2**62, file=tmp_path / "dispatch.db"))
-    backlog.check()
+    backlog.refusals([])
 
     await backlog.count()
 
     with pytest.raises(BacklogFull):
-        backlog.check()
+        backlog.refusals([])
 
 
 async def test_backlog_knows_how_late_the_oldest_delivery_is(
@@ -49,5 +49,5 @@ async def test_backlog_knows_how_late_the_oldest_delivery_is(
 
     await backlog.count()
 
-    assert backlog.unfinished == 1
+    assert backlog.counts.total == 1
     assert 60 <= backlog.late_seconds < 120

@@ -124,6 +124,20 @@ async def test_full_endpoints_hide_no_other(queue: Queue, store: AsyncEngine) ->
     assert found == [endpoint(6), endpoint(7)]
 
 
+async def test_full_owners_hide_no_other(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Nothing of an owner that has its share is claimed, however many endpoints it has.
+    """
+    await store_waiting(queue, store, 8, due=range(8))
+    other = new_delivery(owner="accounts/200", endpoint=endpoint(1))
+    await queue.insert([new_event(other)], LEASE)
+
+    found = await claim(queue, limit=2, full_owners=["accounts/100"])
+
+    assert [it.owner for it in found] == ["accounts/200"]
+    assert len(await claim(queue, limit=10)) == 8
+
+
 async def test_held_deliveries_are_left_out(queue: Queue, store: AsyncEngine) -> None:
     """
     What the process still has in its hands is not claimed by it; all else of the endpoint is.

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Bounds, Ready, SubscriptionLimit
+from dispatch_service.delivery.endpoint_queue import NO_LIMIT, Ready, SubscriptionLimit
 from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.domain.memory_usage import Bounds, ClaimRoom
 from dispatch_service.domain.outcomes import FailureKind, failed
 from dispatch_service.domain.transitions import Trigger
 from dispatch_service.domain.work import Requeue
@@ -205,10 +206,10 @@ async def test_memory_is_bounded_by_bytes(gate: Gate) -> None:
     assert reserve(endpoint_queues, 600)
     assert not reserve(endpoint_queues, 600)
     assert reserve(endpoint_queues, 400)
-    assert endpoint_queues.room == 0
+    assert endpoint_queues.claim_room().full_owners == ["accounts/100"]
     unreserve(endpoint_queues, 600)
     unreserve(endpoint_queues, 400)
-    assert endpoint_queues.room == 75
+    assert endpoint_queues.claim_room() == ClaimRoom(75)
 
 
 async def test_slow_endpoint_has_little_room(gate: Gate) -> None:
@@ -244,7 +245,7 @@ async def test_drain_finishes_running_attempts_and_releases_the_rest(gate: Gate)
     assert len(gate.released) == 3
     assert len(gate.started) == 2
     assert endpoint_queues.in_memory() == 0
-    assert endpoint_queues.room == 0
+    assert endpoint_queues.claim_room() == ClaimRoom(0)
 
 
 async def test_drain_waits_no_longer_than_it_may(gate: Gate) -> None:

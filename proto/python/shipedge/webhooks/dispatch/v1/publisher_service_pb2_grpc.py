@@ -64,7 +64,10 @@ class PublisherServiceServicer:
         Errors of a single event, in its result: `INVALID_ARGUMENT` /
         `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
         the id was used for other content; `PERMISSION_DENIED` /
-        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
+        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch;
+        `RESOURCE_EXHAUSTED` / `BACKLOG_FULL` with a time to wait: its account, or
+        a warehouse that it names, holds its share of what waits, while events of
+        others in the batch are accepted.
 
         Errors of the call, with nothing accepted that is not known to be:
         `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
@@ -81,7 +84,8 @@ class PublisherServiceServicer:
         batches. After a break, send again what was not answered: connections
         age, and end after half an hour.
 
-        Errors: of single events as in `PublishEvents`. The stream ends with those
+        Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
+        one of single events, and the stream goes on. It ends with the other errors
         of the call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -46,7 +46,10 @@ class PublisherServiceStub:
     Errors of a single event, in its result: `INVALID_ARGUMENT` /
     `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
     the id was used for other content; `PERMISSION_DENIED` /
-    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
+    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch;
+    `RESOURCE_EXHAUSTED` / `BACKLOG_FULL` with a time to wait: its account, or
+    a warehouse that it names, holds its share of what waits, while events of
+    others in the batch are accepted.
 
     Errors of the call, with nothing accepted that is not known to be:
     `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
@@ -59,7 +62,8 @@ class PublisherServiceStub:
     batches. After a break, send again what was not answered: connections
     age, and end after half an hour.
 
-    Errors: of single events as in `PublishEvents`. The stream ends with those
+    Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
+    one of single events, and the stream goes on. It ends with the other errors
     of the call.
     """
 
@@ -81,7 +85,10 @@ class PublisherServiceAsyncStub(PublisherServiceStub):
     Errors of a single event, in its result: `INVALID_ARGUMENT` /
     `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
     the id was used for other content; `PERMISSION_DENIED` /
-    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
+    `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch;
+    `RESOURCE_EXHAUSTED` / `BACKLOG_FULL` with a time to wait: its account, or
+    a warehouse that it names, holds its share of what waits, while events of
+    others in the batch are accepted.
 
     Errors of the call, with nothing accepted that is not known to be:
     `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
@@ -94,7 +101,8 @@ class PublisherServiceAsyncStub(PublisherServiceStub):
     batches. After a break, send again what was not answered: connections
     age, and end after half an hour.
 
-    Errors: of single events as in `PublishEvents`. The stream ends with those
+    Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
+    one of single events, and the stream goes on. It ends with the other errors
     of the call.
     """
 
@@ -119,7 +127,10 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors of a single event, in its result: `INVALID_ARGUMENT` /
         `EVENT_INVALID` with the fields; `ALREADY_EXISTS` / `EVENT_ID_REUSED`:
         the id was used for other content; `PERMISSION_DENIED` /
-        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch.
+        `CALLER_FORBIDDEN`: it names a warehouse that the caller may not touch;
+        `RESOURCE_EXHAUSTED` / `BACKLOG_FULL` with a time to wait: its account, or
+        a warehouse that it names, holds its share of what waits, while events of
+        others in the batch are accepted.
 
         Errors of the call, with nothing accepted that is not known to be:
         `INVALID_ARGUMENT` / `BATCH_INVALID`; `RESOURCE_EXHAUSTED` /
@@ -138,7 +149,8 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
         batches. After a break, send again what was not answered: connections
         age, and end after half an hour.
 
-        Errors: of single events as in `PublishEvents`. The stream ends with those
+        Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
+        one of single events, and the stream goes on. It ends with the other errors
         of the call.
         """
 

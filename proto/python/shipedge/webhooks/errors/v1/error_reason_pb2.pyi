@@ -287,9 +287,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_BACKLOG_FULL: _ErrorReason.ValueType  # 43
     """`RESOURCE_EXHAUSTED`. Too much waits to be committed or delivered.
-    `RetryInfo` says how long to wait.
+    `RetryInfo` says how long to wait. With an `owner` only this account or
+    warehouse is refused: it holds its share of what waits, and others are
+    served. A batch for several accounts has it in the results of its events.
 
-        {"reason": "BACKLOG_FULL", "metadata": {"waiting": "20000"}}
+        {"reason": "BACKLOG_FULL", "metadata": {"waiting": "20000",
+        "limit": "20000", "owner": "accounts/100", "held": "19000"}}
     """
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 44
     """`UNAVAILABLE`. The database does not answer. Nothing was accepted that is
@@ -649,9 +652,12 @@ with 0.
 """
 ERROR_REASON_BACKLOG_FULL: ErrorReason.ValueType  # 43
 """`RESOURCE_EXHAUSTED`. Too much waits to be committed or delivered.
-`RetryInfo` says how long to wait.
+`RetryInfo` says how long to wait. With an `owner` only this account or
+warehouse is refused: it holds its share of what waits, and others are
+served. A batch for several accounts has it in the results of its events.
 
-    {"reason": "BACKLOG_FULL", "metadata": {"waiting": "20000"}}
+    {"reason": "BACKLOG_FULL", "metadata": {"waiting": "20000",
+    "limit": "20000", "owner": "accounts/100", "held": "19000"}}
 """
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 44
 """`UNAVAILABLE`. The database does not answer. Nothing was accepted that is
