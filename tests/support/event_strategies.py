@@ -41,6 +41,7 @@ from tests.support.strategies import (
     some,
     states,
     texts,
+    times,
 )
 
 
@@ -62,7 +63,7 @@ def corrections(draw: st.DrawFn) -> inventory_pb2.InventoryCorrected:
             location=texts,
             bin=texts,
             lot=texts,
-            expiration_date=maybe(dates),
+            expiration_date=dates,
             reason=texts,
         )
     )
@@ -82,7 +83,7 @@ levels = messages(
     backorder=counts,
     hurt=counts,
     in_transit=counts,
-    updated_at=maybe(moments),
+    updated_at=times,
 )
 level_changes = messages(
     inventory_pb2.InventoryLevelsChanged,
@@ -106,8 +107,8 @@ replenishments = messages(
     supplier_name=texts,
     warehouse=texts,
     tracking_number=texts,
-    expected_on=maybe(dates),
-    created_at=maybe(moments),
+    expected_on=dates,
+    created_at=times,
     comments=texts,
     items=some(replenishment_items),
 )
@@ -119,13 +120,13 @@ receipt_items = messages(
     bin=texts,
     lpn=texts,
     lot=texts,
-    expiration_date=maybe(dates),
+    expiration_date=dates,
     uom=texts,
 )
 receipts = messages(
     replenishment_pb2.Receipt,
     id=texts,
-    received_at=maybe(moments),
+    received_at=times,
     complete=st.booleans(),
     items=some(receipt_items),
 )
@@ -134,7 +135,7 @@ exchange_orders = messages(
     any_status,
     id=optional_ids,
     number=texts,
-    released_at=maybe(moments),
+    released_at=times,
     items=some(
         messages(
             return_order_pb2.ExchangeItem,
@@ -168,8 +169,8 @@ return_orders = messages(
     states(return_order_pb2.ReturnStatus, "status", "status_label"),
     id=ids,
     rma_number=texts,
-    created_at=maybe(moments),
-    received_at=maybe(moments),
+    created_at=times,
+    received_at=times,
     warehouse=texts,
     comments=texts,
     label=maybe(return_labels),
@@ -184,7 +185,7 @@ endpoint_changes = messages(
     subscription=labels,
     subscribed_event_type=texts,
     url=texts,
-    failing_since=maybe(moments),
+    failing_since=times,
     failed_attempts=counts,
     failure_kind=texts,
     response_code=numbers,

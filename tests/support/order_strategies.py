@@ -52,7 +52,7 @@ def items_status_changes(currency: str) -> Strategy:
         quantity_ordered=counts,
         quantity_remaining=counts,
         lot=texts,
-        expiration_date=maybe(dates),
+        expiration_date=dates,
         serial_numbers=some(texts),
     )
     return messages(

@@ -27,10 +27,18 @@ optional_ids = st.integers(0, 2**53 - 1)
 counts = st.one_of(st.integers(0, 50), st.integers(0, 2**53 - 1))
 numbers = st.integers(0, 2**31 - 1)
 moments = st.builds(
-    Timestamp, seconds=st.integers(0, 253_402_300_799), nanos=st.integers(0, 999_999_999)
+    Timestamp, seconds=st.integers(1, 253_402_300_799), nanos=st.integers(0, 999_999_999)
+)
+# As fields have them: a time, none, or one that was never set.
+times = st.one_of(
+    st.none(), moments, st.builds(Timestamp, seconds=st.sampled_from([-62_135_596_800, 0]))
 )
 durations = st.builds(Duration, seconds=st.integers(0, 10**9))
-dates = st.dates().map(lambda day: Date(year=day.year, month=day.month, day=day.day))
+dates = st.one_of(
+    st.none(),
+    st.sampled_from([Date(), Date(year=1, month=1, day=1)]),
+    st.dates().map(lambda day: Date(year=day.year, month=day.month, day=day.day)),
+)
 decimals = st.decimals(0, 10**6, places=3).map(lambda number: Decimal(value=str(number)))
 currencies = st.sampled_from(["USD", "EUR", "JPY", "KWD", "CLF", "XXX"])
 
@@ -135,7 +143,7 @@ def shipments(currency: str) -> Strategy:
     return messages(
         order_pb2.Shipment,
         id=texts,
-        shipped_at=maybe(moments),
+        shipped_at=times,
         warehouse=texts,
         carrier=texts,
         shipping_method=texts,
@@ -159,7 +167,7 @@ def orders(currency: str, status: Strategy) -> Strategy:
         quantity_shipped=counts,
         unit_price=maybe(amounts(currency)),
         lot=texts,
-        expiration_date=maybe(dates),
+        expiration_date=dates,
         serial_numbers=some(texts),
     )
     totals = messages(
@@ -179,8 +187,8 @@ def orders(currency: str, status: Strategy) -> Strategy:
         reference=texts,
         type=texts,
         store=maybe(stores),
-        created_at=maybe(moments),
-        updated_at=maybe(moments),
+        created_at=times,
+        updated_at=times,
         customer=maybe(customers),
         shipping_address=maybe(addresses),
         items=some(items),

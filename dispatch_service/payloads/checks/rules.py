@@ -16,6 +16,7 @@ from google.type.decimal_pb2 import Decimal
 from google.type.money_pb2 import Money
 
 from dispatch_service.payloads.core.money import minor_units
+from dispatch_service.payloads.core.times import is_set
 
 Rule: TypeAlias = Callable[[Any], str | None]
 
@@ -80,15 +81,19 @@ def moment(value: Timestamp) -> str | None:
 
 def recent_moment(value: Timestamp) -> str | None:
     """
-    Require a moment in the years 1970 to 9999.
+    Require a moment in the years 1970 to 9999; one that was never set is missing.
     """
+    if not is_set(value):
+        return "is required"
     return moment(value) if value.seconds >= 0 else "must be within the years 1970 to 9999"
 
 
 def calendar_day(value: Date) -> str | None:
     """
-    Require a complete date that exists; a year or month alone is refused.
+    Require a complete date that exists; a year or month alone is refused. All zeros mean unset.
     """
+    if not (value.year or value.month or value.day):
+        return None
     try:
         date(value.year, value.month, value.day)
     except ValueError:

@@ -28,11 +28,11 @@ PlainTime = Annotated[
     ),
 ]
 
-# Version 3: a time in UTC (RFC 3339).
+# Version 3: a time in UTC (RFC 3339), with milliseconds where there are any.
 Instant = Annotated[
     str,
     Meta(
-        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$",
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{3})?Z$",
         extra_json_schema={"format": "date-time"},
     ),
 ]

@@ -1,15 +1,25 @@
 """
 Times and dates as text.
+
+Many languages write a time or date that was never set as a value: the year 1, the second 0 of
+1970, the date 0001-01-01. In every field it is as good as unset.
 """
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NANOS_PER_MILLISECOND = 10**6
+
+# The first second of the year 2. The whole year 1 counts as unset, because a time that was never
+# set may be shifted by the time zone of its machine.
+FIRST_SET_SECOND: Final = -62_104_060_800
+FIRST_SET_YEAR: Final = 2
 
 
 @lru_cache(maxsize=4096)
@@ -20,6 +30,14 @@ def _plain(seconds: int) -> str:
 @lru_cache(maxsize=4096)
 def _instant(seconds: int) -> str:
     return (_EPOCH + timedelta(seconds=seconds)).isoformat("T")[:19] + "Z"
+
+
+def is_set(moment: Timestamp) -> bool:
+    """
+    Tell whether *moment* is a time, not one that was never set.
+    """
+    seconds = moment.seconds
+    return seconds != 0 and seconds >= FIRST_SET_SECOND
 
 
 def plain_time(moment: Timestamp) -> str:
@@ -33,12 +51,12 @@ def plain_time(moment: Timestamp) -> str:
 
 def instant(moment: Timestamp) -> str:
     """
-    Write *moment* for version 3: `2024-01-15T10:30:00Z`.
-
-    Whole seconds, as in the older versions: events of a resource are ordered by their sequence
-    number, not by time.
+    Write *moment* for version 3: `2024-01-15T10:30:00.250Z`, or `2024-01-15T10:30:00Z` where
+    there are no milliseconds. Smaller fractions are cut off.
     """
-    return _instant(moment.seconds)
+    milliseconds = moment.nanos // _NANOS_PER_MILLISECOND
+    text = _instant(moment.seconds)
+    return f"{text[:-1]}.{milliseconds:03d}Z" if milliseconds else text
 
 
 def calendar_date(date: Date) -> str:
@@ -52,18 +70,22 @@ def optional_instant(message: Message, field: str) -> str | None:
     """
     Write the time in *field* of *message* for version 3; None if it is unset.
     """
-    return _instant(getattr(message, field).seconds) if message.HasField(field) else None
+    # A field that is absent reads as 0 seconds: no need to ask whether it is there.
+    moment = getattr(message, field)
+    return instant(moment) if is_set(moment) else None
 
 
 def optional_date(message: Message, field: str) -> str | None:
     """
     Write the date in *field* of *message*; None if it is unset.
     """
-    return calendar_date(getattr(message, field)) if message.HasField(field) else None
+    date = getattr(message, field)
+    return calendar_date(date) if date.year >= FIRST_SET_YEAR else None
 
 
 def optional_plain_time(message: Message, field: str) -> str | None:
     """
     Write the time in *field* of *message* for versions 1 and 2; None if it is unset.
     """
-    return _plain(getattr(message, field).seconds) if message.HasField(field) else None
+    moment = getattr(message, field)
+    return plain_time(moment) if is_set(moment) else None

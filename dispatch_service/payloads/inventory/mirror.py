@@ -17,7 +17,12 @@ from dispatch_service.payloads.core.field_types import (
     Quantity,
     note,
 )
-from dispatch_service.payloads.core.times import instant, optional_instant, plain_time
+from dispatch_service.payloads.core.times import (
+    instant,
+    optional_instant,
+    optional_plain_time,
+    plain_time,
+)
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryLevel, InventoryLevelsChanged
 
@@ -109,7 +114,7 @@ def _changed_at(event: Event, level: InventoryLevel) -> str:
     """
     Write when the stock changed, for versions 1 and 2.
     """
-    return plain_time(level.updated_at if level.HasField("updated_at") else event.occurred_at)
+    return optional_plain_time(level, "updated_at") or plain_time(event.occurred_at)
 
 
 def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1:

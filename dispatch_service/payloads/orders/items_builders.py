@@ -10,7 +10,12 @@ from typing import Any, NamedTuple, TypeAlias
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
-from dispatch_service.payloads.core.times import optional_date, optional_instant, plain_time
+from dispatch_service.payloads.core.times import (
+    is_set,
+    optional_date,
+    optional_instant,
+    plain_time,
+)
 from dispatch_service.payloads.orders import items_shapes as shapes
 from dispatch_service.payloads.orders.values import first_shipment, status_after, tracking
 from shipedge.webhooks.events.v1.event_pb2 import Event
@@ -138,7 +143,7 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
     The time of the event stands in for a missing time of shipment.
     """
     shipment = _shipment(change)
-    dated = shipment is not None and shipment.HasField("shipped_at")
+    dated = shipment is not None and is_set(shipment.shipped_at)
     number, carrier, method = tracking(change.order, shipment)
     return shapes.ShippedItemsV2(
         **_keys_v2(event, change, wire_name),

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
+from dispatch_service.payloads.core.times import is_set
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderItemsStatusChanged,
@@ -80,7 +81,7 @@ def shipped_time(event: Event, change: OrderChange, shipment: Shipment | None) -
     The time of the event stands in for a missing time of shipment when an order becomes shipped:
     some fulfilment services report no more.
     """
-    if shipment is not None and shipment.HasField("shipped_at"):
+    if shipment is not None and is_set(shipment.shipped_at):
         return shipment.shipped_at
     if isinstance(change, OrderStatusChanged) and change.to_status == ORDER_STATUS_SHIPPED:
         return event.occurred_at

@@ -4,6 +4,7 @@ Validation of whole events.
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
 from google.type.money_pb2 import Money
 from hypothesis import given
 
@@ -100,6 +101,19 @@ def test_change_has_exactly_one_level() -> None:
 
     change.levels.append(change.levels[0])
     assert check(event) == [("inventory_levels_changed.levels", "must be exactly one")]
+
+
+def test_times_that_were_never_set_are_valid() -> None:
+    """
+    Times and dates that were never set are valid wherever they may be unset.
+    """
+    event = example_event("orders/shipped")
+    _order(event).created_at.seconds = -62_135_596_800
+    _order(event).updated_at.seconds = 0
+    _order(event).items[0].expiration_date.CopyFrom(Date(year=1, month=1, day=1))
+    _order(event).items.add(sku="S", quantity=1).expiration_date.SetInParent()
+
+    assert check(event) == []
 
 
 def test_discounts_may_be_negative() -> None:

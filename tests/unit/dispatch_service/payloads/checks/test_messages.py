@@ -75,6 +75,8 @@ _SETTINGS: list[tuple[str, str, Any, str]] = [
     ("orders/shipped", "account_id", -1, "must be 1 to"),
     ("orders/shipped", "account_id", _TOO_LARGE, "must be 1 to"),
     ("orders/shipped", "sequence", -1, "must be 0 to"),
+    ("orders/shipped", "occurred_at", Timestamp(), "is required"),
+    ("orders/shipped", "occurred_at", Timestamp(seconds=-62_135_596_800), "is required"),
     ("orders/shipped", "occurred_at", Timestamp(seconds=-1), "1970 to 9999"),
     ("orders/shipped", "occurred_at", Timestamp(seconds=253_402_300_800), "1 to 9999"),
     ("orders/shipped", "occurred_at", Timestamp(seconds=1, nanos=10**9), "nanos"),

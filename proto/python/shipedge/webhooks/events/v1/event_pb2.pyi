@@ -59,6 +59,10 @@ class Event(_message.Message):
     sent: `orders/{id}` for everything about an order, refunds included;
     `inventory/{warehouse}/{sku}` for corrections and levels;
     `replenishments/{id}`; `returns/{id}`.
+
+    Times and dates that were never set are as good as unset, in every field:
+    the year 1, the second 0 of 1970, the date 0001-01-01, which many languages
+    write for them.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
