@@ -21,7 +21,7 @@ from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
 from tests.support.goldens import FOLDER, golden_path
 
-_FIELD = re.compile(r"(?:repeated )?[\w.]+ (\w+) = \d+;")
+_FIELD = re.compile(r"(?:repeated |optional )?[\w.]+ (\w+) = \d+;")
 _REQUIRED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")
 _PROTOS = Path(__file__).parents[2] / "proto" / "shipedge" / "webhooks" / "events" / "v1"
 

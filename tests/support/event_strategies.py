@@ -38,6 +38,7 @@ from tests.support.strategies import (
     numbers,
     optional_ids,
     order_references,
+    signed_counts,
     some,
     states,
     texts,
@@ -50,7 +51,8 @@ def corrections(draw: st.DrawFn) -> inventory_pb2.InventoryCorrected:
     """
     Make a line of a correction whose adjustment fits.
     """
-    before, after = draw(counts), draw(counts)
+    half = st.one_of(st.integers(-50, 50), st.integers(-(2**52) + 1, 2**52 - 1))
+    before, after = draw(half), draw(half)
     correction: inventory_pb2.InventoryCorrected = draw(
         messages(
             inventory_pb2.InventoryCorrected,
@@ -77,12 +79,12 @@ levels = messages(
     sku=labels,
     upc=texts,
     warehouse=texts,
-    available=st.integers(-(2**53) + 1, 2**53 - 1),
-    in_warehouse=counts,
-    reserved=counts,
-    backorder=counts,
-    hurt=counts,
-    in_transit=counts,
+    available=signed_counts,
+    in_warehouse=maybe(signed_counts),
+    reserved=maybe(signed_counts),
+    backorder=maybe(signed_counts),
+    hurt=maybe(signed_counts),
+    in_transit=maybe(signed_counts),
     updated_at=times,
 )
 level_changes = messages(
@@ -94,9 +96,9 @@ replenishment_items = messages(
     replenishment_pb2.ReplenishmentItem,
     sku=labels,
     description=texts,
-    quantity_requested=counts,
-    quantity_received=counts,
-    quantity_hurt=counts,
+    quantity_requested=maybe(counts),
+    quantity_received=maybe(signed_counts),
+    quantity_hurt=maybe(signed_counts),
     uom=texts,
 )
 replenishments = messages(
@@ -115,8 +117,8 @@ replenishments = messages(
 receipt_items = messages(
     replenishment_pb2.ReceiptItem,
     sku=labels,
-    quantity_good=counts,
-    quantity_hurt=counts,
+    quantity_good=maybe(signed_counts),
+    quantity_hurt=maybe(signed_counts),
     bin=texts,
     lpn=texts,
     lot=texts,
@@ -127,7 +129,7 @@ receipts = messages(
     replenishment_pb2.Receipt,
     id=texts,
     received_at=times,
-    complete=st.booleans(),
+    complete=maybe(st.booleans()),
     items=some(receipt_items),
 )
 exchange_orders = messages(
@@ -142,7 +144,7 @@ exchange_orders = messages(
             line_id=texts,
             sku=labels,
             description=texts,
-            quantity=counts,
+            quantity=maybe(counts),
         )
     ),
 )
@@ -151,17 +153,17 @@ return_items = messages(
     line_id=texts,
     sku=labels,
     description=texts,
-    expected_good=counts,
-    expected_hurt=counts,
-    received_good=counts,
-    received_hurt=counts,
+    expected_good=maybe(counts),
+    expected_hurt=maybe(counts),
+    received_good=maybe(signed_counts),
+    received_hurt=maybe(signed_counts),
     reason=texts,
     bin=texts,
     lot=texts,
     serial_numbers=some(texts),
 )
 return_labels = messages(
-    return_order_pb2.ReturnLabel, carrier=texts, tracking_number=texts, prepaid=st.booleans()
+    return_order_pb2.ReturnLabel, carrier=texts, tracking_number=texts, prepaid=maybe(st.booleans())
 )
 return_orders = messages(
     return_order_pb2.ReturnOrder,

@@ -49,8 +49,8 @@ def items_status_changes(currency: str) -> Strategy:
         sku=labels,
         description=texts,
         quantity=counts,
-        quantity_ordered=counts,
-        quantity_remaining=counts,
+        quantity_ordered=maybe(counts),
+        quantity_remaining=maybe(counts),
         lot=texts,
         expiration_date=dates,
         serial_numbers=some(texts),
@@ -61,7 +61,7 @@ def items_status_changes(currency: str) -> Strategy:
         order=orders(currency, any_status),
         items=some(item, least=1),
         shipment=maybe(shipments(currency)),
-        complete=st.booleans(),
+        complete=maybe(st.booleans()),
     )
 
 
@@ -98,7 +98,7 @@ def refunds(currency: str) -> Strategy:
         line_id=texts,
         sku=labels,
         description=texts,
-        quantity=counts,
+        quantity=maybe(counts),
         subtotal=maybe(amounts(currency)),
         tax=maybe(amounts(currency)),
     )

@@ -25,6 +25,7 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=8)
 ids = st.integers(1, 2**53 - 1)
 optional_ids = st.integers(0, 2**53 - 1)
 counts = st.one_of(st.integers(0, 50), st.integers(0, 2**53 - 1))
+signed_counts = st.one_of(st.integers(-50, 50), st.integers(1 - 2**53, 2**53 - 1))
 numbers = st.integers(0, 2**31 - 1)
 moments = st.builds(
     Timestamp, seconds=st.integers(1, 253_402_300_799), nanos=st.integers(0, 999_999_999)
@@ -67,6 +68,16 @@ def amounts(draw: st.DrawFn, currency: str, *, signed: bool = False) -> Money:
     nanos = draw(st.integers(0, (10**9 - 1) // step)) * step
     sign = draw(st.sampled_from([1, -1])) if signed else 1
     return Money(currency_code=currency, units=sign * units, nanos=sign * nanos)
+
+
+@st.composite
+def unit_prices(draw: st.DrawFn, currency: str) -> Money:
+    """
+    Make a price of one piece, to the millionth.
+    """
+    millionths = draw(st.one_of(st.integers(0, 10**4), st.integers(0, 10**12)))
+    units, rest = divmod(millionths, 10**6)
+    return Money(currency_code=currency, units=units, nanos=rest * 1000)
 
 
 @st.composite
@@ -118,7 +129,7 @@ package_items = messages(
     order_pb2.PackageItem,
     line_id=texts,
     sku=texts,
-    quantity=counts,
+    quantity=maybe(counts),
     lot=texts,
     serial_numbers=some(texts),
 )
@@ -164,8 +175,8 @@ def orders(currency: str, status: Strategy) -> Strategy:
         sku=labels,
         description=texts,
         quantity=counts,
-        quantity_shipped=counts,
-        unit_price=maybe(amounts(currency)),
+        quantity_shipped=maybe(counts),
+        unit_price=maybe(unit_prices(currency)),
         lot=texts,
         expiration_date=dates,
         serial_numbers=some(texts),

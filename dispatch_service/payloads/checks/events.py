@@ -12,6 +12,7 @@ from google.type.money_pb2 import Money
 from dispatch_service.payloads.checks.fast_path import FastCheck, fast_check_of
 from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, faults, prefixed
 from dispatch_service.payloads.checks.rules import Currencies
+from dispatch_service.payloads.checks.stated_zeros import ZeroCount, zero_count_of
 from dispatch_service.payloads.core.enum_strings import OTHER
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
@@ -38,6 +39,11 @@ _FAST_CHECKS: Final[Mapping[str, FastCheck]] = {
     for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
     if field.message_type is not None and field.name != _RAISED_HERE
 }
+_ZERO_COUNTS: Final[Mapping[str, ZeroCount]] = {
+    field.name: zero_count_of(field.message_type)
+    for field in Event.DESCRIPTOR.oneofs_by_name["payload"].fields
+    if field.message_type is not None
+}
 
 
 def check(event: Event, content: bytes | None = None) -> list[Fault]:
@@ -59,9 +65,12 @@ def is_certainly_valid(event: Event, content: bytes) -> bool:
     """
     field = event.WhichOneof("payload") or ""
     is_valid = _FAST_CHECKS.get(field)
-    if is_valid is None or len(content) >= _BYTES_OF_MAX_LINES or b"\0" in content:
+    if is_valid is None or len(content) >= _BYTES_OF_MAX_LINES:
         return False
     payload = getattr(event, field)
+    zeros = content.count(b"\0")
+    if zeros and zeros != _ZERO_COUNTS[field](payload):
+        return False  # There may be a NUL in a text.
     currencies: Currencies = {}
     rule = _PAYLOAD_RULES.get(field)
     return (
@@ -142,6 +151,12 @@ def _status_faults(change: OrderStatusChanged) -> list[Fault]:
 def _adjustment_faults(correction: InventoryCorrected) -> list[Fault]:
     if correction.adjustment == correction.new_quantity - correction.previous_quantity:
         return []
+    if not (
+        correction.HasField("adjustment")
+        and correction.HasField("new_quantity")
+        and correction.HasField("previous_quantity")
+    ):
+        return []  # Each that is missing is named by itself.
     return [("adjustment", "must be new_quantity minus previous_quantity")]
 
 

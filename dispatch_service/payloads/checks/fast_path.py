@@ -13,7 +13,13 @@ from typing import Any, Final, TypeAlias
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from dispatch_service.payloads.checks import rules
-from dispatch_service.payloads.checks.messages import REQUIRED, known_values, leaf_rule, scalar_rule
+from dispatch_service.payloads.checks.messages import (
+    REQUIRED,
+    is_choice,
+    known_values,
+    leaf_rule,
+    scalar_rule,
+)
 from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Currencies, Rule
 
 FastCheck: TypeAlias = Callable[[Any, Currencies], bool]
@@ -24,21 +30,21 @@ Tells whether a message is certainly valid, and adds the currencies in it.
 _INDENT = "    "
 
 # Adds the currency, too.
-_DIGITS_FIT = (
-    "(step := currencies.get(code := {0}.currency_code) or add_currency(currencies, code))"
-    " and not nanos % step"
-)
+_STEP = "(step := currencies.get(code := {0}.currency_code) or add_currency(currencies, code))"
+_DIGITS_FIT = f"{_STEP} and not nanos % step"
 
 _TEXTS: Final[Mapping[Rule, str]] = {
     rules.count: f"0 <= {{0}} <= {LARGEST_INTEGER}",
     rules.required_id: f"1 <= {{0}} <= {LARGEST_INTEGER}",
-    rules.difference: f"-{LARGEST_INTEGER} <= {{0}} <= {LARGEST_INTEGER}",
+    rules.signed_count: f"-{LARGEST_INTEGER} <= {{0}} <= {LARGEST_INTEGER}",
     rules.required_text: "{0}",
     rules.moment: f"{rules.FIRST_SECOND} <= {{0}}.seconds <= {rules.LAST_SECOND}"
     " and 0 <= {0}.nanos <= 999_999_999",
     rules.decimal: "(not (text := {0}.value) or is_decimal(text))",
     rules.money: "{0}.units >= 0 and 0 <= (nanos := {0}.nanos) <= 999_999_999"
     f" and {_DIGITS_FIT}",
+    rules.unit_price: "{0}.units >= 0 and 0 <= (nanos := {0}.nanos) <= 999_999_999"
+    f" and {_STEP} and not nanos % {rules.NANOS_OF_UNIT_PRICE}",
     rules.signed_money: "-999_999_999 <= (nanos := {0}.nanos) <= 999_999_999"
     f" and {{0}}.units * nanos >= 0 and {_DIGITS_FIT}",
 }
@@ -96,13 +102,13 @@ class _Writer:
         Write the checks of the message in the variable *at*: scalars first, then nested messages.
         """
         required = REQUIRED.get(kind.name, frozenset())
-        fields = [field for field in kind.fields if field.containing_oneof is None]
-        for field in fields:
-            if field.message_type is None and not field.is_repeated:
-                self._write_scalar(field, at, depth, required=field.name in required)
+        fields = [field for field in kind.fields if not is_choice(field)]
         started = len(self.lines)
         # Looking up a method costs more than calling it.
         self._add(f"has_{at} = {at}.HasField", depth)
+        for field in fields:
+            if field.message_type is None and not field.is_repeated:
+                self._write_scalar(field, at, depth, required=field.name in required)
         for field in fields:
             if field.message_type is not None:
                 write = self._write_list if field.is_repeated else self._write_nested
@@ -117,7 +123,11 @@ class _Writer:
             known = known_values(field.enum_type) - ({0} if required else set())
             self._require(f"{value} in {self._constant(known)}", depth)
         elif (rule := scalar_rule(field, required=required)) is not None:
-            self._require(self._expression(rule, value), depth)
+            condition = self._expression(rule, value)
+            if required and field.has_presence:
+                # What is not 0 is there.
+                condition = f"({condition}) and ({value} or has_{at}({field.name!r}))"
+            self._require(condition, depth)
 
     def _write_nested(
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool

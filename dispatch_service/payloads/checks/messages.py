@@ -36,9 +36,19 @@ _FIELD_RULES: Final[Mapping[str, Rule]] = {
     "Event.event_id": rules.event_id,
     "Event.account_id": rules.required_id,
     "Event.occurred_at": rules.recent_moment,
-    "InventoryCorrected.adjustment": rules.difference,
-    "InventoryLevel.available": rules.difference,
+    "OrderItem.unit_price": rules.unit_price,
     "OrderTotals.discount": rules.signed_money,
+    **{
+        f"{message}.{field}": rules.signed_count
+        for message, fields in {
+            "InventoryCorrected": "previous_quantity new_quantity adjustment",
+            "InventoryLevel": "available in_warehouse reserved backorder hurt in_transit",
+            "ReplenishmentItem": "quantity_received quantity_hurt",
+            "ReceiptItem": "quantity_good quantity_hurt",
+            "ReturnItem": "received_good received_hurt",
+        }.items()
+        for field in fields.split()
+    },
 }
 
 REQUIRED: Final[Mapping[str, frozenset[str]]] = {
@@ -51,12 +61,12 @@ REQUIRED: Final[Mapping[str, frozenset[str]]] = {
         "OrderSentToFulfillment": "order destination",
         "OrderRefunded": "order refund_id total",
         "Order": "id",
-        "OrderItem": "sku",
-        "ItemChange": "sku",
+        "OrderItem": "sku quantity",
+        "ItemChange": "sku quantity",
         "RefundItem": "sku",
-        "InventoryCorrected": "correction_id sku",
+        "InventoryCorrected": ("correction_id sku previous_quantity new_quantity adjustment"),
         "InventoryLevelsChanged": "levels",
-        "InventoryLevel": "sku",
+        "InventoryLevel": "sku available",
         "ReplenishmentInitiated": "replenishment",
         "ReplenishmentReceived": "replenishment receipt",
         "Replenishment": "id",
@@ -107,7 +117,7 @@ def checks_of(message: Descriptor) -> Sequence[Check]:
     required = REQUIRED.get(message.name, frozenset())
     checks: list[Check] = []
     for field in message.fields:
-        if field.containing_oneof is not None:
+        if is_choice(field):
             continue
         if field.message_type is not None:
             check = _list_check if field.is_repeated else _message_check
@@ -117,8 +127,22 @@ def checks_of(message: Descriptor) -> Sequence[Check]:
         elif field.enum_type is not None:
             checks.append(_enum_check(field, field.enum_type, required=field.name in required))
         elif (rule := scalar_rule(field, required=field.name in required)) is not None:
-            checks.append(_scalar_check(field.name, rule))
+            absent = _absent(field) if field.name in required and field.has_presence else _NONE
+            checks.append(_scalar_check(field.name, rule, absent))
     return tuple(checks)
+
+
+def is_choice(field: FieldDescriptor) -> bool:
+    """
+    Tell whether *field* is a member of a oneof. An optional field is the only member of one that
+    is not in the proto; its name begins with an underscore.
+    """
+    oneof = field.containing_oneof
+    return oneof is not None and not oneof.name.startswith("_")
+
+
+def _absent(field: FieldDescriptor) -> Sequence[Fault]:
+    return [(field.name, "is required")]
 
 
 def _field_rule(field: FieldDescriptor) -> Rule | None:
@@ -132,7 +156,7 @@ def scalar_rule(field: FieldDescriptor, *, required: bool) -> Rule | None:
     if rule := _field_rule(field):
         return rule
     if field.cpp_type in {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}:
-        return rules.required_id if required else rules.count
+        return rules.required_id if required and not field.has_presence else rules.count
     return rules.required_text if required else None
 
 
@@ -150,8 +174,10 @@ def known_values(enum: EnumDescriptor) -> frozenset[int]:
     return frozenset(enum.values_by_number) - {OTHER}
 
 
-def _scalar_check(name: str, rule: Rule) -> Check:
+def _scalar_check(name: str, rule: Rule, absent: Sequence[Fault]) -> Check:
     def check(message: Message, _: set[str]) -> Iterable[Fault]:
+        if absent and not message.HasField(name):
+            return absent
         wrong = rule(getattr(message, name))
         return _NONE if wrong is None else [(name, wrong)]
 
@@ -178,7 +204,7 @@ def _message_check(field: FieldDescriptor, kind: Descriptor, *, required: bool) 
     """
     Yield the check of a message in *field* and of its absence; nothing if all is allowed.
     """
-    absent = [(field.name, "is required")] if required else _NONE
+    absent = _absent(field) if required else _NONE
     if (rule := leaf_rule(field, kind)) is not None:
         check = _money_check if kind.full_name == "google.type.Money" else _leaf_check
         yield check(field.name, rule, absent)

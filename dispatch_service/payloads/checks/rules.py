@@ -32,6 +32,9 @@ LARGEST_INTEGER: Final = 2**53 - 1
 FIRST_SECOND, LAST_SECOND = -62_135_596_800, 253_402_300_799
 _NANOS_PER_SECOND = 10**9
 
+# A millionth: prices of one piece may be smaller than what can be paid.
+NANOS_OF_UNIT_PRICE: Final = 10**3
+
 _CURRENCY = re.compile(r"[A-Z]{3}")
 _EVENT_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # The grammar of `google.type.Decimal`: no infinity, no NaN.
@@ -59,9 +62,9 @@ def count(value: int) -> str | None:
     return None if 0 <= value <= LARGEST_INTEGER else "must be 0 to 2^53 - 1"
 
 
-def difference(value: int) -> str | None:
+def signed_count(value: int) -> str | None:
     """
-    Require a number that JSON can represent exactly; it may be negative.
+    Require a number that every JSON parser reads exactly; it may be negative.
     """
     return None if -LARGEST_INTEGER <= value <= LARGEST_INTEGER else "must be within +-(2^53 - 1)"
 
@@ -132,6 +135,18 @@ def money(value: Money) -> str | None:
     if units < 0 or nanos < 0:
         return "must not be negative"
     return _amount_fault(units, nanos, value.currency_code)
+
+
+def unit_price(value: Money) -> str | None:
+    """
+    Require a price with at most 6 digits after the point, not a negative one.
+    """
+    units, nanos, currency = value.units, value.nanos, value.currency_code
+    if units < 0 or nanos < 0:
+        return "must not be negative"
+    if smallest_nanos(currency) is None or nanos >= _NANOS_PER_SECOND:
+        return _amount_fault(units, nanos, currency)
+    return "must not have more than 6 digits" if nanos % NANOS_OF_UNIT_PRICE else None
 
 
 def _amount_fault(units: int, nanos: int, currency: str) -> str | None:

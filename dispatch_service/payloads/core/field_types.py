@@ -47,6 +47,9 @@ DecimalText = Annotated[str, Meta(pattern=r"^-?\d+(\.\d+)?$")]
 
 Quantity = Annotated[int, Meta(ge=0)]
 
+# What a warehouse has by its books, which may be less than nothing.
+StockQuantity = Annotated[int, Meta(ge=1 - 2**53, le=2**53 - 1)]
+
 ResourceId = Annotated[int, Meta(ge=1, le=2**53 - 1)]
 
 

@@ -32,7 +32,13 @@ class Price(Part, frozen=True, kw_only=True):
     An amount of money, in version 3.
     """
 
-    amount: Annotated[DecimalText, note("A decimal with exactly the digits that the currency has.")]
+    amount: Annotated[
+        DecimalText,
+        note(
+            "A decimal with the digits that the currency has; a unit price has more where it needs"
+            " them."
+        ),
+    ]
     currency: Annotated[str, note("The currency, ISO 4217.")]
 
 
@@ -76,7 +82,7 @@ def amount(money: Money) -> Amount:
 
 def price(money: Money) -> Price:
     """
-    Write *money* for version 3, with exactly the digits of the currency.
+    Write *money* for version 3, with the digits of the currency, or more where it has more.
     """
     currency = money.currency_code
     return Price(

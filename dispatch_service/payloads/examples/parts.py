@@ -88,6 +88,7 @@ def order(
                 sku="PROD-001",
                 description="Product Description",
                 quantity=2,
+                quantity_shipped=0,
                 unit_price=dollars(2999),
             )
         ],

@@ -29,6 +29,7 @@ def _replenishment(status: ReplenishmentStatus.ValueType, received: int) -> Repl
         description="Product Description",
         quantity_requested=100,
         quantity_received=received,
+        quantity_hurt=0,
         uom="each",
     )
     return Replenishment(
@@ -62,13 +63,15 @@ def _received(_: str) -> Event:
     item = ReceiptItem(
         sku="PROD-001",
         quantity_good=98,
+        quantity_hurt=0,
         bin="BIN-001",
         lpn="LPN20",
         lot="LOT5",
         expiration_date=Date(year=2025, month=10, day=10),
         uom="each",
     )
-    receipt = Receipt(id="13224-1", received_at=at("2024-01-20T11:45:00Z"), items=[item])
+    received_at = at("2024-01-20T11:45:00Z")
+    receipt = Receipt(id="13224-1", received_at=received_at, complete=False, items=[item])
     return Event(
         event_id="018d26aa-52f0-7b08-a1d2-6c0f5b88e9d3",
         account_id=100,

@@ -69,6 +69,9 @@ def _item(expected: int, reason: str = "") -> ReturnItem:
         sku="PROD-001",
         description="Product Description",
         expected_good=expected,
+        expected_hurt=0,
+        received_good=0,
+        received_hurt=0,
         reason=reason,
     )
 

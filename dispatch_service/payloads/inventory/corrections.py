@@ -19,8 +19,8 @@ from dispatch_service.payloads.core.field_types import (
     CalendarDate,
     Part,
     PlainTime,
-    Quantity,
     ResourceId,
+    StockQuantity,
     note,
 )
 from dispatch_service.payloads.core.times import optional_date, plain_time
@@ -35,8 +35,8 @@ class CorrectionV1(Body, frozen=True, kw_only=True):
 
     correction_id: Annotated[ResourceId, note("The id of the correction, the same on its lines.")]
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many there are after the correction.")]
-    adjustment: Annotated[int, note("How many more there are than before.")]
+    quantity: Annotated[StockQuantity, note("How many there are after the correction.")]
+    adjustment: Annotated[StockQuantity, note("How many more there are than before.")]
     timestamp: Annotated[PlainTime, note("When it was corrected, in UTC.")]
 
 
@@ -49,9 +49,9 @@ class CorrectionV2(Body, frozen=True, kw_only=True):
     sku: Annotated[str, note("The SKU.")]
     location: Annotated[str | None, note("The location within the warehouse.")]
     bin: Annotated[str | None, note("The bin.")]
-    previous_quantity: Annotated[Quantity, note("How many there were.")]
-    new_quantity: Annotated[Quantity, note("How many there are.")]
-    adjustment: Annotated[int, note("`new_quantity` minus `previous_quantity`.")]
+    previous_quantity: Annotated[StockQuantity, note("How many there were.")]
+    new_quantity: Annotated[StockQuantity, note("How many there are.")]
+    adjustment: Annotated[StockQuantity, note("`new_quantity` minus `previous_quantity`.")]
     reason: Annotated[str | None, note("Why it was corrected.")]
     user: Annotated[str | None, note("Who corrected it.")]
     timestamp: Annotated[PlainTime, note("When it was corrected, in UTC.")]
@@ -69,9 +69,9 @@ class CorrectionLineV3(Part, frozen=True, kw_only=True):
     warehouse: Annotated[str | None, note("The warehouse.")]
     location: Annotated[str | None, note("The location within the warehouse.")]
     bin: Annotated[str | None, note("The bin.")]
-    previous_quantity: Annotated[Quantity, note("How many there were.")]
-    new_quantity: Annotated[Quantity, note("How many there are.")]
-    adjustment: Annotated[int, note("`new_quantity` minus `previous_quantity`.")]
+    previous_quantity: Annotated[StockQuantity, note("How many there were.")]
+    new_quantity: Annotated[StockQuantity, note("How many there are.")]
+    adjustment: Annotated[StockQuantity, note("`new_quantity` minus `previous_quantity`.")]
     condition: Annotated[ConditionText | None, note("The condition of the goods.")]
     lot: Annotated[str | None, note("The lot.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]

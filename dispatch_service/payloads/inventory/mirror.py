@@ -14,9 +14,10 @@ from dispatch_service.payloads.core.field_types import (
     Instant,
     Part,
     PlainTime,
-    Quantity,
+    StockQuantity,
     note,
 )
+from dispatch_service.payloads.core.presence import optional_number
 from dispatch_service.payloads.core.times import (
     instant,
     optional_instant,
@@ -33,7 +34,7 @@ class MirrorV1(Body, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[int, note("What can be sold; negative where too much was sold.")]
+    quantity: Annotated[StockQuantity, note("What can be sold; negative where too much was sold.")]
     timestamp: Annotated[PlainTime, note("When it changed, in UTC.")]
 
 
@@ -44,12 +45,16 @@ class MirrorItemV2(Part, frozen=True, kw_only=True):
 
     sku: Annotated[str, note("The SKU.")]
     upc: Annotated[str | None, note("Its universal product code.")]
-    quantity_available: Annotated[int, note("What can be sold; negative where too much was sold.")]
-    quantity_in_warehouse: Annotated[Quantity, note("What is in the warehouse.")]
-    quantity_reserved: Annotated[Quantity, note("What is reserved for orders.")]
-    quantity_backorder: Annotated[Quantity, note("What orders wait for.")]
-    quantity_hurt: Annotated[Quantity, note("What is hurt.")]
-    quantity_in_transit: Annotated[Quantity, note("What is on its way to the warehouse.")]
+    quantity_available: Annotated[
+        StockQuantity, note("What can be sold; negative where too much was sold.")
+    ]
+    quantity_in_warehouse: Annotated[StockQuantity | None, note("What is in the warehouse.")]
+    quantity_reserved: Annotated[StockQuantity | None, note("What is reserved for orders.")]
+    quantity_backorder: Annotated[StockQuantity | None, note("What orders wait for.")]
+    quantity_hurt: Annotated[StockQuantity | None, note("What is hurt.")]
+    quantity_in_transit: Annotated[
+        StockQuantity | None, note("What is on its way to the warehouse.")
+    ]
 
 
 class MirrorV2(Body, frozen=True, kw_only=True):
@@ -80,12 +85,12 @@ class LevelV3(Part, frozen=True, kw_only=True):
     upc: Annotated[str | None, note("Its universal product code.")]
     warehouse: Annotated[str | None, note("The warehouse.")]
     sequence: Sequence
-    available: Annotated[int, note("What can be sold; negative where too much was sold.")]
-    in_warehouse: Annotated[Quantity, note("What is in the warehouse.")]
-    reserved: Annotated[Quantity, note("What is reserved for orders.")]
-    backorder: Annotated[Quantity, note("What orders wait for.")]
-    hurt: Annotated[Quantity, note("What is hurt.")]
-    in_transit: Annotated[Quantity, note("What is on its way to the warehouse.")]
+    available: Annotated[StockQuantity, note("What can be sold; negative where too much was sold.")]
+    in_warehouse: Annotated[StockQuantity | None, note("What is in the warehouse.")]
+    reserved: Annotated[StockQuantity | None, note("What is reserved for orders.")]
+    backorder: Annotated[StockQuantity | None, note("What orders wait for.")]
+    hurt: Annotated[StockQuantity | None, note("What is hurt.")]
+    in_transit: Annotated[StockQuantity | None, note("What is on its way to the warehouse.")]
     updated_at: Annotated[Instant, note("When it changed.")]
 
 
@@ -134,11 +139,11 @@ def v2(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV2
         sku=level.sku,
         upc=level.upc or None,
         quantity_available=level.available,
-        quantity_in_warehouse=level.in_warehouse,
-        quantity_reserved=level.reserved,
-        quantity_backorder=level.backorder,
-        quantity_hurt=level.hurt,
-        quantity_in_transit=level.in_transit,
+        quantity_in_warehouse=optional_number(level, "in_warehouse"),
+        quantity_reserved=optional_number(level, "reserved"),
+        quantity_backorder=optional_number(level, "backorder"),
+        quantity_hurt=optional_number(level, "hurt"),
+        quantity_in_transit=optional_number(level, "in_transit"),
     )
     return MirrorV2(
         event=wire_name,
@@ -156,11 +161,11 @@ def _level(event: Event, level: InventoryLevel) -> LevelV3:
         warehouse=level.warehouse or None,
         sequence=event.sequence or None,
         available=level.available,
-        in_warehouse=level.in_warehouse,
-        reserved=level.reserved,
-        backorder=level.backorder,
-        hurt=level.hurt,
-        in_transit=level.in_transit,
+        in_warehouse=optional_number(level, "in_warehouse"),
+        reserved=optional_number(level, "reserved"),
+        backorder=optional_number(level, "backorder"),
+        hurt=optional_number(level, "hurt"),
+        in_transit=optional_number(level, "in_transit"),
         updated_at=optional_instant(level, "updated_at") or instant(event.occurred_at),
     )
 

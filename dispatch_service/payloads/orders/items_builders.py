@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeAlias
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.presence import optional_flag, optional_number
 from dispatch_service.payloads.core.times import (
     is_set,
     optional_date,
@@ -35,9 +36,9 @@ class Line(NamedTuple):
     """
 
     item: OrderItem | ItemChange
-    quantity: int
-    ordered: int
-    remaining: int
+    quantity: int | None
+    ordered: int | None
+    remaining: int | None
 
 
 def _shipment(change: ItemsChange) -> Shipment | None:
@@ -53,18 +54,20 @@ def _shipped_lines(change: ItemsChange) -> list[Line]:
     """
     Return the shipped items with their remaining quantities.
 
-    If no line of a whole order has a shipped quantity, all count as shipped in full: some services
-    do not keep that number.
+    If no line of a whole order states a shipped quantity, all count as shipped in full: some
+    services do not keep that number. If some do, it is not known of the others.
     """
     if isinstance(change, OrderItemsStatusChanged):
         return _changed_lines(change)
     items = change.order.items
-    counted = any(item.quantity_shipped for item in items)
-    return [
-        Line(item, shipped, item.quantity, max(item.quantity - shipped, 0))
-        for item in items
-        for shipped in [item.quantity_shipped if counted else item.quantity]
-    ]
+    if not any(item.HasField("quantity_shipped") for item in items):
+        return _whole_lines(change)
+    return [_counted_line(item, optional_number(item, "quantity_shipped")) for item in items]
+
+
+def _counted_line(item: OrderItem, shipped: int | None) -> Line:
+    ordered = item.quantity
+    return Line(item, shipped, ordered, None if shipped is None else max(ordered - shipped, 0))
 
 
 def _pending_lines(change: ItemsChange) -> list[Line]:
@@ -73,20 +76,34 @@ def _pending_lines(change: ItemsChange) -> list[Line]:
     """
     if isinstance(change, OrderItemsStatusChanged):
         return _changed_lines(change)
+    return _whole_lines(change)
+
+
+def _whole_lines(change: OrderStatusChanged) -> list[Line]:
     return [Line(item, item.quantity, item.quantity, 0) for item in change.order.items]
 
 
 def _changed_lines(change: OrderItemsStatusChanged) -> list[Line]:
     return [
-        Line(item, item.quantity, item.quantity_ordered, item.quantity_remaining)
+        Line(
+            item,
+            item.quantity,
+            optional_number(item, "quantity_ordered"),
+            optional_number(item, "quantity_remaining"),
+        )
         for item in change.items
     ]
 
 
-def _is_complete(change: ItemsChange, lines: list[Line]) -> bool:
+def _is_complete(change: ItemsChange, lines: list[Line]) -> bool | None:
+    """
+    Tell whether all items have changed; None if that is not known.
+    """
     if isinstance(change, OrderItemsStatusChanged):
-        return change.complete
-    return not any(line.remaining for line in lines)
+        return optional_flag(change, "complete")
+    if any(line.remaining for line in lines):
+        return False
+    return None if any(line.remaining is None for line in lines) else True
 
 
 def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) -> shapes.ItemsV1:

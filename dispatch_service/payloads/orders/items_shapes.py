@@ -28,7 +28,7 @@ class ItemV1(Part, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many changed.")]
+    quantity: Annotated[Quantity | None, note("How many changed.")]
 
 
 class ItemsV1(Body, frozen=True, kw_only=True):
@@ -48,10 +48,10 @@ class ItemV2(Part, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many changed.")]
+    quantity: Annotated[Quantity | None, note("How many changed.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity_ordered: Annotated[Quantity, note("How many were ordered.")]
-    quantity_remaining: Annotated[Quantity, note("How many have not changed yet.")]
+    quantity_ordered: Annotated[Quantity | None, note("How many were ordered.")]
+    quantity_remaining: Annotated[Quantity | None, note("How many have not changed yet.")]
     lot: Annotated[str | None, note("The lot that was taken.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
@@ -99,9 +99,9 @@ class ItemV3(Part, frozen=True, kw_only=True):
     line_id: Annotated[str | None, note("The id of the line within the order.")]
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity: Annotated[Quantity, note("How many changed.")]
-    quantity_ordered: Annotated[Quantity, note("How many were ordered.")]
-    quantity_remaining: Annotated[Quantity, note("How many have not changed yet.")]
+    quantity: Annotated[Quantity | None, note("How many changed.")]
+    quantity_ordered: Annotated[Quantity | None, note("How many were ordered.")]
+    quantity_remaining: Annotated[Quantity | None, note("How many have not changed yet.")]
     lot: Annotated[str | None, note("The lot that was taken.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
@@ -147,7 +147,7 @@ class ShippedItemsDataV3(Part, frozen=True, kw_only=True):
 
     order: Annotated[ItemsOrderV3, note("The order that they belong to.")]
     item_status: Annotated[ItemStatusText, note("What the items are now.")]
-    complete: Annotated[bool, note("Whether no item of the order remains to be shipped.")]
+    complete: Annotated[bool | None, note("Whether no item of the order remains to be shipped.")]
     items: Annotated[list[ItemV3], note("The items that were shipped.")]
     shipment: Annotated[ItemsShipmentV3 | None, note("The shipment that took them.")]
 
@@ -159,7 +159,9 @@ class PendingItemsDataV3(Part, frozen=True, kw_only=True):
 
     order: Annotated[PendingOrderV3, note("The order that they belong to.")]
     item_status: Annotated[ItemStatusText, note("What the items are now.")]
-    complete: Annotated[bool, note("Whether no item of the order remains in another status.")]
+    complete: Annotated[
+        bool | None, note("Whether no item of the order remains in another status.")
+    ]
     items: Annotated[list[ItemV3], note("The items that became pending.")]
     shipment: Annotated[None, note("Always null: the items have not left.")]
 

@@ -14,6 +14,7 @@ from dispatch_service.payloads.core.enum_strings import (
 )
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.money import optional_price
+from dispatch_service.payloads.core.presence import optional_number
 from dispatch_service.payloads.core.times import optional_instant
 from dispatch_service.payloads.orders import order_v3_shapes as shapes
 from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
@@ -68,7 +69,7 @@ def _item(item: OrderItem) -> shapes.ItemV3:
         sku=item.sku,
         description=item.description or None,
         quantity=item.quantity,
-        quantity_shipped=item.quantity_shipped,
+        quantity_shipped=optional_number(item, "quantity_shipped"),
         unit_price=optional_price(item, "unit_price"),
     )
 
@@ -99,7 +100,7 @@ def _package(package: Package) -> shapes.PackageV3:
             shapes.PackageItemV3(
                 line_id=item.line_id or None,
                 sku=item.sku or None,
-                quantity=item.quantity,
+                quantity=optional_number(item, "quantity"),
                 lot=item.lot or None,
                 serial_numbers=list(item.serial_numbers),
             )

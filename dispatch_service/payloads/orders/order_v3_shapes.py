@@ -54,8 +54,10 @@ class ItemV3(Part, frozen=True, kw_only=True):
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
     quantity: Annotated[Quantity, note("How many were ordered.")]
-    quantity_shipped: Annotated[Quantity, note("How many have been shipped.")]
-    unit_price: Annotated[Price | None, note("The price of one.")]
+    quantity_shipped: Annotated[Quantity | None, note("How many have been shipped.")]
+    unit_price: Annotated[
+        Price | None, note("The price of one; it may have up to 6 digits after the point.")
+    ]
 
 
 class WeightV3(Part, frozen=True, kw_only=True):
@@ -85,7 +87,7 @@ class PackageItemV3(Part, frozen=True, kw_only=True):
 
     line_id: Annotated[str | None, note("The line of the order.")]
     sku: Annotated[str | None, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many are in the package.")]
+    quantity: Annotated[Quantity | None, note("How many are in the package.")]
     lot: Annotated[str | None, note("The lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers.")]
 

@@ -29,6 +29,7 @@ from dispatch_service.payloads.core.money import (
     optional_price,
     price,
 )
+from dispatch_service.payloads.core.presence import optional_number
 from dispatch_service.payloads.core.times import plain_time
 from dispatch_service.payloads.orders.order_v3_builders import customer_of
 from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
@@ -64,7 +65,7 @@ class RefundItemV2(Part, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many were refunded.")]
+    quantity: Annotated[Quantity | None, note("How many were refunded.")]
     description: Annotated[str | None, note("What it is.")]
     amount: Annotated[Amount | None, note("What was refunded for it, without tax.")]
 
@@ -99,7 +100,7 @@ class RefundItemV3(Part, frozen=True, kw_only=True):
     line_id: Annotated[str | None, note("The id of the line within the order.")]
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity: Annotated[Quantity, note("How many were refunded.")]
+    quantity: Annotated[Quantity | None, note("How many were refunded.")]
     restock: Annotated[RestockText | None, note("What happened to the goods.")]
     subtotal: Annotated[Price | None, note("What was refunded for it, without tax.")]
     tax: Annotated[Price | None, note("The tax on it.")]
@@ -169,7 +170,7 @@ def _items_v2(refund: OrderRefunded) -> list[RefundItemV2]:
     return [
         RefundItemV2(
             sku=item.sku,
-            quantity=item.quantity,
+            quantity=optional_number(item, "quantity"),
             description=item.description or None,
             amount=optional_amount(item, "subtotal"),
         )
@@ -207,7 +208,7 @@ def _items_v3(refund: OrderRefunded) -> list[RefundItemV3]:
             line_id=item.line_id or None,
             sku=item.sku,
             description=item.description or None,
-            quantity=item.quantity,
+            quantity=optional_number(item, "quantity"),
             restock=RESTOCKS.get(item.restock),
             subtotal=optional_price(item, "subtotal"),
             tax=optional_price(item, "tax"),

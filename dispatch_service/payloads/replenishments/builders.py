@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import REPLENISHMENT_STATUSES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.presence import optional_flag, optional_number
 from dispatch_service.payloads.core.times import (
     instant,
     optional_date,
@@ -53,9 +54,9 @@ def _item_v2(item: ReplenishmentItem, received: ReceiptItem) -> shapes.Replenish
     return shapes.ReplenishmentItemV2(
         sku=item.sku,
         description=item.description or None,
-        quantity_requested=item.quantity_requested,
-        quantity_received=item.quantity_received,
-        quantity_hurt=item.quantity_hurt,
+        quantity_requested=optional_number(item, "quantity_requested"),
+        quantity_received=optional_number(item, "quantity_received"),
+        quantity_hurt=optional_number(item, "quantity_hurt"),
         bin=received.bin or None,
         lpn=received.lpn or None,
         lot=received.lot or None,
@@ -112,8 +113,8 @@ def _item_keys(item: ReplenishmentItem) -> dict[str, Any]:
     return {
         "sku": item.sku,
         "description": item.description or None,
-        "quantity_requested": item.quantity_requested,
-        "quantity_received_total": item.quantity_received,
+        "quantity_requested": optional_number(item, "quantity_requested"),
+        "quantity_received_total": optional_number(item, "quantity_received"),
     }
 
 
@@ -135,12 +136,12 @@ def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
     return shapes.ReceiptV3(
         id=receipt.id or None,
         received_at=optional_instant(receipt, "received_at") or instant(event.occurred_at),
-        complete=receipt.complete,
+        complete=optional_flag(receipt, "complete"),
         items=[
             shapes.ReceiptItemV3(
                 sku=item.sku,
-                quantity_good=item.quantity_good,
-                quantity_hurt=item.quantity_hurt,
+                quantity_good=optional_number(item, "quantity_good"),
+                quantity_hurt=optional_number(item, "quantity_hurt"),
                 bin=item.bin or None,
                 lpn=item.lpn or None,
                 lot=item.lot or None,

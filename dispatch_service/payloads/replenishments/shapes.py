@@ -14,6 +14,7 @@ from dispatch_service.payloads.core.field_types import (
     PlainTime,
     Quantity,
     ResourceId,
+    StockQuantity,
     note,
 )
 
@@ -36,9 +37,9 @@ class ReplenishmentItemV2(Part, frozen=True, kw_only=True):
 
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity_requested: Annotated[Quantity, note("How many were requested.")]
-    quantity_received: Annotated[Quantity, note("How many have come so far.")]
-    quantity_hurt: Annotated[Quantity, note("How many of them were hurt.")]
+    quantity_requested: Annotated[Quantity | None, note("How many were requested.")]
+    quantity_received: Annotated[StockQuantity | None, note("How many have come so far.")]
+    quantity_hurt: Annotated[StockQuantity | None, note("How many of them were hurt.")]
     bin: Annotated[str | None, note("The bin that the latest were put in.")]
     lpn: Annotated[str | None, note("The licence plate number that the latest came under.")]
     lot: Annotated[str | None, note("The lot of the latest.")]
@@ -81,8 +82,8 @@ class ReplenishmentItemV3(Part, frozen=True, kw_only=True):
 
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity_requested: Annotated[Quantity, note("How many were requested.")]
-    quantity_received_total: Annotated[Quantity, note("How many have come so far.")]
+    quantity_requested: Annotated[Quantity | None, note("How many were requested.")]
+    quantity_received_total: Annotated[StockQuantity | None, note("How many have come so far.")]
 
 
 class RequestedItemV3(ReplenishmentItemV3, frozen=True, kw_only=True):
@@ -135,8 +136,12 @@ class ReceiptItemV3(Part, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity_good: Annotated[Quantity, note("How many came that can be sold.")]
-    quantity_hurt: Annotated[Quantity, note("How many came hurt.")]
+    quantity_good: Annotated[
+        StockQuantity | None, note("How many came that can be sold; negative if taken back.")
+    ]
+    quantity_hurt: Annotated[
+        StockQuantity | None, note("How many came hurt; negative if taken back.")
+    ]
     bin: Annotated[str | None, note("The bin that they were put in.")]
     lpn: Annotated[str | None, note("The licence plate number of the pallet or box.")]
     lot: Annotated[str | None, note("The lot.")]
@@ -151,7 +156,7 @@ class ReceiptV3(Part, frozen=True, kw_only=True):
 
     id: Annotated[str | None, note("The id of the receipt.")]
     received_at: Annotated[Instant, note("When it was received.")]
-    complete: Annotated[bool, note("Whether nothing more is to come.")]
+    complete: Annotated[bool | None, note("Whether nothing more is to come.")]
     items: Annotated[list[ReceiptItemV3], note("What came.")]
 
 

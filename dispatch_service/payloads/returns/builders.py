@@ -13,6 +13,7 @@ from dispatch_service.payloads.core.enum_strings import (
     enum_string,
 )
 from dispatch_service.payloads.core.envelope import envelope
+from dispatch_service.payloads.core.presence import optional_flag, optional_number
 from dispatch_service.payloads.core.times import (
     instant,
     optional_instant,
@@ -74,19 +75,30 @@ def exchanged_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.E
     )
 
 
+def _sum(good: int | None, hurt: int | None) -> int | None:
+    """
+    Add what is known; None if nothing is.
+    """
+    return None if good is None and hurt is None else (good or 0) + (hurt or 0)
+
+
 def _item_v2(item: ReturnItem) -> shapes.ReturnItemV2:
     """
     Build a line. Its quantity is the announced one, or the received one if none was announced.
     """
-    expected = item.expected_good + item.expected_hurt
+    expected_good = optional_number(item, "expected_good")
+    expected_hurt = optional_number(item, "expected_hurt")
+    received_good = optional_number(item, "received_good")
+    received_hurt = optional_number(item, "received_hurt")
+    expected, received = _sum(expected_good, expected_hurt), _sum(received_good, received_hurt)
     return shapes.ReturnItemV2(
         sku=item.sku,
         description=item.description or None,
-        quantity=expected or item.received_good + item.received_hurt,
-        quantity_good_expected=item.expected_good,
-        quantity_hurt_expected=item.expected_hurt,
-        quantity_good=item.received_good,
-        quantity_hurt=item.received_hurt,
+        quantity=received if not expected and received is not None else expected,
+        quantity_good_expected=expected_good,
+        quantity_hurt_expected=expected_hurt,
+        quantity_good=received_good,
+        quantity_hurt=received_hurt,
         reason=item.reason or None,
     )
 
@@ -130,7 +142,9 @@ def _exchange_v2(order: ExchangeOrder) -> shapes.ExchangeOrderV2:
         status=_exchange_status(order),
         items=[
             shapes.ExchangeItemV2(
-                sku=item.sku, quantity=item.quantity, description=item.description or None
+                sku=item.sku,
+                quantity=optional_number(item, "quantity"),
+                description=item.description or None,
             )
             for item in order.items
         ],
@@ -154,7 +168,7 @@ def _label(label: ReturnLabel) -> shapes.ReturnLabelV3:
     return shapes.ReturnLabelV3(
         carrier=label.carrier or None,
         tracking_number=label.tracking_number or None,
-        prepaid=label.prepaid,
+        prepaid=optional_flag(label, "prepaid"),
     )
 
 
@@ -163,8 +177,12 @@ def _item_v3(item: ReturnItem) -> shapes.ReturnItemV3:
         line_id=item.line_id or None,
         sku=item.sku,
         description=item.description or None,
-        expected=shapes.CountV3(good=item.expected_good, hurt=item.expected_hurt),
-        received=shapes.CountV3(good=item.received_good, hurt=item.received_hurt),
+        expected=shapes.CountV3(
+            good=optional_number(item, "expected_good"), hurt=optional_number(item, "expected_hurt")
+        ),
+        received=shapes.CountV3(
+            good=optional_number(item, "received_good"), hurt=optional_number(item, "received_hurt")
+        ),
         reason=item.reason or None,
         bin=item.bin or None,
         lot=item.lot or None,
@@ -218,7 +236,7 @@ def _exchange_v3(order: ExchangeOrder) -> shapes.ExchangeOrderV3:
                 line_id=item.line_id or None,
                 sku=item.sku,
                 description=item.description or None,
-                quantity=item.quantity,
+                quantity=optional_number(item, "quantity"),
             )
             for item in order.items
         ],

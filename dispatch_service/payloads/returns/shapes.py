@@ -20,6 +20,7 @@ from dispatch_service.payloads.core.field_types import (
     PlainTime,
     Quantity,
     ResourceId,
+    StockQuantity,
     note,
 )
 from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
@@ -70,12 +71,16 @@ class ReturnItemV2(Part, frozen=True, kw_only=True):
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
     quantity: Annotated[
-        Quantity, note("How many were announced or, where none were, how many came.")
+        int | None, note("How many were announced or, where none were, how many came.")
     ]
-    quantity_good_expected: Annotated[Quantity, note("How many were announced as good.")]
-    quantity_hurt_expected: Annotated[Quantity, note("How many were announced as hurt.")]
-    quantity_good: Annotated[Quantity, note("How many came good.")]
-    quantity_hurt: Annotated[Quantity, note("How many came hurt.")]
+    quantity_good_expected: Annotated[Quantity | None, note("How many were announced as good.")]
+    quantity_hurt_expected: Annotated[Quantity | None, note("How many were announced as hurt.")]
+    quantity_good: Annotated[
+        StockQuantity | None, note("How many came good; negative if taken back.")
+    ]
+    quantity_hurt: Annotated[
+        StockQuantity | None, note("How many came hurt; negative if taken back.")
+    ]
     reason: Annotated[str | None, note("Why it comes back.")]
 
 
@@ -110,7 +115,7 @@ class ExchangeItemV2(Part, frozen=True, kw_only=True):
     """
 
     sku: Annotated[str, note("The SKU.")]
-    quantity: Annotated[Quantity, note("How many are sent.")]
+    quantity: Annotated[Quantity | None, note("How many are sent.")]
     description: Annotated[str | None, note("What it is.")]
 
 
@@ -142,7 +147,7 @@ class ReturnLabelV3(Part, frozen=True, kw_only=True):
 
     carrier: Annotated[str | None, note("The carrier.")]
     tracking_number: Annotated[str | None, note("The tracking number.")]
-    prepaid: Annotated[bool, note("Whether it is paid for.")]
+    prepaid: Annotated[bool | None, note("Whether it is paid for.")]
 
 
 class CountV3(Part, frozen=True, kw_only=True):
@@ -150,8 +155,8 @@ class CountV3(Part, frozen=True, kw_only=True):
     How many, by their condition.
     """
 
-    good: Annotated[Quantity, note("How many that can be sold again.")]
-    hurt: Annotated[Quantity, note("How many that cannot.")]
+    good: Annotated[StockQuantity | None, note("How many that can be sold again.")]
+    hurt: Annotated[StockQuantity | None, note("How many that cannot.")]
 
 
 class ReturnItemV3(Part, frozen=True, kw_only=True):
@@ -163,7 +168,7 @@ class ReturnItemV3(Part, frozen=True, kw_only=True):
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
     expected: Annotated[CountV3, note("What was announced.")]
-    received: Annotated[CountV3, note("What came.")]
+    received: Annotated[CountV3, note("What came; negative if taken back.")]
     reason: Annotated[str | None, note("Why it comes back.")]
     bin: Annotated[str | None, note("The bin that it was put in.")]
     lot: Annotated[str | None, note("The lot.")]
@@ -209,7 +214,7 @@ class ExchangeItemV3(Part, frozen=True, kw_only=True):
     line_id: Annotated[str | None, note("The id of the line within that order.")]
     sku: Annotated[str, note("The SKU.")]
     description: Annotated[str | None, note("What it is.")]
-    quantity: Annotated[Quantity, note("How many are sent.")]
+    quantity: Annotated[Quantity | None, note("How many are sent.")]
 
 
 class ExchangeOrderV3(Part, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ from tests.support.profiles import expensive
 
 _EVENT_TYPES = sorted({name for name, _ in CONTRACTS})
 _NUMBERS = (-(2**53), -(2**53) + 1, -1, 0, 1, 2**31 - 1, 2**53 - 1, 2**53)
-_NANOS = (-(10**9), -999_999_999, -(10**7), -1, 0, 1, 10**7, 999_999_999, 10**9)
+_NANOS = (-(10**9), -999_999_999, -(10**7), -1, 0, 1, 999, 1000, 10**7, 999_999_999, 10**9)
 _SECONDS = (rules.FIRST_SECOND - 1, rules.FIRST_SECOND, 0, rules.LAST_SECOND, rules.LAST_SECOND + 1)
 _AMOUNTS = [
     Money(units=units, nanos=nanos, currency_code=code)
@@ -34,11 +34,12 @@ _AMOUNTS = [
     for code in ("", "usd", "USD", "JPY", "KWD")
 ]
 _VALUES: list[tuple[rules.Rule, list[Any]]] = [
-    *((rule, list(_NUMBERS)) for rule in (rules.count, rules.required_id, rules.difference)),
+    *((rule, list(_NUMBERS)) for rule in (rules.count, rules.required_id, rules.signed_count)),
     (rules.required_text, ["", " ", "a"]),
     (rules.moment, [Timestamp(seconds=s, nanos=n) for s in _SECONDS for n in _NANOS]),
     (rules.decimal, [Decimal(value=it) for it in ("", "1.5", "-1e3", "NaN", "1_0", " 8", "x")]),
     (rules.money, _AMOUNTS),
+    (rules.unit_price, _AMOUNTS),
     (rules.signed_money, _AMOUNTS),
 ]
 

@@ -24,18 +24,26 @@ def _money(units: int = 0, nanos: int = 0, currency: str = "USD") -> Money:
     return Money(units=units, nanos=nanos, currency_code=currency)
 
 
+def _parent(event: Event, path: str) -> tuple[Any, str]:
+    """
+    Return the message that holds the field at *path*, and the name of the field.
+    """
+    target: Any = event
+    *parents, last = path.split(".")
+    for parent in parents:
+        name, _, index = parent.partition("[")
+        target = getattr(target, name)
+        target = target[int(index[:-1])] if index else target
+    return target, last
+
+
 def _set(path: str, value: Any) -> Change:
     """
     Make a change that sets the field at *path* to *value*.
     """
 
     def change(event: Event) -> None:
-        target: Any = event
-        *parents, last = path.split(".")
-        for parent in parents:
-            name, _, index = parent.partition("[")
-            target = getattr(target, name)
-            target = target[int(index[:-1])] if index else target
+        target, last = _parent(event, path)
         if hasattr(value, "DESCRIPTOR"):
             getattr(target, last).CopyFrom(value)
         else:
@@ -50,10 +58,7 @@ def _clear(path: str) -> Change:
     """
 
     def change(event: Event) -> None:
-        target: Any = event
-        *parents, last = path.split(".")
-        for name in parents:
-            target = getattr(target, name)
+        target, last = _parent(event, path)
         target.ClearField(last)
 
     return change
@@ -100,11 +105,17 @@ _SETTINGS: list[tuple[str, str, Any, str]] = [
     ("inventory/corrections", "inventory_corrected.correction_id", 0, "must be 1 to"),
     ("inventory/corrections", "inventory_corrected.line", -1, "must be 0 to"),
     ("inventory/corrections", "inventory_corrected.sku", "", "is required"),
-    ("inventory/mirror", "inventory_levels_changed.levels[0].reserved", -1, "must be 0 to"),
+    ("inventory/mirror", "inventory_levels_changed.levels[0].reserved", _TOO_LARGE, "within"),
     ("inventory/mirror", "inventory_levels_changed.levels[0].available", -_TOO_LARGE, "within"),
     (
         "replenishments/received",
         "replenishment_received.receipt.items[0].quantity_hurt",
+        -_TOO_LARGE,
+        "within",
+    ),
+    (
+        "replenishments/received",
+        "replenishment_received.replenishment.items[0].quantity_requested",
         -1,
         "must be 0 to",
     ),
@@ -112,7 +123,7 @@ _SETTINGS: list[tuple[str, str, Any, str]] = [
     ("returns/simple_received", "return_received.return_order.id", 0, "must be 1 to"),
     (
         "returns/simple_received",
-        "return_received.return_order.items[0].received_hurt",
+        "return_received.return_order.items[0].expected_hurt",
         -1,
         "must be 0 to",
     ),
@@ -129,6 +140,9 @@ _SETTINGS: list[tuple[str, str, Any, str]] = [
     # money
     ("orders/shipped", f"{_ITEM}.unit_price", _money(-1), "must not be negative"),
     ("orders/shipped", f"{_ITEM}.unit_price", _money(0, -10_000_000), "must not be negative"),
+    ("orders/shipped", f"{_ITEM}.unit_price", _money(0, 12_500_100), "more than 6 digits"),
+    ("orders/shipped", f"{_ITEM}.unit_price", _money(0, 1_000, "usd"), "currency_code"),
+    ("orders/shipped", f"{_ITEM}.unit_price", _money(0, 10**9), "nanos must be within"),
     ("orders/shipped", f"{_TOTALS}.tax", _money(1, 0, ""), "currency_code"),
     ("orders/shipped", f"{_TOTALS}.tax", _money(1, 0, "usd"), "currency_code"),
     ("orders/shipped", f"{_TOTALS}.tax", _money(1, 0, "US"), "currency_code"),
@@ -179,6 +193,11 @@ def test_field_with_a_forbidden_value_is_named(
     [
         ("orders/shipped", "occurred_at"),
         ("orders/shipped", "order_status_changed.order"),
+        ("orders/shipped", f"{_ITEM}.quantity"),
+        ("inventory/corrections", "inventory_corrected.previous_quantity"),
+        ("inventory/corrections", "inventory_corrected.new_quantity"),
+        ("inventory/corrections", "inventory_corrected.adjustment"),
+        ("inventory/mirror", "inventory_levels_changed.levels[0].available"),
         ("orders/updated_by_oms", "order_updated.order"),
         ("orders/sent_to_shipedge", "order_sent_to_fulfillment.order"),
         ("orders/refund", "order_refunded.order"),

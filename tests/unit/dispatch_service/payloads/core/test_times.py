@@ -32,7 +32,7 @@ from shipedge.webhooks.events.v1.order_pb2 import Order
         (-62_135_596_800, 0, "0001-01-01 00:00:00"),
     ],
 )
-def test_times_are_cut_off(seconds: int, nanos: int, plain: str) -> None:
+def test_times_are_truncated(seconds: int, nanos: int, plain: str) -> None:
     """
     Times are in UTC and cut off, not rounded: to seconds, in version 3 to milliseconds.
     """

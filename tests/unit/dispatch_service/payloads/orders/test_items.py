@@ -44,7 +44,10 @@ def _partial(status: ItemStatus.ValueType, shipment: Shipment | None = None) -> 
 @pytest.mark.parametrize(
     ("items", "shown", "complete"),
     [
-        ([(2, 0), (3, 0)], [(2, 2, 0), (3, 3, 0)], True),
+        ([(2, None), (3, None)], [(2, 2, 0), (3, 3, 0)], True),
+        ([(2, 2), (3, None)], [(2, 2, 0), (None, 3, None)], None),
+        ([(2, 1), (3, None)], [(1, 2, 1), (None, 3, None)], False),
+        ([(2, 0), (3, 0)], [(0, 2, 2), (0, 3, 3)], False),
         ([(2, 2), (3, 3)], [(2, 2, 0), (3, 3, 0)], True),
         ([(2, 2), (3, 0)], [(2, 2, 0), (0, 3, 3)], False),
         ([(5, 2)], [(2, 5, 3)], False),
@@ -53,10 +56,12 @@ def _partial(status: ItemStatus.ValueType, shipment: Shipment | None = None) -> 
     ],
 )
 def test_whole_order_without_quantities_is_shipped_in_full(
-    items: list[tuple[int, int]], shown: list[tuple[int, int, int]], complete: bool
+    items: list[tuple[int, int | None]],
+    shown: list[tuple[int | None, int, int | None]],
+    complete: bool | None,
 ) -> None:
     """
-    Shipped quantities are those of the lines, or all if no line has one.
+    Shipped quantities are those of the lines, or all if no line states one.
     """
     event = example_event("orders/shipped_items")
     order = event.order_status_changed.order
@@ -117,7 +122,7 @@ def test_missing_shipment_takes_the_time_of_the_event() -> None:
     assert body["shipped_date"] == "1970-01-01 00:01:00"
     assert (body["tracking_number"], body["carrier"]) == (None, None)
     contents = _body(event, "orders/shipped_items", "v3")["data"]
-    assert (contents["shipment"], contents["complete"]) == (None, False)
+    assert (contents["shipment"], contents["complete"]) == (None, None)
 
 
 def test_pending_items_show_no_shipment() -> None:

@@ -63,6 +63,10 @@ class Event(_message.Message):
     Times and dates that were never set are as good as unset, in every field:
     the year 1, the second 0 of 1970, the date 0001-01-01, which many languages
     write for them.
+
+    An empty text, an id of 0, and an `optional` number or flag that is not set
+    are *not known*: payloads show `null`. A quantity of 0 that is set is shown
+    as 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

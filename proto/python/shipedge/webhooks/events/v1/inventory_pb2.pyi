@@ -156,11 +156,15 @@ class InventoryCorrected(_message.Message):
     bin: _builtins.str
     """The bin."""
     previous_quantity: _builtins.int
-    """How many there were, not negative."""
+    """How many there were. Negative where more was taken than was known to be
+    there. Required.
+    """
     new_quantity: _builtins.int
-    """How many there are, not negative."""
+    """How many there are; it may be negative. Required."""
     adjustment: _builtins.int
-    """`new_quantity` minus `previous_quantity`; another value is refused."""
+    """`new_quantity` minus `previous_quantity`; another value is refused.
+    Required.
+    """
     condition: Global___StockCondition.ValueType
     """The condition of the goods."""
     lot: _builtins.str
@@ -181,19 +185,30 @@ class InventoryCorrected(_message.Message):
         warehouse: _builtins.str = ...,
         location: _builtins.str = ...,
         bin: _builtins.str = ...,
-        previous_quantity: _builtins.int = ...,
-        new_quantity: _builtins.int = ...,
-        adjustment: _builtins.int = ...,
+        previous_quantity: _builtins.int | None = ...,
+        new_quantity: _builtins.int | None = ...,
+        adjustment: _builtins.int | None = ...,
         condition: Global___StockCondition.ValueType = ...,
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expiration_date", b"expiration_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_adjustment", b"_adjustment", "_new_quantity", b"_new_quantity", "_previous_quantity", b"_previous_quantity", "adjustment", b"adjustment", "expiration_date", b"expiration_date", "new_quantity", b"new_quantity", "previous_quantity", b"previous_quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustment", b"adjustment", "bin", b"bin", "condition", b"condition", "correction_id", b"correction_id", "expiration_date", b"expiration_date", "line", b"line", "location", b"location", "lot", b"lot", "new_quantity", b"new_quantity", "previous_quantity", b"previous_quantity", "reason", b"reason", "sku", b"sku", "type", b"type", "warehouse", b"warehouse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_adjustment", b"_adjustment", "_new_quantity", b"_new_quantity", "_previous_quantity", b"_previous_quantity", "adjustment", b"adjustment", "bin", b"bin", "condition", b"condition", "correction_id", b"correction_id", "expiration_date", b"expiration_date", "line", b"line", "location", b"location", "lot", b"lot", "new_quantity", b"new_quantity", "previous_quantity", b"previous_quantity", "reason", b"reason", "sku", b"sku", "type", b"type", "warehouse", b"warehouse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__adjustment: _TypeAlias = _typing.Literal["adjustment"]  # noqa: Y015
+    _WhichOneofArgType__adjustment: _TypeAlias = _typing.Literal["_adjustment", b"_adjustment"]  # noqa: Y015
+    _WhichOneofReturnType__new_quantity: _TypeAlias = _typing.Literal["new_quantity"]  # noqa: Y015
+    _WhichOneofArgType__new_quantity: _TypeAlias = _typing.Literal["_new_quantity", b"_new_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__previous_quantity: _TypeAlias = _typing.Literal["previous_quantity"]  # noqa: Y015
+    _WhichOneofArgType__previous_quantity: _TypeAlias = _typing.Literal["_previous_quantity", b"_previous_quantity"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__adjustment) -> _WhichOneofReturnType__adjustment | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new_quantity) -> _WhichOneofReturnType__new_quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__previous_quantity) -> _WhichOneofReturnType__previous_quantity | None: ...
 
 Global___InventoryCorrected: _TypeAlias = InventoryCorrected  # noqa: Y015
 
@@ -231,7 +246,9 @@ Global___InventoryLevelsChanged: _TypeAlias = InventoryLevelsChanged  # noqa: Y0
 
 @_typing.final
 class InventoryLevel(_message.Message):
-    """The stock of one SKU in one warehouse: absolute numbers, not differences."""
+    """The stock of one SKU in one warehouse: absolute numbers, not differences.
+    Each may be negative, as the books of a warehouse can be.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -252,17 +269,19 @@ class InventoryLevel(_message.Message):
     warehouse: _builtins.str
     """The id of the warehouse."""
     available: _builtins.int
-    """What can be sold. It is negative where more was sold than is there."""
+    """What can be sold. It is negative where more was sold than is there.
+    Required.
+    """
     in_warehouse: _builtins.int
-    """What is in the warehouse, not negative."""
+    """What is in the warehouse."""
     reserved: _builtins.int
-    """What is reserved for orders, not negative."""
+    """What is reserved for orders."""
     backorder: _builtins.int
-    """What orders wait for, not negative."""
+    """What orders wait for."""
     hurt: _builtins.int
-    """What is hurt, not negative."""
+    """What is hurt."""
     in_transit: _builtins.int
-    """What is on its way to the warehouse, not negative."""
+    """What is on its way to the warehouse."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When the level changed. Unset: when the event happened."""
@@ -273,18 +292,41 @@ class InventoryLevel(_message.Message):
         sku: _builtins.str = ...,
         upc: _builtins.str = ...,
         warehouse: _builtins.str = ...,
-        available: _builtins.int = ...,
-        in_warehouse: _builtins.int = ...,
-        reserved: _builtins.int = ...,
-        backorder: _builtins.int = ...,
-        hurt: _builtins.int = ...,
-        in_transit: _builtins.int = ...,
+        available: _builtins.int | None = ...,
+        in_warehouse: _builtins.int | None = ...,
+        reserved: _builtins.int | None = ...,
+        backorder: _builtins.int | None = ...,
+        hurt: _builtins.int | None = ...,
+        in_transit: _builtins.int | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_backorder", b"_backorder", "_hurt", b"_hurt", "_in_transit", b"_in_transit", "_in_warehouse", b"_in_warehouse", "_reserved", b"_reserved", "available", b"available", "backorder", b"backorder", "hurt", b"hurt", "in_transit", b"in_transit", "in_warehouse", b"in_warehouse", "reserved", b"reserved", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backorder", b"backorder", "hurt", b"hurt", "in_transit", b"in_transit", "in_warehouse", b"in_warehouse", "reserved", b"reserved", "sku", b"sku", "upc", b"upc", "updated_at", b"updated_at", "warehouse", b"warehouse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_backorder", b"_backorder", "_hurt", b"_hurt", "_in_transit", b"_in_transit", "_in_warehouse", b"_in_warehouse", "_reserved", b"_reserved", "available", b"available", "backorder", b"backorder", "hurt", b"hurt", "in_transit", b"in_transit", "in_warehouse", b"in_warehouse", "reserved", b"reserved", "sku", b"sku", "upc", b"upc", "updated_at", b"updated_at", "warehouse", b"warehouse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    _WhichOneofReturnType__backorder: _TypeAlias = _typing.Literal["backorder"]  # noqa: Y015
+    _WhichOneofArgType__backorder: _TypeAlias = _typing.Literal["_backorder", b"_backorder"]  # noqa: Y015
+    _WhichOneofReturnType__hurt: _TypeAlias = _typing.Literal["hurt"]  # noqa: Y015
+    _WhichOneofArgType__hurt: _TypeAlias = _typing.Literal["_hurt", b"_hurt"]  # noqa: Y015
+    _WhichOneofReturnType__in_transit: _TypeAlias = _typing.Literal["in_transit"]  # noqa: Y015
+    _WhichOneofArgType__in_transit: _TypeAlias = _typing.Literal["_in_transit", b"_in_transit"]  # noqa: Y015
+    _WhichOneofReturnType__in_warehouse: _TypeAlias = _typing.Literal["in_warehouse"]  # noqa: Y015
+    _WhichOneofArgType__in_warehouse: _TypeAlias = _typing.Literal["_in_warehouse", b"_in_warehouse"]  # noqa: Y015
+    _WhichOneofReturnType__reserved: _TypeAlias = _typing.Literal["reserved"]  # noqa: Y015
+    _WhichOneofArgType__reserved: _TypeAlias = _typing.Literal["_reserved", b"_reserved"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backorder) -> _WhichOneofReturnType__backorder | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hurt) -> _WhichOneofReturnType__hurt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__in_transit) -> _WhichOneofReturnType__in_transit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__in_warehouse) -> _WhichOneofReturnType__in_warehouse | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reserved) -> _WhichOneofReturnType__reserved | None: ...
 
 Global___InventoryLevel: _TypeAlias = InventoryLevel  # noqa: Y015

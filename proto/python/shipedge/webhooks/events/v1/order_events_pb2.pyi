@@ -165,13 +165,15 @@ class OrderItemsStatusChanged(_message.Message):
         item_status: _states_pb2.ItemStatus.ValueType = ...,
         items: _abc.Iterable[Global___ItemChange] | None = ...,
         shipment: _order_pb2.Shipment | None = ...,
-        complete: _builtins.bool = ...,
+        complete: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "shipment", b"shipment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_complete", b"_complete", "complete", b"complete", "order", b"order", "shipment", b"shipment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "item_status", b"item_status", "items", b"items", "order", b"order", "shipment", b"shipment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete", b"_complete", "complete", b"complete", "item_status", b"item_status", "items", b"items", "order", b"order", "shipment", b"shipment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__complete: _TypeAlias = _typing.Literal["complete"]  # noqa: Y015
+    _WhichOneofArgType__complete: _TypeAlias = _typing.Literal["_complete", b"_complete"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__complete) -> _WhichOneofReturnType__complete | None: ...
 
 Global___OrderItemsStatusChanged: _TypeAlias = OrderItemsStatusChanged  # noqa: Y015
 
@@ -197,7 +199,7 @@ class ItemChange(_message.Message):
     description: _builtins.str
     """What it is."""
     quantity: _builtins.int
-    """How many changed, not negative."""
+    """How many changed, not negative. Required."""
     quantity_ordered: _builtins.int
     """How many were ordered, not negative."""
     quantity_remaining: _builtins.int
@@ -218,18 +220,29 @@ class ItemChange(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        quantity: _builtins.int = ...,
-        quantity_ordered: _builtins.int = ...,
-        quantity_remaining: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
+        quantity_ordered: _builtins.int | None = ...,
+        quantity_remaining: _builtins.int | None = ...,
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expiration_date", b"expiration_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_ordered", b"_quantity_ordered", "_quantity_remaining", b"_quantity_remaining", "expiration_date", b"expiration_date", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_ordered", b"_quantity_ordered", "_quantity_remaining", b"_quantity_remaining", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_ordered: _TypeAlias = _typing.Literal["quantity_ordered"]  # noqa: Y015
+    _WhichOneofArgType__quantity_ordered: _TypeAlias = _typing.Literal["_quantity_ordered", b"_quantity_ordered"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_remaining: _TypeAlias = _typing.Literal["quantity_remaining"]  # noqa: Y015
+    _WhichOneofArgType__quantity_remaining: _TypeAlias = _typing.Literal["_quantity_remaining", b"_quantity_remaining"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_ordered) -> _WhichOneofReturnType__quantity_ordered | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_remaining) -> _WhichOneofReturnType__quantity_remaining | None: ...
 
 Global___ItemChange: _TypeAlias = ItemChange  # noqa: Y015
 
@@ -408,15 +421,17 @@ class RefundItem(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        quantity: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
         restock: Global___Restock.ValueType = ...,
         subtotal: _money_pb2.Money | None = ...,
         tax: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["subtotal", b"subtotal", "tax", b"tax"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "quantity", b"quantity", "subtotal", b"subtotal", "tax", b"tax"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "line_id", b"line_id", "quantity", b"quantity", "restock", b"restock", "sku", b"sku", "subtotal", b"subtotal", "tax", b"tax"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "description", b"description", "line_id", b"line_id", "quantity", b"quantity", "restock", b"restock", "sku", b"sku", "subtotal", b"subtotal", "tax", b"tax"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
 
 Global___RefundItem: _TypeAlias = RefundItem  # noqa: Y015

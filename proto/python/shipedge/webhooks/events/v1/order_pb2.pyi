@@ -25,11 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Order(_message.Message):
-    """An order as it is after the event.
-
-    In every message here an empty string and an id of 0 mean *not known*; they
-    are shown as `null`.
-    """
+    """An order as it is after the event."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -273,14 +269,14 @@ class OrderItem(_message.Message):
     description: _builtins.str
     """What it is."""
     quantity: _builtins.int
-    """How many were ordered, not negative."""
+    """How many were ordered, not negative. Required."""
     quantity_shipped: _builtins.int
     """How many have been shipped, not negative."""
     lot: _builtins.str
     """The lot that was taken."""
     @_builtins.property
     def unit_price(self) -> _money_pb2.Money:
-        """The price of one, not negative."""
+        """The price of one, not negative, with at most 6 digits after the point."""
 
     @_builtins.property
     def expiration_date(self) -> _date_pb2.Date:
@@ -296,18 +292,25 @@ class OrderItem(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        quantity: _builtins.int = ...,
-        quantity_shipped: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
+        quantity_shipped: _builtins.int | None = ...,
         unit_price: _money_pb2.Money | None = ...,
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expiration_date", b"expiration_date", "unit_price", b"unit_price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_shipped", b"_quantity_shipped", "expiration_date", b"expiration_date", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "serial_numbers", b"serial_numbers", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_shipped", b"_quantity_shipped", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "serial_numbers", b"serial_numbers", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_shipped: _TypeAlias = _typing.Literal["quantity_shipped"]  # noqa: Y015
+    _WhichOneofArgType__quantity_shipped: _TypeAlias = _typing.Literal["_quantity_shipped", b"_quantity_shipped"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_shipped) -> _WhichOneofReturnType__quantity_shipped | None: ...
 
 Global___OrderItem: _TypeAlias = OrderItem  # noqa: Y015
 
@@ -511,21 +514,23 @@ class PackageItem(_message.Message):
         *,
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
-        quantity: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
         lot: _builtins.str = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
 
 Global___PackageItem: _TypeAlias = PackageItem  # noqa: Y015
 
 @_typing.final
 class OrderTotals(_message.Message):
-    """What an order costs. All in one currency."""
+    """What an order costs. All in one currency, with no more digits than it has."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

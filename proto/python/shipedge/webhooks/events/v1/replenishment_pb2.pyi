@@ -201,7 +201,9 @@ Global___Replenishment: _TypeAlias = Replenishment  # noqa: Y015
 
 @_typing.final
 class ReplenishmentItem(_message.Message):
-    """A line of a replenishment. Received quantities are running totals."""
+    """A line of a replenishment. Received quantities are running totals; they are
+    negative where more was taken back than had come.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -218,9 +220,9 @@ class ReplenishmentItem(_message.Message):
     quantity_requested: _builtins.int
     """How many were requested, not negative."""
     quantity_received: _builtins.int
-    """How many have come so far, not negative."""
+    """How many have come so far."""
     quantity_hurt: _builtins.int
-    """How many of them were hurt, not negative."""
+    """How many of them were hurt."""
     uom: _builtins.str
     """The unit of measure, for example `each`."""
     def __init__(
@@ -228,16 +230,27 @@ class ReplenishmentItem(_message.Message):
         *,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        quantity_requested: _builtins.int = ...,
-        quantity_received: _builtins.int = ...,
-        quantity_hurt: _builtins.int = ...,
+        quantity_requested: _builtins.int | None = ...,
+        quantity_received: _builtins.int | None = ...,
+        quantity_hurt: _builtins.int | None = ...,
         uom: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity_hurt", b"_quantity_hurt", "_quantity_received", b"_quantity_received", "_quantity_requested", b"_quantity_requested", "quantity_hurt", b"quantity_hurt", "quantity_received", b"quantity_received", "quantity_requested", b"quantity_requested"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "quantity_hurt", b"quantity_hurt", "quantity_received", b"quantity_received", "quantity_requested", b"quantity_requested", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity_hurt", b"_quantity_hurt", "_quantity_received", b"_quantity_received", "_quantity_requested", b"_quantity_requested", "description", b"description", "quantity_hurt", b"quantity_hurt", "quantity_received", b"quantity_received", "quantity_requested", b"quantity_requested", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity_hurt: _TypeAlias = _typing.Literal["quantity_hurt"]  # noqa: Y015
+    _WhichOneofArgType__quantity_hurt: _TypeAlias = _typing.Literal["_quantity_hurt", b"_quantity_hurt"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_received: _TypeAlias = _typing.Literal["quantity_received"]  # noqa: Y015
+    _WhichOneofArgType__quantity_received: _TypeAlias = _typing.Literal["_quantity_received", b"_quantity_received"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_requested: _TypeAlias = _typing.Literal["quantity_requested"]  # noqa: Y015
+    _WhichOneofArgType__quantity_requested: _TypeAlias = _typing.Literal["_quantity_requested", b"_quantity_requested"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_hurt) -> _WhichOneofReturnType__quantity_hurt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_received) -> _WhichOneofReturnType__quantity_received | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_requested) -> _WhichOneofReturnType__quantity_requested | None: ...
 
 Global___ReplenishmentItem: _TypeAlias = ReplenishmentItem  # noqa: Y015
 
@@ -268,20 +281,22 @@ class Receipt(_message.Message):
         *,
         id: _builtins.str = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
-        complete: _builtins.bool = ...,
+        complete: _builtins.bool | None = ...,
         items: _abc.Iterable[Global___ReceiptItem] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_complete", b"_complete", "complete", b"complete", "received_at", b"received_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "id", b"id", "items", b"items", "received_at", b"received_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_complete", b"_complete", "complete", b"complete", "id", b"id", "items", b"items", "received_at", b"received_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__complete: _TypeAlias = _typing.Literal["complete"]  # noqa: Y015
+    _WhichOneofArgType__complete: _TypeAlias = _typing.Literal["_complete", b"_complete"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__complete) -> _WhichOneofReturnType__complete | None: ...
 
 Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class ReceiptItem(_message.Message):
-    """A line of a receipt."""
+    """A line of a receipt. Quantities are negative where a receipt is taken back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -296,9 +311,9 @@ class ReceiptItem(_message.Message):
     sku: _builtins.str
     """The SKU. Required."""
     quantity_good: _builtins.int
-    """How many came that can be sold, not negative."""
+    """How many came that can be sold."""
     quantity_hurt: _builtins.int
-    """How many came hurt, not negative."""
+    """How many came hurt."""
     bin: _builtins.str
     """The bin that they were put in."""
     lpn: _builtins.str
@@ -315,18 +330,25 @@ class ReceiptItem(_message.Message):
         self,
         *,
         sku: _builtins.str = ...,
-        quantity_good: _builtins.int = ...,
-        quantity_hurt: _builtins.int = ...,
+        quantity_good: _builtins.int | None = ...,
+        quantity_hurt: _builtins.int | None = ...,
         bin: _builtins.str = ...,
         lpn: _builtins.str = ...,
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         uom: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expiration_date", b"expiration_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good", "_quantity_hurt", b"_quantity_hurt", "expiration_date", b"expiration_date", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "expiration_date", b"expiration_date", "lot", b"lot", "lpn", b"lpn", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good", "_quantity_hurt", b"_quantity_hurt", "bin", b"bin", "expiration_date", b"expiration_date", "lot", b"lot", "lpn", b"lpn", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity_good: _TypeAlias = _typing.Literal["quantity_good"]  # noqa: Y015
+    _WhichOneofArgType__quantity_good: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good"]  # noqa: Y015
+    _WhichOneofReturnType__quantity_hurt: _TypeAlias = _typing.Literal["quantity_hurt"]  # noqa: Y015
+    _WhichOneofArgType__quantity_hurt: _TypeAlias = _typing.Literal["_quantity_hurt", b"_quantity_hurt"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_good) -> _WhichOneofReturnType__quantity_good | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity_hurt) -> _WhichOneofReturnType__quantity_hurt | None: ...
 
 Global___ReceiptItem: _TypeAlias = ReceiptItem  # noqa: Y015

@@ -224,13 +224,15 @@ class ReturnLabel(_message.Message):
         *,
         carrier: _builtins.str = ...,
         tracking_number: _builtins.str = ...,
-        prepaid: _builtins.bool = ...,
+        prepaid: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prepaid", b"_prepaid", "prepaid", b"prepaid"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "prepaid", b"prepaid", "tracking_number", b"tracking_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prepaid", b"_prepaid", "carrier", b"carrier", "prepaid", b"prepaid", "tracking_number", b"tracking_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__prepaid: _TypeAlias = _typing.Literal["prepaid"]  # noqa: Y015
+    _WhichOneofArgType__prepaid: _TypeAlias = _typing.Literal["_prepaid", b"_prepaid"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prepaid) -> _WhichOneofReturnType__prepaid | None: ...
 
 Global___ReturnLabel: _TypeAlias = ReturnLabel  # noqa: Y015
 
@@ -262,9 +264,9 @@ class ReturnItem(_message.Message):
     expected_hurt: _builtins.int
     """How many were announced as hurt, not negative."""
     received_good: _builtins.int
-    """How many came good, not negative."""
+    """How many came good. Negative where a receipt is taken back."""
     received_hurt: _builtins.int
-    """How many came hurt, not negative."""
+    """How many came hurt. Negative where a receipt is taken back."""
     reason: _builtins.str
     """Why it comes back."""
     bin: _builtins.str
@@ -281,20 +283,35 @@ class ReturnItem(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        expected_good: _builtins.int = ...,
-        expected_hurt: _builtins.int = ...,
-        received_good: _builtins.int = ...,
-        received_hurt: _builtins.int = ...,
+        expected_good: _builtins.int | None = ...,
+        expected_hurt: _builtins.int | None = ...,
+        received_good: _builtins.int | None = ...,
+        received_hurt: _builtins.int | None = ...,
         reason: _builtins.str = ...,
         bin: _builtins.str = ...,
         lot: _builtins.str = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "received_good", b"received_good", "received_hurt", b"received_hurt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bin", b"bin", "description", b"description", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "line_id", b"line_id", "lot", b"lot", "reason", b"reason", "received_good", b"received_good", "received_hurt", b"received_hurt", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "bin", b"bin", "description", b"description", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "line_id", b"line_id", "lot", b"lot", "reason", b"reason", "received_good", b"received_good", "received_hurt", b"received_hurt", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_good: _TypeAlias = _typing.Literal["expected_good"]  # noqa: Y015
+    _WhichOneofArgType__expected_good: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good"]  # noqa: Y015
+    _WhichOneofReturnType__expected_hurt: _TypeAlias = _typing.Literal["expected_hurt"]  # noqa: Y015
+    _WhichOneofArgType__expected_hurt: _TypeAlias = _typing.Literal["_expected_hurt", b"_expected_hurt"]  # noqa: Y015
+    _WhichOneofReturnType__received_good: _TypeAlias = _typing.Literal["received_good"]  # noqa: Y015
+    _WhichOneofArgType__received_good: _TypeAlias = _typing.Literal["_received_good", b"_received_good"]  # noqa: Y015
+    _WhichOneofReturnType__received_hurt: _TypeAlias = _typing.Literal["received_hurt"]  # noqa: Y015
+    _WhichOneofArgType__received_hurt: _TypeAlias = _typing.Literal["_received_hurt", b"_received_hurt"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_good) -> _WhichOneofReturnType__expected_good | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_hurt) -> _WhichOneofReturnType__expected_hurt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__received_good) -> _WhichOneofReturnType__received_good | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__received_hurt) -> _WhichOneofReturnType__received_hurt | None: ...
 
 Global___ReturnItem: _TypeAlias = ReturnItem  # noqa: Y015
 
@@ -368,12 +385,14 @@ class ExchangeItem(_message.Message):
         line_id: _builtins.str = ...,
         sku: _builtins.str = ...,
         description: _builtins.str = ...,
-        quantity: _builtins.int = ...,
+        quantity: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "line_id", b"line_id", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "description", b"description", "line_id", b"line_id", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
+    _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quantity) -> _WhichOneofReturnType__quantity | None: ...
 
 Global___ExchangeItem: _TypeAlias = ExchangeItem  # noqa: Y015
