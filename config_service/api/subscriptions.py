@@ -14,8 +14,9 @@ from config_service.rules.errors import (
     SubscriptionNotDeleted,
     SubscriptionNotFound,
 )
+from config_service.rules.faults import Fault
 from config_service.rules.kept_secrets import check_destination, keep_header_values
-from config_service.rules.subscriptions import Fault, check, normalised, refuse
+from config_service.rules.subscriptions import check, normalised, refuse
 from config_service.store import settings_store, subscription_store
 from config_service.store.audit import AUDIT_LOG, differences
 from config_service.store.changes import remember, remembered

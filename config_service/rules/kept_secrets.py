@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from config_service.rules.subscriptions import Fault, refuse
+from config_service.rules.faults import Fault
+from config_service.rules.subscriptions import refuse
 from service_runtime.rules.urls import UrlRules, same_endpoint
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 

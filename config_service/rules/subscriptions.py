@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 
 from config_service.rules.errors import FeatureMissing
+from config_service.rules.faults import Fault
+from config_service.rules.filters import filter_faults, normalised_filter
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rules.headers import header_problems, trimmed
@@ -23,34 +24,13 @@ SHORTEST_DELAY, LONGEST_DELAY = timedelta(seconds=1), timedelta(days=7)
 LONGEST_SCHEDULE = timedelta(days=30)
 SHORTEST_FAILING, LONGEST_FAILING = timedelta(hours=1), timedelta(days=90)
 MOST_DELAYS = 20
-MOST_FILTER_VALUES = 1000
 MOST_DESCRIPTION = 500
 MOST_CONCURRENCY = 100
 MOST_RATE = 10_000
-MOST_RESOURCE_ID = 2**53 - 1
 
 FEATURE_NAMES: Mapping[int, str] = {
     value: name.removeprefix("OWNER_FEATURE_") for name, value in catalogue_pb2.OwnerFeature.items()
 }
-
-_FILTERS: Mapping[int, str] = {
-    catalogue_pb2.FILTER_KIND_STATUSES: "statuses",
-    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: "shipping_methods",
-    catalogue_pb2.FILTER_KIND_STORE_IDS: "store_ids",
-    catalogue_pb2.FILTER_KIND_ORDER_TYPES: "order_types",
-    catalogue_pb2.FILTER_KIND_SKUS: "skus",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """
-    A field, the rule that it breaks, and the reason of the error.
-    """
-
-    field: str
-    description: str
-    reason: str = "FIELD_INVALID"
 
 
 def normalised(subscription: Subscription) -> Subscription:
@@ -59,12 +39,8 @@ def normalised(subscription: Subscription) -> Subscription:
     """
     copy = Subscription()
     copy.CopyFrom(subscription)
-    for field in ("statuses", "shipping_methods", "order_types", "skus"):
-        values = dict.fromkeys(value.strip() for value in getattr(subscription.filter, field))
-        if values:
-            getattr(copy.filter, field)[:] = values
-    if subscription.filter.store_ids:
-        copy.filter.store_ids[:] = dict.fromkeys(subscription.filter.store_ids)
+    if copy.HasField("filter"):
+        copy.filter.CopyFrom(normalised_filter(subscription.filter))
     for header in copy.custom_headers:
         header.value = trimmed(header.value)
     copy.format = copy.format or Subscription.PAYLOAD_FORMAT_JSON
@@ -136,39 +112,12 @@ def _event_faults(
             f" choose {', '.join(event_type.payload_versions)}",
             "PAYLOAD_VERSION_UNKNOWN",
         )
-    yield from _filter_faults(subscription, event_type)
+    yield from filter_faults(subscription.filter, event_type)
 
 
 def _suggestion(subscription: Subscription) -> str:
     near = difflib.get_close_matches(subscription.event_type, CATALOGUE.event_types, n=1)
     return f" (did you mean {near[0]}?)" if near else ""
-
-
-def _filter_faults(subscription: Subscription, event_type: EventType) -> Iterator[Fault]:
-    own = _FILTERS.get(event_type.filter_kind)
-    for field, _ in subscription.filter.ListFields():
-        if field.name != own:
-            only = f"only filter.{own}" if own else "no filter"
-            yield Fault(
-                f"filter.{field.name}", f"{event_type.event_type} takes {only}", "FILTER_INVALID"
-            )
-    if own is None:
-        return
-    values = getattr(subscription.filter, own)
-    required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
-    if required and not values:
-        yield Fault(
-            f"filter.{own}",
-            f"{event_type.event_type} needs at least one value here",
-            "FILTER_INVALID",
-        )
-    if len(values) > MOST_FILTER_VALUES:
-        yield Fault(f"filter.{own}", f"at most {MOST_FILTER_VALUES} values", "FILTER_INVALID")
-    for index, value in enumerate(values):
-        if own == "store_ids" and not 1 <= value <= MOST_RESOURCE_ID:
-            yield Fault(f"filter.{own}[{index}]", "must be 1 to 2^53 - 1", "FILTER_INVALID")
-        elif value == "":
-            yield Fault(f"filter.{own}[{index}]", "must not be empty", "FILTER_INVALID")
 
 
 def _url_faults(subscription: Subscription, rules: UrlRules) -> Iterator[Fault]:

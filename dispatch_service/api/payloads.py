@@ -19,8 +19,8 @@ from dispatch_service.log import events
 from dispatch_service.payloads import check, example_event, render, schema
 from dispatch_service.payloads.differences import Difference, compare
 from dispatch_service.routing.explain import AcceptedEvent, Explanation, explain
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import read_facts
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller

@@ -18,8 +18,9 @@ from dispatch_service.intake.prepare import Preparer
 from dispatch_service.queue import missing
 from dispatch_service.queue.missing import DeliveryKey
 from dispatch_service.queue.protocol import Queue
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import Routed, read_facts
+from dispatch_service.routing.match import Routed
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
+from dispatch_service.routing.facts import Facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import Facts, match
+from dispatch_service.routing.match import match
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE

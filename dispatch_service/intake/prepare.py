@@ -19,8 +19,9 @@ from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import TEST_RESOURCES, Trigger, lifetime
 from dispatch_service.domain.work import NewBody, NewDelivery, NewEvent
 from dispatch_service.intake.bodies import render_bodies, seal_bodies
+from dispatch_service.routing.facts import Facts, read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import Facts, Routed, match, read_facts
+from dispatch_service.routing.match import Routed, match
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import Sealer

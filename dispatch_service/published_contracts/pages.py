@@ -16,8 +16,13 @@ from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1 import catalogue_pb2
 
 _FILTERS: Mapping[int, str] = {
-    catalogue_pb2.FILTER_KIND_STATUSES: "`statuses`: the status that the order changed to",
-    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: "`shipping_methods`: the shipping method",
+    catalogue_pb2.FILTER_KIND_STATUSES: (
+        "`statuses`: the status that the order changed to; `other:` and the label for one that is"
+        " not listed"
+    ),
+    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: (
+        "`shipping_methods`: that of any shipment, else the one that was asked for"
+    ),
     catalogue_pb2.FILTER_KIND_STORE_IDS: "`store_ids`: the store that the order came from",
     catalogue_pb2.FILTER_KIND_ORDER_TYPES: "`order_types`: the type of the order",
     catalogue_pb2.FILTER_KIND_SKUS: "`skus`: at least one of the items",

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from dispatch_service.routing.match import Facts, may_subscribe, why_filtered
+from dispatch_service.routing.facts import Facts
+from dispatch_service.routing.filters import why_filtered
+from dispatch_service.routing.match import may_subscribe
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.rpc import names
@@ -111,10 +113,8 @@ def _mismatches(
     wanted = subscription.event_type
     raised = [it.event_type for it in facts.event_types]
     if wanted not in raised:
-        yield (
-            Verdict.EVENT_TYPE_DIFFERS,
-            f"the event raised {', '.join(raised) or 'nothing'}, not {wanted}",
-        )
+        found = f"{', '.join(raised)}, not" if raised else "no event type, and it wants"
+        yield Verdict.EVENT_TYPE_DIFFERS, f"the event raised {found} {wanted}"
         return
     event_type: EventType = CATALOGUE.event_types[wanted]
     if not may_subscribe(subscription, event_type, settings):

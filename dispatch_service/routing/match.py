@@ -1,89 +1,20 @@
 """
-Matching: which event types an event raises, and which subscriptions want it. No I/O, no clock.
-
-All knowledge of event types comes from the catalogue in the contract.
+Matching: which subscriptions want an event. No I/O, no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
-from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
-from dispatch_service.payloads.orders.values import first_shipment, shown_shipping_method
+from dispatch_service.routing.facts import Facts
+from dispatch_service.routing.filters import why_filtered
 from dispatch_service.routing.owner_settings import OwnerSettings
-from dispatch_service.routing.subscriptions import Subscription, folded
-from service_runtime.rpc import names
-from shipedge.webhooks.catalogue import CATALOGUE, EventType
-from shipedge.webhooks.events.v1 import event_pb2, order_pb2
-from shipedge.webhooks.events.v1.catalogue_pb2 import (
-    FILTER_KIND_ORDER_TYPES,
-    FILTER_KIND_SHIPPING_METHODS,
-    FILTER_KIND_SKUS,
-    FILTER_KIND_STATUSES,
-    FILTER_KIND_STORE_IDS,
-    OWNER_FEATURE_UNSPECIFIED,
-)
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """
-    The facts of an event that matching needs. Values that only filters compare are read from the
-    *payload* on demand.
-
-    *owners* are the account, then the warehouses of the event.
-    """
-
-    domain_event: str
-    owners: tuple[str, ...]
-    warehouses: tuple[str, ...]
-    resource: str
-    event_types: tuple[EventType, ...]
-    payload: Any
-
-    @property
-    def status(self) -> str:
-        """
-        The new status of an order.
-        """
-        status, label = getattr(self.payload, "to_status", 0), getattr(self.payload, "to_label", "")
-        return folded(enum_string(ORDER_STATUSES, status, label) or "")
-
-    @property
-    def shipping_method(self) -> str:
-        order = self._order
-        if order is None:
-            return ""
-        return folded(shown_shipping_method(order, first_shipment(order)) or "")
-
-    @property
-    def store_id(self) -> int:
-        """
-        The number of the order's store; 0 without an order.
-        """
-        return 0 if self._order is None else self._order.store.id
-
-    @property
-    def order_type(self) -> str:
-        return "" if self._order is None else folded(self._order.type)
-
-    @property
-    def skus(self) -> frozenset[str]:
-        """
-        The SKUs that the event is about; of an order all that were ordered.
-        """
-        if self.domain_event == "order_status_changed":
-            return frozenset(item.sku for item in self.payload.order.items)
-        if self.domain_event == "order_items_status_changed":
-            return frozenset(item.sku for item in self.payload.items)
-        return frozenset()
-
-    @property
-    def _order(self) -> order_pb2.Order | None:
-        return getattr(self.payload, "order", None)
+from dispatch_service.routing.subscriptions import Subscription
+from shipedge.webhooks.catalogue import EventType
+from shipedge.webhooks.events.v1.catalogue_pb2 import OWNER_FEATURE_UNSPECIFIED
 
 
 class Subscriptions(Protocol):
@@ -94,106 +25,6 @@ class Subscriptions(Protocol):
     def live(self, owner: str) -> Mapping[str, Mapping[str, Subscription]]: ...
 
     def settings(self, owner: str) -> OwnerSettings: ...
-
-
-def read_facts(event: event_pb2.Event) -> Facts:
-    """
-    Read the facts of an event that has passed the checks.
-    """
-    name = event.WhichOneof("payload") or ""
-    payload = getattr(event, name)
-    warehouses = tuple(dict.fromkeys(event.warehouses[:]))
-    return Facts(
-        domain_event=name,
-        event_types=_raised(name, event, payload),
-        resource=resource_of(name, payload),
-        owners=(names.account(event.account_id), *map(names.warehouse, warehouses)),
-        warehouses=warehouses,
-        payload=payload,
-    )
-
-
-def resource_of(field: str, payload: Any) -> str:
-    """
-    Return the resource that an event is about: its ordering key.
-
-    *field* is the field of `Event.payload` that holds *payload*.
-    """
-    return _RESOURCES[field](payload)
-
-
-def _of_order(payload: Any) -> str:
-    return f"orders/{payload.order.id}"
-
-
-def _of_level(payload: Any) -> str:
-    return f"inventory/{payload.levels[0].warehouse}/{payload.levels[0].sku}"
-
-
-_RESOURCES: Mapping[str, Callable[[Any], str]] = {
-    "order_status_changed": _of_order,
-    "order_items_status_changed": _of_order,
-    "order_updated": _of_order,
-    "order_sent_to_fulfillment": _of_order,
-    "order_refunded": _of_order,
-    "inventory_corrected": lambda payload: f"inventory/{payload.warehouse}/{payload.sku}",
-    "inventory_levels_changed": _of_level,
-    "replenishment_initiated": lambda payload: f"replenishments/{payload.replenishment.id}",
-    "replenishment_received": lambda payload: f"replenishments/{payload.replenishment.id}",
-    "return_initiated": lambda payload: f"returns/{payload.return_order.id}",
-    "return_received": lambda payload: f"returns/{payload.return_order.id}",
-    "endpoint_state_changed": lambda payload: payload.subscription,
-}
-
-
-def _raised(name: str, event: event_pb2.Event, payload: Any) -> tuple[EventType, ...]:
-    if name == "order_status_changed" and _status_stays(payload):
-        return ()
-    return _raised_by(name, tuple([read(event, payload) for read in _READERS[name]]))
-
-
-@lru_cache(maxsize=4096)
-def _raised_by(name: str, values: tuple[int, ...]) -> tuple[EventType, ...]:
-    """
-    Return the event types for the values that their conditions ask for; these are few.
-    """
-    known = dict(zip(_ASKED[name], values, strict=True))
-    return tuple(
-        event_type
-        for event_type, conditions in _RAISED_BY[name]
-        if all(known[it] == value for it, value in conditions)
-    )
-
-
-def _status_stays(payload: Any) -> bool:
-    return bool(payload.from_status == payload.to_status and payload.from_label == payload.to_label)
-
-
-_CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
-    "to_status": lambda _, payload: payload.to_status,
-    "item_status": lambda _, payload: payload.item_status,
-    "fulfillment_type": lambda _, payload: payload.order.fulfillment_type,
-    "destination": lambda _, payload: payload.destination,
-    "return_type": lambda _, payload: payload.return_order.type,
-    "source": lambda event, _: event.source,
-    "endpoint_state": lambda _, payload: payload.state,
-}
-
-
-_RAISED_BY = {
-    field.name: CATALOGUE.raised_by(field.name)
-    for field in event_pb2.Event.DESCRIPTOR.oneofs_by_name["payload"].fields
-}
-
-_ASKED: Mapping[str, tuple[str, ...]] = {
-    field: tuple(dict.fromkeys(name for _, conditions in raised for name, _ in conditions))
-    for field, raised in _RAISED_BY.items()
-}
-"""
-The fields that conditions of event types ask for, by the field of `Event.payload`.
-"""
-
-_READERS = {field: tuple(_CONDITIONS[it] for it in asked) for field, asked in _ASKED.items()}
 
 
 class Routed(msgspec.Struct, frozen=True, gc=False):
@@ -239,47 +70,3 @@ def may_subscribe(
         return False
     needed = event_type.feature
     return needed == OWNER_FEATURE_UNSPECIFIED or needed in settings.features
-
-
-def why_filtered(subscription: Subscription, event_type: EventType, facts: Facts) -> str | None:
-    """
-    Return why the filter of a subscription excludes an event, or None.
-    """
-    if event_type.filter_kind not in _FILTERS:
-        return None
-    field, passes, shown_value = _FILTERS[event_type.filter_kind]
-    wanted = getattr(subscription.filter, field)
-    if not wanted or passes(wanted, facts):
-        return None
-    return f"{shown_value(facts)} is not in {field} {', '.join(map(str, sorted(wanted)))}"
-
-
-_FILTERS: Mapping[
-    int, tuple[str, Callable[[frozenset[Any], Facts], bool], Callable[[Facts], str]]
-] = {
-    FILTER_KIND_STATUSES: (
-        "statuses",
-        lambda wanted, facts: facts.status in wanted,
-        lambda facts: f"status {facts.status!r}",
-    ),
-    FILTER_KIND_SHIPPING_METHODS: (
-        "shipping_methods",
-        lambda wanted, facts: facts.shipping_method in wanted,
-        lambda facts: f"shipping method {facts.shipping_method!r}",
-    ),
-    FILTER_KIND_STORE_IDS: (
-        "store_ids",
-        lambda wanted, facts: facts.store_id in wanted,
-        lambda facts: f"store {facts.store_id}",
-    ),
-    FILTER_KIND_ORDER_TYPES: (
-        "order_types",
-        lambda wanted, facts: facts.order_type in wanted,
-        lambda facts: f"order type {facts.order_type!r}",
-    ),
-    FILTER_KIND_SKUS: (
-        "skus",
-        lambda wanted, facts: not wanted.isdisjoint(facts.skus),
-        lambda facts: f"none of the SKUs {', '.join(sorted(facts.skus)[:5])}",
-    ),
-}

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dispatch_service.routing.owner_settings import read_schedule
 from service_runtime.keys.macs import Mac
 from service_runtime.rpc import names
+from service_runtime.rules.texts import folded
 from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url, shown_url
 from shipedge.webhooks.config.v1 import subscription_pb2
 from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
@@ -50,7 +51,7 @@ class Filter:
     """
     The values that an event must have to be sent; an empty set allows every value.
 
-    Texts other than SKUs are in lower case and trimmed.
+    Texts other than SKUs are folded.
     """
 
     statuses: frozenset[str] = frozenset()
@@ -165,13 +166,6 @@ def begins_to_match(before: Subscription | None, now: Subscription) -> bool:
     if now.matches_since is None or not now.active or now.deleted:
         return False
     return before is None or before.matches_since != now.matches_since
-
-
-def folded(text: str) -> str:
-    """
-    Trim *text* and convert it to lower case, as filters compare texts.
-    """
-    return text.strip().casefold()
 
 
 def _url(text: str, rules: UrlRules) -> tuple[Url | None, str]:

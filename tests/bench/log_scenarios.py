@@ -12,8 +12,9 @@ from statistics import median
 import asyncpg
 
 from dispatch_service.payloads import example_event
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import match, read_facts
+from dispatch_service.routing.match import match
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
 from tests.bench.deployment import Deployment, running_deployment
 from tests.bench.scenarios import WIDE, Figures, Scale

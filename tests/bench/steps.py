@@ -34,8 +34,9 @@ from dispatch_service.queue.layouts import (
 from dispatch_service.queue.postgresql.inserts import arrays
 from dispatch_service.queue.postgresql.statements import OF_ATTEMPT
 from dispatch_service.queue.sequences import UNORDERED
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import match, read_facts
+from dispatch_service.routing.match import match
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import Sealer

@@ -17,6 +17,7 @@ from shipedge.webhooks.events.v1 import (
     return_order_pb2,
     states_pb2,
 )
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 # The number of the value `OTHER` in every open enum.
 OTHER: Final = 99
@@ -52,7 +53,6 @@ def _open(states: Mapping[int, str]) -> Meta:
     return Meta(extra_json_schema={"examples": list(states.values())})
 
 
-ORDER_STATUSES = _strings(states_pb2.OrderStatus.DESCRIPTOR, "ORDER_STATUS_")
 ITEM_STATUSES = _strings(states_pb2.ItemStatus.DESCRIPTOR, "ITEM_STATUS_")
 FULFILLMENT_TYPES = _strings(states_pb2.FulfillmentType.DESCRIPTOR, "FULFILLMENT_TYPE_")
 SOURCES = _strings(states_pb2.EventSource.DESCRIPTOR, "EVENT_SOURCE_")

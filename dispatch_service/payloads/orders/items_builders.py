@@ -5,6 +5,7 @@ Two domain events raise these event types: a status change of single items, and 
 of the whole order, which applies to all of its items.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
@@ -12,13 +13,12 @@ from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, enum_
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.presence import optional_flag, optional_number
 from dispatch_service.payloads.core.times import (
-    is_set,
     optional_date,
     optional_instant,
     plain_time,
 )
 from dispatch_service.payloads.orders import items_shapes as shapes
-from dispatch_service.payloads.orders.values import first_shipment, status_after, tracking
+from dispatch_service.payloads.orders.values import first_time, status_after, tracking
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     ItemChange,
@@ -41,13 +41,13 @@ class Line(NamedTuple):
     remaining: int | None
 
 
-def _shipment(change: ItemsChange) -> Shipment | None:
+def _shipments(change: ItemsChange) -> Sequence[Shipment]:
     """
-    Return the shipment of the items; for a whole order, its first shipment.
+    Return the shipments of the items: for a whole order, all of its shipments.
     """
     if isinstance(change, OrderStatusChanged):
-        return first_shipment(change.order)
-    return change.shipment if change.HasField("shipment") else None
+        return change.order.shipments[:]
+    return [change.shipment] if change.HasField("shipment") else []
 
 
 def _shipped_lines(change: ItemsChange) -> list[Line]:
@@ -159,12 +159,11 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
 
     The time of the event stands in for a missing time of shipment.
     """
-    shipment = _shipment(change)
-    dated = shipment is not None and is_set(shipment.shipped_at)
-    number, carrier, method = tracking(change.order, shipment)
+    shipments = _shipments(change)
+    number, carrier, method = tracking(change.order, shipments)
     return shapes.ShippedItemsV2(
         **_keys_v2(event, change, wire_name),
-        shipped_date=plain_time(shipment.shipped_at if shipment and dated else event.occurred_at),
+        shipped_date=plain_time(first_time(shipments) or event.occurred_at),
         tracking_number=number,
         carrier=carrier,
         shipping_method=method,
@@ -198,9 +197,10 @@ def _order_keys(order: Order, status: str | None) -> dict[str, Any]:
     }
 
 
-def _shipment_v3(shipment: Shipment | None) -> shapes.ItemsShipmentV3 | None:
-    if shipment is None:
+def _shipment_v3(shipments: Sequence[Shipment]) -> shapes.ItemsShipmentV3 | None:
+    if not shipments:
         return None
+    shipment = shipments[0]
     return shapes.ItemsShipmentV3(
         id=shipment.id or None,
         shipped_at=optional_instant(shipment, "shipped_at"),
@@ -218,7 +218,7 @@ def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
         item_status="shipped",
         complete=_is_complete(change, lines),
         items=_items_v3(lines),
-        shipment=_shipment_v3(_shipment(change)),
+        shipment=_shipment_v3(_shipments(change)),
     )
     return shapes.ShippedItemsBodyV3(
         **envelope(event, wire_name), order_id=change.order.id, data=contents

@@ -9,9 +9,13 @@ from dispatch_service.payloads.core.enum_strings import OrderStatusText
 from dispatch_service.payloads.core.field_types import Body, PlainTime, ResourceId, note
 from dispatch_service.payloads.core.times import plain_time
 from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
+from dispatch_service.payloads.orders.first_values import (
+    FIRST_CARRIER,
+    FIRST_METHOD,
+    FIRST_TRACKING_NUMBER,
+)
 from dispatch_service.payloads.orders.values import (
     OrderChange,
-    first_shipment,
     status_after,
     tracking,
 )
@@ -27,16 +31,14 @@ class OrderV1(Body, frozen=True, kw_only=True):
     order_number: Annotated[str | None, note("The number of the order.")]
     status: Annotated[OrderStatusText | None, note("The status of the order after the event.")]
     date: Annotated[PlainTime, note("When the event happened, in UTC.")]
-    tracking_number: Annotated[str | None, note("The tracking number of the first shipment.")]
-    carrier: Annotated[str | None, note("The carrier of the first shipment.")]
-    shipping_method: Annotated[
-        str | None, note("The method of the first shipment, else the one that was asked for.")
-    ]
+    tracking_number: Annotated[str | None, note(FIRST_TRACKING_NUMBER)]
+    carrier: Annotated[str | None, note(FIRST_CARRIER)]
+    shipping_method: Annotated[str | None, note(FIRST_METHOD)]
 
 
 def order(event: Event, change: OrderChange, wire_name: str) -> OrderV1:
     snapshot = change.order
-    number, carrier, method = tracking(snapshot, first_shipment(snapshot))
+    number, carrier, method = tracking(snapshot, snapshot.shipments[:])
     return OrderV1(
         event=wire_name,
         account_id=event.account_id,

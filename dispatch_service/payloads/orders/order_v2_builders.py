@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import (
     FULFILLMENT_TYPES,
-    ORDER_STATUSES,
     enum_string,
 )
 from dispatch_service.payloads.core.money import optional_amount
@@ -19,7 +18,6 @@ from dispatch_service.payloads.orders import order_v2_shapes as shapes
 from dispatch_service.payloads.orders.event_types import CANCELED, DATED, SENT, SHIPPED
 from dispatch_service.payloads.orders.values import (
     OrderChange,
-    first_shipment,
     shipped_time,
     status_after,
     tracking,
@@ -31,6 +29,7 @@ from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderUpdated,
 )
 from shipedge.webhooks.events.v1.order_pb2 import Order
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 B = TypeVar("B", bound=shapes.OrderV2)
 
@@ -65,9 +64,9 @@ def _build(
     """
     order = change.order
     totals = order.totals
-    shipment = first_shipment(order)
-    number, carrier, method = tracking(order, shipment)
-    shipped_at = shipped_time(event, change, shipment)
+    shipments = order.shipments[:]
+    number, carrier, method = tracking(order, shipments)
+    shipped_at = shipped_time(event, change, shipments)
     return shape(
         event=wire_name,
         account_id=event.account_id,

@@ -14,6 +14,11 @@ from dispatch_service.payloads.core.field_types import (
     ResourceId,
     note,
 )
+from dispatch_service.payloads.orders.first_values import (
+    FIRST_CARRIER,
+    FIRST_METHOD,
+    FIRST_TRACKING_NUMBER,
+)
 
 
 class AddressV2(Part, frozen=True, kw_only=True):
@@ -61,11 +66,9 @@ class OrderV2(Body, frozen=True, kw_only=True):
         PlainTime | None,
         note("When the first shipment left, in UTC; null before the order is shipped."),
     ]
-    tracking_number: Annotated[str | None, note("The tracking number of the first shipment.")]
-    carrier: Annotated[str | None, note("The carrier of the first shipment.")]
-    shipping_method: Annotated[
-        str | None, note("The method of the first shipment, else the one that was asked for.")
-    ]
+    tracking_number: Annotated[str | None, note(FIRST_TRACKING_NUMBER)]
+    carrier: Annotated[str | None, note(FIRST_CARRIER)]
+    shipping_method: Annotated[str | None, note(FIRST_METHOD)]
     customer: Annotated[CustomerV2, note("Who bought it, and where it goes.")]
     items: Annotated[list[ItemV2], note("The lines of the order.")]
     total: Annotated[

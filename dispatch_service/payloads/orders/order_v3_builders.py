@@ -9,7 +9,6 @@ from google.type.decimal_pb2 import Decimal
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import (
     FULFILLMENT_TYPES,
-    ORDER_STATUSES,
     enum_string,
 )
 from dispatch_service.payloads.core.envelope import envelope
@@ -33,6 +32,7 @@ from shipedge.webhooks.events.v1.order_pb2 import (
     Store,
 )
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_DIVIDED
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 
 def customer_of(customer: Customer) -> shapes.CustomerV3:

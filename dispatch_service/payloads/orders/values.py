@@ -2,11 +2,12 @@
 Values that several payload versions read from an order.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from dispatch_service.payloads.core.enum_strings import ORDER_STATUSES, enum_string
+from dispatch_service.payloads.core.enum_strings import enum_string
 from dispatch_service.payloads.core.times import is_set
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
@@ -17,13 +18,14 @@ from shipedge.webhooks.events.v1.order_events_pb2 import (
 )
 from shipedge.webhooks.events.v1.order_pb2 import Order, Shipment
 from shipedge.webhooks.events.v1.states_pb2 import ORDER_STATUS_SHIPPED
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 OrderChange: TypeAlias = OrderStatusChanged | OrderUpdated | OrderSentToFulfillment
 
 
 class Tracking(NamedTuple):
     """
-    What versions 1 and 2 show of the first shipment.
+    What versions 1 and 2 show of the shipments: one value of each kind.
     """
 
     number: str | None
@@ -31,32 +33,35 @@ class Tracking(NamedTuple):
     method: str | None
 
 
-def first_shipment(order: Order) -> Shipment | None:
+def tracking(order: Order, shipments: Sequence[Shipment]) -> Tracking:
     """
-    Return the shipment that versions 1 and 2 show.
+    Return what versions 1 and 2 show of *shipments*: of each kind the first that there is.
+
+    The shipping method is the requested one if no shipment names one.
     """
-    shipments = order.shipments
-    return shipments[0] if shipments else None
+    number = carrier = method = ""
+    for shipment in shipments:
+        number = number or shipment.tracking_number or _package_number(shipment)
+        carrier = carrier or shipment.carrier
+        method = method or shipment.shipping_method
+    return Tracking(number or None, carrier or None, method or order.shipping_method or None)
 
 
-def shown_shipping_method(order: Order, shipment: Shipment | None) -> str | None:
+def _package_number(shipment: Shipment) -> str:
     """
-    Return the shipping method of *shipment*, otherwise the requested one.
-
-    Filters on shipping methods compare with it, too.
+    Return the first tracking number of the packages of *shipment*; empty if they have none.
     """
-    used = shipment.shipping_method if shipment is not None else ""
-    return used or order.shipping_method or None
+    return next((it.tracking_number for it in shipment.packages if it.tracking_number), "")
 
 
-def tracking(order: Order, shipment: Shipment | None) -> Tracking:
+def shipping_methods(order: Order) -> set[str]:
     """
-    Return what versions 1 and 2 show of *shipment*; None where it is missing.
+    Return the shipping methods of all shipments of *order*, otherwise the requested one.
+
+    Filters compare with them.
     """
-    method = shown_shipping_method(order, shipment)
-    if shipment is None:
-        return Tracking(None, None, method)
-    return Tracking(shipment.tracking_number or None, shipment.carrier or None, method)
+    used = {shipment.shipping_method for shipment in order.shipments} - {""}
+    return used or ({order.shipping_method} - {""})
 
 
 def status_of(order: Order) -> str | None:
@@ -74,15 +79,27 @@ def status_after(change: OrderChange | OrderItemsStatusChanged) -> str | None:
     return status_of(change.order)
 
 
-def shipped_time(event: Event, change: OrderChange, shipment: Shipment | None) -> Timestamp | None:
+def shipped_time(
+    event: Event, change: OrderChange, shipments: Sequence[Shipment]
+) -> Timestamp | None:
     """
     Return when the order was shipped; None if it is not shipped.
 
     The time of the event stands in for a missing time of shipment when an order becomes shipped:
     some fulfilment services report no more.
     """
-    if shipment is not None and is_set(shipment.shipped_at):
-        return shipment.shipped_at
+    if (moment := first_time(shipments)) is not None:
+        return moment
     if isinstance(change, OrderStatusChanged) and change.to_status == ORDER_STATUS_SHIPPED:
         return event.occurred_at
+    return None
+
+
+def first_time(shipments: Sequence[Shipment]) -> Timestamp | None:
+    """
+    Return the time of the first of *shipments* that has one.
+    """
+    for shipment in shipments:
+        if is_set(shipment.shipped_at):
+            return shipment.shipped_at
     return None

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import (
     FULFILLMENT_TYPES,
-    ORDER_STATUSES,
     RETURN_STATUSES,
     RETURN_TYPES,
     enum_string,
@@ -33,6 +32,7 @@ from shipedge.webhooks.events.v1.return_order_pb2 import (
     ReturnOrder,
     ReturnReceived,
 )
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 ReturnChange: TypeAlias = ReturnInitiated | ReturnReceived
 

@@ -150,6 +150,15 @@ CASES = [
     ),
     (
         {
+            "event_type": "orders/any_status_change",
+            "filter": SubscriptionFilter(statuses=["shipped", "shiped"]),
+        },
+        "filter.statuses[1]",
+        "did you mean shipped?",
+        "FILTER_INVALID",
+    ),
+    (
+        {
             "event_type": "orders/shipped_by_order_type",
             "filter": SubscriptionFilter(order_types=["a", " "]),
         },

@@ -17,7 +17,7 @@ from dispatch_service.health.judge import (
     succeeded,
 )
 from dispatch_service.payloads import render
-from dispatch_service.routing.match import read_facts
+from dispatch_service.routing.facts import read_facts
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from tests.support.dispatch_factories import subscription
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from dispatch_service.intake.late_subscriptions import LateSubscriptions, PendingSubscriptions
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.match import read_facts
 from dispatch_service.routing.subscriptions import Subscription
 from tests.support.dispatch_factories import NOW, subscription
 from tests.support.running_intake import shipped

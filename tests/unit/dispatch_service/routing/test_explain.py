@@ -12,7 +12,7 @@ import pytest
 
 from dispatch_service.payloads import example_event
 from dispatch_service.routing.explain import AcceptedEvent, Verdict, explain
-from dispatch_service.routing.match import read_facts
+from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Filter
 from shipedge.webhooks.events.v1.catalogue_pb2 import OWNER_FEATURE_INVENTORY_MIRROR
@@ -21,6 +21,10 @@ from tests.support.dispatch_factories import NOW, subscription
 SOON = NOW + timedelta(minutes=5)
 DELIVERY = "018d0c5e7a407c3e9f0a3d2b6f1c9a11"
 MIRROR = OwnerSettings(features=frozenset({OWNER_FEATURE_INVENTORY_MIRROR}))
+
+
+_UNCHANGED = example_event("orders/shipped")
+_UNCHANGED.order_status_changed.from_status = _UNCHANGED.order_status_changed.to_status
 
 
 def accepted(event_type: str = "orders/shipped", **over: Any) -> AcceptedEvent:
@@ -44,6 +48,12 @@ def accepted(event_type: str = "orders/shipped", **over: Any) -> AcceptedEvent:
             accepted(),
             Verdict.EVENT_TYPE_DIFFERS,
             "not orders/canceled",
+        ),
+        (
+            {"event_type": "orders/processing"},
+            accepted(facts=read_facts(_UNCHANGED)),
+            Verdict.EVENT_TYPE_DIFFERS,
+            "the event raised no event type, and it wants orders/processing",
         ),
         (
             {

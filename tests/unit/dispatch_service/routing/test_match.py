@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from dispatch_service.payloads import example_event
-from dispatch_service.routing.match import match, read_facts
+from dispatch_service.routing.facts import read_facts
+from dispatch_service.routing.match import match
 from dispatch_service.routing.owner_settings import OwnerSettings
 from dispatch_service.routing.subscriptions import Filter, Subscription
 from shipedge.webhooks.events.v1 import event_pb2, order_events_pb2, states_pb2
@@ -292,6 +293,46 @@ def test_filters(event_type: str, wanted: Filter, other: Filter) -> None:
 
     assert gets(example_event("orders/shipped"), passing) == [passing.subscription_id]
     assert gets(example_event("orders/shipped"), blocked) == []
+
+
+@pytest.mark.parametrize(("method", "count"), [("air", 1), ("sea", 1), ("ground", 0)])
+def test_filter_by_method_matches_any_shipment(method: str, count: int) -> None:
+    """
+    A filter by shipping method lets pass an order of which any shipment used it.
+    """
+    event = example_event("orders/shipped")
+    order = event.order_status_changed.order
+    order.shipments[0].shipping_method = "Air"
+    order.shipments.add(shipping_method=" SEA ")
+    event_type = "orders/shipped_with_shipping_method"
+    wanting = subscription(
+        event_type=event_type, filter=Filter(shipping_methods=frozenset({method}))
+    )
+
+    assert len(gets(event, wanting)) == count
+
+
+@pytest.mark.parametrize(
+    ("status", "label", "wanted", "count"),
+    [
+        ("OTHER", "Low Balance!", "other:low balance!", 1),
+        ("OTHER", "Low Balance!", "low balance!", 0),
+        ("OTHER", "shipped", "shipped", 0),
+        ("SHIPPED", "", "other:shipped", 0),
+        ("STAND_BY", "", "stand_by", 1),
+        ("OTHER", "\N{FULLWIDTH LATIN CAPITAL LETTER A}B", "other:ab", 1),
+    ],
+)
+def test_filter_by_status(status: str, label: str, wanted: str, count: int) -> None:
+    """
+    A status that is not listed is compared by its label, which never stands for one that is.
+    """
+    event = status_change("PENDING", status, to_label=label)
+    wanting = subscription(
+        event_type="orders/any_status_change", filter=Filter(statuses=frozenset({wanted}))
+    )
+
+    assert len(gets(event, wanting)) == count
 
 
 def test_order_by_fba_raises_up_to_seven() -> None:

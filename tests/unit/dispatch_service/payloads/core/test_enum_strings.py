@@ -10,13 +10,14 @@ from shipedge.webhooks.events.v1.states_pb2 import (
     ORDER_STATUS_PENDING,
     ORDER_STATUS_UNSPECIFIED,
 )
+from shipedge.webhooks.order_statuses import ORDER_STATUSES
 
 
 def test_status_is_in_snake_case() -> None:
     """
     The string of a status is its name in lower snake case.
     """
-    assert list(enum_strings.ORDER_STATUSES.values()) == [
+    assert list(ORDER_STATUSES.values()) == [
         "pending",
         "processing",
         "shipped",
@@ -95,4 +96,4 @@ def test_only_other_shows_its_label(status: int, label: str, shown: str | None) 
     """
     Only `OTHER` shows its label, unchanged; an unknown value is None.
     """
-    assert enum_strings.enum_string(enum_strings.ORDER_STATUSES, status, label) == shown
+    assert enum_strings.enum_string(ORDER_STATUSES, status, label) == shown

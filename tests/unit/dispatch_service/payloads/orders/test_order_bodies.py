@@ -9,14 +9,14 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from dispatch_service.payloads import example_event, render
-from dispatch_service.payloads.orders.values import first_shipment, shown_shipping_method
+from dispatch_service.payloads.orders.values import shipping_methods, tracking
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import (
     OrderSentToFulfillment,
     OrderStatusChanged,
     OrderUpdated,
 )
-from shipedge.webhooks.events.v1.order_pb2 import Order, Shipment
+from shipedge.webhooks.events.v1.order_pb2 import Order, Package, Shipment
 from shipedge.webhooks.events.v1.states_pb2 import (
     EVENT_SOURCE_OMS,
     FULFILLMENT_TYPE_OTHER,
@@ -130,25 +130,81 @@ def test_only_version_3_shows_all_shipments() -> None:
 
 
 @pytest.mark.parametrize(
-    ("requested", "shipments", "shown"),
+    ("requested", "shipments", "shown", "compared"),
     [
-        ("Ground", [], "Ground"),
-        ("Ground", [Shipment()], "Ground"),
-        ("Ground", [Shipment(shipping_method="Air")], "Air"),
-        ("", [Shipment(shipping_method="Air"), Shipment(shipping_method="Sea")], "Air"),
-        ("", [Shipment(), Shipment(shipping_method="Sea")], None),
-        ("", [], None),
+        ("Ground", [], "Ground", {"Ground"}),
+        ("Ground", [Shipment()], "Ground", {"Ground"}),
+        ("Ground", [Shipment(shipping_method="Air")], "Air", {"Air"}),
+        (
+            "",
+            [Shipment(shipping_method="Air"), Shipment(shipping_method="Sea")],
+            "Air",
+            {"Air", "Sea"},
+        ),
+        ("", [Shipment(), Shipment(shipping_method="Sea")], "Sea", {"Sea"}),
+        ("Ground", [Shipment(), Shipment(shipping_method="Sea")], "Sea", {"Sea"}),
+        ("", [], None, set()),
     ],
 )
-def test_method_of_the_first_shipment_is_shown(
-    requested: str, shipments: list[Shipment], shown: str | None
+def test_first_method_is_shown_and_all_are_compared(
+    requested: str, shipments: list[Shipment], shown: str | None, compared: set[str]
 ) -> None:
     """
-    The method of the first shipment is shown, otherwise the requested one.
+    The first method of a shipment is shown, otherwise the requested one; filters compare with all.
     """
     order = Order(shipping_method=requested, shipments=shipments)
 
-    assert shown_shipping_method(order, first_shipment(order)) == shown
+    assert tracking(order, shipments).method == shown
+    assert shipping_methods(order) == compared
+
+
+@pytest.mark.parametrize(
+    ("shipments", "number", "carrier"),
+    [
+        ([Shipment(), Shipment(tracking_number="T2", carrier="UPS")], "T2", "UPS"),
+        ([Shipment(carrier="UPS"), Shipment(tracking_number="T2", carrier="DHL")], "T2", "UPS"),
+        (
+            [
+                Shipment(packages=[Package(), Package(tracking_number="P1")]),
+                Shipment(tracking_number="T2"),
+            ],
+            "P1",
+            None,
+        ),
+        (
+            [Shipment(tracking_number="T1", packages=[Package(tracking_number="P1")])],
+            "T1",
+            None,
+        ),
+        ([Shipment(packages=[Package()])], None, None),
+    ],
+)
+def test_first_value_that_there_is_is_shown(
+    shipments: list[Shipment], number: str | None, carrier: str | None
+) -> None:
+    """
+    Versions 1 and 2 show the number and the carrier of the first shipment or package with one.
+    """
+    event = example_event("orders/shipped")
+    order = event.order_status_changed.order
+    order.ClearField("shipments")
+    order.shipments.extend(shipments)
+
+    for version in ("v1", "v2"):
+        body = _body(event, "orders/shipped", version)
+        assert (body["tracking_number"], body["carrier"]) == (number, carrier)
+
+
+def test_first_time_of_shipment_is_shown() -> None:
+    """
+    The time of the first shipment that has one is shown; one that was never set is none.
+    """
+    event = _bare(to_status=ORDER_STATUS_SHIPPED)
+    shipments = event.order_status_changed.order.shipments
+    shipments.add().shipped_at.seconds = -62_135_596_800
+    shipments.add().shipped_at.seconds = 1_705_316_400
+
+    assert _body(event, "orders/shipped", "v2")["shipped_date"] == "2024-01-15 11:00:00"
 
 
 @pytest.mark.parametrize("shipments", [[], [Shipment(id="S1")]])

@@ -290,8 +290,9 @@ Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 
 @_typing.final
 class SubscriptionFilter(_message.Message):
-    """Which events of a type are sent. All comparisons of texts ignore case and
-    surrounding space; one match in a list is enough.
+    """Which events of a type are sent. Texts other than SKUs are compared without
+    case and surrounding space, after Unicode's NFKC; one match in a list is
+    enough.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -304,13 +305,15 @@ class SubscriptionFilter(_message.Message):
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For `orders/any_status_change`: the status that the order changed to, as
-        payloads show it, for example `backorder`.
+        payloads show it, for example `backorder`; for one that is not listed in
+        `OrderStatus`, `other:` and its label, for example `other:On the Moon`.
+        Anything else is refused, with the nearest value.
         """
 
     @_builtins.property
     def shipping_methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """For `orders/shipped_with_shipping_method`: the shipping method as
-        payload versions 1 and 2 show it.
+        """For `orders/shipped_with_shipping_method`: the shipping method of any
+        shipment or, where none names one, the one that was asked for.
         """
 
     @_builtins.property

@@ -31,9 +31,13 @@ class _FilterKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterKind
     FILTER_KIND_UNSPECIFIED: _FilterKind.ValueType  # 0
     """No filter."""
     FILTER_KIND_STATUSES: _FilterKind.ValueType  # 1
-    """`statuses`: the status that the order changed to."""
+    """`statuses`: the status that the order changed to; `other:` and the label
+    for one that is not listed.
+    """
     FILTER_KIND_SHIPPING_METHODS: _FilterKind.ValueType  # 2
-    """`shipping_methods`: the shipping method as versions 1 and 2 show it."""
+    """`shipping_methods`: that of any shipment, else the one that was asked
+    for.
+    """
     FILTER_KIND_STORE_IDS: _FilterKind.ValueType  # 3
     """`store_ids`: the store that the order came from."""
     FILTER_KIND_ORDER_TYPES: _FilterKind.ValueType  # 4
@@ -47,9 +51,13 @@ class FilterKind(_FilterKind, metaclass=_FilterKindEnumTypeWrapper):
 FILTER_KIND_UNSPECIFIED: FilterKind.ValueType  # 0
 """No filter."""
 FILTER_KIND_STATUSES: FilterKind.ValueType  # 1
-"""`statuses`: the status that the order changed to."""
+"""`statuses`: the status that the order changed to; `other:` and the label
+for one that is not listed.
+"""
 FILTER_KIND_SHIPPING_METHODS: FilterKind.ValueType  # 2
-"""`shipping_methods`: the shipping method as versions 1 and 2 show it."""
+"""`shipping_methods`: that of any shipment, else the one that was asked
+for.
+"""
 FILTER_KIND_STORE_IDS: FilterKind.ValueType  # 3
 """`store_ids`: the store that the order came from."""
 FILTER_KIND_ORDER_TYPES: FilterKind.ValueType  # 4

@@ -99,8 +99,8 @@ class Order(_message.Message):
 
     @_builtins.property
     def shipments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shipment]:
-        """How it was shipped. Payload versions 1 and 2 show the first, version 3
-        shows all.
+        """How it was shipped. Payload versions 1 and 2 show of each value the first
+        that a shipment or package has, version 3 shows all.
         """
 
     @_builtins.property
