@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.batches import MOST_EVENTS
 from dispatch_service.api.warehouses import forbidden
-from dispatch_service.domain.errors import BacklogFull, BatchInvalid
+from dispatch_service.domain.errors import BatchInvalid
 from dispatch_service.domain.work import Receipt
 from dispatch_service.intake.accept import EventAcceptor, all_answers
 from dispatch_service.intake.waiting import Answer
@@ -19,6 +19,7 @@ from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import StoreUnavailable
+from service_runtime.rpc.gate.messages import RefusedMessage
 from service_runtime.rpc.status import status_of
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
@@ -36,6 +37,7 @@ The most batches of a stream in progress; the stream is not read further until o
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+_Batch = publisher_service_pb2.StreamEventsRequest | RefusedMessage
 _Answer = publisher_service_pb2.StreamEventsResponse | Exception | None
 
 
@@ -54,12 +56,10 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         return response
 
     async def StreamEvents(
-        self,
-        request_iterator: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
-        context: Context,
+        self, request_iterator: AsyncIterator[_Batch], context: Context
     ) -> AsyncIterator[publisher_service_pb2.StreamEventsResponse]:
         """
-        Accept batches as they come, and answer each when it is committed.
+        Accept batches as they come, and answer each when it is committed or refused.
         """
         answers: asyncio.Queue[_Answer] = asyncio.Queue()
         reader = start_watched(self._read(request_iterator, answers), "publish stream")
@@ -71,43 +71,48 @@ class PublisherServicer(publisher_service_pb2_grpc.PublisherServiceServicer):
         finally:
             reader.cancel()
 
-    async def _read(
-        self,
-        requests: AsyncIterator[publisher_service_pb2.StreamEventsRequest],
-        answers: asyncio.Queue[_Answer],
-    ) -> None:
+    async def _read(self, batches: AsyncIterator[_Batch], answers: asyncio.Queue[_Answer]) -> None:
         """
         Start the batches in the order in which they come, a bounded number at a time.
         """
         slots = asyncio.Semaphore(MOST_BATCHES)
         end: _Answer = None
-        async with asyncio.TaskGroup() as batches:
+        position = 0
+        async with asyncio.TaskGroup() as started:
             try:
-                async for request in requests:
+                async for batch in batches:
+                    position += 1
                     await slots.acquire()
-                    batches.create_task(self._answer(request, answers, slots))
-            except Exception as refused:  # noqa: BLE001 - it ends the stream, in the caller's task
-                # Batches before the refused one are answered first.
-                end = refused
+                    started.create_task(self._answer(batch, position, answers, slots))
+            except Exception as ending:  # noqa: BLE001 - it ends the stream, in the caller's task
+                # What was received before is answered first.
+                end = ending
         answers.put_nowait(end)
 
     async def _answer(
         self,
-        request: publisher_service_pb2.StreamEventsRequest,
+        batch: _Batch,
+        position: int,
         answers: asyncio.Queue[_Answer],
         slots: asyncio.Semaphore,
     ) -> None:
+        response = publisher_service_pb2.StreamEventsResponse(position=position)
         try:
-            outcomes = await self._publish(request.events)
-        except BacklogFull as full:
-            # The stream may carry events of other owners, so it goes on.
-            _put(answers, request, [full] * len(request.events))
-        except Exception as error:  # noqa: BLE001 - it ends the stream, in the caller's task
-            answers.put_nowait(error)
-        else:
-            _put(answers, request, outcomes)
+            await self._fill_results(batch, response)
+        except Exception as error:  # noqa: BLE001 - each batch is answered by itself
+            response.error.CopyFrom(status_of(error))
         finally:
             slots.release()
+        answers.put_nowait(response)
+
+    async def _fill_results(
+        self, batch: _Batch, response: publisher_service_pb2.StreamEventsResponse
+    ) -> None:
+        if isinstance(batch, RefusedMessage):
+            raise batch.error
+        response.batch_id = batch.batch_id
+        outcomes = await self._publish(batch.events)
+        _fill(response.results.results, batch.events, outcomes)
 
     async def _publish(self, events: Sequence[event_pb2.Event]) -> list[Answer]:
         """

@@ -21,6 +21,7 @@ from service_runtime.rpc import server
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.gate.limits import Limits
+from service_runtime.rpc.gate.messages import RefusedMessage
 from service_runtime.rpc.gate.usage import Usage
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
@@ -71,12 +72,14 @@ class GatedService:
         await self.go_on.wait()
 
     async def publish(
-        self, requests: AsyncIterator[StringValue], _context: Any
+        self, requests: AsyncIterator[StringValue | RefusedMessage], _context: Any
     ) -> AsyncIterator[Empty]:
         """
-        Answer each message.
+        Answer each message, and end with the first that is refused.
         """
         async for request in requests:
+            if isinstance(request, RefusedMessage):
+                raise request.error
             self.seen.append(request.value[:10])
             yield Empty()
 

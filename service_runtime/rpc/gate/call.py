@@ -23,24 +23,19 @@ from service_runtime.rpc.gate.messages import (
     MESSAGE_BYTES,
     MessageMalformed,
     MessageTooLarge,
+    RefusedMessage,
     decoded,
     events_by_account,
 )
 from service_runtime.rpc.gate.method import Context, Gate, Method
 from service_runtime.rpc.gate.open_streams import OpenStream, received
 from service_runtime.rpc.gate.refusals import REASONS, peer_of
-from service_runtime.rpc.gate.usage import CallerUsage
+from service_runtime.rpc.gate.usage import CallerUsage, most_open
 from service_runtime.rpc.status import public_error, to_status
 
-RECEIVE_SECONDS = 20.0
-HANG_UP_SECONDS = 0.01
+RECEIVE_SECONDS, HANG_UP_SECONDS = 20.0, 0.01
 """
 How long a call waits for its message, and after the end of what it was sent.
-"""
-
-FEED_STREAMS = 1000
-"""
-The streams of a caller with the role `feed`: one for each process of the dispatch service.
 """
 
 log = structlog.get_logger()
@@ -80,7 +75,7 @@ class Call:
             self._caller = caller = self._identified()
             current_caller.set(caller)
             kind = self._method.kind
-            self._usage = self._gate.usage.opened(caller.name, kind, _most(caller, kind))
+            self._usage = self._gate.usage.opened(caller.name, kind, most_open(caller, kind))
             if kind is not Kind.CALL:
                 publishes = kind is Kind.PUBLISH_STREAM
                 self._stream = OpenStream(
@@ -155,7 +150,8 @@ class Call:
 
     async def requests(self) -> AsyncIterator[Any]:
         """
-        Receive, decode and authorise the messages of a stream.
+        Receive, decode and authorise the messages of a stream. One that publishes goes on after
+        a message that is refused, which comes as `RefusedMessage`.
 
         A message is in flight until it is answered, or for a method that does not publish,
         until the next one is asked for. A stream whose caller is at a limit is not read
@@ -166,9 +162,8 @@ class Call:
                 self._stream.check()
                 current_caller.set(self._stream.caller)
             self._hold(len(raw))
-            request = self._decoded(raw)
+            request = self._read(raw)
             del raw
-            self._authorised(request)
             if self._method.check is not None and self._gate.usage.limits_events:
                 await self._room_for_events(request)
             yield request
@@ -206,6 +201,15 @@ class Call:
         self._held.append(size)
         self._gate.usage.hold(self._counted(), size)
 
+    def _read(self, raw: bytes) -> Any:
+        try:
+            self._authorised(request := self._decoded(raw))
+        except RpcError as refused:
+            if self._method.check is None:
+                raise
+            request = RefusedMessage(refused)
+        return request
+
     def _decoded(self, raw: bytes) -> Any:
         method = self._method
         if method.check is not None:
@@ -232,6 +236,8 @@ class Call:
             await usage.next_release()
 
     async def _room_for_events(self, request: Any) -> None:
+        if isinstance(request, RefusedMessage):
+            return
         events = events_by_account(request)
         while (refusal := self._gate.usage.take_events(self._counted().name, events)) is not None:
             pause = refusal.retry_after
@@ -292,7 +298,3 @@ class Call:
             caller=self._caller.name if self._caller else "",
             duration_ms=round(seconds * 1000, 2),
         )
-
-
-def _most(caller: Caller, kind: Kind) -> int | None:
-    return FEED_STREAMS if kind is Kind.WATCH and "feed" in caller.roles else None

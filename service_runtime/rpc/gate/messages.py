@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from service_runtime.rpc import names
-from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.errors import InvalidArgument, RpcError
 
 MESSAGE_BYTES = 260 * 1024
 """
@@ -50,6 +51,15 @@ class MessageTooLarge(InvalidArgument):
             bytes=str(size),
             limit=str(limit),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedMessage:
+    """
+    A message of a stream that publishes, of which the method sees only why it was refused.
+    """
+
+    error: RpcError
 
 
 def decoded(read: Callable[[bytes], Any] | None, raw: bytes, method: str) -> Any:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 
+from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.gate.limits import (
     WHOLE_BATCH_BYTES,
     AccountLimitReached,
@@ -22,8 +23,20 @@ from service_runtime.rpc.gate.limits import (
 from service_runtime.rpc.gate.rates import EventRates
 from service_runtime.rpc.gate.turns import Turns
 
+FEED_STREAMS = 1000
+"""
+The streams of a caller with the role `feed`: one for each process of the dispatch service.
+"""
+
 _MEMORY = "bytes of messages in flight"
 _EVENTS = "events a second"
+
+
+def most_open(caller: Caller, kind: Kind) -> int | None:
+    """
+    Return how many calls of a kind a caller may have open, None for as many as others.
+    """
+    return FEED_STREAMS if kind is Kind.WATCH and "feed" in caller.roles else None
 
 
 class CallerUsage:

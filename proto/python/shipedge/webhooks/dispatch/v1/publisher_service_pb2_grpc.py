@@ -80,13 +80,14 @@ class PublisherServiceServicer:
 
     def StreamEvents(self, request_iterator, context):
         """Publishes batches over one stream, for high volume. Each batch is answered
-        when its events are committed; answers may come in another order than the
-        batches. After a break, send again what was not answered: connections
-        age, and end after half an hour.
+        when its events are committed, or with the error with which `PublishEvents`
+        would have refused it; the stream goes on. Answers may come in another
+        order than the batches.
 
-        Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
-        one of single events, and the stream goes on. It ends with the other errors
-        of the call.
+        The stream ends, after all answers that are known, with `UNAUTHENTICATED`
+        / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
+        `UNAVAILABLE` when its connection is half an hour old. After that, send
+        again what was not answered, on a new stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,13 +58,14 @@ class PublisherServiceStub:
     """
     StreamEvents: _grpc.StreamStreamMultiCallable[_publisher_service_pb2.StreamEventsRequest, _publisher_service_pb2.StreamEventsResponse]
     """Publishes batches over one stream, for high volume. Each batch is answered
-    when its events are committed; answers may come in another order than the
-    batches. After a break, send again what was not answered: connections
-    age, and end after half an hour.
+    when its events are committed, or with the error with which `PublishEvents`
+    would have refused it; the stream goes on. Answers may come in another
+    order than the batches.
 
-    Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
-    one of single events, and the stream goes on. It ends with the other errors
-    of the call.
+    The stream ends, after all answers that are known, with `UNAUTHENTICATED`
+    / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
+    `UNAVAILABLE` when its connection is half an hour old. After that, send
+    again what was not answered, on a new stream.
     """
 
 @_typing.type_check_only
@@ -97,13 +98,14 @@ class PublisherServiceAsyncStub(PublisherServiceStub):
     """
     StreamEvents: _aio.StreamStreamMultiCallable[_publisher_service_pb2.StreamEventsRequest, _publisher_service_pb2.StreamEventsResponse]  # type: ignore[assignment]
     """Publishes batches over one stream, for high volume. Each batch is answered
-    when its events are committed; answers may come in another order than the
-    batches. After a break, send again what was not answered: connections
-    age, and end after half an hour.
+    when its events are committed, or with the error with which `PublishEvents`
+    would have refused it; the stream goes on. Answers may come in another
+    order than the batches.
 
-    Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
-    one of single events, and the stream goes on. It ends with the other errors
-    of the call.
+    The stream ends, after all answers that are known, with `UNAUTHENTICATED`
+    / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
+    `UNAVAILABLE` when its connection is half an hour old. After that, send
+    again what was not answered, on a new stream.
     """
 
 class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -145,13 +147,14 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_publisher_service_pb2.StreamEventsResponse], _abc.AsyncIterator[_publisher_service_pb2.StreamEventsResponse]]:
         """Publishes batches over one stream, for high volume. Each batch is answered
-        when its events are committed; answers may come in another order than the
-        batches. After a break, send again what was not answered: connections
-        age, and end after half an hour.
+        when its events are committed, or with the error with which `PublishEvents`
+        would have refused it; the stream goes on. Answers may come in another
+        order than the batches.
 
-        Errors: of single events as in `PublishEvents`; `BACKLOG_FULL` is always
-        one of single events, and the stream goes on. It ends with the other errors
-        of the call.
+        The stream ends, after all answers that are known, with `UNAUTHENTICATED`
+        / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
+        `UNAVAILABLE` when its connection is half an hour old. After that, send
+        again what was not answered, on a new stream.
         """
 
 def add_PublisherServiceServicer_to_server(servicer: PublisherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
