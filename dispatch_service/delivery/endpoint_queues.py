@@ -32,6 +32,7 @@ Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Requeue], None]
 LimitOf = Callable[[str, str], SubscriptionLimit]
 Hold = Callable[[Ready], None]
+MayStart = Callable[[OwnerUsage], bool]
 
 
 class EndpointQueues:
@@ -237,7 +238,7 @@ class EndpointQueues:
                 now = time.monotonic()
                 queue.finish(subqueue, ready, now - start)
                 self.usage.finish(queue.usage, later=not ready.claimed.dispatched)
-            if self._starved or self._stopping or not queue.waiting:
+            if self._starved.waiting or self._stopping or not queue.waiting:
                 break
             if not self.usage.has_slot(queue.usage):
                 break  # what its owner holds beyond its share is left to others
@@ -245,22 +246,23 @@ class EndpointQueues:
         self._pass_on_slot(key, queue, now)
 
     def _pass_on_slot(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
-        if self._starved and queue.waiting:
+        if self._starved.waiting and queue.waiting:
             self._starved.add(queue.usage, key)  # behind the queues that wait for a slot already
         else:
             self._start_waiting(key, queue, now)
-        while (starved := self._starved_later.take(self._has_later_slot)) is not None:
-            self._start_starved(starved, now)
-        while (starved := self._starved.take(self.usage.has_slot)) is not None:
-            self._start_starved(starved, now)
+        if self._starved_later.waiting:
+            self._start_starved(self._starved_later, self._has_later_slot, now)
+        if self._starved.waiting:
+            self._start_starved(self._starved, self.usage.has_slot, now)
         self._forget_if_idle(key, queue)
 
     def _has_later_slot(self, usage: OwnerUsage) -> bool:
         return self.usage.has_slot(usage) and self.usage.has_later_slot(usage)
 
-    def _start_starved(self, key: EndpointKey, now: float) -> None:
-        if (queue := self._queues.get(key)) is not None:
-            self._start_waiting(key, queue, now)
+    def _start_starved(self, starved: OwnerTurns, may_start: MayStart, now: float) -> None:
+        while (key := starved.take(may_start)) is not None:
+            if (queue := self._queues.get(key)) is not None:
+                self._start_waiting(key, queue, now)
 
     def _set_timer(self, key: EndpointKey, queue: EndpointQueue, seconds: float) -> None:
         if not queue.timer_is_set:

@@ -60,10 +60,16 @@ class ClaimRoom(msgspec.Struct, frozen=True, gc=False):
 class MemoryUsage:
     """
     What all deliveries in memory use, held against *bounds*.
+
+    As long as there is enough for everybody, which is usual, no owner's share is looked at.
     """
 
     __slots__ = (
         "_bytes",
+        "_common_bytes",
+        "_common_later",
+        "_common_places",
+        "_common_slots",
         "_later_slots",
         "_owners",
         "_places",
@@ -85,6 +91,8 @@ class MemoryUsage:
         self._bytes = kept_beside(bounds.waiting_bytes, bounds.share_percent)
         later = max(int(bounds.running * LATER_SHARE), 1)
         self._later_slots = Capacity(later, later + self._slots.share, self._slots.share)
+        self._common_slots, self._common_later = self._slots.common, later
+        self._common_places, self._common_bytes = self._places.common, self._bytes.common
 
     def of(self, owner: str) -> OwnerUsage:
         """
@@ -112,6 +120,8 @@ class MemoryUsage:
         """
         Tell whether a delivery of an owner with a payload of *size* bytes may wait.
         """
+        if self.waiting < self._common_places and self.waiting_bytes + size <= self._common_bytes:
+            return True
         return self._places.allows(self.waiting, usage.waiting) and self._bytes.allows(
             self.waiting_bytes, usage.waiting_bytes, size
         )
@@ -138,21 +148,26 @@ class MemoryUsage:
         """
         Tell whether an attempt of an owner may start.
         """
-        return self._slots.allows(self.running, usage.running)
+        return self.running < self._common_slots or self._slots.allows(self.running, usage.running)
 
     def has_later_slot(self, usage: OwnerUsage) -> bool:
         """
         Tell whether a retry or resend of an owner may start, if `has_slot` says so too.
         """
-        return self._later_slots.allows(self.running_later, usage.running)
+        return self.running_later < self._common_later or self._later_slots.allows(
+            self.running_later, usage.running
+        )
 
     def start(self, usage: OwnerUsage, size: int, *, later: bool) -> None:
         """
         Count the start of an attempt of a delivery that waited.
         """
-        self.remove_waiting(usage, size)
+        self.waiting -= 1
+        self.waiting_bytes -= size
         self.running += 1
         self.running_later += later
+        usage.waiting -= 1
+        usage.waiting_bytes -= size
         usage.running += 1
 
     def finish(self, usage: OwnerUsage, *, later: bool) -> None:
@@ -199,33 +214,30 @@ class MemoryUsage:
 
 class OwnerTurns:
     """
-    Endpoint queues that wait for a slot: owners take turns, and so do the queues of each.
+    Endpoint queues that wait for a slot, by owner: owners take turns, and so do the queues of each.
     """
 
-    __slots__ = ("_waiting",)
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[OwnerUsage, dict[EndpointKey, None]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+        self.waiting: dict[OwnerUsage, dict[EndpointKey, None]] = {}
 
     def add(self, usage: OwnerUsage, key: EndpointKey) -> None:
         """
         Put a queue behind the others of its owner.
         """
-        self._waiting.setdefault(usage, {})[key] = None
+        self.waiting.setdefault(usage, {})[key] = None
 
     def take(self, may_start: Callable[[OwnerUsage], bool]) -> EndpointKey | None:
         """
         Take the queue whose turn it is of those owners that *may_start*; None if there is none.
         """
-        for usage, keys in self._waiting.items():
+        for usage, keys in self.waiting.items():
             if may_start(usage):
                 key = next(iter(keys))
                 # The dictionary changes, so this must be the last step of the loop.
-                del keys[key], self._waiting[usage]
+                del keys[key], self.waiting[usage]
                 if keys:
-                    self._waiting[usage] = keys
+                    self.waiting[usage] = keys
                 return key
         return None

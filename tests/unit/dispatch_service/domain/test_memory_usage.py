@@ -99,4 +99,4 @@ def test_owners_take_turns_and_their_queues_too() -> None:
     taken = [turns.take(lambda _: True) for _ in range(5)]
 
     assert taken == [("many", "e0"), ("one", "f"), ("many", "e1"), ("many", "e2"), None]
-    assert not turns
+    assert not turns.waiting
