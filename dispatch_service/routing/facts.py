@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from dispatch_service.payloads.core.enum_strings import OTHER
+from dispatch_service.payloads.core.warehouses import warehouses_with
 from dispatch_service.payloads.orders.values import shipping_methods
 from service_runtime.rpc import names
 from service_runtime.rules.texts import folded
@@ -27,7 +28,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     The facts of an event that matching needs. Values that only filters compare are read from the
     *payload* on demand.
 
-    *owners* are the account, then the warehouses of the event.
+    *owners* are the account, then the warehouses that the event names, in envelope or payload.
     """
 
     domain_event: str
@@ -89,7 +90,7 @@ def read_facts(event: event_pb2.Event) -> Facts:
     """
     name = event.WhichOneof("payload") or ""
     payload = getattr(event, name)
-    warehouses = tuple(dict.fromkeys(event.warehouses[:]))
+    warehouses = tuple(warehouses_with(event, name, payload))
     return Facts(
         domain_event=name,
         event_types=_raised(name, event, payload),

@@ -14,6 +14,7 @@ from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, f
 from dispatch_service.payloads.checks.rules import Currencies
 from dispatch_service.payloads.checks.stated_zeros import ZeroCount, zero_count_of
 from dispatch_service.payloads.core.enum_strings import OTHER
+from dispatch_service.payloads.core.warehouses import named_in, warehouses_of
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
@@ -75,7 +76,8 @@ def is_certainly_valid(event: Event, content: bytes) -> bool:
     rule = _PAYLOAD_RULES.get(field)
     return (
         (rule is None or not rule(payload))
-        and _may_be_warehouses(event.warehouses[:])
+        and all(map(_may_be_warehouse, event.warehouses[:]))
+        and not _too_many_warehouses(event, named_in(field, payload))
         and _ENVELOPE_IS_VALID(event, currencies)
         and is_valid(payload, currencies)
         and len(currencies) <= 1
@@ -101,8 +103,9 @@ def find_faults(event: Event, content: bytes) -> list[Fault]:
     return found
 
 
-def _may_be_warehouses(warehouses: Sequence[str]) -> bool:
-    return len(warehouses) <= MAX_WAREHOUSES and all(map(_may_be_warehouse, warehouses))
+def _too_many_warehouses(event: Event, named: Sequence[str]) -> bool:
+    most = len(event.warehouses) + len(named)
+    return most > MAX_WAREHOUSES and len(warehouses_of(event)) > MAX_WAREHOUSES
 
 
 def _may_be_warehouse(warehouse: str) -> bool:
@@ -111,8 +114,8 @@ def _may_be_warehouse(warehouse: str) -> bool:
 
 def _envelope_faults(event: Event) -> list[Fault]:
     found = faults(event, _ENVELOPE, set())
-    if len(event.warehouses) > MAX_WAREHOUSES:
-        found.append(("warehouses", f"must be {MAX_WAREHOUSES} at most"))
+    if len(warehouses_of(event)) > MAX_WAREHOUSES:
+        found.append(("warehouses", f"must be {MAX_WAREHOUSES} at most, those of the payload too"))
         return found
     for index, warehouse in enumerate(event.warehouses):
         if not _may_be_warehouse(warehouse):

@@ -266,5 +266,12 @@ def test_event_of_too_many_warehouses() -> None:
     event = example_event("inventory/corrections")
     event.warehouses[:] = [f"wh{index}" for index in range(MAX_WAREHOUSES)]
     assert check(event) == []
-    event.warehouses.append("wh")
-    assert check(event) == [("warehouses", f"must be {MAX_WAREHOUSES} at most")]
+
+    event.warehouses.append("wh1")
+    event.inventory_corrected.warehouse = "Main hall, row 7"
+    assert check(event) == []
+
+    event.inventory_corrected.warehouse = "another"
+    assert check(event) == [
+        ("warehouses", f"must be {MAX_WAREHOUSES} at most, those of the payload too")
+    ]

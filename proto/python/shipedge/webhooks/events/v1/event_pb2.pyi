@@ -103,9 +103,11 @@ class Event(_message.Message):
     @_builtins.property
     def warehouses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The warehouses that it happened in, if any: the ids that are used in
-        `warehouses/{warehouse}`. Their subscriptions see the event too. At most
-        100; the publisher must be allowed to touch each of them, and those that
-        the payload names.
+        `warehouses/{warehouse}`. Those that the payload names, in any field
+        `warehouse`, are added: they need not be given here. The subscriptions of
+        all of them see the event too. At most 100 in all; the publisher must be
+        allowed to touch each. A text in the payload that cannot be such an id is
+        a label and names nobody.
         """
 
     @_builtins.property
