@@ -21,6 +21,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service_runtime.database.sessions import STATEMENT_SECONDS, Sessions, connect_args
+from service_runtime.database.sqlite_connection import SqliteConnection
 from service_runtime.database.urls import driver_url, parse_database_url
 from service_runtime.observability import metrics
 
@@ -84,7 +85,12 @@ def _sqlite(url: URL) -> AsyncEngine:
     Path(url.database or "").parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     sys.setswitchinterval(_SWITCH_SECONDS)
     engine = create_async_engine(
-        url, pool_size=_POOL_SIZE, max_overflow=0, pool_timeout=10, hide_parameters=True
+        url,
+        pool_size=_POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=10,
+        hide_parameters=True,
+        connect_args={"factory": SqliteConnection},
     )
     file = str(url.database)
 
