@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -187,13 +188,14 @@ class Memory:
         return 200
 
 
-async def unfinished(database_url: str) -> int:
+async def unfinished(database_url: str, ends: Sequence[str] = ("SUCCEEDED", "CANCELLED")) -> int:
     """
-    Count the deliveries that are neither successful nor cancelled, and the events that
-    have no deliveries yet because the service is still to match them.
+    Count the deliveries in no state of *ends*, and the events that have no deliveries yet
+    because the service is still to match them: it may accept events before it knows the
+    subscriptions.
     """
     count = sa.select(sa.func.count())
-    is_open = deliveries.c.state.not_in(("SUCCEEDED", "CANCELLED"))
+    is_open = deliveries.c.state.not_in(ends)
     is_unmatched = events.c.match_state == "PENDING_MATCH"
     query = sa.select(
         count.select_from(deliveries).where(is_open).scalar_subquery()

@@ -16,7 +16,7 @@ from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import create_engine, reading
 from tests.crash.conftest import Stage
 from tests.crash.ledger import Ledger, compare
-from tests.crash.stage import Publisher, Replica, read_log, shipped
+from tests.crash.stage import Publisher, Replica, read_log, shipped, unfinished
 from tests.support.templates import migrated_database
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(240)]
 ACCOUNT = 100
 DEADLY = "deadly"
 BYSTANDERS = 20
+ENDS = ("SUCCEEDED", "FAILED")
 LEAST_DEATHS, MOST_DEATHS = 10, 13
 
 
@@ -60,8 +61,7 @@ async def died(replica: Replica, publishing: asyncio.Future[None], database_url:
             assert replica.child is not None
             if replica.child.returncode is not None:
                 return True
-            states = {state for state, _ in await ends(database_url)}
-            if publishing.done() and not states & {"PENDING", "DELIVERING"}:
+            if publishing.done() and not await unfinished(database_url, ENDS):
                 return False
             await asyncio.sleep(0.1)
 
