@@ -14,7 +14,6 @@ from config_service.rules.errors import (
     SubscriptionNotDeleted,
     SubscriptionNotFound,
 )
-from config_service.rules.faults import Fault
 from config_service.rules.kept_secrets import check_destination, keep_header_values
 from config_service.rules.subscriptions import check, normalised, refuse
 from config_service.store import settings_store, subscription_store
@@ -33,6 +32,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import filters, masks, names
 from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.errors import FieldFault
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import config_service_pb2
@@ -213,7 +213,7 @@ class SubscriptionMethods:
 
 async def _check_references(db: AsyncConnection, wanted: Subscription) -> None:
     missing = await subscription_store.missing_references(db, wanted)
-    refuse([Fault(field, f"there is no {getattr(wanted, field)}") for field in missing])
+    refuse([FieldFault(field, f"there is no {getattr(wanted, field)}") for field in missing])
 
 
 async def _found(db: AsyncConnection, name: str) -> SubscriptionRow:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from config_service.rules.faults import Fault
+from service_runtime.rpc.errors import FieldFault
 from service_runtime.rules.texts import folded
 from shipedge.webhooks.catalogue import EventType
 from shipedge.webhooks.config.v1.subscription_pb2 import SubscriptionFilter
@@ -45,7 +45,7 @@ def normalised_filter(given: SubscriptionFilter) -> SubscriptionFilter:
     )
 
 
-def filter_faults(given: SubscriptionFilter, event_type: EventType) -> Iterator[Fault]:
+def filter_faults(given: SubscriptionFilter, event_type: EventType) -> Iterator[FieldFault]:
     """
     Yield the faults of a normalised filter of a subscription to *event_type*.
     """
@@ -53,22 +53,27 @@ def filter_faults(given: SubscriptionFilter, event_type: EventType) -> Iterator[
     for field, _ in given.ListFields():
         if field.name != own:
             only = f"only filter.{own}" if own else "no filter"
-            yield _fault(field.name, f"{event_type.event_type} takes {only}")
+            yield _fault(event_type, field.name, f"{event_type.event_type} takes {only}")
     if own is None:
         return
     values = getattr(given, own)
     required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
     if required and not values:
-        yield _fault(own, f"{event_type.event_type} needs at least one value here")
+        yield _fault(event_type, own, f"{event_type.event_type} needs at least one value here")
     if len(values) > MOST_VALUES:
-        yield _fault(own, f"at most {MOST_VALUES} values")
+        yield _fault(event_type, own, f"at most {MOST_VALUES} values")
     for index, value in enumerate(values):
         if wrong := _wrong(own, value):
-            yield _fault(f"{own}[{index}]", wrong)
+            yield _fault(event_type, f"{own}[{index}]", wrong)
 
 
-def _fault(path: str, description: str) -> Fault:
-    return Fault(f"filter.{path}", description, "FILTER_INVALID")
+def _fault(event_type: EventType, path: str, description: str) -> FieldFault:
+    required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
+    metadata = {
+        "eventType": event_type.event_type,
+        "required": _FIELDS[event_type.filter_kind] if required else "",
+    }
+    return FieldFault(f"filter.{path}", description, "FILTER_INVALID", metadata)
 
 
 def _distinct(values: Iterable[str], key: Callable[[str], str]) -> list[str]:

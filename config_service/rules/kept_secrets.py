@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from config_service.rules.faults import Fault
 from config_service.rules.subscriptions import refuse
+from service_runtime.rpc.errors import FieldFault
 from service_runtime.rules.urls import UrlRules, same_endpoint
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 
@@ -34,7 +34,7 @@ def check_destination(
     """
     if same_endpoint(before.url, after.url, rules):
         return
-    refuse([Fault(path, text, "SECRET_REQUIRED") for path, text in _not_given(after, fields)])
+    refuse([FieldFault(path, text, "SECRET_REQUIRED") for path, text in _not_given(after, fields)])
 
 
 def _not_given(after: Subscription, fields: Collection[str]) -> Iterator[tuple[str, str]]:

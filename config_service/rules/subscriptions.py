@@ -6,11 +6,12 @@ the owner are passed in.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from config_service.rules.errors import FeatureMissing
-from config_service.rules.faults import Fault
 from config_service.rules.filters import filter_faults, normalised_filter
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
@@ -72,45 +73,56 @@ def check(
         raise FeatureMissing(owner, event_type.event_type, feature)
 
 
-def refuse(faults: list[Fault]) -> None:
+def refuse(faults: list[FieldFault]) -> None:
     """
-    Raise `InvalidArgument` if there are faults, with their reason if all have the same.
+    Raise `InvalidArgument` if there are faults, with the reason of the first one by the order of
+    the fields.
     """
     if not faults:
         return
-    reasons = {fault.reason for fault in faults}
     raise InvalidArgument(
         "The subscription is not valid.",
-        reason=reasons.pop() if len(reasons) == 1 else "FIELD_INVALID",
-        faults=[FieldFault(f"subscription.{it.field}", it.description) for it in faults],
+        faults=[replace(it, field=f"subscription.{it.field}") for it in sorted(faults, key=_place)],
     )
+
+
+def _place(fault: FieldFault) -> int:
+    return Subscription.DESCRIPTOR.fields_by_name[re.split(r"[.\[]", fault.field)[0]].number
 
 
 def _event_faults(
     subscription: Subscription, event_type: EventType | None, owner: str
-) -> Iterator[Fault]:
+) -> Iterator[FieldFault]:
     if event_type is None:
-        yield Fault(
+        yield FieldFault(
             "event_type",
             f"{subscription.event_type!r} is not an event type{_suggestion(subscription)};"
-            f" there are {', '.join(CATALOGUE.event_types)}",
+            " ListEventTypes lists them",
             "EVENT_TYPE_UNKNOWN",
+            {"eventType": subscription.event_type},
         )
         return
     if names.is_warehouse(owner) and not event_type.warehouse:
         allowed = [it.event_type for it in CATALOGUE.event_types.values() if it.warehouse]
-        yield Fault(
+        yield FieldFault(
             "event_type",
             f"{event_type.event_type!r} is not for warehouses; they may choose"
             f" {', '.join(allowed)}",
             "EVENT_TYPE_UNKNOWN",
+            {"eventType": event_type.event_type},
         )
+    offered = ", ".join(event_type.payload_versions)
     if subscription.payload_version not in event_type.payload_versions:
-        yield Fault(
+        yield FieldFault(
             "payload_version",
             f"{subscription.payload_version!r} is not offered for {event_type.event_type}:"
-            f" choose {', '.join(event_type.payload_versions)}",
+            f" choose {offered}",
             "PAYLOAD_VERSION_UNKNOWN",
+            {
+                "eventType": event_type.event_type,
+                "payloadVersion": subscription.payload_version,
+                "offered": offered,
+            },
         )
     yield from filter_faults(subscription.filter, event_type)
 
@@ -120,24 +132,26 @@ def _suggestion(subscription: Subscription) -> str:
     return f" (did you mean {near[0]}?)" if near else ""
 
 
-def _url_faults(subscription: Subscription, rules: UrlRules) -> Iterator[Fault]:
+def _url_faults(subscription: Subscription, rules: UrlRules) -> Iterator[FieldFault]:
     try:
         parse_url(subscription.url, rules)
     except UrlRefusedError as refused:
-        yield Fault("url", str(refused), "URL_INVALID")
+        yield FieldFault("url", str(refused), "URL_INVALID")
 
 
-def _header_faults(subscription: Subscription) -> Iterator[Fault]:
+def _header_faults(subscription: Subscription) -> Iterator[FieldFault]:
     pairs = [(header.name, header.value) for header in subscription.custom_headers]
     for index, (_, value) in enumerate(pairs):
         if not value:
-            yield Fault(f"custom_headers[{index}].value", "must be set", "HEADER_INVALID")
+            yield FieldFault(f"custom_headers[{index}].value", "must be set", "HEADER_INVALID")
     for problem in header_problems(pairs, has_credential=bool(subscription.credential)):
-        path = "custom_headers" if problem.index is None else f"custom_headers[{problem.index}]"
-        yield Fault(path, problem.reason, "HEADER_INVALID")
+        path = "custom_headers"
+        if problem.index is not None:
+            path += f"[{problem.index}].{problem.field}"
+        yield FieldFault(path, problem.reason, "HEADER_INVALID")
 
 
-def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]:
+def _reference_faults(subscription: Subscription, owner: str) -> Iterator[FieldFault]:
     for kind, example in (
         ("credential", names.credential(owner, "…")),
         ("client_certificate", names.client_certificate(owner, "…")),
@@ -150,43 +164,43 @@ def _reference_faults(subscription: Subscription, owner: str) -> Iterator[Fault]
         except InvalidArgument:
             same_owner = False
         if not same_owner:
-            yield Fault(kind, f"must be the name of one of this owner, {example}")
+            yield FieldFault(kind, f"must be the name of one of this owner, {example}")
 
 
-def _enum_faults(subscription: Subscription) -> Iterator[Fault]:
+def _enum_faults(subscription: Subscription) -> Iterator[FieldFault]:
     if subscription.status not in {Subscription.STATUS_ACTIVE, Subscription.STATUS_INACTIVE}:
-        yield Fault("status", "must be STATUS_ACTIVE or STATUS_INACTIVE")
+        yield FieldFault("status", "must be STATUS_ACTIVE or STATUS_INACTIVE")
     if subscription.format != Subscription.PAYLOAD_FORMAT_JSON:
-        yield Fault("format", "must be PAYLOAD_FORMAT_JSON")
+        yield FieldFault("format", "must be PAYLOAD_FORMAT_JSON")
 
 
-def _limit_faults(subscription: Subscription) -> Iterator[Fault]:
+def _limit_faults(subscription: Subscription) -> Iterator[FieldFault]:
     if len(subscription.description) > MOST_DESCRIPTION:
-        yield Fault("description", f"must be at most {MOST_DESCRIPTION} characters")
+        yield FieldFault("description", f"must be at most {MOST_DESCRIPTION} characters")
     if "\0" in subscription.description:
-        yield Fault("description", "must not hold NUL")
+        yield FieldFault("description", "must not hold NUL")
     present = {field.name for field, _ in subscription.ListFields()}
     if not 0 <= subscription.max_concurrency <= MOST_CONCURRENCY:
-        yield Fault("max_concurrency", f"must be 1 to {MOST_CONCURRENCY}, or 0 for no limit")
+        yield FieldFault("max_concurrency", f"must be 1 to {MOST_CONCURRENCY}, or 0 for no limit")
     if not 0 <= subscription.rate_limit <= MOST_RATE:
-        yield Fault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
+        yield FieldFault("rate_limit", f"must be 1 to {MOST_RATE:,} a second, or 0 for no limit")
     if "deactivate_after" in present:
         after = subscription.deactivate_after.ToTimedelta()
         if not SHORTEST_FAILING <= after <= LONGEST_FAILING:
-            yield Fault("deactivate_after", "must be 1 hour to 90 days")
+            yield FieldFault("deactivate_after", "must be 1 hour to 90 days")
     if "retry_schedule" in present:
         yield from schedule_faults(subscription.retry_schedule.delays, "retry_schedule.delays")
 
 
-def schedule_faults(delays: object, field: str) -> Iterator[Fault]:
+def schedule_faults(delays: object, field: str) -> Iterator[FieldFault]:
     """
     Yield the faults of the delays of a retry schedule.
     """
     spans = [delay.ToTimedelta() for delay in delays]  # type: ignore[attr-defined]
     if not 1 <= len(spans) <= MOST_DELAYS:
-        yield Fault(field, f"must hold 1 to {MOST_DELAYS} delays")
+        yield FieldFault(field, f"must hold 1 to {MOST_DELAYS} delays")
     for index, span in enumerate(spans):
         if not SHORTEST_DELAY <= span <= LONGEST_DELAY:
-            yield Fault(f"{field}[{index}]", "must be 1 s to 7 days")
+            yield FieldFault(f"{field}[{index}]", "must be 1 s to 7 days")
     if sum(spans, timedelta()) > LONGEST_SCHEDULE:
-        yield Fault(field, "must be 30 days in all at most")
+        yield FieldFault(field, "must be 30 days in all at most")

@@ -5,8 +5,9 @@ raises them. This module imports no gRPC, so pure modules may import it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import ClassVar
 
@@ -35,10 +36,15 @@ bytes of a value of its metadata. gRPC drops a status whose trailers are longer 
 class FieldFault:
     """
     A field of a request, and the rule that it breaks.
+
+    *reason* is the reason of the fault where it is not that of the error, and *metadata* what the
+    contract promises beside that reason.
     """
 
     field: str
     description: str
+    reason: str = ""
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
 
 def shortened(text: str, most_bytes: int = MOST_TEXT_BYTES) -> str:
@@ -61,7 +67,11 @@ def _bounded(faults: Sequence[FieldFault]) -> tuple[FieldFault, ...]:
         return tuple(shown)
     share = MOST_TEXT_BYTES // len(shown)
     return tuple(
-        FieldFault(shortened(it.field, share // 2), shortened(it.description, share // 2))
+        replace(
+            it,
+            field=shortened(it.field, share // 2),
+            description=shortened(it.description, share // 2),
+        )
         for it in shown
     )
 
@@ -70,8 +80,9 @@ class RpcError(Exception):
     """
     An error that the caller sees: a code, a reason and a message.
 
-    *metadata* holds each variable part of the message, under names in lowerCamel. Of many faults
-    the first ones are shown, and texts are cut, so that the error fits into the trailers of a call.
+    *metadata* holds each variable part of the message, under names in lowerCamel. The reason is
+    the one given, else that of the first fault. Of many faults the first ones are shown, and texts
+    are cut, so that the error fits into the trailers of a call.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -94,7 +105,8 @@ class RpcError(Exception):
         self.retry_after = retry_after
         if faults:
             fields = dict.fromkeys(fault.field for fault in self.faults)
-            metadata["fields"] = ", ".join(fields)
+            metadata = {**metadata, **faults[0].metadata, "fields": ", ".join(fields)}
+            reason = reason or faults[0].reason or None
         self.metadata = {it: shortened(text, MOST_VALUE_BYTES) for it, text in metadata.items()}
         if reason is not None:
             self.reason = reason

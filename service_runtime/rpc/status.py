@@ -27,7 +27,11 @@ def to_status(error: RpcError) -> status_pb2.Status:
     if error.faults:
         bad_request = error_details_pb2.BadRequest()
         for fault in error.faults:
-            bad_request.field_violations.add(field=fault.field, description=fault.description)
+            bad_request.field_violations.add(
+                field=fault.field,
+                description=fault.description,
+                reason=fault.reason or error.reason,
+            )
         details.append(_packed(bad_request))
     if error.retry_after is not None:
         retry = error_details_pb2.RetryInfo()
@@ -100,7 +104,9 @@ def read_status(status: status_pb2.Status) -> ErrorDetail:
         status.message,
         info.reason,
         dict(info.metadata),
-        tuple(FieldFault(it.field, it.description) for it in bad_request.field_violations),
+        tuple(
+            FieldFault(it.field, it.description, it.reason) for it in bad_request.field_violations
+        ),
     )
 
 

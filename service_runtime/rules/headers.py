@@ -28,7 +28,8 @@ _RESERVED_PREFIXES = ("proxy-", "webhook-", "x-shipedge-")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderProblem:
     """
-    A rule that a header breaks. `index` is None where all headers together break it.
+    A rule that a header breaks. `index` is None where all headers together break it, and `field`
+    says which part of the header breaks it, its name or its value.
 
     Neither `name` nor `reason` holds any part of a value: values are secrets.
     """
@@ -36,6 +37,7 @@ class HeaderProblem:
     index: int | None
     name: str
     reason: str
+    field: str = "name"
 
 
 def trimmed(value: str) -> str:
@@ -55,9 +57,10 @@ def header_problems(
     are in characters, which are bytes since all of them must be ASCII.
     """
     problems = [
-        HeaderProblem(index=index, name=name, reason=reason)
+        HeaderProblem(index=index, name=name, reason=reason, field=field)
         for index, (name, value) in enumerate(headers)
-        if (reason := why_name_refused(name) or why_value_refused(value))
+        for field, reason in (("name", why_name_refused(name)), ("value", why_value_refused(value)))
+        if reason
     ]
     seen: set[str] = set()
     for index, (name, _) in enumerate(headers):

@@ -173,11 +173,11 @@ CASES = [
     ({"url": "https://10.0.0.1/"}, "url", "not a public address", "URL_INVALID"),
     ({"url": "https://169.254.169.254/"}, "url", "not a public address", "URL_INVALID"),
     ({"url": "https://localhost/"}, "url", "", "URL_INVALID"),
-    ({"custom_headers": header("Content-Type")}, "custom_headers[0]", "", "HEADER_INVALID"),
-    ({"custom_headers": header("webhook-id")}, "custom_headers[0]", "", "HEADER_INVALID"),
-    ({"custom_headers": header("X-Shipedge-A")}, "custom_headers[0]", "", "HEADER_INVALID"),
-    ({"custom_headers": header("A b")}, "custom_headers[0]", "", "HEADER_INVALID"),
-    ({"custom_headers": header("A", "x\r\ny")}, "custom_headers[0]", "", "HEADER_INVALID"),
+    ({"custom_headers": header("Content-Type")}, "custom_headers[0].name", "", "HEADER_INVALID"),
+    ({"custom_headers": header("webhook-id")}, "custom_headers[0].name", "", "HEADER_INVALID"),
+    ({"custom_headers": header("X-Shipedge-A")}, "custom_headers[0].name", "", "HEADER_INVALID"),
+    ({"custom_headers": header("A b")}, "custom_headers[0].name", "", "HEADER_INVALID"),
+    ({"custom_headers": header("A", "x\r\ny")}, "custom_headers[0].value", "", "HEADER_INVALID"),
     (
         {"custom_headers": header("A", "")},
         "custom_headers[0].value",
@@ -238,17 +238,18 @@ def test_refuses(over: dict[str, Any], field: str, text: str, reason: str) -> No
 
 def test_everything_is_said_at_once() -> None:
     """
-    Several faults come together, under the reason that stands for any.
+    Several faults come together, each with its reason; that of the call is the first field's.
     """
     with pytest.raises(InvalidArgument) as raised:
         accept(wanted(payload_version="v9", url="ftp://x", status=0))
 
-    assert {it.field for it in raised.value.faults} == {
-        "subscription.payload_version",
-        "subscription.url",
-        "subscription.status",
-    }
-    assert raised.value.reason == "FIELD_INVALID"
+    assert [(it.field, it.reason) for it in raised.value.faults] == [
+        ("subscription.payload_version", "PAYLOAD_VERSION_UNKNOWN"),
+        ("subscription.url", "URL_INVALID"),
+        ("subscription.status", ""),
+    ]
+    assert raised.value.reason == "PAYLOAD_VERSION_UNKNOWN"
+    assert raised.value.metadata["offered"] == "v1, v2, v3"
 
 
 def test_warehouses_choose_from_their_own_event_types() -> None:

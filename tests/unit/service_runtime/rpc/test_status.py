@@ -5,6 +5,7 @@ Errors on the wire.
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
@@ -30,7 +31,7 @@ def test_one_error_info_and_the_fields() -> None:
     """
     An error has exactly one ErrorInfo; its message says what its details say.
     """
-    faults = [FieldFault("a.b", "must be 1"), FieldFault("c", "is required")]
+    faults = [FieldFault("a.b", "must be 1"), FieldFault("c", "is required", "URL_INVALID")]
     status = to_status(InvalidArgument("Not valid.", faults=faults))
 
     infos = [it for it in status.details if it.Is(error_details_pb2.ErrorInfo.DESCRIPTOR)]
@@ -38,7 +39,7 @@ def test_one_error_info_and_the_fields() -> None:
     assert len(infos) == 1
     assert detail.code == "INVALID_ARGUMENT"
     assert detail.reason == "FIELD_INVALID"
-    assert detail.faults == tuple(faults)
+    assert detail.faults == (replace(faults[0], reason="FIELD_INVALID"), faults[1])
     assert detail.metadata == {"fields": "a.b, c"}
     assert detail.message == "Not valid. a.b: must be 1; c: is required"
 

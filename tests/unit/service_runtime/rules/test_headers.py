@@ -104,7 +104,7 @@ def test_problems_name_the_header() -> None:
 
     assert problems == [
         HeaderProblem(index=1, name="Host", reason=_RESERVED),
-        HeaderProblem(index=2, name="X-Bad", reason=_BAD_VALUE),
+        HeaderProblem(index=2, name="X-Bad", reason=_BAD_VALUE, field="value"),
     ]
 
 

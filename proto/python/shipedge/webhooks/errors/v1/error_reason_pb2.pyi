@@ -383,8 +383,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     `ERROR_REASON_`, under the domain `webhooks.shipedge.com`.
 
     The message of a status says in words what the details say; `metadata`
-    holds everything that varies in it. Each reason stands with its code and an
-    example.
+    holds everything that varies in it. With `BadRequest` each field violation
+    has a reason of its own, 20 violations at most; the reason of the call is
+    that of the first field. Each reason stands with its code and an example.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
