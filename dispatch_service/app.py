@@ -228,6 +228,12 @@ def _offer_gauges(engine: Engine) -> None:
         how="max",
     )
     metrics.gauge(
+        "webhooks_owners_with_full_log",
+        "Accounts and warehouses of which the log keeps no more requests and responses today.",
+        engine.delivery.log_usage.full_count,
+        how="max",
+    )
+    metrics.gauge(
         "webhooks_subscriptions_held",
         "Subscriptions that the config service no longer names, or that cannot be used.",
         engine.feed.applier.held_count,

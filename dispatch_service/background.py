@@ -13,6 +13,7 @@ import structlog
 from dispatch_service.delivery import expiry, replicas, suspects
 from dispatch_service.engine import Engine
 from dispatch_service.feed import reporter
+from dispatch_service.log import usage
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
 from service_runtime.process.background import BackgroundTasks, health_loop, tls_loop
@@ -149,6 +150,12 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=expiry.INTERVAL_SECONDS,
             failure="delivery.expiry_failed",
         ),
+        "log usage": Periodic(
+            engine.log_usage.run_once,
+            pause_seconds=usage.SYNC_SECONDS,
+            failure="log.usage_failed",
+            pause_first=True,
+        ),
         "reports": Periodic(
             engine.feed.reporter.run_once,
             pause_seconds=reporter.INTERVAL_SECONDS,
@@ -185,6 +192,7 @@ async def _leave(engine: Engine) -> None:
     try:
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await engine.feed.reporter.flush()
+            await engine.log_usage.run_once()
             await engine.delivery.suspects.leave()
             await engine.delivery.replicas.leave()
     except Exception as error:

@@ -43,6 +43,7 @@ from dispatch_service.intake.late_subscriptions import PendingSubscriptions
 from dispatch_service.intake.match_positions import position_of
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
+from dispatch_service.log.usage import LogUsage, LogUsageSync
 from dispatch_service.parts import Parts, Signals, guarded_transport
 from dispatch_service.resend.job_runner import ResendRunner
 from dispatch_service.upkeep.schedule import Maintenance
@@ -67,6 +68,7 @@ class Delivery:
     claimer: Claimer
     claims: Progress
     expirer: Expirer
+    log_usage: LogUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ class Engine:
     late: LateBatches
     resends: ResendRunner
     maintenance: Maintenance
+    log_usage: LogUsageSync
 
     def readiness(self) -> Readiness:
         """
@@ -146,6 +149,7 @@ def build_engine(parts: Parts) -> Engine:
             parts.settings.retention(),
             interval_seconds=parts.settings.maintenance_interval.total_seconds(),
         ),
+        log_usage=LogUsageSync(parts.bulk_store, delivery.log_usage),
     )
 
 
@@ -154,7 +158,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     endpoints = Endpoints(settings.endpoint_concurrency)
     clock = ClockWatch()
     replicas = Replicas(parts.store, endpoints, parts.lease.owner, clock, parts.lease.duration)
-    held = HeldLeases()
+    held, log_usage = HeldLeases(), LogUsage(settings.owner_log_mb * 1024 * 1024)
     results = ResultWriter(
         parts.queue,
         parts.subscriptions,
@@ -164,6 +168,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
         unblocked=parts.signals.deliveries_due.set,
         progress=Progress("results", replicas.beat),
         held=held,
+        log_usage=log_usage,
     )
     suspect_attempts = SuspectAttempts(parts.store, parts.lease.owner)
     endpoint_queues = EndpointQueues(
@@ -193,7 +198,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     expirer = Expirer(parts.store, parts.subscriptions, parts.signals.deliveries_due.set, clock)
     claims = Progress("claims")
     return Delivery(
-        endpoints, replicas, results, endpoint_queues, suspects, claimer, claims, expirer
+        endpoints, replicas, results, endpoint_queues, suspects, claimer, claims, expirer, log_usage
     )
 
 

@@ -174,6 +174,13 @@ class Settings(ServiceSettings):
         description="minimum free disk beside a SQLite file, in MiB; with less, publishers must"
         " wait",
     )
+    owner_log_mb: int = Field(
+        default=1024,
+        ge=1,
+        alias="SHIPEDGE_DISPATCH_OWNER_LOG_MB",
+        description="maximum size of the requests and responses that the log keeps of one account"
+        " or warehouse on a UTC day, in MiB; of later attempts it keeps 256 bytes of the response",
+    )
 
     payload_retention: Span = Field(
         default=timedelta(days=30),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import read, watch
-from dispatch_service.log.attempts import read_exchange
 from dispatch_service.log.audit import AUDIT_LOG
+from dispatch_service.log.exchanges import read_exchange
 from dispatch_service.log.filters import (
     parse_attempt_filter,
     parse_delivery_filter,

@@ -20,6 +20,7 @@ from dispatch_service.domain.shares import OwnerCounts
 from dispatch_service.domain.transitions import State, Transition, decide
 from dispatch_service.domain.work import Claimed, Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
+from dispatch_service.log.usage import LogUsage
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
@@ -66,7 +67,7 @@ class ResultWriter:
     *on_settled* writes what else follows from settlements, in their transaction; it is called
     where *has_effects* says that anything may follow. *unblocked* is called when deliveries
     became due that waited behind others. *held* has the leases of the process until they end;
-    `unfinished` counts the deliveries that are not.
+    `unfinished` counts the deliveries that are not. *log_usage* says how much is kept of attempts.
     """
 
     def __init__(
@@ -80,12 +81,14 @@ class ResultWriter:
         unblocked: Callable[[], None] = _nobody,
         progress: Progress | None = None,
         held: HeldLeases | None = None,
+        log_usage: LogUsage | None = None,
     ) -> None:
         self.in_flight = InFlight()
         self.unfinished = OwnerCounts()
         self._queue = queue
         self._subscriptions = subscriptions
         self._keys = keys
+        self._log_usage = LogUsage() if log_usage is None else log_usage
         self._on_settled = on_settled
         self._has_effects = has_effects
         self._unblocked = unblocked
@@ -188,6 +191,7 @@ class ResultWriter:
         with self.in_flight.work():
             ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
+        self._log_usage.add(settlements)
         self.unfinished.remove([it.claimed.owner for it in settlements if _ends(it)])
         for result in results:
             self._held.end(result.claimed, LeaseEnd.SETTLED)
@@ -213,6 +217,7 @@ class ResultWriter:
             # Without an attempt nothing is sealed, so a missing key holds no result back.
             return ()
         sealer = await self._keys.today()
+        self._log_usage.begin_day(sealer.day)
         try:
             return self._settled(attempts, sealer)
         except Exception:  # noqa: BLE001 - a bug; which attempt it concerns is seen one by one
@@ -235,6 +240,8 @@ class ResultWriter:
                     sealer,
                     start_time=attempt.start_time,
                     request_headers=attempt.shown_headers,
+                    ends=transition.delay is None,
+                    log_is_full=self._log_usage.is_full(attempt.claimed.owner),
                 ),
                 attempt.outcome.status_code,
             )

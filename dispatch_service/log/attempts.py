@@ -1,54 +1,18 @@
 """
-The record of an attempt, and its sealed request and response.
+The record of an attempt.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
 
-import msgspec
-
 from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.authentication import Header
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import Claimed
+from dispatch_service.log.exchanges import detail_of, seal_exchange
 from dispatch_service.routing.subscriptions import Subscription
-from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import Sealer
-
-
-class KeptExchange(msgspec.Struct, frozen=True, array_like=True):
-    """
-    The request and the response of an attempt.
-
-    Secrets in the request's headers are masked before.
-    """
-
-    request_headers: tuple[Header, ...]
-    response_headers: tuple[tuple[str, str], ...]
-    response_body: bytes
-    body_truncated: bool
-
-
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(KeptExchange)
-
-
-def seal_exchange(
-    claimed: Claimed, request_headers: tuple[Header, ...], outcome: Outcome, sealer: Sealer
-) -> bytes:
-    """
-    Seal the request and the response of an attempt.
-    """
-    kept = KeptExchange(
-        request_headers, outcome.response_headers, outcome.response_body, outcome.body_truncated
-    )
-    associated = associated_data.exchange(claimed.owner, claimed.delivery_id, claimed.number)
-    return sealer.seal(_ENCODER.encode(kept), associated)
-
-
-def read_exchange(plaintext: bytes) -> KeptExchange:
-    return _DECODER.decode(plaintext)
 
 
 def attempt_record(
@@ -59,11 +23,15 @@ def attempt_record(
     *,
     start_time: datetime,
     request_headers: tuple[Header, ...],
+    ends: bool = True,
+    log_is_full: bool = False,
 ) -> AttemptRecord:
     """
     Make the record of an attempt from its outcome, and seal its exchange. Secrets in
-    *request_headers* are masked already.
+    *request_headers* are masked already. Less is kept of an attempt that does not end its
+    delivery, and where the owner's log is full today.
     """
+    detail = detail_of(claimed.number, ends=ends, is_full=log_is_full)
     timings = outcome.timings
     return AttemptRecord(
         number=claimed.number,
@@ -81,5 +49,5 @@ def attempt_record(
         connect_us=timings.connect_us,
         tls_us=timings.tls_us,
         first_byte_us=timings.first_byte_us,
-        sealed_exchange=seal_exchange(claimed, request_headers, outcome, sealer),
+        sealed_exchange=seal_exchange(claimed, request_headers, outcome, sealer, detail),
     )

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from dispatch_service.domain.transitions import TEST_RESOURCES
-from dispatch_service.log.attempts import KeptExchange
+from dispatch_service.log.exchanges import Detail, KeptExchange
 from dispatch_service.log.waiting_times import waiting_times
 from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
 from dispatch_service.storage.urls import UrlKey
@@ -120,6 +120,8 @@ def _show_exchange(message: attempt_pb2.Attempt, kept: KeptExchange) -> None:
         message.response.headers.add(name=name, value=value)
     message.response.body = kept.response_body
     message.response.body_truncated = kept.body_truncated
+    detail = f"EXCHANGE_DETAIL_{Detail(kept.detail).name}"
+    message.exchange_detail = attempt_pb2.Attempt.ExchangeDetail.Value(detail)
 
 
 def _set_time(field: timestamp_pb2.Timestamp, instant: datetime | None) -> None:

@@ -126,12 +126,13 @@ class DayKeys:
 
 class Sealer:
     """
-    Seals values under the key of one day. *hashed* is the keyed hash of the key ring.
+    Seals values under the key of one *day*. *hashed* is the keyed hash of the key ring.
     """
 
-    __slots__ = ("_key", "_prefix", "hashed")
+    __slots__ = ("_key", "_prefix", "day", "hashed")
 
     def __init__(self, day: int, key: DataKey, hashed: KeyedHash) -> None:
+        self.day = day
         self._prefix = day.to_bytes(_DAY_BYTES, "big")
         self._key = key
         self.hashed = hashed

@@ -136,6 +136,19 @@ urls = sa.Table(
     comment="The whole URLs of which deliveries and attempts hold the shown form and the hash.",
 )
 
+log_usage = sa.Table(
+    "log_usage",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
+    sa.Index(None, "day"),
+    comment=(
+        "How many bytes of requests and responses attempts have kept, by the days since"
+        " 1970-01-01; all processes add to it every few seconds."
+    ),
+)
+
 sequences = sa.Table(
     "sequences",
     metadata,

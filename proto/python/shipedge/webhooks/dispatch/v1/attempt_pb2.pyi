@@ -86,6 +86,43 @@ class Attempt(_message.Message):
     STATUS_INTERRUPTED: Attempt.Status.ValueType  # 3
     """The service was cut off: the outcome is not known."""
 
+    class _ExchangeDetail:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ExchangeDetailEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Attempt._ExchangeDetail.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        EXCHANGE_DETAIL_UNSPECIFIED: Attempt._ExchangeDetail.ValueType  # 0
+        """Nothing was kept, or it is not shown."""
+        EXCHANGE_DETAIL_WHOLE: Attempt._ExchangeDetail.ValueType  # 1
+        """All headers up to 8 KiB, and the first 16 KiB of the body."""
+        EXCHANGE_DETAIL_SHORTENED: Attempt._ExchangeDetail.ValueType  # 2
+        """Something was left out, because it was neither the first attempt nor
+        the one that ended the delivery: only the first 1 KiB of the headers of
+        each, and the first 2 KiB of the body are kept.
+        """
+        EXCHANGE_DETAIL_LIMITED: Attempt._ExchangeDetail.ValueType  # 3
+        """Something was left out, because the log had no more room for the account
+        or warehouse on that day: only the first 256 bytes of the body are kept.
+        """
+
+    class ExchangeDetail(_ExchangeDetail, metaclass=_ExchangeDetailEnumTypeWrapper):
+        """How much the log keeps of a request and a response."""
+
+    EXCHANGE_DETAIL_UNSPECIFIED: Attempt.ExchangeDetail.ValueType  # 0
+    """Nothing was kept, or it is not shown."""
+    EXCHANGE_DETAIL_WHOLE: Attempt.ExchangeDetail.ValueType  # 1
+    """All headers up to 8 KiB, and the first 16 KiB of the body."""
+    EXCHANGE_DETAIL_SHORTENED: Attempt.ExchangeDetail.ValueType  # 2
+    """Something was left out, because it was neither the first attempt nor
+    the one that ended the delivery: only the first 1 KiB of the headers of
+    each, and the first 2 KiB of the body are kept.
+    """
+    EXCHANGE_DETAIL_LIMITED: Attempt.ExchangeDetail.ValueType  # 3
+    """Something was left out, because the log had no more room for the account
+    or warehouse on that day: only the first 256 bytes of the body are kept.
+    """
+
     @_typing.final
     class Timings(_message.Message):
         """How long the phases of an attempt took; those that did not happen (a
@@ -184,7 +221,7 @@ class Attempt(_message.Message):
         BODY_FIELD_NUMBER: _builtins.int
         BODY_TRUNCATED_FIELD_NUMBER: _builtins.int
         body: _builtins.bytes
-        """The first 16 KiB of the body."""
+        """The first 16 KiB of the body, or less: see `exchange_detail`."""
         body_truncated: _builtins.bool
         """Whether there was more."""
         @_builtins.property
@@ -224,6 +261,7 @@ class Attempt(_message.Message):
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
     RESOURCE_FIELD_NUMBER: _builtins.int
+    EXCHANGE_DETAIL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`accounts/{account}/deliveries/{delivery}/attempts/{attempt}`, or the
     same with `warehouses/{warehouse}`.
@@ -254,6 +292,8 @@ class Attempt(_message.Message):
     """Who asked for it, where it is a resend or a test."""
     resource: _builtins.str
     """What the event is about, for example `orders/12345`."""
+    exchange_detail: Global___Attempt.ExchangeDetail.ValueType
+    """How much was kept of the request and the response. Only in `GetAttempt`."""
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -303,10 +343,11 @@ class Attempt(_message.Message):
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         requested_by: _builtins.str = ...,
         resource: _builtins.str = ...,
+        exchange_detail: Global___Attempt.ExchangeDetail.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "next_attempt_time", b"next_attempt_time", "request", b"request", "response", b"response", "start_time", b"start_time", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "event", b"event", "event_type", b"event_type", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "payload_version", b"payload_version", "request", b"request", "requested_by", b"requested_by", "resource", b"resource", "response", b"response", "response_code", b"response_code", "start_time", b"start_time", "status", b"status", "subscription", b"subscription", "timings", b"timings", "trigger", b"trigger", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "error", b"error", "event", b"event", "event_type", b"event_type", "exchange_detail", b"exchange_detail", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "number", b"number", "payload_version", b"payload_version", "request", b"request", "requested_by", b"requested_by", "resource", b"resource", "response", b"response", "response_code", b"response_code", "start_time", b"start_time", "status", b"status", "subscription", b"subscription", "timings", b"timings", "trigger", b"trigger", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
