@@ -17,6 +17,7 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.errors import RETRY_AFTER, BacklogFull
 from dispatch_service.domain.shares import SHARE_PERCENT, Capacity, OwnerCounts, kept_within
+from dispatch_service.payloads.core.warehouses import warehouses_of
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
@@ -82,7 +83,7 @@ class Backlog:
         return {index: refused for index, refused in found if refused is not None}
 
     def _refusal(self, event: event_pb2.Event) -> BacklogFull | None:
-        owners = (names.account(event.account_id), *map(names.warehouse, event.warehouses))
+        owners = (names.account(event.account_id), *map(names.warehouse, warehouses_of(event)))
         for owner in owners:
             held = self.counts.of(owner)
             if not self._capacity.allows(self.counts.total, held):
