@@ -12,35 +12,45 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.attacks import forbidden_owners, idle_streams, large_messages, revoked_callers
+from tests.attacks import (
+    access_matrix,
+    forbidden_owners,
+    idle_streams,
+    large_messages,
+    odd_values,
+    revoked_callers,
+    suites,
+)
 from tests.attacks.model import Attack, Verdict
-from tests.attacks.stage import running_stage
+from tests.attacks.suites import Suite
 
-ATTACKS = [
+ATTACKS: list[Attack | Suite] = [
     *forbidden_owners.ATTACKS,
     *revoked_callers.ATTACKS,
     *idle_streams.ATTACKS,
     *large_messages.ATTACKS,
+    *access_matrix.ATTACKS,
+    *odd_values.ATTACKS,
+    *suites.ATTACKS,
 ]
 RUNS = 3
 
 _HEAD = f"{'attack':<28} {'verdict':<7} {'s':>4}  promise / seen"
 
 
-async def once(attack: Attack) -> Verdict:
+async def once(attack: Attack | Suite) -> Verdict:
     """
-    Attack a new pair.
+    Attack once, bounded.
     """
     with tempfile.TemporaryDirectory(prefix="webhooks-attack-") as folder:
         try:
             async with asyncio.timeout(attack.seconds):
-                async with running_stage(Path(folder), attack.setup) as stage:
-                    return await attack.run(stage)
+                return await attack.once(Path(folder))
         except Exception as error:  # noqa: BLE001 - it is reported, and the others go on
             return Verdict(failed=[" ".join(f"{type(error).__name__}: {error}".split())[:300]])
 
 
-async def judged(attack: Attack) -> Verdict:
+async def judged(attack: Attack | Suite) -> Verdict:
     """
     Attack once; if only a bound of time was missed, it must hold in two of three runs.
     """
@@ -50,7 +60,7 @@ async def judged(attack: Attack) -> Verdict:
     return sorted(verdicts, key=lambda it: it.held)[len(verdicts) // 2]
 
 
-def chosen(names: Sequence[str]) -> list[Attack]:
+def chosen(names: Sequence[str]) -> list[Attack | Suite]:
     """
     Return the attacks whose names begin with one of these, all if there is none. Raises
     `ValueError` for a name that none begins with.
@@ -62,7 +72,7 @@ def chosen(names: Sequence[str]) -> list[Attack]:
     return [it for it in ATTACKS if not names or it.name.startswith(tuple(names))]
 
 
-def row(attack: Attack, verdict: Verdict, seconds: float) -> str:
+def row(attack: Attack | Suite, verdict: Verdict, seconds: float) -> str:
     """
     Write a row of the table.
     """
@@ -71,7 +81,7 @@ def row(attack: Attack, verdict: Verdict, seconds: float) -> str:
     return f"{first}\n{'':>43}{verdict.text}"
 
 
-async def run_all(attacks: Sequence[Attack]) -> int:
+async def run_all(attacks: Sequence[Attack | Suite]) -> int:
     """
     Run attacks, one after the other, because they measure; return how many held.
     """

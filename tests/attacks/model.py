@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from tests.attacks.setups import Setup
-from tests.attacks.stage import Stage
+from tests.attacks.stage import Stage, running_stage
 
 
 @dataclass
@@ -71,3 +72,10 @@ class Attack:
     promise: str
     setup: Setup = field(default_factory=Setup)
     seconds: float = 180.0
+
+    async def once(self, directory: Path) -> Verdict:
+        """
+        Attack a new pair, whose files are in *directory*.
+        """
+        async with running_stage(directory, self.setup) as stage:
+            return await self.run(stage)

@@ -23,6 +23,7 @@ Codes that say that a service met something it did not expect.
 """
 
 STREAM_SECONDS = 0.3
+UNARY_SECONDS = 20.0
 DEEPEST = 5
 MOST_ITEMS = 4
 
@@ -180,7 +181,7 @@ async def call_all(
     """
     for path, method in _in_turn(methods, rounds):
         request = requests.request(method)
-        code, reason = await _answer(connection, path, method, request)
+        code, reason, _ = await answer_of(connection, path, method, request)
         answers.add(path, request, code, reason)
 
 
@@ -191,45 +192,52 @@ def _in_turn(
         yield from methods.items()
 
 
-async def _answer(
-    connection: grpc.aio.Channel, path: str, method: MethodDescriptor, request: Message
-) -> tuple[str, str]:
-    """
-    Make a call as its kind wants it; return its code and the reason of its error.
-    """
-    write = type(request).SerializeToString
-    read = message_factory.GetMessageClass(method.output_type).FromString
-    try:
-        if not method.server_streaming:
-            await connection.unary_unary(path, write, read)(request, timeout=20)
-        else:
-            await _drained(connection, path, method, request, write, read)
-    except grpc.aio.AioRpcError as error:
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and method.server_streaming:
-            return "OK", ""
-        return error.code().name, read_error(error).reason
-    return "OK", ""
-
-
-async def _drained(
+async def answer_of(
     connection: grpc.aio.Channel,
     path: str,
     method: MethodDescriptor,
     request: Message,
-    write: Any,
-    read: Any,
-) -> None:
+    *,
+    metadata: Sequence[tuple[str, str]] = (),
+    stream_seconds: float = STREAM_SECONDS,
+) -> tuple[str, str, list[Any]]:
     """
-    Read what a stream answers within a moment.
+    Make a call as its kind wants it; return its code, the reason of its error, and what was
+    answered. A stream is read for *stream_seconds*; that it is then still open is OK.
     """
+    write = type(request).SerializeToString
+    read = message_factory.GetMessageClass(method.output_type).FromString
+    answers: list[Any] = []
     call: Any
     if method.client_streaming:
 
         async def requests() -> Any:
             yield request
 
-        call = connection.stream_stream(path, write, read)(requests(), timeout=STREAM_SECONDS)
+        call = connection.stream_stream(path, write, read)(
+            requests(), metadata=metadata, timeout=stream_seconds
+        )
+    elif method.server_streaming:
+        call = connection.unary_stream(path, write, read)(
+            request, metadata=metadata, timeout=stream_seconds
+        )
     else:
-        call = connection.unary_stream(path, write, read)(request, timeout=STREAM_SECONDS)
-    async for _ in call:
-        pass
+        call = connection.unary_unary(path, write, read)(
+            request, metadata=metadata, timeout=UNARY_SECONDS
+        )
+    try:
+        await _read_all(call, answers, streams=method.server_streaming)
+    except grpc.aio.AioRpcError as error:
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED and method.server_streaming:
+            return "OK", "", answers
+        return error.code().name, read_error(error).reason, answers
+    return "OK", "", answers
+
+
+async def _read_all(call: Any, answers: list[Any], *, streams: bool) -> None:
+    if not streams:
+        answers.append(await call)
+        return
+    # Not a comprehension, which would lose what came before an error.
+    async for answer in call:
+        answers.append(answer)  # noqa: PERF401
