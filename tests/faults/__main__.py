@@ -15,6 +15,11 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.harness import runner
 from tests.faults.harness.model import BOTH, Fault
 
+JOBS = 8
+"""
+How many scenarios run at a time: all but one of them wait for most of it.
+"""
+
 
 def chosen(names: Sequence[str]) -> list[Fault]:
     """
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
     parser.add_argument("names", nargs="*", metavar="FAULT", help="default: all")
     parser.add_argument("--database", choices=BOTH, action="append", help="default: both")
-    parser.add_argument("--jobs", type=int, default=4, help="scenarios at a time")
+    parser.add_argument("--jobs", type=int, default=JOBS, help="scenarios at a time")
     parser.add_argument("--list", action="store_true", help="print the faults and end")
     options = parser.parse_args(arguments)
     if options.list:

@@ -151,7 +151,9 @@ PROMISE = "events published 0 to 200 ms after a Create was answered arrive once"
 
 def _created(name: str, what: str, databases: Sequence[str], replicas: int, others: int) -> Fault:
     scenario = partial(created, replicas=replicas, others=others)
-    return Fault(f"in_force.{name}", f"{PROMISE}: {what}", scenario, databases, seconds=300)
+    return Fault(
+        f"in_force.{name}", f"{PROMISE}: {what}", scenario, databases, seconds=300, busy=True
+    )
 
 
 FAULTS = (
@@ -164,6 +166,7 @@ FAULTS = (
         one_paused,
         (POSTGRESQL,),
         seconds=300,
+        busy=True,
     ),
     Fault("in_force.inactive", "no attempt begins after Inactive was answered", inactive),
     Fault(

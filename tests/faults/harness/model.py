@@ -75,7 +75,8 @@ class Fault:
     A scenario: it brings about a fault at a site and reports there what it sees.
 
     It is cut off after *seconds*, or later on a busy machine. One that *moves_clock* gets a clock
-    that it can move: that of the PostgreSQL server, or that of the services on SQLite.
+    that it can move: that of the PostgreSQL server, or that of the services on SQLite. One that is
+    *busy* all the time runs while no other such does; the others mostly wait.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Fault:
     databases: Sequence[str] = BOTH
     seconds: float = 150.0
     moves_clock: bool = False
+    busy: bool = False
 
 
 def median(reports: Sequence[Report]) -> Report:

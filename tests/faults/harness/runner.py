@@ -88,9 +88,10 @@ def slowness() -> float:
 
 async def run_all(runs: Sequence[Run], jobs: int) -> list[Report]:
     """
-    Run all, *jobs* at a time; print a row for each when it has ended.
+    Run all, those that wait *jobs* at a time, and of those that are busy one beside them; print a
+    row for each when it has ended.
     """
-    limit = asyncio.Semaphore(jobs)
+    waiting, busy = asyncio.Semaphore(max(jobs - 1, 1)), asyncio.Semaphore(1)
     running = asyncio.current_task()
     assert running is not None
     # Cancelled, so that nothing that was started is left behind.
@@ -98,7 +99,7 @@ async def run_all(runs: Sequence[Run], jobs: int) -> list[Report]:
     print(_HEAD, flush=True)
 
     async def limited(run: Run) -> Report:
-        async with limit:
+        async with busy if run.fault.busy and jobs > 1 else waiting:
             started = time.monotonic()
             report = await run.judged()
             print(row(run, report, time.monotonic() - started), flush=True)
