@@ -17,23 +17,33 @@ from tests.attacks import (
     forbidden_owners,
     idle_streams,
     large_messages,
+    markers,
     odd_values,
     revoked_callers,
     suites,
 )
-from tests.attacks.model import Attack, Verdict
+from tests.attacks.harness.model import Attack, Verdict
 from tests.attacks.suites import Suite
 
 ATTACKS: list[Attack | Suite] = [
+    *odd_values.ATTACKS,
+    *suites.ATTACKS,
+    *access_matrix.ATTACKS,
+    *markers.ATTACKS,
     *forbidden_owners.ATTACKS,
     *revoked_callers.ATTACKS,
     *idle_streams.ATTACKS,
     *large_messages.ATTACKS,
-    *access_matrix.ATTACKS,
-    *odd_values.ATTACKS,
-    *suites.ATTACKS,
 ]
+"""
+All attacks, in the order in which they start: of those that bear others the longest come first.
+"""
+
 RUNS = 3
+BESIDE = 3
+"""
+How many attacks that do not measure run at a time.
+"""
 
 _HEAD = f"{'attack':<28} {'verdict':<7} {'s':>4}  promise / seen"
 
@@ -83,15 +93,23 @@ def row(attack: Attack | Suite, verdict: Verdict, seconds: float) -> str:
 
 async def run_all(attacks: Sequence[Attack | Suite]) -> int:
     """
-    Run attacks, one after the other, because they measure; return how many held.
+    Run attacks: first those that bear others, a few at a time, then one after the other those that
+    measure. Return how many held.
     """
     print(_HEAD, flush=True)
-    held = 0
+    limit = asyncio.Semaphore(BESIDE)
+
+    async def shown(attack: Attack | Suite) -> bool:
+        async with limit:
+            started = time.monotonic()
+            verdict = await judged(attack)
+            print(row(attack, verdict, time.monotonic() - started), flush=True)
+            return verdict.held
+
+    held = sum(await asyncio.gather(*(shown(it) for it in attacks if not it.alone)))
     for attack in attacks:
-        started = time.monotonic()
-        verdict = await judged(attack)
-        held += verdict.held
-        print(row(attack, verdict, time.monotonic() - started), flush=True)
+        if attack.alone:
+            held += await shown(attack)
     return held
 
 

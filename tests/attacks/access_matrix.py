@@ -17,9 +17,9 @@ from service_runtime.rpc.callers import ROLES
 from shipedge.webhooks.config.v1 import admin_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2, delivery_service_pb2_grpc
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import NOBODY, OPERATOR, Setup
-from tests.attacks.stage import Stage, serves
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import NOBODY, OPERATOR, Setup
+from tests.attacks.harness.stage import Stage, serves
 from tests.contract.test_owners import CASES, MINE, fill
 from tests.support.odd_requests import answer_of
 from tests.support.pair import CONFIG, DISPATCH
@@ -220,5 +220,6 @@ ATTACKS = [
         "each method lets in whom its rule names, at both listeners, for no other's account",
         Setup(holders=tuple(it.display_name for it in wanted_callers())),
         seconds=240,
+        alone=False,
     )
 ]

@@ -10,10 +10,10 @@ from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2_grpc,
     publisher_service_pb2_grpc,
 )
-from tests.attacks.clock import publish
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import ATTACKER, OPERATOR
-from tests.attacks.stage import Stage
+from tests.attacks.harness.clock import publish
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import ATTACKER, OPERATOR
+from tests.attacks.harness.stage import Stage
 
 
 async def warehouse(stage: Stage) -> Verdict:
@@ -43,5 +43,6 @@ ATTACKS = [
         "owners.warehouse",
         warehouse,
         "an event for a warehouse that its publisher may not touch is refused, nothing is written",
+        alone=False,
     )
 ]

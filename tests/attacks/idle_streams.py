@@ -12,10 +12,10 @@ import grpc
 
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2
-from tests.attacks import paces
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import ATTACKER, NOBODY
-from tests.attacks.stage import Stage
+from tests.attacks.harness import paces
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import ATTACKER, NOBODY
+from tests.attacks.harness.stage import Stage
 from tests.support.pair import CONFIG, DISPATCH
 
 STREAMS = 1000

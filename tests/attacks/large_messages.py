@@ -12,9 +12,9 @@ import grpc
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import ATTACKER, NOBODY, Setup
-from tests.attacks.stage import Stage
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import ATTACKER, NOBODY, Setup
+from tests.attacks.harness.stage import Stage
 
 PUBLISH = "/shipedge.webhooks.dispatch.v1.PublisherService/PublishEvents"
 MOST_MIB = 100

@@ -12,10 +12,10 @@ from functools import partial
 import grpc
 from google.protobuf.descriptor import MethodDescriptor
 
-from tests.attacks.clock import publish
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import FEED, OPERATOR, POSTGRESQL, SQLITE, Setup
-from tests.attacks.stage import Stage
+from tests.attacks.harness.clock import publish
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import FEED, OPERATOR, POSTGRESQL, SQLITE, Setup
+from tests.attacks.harness.stage import Stage
 from tests.support.odd_requests import Answers, OddRequests, call_all
 from tests.support.pair import CONFIG, DISPATCH, Pair, eventually
 from tests.unit.service_runtime.rpc.test_access import METHODS
@@ -99,7 +99,9 @@ async def odd_requests(stage: Stage, calls: int) -> Verdict:
 def _attack(database: str, calls: int) -> Attack:
     scenario: Callable[[Stage], Awaitable[Verdict]] = partial(odd_requests, calls=calls)
     promise = f"{calls} odd requests to all methods: 0 INTERNAL, 0 UNKNOWN, {database}"
-    return Attack(f"requests.{database}", scenario, promise, Setup(database), seconds=400)
+    return Attack(
+        f"requests.{database}", scenario, promise, Setup(database), seconds=400, alone=False
+    )
 
 
 ATTACKS = [_attack(database, CALLS) for database in (SQLITE, POSTGRESQL)]

@@ -15,10 +15,10 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_admin_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
+from tests.attacks.harness.model import Attack, Verdict
+from tests.attacks.harness.setups import NOBODY
+from tests.attacks.harness.stage import Stage, serves
 from tests.attacks.idle_streams import KINDS
-from tests.attacks.model import Attack, Verdict
-from tests.attacks.setups import NOBODY
-from tests.attacks.stage import Stage, serves
 
 MOST_SECONDS = 3.0
 OPEN_SECONDS = 2.0
@@ -118,7 +118,10 @@ async def expired(stage: Stage) -> Verdict:
 PROMISE = "all open streams of a caller end within 3 s of"
 
 ATTACKS = [
-    Attack("callers.deleted", deleted, f"{PROMISE} its deletion"),
-    Attack("callers.narrowed", narrowed, f"{PROMISE} the loss of a role and an owner"),
-    Attack("callers.expired", expired, f"{PROMISE} its expiry"),
+    Attack(f"callers.{name}", scenario, f"{PROMISE} {what}", alone=False)
+    for name, scenario, what in (
+        ("deleted", deleted, "its deletion"),
+        ("narrowed", narrowed, "the loss of a role and an owner"),
+        ("expired", expired, "its expiry"),
+    )
 ]

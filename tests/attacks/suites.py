@@ -9,12 +9,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.attacks.model import Verdict
+from tests.attacks.harness.model import Verdict
 
-PROCESSES = "4"
-"""
-Tests wait for most of their time.
-"""
+PROCESSES = "2"
 
 _OPTIONS = ("-n", PROCESSES, "--dist", "worksteal", "-p", "no:cacheprovider")
 
@@ -29,6 +26,7 @@ class Suite:
     promise: str
     paths: tuple[str, ...]
     seconds: float = 300.0
+    alone: bool = False
 
     async def once(self, _directory: Path) -> Verdict:
         """

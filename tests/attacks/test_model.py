@@ -8,9 +8,9 @@ import math
 
 import pytest
 
-from tests.attacks import paces
 from tests.attacks.__main__ import ATTACKS, chosen
-from tests.attacks.model import Verdict
+from tests.attacks.harness import paces
+from tests.attacks.harness.model import Verdict
 
 
 def verdict(*checks: tuple[bool, bool]) -> Verdict:
@@ -76,5 +76,5 @@ def test_attacks_are_chosen_by_name() -> None:
     assert [it.name for it in chosen(["callers.d"])] == ["callers.deleted"]
     assert len({it.name for it in chosen([])}) == len(ATTACKS)
     assert all(it.promise for it in ATTACKS)
-    with pytest.raises(ValueError, match=r"there is no attack nothing; there are: owners\."):
+    with pytest.raises(ValueError, match=r"there is no attack nothing; there are: requests\."):
         chosen(["nothing"])

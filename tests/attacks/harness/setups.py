@@ -27,6 +27,11 @@ FEED = "service"
 The certificate of the services themselves, whose holder may follow the feed.
 """
 
+CLOSED_PORT = 1
+"""
+A port of an allowed target where nobody listens.
+"""
+
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
 
 
@@ -71,7 +76,7 @@ def environment(
         SHIPEDGE_DISPATCH_LISTEN=f"localhost:{free_port()}",
         SHIPEDGE_DISPATCH_TOKEN_LISTEN=f"localhost:{free_port()}",
         SHIPEDGE_DISPATCH_CONFIG_ADDRESS=config,
-        SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port}",
+        SHIPEDGE_ALLOWED_TARGETS=f"127.0.0.1:{receiver.port},127.0.0.1:{CLOSED_PORT}",
         SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / FEED / "encryption_keys"),
         SHIPEDGE_HASH_KEY_FILE=str(secrets / FEED / "hash_key"),
         **_databases(setup.database, stack),

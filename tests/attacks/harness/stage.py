@@ -21,7 +21,7 @@ from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
-from tests.attacks.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
+from tests.attacks.harness.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
 from tests.support import preloaded
 from tests.support.pair import CONFIG, DISPATCH
 from tests.support.receivers import Receiver, answering, https_receiver
@@ -46,7 +46,7 @@ class Stage:
         """
         Return a setting that each service has.
         """
-        return self.environment[f"SHIPEDGE_{package.split('_', maxsplit=1)[0].upper()}_{name}"]
+        return self.environment[f"SHIPEDGE_{package.partition('_')[0].upper()}_{name}"]
 
     def log(self, package: str) -> Path:
         """
@@ -148,7 +148,12 @@ class Stage:
 
     async def _start_clock(self) -> asyncio.subprocess.Process:
         clock = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.attacks.clock", self.setting(DISPATCH, "LISTEN")),
+            *(
+                sys.executable,
+                "-m",
+                "tests.attacks.harness.clock",
+                self.setting(DISPATCH, "LISTEN"),
+            ),
             *(str(self.directory / "secrets"), INNOCENT),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,

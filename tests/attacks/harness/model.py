@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.attacks.setups import Setup
-from tests.attacks.stage import Stage, running_stage
+from tests.attacks.harness.setups import Setup
+from tests.attacks.harness.stage import Stage, running_stage
 
 
 @dataclass
@@ -64,7 +64,8 @@ class Verdict:
 @dataclass(frozen=True)
 class Attack:
     """
-    An attack by name on a pair of its own, and the promise that must hold meanwhile.
+    An attack by name on a pair of its own, and the promise that must hold meanwhile. It runs
+    *alone*, because it measures, or beside others.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Attack:
     promise: str
     setup: Setup = field(default_factory=Setup)
     seconds: float = 180.0
+    alone: bool = True
 
     async def once(self, directory: Path) -> Verdict:
         """

@@ -1,6 +1,6 @@
 """
 How long calls of somebody else take, measured in a process of its own, because that of the
-attacker is busy: `python -m tests.attacks.clock ADDRESS FOLDER WHO`.
+attacker is busy: `python -m tests.attacks.harness.clock ADDRESS FOLDER WHO`.
 
 It reads commands and answers each with a line of JSON. `publish N` makes so many calls one after
 the other, and answers with the seconds of those that succeeded. `health` asks for health until the
