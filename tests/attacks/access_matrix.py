@@ -14,7 +14,7 @@ from google.protobuf import message_factory
 
 from service_runtime.rpc.access import RULES, AccessRule, owners_of
 from service_runtime.rpc.callers import ROLES
-from shipedge.webhooks.config.v1 import admin_service_pb2
+from shipedge.webhooks.config.v1 import config_admin_service_pb2
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2, delivery_service_pb2_grpc
 from tests.attacks.harness.model import Attack, Verdict
@@ -90,7 +90,7 @@ class Matrix:
         """
         Call a method as somebody.
         """
-        package = CONFIG if ".config." in path else DISPATCH
+        package = DISPATCH if ".dispatch." in path else CONFIG
         metadata = []
         if self.tokens is not None:
             token = self.tokens.get(who, "shwt_wrong")
@@ -115,7 +115,7 @@ async def create_callers(stage: Stage, *, by_token: bool) -> dict[str, str]:
     stub, tokens = await stage.admin(), {}
     for caller in wanted_callers():
         name = caller.display_name
-        request = admin_service_pb2.CreateCallerRequest(caller=caller, caller_id=name)
+        request = config_admin_service_pb2.CreateCallerRequest(caller=caller, caller_id=name)
         if by_token:
             request.caller_id = f"{name}-token"
         else:
@@ -192,7 +192,10 @@ async def _until_known(matrix: Matrix) -> None:
     """
     Wait until the caller that was created last is let in by both services.
     """
-    for method in ("config.v1.ConfigService/ListEventTypes", "dispatch.v1.AdminService/List"):
+    for method in (
+        "config.v1.ConfigService/ListEventTypes",
+        "dispatch.v1.DispatchAdminService/List",
+    ):
         prefix = f"/shipedge.webhooks.{method}"
         path = next(it for it in METHODS if it.startswith(prefix))
 

@@ -103,7 +103,7 @@ async def answers(stage: Stage, who: str, calls: Sequence[tuple[str, Message]]) 
     connections = {it: await stage.connect(who, it) for it in (CONFIG, DISPATCH)}
 
     async def answer(path: str, request: Message) -> str:
-        connection = connections[CONFIG if ".config." in path else DISPATCH]
+        connection = connections[DISPATCH if ".dispatch." in path else CONFIG]
         return str(await answer_of(connection, path, METHODS[path], request))
 
     # At once, because a client tries again for a while when the store is away.

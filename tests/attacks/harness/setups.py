@@ -4,6 +4,7 @@ How the pair that is attacked is set up: certificates, settings and databases.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from service_runtime.rpc.callers import ROLES
 from tests.support.databases import free_port, fresh_database, postgres_server
 from tests.support.pair import environment_of
 from tests.support.receivers import Receiver
+from tests.support.templates import fill_data_directory
 
 INNOCENT, ATTACKER, NOBODY, OPERATOR = "innocent", "attacker", "nobody", "operator"
 """
@@ -30,6 +32,11 @@ The certificate of the services themselves, whose holder may follow the feed.
 CLOSED_PORT = 1
 """
 A port of an allowed target where nobody listens.
+"""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""
+Migrated databases are made in a loop of their own, which two threads cannot share.
 """
 
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
@@ -56,6 +63,8 @@ def environment(
     Make the certificates below *directory*, and the databases; return the settings of both
     services in production mode. Not for a thread with an event loop.
     """
+    with _ONE_AT_A_TIME:
+        fill_data_directory(directory / "data")
     secrets = directory / "secrets"
     now = datetime.now(UTC)  # noqa: TID251 - certificates are valid from now on
     names = (INNOCENT, ATTACKER, NOBODY, OPERATOR, *setup.holders)
