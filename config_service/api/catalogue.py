@@ -49,7 +49,7 @@ class CatalogueMethods:
         """
         Return an event type with the schemas and examples of its payload versions.
         """
-        wanted = names.parse("event_type", request.name).id.replace(".", "/")
+        wanted = names.parse("event_type", request.name).id
         event_type = CATALOGUE.event_types.get(wanted)
         if event_type is None:
             raise EventTypeNotFound(request.name)
@@ -74,8 +74,8 @@ def event_type_message(event_type: EventType) -> event_type_pb2.EventType:
     Convert an event type of the catalogue, without schemas and examples.
     """
     message = event_type_pb2.EventType(
-        name=names.event_type(event_type.resource_id),
-        event_type=event_type.event_type,
+        name=names.event_type(event_type.event_type),
+        type=event_type.event_type,
         title=event_type.title,
         description=event_type.description,
         recommended_version=event_type.recommended_version,

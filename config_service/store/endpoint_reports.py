@@ -128,8 +128,8 @@ async def _apply(
             response_code=event.response_code,
             report_time=event.occur_time,
         )
-        if event.HasField("failing_since") and event.kind != EndpointEvent.KIND_RECOVERED:
-            health.failing_since.CopyFrom(event.failing_since)
+        if event.HasField("failing_start_time") and event.kind != EndpointEvent.KIND_RECOVERED:
+            health.failing_start_time.CopyFrom(event.failing_start_time)
         await subscription_store.set_columns(
             db, row, {"endpoint_health": health.SerializeToString()}
         )

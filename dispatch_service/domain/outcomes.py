@@ -12,6 +12,8 @@ from enum import StrEnum
 
 import msgspec
 
+from shipedge.webhooks.events.v1 import failure_kind_pb2
+
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_KEPT_HEADERS = 50
 MAX_KEPT_VALUE = 1024
@@ -46,6 +48,15 @@ class FailureKind(StrEnum):
     EXPIRED = "expired"
     INTERNAL = "internal"
     MISSING = "missing"
+
+
+def failure_kind_value(kind: str | None) -> failure_kind_pb2.FailureKind.ValueType:
+    """
+    Convert a stored kind of failure to that of the contract; none is unspecified.
+    """
+    if not kind:
+        return failure_kind_pb2.FAILURE_KIND_UNSPECIFIED
+    return failure_kind_pb2.FailureKind.Value(f"FAILURE_KIND_{kind.upper()}")
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):

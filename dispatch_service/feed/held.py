@@ -21,14 +21,14 @@ from service_runtime.database.inserts import insert
 from service_runtime.database.instants import after, database_now
 from service_runtime.rpc import names
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.events.v1.failure_kind_pb2 import (
+    FAILURE_KIND_UNSPECIFIED,
+    FAILURE_KIND_UNUSABLE,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-UNUSABLE = "unusable"
-"""
-The kind of failure in reports of subscriptions that cannot be used.
-"""
 
 _ROWS_AT_ONCE = 500
 
@@ -134,7 +134,9 @@ async def _report(
             subscription=name,
             subscription_revision=revision,
             kind=kind,
-            failure_kind=UNUSABLE if kind == EndpointEvent.KIND_ERROR else "",
+            failure_kind=FAILURE_KIND_UNUSABLE
+            if kind == EndpointEvent.KIND_ERROR
+            else FAILURE_KIND_UNSPECIFIED,
         )
         report.occur_time.FromDatetime(now)
         found.append((names.owner_of(name), report))

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.health.judge import FailureStreak, HealthChange
 from dispatch_service.routing.subscriptions import Subscription
 from shipedge.webhooks.config.v1 import endpoint_event_pb2
@@ -69,12 +70,12 @@ def report_of(change: EndpointChange) -> endpoint_event_pb2.EndpointEvent:
         subscription=change.subscription.name,
         subscription_revision=change.subscription.revision,
         kind=_KINDS[change.kind],
-        failure_kind=change.failure_kind,
+        failure_kind=failure_kind_value(change.failure_kind),
         response_code=change.response_code,
     )
     report.occur_time.FromDatetime(change.now)
     if change.streak is not None:
-        report.failing_since.FromDatetime(change.streak.failing_since)
+        report.failing_start_time.FromDatetime(change.streak.failing_since)
     return report
 
 
@@ -94,7 +95,7 @@ def event_of(change: EndpointChange) -> event_pb2.Event:
             subscribed_event_type=subscription.event_type,
             url=subscription.url_shown,
             state=_STATES[change.kind],
-            failure_kind=change.failure_kind,
+            failure_kind=failure_kind_value(change.failure_kind),
             response_code=change.response_code,
             reason=_REASONS.get(change.kind, ""),
         ),

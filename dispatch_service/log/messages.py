@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
+from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.domain.transitions import TEST_RESOURCES
 from dispatch_service.log.exchanges import Detail, KeptExchange
 from dispatch_service.log.waiting_times import waiting_times
@@ -18,7 +19,6 @@ from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
 
-_DELIVERY_TIMES = ("create_time", "end_time", "occurred_at")
 _PHASES = ("dns", "connect", "tls", "first_byte")
 
 
@@ -38,17 +38,18 @@ def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_p
         resource=row.resource,
         sequence=row.sequence,
         attempt_count=row.attempt_count,
-        failure_kind=failure_kind(row.failure_kind),
+        failure_kind=failure_kind_value(row.failure_kind),
         response_code=row.response_code or 0,
         body_sha256=row.sha256.hex() if row.sha256 is not None else "",
         body_bytes=row.body_bytes or 0,
         body_erased=row.sha256 is None,
         test=row.resource.startswith(TEST_RESOURCES),
     )
-    for name in _DELIVERY_TIMES:
-        _set_time(getattr(message, name), getattr(row, name))
+    _set_time(message.create_time, row.create_time)
+    _set_time(message.end_time, row.end_time)
+    _set_time(message.occur_time, row.occurred_at)
     times = waiting_times(row)
-    _set_time(message.due_time, times.next_attempt)
+    _set_time(message.next_attempt_time, times.next_attempt)
     _set_time(message.expire_time, times.expire)
     return message
 
@@ -86,7 +87,7 @@ def attempt_message(
         url=urls.get((row.owner, row.url_hash), row.url_shown),
         trigger=attempt_pb2.Attempt.Trigger.Value(f"TRIGGER_{row.attempt_trigger}"),
         status=attempt_pb2.Attempt.Status.Value(f"STATUS_{row.status}"),
-        failure_kind=failure_kind(row.failure_kind),
+        failure_kind=failure_kind_value(row.failure_kind),
         error=row.error or "",
         response_code=row.response_code or 0,
         requested_by=row.requested_by or "",
@@ -102,15 +103,6 @@ def attempt_message(
     if kept is not None:
         _show_exchange(message, kept)
     return message
-
-
-def failure_kind(kind: str | None) -> delivery_pb2.FailureKind.ValueType:
-    """
-    Convert a stored kind of failure; None is unspecified.
-    """
-    if kind is None:
-        return delivery_pb2.FAILURE_KIND_UNSPECIFIED
-    return delivery_pb2.FailureKind.Value(f"FAILURE_KIND_{kind.upper()}")
 
 
 def _show_exchange(message: attempt_pb2.Attempt, kept: KeptExchange) -> None:

@@ -5,7 +5,11 @@ Payloads of `webhooks/*`: an endpoint is failing, has recovered or was deactivat
 from typing import Annotated
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import ENDPOINT_STATES, EndpointStateText
+from dispatch_service.payloads.core.enum_strings import (
+    ENDPOINT_STATES,
+    FAILURE_KINDS,
+    EndpointStateText,
+)
 from dispatch_service.payloads.core.envelope import Sequence, SystemEnvelope, envelope
 from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, note
 from dispatch_service.payloads.core.times import optional_instant
@@ -58,7 +62,7 @@ def _endpoint(change: EndpointStateChanged) -> EndpointV3:
         failing_since=optional_instant(change, "failing_since"),
         failing_for_seconds=lasted,
         failed_attempts=change.failed_attempts,
-        failure_kind=change.failure_kind or None,
+        failure_kind=FAILURE_KINDS.get(change.failure_kind),
         response_code=change.response_code or None,
         reason=change.reason or None,
     )

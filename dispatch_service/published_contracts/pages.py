@@ -36,7 +36,7 @@ def pages() -> Iterator[tuple[str, bytes]]:
     """
     yield "README.md", _text(_index())
     for event_type in CATALOGUE.event_types.values():
-        yield f"{event_type.resource_id}.md", _text(_page(event_type))
+        yield f"{event_type.file_stem}.md", _text(_page(event_type))
 
 
 def _text(lines: Iterator[str]) -> bytes:
@@ -53,7 +53,7 @@ def _index() -> Iterator[str]:
         for event_type in event_types:
             versions = ", ".join(event_type.payload_versions)
             raised_by = ", ".join(f"`{name}`" for name in event_type.domain_events)
-            link = f"[`{event_type.event_type}`]({event_type.resource_id}.md)"
+            link = f"[`{event_type.event_type}`]({event_type.file_stem}.md)"
             yield f"| {link} | {event_type.description} | {versions} | {raised_by} |"
 
 

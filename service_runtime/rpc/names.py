@@ -75,7 +75,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
         "{owner}/resendJobs/{resend_job}",
         rf"(?P<owner>{_OWNER})/resendJobs/{JOB_PREFIX}{_UUID}",
     ),
-    "event_type": ("eventTypes/{event_type}", r"eventTypes/(?P<id>[a-z_]+\.[a-z_]+)"),
+    "event_type": ("eventTypes/{event_type}", r"eventTypes/(?P<id>[a-z_]+/[a-z_]+)"),
     "caller": ("callers/{caller}", rf"callers/(?P<id>{_CHOSEN_ID})"),
 }
 _PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _KINDS.items()}
@@ -129,11 +129,8 @@ def resend_job(owner: str, job_id: str) -> str:
     return f"{owner}/resendJobs/{JOB_PREFIX}{job_id.replace('-', '')}"
 
 
-def event_type(resource_id: str) -> str:
-    """
-    Name an event type by its `EventType.resource_id`, in which a dot stands for the slash.
-    """
-    return f"eventTypes/{resource_id}"
+def event_type(event_type: str) -> str:
+    return f"eventTypes/{event_type}"
 
 
 def caller(caller_id: str) -> str:

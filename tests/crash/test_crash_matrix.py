@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2_grpc
+from shipedge.webhooks.events.v1 import failure_kind_pb2
 from tests.crash.conftest import Stage
 from tests.crash.scenarios import EVENTS, SCENARIOS, ScenarioRun
 from tests.crash.stage import Publisher, Replica, all_delivered, shipped
@@ -94,7 +95,7 @@ async def test_payload_that_cannot_be_rendered_fails_alone(
         request = pb.ListDeliveriesRequest(parent="accounts/100", filter="state != SUCCEEDED")
         while len(left := (await stub.ListDeliveries(request)).deliveries) != 1:
             await asyncio.sleep(0.1)
-    assert left[0].failure_kind == delivery_pb2.FAILURE_KIND_RENDER
+    assert left[0].failure_kind == failure_kind_pb2.FAILURE_KIND_RENDER
     assert len(run.publisher.acknowledged) == EVENTS + 1
 
 

@@ -28,10 +28,10 @@ from shipedge.webhooks.config.v1.client_certificate_pb2 import (
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
-    delivery_pb2,
     delivery_service_pb2,
     payload_service_pb2,
 )
+from shipedge.webhooks.events.v1 import failure_kind_pb2
 from tests.e2e.test_payload_service import payloads
 from tests.support.certificates import client, root
 from tests.support.pair import (
@@ -241,7 +241,7 @@ async def test_oauth_refusal_is_logged(tmp_path: Path) -> None:
     async with oauth_pair(tmp_path) as (pair, endpoint, _, made):
         endpoint.refuse = True
         attempt = await probed(pair, made)
-        assert attempt.failure_kind == delivery_pb2.FAILURE_KIND_AUTH
+        assert attempt.failure_kind == failure_kind_pb2.FAILURE_KIND_AUTH
         assert attempt.error == "the token endpoint answered 401: invalid_client"
 
 
@@ -300,8 +300,8 @@ async def test_client_certificate(tmp_path: Path, form: str) -> None:
         plain = await probed(pair, await with_reference(pair, demanding.url))
         # With TLS 1.3 a server refuses after the handshake, by closing the connection.
         assert plain.failure_kind in {
-            delivery_pb2.FAILURE_KIND_TLS,
-            delivery_pb2.FAILURE_KIND_PROTOCOL,
+            failure_kind_pb2.FAILURE_KIND_TLS,
+            failure_kind_pb2.FAILURE_KIND_PROTOCOL,
         }
         made = await with_reference(pair, demanding.url, client_certificate=certificate.name)
         assert (await probed(pair, made)).response_code == 200

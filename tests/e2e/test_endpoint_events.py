@@ -128,7 +128,7 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     await pair.publish(shipped("first"))
 
     failing = await shows(pair, made.name, Health.STATE_FAILING)
-    assert failing.endpoint_health.HasField("failing_since")
+    assert failing.endpoint_health.HasField("failing_start_time")
     assert failing.endpoint_health.response_code == 500
     await eventually(lambda: any(b"endpoint_failing" in it for it in endpoint.bodies))
     endpoint.status = 200

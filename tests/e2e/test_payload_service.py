@@ -98,7 +98,7 @@ async def test_event_types_come_with_schema_and_example(shared: Pair) -> None:
         for version in found.payload_versions:
             example = json.loads(version.example)
             jsonschema.validate(example, json.loads(version.json_schema))
-            assert version.example.encode() == example_body(event_type.event_type, version.version)
+            assert version.example.encode() == example_body(event_type.type, version.version)
             assert example["event"] == version.topic
             seen += 1
     assert seen == len(CONTRACTS)

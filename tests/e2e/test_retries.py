@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, delivery_service_pb2
+from shipedge.webhooks.events.v1 import failure_kind_pb2
 from tests.e2e.test_pair import settled, shipped
 from tests.support.pair import (
     DISPATCH,
@@ -112,7 +113,9 @@ async def test_attempt_ends_at_its_deadline(tmp_path: Path) -> None:
                 await pair.publish(shipped("hanging-again"))
             log = await attempted(pair, 1 if in_time(first) else 2)
 
-            assert {attempt.failure_kind for attempt in log} == {delivery_pb2.FAILURE_KIND_TIMEOUT}
+            assert {attempt.failure_kind for attempt in log} == {
+                failure_kind_pb2.FAILURE_KIND_TIMEOUT
+            }
             assert in_time(log)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from shipedge.webhooks.events.v1 import (
     endpoint_pb2,
     event_pb2,
+    failure_kind_pb2,
     inventory_pb2,
     replenishment_pb2,
     return_order_pb2,
@@ -184,12 +185,12 @@ return_orders = messages(
 endpoint_changes = messages(
     endpoint_pb2.EndpointStateChanged,
     states(states_pb2.EndpointState, "state"),
+    states(failure_kind_pb2.FailureKind, "failure_kind"),
     subscription=labels,
     subscribed_event_type=texts,
     url=texts,
     failing_since=times,
     failed_attempts=counts,
-    failure_kind=texts,
     response_code=numbers,
     reason=texts,
     failing_for=maybe(durations),

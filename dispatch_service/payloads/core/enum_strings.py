@@ -11,6 +11,7 @@ from google.protobuf.descriptor import EnumDescriptor
 from msgspec import Meta
 
 from shipedge.webhooks.events.v1 import (
+    failure_kind_pb2,
     inventory_pb2,
     order_events_pb2,
     replenishment_pb2,
@@ -56,6 +57,7 @@ def _open(states: Mapping[int, str]) -> Meta:
 ITEM_STATUSES = _strings(states_pb2.ItemStatus.DESCRIPTOR, "ITEM_STATUS_")
 FULFILLMENT_TYPES = _strings(states_pb2.FulfillmentType.DESCRIPTOR, "FULFILLMENT_TYPE_")
 SOURCES = _strings(states_pb2.EventSource.DESCRIPTOR, "EVENT_SOURCE_")
+FAILURE_KINDS = _strings(failure_kind_pb2.FailureKind.DESCRIPTOR, "FAILURE_KIND_")
 ENDPOINT_STATES = _strings(states_pb2.EndpointState.DESCRIPTOR, "ENDPOINT_STATE_")
 REFUND_TYPES = _strings(order_events_pb2.RefundType.DESCRIPTOR, "REFUND_TYPE_")
 RESTOCKS = _strings(order_events_pb2.Restock.DESCRIPTOR, "RESTOCK_")

@@ -8,6 +8,7 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from dispatch_service.payloads.examples.parts import at
+from shipedge.webhooks.events.v1 import failure_kind_pb2
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import ACTOR_KIND_SYSTEM, Actor, Event
 from shipedge.webhooks.events.v1.states_pb2 import (
@@ -42,7 +43,7 @@ def _changed(state: EndpointState.ValueType, attempts: int, hours: int) -> Endpo
 
 def _failing(_: str) -> Event:
     change = _changed(ENDPOINT_STATE_FAILING, 20, 1)
-    change.failure_kind = "timeout"
+    change.failure_kind = failure_kind_pb2.FAILURE_KIND_TIMEOUT
     return _endpoint("018d0ce2-d5d0-7f03-9b6a-2e84c1d7f590", "2024-01-15T11:30:10Z", change)
 
 
@@ -53,7 +54,7 @@ def _recovered(_: str) -> Event:
 
 def _deactivated(_: str) -> Event:
     change = _changed(ENDPOINT_STATE_DEACTIVATED, 1, 0)
-    change.failure_kind = "http_status"
+    change.failure_kind = failure_kind_pb2.FAILURE_KIND_HTTP_STATUS
     change.response_code = 410
     change.reason = "gone"
     return _endpoint("018d0cab-eb50-7d1c-b7e9-043fa8c65d12", "2024-01-15T10:30:10Z", change)

@@ -45,9 +45,9 @@ class EventType:
         return self.group == catalogue_pb2.EVENT_GROUP_WEBHOOK
 
     @property
-    def resource_id(self) -> str:
+    def file_stem(self) -> str:
         """
-        Its id in resource names, with a dot in place of the slash.
+        Its name in names of files, with a dot in place of the slash.
         """
         return self.event_type.replace("/", ".")
 

@@ -24,12 +24,12 @@ async def test_catalogue(running: Running) -> None:
     assert (len(first.event_types), len(second.event_types)) == (30, 7)
 
     got = await running.config.GetEventType(
-        pb.GetEventTypeRequest(name="eventTypes/orders.shipped_by_store")
+        pb.GetEventTypeRequest(name="eventTypes/orders/shipped_by_store")
     )
     assert got.title == "Order shipped by store"
     assert [it.topic for it in got.payload_versions][1] == "orders/shipped_by_store_v2"
     missing = await error(
-        running.config.GetEventType(pb.GetEventTypeRequest(name="eventTypes/orders.lost"))
+        running.config.GetEventType(pb.GetEventTypeRequest(name="eventTypes/orders/lost"))
     )
     assert missing.reason == "EVENT_TYPE_NOT_FOUND"
 

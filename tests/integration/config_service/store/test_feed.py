@@ -23,6 +23,7 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
+from shipedge.webhooks.events.v1.failure_kind_pb2 import FAILURE_KIND_TIMEOUT
 from shipedge.webhooks.feed.v1 import (
     feed_service_pb2,
 )
@@ -288,7 +289,7 @@ def report(made: Subscription, kind: Any, **over: Any) -> EndpointEvent:
         "subscription_revision": made.revision,
         "kind": kind,
         "occur_time": Timestamp(seconds=1_700_000_000),
-        "failure_kind": "timeout",
+        "failure_kind": FAILURE_KIND_TIMEOUT,
     }
     return EndpointEvent(**(values | over))
 
@@ -307,13 +308,15 @@ async def test_failing_shows_on_the_subscription(running: Running) -> None:
     What the dispatch service learnt is shown; it changes nothing else.
     """
     made = await create(running)
-    event = report(made, EndpointEvent.KIND_FAILING, failing_since=Timestamp(seconds=1_600_000_000))
+    event = report(
+        made, EndpointEvent.KIND_FAILING, failing_start_time=Timestamp(seconds=1_600_000_000)
+    )
 
     assert await reported(running, event) == 0
 
     got = await running.config.GetSubscription(pb.GetSubscriptionRequest(name=made.name))
     assert got.endpoint_health.state == EndpointHealth.STATE_FAILING
-    assert got.endpoint_health.failing_since.seconds == 1_600_000_000
+    assert got.endpoint_health.failing_start_time.seconds == 1_600_000_000
     assert got.revision == made.revision
 
 

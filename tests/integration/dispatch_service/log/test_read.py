@@ -186,7 +186,7 @@ async def test_messages_show_the_rows(queue: Queue, store: AsyncEngine) -> None:
     assert shown.name == f"{OWNER}/deliveries/dlv_{event.deliveries[0].delivery_id}"
     assert shown.topic == "orders/shipped_v2"
     assert (shown.attempt_count, shown.response_code, shown.body_bytes) == (1, 200, 11)
-    assert not shown.HasField("due_time")
+    assert not shown.HasField("next_attempt_time")
     assert shown.HasField("end_time")
     assert logged.name == f"{shown.name}/attempts/1"
     assert logged.duration.ToTimedelta() == timedelta(microseconds=1500)

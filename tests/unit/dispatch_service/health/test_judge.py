@@ -110,7 +110,7 @@ def test_change_is_a_report_and_an_event(
     assert facts.resource == f"{owner}/subscriptions/shipped"
     report = report_of(endpoint_change)
     assert report.kind == kind
-    assert report.failing_since.ToDatetime(tzinfo=UTC) == NOW - timedelta(seconds=90)
+    assert report.failing_start_time.ToDatetime(tzinfo=UTC) == NOW - timedelta(seconds=90)
     body = render(event_of(endpoint_change), event_type, "v3")
     assert b'"failing_for_seconds":90' in body
     assert b'"response_code":504' in body

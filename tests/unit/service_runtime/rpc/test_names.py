@@ -34,7 +34,7 @@ OWNERS = ("accounts/9007199254740991", "warehouses/WH-1_a")
             f"accounts/1/deliveries/{DELIVERY}/attempts/12",
             Name("accounts/1", UUID, 12),
         ),
-        ("event_type", "eventTypes/orders.shipped", Name("", "orders.shipped")),
+        ("event_type", "eventTypes/orders/shipped", Name("", "orders/shipped")),
         ("caller", "callers/back-office", Name("", "back-office")),
     ],
 )
@@ -63,7 +63,7 @@ def test_parses(kind: str, text: str, wanted: Name) -> None:
         ("event", "warehouses/w/events/e"),
         ("delivery", "accounts/1/deliveries/dlv_0"),
         ("attempt", f"accounts/1/deliveries/{DELIVERY}/attempts/0"),
-        ("event_type", "eventTypes/orders/shipped"),
+        ("event_type", "eventTypes/orders.shipped"),
     ],
 )
 def test_refuses(kind: str, text: str) -> None:
@@ -133,7 +133,7 @@ def test_other_names_are_parsed_as_they_are_written() -> None:
     assert names.owner_of(names.settings("warehouses/WH")) == "warehouses/WH"
     assert names.parse("event", names.event(7, "e-1")) == Name("accounts/7", "e-1")
     assert names.parse("caller", names.caller("ann_b")) == Name("", "ann_b")
-    assert names.parse("event_type", names.event_type("orders.shipped")).id == "orders.shipped"
+    assert names.parse("event_type", names.event_type("orders/shipped")).id == "orders/shipped"
 
 
 def test_accounts_have_numbers_and_warehouses_have_none() -> None:

@@ -766,7 +766,7 @@ class GetEventTypeRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The event type, for example `eventTypes/orders.shipped`."""
+    """The event type, for example `eventTypes/orders/shipped`."""
     def __init__(
         self,
         *,

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shipedge.webhooks.events.v1 import failure_kind_pb2 as _failure_kind_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -80,7 +81,7 @@ class EndpointEvent(_message.Message):
     SUBSCRIPTION_REVISION_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
-    FAILING_SINCE_FIELD_NUMBER: _builtins.int
+    FAILING_START_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
     SKIPPED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
@@ -95,8 +96,8 @@ class EndpointEvent(_message.Message):
     """
     kind: Global___EndpointEvent.Kind.ValueType
     """What it learnt."""
-    failure_kind: _builtins.str
-    """How the last attempt failed, for example `timeout`."""
+    failure_kind: _failure_kind_pb2.FailureKind.ValueType
+    """How the last attempt failed."""
     response_code: _builtins.int
     """The status code of the last response. 0: there was none."""
     skipped_event_count: _builtins.int
@@ -108,7 +109,7 @@ class EndpointEvent(_message.Message):
         """When."""
 
     @_builtins.property
-    def failing_since(self) -> _timestamp_pb2.Timestamp:
+    def failing_start_time(self) -> _timestamp_pb2.Timestamp:
         """Since when attempts have been failing."""
 
     def __init__(
@@ -119,14 +120,14 @@ class EndpointEvent(_message.Message):
         subscription_revision: _builtins.int = ...,
         kind: Global___EndpointEvent.Kind.ValueType = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
-        failing_since: _timestamp_pb2.Timestamp | None = ...,
-        failure_kind: _builtins.str = ...,
+        failing_start_time: _timestamp_pb2.Timestamp | None = ...,
+        failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         response_code: _builtins.int = ...,
         skipped_event_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failing_since", b"failing_since", "occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failing_start_time", b"failing_start_time", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_since", b"failing_since", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_catalogue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/config/v1/event_type.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xa4\x04\n\tEventType\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x18\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05title\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x05group\x18\x04 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.EventGroupB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12K\n\x10payload_versions\x18\x06 \x03(\x0b\x32+.shipedge.webhooks.config.v1.PayloadVersionB\x04\xe2\x41\x01\x03\x12!\n\x13recommended_version\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\'.shipedge.webhooks.events.v1.FilterRuleB\x04\xe2\x41\x01\x03\x12\x17\n\twarehouse\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x12@\n\x07\x66\x65\x61ture\x18\n \x01(\x0e\x32).shipedge.webhooks.events.v1.OwnerFeatureB\x04\xe2\x41\x01\x03\x12\x1b\n\rdomain_events\x18\x0b \x03(\tB\x04\xe2\x41\x01\x03:T\xea\x41Q\n\x1fwebhooks.shipedge.com/EventType\x12\x17\x65ventTypes/{event_type}*\neventTypes2\teventType\"n\n\x0ePayloadVersion\x12\x15\n\x07version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05topic\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bjson_schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x65xample\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x42\xdc\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0e\x45ventTypeProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/config/v1/event_type.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xa1\x04\n\tEventType\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x12\n\x04type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05title\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12<\n\x05group\x18\x04 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.EventGroupB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12K\n\x10payload_versions\x18\x06 \x03(\x0b\x32+.shipedge.webhooks.config.v1.PayloadVersionB\x04\xe2\x41\x01\x03\x12!\n\x13recommended_version\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\x06\x66ilter\x18\x08 \x01(\x0b\x32\'.shipedge.webhooks.events.v1.FilterRuleB\x04\xe2\x41\x01\x03\x12\x17\n\twarehouse\x18\t \x01(\x08\x42\x04\xe2\x41\x01\x03\x12@\n\x07\x66\x65\x61ture\x18\n \x01(\x0e\x32).shipedge.webhooks.events.v1.OwnerFeatureB\x04\xe2\x41\x01\x03\x12\x1b\n\rdomain_events\x18\x0b \x03(\tB\x04\xe2\x41\x01\x03:W\xea\x41T\n\x1fwebhooks.shipedge.com/EventType\x12\x1a\x65ventTypes/{event_type=**}*\neventTypes2\teventType\"n\n\x0ePayloadVersion\x12\x15\n\x07version\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05topic\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bjson_schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x65xample\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x42\xdc\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0e\x45ventTypeProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.config.v1B\016EventTypeProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\242\002\003SWC\252\002\033Shipedge.Webhooks.Config.V1\312\002\033Shipedge\\Webhooks\\Config\\V1\352\002\036Shipedge::Webhooks::Config::V1'
   _globals['_EVENTTYPE'].fields_by_name['name']._loaded_options = None
   _globals['_EVENTTYPE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
-  _globals['_EVENTTYPE'].fields_by_name['event_type']._loaded_options = None
-  _globals['_EVENTTYPE'].fields_by_name['event_type']._serialized_options = b'\342A\001\003'
+  _globals['_EVENTTYPE'].fields_by_name['type']._loaded_options = None
+  _globals['_EVENTTYPE'].fields_by_name['type']._serialized_options = b'\342A\001\003'
   _globals['_EVENTTYPE'].fields_by_name['title']._loaded_options = None
   _globals['_EVENTTYPE'].fields_by_name['title']._serialized_options = b'\342A\001\003'
   _globals['_EVENTTYPE'].fields_by_name['group']._loaded_options = None
@@ -58,7 +58,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EVENTTYPE'].fields_by_name['domain_events']._loaded_options = None
   _globals['_EVENTTYPE'].fields_by_name['domain_events']._serialized_options = b'\342A\001\003'
   _globals['_EVENTTYPE']._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_options = b'\352AQ\n\037webhooks.shipedge.com/EventType\022\027eventTypes/{event_type}*\neventTypes2\teventType'
+  _globals['_EVENTTYPE']._serialized_options = b'\352AT\n\037webhooks.shipedge.com/EventType\022\032eventTypes/{event_type=**}*\neventTypes2\teventType'
   _globals['_PAYLOADVERSION'].fields_by_name['version']._loaded_options = None
   _globals['_PAYLOADVERSION'].fields_by_name['version']._serialized_options = b'\342A\001\003'
   _globals['_PAYLOADVERSION'].fields_by_name['topic']._loaded_options = None
@@ -68,7 +68,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYLOADVERSION'].fields_by_name['example']._loaded_options = None
   _globals['_PAYLOADVERSION'].fields_by_name['example']._serialized_options = b'\342A\001\003'
   _globals['_EVENTTYPE']._serialized_start=183
-  _globals['_EVENTTYPE']._serialized_end=731
-  _globals['_PAYLOADVERSION']._serialized_start=733
-  _globals['_PAYLOADVERSION']._serialized_end=843
+  _globals['_EVENTTYPE']._serialized_end=728
+  _globals['_PAYLOADVERSION']._serialized_start=730
+  _globals['_PAYLOADVERSION']._serialized_end=840
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ class EventType(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
     TITLE_FIELD_NUMBER: _builtins.int
     GROUP_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
@@ -39,10 +39,8 @@ class EventType(_message.Message):
     FEATURE_FIELD_NUMBER: _builtins.int
     DOMAIN_EVENTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`eventTypes/{event_type}` with a dot for the slash, for example
-    `eventTypes/orders.shipped`.
-    """
-    event_type: _builtins.str
+    """`eventTypes/{event_type}`, for example `eventTypes/orders/shipped`."""
+    type: _builtins.str
     """As subscriptions name it, for example `orders/shipped`."""
     title: _builtins.str
     """For people, for example `Order shipped`."""
@@ -72,7 +70,7 @@ class EventType(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        event_type: _builtins.str = ...,
+        type: _builtins.str = ...,
         title: _builtins.str = ...,
         group: _catalogue_pb2.EventGroup.ValueType = ...,
         description: _builtins.str = ...,
@@ -85,7 +83,7 @@ class EventType(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "domain_events", b"domain_events", "event_type", b"event_type", "feature", b"feature", "filter", b"filter", "group", b"group", "name", b"name", "payload_versions", b"payload_versions", "recommended_version", b"recommended_version", "title", b"title", "warehouse", b"warehouse"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "domain_events", b"domain_events", "feature", b"feature", "filter", b"filter", "group", b"group", "name", b"name", "payload_versions", b"payload_versions", "recommended_version", b"recommended_version", "title", b"title", "type", b"type", "warehouse", b"warehouse"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shipedge.webhooks.events.v1 import failure_kind_pb2 as _failure_kind_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -493,18 +494,18 @@ class EndpointHealth(_message.Message):
     """
 
     STATE_FIELD_NUMBER: _builtins.int
-    FAILING_SINCE_FIELD_NUMBER: _builtins.int
+    FAILING_START_TIME_FIELD_NUMBER: _builtins.int
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     state: Global___EndpointHealth.State.ValueType
     """The state."""
-    failure_kind: _builtins.str
-    """How the last attempt failed, for example `timeout`."""
+    failure_kind: _failure_kind_pb2.FailureKind.ValueType
+    """How the last attempt failed."""
     response_code: _builtins.int
     """The status code of the last response. 0: there was none."""
     @_builtins.property
-    def failing_since(self) -> _timestamp_pb2.Timestamp:
+    def failing_start_time(self) -> _timestamp_pb2.Timestamp:
         """Since when its attempts have been failing. Unset: they are not."""
 
     @_builtins.property
@@ -515,14 +516,14 @@ class EndpointHealth(_message.Message):
         self,
         *,
         state: Global___EndpointHealth.State.ValueType = ...,
-        failing_since: _timestamp_pb2.Timestamp | None = ...,
-        failure_kind: _builtins.str = ...,
+        failing_start_time: _timestamp_pb2.Timestamp | None = ...,
+        failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         response_code: _builtins.int = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["failing_since", b"failing_since", "report_time", b"report_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["failing_start_time", b"failing_start_time", "report_time", b"report_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failing_since", b"failing_since", "failure_kind", b"failure_kind", "report_time", b"report_time", "response_code", b"response_code", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "report_time", b"report_time", "response_code", b"response_code", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

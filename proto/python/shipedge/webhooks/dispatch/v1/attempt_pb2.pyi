@@ -10,7 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
-from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
+from shipedge.webhooks.events.v1 import failure_kind_pb2 as _failure_kind_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -282,7 +282,7 @@ class Attempt(_message.Message):
     """Why it was made."""
     status: Global___Attempt.Status.ValueType
     """How it came out."""
-    failure_kind: _delivery_pb2.FailureKind.ValueType
+    failure_kind: _failure_kind_pb2.FailureKind.ValueType
     """How it failed."""
     error: _builtins.str
     """How it failed, for people."""
@@ -332,7 +332,7 @@ class Attempt(_message.Message):
         url: _builtins.str = ...,
         trigger: Global___Attempt.Trigger.ValueType = ...,
         status: Global___Attempt.Status.ValueType = ...,
-        failure_kind: _delivery_pb2.FailureKind.ValueType = ...,
+        failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         error: _builtins.str = ...,
         response_code: _builtins.int = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,

@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from shipedge.webhooks.events.v1 import failure_kind_pb2 as _failure_kind_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,102 +18,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class _FailureKind:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKind.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FAILURE_KIND_UNSPECIFIED: _FailureKind.ValueType  # 0
-    """It did not."""
-    FAILURE_KIND_TIMEOUT: _FailureKind.ValueType  # 1
-    """No answer within 10 seconds."""
-    FAILURE_KIND_DNS: _FailureKind.ValueType  # 2
-    """The host name could not be resolved, or not to public addresses alone."""
-    FAILURE_KIND_CONNECT: _FailureKind.ValueType  # 3
-    """No connection: refused, reset or unreachable, a firewall perhaps."""
-    FAILURE_KIND_TLS: _FailureKind.ValueType  # 4
-    """The TLS handshake failed."""
-    FAILURE_KIND_CERTIFICATE: _FailureKind.ValueType  # 5
-    """The receiver's certificate is not valid for the host, or not trusted."""
-    FAILURE_KIND_INVALID_URL: _FailureKind.ValueType  # 6
-    """The URL cannot be used."""
-    FAILURE_KIND_BLOCKED_ADDRESS: _FailureKind.ValueType  # 7
-    """The host is not a public address. Attempts of today have `DNS` instead."""
-    FAILURE_KIND_HTTP_STATUS: _FailureKind.ValueType  # 8
-    """A status code other than 2xx and 3xx."""
-    FAILURE_KIND_REDIRECT: _FailureKind.ValueType  # 9
-    """A redirect: it is not followed."""
-    FAILURE_KIND_AUTH: _FailureKind.ValueType  # 10
-    """The credential could not be used: no OAuth token, say."""
-    FAILURE_KIND_PROTOCOL: _FailureKind.ValueType  # 11
-    """What came is not HTTP, or is beyond all bounds."""
-    FAILURE_KIND_PROXY: _FailureKind.ValueType  # 12
-    """The egress proxy failed: not the receiver's fault."""
-    FAILURE_KIND_INTERRUPTED: _FailureKind.ValueType  # 13
-    """The service was cut off; whether the request arrived is not known."""
-    FAILURE_KIND_INACTIVE: _FailureKind.ValueType  # 14
-    """The subscription is Inactive or deleted."""
-    FAILURE_KIND_RENDER: _FailureKind.ValueType  # 15
-    """The payload could not be written."""
-    FAILURE_KIND_POISON: _FailureKind.ValueType  # 16
-    """Ten processes of the service died while they attempted this delivery."""
-    FAILURE_KIND_EXPIRED: _FailureKind.ValueType  # 17
-    """Its time was up before it succeeded."""
-    FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 18
-    """A fault of the service itself."""
-    FAILURE_KIND_MISSING: _FailureKind.ValueType  # 19
-    """The configuration lacked the subscription for as long as its deliveries
-    were held, without its having been deleted.
-    """
-
-class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
-    """Why an attempt or a delivery failed."""
-
-FAILURE_KIND_UNSPECIFIED: FailureKind.ValueType  # 0
-"""It did not."""
-FAILURE_KIND_TIMEOUT: FailureKind.ValueType  # 1
-"""No answer within 10 seconds."""
-FAILURE_KIND_DNS: FailureKind.ValueType  # 2
-"""The host name could not be resolved, or not to public addresses alone."""
-FAILURE_KIND_CONNECT: FailureKind.ValueType  # 3
-"""No connection: refused, reset or unreachable, a firewall perhaps."""
-FAILURE_KIND_TLS: FailureKind.ValueType  # 4
-"""The TLS handshake failed."""
-FAILURE_KIND_CERTIFICATE: FailureKind.ValueType  # 5
-"""The receiver's certificate is not valid for the host, or not trusted."""
-FAILURE_KIND_INVALID_URL: FailureKind.ValueType  # 6
-"""The URL cannot be used."""
-FAILURE_KIND_BLOCKED_ADDRESS: FailureKind.ValueType  # 7
-"""The host is not a public address. Attempts of today have `DNS` instead."""
-FAILURE_KIND_HTTP_STATUS: FailureKind.ValueType  # 8
-"""A status code other than 2xx and 3xx."""
-FAILURE_KIND_REDIRECT: FailureKind.ValueType  # 9
-"""A redirect: it is not followed."""
-FAILURE_KIND_AUTH: FailureKind.ValueType  # 10
-"""The credential could not be used: no OAuth token, say."""
-FAILURE_KIND_PROTOCOL: FailureKind.ValueType  # 11
-"""What came is not HTTP, or is beyond all bounds."""
-FAILURE_KIND_PROXY: FailureKind.ValueType  # 12
-"""The egress proxy failed: not the receiver's fault."""
-FAILURE_KIND_INTERRUPTED: FailureKind.ValueType  # 13
-"""The service was cut off; whether the request arrived is not known."""
-FAILURE_KIND_INACTIVE: FailureKind.ValueType  # 14
-"""The subscription is Inactive or deleted."""
-FAILURE_KIND_RENDER: FailureKind.ValueType  # 15
-"""The payload could not be written."""
-FAILURE_KIND_POISON: FailureKind.ValueType  # 16
-"""Ten processes of the service died while they attempted this delivery."""
-FAILURE_KIND_EXPIRED: FailureKind.ValueType  # 17
-"""Its time was up before it succeeded."""
-FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 18
-"""A fault of the service itself."""
-FAILURE_KIND_MISSING: FailureKind.ValueType  # 19
-"""The configuration lacked the subscription for as long as its deliveries
-were held, without its having been deleted.
-"""
-Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
@@ -173,10 +78,10 @@ class Delivery(_message.Message):
     BODY_ERASED_FIELD_NUMBER: _builtins.int
     TEST_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
-    DUE_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
-    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    OCCUR_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`accounts/{account}/deliveries/{delivery}`, or the same with
     `warehouses/{warehouse}`. The last part is the `webhook-id` of each of
@@ -207,7 +112,7 @@ class Delivery(_message.Message):
     """The number that the event has among those about the resource."""
     attempt_count: _builtins.int
     """How many attempts have begun."""
-    failure_kind: Global___FailureKind.ValueType
+    failure_kind: _failure_kind_pb2.FailureKind.ValueType
     """How the last attempt failed. Unset: it did not, or there was none."""
     response_code: _builtins.int
     """The status code of the last response. 0: there was none."""
@@ -224,7 +129,7 @@ class Delivery(_message.Message):
         """When the event was accepted."""
 
     @_builtins.property
-    def due_time(self) -> _timestamp_pb2.Timestamp:
+    def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
         """When the next attempt may begin. Unset: there will be none."""
 
     @_builtins.property
@@ -236,7 +141,7 @@ class Delivery(_message.Message):
         """When it came to an end. Unset: it did not."""
 
     @_builtins.property
-    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+    def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the event happened."""
 
     def __init__(
@@ -253,21 +158,21 @@ class Delivery(_message.Message):
         resource: _builtins.str = ...,
         sequence: _builtins.int = ...,
         attempt_count: _builtins.int = ...,
-        failure_kind: Global___FailureKind.ValueType = ...,
+        failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         response_code: _builtins.int = ...,
         body_sha256: _builtins.str = ...,
         body_bytes: _builtins.int = ...,
         body_erased: _builtins.bool = ...,
         test: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
-        due_time: _timestamp_pb2.Timestamp | None = ...,
+        next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
-        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "expire_time", b"expire_time", "occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "due_time", b"due_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "occurred_at", b"occurred_at", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

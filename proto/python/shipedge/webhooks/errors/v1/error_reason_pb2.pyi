@@ -129,7 +129,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`NOT_FOUND`. There is no event type of that name.
 
         {"reason": "EVENT_TYPE_NOT_FOUND", "metadata": {"name":
-        "eventTypes/orders.sent"}}
+        "eventTypes/orders/sent"}}
     """
     ERROR_REASON_CALLER_NOT_FOUND: _ErrorReason.ValueType  # 19
     """`NOT_FOUND`. There is no such caller.
@@ -495,7 +495,7 @@ ERROR_REASON_EVENT_TYPE_NOT_FOUND: ErrorReason.ValueType  # 18
 """`NOT_FOUND`. There is no event type of that name.
 
     {"reason": "EVENT_TYPE_NOT_FOUND", "metadata": {"name":
-    "eventTypes/orders.sent"}}
+    "eventTypes/orders/sent"}}
 """
 ERROR_REASON_CALLER_NOT_FOUND: ErrorReason.ValueType  # 19
 """`NOT_FOUND`. There is no such caller.

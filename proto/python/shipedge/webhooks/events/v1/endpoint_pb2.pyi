@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from shipedge.webhooks.events.v1 import failure_kind_pb2 as _failure_kind_pb2
 from shipedge.webhooks.events.v1 import states_pb2 as _states_pb2
 import builtins as _builtins
 import sys
@@ -51,8 +52,8 @@ class EndpointStateChanged(_message.Message):
     """What the endpoint changed to."""
     failed_attempts: _builtins.int
     """How many attempts have failed since."""
-    failure_kind: _builtins.str
-    """How the last attempt failed, for example `timeout`."""
+    failure_kind: _failure_kind_pb2.FailureKind.ValueType
+    """How the last attempt failed."""
     response_code: _builtins.int
     """The status code of the last response. 0: there was none."""
     reason: _builtins.str
@@ -74,7 +75,7 @@ class EndpointStateChanged(_message.Message):
         state: _states_pb2.EndpointState.ValueType = ...,
         failing_since: _timestamp_pb2.Timestamp | None = ...,
         failed_attempts: _builtins.int = ...,
-        failure_kind: _builtins.str = ...,
+        failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         response_code: _builtins.int = ...,
         reason: _builtins.str = ...,
         failing_for: _duration_pb2.Duration | None = ...,
