@@ -93,7 +93,8 @@ async def run(settings: Settings) -> None:
         # A quiet reader acknowledges heartbeats alone.
         connected_for = max(CONNECTED_FOR, 2 * settings.feed_heartbeat)
         confirmations = Confirmations(engine, notifier, connected_for)
-        store = Store(engine, Sealing(ring, settings.url_rules()), confirmations.changed)
+        sealing = Sealing(ring, settings.url_rules())
+        store = Store(engine, sealing, confirmations.changed, settings.owner_limits())
         progress = Progress("changes", partial(pages.beat, engine))
         health = ServerHealth(SERVICES, Readiness([progress]).check)
         identify: Identify = development_caller if callers is None else callers.identify

@@ -11,8 +11,11 @@ from ipaddress import ip_network
 
 from pydantic import Field, SecretStr
 
+from config_service.rules.owner_limits import OwnerLimits
 from service_runtime.settings.service import ServiceSettings
 from service_runtime.settings.types import DatabaseTls, Listen, OptionalListen, Span, TextList
+
+_LIMITS = OwnerLimits()
 
 
 class Settings(ServiceSettings):
@@ -75,6 +78,24 @@ class Settings(ServiceSettings):
         description="time for which deletions stay in the feed; older readers start with a new"
         " snapshot",
     )
+    owner_subscriptions: int = Field(
+        default=_LIMITS.subscriptions,
+        ge=1,
+        alias="SHIPEDGE_CONFIG_OWNER_SUBSCRIPTIONS",
+        description="maximum subscriptions of one account or warehouse; deleted ones do not count",
+    )
+    owner_credentials: int = Field(
+        default=_LIMITS.credentials,
+        ge=1,
+        alias="SHIPEDGE_CONFIG_OWNER_CREDENTIALS",
+        description="maximum credentials of one account or warehouse",
+    )
+    owner_client_certificates: int = Field(
+        default=_LIMITS.client_certificates,
+        ge=1,
+        alias="SHIPEDGE_CONFIG_OWNER_CLIENT_CERTIFICATES",
+        description="maximum client certificates of one account or warehouse",
+    )
 
     def problems(self) -> Sequence[str]:
         """
@@ -87,6 +108,14 @@ class Settings(ServiceSettings):
             except ValueError:
                 problems.append(f"SHIPEDGE_CONFIG_EGRESS_RANGES: {block!r} is not a CIDR block")
         return problems
+
+    def owner_limits(self) -> OwnerLimits:
+        """
+        Return how many resources an account or warehouse may have.
+        """
+        return OwnerLimits(
+            self.owner_subscriptions, self.owner_credentials, self.owner_client_certificates
+        )
 
     def database_name(self) -> str:
         """

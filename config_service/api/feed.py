@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from config_service.store import endpoint_reports
+from config_service.store.changes import changing
 from config_service.store.feed import pages
 from config_service.store.feed.history import Position
 from config_service.store.feed.pages import FeedPage
 from config_service.store.store import Store
-from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.observability.tasks import start_watched
 from service_runtime.rpc.errors import InvalidArgument
@@ -205,7 +205,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         Store endpoint events of the dispatch service and apply them to subscriptions.
         """
         endpoint_reports.check(request)
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             stale = await endpoint_reports.store(db, request.endpoint_events, self._store.sealing)
         # Not waited for: it is the dispatch service that calls.
         self._notifier.notify()

@@ -18,13 +18,13 @@ from config_service.rules import credentials
 from config_service.rules.errors import EtagMismatch
 from config_service.store import owned_resources
 from config_service.store.audit import AUDIT_LOG, differences, shown_fields
-from config_service.store.changes import remember, remembered
+from config_service.store.changes import changing, count_of, remember, remembered
 from config_service.store.owned_resources import ResourceKind, ResourceT
 from config_service.store.rows import OwnedRow
 from config_service.store.shown_urls import shown_to_caller
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
@@ -68,13 +68,14 @@ class ResourceOperations(Generic[ResourceT]):
         resource_id = request_fields.chosen_id(chosen, kind.prefix, f"{kind.name}_id")
         check_request_id(request.request_id)
         name, method = kind.text(owner, resource_id), self._method("Create")
-        async with writing(store.engine) as db:
+        async with changing(store.engine) as db:
             earlier = await remembered(db, owner, request.request_id, method, request)
             if earlier is not None:
                 return await self._shown(db, store, earlier)
             wanted = await self._checked(db, store, given)
             if await owned_resources.find(db, kind, owner, resource_id) is not None:
                 raise kind.exists(name)
+            store.limits.check(kind.table.name, owner, await count_of(db, kind.table, owner))
             if request.validate_only:
                 return self._public(store, wanted)
             ring = store.sealing.ring
@@ -119,7 +120,7 @@ class ResourceOperations(Generic[ResourceT]):
         kind, ring = self.kind, store.sealing.ring
         name = names.parse(kind.name, given.name, f"{kind.name}.name")
         fields = masks.masked_fields(given, request.update_mask)
-        async with writing(store.engine) as db:
+        async with changing(store.engine) as db:
             row = await _found(db, kind, name, given.etag)
             before = owned_resources.message_of(kind, row, ring)
             after = masks.merged(before, given, fields)
@@ -136,7 +137,7 @@ class ResourceOperations(Generic[ResourceT]):
     async def delete(self, store: Store, request: DeleteRequest) -> Empty:
         kind = self.kind
         name = names.parse(kind.name, request.name)
-        async with writing(store.engine) as db:
+        async with changing(store.engine) as db:
             row = await _found(db, kind, name, request.etag)
             await owned_resources.delete(db, kind, row)
             empty = kind.message()

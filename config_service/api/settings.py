@@ -10,8 +10,9 @@ from config_service.rules import owner_settings
 from config_service.rules.errors import EtagMismatch
 from config_service.store import settings_store
 from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.changes import changing
 from config_service.store.store import Store
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.callers import current_caller
 from shipedge.webhooks.config.v1 import config_service_pb2
@@ -49,7 +50,7 @@ class SettingsMethods:
         given = request.settings
         owner = names.parse("settings", given.name, "settings.name").owner
         fields = masks.masked_fields(given, request.update_mask)
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             before = await settings_store.read(db, owner)
             if given.etag and given.etag != before.etag:
                 raise EtagMismatch(given.name)

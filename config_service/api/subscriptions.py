@@ -18,8 +18,9 @@ from config_service.rules.kept_secrets import check_destination, keep_header_val
 from config_service.rules.subscriptions import check, normalised, refuse
 from config_service.store import settings_store, subscription_store
 from config_service.store.audit import AUDIT_LOG, differences
-from config_service.store.changes import remember, remembered
+from config_service.store.changes import changing, count_of, remember, remembered
 from config_service.store.rows import SubscriptionRow
+from config_service.store.schema import subscriptions
 from config_service.store.store import Store
 from config_service.store.subscription_rows import (
     SECRET_FIELDS,
@@ -28,7 +29,7 @@ from config_service.store.subscription_rows import (
     public,
     stored_config,
 )
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import filters, masks, names
 from service_runtime.rpc.callers import current_caller
@@ -66,13 +67,14 @@ class SubscriptionMethods:
         check_request_id(request.request_id)
         wanted = normalised(request.subscription)
         name, method = names.subscription(owner, subscription_id), "CreateSubscription"
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             earlier = await remembered(db, owner, request.request_id, method, request)
             if earlier is not None:
                 return await self._answer(db, earlier)
             await self._check(db, wanted, owner)
             if await subscription_store.find(db, owner, subscription_id) is not None:
                 raise SubscriptionExists(name)
+            await self._check_limit(db, owner)
             if request.validate_only:
                 return public(wanted, self._store.sealing)
             secret = await subscription_store.insert(
@@ -126,7 +128,7 @@ class SubscriptionMethods:
         given = request.subscription
         name = names.parse("subscription", given.name, "subscription.name")
         fields = masks.masked_fields(given, request.update_mask)
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             row = await _live(db, given.name, given.etag)
             before = stored_config(row, self._store.sealing.ring)
             after = masks.merged(before, given, fields)
@@ -149,7 +151,7 @@ class SubscriptionMethods:
         """
         Delete a subscription. It can be undeleted for 30 days.
         """
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             row = await _live(db, request.name, request.etag)
             values = {"delete_time": database_now()}
             await subscription_store.update(db, row, values, deleted=True)
@@ -164,10 +166,11 @@ class SubscriptionMethods:
         """
         Undelete a subscription. Raises `SubscriptionNotDeleted`.
         """
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             row = await _found(db, request.name)
             if row.delete_time is None:
                 raise SubscriptionNotDeleted(request.name)
+            await self._check_limit(db, row.owner)
             await _check_references(db, stored_config(row, self._store.sealing.ring))
             await subscription_store.undelete(db, row)
             await _audit(db, request.name, "UndeleteSubscription")
@@ -187,7 +190,7 @@ class SubscriptionMethods:
         )
         check_request_id(request.request_id)
         use = (request.request_id, method, request)
-        async with writing(self._store.engine) as db:
+        async with changing(self._store.engine) as db:
             if await remembered(db, name.owner, *use) is not None:
                 return await self._answer(db, request.name)
             row = await _live(db, request.name)
@@ -204,6 +207,10 @@ class SubscriptionMethods:
         features = await settings_store.features_of(db, owner)
         check(wanted, owner, rules=self._store.sealing.rules, features=features)
         await _check_references(db, wanted)
+
+    async def _check_limit(self, db: AsyncConnection, owner: str) -> None:
+        count = await count_of(db, subscriptions, owner)
+        self._store.limits.check("subscriptions", owner, count)
 
     async def _answer(self, db: AsyncConnection, name: str) -> Subscription:
         row = await _found(db, name)

@@ -138,6 +138,23 @@ class CallerUsesCertificate(FailedPrecondition):
         super().__init__(f"{name} is known by its certificate and has no token.", name=name)
 
 
+class OwnerLimitReached(FailedPrecondition):
+    """
+    An account or warehouse has as many resources of a kind as it may; waiting does not help.
+    """
+
+    reason = "OWNER_LIMIT_REACHED"
+
+    def __init__(self, owner: str, kind: str, limit: int) -> None:
+        what = kind.replace("_", " ")
+        super().__init__(
+            f"{owner} has {limit} {what}, and may have no more: delete some first.",
+            owner=owner,
+            what=what,
+            limit=str(limit),
+        )
+
+
 class EventTypeNotFound(NotFound):
     reason = "EVENT_TYPE_NOT_FOUND"
 

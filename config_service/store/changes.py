@@ -9,15 +9,21 @@ commit; numbers of a database sequence are not.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.errors import RequestIdReused
 from config_service.store.feed import history
 from config_service.store.schema import feed_items, feed_state, request_ids
+from service_runtime.database.engine import writing
 from service_runtime.database.instants import database_now
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
 async def next_revision(db: AsyncConnection) -> int:
@@ -38,6 +44,26 @@ async def alone(db: AsyncConnection) -> None:
     transaction ends, so that what it reads from now on is what it changes.
     """
     await db.execute(sa.select(feed_state.c.revision).with_for_update())
+
+
+@asynccontextmanager
+async def changing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """
+    Open a transaction that changes the configuration, alone: what it reads is what it changes.
+    """
+    async with writing(engine) as db:
+        await alone(db)
+        yield db
+
+
+async def count_of(db: AsyncConnection, table: sa.Table, owner: str) -> int:
+    """
+    Count the rows of an owner that are not deleted.
+    """
+    query = sa.select(sa.func.count()).select_from(table).where(table.c.owner == owner)
+    if "delete_time" in table.c:
+        query = query.where(table.c.delete_time.is_(None))
+    return (await db.execute(query)).scalar_one()
 
 
 async def feed_change(

@@ -5,10 +5,11 @@ The handle on the database that all servicers share.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from config_service.rules.owner_limits import OwnerLimits
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rules.urls import UrlRules
 
@@ -29,9 +30,11 @@ class Store:
     The database and its sealing.
 
     *changed* is awaited after each committed change and before its answer: it returns when the
-    dispatch service has applied the change, or how many of its processes have not.
+    dispatch service has applied the change, or how many of its processes have not. *limits* are
+    those of owners.
     """
 
     engine: AsyncEngine
     sealing: Sealing
     changed: Callable[[], Awaitable[int]]
+    limits: OwnerLimits = field(default_factory=OwnerLimits)

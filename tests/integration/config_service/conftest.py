@@ -74,12 +74,16 @@ async def running(database_url: str) -> AsyncIterator[Running]:
         "SHIPEDGE_CONFIG_EGRESS_RANGES": "203.0.113.0/28",
         "SHIPEDGE_CONFIG_FEED_HEARTBEAT": "200ms",
         "SHIPEDGE_CONFIG_FEED_POLL": "100ms",
+        "SHIPEDGE_CONFIG_OWNER_SUBSCRIPTIONS": "60",
+        "SHIPEDGE_CONFIG_OWNER_CREDENTIALS": "7",
+        "SHIPEDGE_CONFIG_OWNER_CLIENT_CERTIFICATES": "4",
     }
     settings = read_settings(Settings, environment)
     notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     confirmations = Confirmations(engine, notifier)
-    store = Store(engine, Sealing(ring, UrlRules()), confirmations.changed)
+    limits = settings.owner_limits()
+    store = Store(engine, Sealing(ring, UrlRules()), confirmations.changed, limits)
     health = ServerHealth((), Readiness([]).check)
     acting: list[Running] = []
     grpc_server = build_server(

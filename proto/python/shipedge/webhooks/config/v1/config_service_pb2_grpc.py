@@ -189,8 +189,8 @@ class ConfigServiceServicer:
 
         Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
         `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
-        `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`;
-        `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
+        `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`,
+        `OWNER_LIMIT_REACHED`; `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -244,7 +244,7 @@ class ConfigServiceServicer:
         """Brings a deleted subscription back. No delivery comes back with it.
 
         Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-        `SUBSCRIPTION_NOT_DELETED`.
+        `SUBSCRIPTION_NOT_DELETED`, `OWNER_LIMIT_REACHED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -264,7 +264,7 @@ class ConfigServiceServicer:
         """Creates a credential. Its secrets are never returned.
 
         Errors: `INVALID_ARGUMENT` / `HEADER_INVALID`, `URL_INVALID`; `ALREADY_EXISTS` /
-        `CREDENTIAL_EXISTS`.
+        `CREDENTIAL_EXISTS`; `FAILED_PRECONDITION` / `OWNER_LIMIT_REACHED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -314,7 +314,8 @@ class ConfigServiceServicer:
         never returned.
 
         Errors: `INVALID_ARGUMENT` / `CERTIFICATE_INVALID`; `ALREADY_EXISTS` /
-        `CLIENT_CERTIFICATE_EXISTS`.
+        `CLIENT_CERTIFICATE_EXISTS`; `FAILED_PRECONDITION` /
+        `OWNER_LIMIT_REACHED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -57,8 +57,8 @@ class ConfigServiceStub:
 
     Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
     `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
-    `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`;
-    `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
+    `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`,
+    `OWNER_LIMIT_REACHED`; `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
     """
     GetSubscription: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetSubscriptionRequest, _subscription_pb2.Subscription]
     """Returns a subscription, deleted ones too.
@@ -92,7 +92,7 @@ class ConfigServiceStub:
     """Brings a deleted subscription back. No delivery comes back with it.
 
     Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-    `SUBSCRIPTION_NOT_DELETED`.
+    `SUBSCRIPTION_NOT_DELETED`, `OWNER_LIMIT_REACHED`.
     """
     RotateSigningSecret: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.RotateSigningSecretRequest, _subscription_pb2.Subscription]
     """Makes a new signing secret, which this answer alone shows. For a time
@@ -104,7 +104,7 @@ class ConfigServiceStub:
     """Creates a credential. Its secrets are never returned.
 
     Errors: `INVALID_ARGUMENT` / `HEADER_INVALID`, `URL_INVALID`; `ALREADY_EXISTS` /
-    `CREDENTIAL_EXISTS`.
+    `CREDENTIAL_EXISTS`; `FAILED_PRECONDITION` / `OWNER_LIMIT_REACHED`.
     """
     GetCredential: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetCredentialRequest, _credential_pb2.Credential]
     """Returns a credential without its secrets.
@@ -134,7 +134,8 @@ class ConfigServiceStub:
     never returned.
 
     Errors: `INVALID_ARGUMENT` / `CERTIFICATE_INVALID`; `ALREADY_EXISTS` /
-    `CLIENT_CERTIFICATE_EXISTS`.
+    `CLIENT_CERTIFICATE_EXISTS`; `FAILED_PRECONDITION` /
+    `OWNER_LIMIT_REACHED`.
     """
     GetClientCertificate: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.GetClientCertificateRequest, _client_certificate_pb2.ClientCertificate]
     """Returns a client certificate without its secrets.
@@ -211,8 +212,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
 
     Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
     `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
-    `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`;
-    `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
+    `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`,
+    `OWNER_LIMIT_REACHED`; `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
     """
     GetSubscription: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetSubscriptionRequest, _subscription_pb2.Subscription]  # type: ignore[assignment]
     """Returns a subscription, deleted ones too.
@@ -246,7 +247,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """Brings a deleted subscription back. No delivery comes back with it.
 
     Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-    `SUBSCRIPTION_NOT_DELETED`.
+    `SUBSCRIPTION_NOT_DELETED`, `OWNER_LIMIT_REACHED`.
     """
     RotateSigningSecret: _aio.UnaryUnaryMultiCallable[_config_service_pb2.RotateSigningSecretRequest, _subscription_pb2.Subscription]  # type: ignore[assignment]
     """Makes a new signing secret, which this answer alone shows. For a time
@@ -258,7 +259,7 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """Creates a credential. Its secrets are never returned.
 
     Errors: `INVALID_ARGUMENT` / `HEADER_INVALID`, `URL_INVALID`; `ALREADY_EXISTS` /
-    `CREDENTIAL_EXISTS`.
+    `CREDENTIAL_EXISTS`; `FAILED_PRECONDITION` / `OWNER_LIMIT_REACHED`.
     """
     GetCredential: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetCredentialRequest, _credential_pb2.Credential]  # type: ignore[assignment]
     """Returns a credential without its secrets.
@@ -288,7 +289,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     never returned.
 
     Errors: `INVALID_ARGUMENT` / `CERTIFICATE_INVALID`; `ALREADY_EXISTS` /
-    `CLIENT_CERTIFICATE_EXISTS`.
+    `CLIENT_CERTIFICATE_EXISTS`; `FAILED_PRECONDITION` /
+    `OWNER_LIMIT_REACHED`.
     """
     GetClientCertificate: _aio.UnaryUnaryMultiCallable[_config_service_pb2.GetClientCertificateRequest, _client_certificate_pb2.ClientCertificate]  # type: ignore[assignment]
     """Returns a client certificate without its secrets.
@@ -368,8 +370,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: `INVALID_ARGUMENT` / `EVENT_TYPE_UNKNOWN`,
         `PAYLOAD_VERSION_UNKNOWN`, `FILTER_INVALID`, `URL_INVALID`,
-        `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`;
-        `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
+        `HEADER_INVALID`; `FAILED_PRECONDITION` / `FEATURE_MISSING`,
+        `OWNER_LIMIT_REACHED`; `ALREADY_EXISTS` / `SUBSCRIPTION_EXISTS`.
         """
 
     @_abc_1.abstractmethod
@@ -433,7 +435,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         """Brings a deleted subscription back. No delivery comes back with it.
 
         Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-        `SUBSCRIPTION_NOT_DELETED`.
+        `SUBSCRIPTION_NOT_DELETED`, `OWNER_LIMIT_REACHED`.
         """
 
     @_abc_1.abstractmethod
@@ -457,7 +459,7 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         """Creates a credential. Its secrets are never returned.
 
         Errors: `INVALID_ARGUMENT` / `HEADER_INVALID`, `URL_INVALID`; `ALREADY_EXISTS` /
-        `CREDENTIAL_EXISTS`.
+        `CREDENTIAL_EXISTS`; `FAILED_PRECONDITION` / `OWNER_LIMIT_REACHED`.
         """
 
     @_abc_1.abstractmethod
@@ -517,7 +519,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         never returned.
 
         Errors: `INVALID_ARGUMENT` / `CERTIFICATE_INVALID`; `ALREADY_EXISTS` /
-        `CLIENT_CERTIFICATE_EXISTS`.
+        `CLIENT_CERTIFICATE_EXISTS`; `FAILED_PRECONDITION` /
+        `OWNER_LIMIT_REACHED`.
         """
 
     @_abc_1.abstractmethod

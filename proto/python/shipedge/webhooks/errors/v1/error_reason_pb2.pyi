@@ -376,6 +376,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "CALLER_USES_CERTIFICATE", "metadata": {"name":
         "callers/back-office"}}
     """
+    ERROR_REASON_OWNER_LIMIT_REACHED: _ErrorReason.ValueType  # 61
+    """`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
+    credentials or client certificates as it may. Deleted ones do not count.
+
+        {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
+        "what": "subscriptions", "limit": "2000"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -741,5 +748,12 @@ token.
 
     {"reason": "CALLER_USES_CERTIFICATE", "metadata": {"name":
     "callers/back-office"}}
+"""
+ERROR_REASON_OWNER_LIMIT_REACHED: ErrorReason.ValueType  # 61
+"""`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
+credentials or client certificates as it may. Deleted ones do not count.
+
+    {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
+    "what": "subscriptions", "limit": "2000"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
