@@ -65,6 +65,16 @@ _ITEMS: Final = {
         "serial_numbers",
     )
 }
+_FIRST_SHIPMENT: Final = {
+    "tracking_number": "data.shipments.tracking_number",
+    "carrier": "data.shipments.carrier",
+    "items.shipments.id": "data.items.shipments.id",
+    "items.shipments.tracking_number": "data.items.shipments.tracking_number",
+    "items.shipments.carrier": "data.shipments.carrier",
+    "items.shipments.shipping_method": "data.shipments.shipping_method",
+    "items.shipments.shipped_date": "data.shipments.shipped_at",
+    "items.shipments.quantity": "data.items.shipments.quantity",
+}
 _RETURN: Final = {
     "return_id": "return_id",
     "rma_number": "data.return.rma_number",
@@ -111,8 +121,10 @@ _REPLENISHMENT: Final = {
     "items.quantity_received": "data.replenishment.items.quantity_received_total",
     **{
         f"items.{name}": f"data.receipt.items.{name}"
-        for name in ("quantity_hurt", "bin", "lpn", "lot", "expiration_date", "uom")
+        for name in ("bin", "lpn", "lot", "expiration_date")
     },
+    "items.quantity_hurt": "data.replenishment.items.quantity_hurt_total",
+    "items.uom": "data.replenishment.items.uom",
 }
 _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
     **dict.fromkeys(SHIPPED, _SHIPPED),
@@ -121,17 +133,15 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
     "orders/shipped_items": {
         **_ORDER,
         **_ITEMS,
-        "shipped_date": "data.shipment.shipped_at",
-        "tracking_number": "data.shipment.tracking_number",
-        "carrier": "data.shipment.carrier",
-        "shipping_method": "data.shipment.shipping_method",
+        **_FIRST_SHIPMENT,
+        "shipped_date": "data.shipments.shipped_at",
+        "shipping_method": "data.shipments.shipping_method",
     },
     "orders/pending_items": {
         **_ORDER,
         **_ITEMS,
         "pending_date": _EVENT_TIME,
-        "tracking_number": "data.shipment",
-        "carrier": "data.shipment",
+        **_FIRST_SHIPMENT,
         "shipping_method": "data.order.shipping_method",
     },
     "orders/refund": {
@@ -151,6 +161,7 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
         "tax_refund": "data.refund.tax.amount",
         "refund_total": "data.refund.total.amount",
         "user": "data.refund.user",
+        "currency": "data.refund.total.currency",
     },
     "inventory/corrections": {
         "correction_id": "correction_id",
@@ -180,11 +191,7 @@ _V2_IN_V3: Final[Mapping[str, Mapping[str, str]]] = {
         },
     },
     "replenishments/received": _REPLENISHMENT,
-    "replenishments/initiated": {
-        **_REPLENISHMENT,
-        "items.quantity_hurt": "data.replenishment.items.quantity_received_total",
-        "items.uom": "data.replenishment.items.uom",
-    },
+    "replenishments/initiated": _REPLENISHMENT,
 }
 
 _ORDER_DATES: Final = {

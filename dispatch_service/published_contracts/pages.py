@@ -11,6 +11,7 @@ from operator import attrgetter
 from dispatch_service.payloads import example_body, example_event, schema
 from dispatch_service.payloads.core.leaves import leaves
 from dispatch_service.payloads.differences import Difference, Kind, compare
+from dispatch_service.payloads.orders.several_shipments import SEVERAL_SHIPMENTS
 from dispatch_service.published_contracts.files import pretty
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
 from shipedge.webhooks.events.v1 import catalogue_pb2
@@ -83,6 +84,8 @@ def _facts(event_type: EventType) -> Iterator[str]:
 
 def _version(event_type: str, version: str) -> Iterator[str]:
     yield from ("", f"## Version {version[1:]}: `{CATALOGUE.topic(event_type, version)}`", "")
+    if (several := SEVERAL_SHIPMENTS.get((event_type, version))) is not None:
+        yield from (several, "")
     yield from ("| field | type | meaning |", "|---|---|---|")
     for leaf in leaves(schema(event_type, version)):
         yield f"| `{leaf.path}` | {leaf.type} | {leaf.description} |"

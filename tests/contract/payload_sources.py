@@ -16,6 +16,7 @@ from dispatch_service.payloads.core import money
 from dispatch_service.payloads.inventory import corrections, mirror
 from dispatch_service.payloads.orders import (
     items_shapes,
+    order_summary,
     order_v1,
     order_v2_shapes,
     order_v3_shapes,
@@ -92,6 +93,7 @@ _CORRECTION = {
     "timestamp": EVENT_TIME,
     "id": "InventoryCorrected.correction_id",
 }
+_TAKEN = {"quantity": "PackageItem.quantity", "shipped_date": "Shipment.shipped_at"}
 _NOT_SENT = "= null, since the items have not left"
 
 SOURCES: Final[Mapping[type[Struct], Source]] = {
@@ -146,8 +148,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     order_v3_shapes.ShipmentV3: Source("Shipment"),
     order_v3_shapes.TotalsV3: Source("OrderTotals"),
     order_v3_shapes.OrderV3: Source("Order"),
-    order_v3_shapes.UnshippedOrderV3: Source("Order"),
-    order_v3_shapes.DividedOrderV3: Source("OrderReference"),
+    order_v3_shapes.OrderReferenceV3: Source("OrderReference"),
     order_v3_shapes.ChangeV3: Source(
         "OrderStatusChanged",
         {
@@ -159,9 +160,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
         },
     ),
     order_v3_shapes.OrderDataV3: Source(),
-    order_v3_shapes.UnshippedOrderDataV3: Source(),
     order_v3_shapes.OrderBodyV3: Source("", {"order_id": "Order.id"}),
-    order_v3_shapes.UnshippedOrderBodyV3: Source("", {"order_id": "Order.id"}),
     # items of orders
     items_shapes.ItemV1: Source("ItemChange", also="OrderItem"),
     items_shapes.ItemsV1: Source("", {**_ORDER, "date": EVENT_TIME}),
@@ -180,14 +179,12 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "shipping_method": "Order.shipping_method",
         },
     ),
+    items_shapes.ItemShipmentV2: Source("Shipment", _TAKEN),
+    items_shapes.ItemShipmentV3: Source("Shipment", _TAKEN),
+    order_summary.OrderSummaryV3: Source("Order"),
     items_shapes.ItemV3: Source("ItemChange", also="OrderItem"),
-    items_shapes.ItemsOrderV3: Source("Order"),
-    items_shapes.PendingOrderV3: Source("Order"),
-    items_shapes.ItemsShipmentV3: Source("Shipment"),
-    items_shapes.ShippedItemsDataV3: Source("OrderItemsStatusChanged"),
-    items_shapes.PendingItemsDataV3: Source("OrderItemsStatusChanged", {"shipment": _NOT_SENT}),
-    items_shapes.ShippedItemsBodyV3: Source("", {"order_id": "Order.id"}),
-    items_shapes.PendingItemsBodyV3: Source("", {"order_id": "Order.id"}),
+    items_shapes.ItemsDataV3: Source("OrderItemsStatusChanged"),
+    items_shapes.ItemsBodyV3: Source("", {"order_id": "Order.id"}),
     # refunds
     refunds.RefundV1: Source(
         "OrderRefunded", {**_ORDER, "amount": "OrderRefunded.total", "date": EVENT_TIME}
@@ -204,6 +201,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "shipping_refund": "OrderRefunded.shipping",
             "tax_refund": "OrderRefunded.tax",
             "refund_total": "OrderRefunded.total",
+            "currency": "Money.currency_code",
             "user": "Actor.name",
         },
     ),
@@ -211,7 +209,6 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     refunds.RefundPartV3: Source(
         "OrderRefunded", {"id": "OrderRefunded.refund_id", "user": "Actor.name"}
     ),
-    refunds.RefundedOrderV3: Source("Order"),
     refunds.RefundDataV3: Source(),
     refunds.RefundBodyV3: Source("", {"order_id": "Order.id"}),
     # inventory
@@ -247,19 +244,17 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     replenishments.ReplenishmentV2: Source("Replenishment", _REPLENISHMENT),
     replenishments.SupplierV3: Source("", {"name": "Replenishment.supplier_name"}),
     replenishments.ReplenishmentItemV3: Source(
-        "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
-    ),
-    replenishments.RequestedItemV3: Source(
-        "ReplenishmentItem", {"quantity_received_total": "ReplenishmentItem.quantity_received"}
+        "ReplenishmentItem",
+        {
+            "quantity_received_total": "ReplenishmentItem.quantity_received",
+            "quantity_hurt_total": "ReplenishmentItem.quantity_hurt",
+        },
     ),
     replenishments.ReplenishmentV3: Source("Replenishment"),
-    replenishments.RequestedReplenishmentV3: Source("Replenishment"),
     replenishments.ReceiptItemV3: Source("ReceiptItem"),
     replenishments.ReceiptV3: Source("Receipt"),
-    replenishments.InitiatedDataV3: Source("", {"receipt": "= null, nothing has come"}),
-    replenishments.ReceivedDataV3: Source(),
-    replenishments.InitiatedBodyV3: Source("", _REPLENISHMENT),
-    replenishments.ReceivedBodyV3: Source("", _REPLENISHMENT),
+    replenishments.ReplenishmentDataV3: Source(),
+    replenishments.ReplenishmentBodyV3: Source("", _REPLENISHMENT),
     # exchanges and other returns
     returns.ReturnV1: Source("ReturnOrder", _RETURN),
     returns.ExchangeV1: Source("ReturnOrder", _RETURN),
@@ -286,7 +281,6 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
     ),
     returns.ReturnItemV3: Source("ReturnItem"),
     returns.ReturnPartV3: Source("ReturnOrder"),
-    returns.OriginalOrderV3: Source("OrderReference"),
     returns.ExchangeItemV3: Source("ExchangeItem"),
     returns.ExchangeOrderV3: Source("ExchangeOrder"),
     returns.ReturnDataV3: Source(),
@@ -307,6 +301,5 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
 NOT_SHOWN: Final[Mapping[str, str]] = {
     "Actor.kind": "the name identifies the actor",
     "Event.warehouses": "it selects the receivers of the event",
-    "Order.carrier": "a carrier is shown for shipments only",
     "Money.nanos": "shown together with the units",
 }

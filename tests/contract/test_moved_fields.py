@@ -76,6 +76,8 @@ def test_values_are_at_their_mapped_paths(event_type: str, older: str, newer: st
     for leaf, values in before.items():
         if leaf in {"event", "account_id"} or (event_type, leaf) in _DERIVED:
             continue
+        if values == [[]]:
+            continue  # An empty list has no fields.
         in_later = _found(after, found.get(leaf, leaf))
         if not (newer == "v2" and leaf in _OTHER_TIMES):
             assert in_later == _as_in(newer, values), leaf

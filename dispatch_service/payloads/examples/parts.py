@@ -92,6 +92,7 @@ def order(
                 unit_price=dollars(2999),
             )
         ],
+        carrier="UPS",
         shipping_method="Ground",
         totals=OrderTotals(
             subtotal=dollars(5998),

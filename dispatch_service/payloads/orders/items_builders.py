@@ -1,109 +1,28 @@
 """
 Builders of `orders/shipped_items` and `orders/pending_items`.
-
-Two domain events raise these event types: a status change of single items, and a status change
-of the whole order, which applies to all of its items.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
-from dispatch_service.payloads.core.enum_strings import FULFILLMENT_TYPES, enum_string
 from dispatch_service.payloads.core.envelope import envelope
-from dispatch_service.payloads.core.presence import optional_flag, optional_number
-from dispatch_service.payloads.core.times import (
-    optional_date,
-    optional_instant,
-    plain_time,
-)
+from dispatch_service.payloads.core.times import optional_date, optional_plain_time, plain_time
 from dispatch_service.payloads.orders import items_shapes as shapes
+from dispatch_service.payloads.orders.item_lines import (
+    ItemsChange,
+    Line,
+    is_complete,
+    pending_lines,
+    shipments_of,
+    shipped_lines,
+)
+from dispatch_service.payloads.orders.item_shipments import ItemShipment, shipments_of_items
+from dispatch_service.payloads.orders.order_summary import summary_of
+from dispatch_service.payloads.orders.order_v3_builders import shipment_of
 from dispatch_service.payloads.orders.values import first_time, status_after, tracking
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from shipedge.webhooks.events.v1.order_events_pb2 import (
-    ItemChange,
-    OrderItemsStatusChanged,
-    OrderStatusChanged,
-)
-from shipedge.webhooks.events.v1.order_pb2 import Order, OrderItem, Shipment
-
-ItemsChange: TypeAlias = OrderStatusChanged | OrderItemsStatusChanged
-
-
-class Line(NamedTuple):
-    """
-    An item with the quantities that a body shows.
-    """
-
-    item: OrderItem | ItemChange
-    quantity: int | None
-    ordered: int | None
-    remaining: int | None
-
-
-def _shipments(change: ItemsChange) -> Sequence[Shipment]:
-    """
-    Return the shipments of the items: for a whole order, all of its shipments.
-    """
-    if isinstance(change, OrderStatusChanged):
-        return change.order.shipments[:]
-    return [change.shipment] if change.HasField("shipment") else []
-
-
-def _shipped_lines(change: ItemsChange) -> list[Line]:
-    """
-    Return the shipped items with their remaining quantities.
-
-    If no line of a whole order states a shipped quantity, all count as shipped in full: some
-    services do not keep that number. If some do, it is not known of the others.
-    """
-    if isinstance(change, OrderItemsStatusChanged):
-        return _changed_lines(change)
-    items = change.order.items
-    if not any(item.HasField("quantity_shipped") for item in items):
-        return _whole_lines(change)
-    return [_counted_line(item, optional_number(item, "quantity_shipped")) for item in items]
-
-
-def _counted_line(item: OrderItem, shipped: int | None) -> Line:
-    ordered = item.quantity
-    return Line(item, shipped, ordered, None if shipped is None else max(ordered - shipped, 0))
-
-
-def _pending_lines(change: ItemsChange) -> list[Line]:
-    """
-    Return the items that became pending; for a whole order, all items in full.
-    """
-    if isinstance(change, OrderItemsStatusChanged):
-        return _changed_lines(change)
-    return _whole_lines(change)
-
-
-def _whole_lines(change: OrderStatusChanged) -> list[Line]:
-    return [Line(item, item.quantity, item.quantity, 0) for item in change.order.items]
-
-
-def _changed_lines(change: OrderItemsStatusChanged) -> list[Line]:
-    return [
-        Line(
-            item,
-            item.quantity,
-            optional_number(item, "quantity_ordered"),
-            optional_number(item, "quantity_remaining"),
-        )
-        for item in change.items
-    ]
-
-
-def _is_complete(change: ItemsChange, lines: list[Line]) -> bool | None:
-    """
-    Tell whether all items have changed; None if that is not known.
-    """
-    if isinstance(change, OrderItemsStatusChanged):
-        return optional_flag(change, "complete")
-    if any(line.remaining for line in lines):
-        return False
-    return None if any(line.remaining is None for line in lines) else True
+from shipedge.webhooks.events.v1.order_pb2 import Shipment
 
 
 def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) -> shapes.ItemsV1:
@@ -118,11 +37,11 @@ def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) ->
 
 
 def shipped_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    return _v1(event, change, wire_name, _shipped_lines(change))
+    return _v1(event, change, wire_name, shipped_lines(change))
 
 
 def pending_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    return _v1(event, change, wire_name, _pending_lines(change))
+    return _v1(event, change, wire_name, pending_lines(change))
 
 
 def _item_keys(line: Line) -> dict[str, Any]:
@@ -138,7 +57,7 @@ def _item_keys(line: Line) -> dict[str, Any]:
         "quantity_remaining": line.remaining,
         "lot": item.lot or None,
         "expiration_date": optional_date(item, "expiration_date"),
-        "serial_numbers": list(item.serial_numbers),
+        "serial_numbers": item.serial_numbers[:],
     }
 
 
@@ -153,13 +72,32 @@ def _keys_v2(event: Event, change: ItemsChange, wire_name: str) -> dict[str, Any
     }
 
 
+def _shipment_v2(taken: ItemShipment) -> shapes.ItemShipmentV2:
+    shipment = taken.shipment
+    return shapes.ItemShipmentV2(
+        id=shipment.id or None,
+        tracking_number=taken.tracking_number or None,
+        carrier=shipment.carrier or None,
+        shipping_method=shipment.shipping_method or None,
+        shipped_date=optional_plain_time(shipment, "shipped_at"),
+        quantity=taken.quantity,
+    )
+
+
+def _items_v2(lines: Sequence[Line], shipments: Sequence[Shipment]) -> list[shapes.ItemV2]:
+    return [
+        shapes.ItemV2(**_item_keys(line), shipments=[_shipment_v2(it) for it in taken])
+        for line, taken in zip(lines, shipments_of_items(shipments, lines), strict=True)
+    ]
+
+
 def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsV2:
     """
     Build version 2 of `orders/shipped_items`.
 
     The time of the event stands in for a missing time of shipment.
     """
-    shipments = _shipments(change)
+    shipments = shipments_of(change)
     number, carrier, method = tracking(change.order, shipments)
     return shapes.ShippedItemsV2(
         **_keys_v2(event, change, wire_name),
@@ -167,7 +105,7 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
         tracking_number=number,
         carrier=carrier,
         shipping_method=method,
-        items=[shapes.ItemV2(**_item_keys(line)) for line in _shipped_lines(change)],
+        items=_items_v2(shipped_lines(change), shipments),
     )
 
 
@@ -178,69 +116,52 @@ def pending_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Pend
         tracking_number=None,
         carrier=None,
         shipping_method=change.order.shipping_method or None,
-        items=[shapes.ItemV2(**_item_keys(line)) for line in _pending_lines(change)],
+        items=_items_v2(pending_lines(change), ()),
     )
 
 
-def _items_v3(lines: list[Line]) -> list[shapes.ItemV3]:
-    return [shapes.ItemV3(line_id=line.item.line_id or None, **_item_keys(line)) for line in lines]
-
-
-def _order_keys(order: Order, status: str | None) -> dict[str, Any]:
-    fulfilled_by = enum_string(FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label)
-    return {
-        "id": order.id,
-        "number": order.number or None,
-        "reference": order.reference or None,
-        "status": status,
-        "fulfillment_type": fulfilled_by,
-    }
-
-
-def _shipment_v3(shipments: Sequence[Shipment]) -> shapes.ItemsShipmentV3 | None:
-    if not shipments:
-        return None
-    shipment = shipments[0]
-    return shapes.ItemsShipmentV3(
-        id=shipment.id or None,
-        shipped_at=optional_instant(shipment, "shipped_at"),
-        carrier=shipment.carrier or None,
-        shipping_method=shipment.shipping_method or None,
-        tracking_number=shipment.tracking_number or None,
-        tracking_url=shipment.tracking_url or None,
+def _shipment_v3(taken: ItemShipment) -> shapes.ItemShipmentV3:
+    return shapes.ItemShipmentV3(
+        id=taken.shipment.id or None,
+        tracking_number=taken.tracking_number or None,
+        quantity=taken.quantity,
     )
 
 
-def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsBodyV3:
-    lines = _shipped_lines(change)
-    contents = shapes.ShippedItemsDataV3(
-        order=shapes.ItemsOrderV3(**_order_keys(change.order, status_after(change))),
-        item_status="shipped",
-        complete=_is_complete(change, lines),
-        items=_items_v3(lines),
-        shipment=_shipment_v3(_shipments(change)),
-    )
-    return shapes.ShippedItemsBodyV3(
-        **envelope(event, wire_name), order_id=change.order.id, data=contents
+def _items_v3(lines: Sequence[Line], shipments: Sequence[Shipment]) -> list[shapes.ItemV3]:
+    return [
+        shapes.ItemV3(
+            line_id=line.item.line_id or None,
+            **_item_keys(line),
+            shipments=[_shipment_v3(it) for it in taken],
+        )
+        for line, taken in zip(lines, shipments_of_items(shipments, lines), strict=True)
+    ]
+
+
+def _data_v3(
+    change: ItemsChange, status: str, lines: Sequence[Line], shipments: Sequence[Shipment]
+) -> shapes.ItemsDataV3:
+    return shapes.ItemsDataV3(
+        order=summary_of(change.order, status_after(change)),
+        item_status=status,
+        complete=is_complete(change, lines),
+        items=_items_v3(lines, shipments),
+        shipments=[shipment_of(shipment) for shipment in shipments],
     )
 
 
-def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsBodyV3:
-    lines = _pending_lines(change)
-    order = shapes.PendingOrderV3(
-        **_order_keys(change.order, status_after(change)),
-        shipping_method=change.order.shipping_method or None,
-    )
-    contents = shapes.PendingItemsDataV3(
-        order=order,
-        item_status="pending",
-        complete=_is_complete(change, lines),
-        items=_items_v3(lines),
-        shipment=None,
-    )
-    return shapes.PendingItemsBodyV3(
-        **envelope(event, wire_name), order_id=change.order.id, data=contents
-    )
+def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
+    contents = _data_v3(change, "shipped", shipped_lines(change), shipments_of(change))
+    return shapes.ItemsBodyV3(**envelope(event, wire_name), order_id=change.order.id, data=contents)
+
+
+def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
+    """
+    Build version 3 of `orders/pending_items`: such items have no shipments.
+    """
+    contents = _data_v3(change, "pending", pending_lines(change), ())
+    return shapes.ItemsBodyV3(**envelope(event, wire_name), order_id=change.order.id, data=contents)
 
 
 BUILDERS: dict[Key, Builder] = {

@@ -5,7 +5,6 @@ Shapes of the bodies of `orders/shipped_items` and `orders/pending_items`.
 from typing import Annotated
 
 from dispatch_service.payloads.core.enum_strings import (
-    FulfillmentText,
     ItemStatusText,
     OrderStatusText,
 )
@@ -13,12 +12,18 @@ from dispatch_service.payloads.core.envelope import Envelope, Sequence
 from dispatch_service.payloads.core.field_types import (
     Body,
     CalendarDate,
-    Instant,
     Part,
     PlainTime,
     Quantity,
     ResourceId,
     note,
+)
+from dispatch_service.payloads.orders.order_summary import OrderSummaryV3
+from dispatch_service.payloads.orders.order_v3_shapes import ShipmentV3
+from dispatch_service.payloads.orders.several_shipments import (
+    FIRST_CARRIER,
+    FIRST_METHOD,
+    FIRST_TRACKING_NUMBER,
 )
 
 
@@ -42,6 +47,21 @@ class ItemsV1(Body, frozen=True, kw_only=True):
     items: Annotated[list[ItemV1], note("The items that changed.")]
 
 
+class ItemShipmentV2(Part, frozen=True, kw_only=True):
+    """
+    A shipment that took an item.
+    """
+
+    id: Annotated[str | None, note("The id of the shipment.")]
+    tracking_number: Annotated[
+        str | None, note("The tracking number of the shipment, else of the package with the item.")
+    ]
+    carrier: Annotated[str | None, note("The carrier of the shipment.")]
+    shipping_method: Annotated[str | None, note("The shipping method that was used.")]
+    shipped_date: Annotated[PlainTime | None, note("When it left, in UTC.")]
+    quantity: Annotated[Quantity | None, note("How many of the item it took.")]
+
+
 class ItemV2(Part, frozen=True, kw_only=True):
     """
     An item.
@@ -55,6 +75,9 @@ class ItemV2(Part, frozen=True, kw_only=True):
     lot: Annotated[str | None, note("The lot that was taken.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
+    shipments: Annotated[
+        list[ItemShipmentV2], note("The shipments that took it; empty where that is not known.")
+    ]
 
 
 class ShippedItemsV2(Body, frozen=True, kw_only=True):
@@ -66,12 +89,10 @@ class ShippedItemsV2(Body, frozen=True, kw_only=True):
     order_number: Annotated[str | None, note("The number of the order.")]
     order_reference: Annotated[str | None, note("The reference of the customer or the channel.")]
     status: Annotated[OrderStatusText | None, note("The status of the order.")]
-    shipped_date: Annotated[PlainTime, note("When the items left, in UTC.")]
-    tracking_number: Annotated[str | None, note("The tracking number of the shipment.")]
-    carrier: Annotated[str | None, note("The carrier of the shipment.")]
-    shipping_method: Annotated[
-        str | None, note("The method of the shipment, else the one that was asked for.")
-    ]
+    shipped_date: Annotated[PlainTime, note("When the first shipment left, in UTC.")]
+    tracking_number: Annotated[str | None, note(FIRST_TRACKING_NUMBER)]
+    carrier: Annotated[str | None, note(FIRST_CARRIER)]
+    shipping_method: Annotated[str | None, note(FIRST_METHOD)]
     items: Annotated[list[ItemV2], note("The items that were shipped.")]
 
 
@@ -91,6 +112,18 @@ class PendingItemsV2(Body, frozen=True, kw_only=True):
     items: Annotated[list[ItemV2], note("The items that became pending.")]
 
 
+class ItemShipmentV3(Part, frozen=True, kw_only=True):
+    """
+    A shipment that took an item.
+    """
+
+    id: Annotated[str | None, note("The id of the shipment.")]
+    tracking_number: Annotated[
+        str | None, note("The tracking number of the shipment, else of the package with the item.")
+    ]
+    quantity: Annotated[Quantity | None, note("How many of the item it took.")]
+
+
 class ItemV3(Part, frozen=True, kw_only=True):
     """
     An item.
@@ -105,82 +138,33 @@ class ItemV3(Part, frozen=True, kw_only=True):
     lot: Annotated[str | None, note("The lot that was taken.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
+    shipments: Annotated[
+        list[ItemShipmentV3],
+        note("The shipments in `data.shipments` that took it; empty where that is not known."),
+    ]
 
 
-class ItemsOrderV3(Part, frozen=True, kw_only=True):
+class ItemsDataV3(Part, frozen=True, kw_only=True):
     """
-    The order that the items belong to.
-    """
-
-    id: Annotated[ResourceId, note("The id of the order.")]
-    number: Annotated[str | None, note("The number of the order.")]
-    reference: Annotated[str | None, note("The reference of the customer or the channel.")]
-    status: Annotated[OrderStatusText | None, note("The status of the order.")]
-    fulfillment_type: Annotated[FulfillmentText | None, note("Who fulfils it.")]
-
-
-class PendingOrderV3(ItemsOrderV3, frozen=True, kw_only=True):
-    """
-    The order that the pending items belong to.
+    The items that changed.
     """
 
-    shipping_method: Annotated[str | None, note("The method that was asked for.")]
-
-
-class ItemsShipmentV3(Part, frozen=True, kw_only=True):
-    """
-    The shipment that took the items.
-    """
-
-    id: Annotated[str | None, note("The id of the shipment.")]
-    shipped_at: Annotated[Instant | None, note("When it left.")]
-    carrier: Annotated[str | None, note("The carrier.")]
-    shipping_method: Annotated[str | None, note("The shipping method that was used.")]
-    tracking_number: Annotated[str | None, note("The tracking number.")]
-    tracking_url: Annotated[str | None, note("Where it can be followed.")]
-
-
-class ShippedItemsDataV3(Part, frozen=True, kw_only=True):
-    """
-    The items that were shipped.
-    """
-
-    order: Annotated[ItemsOrderV3, note("The order that they belong to.")]
-    item_status: Annotated[ItemStatusText, note("What the items are now.")]
-    complete: Annotated[bool | None, note("Whether no item of the order remains to be shipped.")]
-    items: Annotated[list[ItemV3], note("The items that were shipped.")]
-    shipment: Annotated[ItemsShipmentV3 | None, note("The shipment that took them.")]
-
-
-class PendingItemsDataV3(Part, frozen=True, kw_only=True):
-    """
-    The items that became pending.
-    """
-
-    order: Annotated[PendingOrderV3, note("The order that they belong to.")]
+    order: Annotated[OrderSummaryV3, note("The order that they belong to.")]
     item_status: Annotated[ItemStatusText, note("What the items are now.")]
     complete: Annotated[
         bool | None, note("Whether no item of the order remains in another status.")
     ]
-    items: Annotated[list[ItemV3], note("The items that became pending.")]
-    shipment: Annotated[None, note("Always null: the items have not left.")]
+    items: Annotated[list[ItemV3], note("The items that changed.")]
+    shipments: Annotated[
+        list[ShipmentV3], note("The shipments that took them; empty for pending items.")
+    ]
 
 
-class ShippedItemsBodyV3(Envelope, frozen=True, kw_only=True):
+class ItemsBodyV3(Envelope, frozen=True, kw_only=True):
     """
-    Items of an order that were shipped.
-    """
-
-    order_id: Annotated[ResourceId, note("The id of the order.")]
-    sequence: Sequence
-    data: Annotated[ShippedItemsDataV3, note("The items that were shipped.")]
-
-
-class PendingItemsBodyV3(Envelope, frozen=True, kw_only=True):
-    """
-    Items of an order that became pending.
+    Items of an order that were shipped or became pending.
     """
 
     order_id: Annotated[ResourceId, note("The id of the order.")]
     sequence: Sequence
-    data: Annotated[PendingItemsDataV3, note("The items that became pending.")]
+    data: Annotated[ItemsDataV3, note("The items that changed.")]

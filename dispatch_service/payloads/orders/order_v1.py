@@ -9,7 +9,7 @@ from dispatch_service.payloads.core.enum_strings import OrderStatusText
 from dispatch_service.payloads.core.field_types import Body, PlainTime, ResourceId, note
 from dispatch_service.payloads.core.times import plain_time
 from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
-from dispatch_service.payloads.orders.first_values import (
+from dispatch_service.payloads.orders.several_shipments import (
     FIRST_CARRIER,
     FIRST_METHOD,
     FIRST_TRACKING_NUMBER,

@@ -14,7 +14,7 @@ from dispatch_service.payloads.core.field_types import (
     ResourceId,
     note,
 )
-from dispatch_service.payloads.orders.first_values import (
+from dispatch_service.payloads.orders.several_shipments import (
     FIRST_CARRIER,
     FIRST_METHOD,
     FIRST_TRACKING_NUMBER,

@@ -14,7 +14,7 @@ from dispatch_service.payloads.core.enum_strings import (
 from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.money import optional_price
 from dispatch_service.payloads.core.presence import optional_number
-from dispatch_service.payloads.core.times import optional_instant
+from dispatch_service.payloads.core.times import optional_date, optional_instant
 from dispatch_service.payloads.orders import order_v3_shapes as shapes
 from dispatch_service.payloads.orders.event_types import SHIPPED, UNSHIPPED
 from dispatch_service.payloads.orders.values import OrderChange, status_after
@@ -26,6 +26,7 @@ from shipedge.webhooks.events.v1.order_pb2 import (
     Dimensions,
     Order,
     OrderItem,
+    OrderReference,
     OrderTotals,
     Package,
     Shipment,
@@ -71,6 +72,9 @@ def _item(item: OrderItem) -> shapes.ItemV3:
         quantity=item.quantity,
         quantity_shipped=optional_number(item, "quantity_shipped"),
         unit_price=optional_price(item, "unit_price"),
+        lot=item.lot or None,
+        expiration_date=optional_date(item, "expiration_date"),
+        serial_numbers=item.serial_numbers[:],
     )
 
 
@@ -102,14 +106,18 @@ def _package(package: Package) -> shapes.PackageV3:
                 sku=item.sku or None,
                 quantity=optional_number(item, "quantity"),
                 lot=item.lot or None,
-                serial_numbers=list(item.serial_numbers),
+                serial_numbers=item.serial_numbers[:],
+                expiration_date=optional_date(item, "expiration_date"),
             )
             for item in package.items
         ],
     )
 
 
-def _shipment(shipment: Shipment) -> shapes.ShipmentV3:
+def shipment_of(shipment: Shipment) -> shapes.ShipmentV3:
+    """
+    Build a shipment with its packages; unknown values are None.
+    """
     return shapes.ShipmentV3(
         id=shipment.id or None,
         shipped_at=optional_instant(shipment, "shipped_at"),
@@ -133,39 +141,47 @@ def _totals(totals: OrderTotals) -> shapes.TotalsV3:
     )
 
 
-def _keys(order: Order, status: str | None) -> dict[str, Any]:
-    """
-    Build the keys that the orders of all event types have.
-    """
-    return {
-        "id": order.id,
-        "number": order.number or None,
-        "reference": order.reference or None,
-        "type": order.type or None,
-        "store": _store(order.store) if order.HasField("store") else None,
-        "status": status,
-        "fulfillment_type": enum_string(
+def _order(order: Order, status: str | None) -> shapes.OrderV3:
+    return shapes.OrderV3(
+        id=order.id,
+        number=order.number or None,
+        reference=order.reference or None,
+        type=order.type or None,
+        store=_store(order.store) if order.HasField("store") else None,
+        status=status,
+        fulfillment_type=enum_string(
             FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
         ),
-        "created_at": optional_instant(order, "created_at"),
-        "updated_at": optional_instant(order, "updated_at"),
-        "customer": customer_of(order.customer),
-        "shipping_address": _address(order.shipping_address),
-        "items": [_item(item) for item in order.items],
-        "shipments": [_shipment(shipment) for shipment in order.shipments],
-        "totals": _totals(order.totals),
-    }
+        created_at=optional_instant(order, "created_at"),
+        updated_at=optional_instant(order, "updated_at"),
+        customer=customer_of(order.customer),
+        shipping_address=_address(order.shipping_address),
+        items=[_item(item) for item in order.items],
+        shipments=[shipment_of(shipment) for shipment in order.shipments],
+        totals=_totals(order.totals),
+        shipping_method=order.shipping_method or None,
+        carrier=order.carrier or None,
+    )
 
 
-def _divided(change: OrderStatusChanged) -> list[shapes.DividedOrderV3] | None:
+def reference_of(order: OrderReference) -> shapes.OrderReferenceV3:
+    """
+    Build a reference to another order; unknown values are None.
+    """
+    return shapes.OrderReferenceV3(
+        id=order.id or None,
+        number=order.number or None,
+        reference=order.reference or None,
+        fulfillment_type=enum_string(
+            FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
+        ),
+    )
+
+
+def _divided(change: OrderStatusChanged) -> list[shapes.OrderReferenceV3] | None:
     if change.to_status != ORDER_STATUS_DIVIDED:
         return None
-    return [
-        shapes.DividedOrderV3(
-            id=child.id or None, number=child.number or None, reference=child.reference or None
-        )
-        for child in change.child_orders
-    ]
+    return [reference_of(child) for child in change.child_orders]
 
 
 def _change(event: Event, change: OrderChange) -> shapes.ChangeV3:
@@ -190,11 +206,11 @@ def _change(event: Event, change: OrderChange) -> shapes.ChangeV3:
     return shapes.ChangeV3(**values)
 
 
-def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderBodyV3:
+def order_body(event: Event, change: OrderChange, wire_name: str) -> shapes.OrderBodyV3:
     """
-    Build the body of an order that is shipped.
+    Build the body of all event types about a whole order.
     """
-    order = shapes.OrderV3(**_keys(change.order, status_after(change)))
+    order = _order(change.order, status_after(change))
     return shapes.OrderBodyV3(
         **envelope(event, wire_name),
         order_id=change.order.id,
@@ -202,22 +218,6 @@ def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.
     )
 
 
-def unshipped(event: Event, change: OrderChange, wire_name: str) -> shapes.UnshippedOrderBodyV3:
-    """
-    Build the body of an order that may not be shipped yet.
-    """
-    order = shapes.UnshippedOrderV3(
-        **_keys(change.order, status_after(change)),
-        shipping_method=change.order.shipping_method or None,
-    )
-    return shapes.UnshippedOrderBodyV3(
-        **envelope(event, wire_name),
-        order_id=change.order.id,
-        data=shapes.UnshippedOrderDataV3(order=order, change=_change(event, change)),
-    )
-
-
 BUILDERS: dict[Key, Builder] = {
-    **{(event_type, "v3"): shipped for event_type in SHIPPED},
-    **{(event_type, "v3"): unshipped for event_type in UNSHIPPED},
+    (event_type, "v3"): order_body for event_type in (*SHIPPED, *UNSHIPPED)
 }

@@ -6,7 +6,14 @@ from typing import Annotated
 
 from dispatch_service.payloads.core.enum_strings import FulfillmentText, OrderStatusText
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
-from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, ResourceId, note
+from dispatch_service.payloads.core.field_types import (
+    CalendarDate,
+    Instant,
+    Part,
+    Quantity,
+    ResourceId,
+    note,
+)
 from dispatch_service.payloads.core.money import Price
 
 
@@ -58,6 +65,9 @@ class ItemV3(Part, frozen=True, kw_only=True):
     unit_price: Annotated[
         Price | None, note("The price of one; it may have up to 6 digits after the point.")
     ]
+    lot: Annotated[str | None, note("The lot that was taken.")]
+    expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
+    serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
 
 
 class WeightV3(Part, frozen=True, kw_only=True):
@@ -90,6 +100,7 @@ class PackageItemV3(Part, frozen=True, kw_only=True):
     quantity: Annotated[Quantity | None, note("How many are in the package.")]
     lot: Annotated[str | None, note("The lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers.")]
+    expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
 
 
 class PackageV3(Part, frozen=True, kw_only=True):
@@ -151,26 +162,23 @@ class OrderV3(Part, frozen=True, kw_only=True):
     items: Annotated[list[ItemV3], note("Its lines.")]
     shipments: Annotated[list[ShipmentV3], note("How it was shipped; empty before.")]
     totals: Annotated[TotalsV3, note("What it costs, all in one currency.")]
-
-
-class UnshippedOrderV3(OrderV3, frozen=True, kw_only=True):
-    """
-    An order that may not have left yet.
-    """
-
     shipping_method: Annotated[
         str | None, note("The method that was asked for; a shipment names the one that was used.")
     ]
+    carrier: Annotated[
+        str | None, note("The carrier that was asked for; a shipment names the one that was used.")
+    ]
 
 
-class DividedOrderV3(Part, frozen=True, kw_only=True):
+class OrderReferenceV3(Part, frozen=True, kw_only=True):
     """
-    One of the orders that an order was divided into.
+    Another order.
     """
 
-    id: Annotated[ResourceId | None, note("The id of the new order.")]
-    number: Annotated[str | None, note("The number of the new order.")]
+    id: Annotated[ResourceId | None, note("The id of the order.")]
+    number: Annotated[str | None, note("The number of the order.")]
     reference: Annotated[str | None, note("The reference of the customer or the channel.")]
+    fulfillment_type: Annotated[FulfillmentText | None, note("Who fulfils it.")]
 
 
 class ChangeV3(Part, frozen=True, kw_only=True):
@@ -181,7 +189,7 @@ class ChangeV3(Part, frozen=True, kw_only=True):
     previous_status: Annotated[OrderStatusText | None, note("The status before.")]
     cancel_reason: Annotated[str | None, note("Why it was canceled.")]
     divided_orders: Annotated[
-        list[DividedOrderV3] | None, note("The orders that it was divided into.")
+        list[OrderReferenceV3] | None, note("The orders that it was divided into.")
     ]
     updated_fields: Annotated[list[str] | None, note("The names of the fields that changed.")]
     sent_to: Annotated[FulfillmentText | None, note("Whom it was sent to.")]
@@ -198,30 +206,11 @@ class OrderDataV3(Part, frozen=True, kw_only=True):
     change: Annotated[ChangeV3, note("What happened to it.")]
 
 
-class UnshippedOrderDataV3(Part, frozen=True, kw_only=True):
-    """
-    The order and what happened to it.
-    """
-
-    order: Annotated[UnshippedOrderV3, note("The order after the event.")]
-    change: Annotated[ChangeV3, note("What happened to it.")]
-
-
 class OrderBodyV3(Envelope, frozen=True, kw_only=True):
     """
-    An order that was shipped.
+    An order.
     """
 
     order_id: Annotated[ResourceId, note("The id of the order.")]
     sequence: Sequence
     data: Annotated[OrderDataV3, note("The order and what happened to it.")]
-
-
-class UnshippedOrderBodyV3(Envelope, frozen=True, kw_only=True):
-    """
-    An order that may not have left yet.
-    """
-
-    order_id: Annotated[ResourceId, note("The id of the order.")]
-    sequence: Sequence
-    data: Annotated[UnshippedOrderDataV3, note("The order and what happened to it.")]

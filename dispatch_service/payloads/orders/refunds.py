@@ -31,8 +31,7 @@ from dispatch_service.payloads.core.money import (
 )
 from dispatch_service.payloads.core.presence import optional_number
 from dispatch_service.payloads.core.times import plain_time
-from dispatch_service.payloads.orders.order_v3_builders import customer_of
-from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
+from dispatch_service.payloads.orders.order_summary import OrderSummaryV3, summary_of
 from dispatch_service.payloads.orders.values import status_of
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderRefunded
@@ -90,6 +89,7 @@ class RefundV2(Body, frozen=True, kw_only=True):
     tax_refund: Annotated[Amount | None, note("The tax that was refunded.")]
     refund_total: Annotated[Amount, note("All that was refunded.")]
     user: Annotated[str | None, note("Who refunded it.")]
+    currency: Annotated[str, note("The currency of all amounts, ISO 4217.")]
 
 
 class RefundItemV3(Part, frozen=True, kw_only=True):
@@ -123,25 +123,13 @@ class RefundPartV3(Part, frozen=True, kw_only=True):
     user: Annotated[str | None, note("Who refunded it.")]
 
 
-class RefundedOrderV3(Part, frozen=True, kw_only=True):
-    """
-    The order that was refunded.
-    """
-
-    id: Annotated[ResourceId, note("The id of the order.")]
-    number: Annotated[str | None, note("The number of the order.")]
-    reference: Annotated[str | None, note("The reference of the customer or the channel.")]
-    status: Annotated[OrderStatusText | None, note("The status of the order.")]
-    customer: Annotated[CustomerV3, note("Who got the refund.")]
-
-
 class RefundDataV3(Part, frozen=True, kw_only=True):
     """
     The refund and its order.
     """
 
     refund: Annotated[RefundPartV3, note("The refund.")]
-    order: Annotated[RefundedOrderV3, note("The order that was refunded.")]
+    order: Annotated[OrderSummaryV3, note("The order that was refunded.")]
 
 
 class RefundBodyV3(Envelope, frozen=True, kw_only=True):
@@ -199,6 +187,7 @@ def v2(event: Event, refund: OrderRefunded, wire_name: str) -> RefundV2:
         tax_refund=optional_amount(refund, "tax"),
         refund_total=amount(refund.total),
         user=event.actor.name or None,
+        currency=refund.total.currency_code,
     )
 
 
@@ -234,14 +223,9 @@ def _refund(event: Event, refund: OrderRefunded) -> RefundPartV3:
 
 def v3(event: Event, refund: OrderRefunded, wire_name: str) -> RefundBodyV3:
     order = refund.order
-    refunded = RefundedOrderV3(
-        id=order.id,
-        number=order.number or None,
-        reference=order.reference or None,
-        status=status_of(order),
-        customer=customer_of(order.customer),
+    contents = RefundDataV3(
+        refund=_refund(event, refund), order=summary_of(order, status_of(order))
     )
-    contents = RefundDataV3(refund=_refund(event, refund), order=refunded)
     return RefundBodyV3(**envelope(event, wire_name), order_id=order.id, data=contents)
 
 

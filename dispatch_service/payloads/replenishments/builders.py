@@ -2,7 +2,7 @@
 Builders of `replenishments/*`.
 """
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import REPLENISHMENT_STATUSES, enum_string
@@ -109,27 +109,30 @@ def received_v2(
     return _v2(event, change.replenishment, wire_name, received, latest)
 
 
-def _item_keys(item: ReplenishmentItem) -> dict[str, Any]:
-    return {
-        "sku": item.sku,
-        "description": item.description or None,
-        "quantity_requested": optional_number(item, "quantity_requested"),
-        "quantity_received_total": optional_number(item, "quantity_received"),
-    }
+def _item_v3(item: ReplenishmentItem) -> shapes.ReplenishmentItemV3:
+    return shapes.ReplenishmentItemV3(
+        sku=item.sku,
+        description=item.description or None,
+        quantity_requested=optional_number(item, "quantity_requested"),
+        quantity_received_total=optional_number(item, "quantity_received"),
+        uom=item.uom or None,
+        quantity_hurt_total=optional_number(item, "quantity_hurt"),
+    )
 
 
-def _keys_v3(replenishment: Replenishment) -> dict[str, Any]:
-    return {
-        "id": replenishment.id,
-        "po_number": replenishment.po_number or None,
-        "status": _status(replenishment),
-        "supplier": shapes.SupplierV3(name=replenishment.supplier_name or None),
-        "warehouse": replenishment.warehouse or None,
-        "tracking_number": replenishment.tracking_number or None,
-        "expected_on": optional_date(replenishment, "expected_on"),
-        "created_at": optional_instant(replenishment, "created_at"),
-        "comments": replenishment.comments or None,
-    }
+def _replenishment_v3(replenishment: Replenishment) -> shapes.ReplenishmentV3:
+    return shapes.ReplenishmentV3(
+        id=replenishment.id,
+        po_number=replenishment.po_number or None,
+        status=_status(replenishment),
+        supplier=shapes.SupplierV3(name=replenishment.supplier_name or None),
+        warehouse=replenishment.warehouse or None,
+        tracking_number=replenishment.tracking_number or None,
+        expected_on=optional_date(replenishment, "expected_on"),
+        created_at=optional_instant(replenishment, "created_at"),
+        items=[_item_v3(item) for item in replenishment.items],
+        comments=replenishment.comments or None,
+    )
 
 
 def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
@@ -147,39 +150,34 @@ def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
                 lot=item.lot or None,
                 expiration_date=optional_date(item, "expiration_date"),
                 uom=item.uom or None,
+                serial_numbers=item.serial_numbers[:],
             )
             for item in receipt.items
         ],
     )
 
 
+def _v3(
+    event: Event, replenishment: Replenishment, wire_name: str, receipt: shapes.ReceiptV3 | None
+) -> shapes.ReplenishmentBodyV3:
+    contents = shapes.ReplenishmentDataV3(
+        replenishment=_replenishment_v3(replenishment), receipt=receipt
+    )
+    return shapes.ReplenishmentBodyV3(
+        **envelope(event, wire_name), replenishment_id=replenishment.id, data=contents
+    )
+
+
 def initiated_v3(
     event: Event, change: ReplenishmentInitiated, wire_name: str
-) -> shapes.InitiatedBodyV3:
-    replenishment = change.replenishment
-    items = [
-        shapes.RequestedItemV3(**_item_keys(item), uom=item.uom or None)
-        for item in replenishment.items
-    ]
-    requested = shapes.RequestedReplenishmentV3(**_keys_v3(replenishment), items=items)
-    return shapes.InitiatedBodyV3(
-        **envelope(event, wire_name),
-        replenishment_id=replenishment.id,
-        data=shapes.InitiatedDataV3(replenishment=requested, receipt=None),
-    )
+) -> shapes.ReplenishmentBodyV3:
+    return _v3(event, change.replenishment, wire_name, None)
 
 
 def received_v3(
     event: Event, change: ReplenishmentReceived, wire_name: str
-) -> shapes.ReceivedBodyV3:
-    replenishment = change.replenishment
-    items = [shapes.ReplenishmentItemV3(**_item_keys(item)) for item in replenishment.items]
-    after = shapes.ReplenishmentV3(**_keys_v3(replenishment), items=items)
-    return shapes.ReceivedBodyV3(
-        **envelope(event, wire_name),
-        replenishment_id=replenishment.id,
-        data=shapes.ReceivedDataV3(replenishment=after, receipt=_receipt(event, change.receipt)),
-    )
+) -> shapes.ReplenishmentBodyV3:
+    return _v3(event, change.replenishment, wire_name, _receipt(event, change.receipt))
 
 
 BUILDERS: dict[Key, Builder] = {

@@ -84,21 +84,13 @@ class ReplenishmentItemV3(Part, frozen=True, kw_only=True):
     description: Annotated[str | None, note("What it is.")]
     quantity_requested: Annotated[Quantity | None, note("How many were requested.")]
     quantity_received_total: Annotated[StockQuantity | None, note("How many have come so far.")]
-
-
-class RequestedItemV3(ReplenishmentItemV3, frozen=True, kw_only=True):
-    """
-    A line of a replenishment of which nothing has come yet.
-    """
-
-    uom: Annotated[
-        str | None, note("The unit of measure; once goods have come their receipt names it.")
-    ]
+    uom: Annotated[str | None, note("The unit of measure, for example `each`.")]
+    quantity_hurt_total: Annotated[StockQuantity | None, note("How many of them were hurt.")]
 
 
 class ReplenishmentV3(Part, frozen=True, kw_only=True):
     """
-    A replenishment after a receipt.
+    A replenishment as it is after the event.
     """
 
     id: Annotated[ResourceId, note("The id of the replenishment.")]
@@ -110,23 +102,6 @@ class ReplenishmentV3(Part, frozen=True, kw_only=True):
     expected_on: Annotated[CalendarDate | None, note("When it is expected.")]
     created_at: Annotated[Instant | None, note("When it was created.")]
     items: Annotated[list[ReplenishmentItemV3], note("What is to come.")]
-    comments: Annotated[str | None, note("Remarks.")]
-
-
-class RequestedReplenishmentV3(Part, frozen=True, kw_only=True):
-    """
-    A replenishment of which nothing has come yet.
-    """
-
-    id: Annotated[ResourceId, note("The id of the replenishment.")]
-    po_number: Annotated[str | None, note("The number of the purchase order.")]
-    status: Annotated[ReplenishmentStatusText | None, note("How far it is.")]
-    supplier: Annotated[SupplierV3, note("The supplier.")]
-    warehouse: Annotated[str | None, note("The warehouse that it goes to.")]
-    tracking_number: Annotated[str | None, note("The tracking number.")]
-    expected_on: Annotated[CalendarDate | None, note("When it is expected.")]
-    created_at: Annotated[Instant | None, note("When it was created.")]
-    items: Annotated[list[RequestedItemV3], note("What is to come.")]
     comments: Annotated[str | None, note("Remarks.")]
 
 
@@ -147,6 +122,7 @@ class ReceiptItemV3(Part, frozen=True, kw_only=True):
     lot: Annotated[str | None, note("The lot.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     uom: Annotated[str | None, note("The unit of measure, for example `each`.")]
+    serial_numbers: Annotated[list[str], note("The serial numbers.")]
 
 
 class ReceiptV3(Part, frozen=True, kw_only=True):
@@ -160,39 +136,22 @@ class ReceiptV3(Part, frozen=True, kw_only=True):
     items: Annotated[list[ReceiptItemV3], note("What came.")]
 
 
-class InitiatedDataV3(Part, frozen=True, kw_only=True):
-    """
-    The replenishment.
-    """
-
-    replenishment: Annotated[RequestedReplenishmentV3, note("The replenishment.")]
-    receipt: Annotated[None, note("Always null: nothing has come yet.")]
-
-
-class ReceivedDataV3(Part, frozen=True, kw_only=True):
+class ReplenishmentDataV3(Part, frozen=True, kw_only=True):
     """
     The replenishment and what was received now.
     """
 
-    replenishment: Annotated[ReplenishmentV3, note("The replenishment after the receipt.")]
-    receipt: Annotated[ReceiptV3, note("What was received now.")]
+    replenishment: Annotated[ReplenishmentV3, note("The replenishment after the event.")]
+    receipt: Annotated[
+        ReceiptV3 | None, note("What was received now; null before anything has come.")
+    ]
 
 
-class InitiatedBodyV3(Envelope, frozen=True, kw_only=True):
+class ReplenishmentBodyV3(Envelope, frozen=True, kw_only=True):
     """
-    A replenishment that was requested.
-    """
-
-    replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
-    sequence: Sequence
-    data: Annotated[InitiatedDataV3, note("The replenishment.")]
-
-
-class ReceivedBodyV3(Envelope, frozen=True, kw_only=True):
-    """
-    Goods of a replenishment that were received.
+    A replenishment.
     """
 
     replenishment_id: Annotated[ResourceId, note("The id of the replenishment.")]
     sequence: Sequence
-    data: Annotated[ReceivedDataV3, note("The replenishment and what was received now.")]
+    data: Annotated[ReplenishmentDataV3, note("The replenishment and what was received now.")]

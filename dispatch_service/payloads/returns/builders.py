@@ -6,7 +6,6 @@ from typing import Any, TypeAlias
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import (
-    FULFILLMENT_TYPES,
     RETURN_STATUSES,
     RETURN_TYPES,
     enum_string,
@@ -15,15 +14,15 @@ from dispatch_service.payloads.core.envelope import envelope
 from dispatch_service.payloads.core.presence import optional_flag, optional_number
 from dispatch_service.payloads.core.times import (
     instant,
+    optional_date,
     optional_instant,
     optional_plain_time,
     plain_time,
 )
-from dispatch_service.payloads.orders.order_v3_builders import customer_of
+from dispatch_service.payloads.orders.order_v3_builders import customer_of, reference_of
 from dispatch_service.payloads.returns import shapes
 from dispatch_service.payloads.returns.event_types import EXCHANGES, SIMPLE
 from shipedge.webhooks.events.v1.event_pb2 import Event
-from shipedge.webhooks.events.v1.order_pb2 import OrderReference
 from shipedge.webhooks.events.v1.return_order_pb2 import (
     ExchangeOrder,
     ReturnInitiated,
@@ -186,7 +185,8 @@ def _item_v3(item: ReturnItem) -> shapes.ReturnItemV3:
         reason=item.reason or None,
         bin=item.bin or None,
         lot=item.lot or None,
-        serial_numbers=list(item.serial_numbers),
+        serial_numbers=item.serial_numbers[:],
+        expiration_date=optional_date(item, "expiration_date"),
     )
 
 
@@ -211,17 +211,6 @@ def _return(event: Event, change: ReturnChange) -> shapes.ReturnPartV3:
         label=_label(return_order.label) if return_order.HasField("label") else None,
         items=[_item_v3(item) for item in return_order.items],
         customer=customer_of(return_order.customer),
-    )
-
-
-def _original(order: OrderReference) -> shapes.OriginalOrderV3:
-    return shapes.OriginalOrderV3(
-        id=order.id or None,
-        number=order.number or None,
-        reference=order.reference or None,
-        fulfillment_type=enum_string(
-            FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
-        ),
     )
 
 
@@ -251,7 +240,7 @@ def v3(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnBodyV
     original, exchange = return_order.original_order, return_order.exchange_order
     contents = shapes.ReturnDataV3(
         return_order=_return(event, change),
-        original_order=_original(original) if return_order.HasField("original_order") else None,
+        original_order=reference_of(original) if return_order.HasField("original_order") else None,
         exchange_order=_exchange_v3(exchange) if return_order.HasField("exchange_order") else None,
     )
     return shapes.ReturnBodyV3(

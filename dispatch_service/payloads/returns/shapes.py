@@ -7,7 +7,6 @@ from typing import Annotated
 from msgspec import field
 
 from dispatch_service.payloads.core.enum_strings import (
-    FulfillmentText,
     OrderStatusText,
     ReturnStatusText,
     ReturnTypeText,
@@ -15,6 +14,7 @@ from dispatch_service.payloads.core.enum_strings import (
 from dispatch_service.payloads.core.envelope import Envelope, Sequence
 from dispatch_service.payloads.core.field_types import (
     Body,
+    CalendarDate,
     Instant,
     Part,
     PlainTime,
@@ -23,7 +23,7 @@ from dispatch_service.payloads.core.field_types import (
     StockQuantity,
     note,
 )
-from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3
+from dispatch_service.payloads.orders.order_v3_shapes import CustomerV3, OrderReferenceV3
 
 
 class ReturnV1(Body, frozen=True, kw_only=True):
@@ -173,6 +173,7 @@ class ReturnItemV3(Part, frozen=True, kw_only=True):
     bin: Annotated[str | None, note("The bin that it was put in.")]
     lot: Annotated[str | None, note("The lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers.")]
+    expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
 
 
 class ReturnPartV3(Part, frozen=True, kw_only=True):
@@ -193,17 +194,6 @@ class ReturnPartV3(Part, frozen=True, kw_only=True):
     label: Annotated[ReturnLabelV3 | None, note("The label that the goods travel with.")]
     items: Annotated[list[ReturnItemV3], note("What comes back.")]
     customer: Annotated[CustomerV3, note("Who sends it back.")]
-
-
-class OriginalOrderV3(Part, frozen=True, kw_only=True):
-    """
-    The order that the goods come from.
-    """
-
-    id: Annotated[ResourceId | None, note("The id of the order.")]
-    number: Annotated[str | None, note("The number of the order.")]
-    reference: Annotated[str | None, note("The reference of the customer or the channel.")]
-    fulfillment_type: Annotated[FulfillmentText | None, note("Who fulfilled it.")]
 
 
 class ExchangeItemV3(Part, frozen=True, kw_only=True):
@@ -236,7 +226,7 @@ class ReturnDataV3(Part, frozen=True, kw_only=True):
 
     return_order: Annotated[ReturnPartV3, note("The return.")] = field(name="return")
     original_order: Annotated[
-        OriginalOrderV3 | None, note("The order that the goods come from; null if not known.")
+        OrderReferenceV3 | None, note("The order that the goods come from; null if not known.")
     ]
     exchange_order: Annotated[
         ExchangeOrderV3 | None, note("The order that is sent instead; null if there is none.")

@@ -107,6 +107,16 @@ def test_partial_shipment_shows_its_own_shipment() -> None:
                 "lot": "L",
                 "expiration_date": None,
                 "serial_numbers": [],
+                "shipments": [
+                    {
+                        "id": "S1",
+                        "tracking_number": "T",
+                        "carrier": "UPS",
+                        "shipping_method": None,
+                        "shipped_date": "1970-01-01 00:00:30",
+                        "quantity": 2,
+                    }
+                ],
             }
         ],
     }
@@ -122,7 +132,7 @@ def test_missing_shipment_takes_the_time_of_the_event() -> None:
     assert body["shipped_date"] == "1970-01-01 00:01:00"
     assert (body["tracking_number"], body["carrier"]) == (None, None)
     contents = _body(event, "orders/shipped_items", "v3")["data"]
-    assert (contents["shipment"], contents["complete"]) == (None, None)
+    assert (contents["shipments"], contents["complete"]) == ([], None)
 
 
 def test_pending_items_show_no_shipment() -> None:
@@ -139,7 +149,8 @@ def test_pending_items_show_no_shipment() -> None:
         "Ground",
     )
     contents = _body(event, "orders/pending_items", "v3")["data"]
-    assert (contents["item_status"], contents["shipment"]) == ("pending", None)
+    assert (contents["item_status"], contents["shipments"]) == ("pending", [])
+    assert [item["shipments"] for item in (*body["items"], *contents["items"])] == [[], []]
     assert contents["order"]["shipping_method"] == "Ground"
 
 

@@ -261,8 +261,8 @@ def test_divided_order_lists_its_parts() -> None:
     event = example_event("orders/divided")
     change = _body(event, "orders/divided", "v3")["data"]["change"]
     assert change["divided_orders"] == [
-        {"id": 12346, "number": "ORD-001-1", "reference": "REF-123"},
-        {"id": 12347, "number": "ORD-001-2", "reference": "REF-123"},
+        {"id": 12346, "number": "ORD-001-1", "reference": "REF-123", "fulfillment_type": None},
+        {"id": 12347, "number": "ORD-001-2", "reference": "REF-123", "fulfillment_type": None},
     ]
 
     event.order_status_changed.ClearField("child_orders")

@@ -66,8 +66,8 @@ class Order(_message.Message):
     fulfillment_label: _builtins.str
     """The name of whoever fulfils it where that is `OTHER`; empty otherwise."""
     carrier: _builtins.str
-    """The carrier that was asked for. No payload version shows it: what is
-    shown is the carrier of the shipment.
+    """The carrier that was asked for. Payload versions 1 and 2 show only those
+    of shipments, version 3 shows both.
     """
     shipping_method: _builtins.str
     """The shipping method that was asked for. Shown until a shipment names
@@ -497,6 +497,7 @@ class PackageItem(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     LOT_FIELD_NUMBER: _builtins.int
     SERIAL_NUMBERS_FIELD_NUMBER: _builtins.int
+    EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The line of the order."""
     sku: _builtins.str
@@ -509,6 +510,10 @@ class PackageItem(_message.Message):
     def serial_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The serial numbers."""
 
+    @_builtins.property
+    def expiration_date(self) -> _date_pb2.Date:
+        """The expiration date of the lot."""
+
     def __init__(
         self,
         *,
@@ -517,10 +522,11 @@ class PackageItem(_message.Message):
         quantity: _builtins.int | None = ...,
         lot: _builtins.str = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        expiration_date: _date_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "expiration_date", b"expiration_date", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
     _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015

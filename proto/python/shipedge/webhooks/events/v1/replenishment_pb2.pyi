@@ -308,6 +308,7 @@ class ReceiptItem(_message.Message):
     LOT_FIELD_NUMBER: _builtins.int
     EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     UOM_FIELD_NUMBER: _builtins.int
+    SERIAL_NUMBERS_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """The SKU. Required."""
     quantity_good: _builtins.int
@@ -326,6 +327,10 @@ class ReceiptItem(_message.Message):
     def expiration_date(self) -> _date_pb2.Date:
         """The expiration date of the lot."""
 
+    @_builtins.property
+    def serial_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The serial numbers."""
+
     def __init__(
         self,
         *,
@@ -337,10 +342,11 @@ class ReceiptItem(_message.Message):
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         uom: _builtins.str = ...,
+        serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good", "_quantity_hurt", b"_quantity_hurt", "expiration_date", b"expiration_date", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good", "_quantity_hurt", b"_quantity_hurt", "bin", b"bin", "expiration_date", b"expiration_date", "lot", b"lot", "lpn", b"lpn", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good", "_quantity_hurt", b"_quantity_hurt", "bin", b"bin", "expiration_date", b"expiration_date", "lot", b"lot", "lpn", b"lpn", "quantity_good", b"quantity_good", "quantity_hurt", b"quantity_hurt", "serial_numbers", b"serial_numbers", "sku", b"sku", "uom", b"uom"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quantity_good: _TypeAlias = _typing.Literal["quantity_good"]  # noqa: Y015
     _WhichOneofArgType__quantity_good: _TypeAlias = _typing.Literal["_quantity_good", b"_quantity_good"]  # noqa: Y015

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import date_pb2 as _date_pb2
 from shipedge.webhooks.events.v1 import order_pb2 as _order_pb2
 from shipedge.webhooks.events.v1 import states_pb2 as _states_pb2
 import builtins as _builtins
@@ -253,6 +254,7 @@ class ReturnItem(_message.Message):
     BIN_FIELD_NUMBER: _builtins.int
     LOT_FIELD_NUMBER: _builtins.int
     SERIAL_NUMBERS_FIELD_NUMBER: _builtins.int
+    EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The id of the line within the return."""
     sku: _builtins.str
@@ -277,6 +279,10 @@ class ReturnItem(_message.Message):
     def serial_numbers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The serial numbers."""
 
+    @_builtins.property
+    def expiration_date(self) -> _date_pb2.Date:
+        """The expiration date of the lot."""
+
     def __init__(
         self,
         *,
@@ -291,10 +297,11 @@ class ReturnItem(_message.Message):
         bin: _builtins.str = ...,
         lot: _builtins.str = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        expiration_date: _date_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "received_good", b"received_good", "received_hurt", b"received_hurt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "expiration_date", b"expiration_date", "received_good", b"received_good", "received_hurt", b"received_hurt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "bin", b"bin", "description", b"description", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "line_id", b"line_id", "lot", b"lot", "reason", b"reason", "received_good", b"received_good", "received_hurt", b"received_hurt", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good", "_expected_hurt", b"_expected_hurt", "_received_good", b"_received_good", "_received_hurt", b"_received_hurt", "bin", b"bin", "description", b"description", "expected_good", b"expected_good", "expected_hurt", b"expected_hurt", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "reason", b"reason", "received_good", b"received_good", "received_hurt", b"received_hurt", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_good: _TypeAlias = _typing.Literal["expected_good"]  # noqa: Y015
     _WhichOneofArgType__expected_good: _TypeAlias = _typing.Literal["_expected_good", b"_expected_good"]  # noqa: Y015
