@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
-from weakref import WeakKeyDictionary
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from service_runtime.database.sessions import STATEMENT_SECONDS, Sessions, connect_args
-from service_runtime.database.sqlite_connection import SqliteConnection
 from service_runtime.database.urls import driver_url, parse_database_url
 from service_runtime.observability import metrics
 
@@ -47,6 +47,38 @@ SQLite's driver, which releases it at each row; the default of the interpreter i
 
 # The lock of writers for each SQLite engine; PostgreSQL needs none.
 _write_locks: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """
+    A connection that gives up its transaction and its view of the file when it is closed.
+
+    SQLite keeps a closed connection open, with its locks, while a statement has rows left to
+    read. A cancelled task leaves such statements, and its traceback may refer to them for long:
+    until those are collected, nobody could write.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._cursors: WeakSet[sqlite3.Cursor] = WeakSet()
+
+    def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
+        """
+        Make a cursor, which is closed with the connection.
+        """
+        made = super().cursor(factory)
+        self._cursors.add(made)
+        return made
+
+    def close(self) -> None:
+        """
+        End all statements and close the connection; what was not committed is rolled back.
+        """
+        for cursor in list(self._cursors):
+            cursor.close()
+        # The driver may close a connection twice.
+        self._cursors.clear()
+        super().close()
 
 
 def create_engine(
@@ -90,7 +122,7 @@ def _sqlite(url: URL) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=10,
         hide_parameters=True,
-        connect_args={"factory": SqliteConnection},
+        connect_args={"factory": _SqliteConnection},
     )
     file = str(url.database)
 

@@ -8,6 +8,7 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,14 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.store import schema as config_schema
 from dispatch_service.storage import schema as dispatch_schema
-from service_runtime.database import migrations
+from service_runtime.database import revisions
 from service_runtime.database.engine import create_engine
-from service_runtime.database.migrations import migrate, pending
+from service_runtime.database.migrations import migrate, newest_revision, pending
 
 pytestmark = pytest.mark.anyio
 
@@ -104,18 +106,30 @@ async def test_database_is_as_the_code_expects(
 
 @SERVICES
 async def test_second_run_changes_nothing(
-    database_url: str, package: str, metadata: sa.MetaData
+    database_url: str, package: str, metadata: sa.MetaData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Every start migrates; on a current database nothing happens.
+    Every start migrates; on a current database nothing happens, and Alembic is not needed.
     """
     await migrate(database_url, package)
+    monkeypatch.delattr(revisions, "upgrade")
     await migrate(database_url, package)
     engine = create_engine(database_url, application_name="tests")
     async with engine.connect() as db:
         names = await db.run_sync(lambda connection: sa.inspect(connection).get_table_names())
     await engine.dispose()
     assert set(metadata.tables) <= set(names)
+
+
+@pytest.mark.parametrize("package", ["config_service", "dispatch_service"])
+def test_files_are_named_after_their_revisions(package: str) -> None:
+    """
+    What the newest is can be told without Alembic.
+    """
+    scripts = ScriptDirectory.from_config(revisions.config_of(package))
+    assert scripts.get_heads() == [newest_revision(package)]
+    for script in scripts.walk_revisions():
+        assert Path(script.path).name.startswith(f"{script.revision}_")
 
 
 @pytest.mark.slow
@@ -296,7 +310,7 @@ async def step(
     """
     Move a database to a revision.
     """
-    config = migrations._config(package)
+    config = revisions.config_of(package)
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection
