@@ -173,7 +173,7 @@ async def _started(
     """
     Start the config service with one subscription, and two replicas.
     """
-    pair = Pair(environment)
+    pair = Pair(environment, preloaded=True)
     await pair.start(CONFIG)
     stack.push_async_callback(pair.stop, CONFIG)
     await pair.subscribe(receiver.url, "orders/shipped", "v2", retry_seconds=RETRY_SECONDS)

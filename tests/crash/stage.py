@@ -54,8 +54,8 @@ def shipped(event_id: str, account: int) -> event_pb2.Event:
 @dataclass
 class Replica:
     """
-    A dispatch service that is killed and started again. *module* is what is run; it starts
-    preloaded, or as it is shipped where what it says goes to *log*.
+    A dispatch service that is killed and started again. *module* is what is run; what it says
+    is added to *log*.
     """
 
     environment: dict[str, str]
@@ -72,24 +72,12 @@ class Replica:
         Start it; wait until it serves or, with a failpoint, has died.
         """
         environment = {**self.environment, "SHIPEDGE_DISPATCH_FAILPOINT": failpoint}
-        self.child = await self._spawn(environment)
+        self.child = await preloaded.start(self.module, environment, self.log)
         try:
             await processes.wait_serving(self.address, self.child, DISPATCH)
         except processes.ServiceEndedError:
             if not failpoint:
                 raise
-
-    async def _spawn(self, environment: dict[str, str]) -> asyncio.subprocess.Process:
-        if self.log is None:
-            return await preloaded.start(self.module, environment)
-        with self.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *processes.command(self.module),
-                env=environment,
-                start_new_session=True,
-                stdout=log,
-                stderr=log,
-            )
 
     async def died(self) -> None:
         """

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from service_runtime.process import pair as processes
 from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
 from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as dispatch_pb2
 from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2_grpc as dispatch_grpc
 from tests.e2e.test_pair import known, settled, shipped
+from tests.support import preloaded
 from tests.support.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
 from tests.support.receivers import Receiver
 
@@ -100,12 +100,7 @@ async def test_service_without_the_key_does_not_start(
     async with running_pair(environment) as pair:
         await pair.subscribe(receiver.url, "orders/shipped", "v2")
         await known(pair, receiver, "before")
-    child = await asyncio.create_subprocess_exec(
-        *processes.command(package),
-        env=environment | {"SHIPEDGE_ENCRYPTION_KEYS": NEW},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, stderr = await child.communicate()
-    assert child.returncode == 1
-    assert b"sealed under keys that SHIPEDGE_ENCRYPTION_KEYS does not hold" in stderr
+    renewed = environment | {"SHIPEDGE_ENCRYPTION_KEYS": NEW}
+    code, said = await asyncio.to_thread(preloaded.run, package, renewed)
+    assert code == 1
+    assert "sealed under keys that SHIPEDGE_ENCRYPTION_KEYS does not hold" in said

@@ -20,6 +20,7 @@ from shipedge.webhooks.client import channel
 from shipedge.webhooks.dispatch.v1 import delivery_pb2
 from tests.e2e.test_pair import known, settled
 from tests.e2e.test_production import production
+from tests.support import preloaded
 from tests.support.databases import free_port
 from tests.support.pair import environment_of, running_pair
 from tests.support.receivers import Receiver
@@ -66,7 +67,7 @@ async def test_reflection_in_production(tmp_path: Path, receiver: Receiver) -> N
     credentials = channel.channel_credentials(
         secrets / "certificate.pem", secrets / "key.pem", secrets / "ca.pem"
     )
-    child = await processes.start("config_service", environment)
+    child = await preloaded.start("config_service", environment)
     try:
         await processes.wait_serving(operators, child, "config_service")
         assert "shipedge.webhooks.config.v1.ConfigService" in await reflected(operators)

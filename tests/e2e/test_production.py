@@ -18,6 +18,7 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_service_pb2, config_service_pb2_grpc
 from shipedge.webhooks.dispatch.v1 import publisher_service_pb2, publisher_service_pb2_grpc
+from tests.support import preloaded
 from tests.support.databases import free_port
 from tests.support.pair import PATIENCE_SECONDS, Subscription, environment_of, eventually, knows
 from tests.support.receivers import Receiver
@@ -60,10 +61,8 @@ async def probed(package: str, environment: dict[str, str]) -> None:
     """
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            child = await asyncio.create_subprocess_exec(
-                *processes.command(package), "probe", env=environment
-            )
-            if await child.wait() == 0:
+            probe = await preloaded.start(package, environment, arguments=["probe"])
+            if await probe.wait() == 0:
                 return
 
 
@@ -79,7 +78,7 @@ async def test_production_over_mutual_tls(tmp_path: Path, receiver: Receiver) ->
     children = {}
     try:
         for package in ("config_service", "dispatch_service"):
-            children[package] = await processes.start(package, environment)
+            children[package] = await preloaded.start(package, environment)
             await probed(package, environment)
         async with (
             channel.connect(environment["SHIPEDGE_CONFIG_LISTEN"], credentials) as config,
@@ -134,15 +133,10 @@ async def test_production_without_keys_does_not_start() -> None:
     All missing settings are reported at once, without values.
     """
     environment = {"SHIPEDGE_ENVIRONMENT": "production", "SHIPEDGE_DISPATCH_LISTN": "x"}
-    child = await asyncio.create_subprocess_exec(
-        *processes.command("dispatch_service"),
-        env=environment,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    _, stderr = await child.communicate()
+    code, said = await asyncio.to_thread(preloaded.run, "dispatch_service", environment)
 
-    assert child.returncode == 1
-    assert b"SHIPEDGE_ENCRYPTION_KEYS is required in production" in stderr
-    assert b"SHIPEDGE_TLS_KEY_FILE is required in production" in stderr
-    assert b"SHIPEDGE_CALLERS is required in production" in stderr
-    assert b"did you mean SHIPEDGE_DISPATCH_LISTEN?" in stderr
+    assert code == 1
+    assert "SHIPEDGE_ENCRYPTION_KEYS is required in production" in said
+    assert "SHIPEDGE_TLS_KEY_FILE is required in production" in said
+    assert "SHIPEDGE_CALLERS is required in production" in said
+    assert "did you mean SHIPEDGE_DISPATCH_LISTEN?" in said

@@ -79,7 +79,7 @@ async def test_all_processes_take_up_a_new_certificate(
     addresses = [environment[f"SHIPEDGE_{name}_LISTEN"] for name in ("CONFIG", "DISPATCH")]
     config, dispatch = await preloaded.start("config_service", environment), None
     try:
-        dispatch = await processes.start("dispatch_service", environment)
+        dispatch = await preloaded.start("dispatch_service", environment)
         first = x509.load_pem_x509_certificate(files.certificate.read_bytes())
         for address in addresses:
             await shows_everywhere(address, client, first.serial_number)
@@ -106,11 +106,8 @@ async def test_certificate_that_cannot_call_is_named_at_start(
     with_authority(authority, environment)
     only_server = authority.issue("localhost", usages=(SERVER,))
     authority.files(only_server)
-    child = await asyncio.create_subprocess_exec(
-        *processes.command("dispatch_service"), env=environment, stderr=asyncio.subprocess.PIPE
-    )
-    _, stderr = await child.communicate()
+    code, said = await asyncio.to_thread(preloaded.run, "dispatch_service", environment)
 
-    assert child.returncode == 1
-    assert b"is used as a client certificate, but its extended key usage lacks clientAuth" in stderr
-    assert b"Traceback" not in stderr
+    assert code == 1
+    assert "is used as a client certificate, but its extended key usage lacks clientAuth" in said
+    assert "Traceback" not in said

@@ -28,6 +28,7 @@ from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as delivery
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2_grpc as delivery_grpc
 from tests.e2e.test_production import probed, production
+from tests.support import preloaded
 from tests.support.databases import free_port
 from tests.support.pair import PATIENCE_SECONDS
 from tests.support.receivers import Receiver
@@ -105,7 +106,7 @@ async def listening(directory: Path, receiver: Receiver, database: str) -> Async
     children = []
     try:
         for package in ("config_service", "dispatch_service"):
-            children.append(await processes.start(package, environment))
+            children.append(await preloaded.start(package, environment))
             await probed(package, environment)
         config_listen, dispatch_listen = tokens.values()
         async with (

@@ -8,8 +8,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
-import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from dispatch_service.domain.transitions import State
 from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from tests.e2e.test_pair import shipped
+from tests.support import preloaded
 from tests.support.pair import DISPATCH, eventually
 from tests.support.worker_setup import (
     DISPATCHERS,
@@ -152,12 +151,9 @@ def refused(environment: dict[str, str], *arguments: str) -> str:
     """
     Run a dispatch service that refuses to start; return its error output.
     """
-    command = [sys.executable, "-m", DISPATCH, "serve", *arguments]
-    ended = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-    assert ended.returncode == 1
-    return ended.stderr
+    code, said = preloaded.run(DISPATCH, environment, "serve", *arguments)
+    assert code == 1
+    return said
 
 
 def test_several_workers_on_sqlite_are_refused(tmp_path: Path) -> None:

@@ -182,11 +182,13 @@ async def running_stage(
             **more,
         )
         config = environment["SHIPEDGE_CONFIG_LISTEN"]
-        pair = Pair({"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment})
+        pair = Pair({"SHIPEDGE_DISPATCH_CONFIG_ADDRESS": config, **environment}, preloaded=True)
         stage = Stage(pair, receiver, gate, database)
         try:
             await pair.start(CONFIG)
             await pair.subscribe(receiver.url, "orders/shipped", "v2")
+            # Supervisor and workers are as they are shipped.
+            pair.preloaded = False
             await pair.start(DISPATCH)
             await stage.holds(DISPATCHERS, lambda them: them == [2])
             yield stage

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service_runtime.keys.hardening import make_private
+from tests.support import preloaded
 
 PROGRAM = """
 import ctypes, os, resource
@@ -53,22 +54,18 @@ def test_files_are_private_in_a_shared_folder(tmp_path: Path, package: str, name
     """
     tmp_path.chmod(0o755)
     (tmp_path / f"{name}.db").touch(mode=0o644)
-    answer = subprocess.run(
-        [sys.executable, "-m", package, "migrate"],
-        env={
-            **os.environ,
-            "SHIPEDGE_ENVIRONMENT": "development",
-            "SHIPEDGE_DATA_DIR": str(tmp_path),
-        },
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    environment = {
+        **os.environ,
+        "SHIPEDGE_ENVIRONMENT": "development",
+        "SHIPEDGE_DATA_DIR": str(tmp_path),
+    }
+    code, said = preloaded.run(package, environment, "migrate")
+    assert code == 0
 
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.iterdir()}
     assert {f"{name}.db", f"{name}.migration-lock"} <= set(modes)
     assert set(modes.values()) == {"0o600"}
-    assert "database.folder_shared" in answer.stderr
+    assert "database.folder_shared" in said
 
 
 def test_files_beside_the_database_are_private_too(tmp_path: Path) -> None:

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tests.support import preloaded
 from tests.support.databases import free_port
 from tests.support.templates import fill_data_directory
 
@@ -32,16 +31,9 @@ def start(package: str, data: Path, **more: str) -> tuple[int, str]:
         **more,
     }
     inherited = {name: it for name, it in os.environ.items() if not name.startswith("SHIPEDGE_")}
-    ended = subprocess.run(
-        [sys.executable, "-m", package],
-        env={**inherited, **settings},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    lines = [line for line in ended.stderr.splitlines() if not line.startswith("{")]
-    return ended.returncode, "\n".join(lines)
+    code, said = preloaded.run(package, {**inherited, **settings})
+    lines = [line for line in said.splitlines() if not line.startswith("{")]
+    return code, "\n".join(lines)
 
 
 def changed(path: Path, statement: str, *values: object) -> None:
