@@ -69,6 +69,8 @@ async def test_nothing_is_lost_wherever_it_dies(runs: list[ScenarioRun]) -> None
             except Exception as problem:
                 problem.add_note(failpoint)
                 raise
+            # What it would do without work is taken from the others.
+            await run.replica.kill()
 
     async with asyncio.TaskGroup() as group:
         for run, (failpoint, scenario) in zip(runs, SCENARIOS, strict=True):
