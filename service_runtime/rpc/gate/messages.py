@@ -22,6 +22,7 @@ _SIZES = {1: 8, 5: 4}
 _VARINT = 0
 _CONTINUED = 0x80
 _MOST_VARINT_BYTES = 10
+_SHORT_FIELDS = 16  # fields below have a tag of one byte
 
 
 class MessageMalformed(InvalidArgument):
@@ -90,9 +91,17 @@ def element_count(raw: bytes, field: int, most: int) -> tuple[int, bool]:
     the contract does.
     """
     count, at, end = 0, 0, len(raw)
+    short = field << 3 | _LENGTH_DELIMITED if field < _SHORT_FIELDS else -1
     for _ in range(most):
         if at >= end:
             break
+        if raw[at] == short and at + 2 < end:
+            # Read here, as nearly all are: a call for each number costs more than all else.
+            low, high = raw[at + 1], raw[at + 2]
+            if low < _CONTINUED or high < _CONTINUED:
+                at += 2 + low if low < _CONTINUED else 3 + (low & 0x7F) + (high << 7)
+                count += 1
+                continue
         tag, at = _varint(raw, at)
         if tag & 7 == _LENGTH_DELIMITED:
             size, at = _varint(raw, at)

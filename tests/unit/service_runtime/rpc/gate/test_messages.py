@@ -22,6 +22,13 @@ EVENT = b"\x0a\x00"
         (b"\x08\x96\x01" + EVENT, 1, True),
         (b"\x12\x03abc" + EVENT + b"\x09" + b"x" * 8 + b"\x15" + b"x" * 4, 1, True),
         (b"\x12\x00" * 20 + EVENT * 20, 0, False),
+        (b"\x0a\x7f" + b"x" * 127 + EVENT, 2, True),
+        (b"\x0a\x80\x01" + b"x" * 128 + EVENT, 2, True),
+        (b"\x0a\xff\x7f" + b"x" * 16383 + EVENT, 2, True),
+        (b"\x0a\x80\x80\x01" + b"x" * 16384 + EVENT, 2, True),
+        # Longer than they need to be, as decoders accept them.
+        (b"\x8a\x00\x80\x00" + b"\x0a\x80\x80\x00" + EVENT, 3, True),
+        (b"\x8a\x01\x00" + EVENT, 1, True),
     ],
 )
 def test_elements_are_counted(raw: bytes, count: int, whole: bool) -> None:
@@ -40,6 +47,9 @@ def test_elements_are_counted(raw: bytes, count: int, whole: bool) -> None:
         b"\x0b\x0c",
         b"\x08\x80",
         b"\x09abc",
+        b"\x0a\x7fabc",
+        b"\x0a\x83\x01abc",
+        b"\x0a\x80",
     ],
 )
 def test_bytes_that_are_no_message(raw: bytes) -> None:
@@ -48,6 +58,13 @@ def test_bytes_that_are_no_message(raw: bytes) -> None:
     """
     with pytest.raises(ValueError, match=r"group|within"):
         element_count(raw, 1, 10)
+
+
+def test_elements_of_a_field_with_a_long_tag_are_counted() -> None:
+    """
+    The first byte of its tag is not taken for a tag of one byte.
+    """
+    assert element_count(b"\x82\x01\x03abc" * 3, 16, 10) == (3, True)
 
 
 def test_decoder_is_not_quoted() -> None:
