@@ -184,7 +184,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
             share_percent=settings.owner_share_percent,
         ),
         SubscriptionLimits(parts.subscriptions, replicas).of,
-        lambda ready: held.add(ready.claimed, ready.lease_end),
+        held.add,
     )
     suspects = Suspects(
         suspect_attempts,

@@ -25,13 +25,13 @@ from dispatch_service.domain.memory_usage import (
     OwnerUsage,
 )
 from dispatch_service.domain.transitions import WaitReason
-from dispatch_service.domain.work import EndpointKey, Requeue
+from dispatch_service.domain.work import Claimed, EndpointKey, Requeue
 from service_runtime.observability.tasks import start_watched
 
 Deliver = Callable[[Ready], Awaitable[bool]]
 ReleaseLease = Callable[[Requeue], None]
 LimitOf = Callable[[str, str], SubscriptionLimit]
-Hold = Callable[[Ready], None]
+Hold = Callable[[Claimed, float], None]
 MayStart = Callable[[OwnerUsage], bool]
 
 
@@ -41,7 +41,8 @@ class EndpointQueues:
 
     *deliver* makes one attempt, must not raise, and returns whether the breaker of its endpoint
     opened. *release* ends a lease without an attempt, *limit_of* returns the limit of a
-    subscription by its owner and its id. *hold* is called with each delivery that is taken in.
+    subscription by its owner and its id. *hold* is called with each delivery that is taken in and
+    the end of its lease.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class EndpointQueues:
         endpoints: Endpoints,
         bounds: Bounds,
         limit_of: LimitOf = lambda _owner, _id: NO_LIMIT,
-        hold: Hold = lambda _ready: None,
+        hold: Hold = lambda _claimed, _lease_end: None,
     ) -> None:
         self._deliver = deliver
         self._release = release
@@ -115,8 +116,8 @@ class EndpointQueues:
         Put a delivery into its reserved place; if the endpoint's breaker has opened since, release
         its lease.
         """
-        self._hold(ready)
         claimed = ready.claimed
+        self._hold(claimed, ready.lease_end)
         key = (claimed.owner, claimed.endpoint)
         queue = self._queues[key]
         queue.reserved -= 1

@@ -8,8 +8,8 @@ out of claims, so that no living process sends a delivery twice.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from enum import Enum, auto
-from typing import NamedTuple
 
 from dispatch_service.domain.work import Claimed, LeaseKey
 
@@ -29,18 +29,14 @@ class LeaseEnd(Enum):
     DROPPED = auto()  # its end could not be written: it runs out
 
 
-class _Held(NamedTuple):
-    token: int
-    end: float
-
-
 class HeldLeases:
     """
     The leases of a process by the ids of their deliveries. Used by one event loop only.
     """
 
     def __init__(self) -> None:
-        self._held: dict[str, _Held] = {}
+        # The token and the end of each: tuples, since there is one for each delivery.
+        self._held: dict[str, tuple[int, float]] = {}
         self._awaited: dict[LeaseKey, asyncio.Future[LeaseEnd]] = {}
 
     def __contains__(self, claimed: Claimed) -> bool:
@@ -50,16 +46,29 @@ class HeldLeases:
         """
         Hold a lease until `end` is called; *lease_end* is on the monotonic clock.
         """
-        self._held[claimed.delivery_id] = _Held(claimed.token, lease_end)
+        self._held[claimed.delivery_id] = (claimed.token, lease_end)
 
     def end(self, claimed: Claimed, how: LeaseEnd) -> None:
         """
         Forget a lease that has ended.
         """
-        held = self._held.get(claimed.delivery_id)
-        if held is not None and held.token == claimed.token:
-            del self._held[claimed.delivery_id]
-        waiter = self._awaited.pop(claimed.key, None) if self._awaited else None
+        self.end_all([claimed], how)
+
+    def end_all(self, leases: Sequence[Claimed], how: LeaseEnd) -> None:
+        """
+        Forget leases that have ended in the same way.
+        """
+        held = self._held
+        for it in leases:
+            known = held.get(it.delivery_id)
+            if known is not None and known[0] == it.token:
+                del held[it.delivery_id]
+        if self._awaited:
+            for it in leases:
+                self._tell(it, how)
+
+    def _tell(self, claimed: Claimed, how: LeaseEnd) -> None:
+        waiter = self._awaited.pop(claimed.key, None)
         if waiter is not None and not waiter.done():
             waiter.set_result(how)
 
@@ -77,8 +86,8 @@ class HeldLeases:
         *now* is the time of the monotonic clock in seconds.
         """
         ids = []
-        for delivery_id, held in self._held.items():
-            if held.end > now + MARGIN_SECONDS:
+        for delivery_id, (_, end) in self._held.items():
+            if end > now + MARGIN_SECONDS:
                 break
             ids.append(delivery_id)
         return ids

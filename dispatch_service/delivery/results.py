@@ -193,8 +193,7 @@ class ResultWriter:
         reach("settle.after_commit")
         self._log_usage.add(settlements)
         self.unfinished.remove([it.claimed.owner for it in settlements if _ends(it)])
-        for result in results:
-            self._held.end(result.claimed, LeaseEnd.SETTLED)
+        self._held.end_all([it.claimed for it in results], LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))
         if ended.unblocked:
@@ -203,8 +202,7 @@ class ResultWriter:
     async def _write_releases(self) -> int:
         with self._releases.next_batch() as releases:
             ended = await self._queue.release(releases)
-        for release in releases:
-            self._held.end(release.claimed, LeaseEnd.RELEASED)
+        self._held.end_all([it.claimed for it in releases], LeaseEnd.RELEASED)
         if ended.unblocked:
             self._unblocked()
         return len(releases)
