@@ -137,10 +137,13 @@ class AttemptWorker:
     async def _deliver(self, ready: Ready) -> FinishedAttempt | None:
         claimed = ready.claimed
         key = (claimed.owner, claimed.subscription)
+        subscription = self._subscriptions.by_key.get(key)
+        # One that is held is not active.
+        is_active = subscription is not None and subscription.active
         step = plan(
             ready,
-            self._subscriptions.by_key.get(key),
-            held=self._subscriptions.held_revision(key),
+            subscription,
+            held=None if is_active else self._subscriptions.held_revision(key),
             lease_left=ready.lease_end - time.monotonic(),
             deadline=self._deadline,
         )

@@ -190,7 +190,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """
         Whether its receiver has used up its time: an attempt of its schedule had an outcome.
         """
-        return self.expired and self.retries_used > 0
+        return self.retries_used > 0 and self.expired
 
     @property
     def test(self) -> bool:
