@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -20,18 +21,23 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 
+_KEY = attrgetter("account", "event_id")
+
+
 def arrays(alias: str, columns: layouts.Columns, things: Sequence[Any]) -> dict[str, Any]:
     """
     Read an array of each column of *things*, with NULL where one is None; see `statements`.
     """
     parameters: dict[str, Any] = {f"{alias}_rows": len(things)}
-    complete = all(it is not None for it in things)
+    complete = all(things)  # nothing else is false
     for name, column in columns.items():
-        read = column.read if complete else _read_if_any(column.read)
+        read = column.read_raw if complete else _read_if_any(column.read_raw)
         values = list(map(read, things))
-        # To encode a value costs more than to compare it.
-        all_same = len(values) > 1 and values.count(values[0]) == len(values)
-        parameters[f"{alias}_{name}"] = values[:1] if all_same else values
+        # To convert and encode a value costs more than to compare it.
+        if len(values) > 1 and values.count(values[0]) == len(values):
+            values = values[:1]
+        convert = column.convert
+        parameters[f"{alias}_{name}"] = values if convert is None else list(map(convert, values))
     return parameters
 
 
@@ -46,7 +52,7 @@ async def insert(
     Store the events of *group* whose ids are new; return a receipt for each event of the group.
     """
     # Key order keeps two replicas from waiting for each other.
-    ordered = sorted(group, key=lambda event: event.key)
+    ordered = sorted(group, key=_KEY)
     keys = arrays("e", layouts.EVENT, ordered)
     if sequences.wanted(group):
         accept_times = await _accept_times(db, sql.INSERT_KEYS, keys)
@@ -66,7 +72,7 @@ async def insert_matches(
     """
     Store the bodies and deliveries of those of *group* that are still unmatched.
     """
-    keys = arrays("e", layouts.EVENT_KEY, sorted(group, key=lambda event: event.key))
+    keys = arrays("e", layouts.EVENT_KEY, sorted(group, key=_KEY))
     if sequences.wanted(group):
         accept_times = await _accept_times(db, sql.MATCH_KEYS, keys)
         return await _insert_following(db, accept_times, group, lease)
@@ -91,12 +97,10 @@ async def _insert_at_once(
 ) -> dict[EventKey, Receipt]:
     parameters = {**keys, **_leased(lease), **_following(events, {})}
     (accept_time, _, _), *known = await db.execute(sql.INSERT, parameters)
-    refused = {(account, event_id) for _, account, event_id in known}
-    return {
-        event.key: Receipt(accept_time, event.sha256, fresh=True)
-        for event in events
-        if event.key not in refused
-    }
+    stored = {event.key: Receipt(accept_time, event.sha256, fresh=True) for event in events}
+    for _, account, event_id in known:
+        del stored[account, event_id]
+    return stored
 
 
 async def _accept_times(
