@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 
 from service_runtime.rpc.errors import ResourceExhausted
 
@@ -24,9 +24,9 @@ What a message that is still being received is counted for: the largest batch of
 """
 
 
-class Kind(Enum):
+class Kind(StrEnum):
     """
-    What a call uses as long as it is open.
+    What a call uses as long as it is open. Text, since that is hashed in C.
     """
 
     CALL = "calls"

@@ -28,6 +28,11 @@ FEED_STREAMS = 1000
 The streams of a caller with the role `feed`: one for each process of the dispatch service.
 """
 
+_MOST_KEPT = 1000
+"""
+So many callers are kept although they use nothing: most call again at once.
+"""
+
 _MEMORY = "bytes of messages in flight"
 _EVENTS = "events a second"
 
@@ -94,9 +99,9 @@ class Usage:
             usage = self._callers[caller] = CallerUsage(caller, self._receivers)
         limit = self._limits.of_caller(kind) if most is None else most
         if usage.open[kind] >= limit:
-            raise CallerLimitReached(f"{kind.value} open", limit)
+            raise CallerLimitReached(f"{kind} open", limit)
         if self._open_like(kind) >= self._limits.of_all(kind):
-            raise ServiceLimitReached(f"{kind.value} open", self._limits.of_all(kind))
+            raise ServiceLimitReached(f"{kind} open", self._limits.of_all(kind))
         usage.open[kind] += 1
         self._open[kind] += 1
         return usage
@@ -107,7 +112,7 @@ class Usage:
         """
         usage.open[kind] -= 1
         self._open[kind] -= 1
-        if usage.idle:
+        if len(self._callers) > _MOST_KEPT and usage.idle:
             self._callers.pop(usage.name, None)
 
     def full(self, usage: CallerUsage) -> LimitReached | None:
@@ -159,7 +164,7 @@ class Usage:
         distinct = tuple(dict.fromkeys(owners))
         for owner in distinct:
             if counts[owner] >= limit:
-                raise AccountLimitReached(f"{kind.value} open", limit, owner=owner)
+                raise AccountLimitReached(f"{kind} open", limit, owner=owner)
         for owner in distinct:
             counts[owner] += 1
         return distinct
