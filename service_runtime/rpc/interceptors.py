@@ -6,7 +6,6 @@ line.
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
@@ -17,7 +16,8 @@ import grpc
 from service_runtime.rpc import access
 from service_runtime.rpc.callers import Identify
 from service_runtime.rpc.errors import RpcError
-from service_runtime.rpc.gate.call import Call
+from service_runtime.rpc.gate.call import RECEIVE_SECONDS, Call
+from service_runtime.rpc.gate.deadlines import Deadline, DeadlinePassedError
 from service_runtime.rpc.gate.health_checks import serve_checks
 from service_runtime.rpc.gate.limits import Kind, Limits
 from service_runtime.rpc.gate.method import (
@@ -37,7 +37,7 @@ from service_runtime.rpc.shielded import shielded
 
 DEFAULT_DEADLINE_SECONDS = 30.0
 """
-The deadline of unary calls that come without one.
+The deadline of unary calls that come without one; they are ended within a second after it.
 """
 
 _HEALTH = "/grpc.health.v1.Health/"
@@ -101,9 +101,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self.usage,
             Refusals(),
             self.streams,
+            Deadline(RECEIVE_SECONDS),
         )
         self._publishing = publishing or {}
         self._deadline_seconds = deadline_seconds
+        self._deadline = Deadline(deadline_seconds)
         self._wrapped: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -160,9 +162,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request = call.requests() if handler.request_streaming else await call.request()
                 if context.time_remaining() is not None:
                     return await whole(behaviour(request, context))
-                return await _bounded(whole(behaviour(request, context)), self._deadline_seconds)
+                return await self._bounded(whole(behaviour(request, context)))
 
         return grpc.stream_unary_rpc_method_handler(serve, None, handler.response_serializer)
+
+    async def _bounded(self, work: Coroutine[Any, Any, T]) -> T:
+        """
+        Wait for *work*. Raises `CallTimedOut`.
+        """
+        try:
+            return await self._deadline.bound(work)
+        except DeadlinePassedError as error:
+            text = f"The call took longer than {self._deadline_seconds:.0f} seconds."
+            raise CallTimedOut(text, seconds=f"{self._deadline_seconds:.0f}") from error
 
     def _streaming(self, handler: Handler, method: Method) -> Handler:
         """
@@ -189,19 +201,3 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 async def _unshielded(work: Coroutine[Any, Any, T]) -> T:
     return await work
-
-
-async def _bounded(work: Coroutine[Any, Any, T], seconds: float) -> T:
-    """
-    Wait for *work*, at most *seconds*. Raises `CallTimedOut`.
-
-    A `TimeoutError` that *work* raises itself is passed on.
-    """
-    try:
-        async with asyncio.timeout(seconds) as limit:
-            return await work
-    except TimeoutError as error:
-        if not limit.expired():
-            raise
-        text = f"The call took longer than {seconds:.0f} seconds."
-        raise CallTimedOut(text, seconds=f"{seconds:.0f}") from error

@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from service_runtime.rpc import request_values
 from service_runtime.rpc.callers import Caller, current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable, Unauthenticated, not_offered
+from service_runtime.rpc.gate.deadlines import DeadlinePassedError
 from service_runtime.rpc.gate.limits import Kind
 from service_runtime.rpc.gate.messages import (
     MESSAGE_BYTES,
@@ -35,7 +36,7 @@ from service_runtime.rpc.status import public_error, to_status
 
 RECEIVE_SECONDS, HANG_UP_SECONDS = 20.0, 0.01
 """
-How long a call waits for its message, and after the end of what it was sent.
+How long a call waits for its message at least, and after the end of what it was sent.
 """
 
 log = structlog.get_logger()
@@ -128,9 +129,8 @@ class Call:
         try:
             if (full := counts.full(usage)) is not None:
                 raise full
-            async with asyncio.timeout(RECEIVE_SECONDS):
-                raw = await self._context.read()
-        except TimeoutError:
+            raw = await self._gate.receipt.bound(self._context.read())
+        except DeadlinePassedError:
             raise MessageMalformed(self._method.path) from None
         finally:
             usage.receivers.end()

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 
 from service_runtime.rpc.callers import Caller, Identify
+from service_runtime.rpc.gate.deadlines import Deadline
 from service_runtime.rpc.gate.limits import Kind
 from service_runtime.rpc.gate.open_streams import OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
@@ -47,7 +48,7 @@ Tells whether an error means that the database does not answer.
 @dataclass(frozen=True, slots=True)
 class Gate:
     """
-    What all calls of a server share.
+    What all calls of a server share. *receipt* bounds how long a call waits for its message.
     """
 
     identify: Identify
@@ -58,6 +59,7 @@ class Gate:
     usage: Usage
     refusals: Refusals
     streams: OpenStreams
+    receipt: Deadline
 
 
 @dataclass(frozen=True, slots=True)
