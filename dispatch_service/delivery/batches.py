@@ -136,30 +136,52 @@ class ItemsSetAside(Generic[T]):
         self._wake()
 
 
+class _Work:
+    """
+    A block that is among *running*. One for each commit, so what is seldom waited for is made
+    only then.
+    """
+
+    __slots__ = ("_ended", "_running")
+
+    def __init__(self, running: set[_Work]) -> None:
+        self._running = running
+        self._ended: asyncio.Event | None = None
+
+    def __enter__(self) -> None:
+        self._running.add(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self._running.remove(self)
+        if self._ended is not None:
+            self._ended.set()
+
+    async def ended(self) -> None:
+        """
+        Wait until the block has ended.
+        """
+        if self in self._running:
+            self._ended = self._ended or asyncio.Event()
+            await self._ended.wait()
+
+
 class InFlight:
     """
     Waits for what is in flight, but not for what begins meanwhile.
     """
 
     def __init__(self) -> None:
-        self._running: set[asyncio.Event] = set()
+        self._running: set[_Work] = set()
 
-    @contextmanager
-    def work(self) -> Iterator[None]:
+    def work(self) -> _Work:
         """
-        Count the block as in flight.
+        Return a block that is in flight while it runs.
         """
-        ended = asyncio.Event()
-        self._running.add(ended)
-        try:
-            yield
-        finally:
-            self._running.remove(ended)
-            ended.set()
+        return _Work(self._running)
 
     async def ended(self) -> None:
         """
         Wait until all blocks that run now have ended.
         """
-        for ended in tuple(self._running):
-            await ended.wait()
+        for work in tuple(self._running):
+            await work.ended()
