@@ -198,15 +198,16 @@ class EndpointQueues:
             if not self.usage.has_slot(queue.usage):
                 self._starved.add(queue.usage, key)
                 return
-            started = self._start_next(key, queue, now)
+            started = self._start_next(key, queue, now, allowed)
             if started is None:
                 return
             runner = start_watched(self._run(key, queue, started), "delivery")
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
 
-    def _start_next(self, key: EndpointKey, queue: EndpointQueue, now: float) -> Started | None:
-        allowed = self._endpoints.limit(key)
+    def _start_next(
+        self, key: EndpointKey, queue: EndpointQueue, now: float, allowed: int
+    ) -> Started | None:
         if queue.running >= allowed:
             return None
         has_later_slot = self.usage.has_later_slot(queue.usage)
@@ -243,7 +244,7 @@ class EndpointQueues:
                 break
             if not self.usage.has_slot(queue.usage):
                 break  # what its owner holds beyond its share is left to others
-            started = self._start_next(key, queue, now)
+            started = self._start_next(key, queue, now, self._endpoints.limit(key))
         self._pass_on_slot(key, queue, now)
 
     def _pass_on_slot(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:

@@ -42,10 +42,6 @@ class _Account(Generic[Item]):
     ahead_size: int = 0
     behind: deque[Item] = field(default_factory=deque)
 
-    @property
-    def has_turn(self) -> bool:
-        return self.ahead < TURN_EVENTS and self.ahead_size < TURN_BYTES
-
 
 class AccountTurns(Generic[Item]):
     """
@@ -74,17 +70,20 @@ class AccountTurns(Generic[Item]):
         """
         Put an event behind the others of its account.
         """
-        account = self._accounts.get(item.key[0])
+        size, number = item.size, item.key[0]
+        account = self._accounts.get(number)
         if account is None:
-            account = self._accounts[item.key[0]] = _Account()
+            account = self._accounts[number] = _Account()
         account.count += 1
-        account.size += item.size
+        account.size += size
         self._count += 1
-        self.size += item.size
-        if account.behind or not account.has_turn:
+        self.size += size
+        if account.behind or account.ahead >= TURN_EVENTS or account.ahead_size >= TURN_BYTES:
             account.behind.append(item)
         else:
-            self._put_ahead(account, item)
+            account.ahead += 1
+            account.ahead_size += size
+            self._next.append(item)
 
     def popleft(self) -> Item:
         """
@@ -98,13 +97,15 @@ class AccountTurns(Generic[Item]):
         account.ahead_size -= item.size
         self._count -= 1
         self.size -= item.size
-        while account.behind and account.has_turn:
-            self._put_ahead(account, account.behind.popleft())
+        if account.behind:
+            self._move_up(account)
         if not account.count:
             del self._accounts[item.key[0]]
         return item
 
-    def _put_ahead(self, account: _Account[Item], item: Item) -> None:
-        account.ahead += 1
-        account.ahead_size += item.size
-        self._next.append(item)
+    def _move_up(self, account: _Account[Item]) -> None:
+        while account.behind and account.ahead < TURN_EVENTS and account.ahead_size < TURN_BYTES:
+            item = account.behind.popleft()
+            account.ahead += 1
+            account.ahead_size += item.size
+            self._next.append(item)

@@ -235,7 +235,9 @@ class WaitingEvents:
         """
         taken: list[WaitingEvent] = []
         size = 0
-        while self._events and len(taken) < GROUP_EVENTS and size < GROUP_BYTES:
+        for _ in range(min(len(self._events), GROUP_EVENTS)):
+            if size >= GROUP_BYTES:
+                break
             waiting = self._events.popleft()
             taken.append(waiting)
             size += waiting.size
