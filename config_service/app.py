@@ -24,6 +24,7 @@ from config_service.background import (
     store_loops,
 )
 from config_service.settings import Settings
+from config_service.store.audit import audit_log
 from config_service.store.feed import pages
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.store import Sealing, Store
@@ -38,6 +39,7 @@ from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import metrics
 from service_runtime.process.background import (
     BackgroundTasks,
+    audit_loop,
     health_loop,
     heartbeat_loop,
     tls_loop,
@@ -86,6 +88,8 @@ async def run(settings: Settings) -> None:
             await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
         ring, callers, callers_changed = settings.key_ring(), settings.callers(), asyncio.Event()
+        audit = audit_log(ring)
+        await audit.begin(engine)
         if callers is not None:
             with usable(settings.database()):
                 await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
@@ -94,7 +98,8 @@ async def run(settings: Settings) -> None:
         connected_for = max(CONNECTED_FOR, 2 * settings.feed_heartbeat)
         confirmations = Confirmations(engine, notifier, connected_for)
         sealing = Sealing(ring, settings.url_rules())
-        store = Store(engine, sealing, confirmations.changed, settings.owner_limits())
+        limits = settings.owner_limits()
+        store = Store(engine, sealing, audit, confirmations.changed, limits)
         progress = Progress("changes", partial(pages.beat, engine))
         health = ServerHealth(SERVICES, Readiness([progress]).check)
         identify: Identify = development_caller if callers is None else callers.identify
@@ -107,6 +112,7 @@ async def run(settings: Settings) -> None:
             "health": health_loop(health),
             "heartbeat": heartbeat_loop(progress),
             "acknowledgements": acknowledgements_loop(confirmations),
+            "audit": audit_loop(audit, engine, settings.audit_retention),
             **store_loops(engine, settings.tombstones),
         }
         if tls is not None:

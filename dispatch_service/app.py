@@ -22,6 +22,7 @@ from dispatch_service.egress.proxy_check import check_proxy
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.engine import Engine, build_engine
 from dispatch_service.intake.samples import Samples
+from dispatch_service.log.audit import audit_log
 from dispatch_service.log.url_filters import url_hash
 from dispatch_service.parts import Parts, open_parts
 from dispatch_service.queue.sqlite import SqliteQueue
@@ -91,6 +92,7 @@ async def prepare(settings: Settings) -> None:
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
         async with writing(store) as db:
             await jobs.hide_urls(db, url_hash(settings.key_ring()))
+        await audit_log(settings.key_ring()).begin(store)
     finally:
         await store.dispose()
 
@@ -184,17 +186,18 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
         keys,
         tokens,
         subscriptions,
+        audit=parts.audit,
         hashed=parts.hashed,
         became_due=parts.signals.deliveries_due.set,
         job_created=parts.signals.jobs_created.set,
     )
     delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(deliveries, grpc_server)
-    samples = Samples(store, subscriptions, engine.acceptance.acceptor, parts.clock)
+    samples = Samples(store, subscriptions, engine.acceptance.acceptor, parts.audit, parts.clock)
     payload_service_pb2_grpc.add_PayloadServiceServicer_to_server(
         PayloadServicer(store, keys, tokens, subscriptions, samples), grpc_server
     )
     dispatch_admin_service_pb2_grpc.add_DispatchAdminServiceServicer_to_server(
-        AdminServicer(store, parts.ring, keys.hashed, tokens), grpc_server
+        AdminServicer(store, parts.ring, keys.hashed, tokens, parts.audit), grpc_server
     )
 
 

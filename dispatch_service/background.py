@@ -16,7 +16,7 @@ from dispatch_service.feed import reporter
 from dispatch_service.log import usage
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
-from service_runtime.process.background import BackgroundTasks, health_loop, tls_loop
+from service_runtime.process.background import BackgroundTasks, audit_loop, health_loop, tls_loop
 from service_runtime.process.failures import trace_of
 from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
 from service_runtime.process.periodic import Periodic
@@ -73,6 +73,8 @@ def background_loops(parts: Parts, engine: Engine, health: ServerHealth) -> Mapp
     Return all loops by name.
     """
     loops = {"health": health_loop(health), **_work(parts, engine), **_watches(engine)}
+    keep = parts.settings.audit_retention
+    loops["audit"] = audit_loop(parts.audit, parts.bulk_store, keep)
     if parts.tls is not None:
         loops["tls"] = tls_loop(parts.tls, [engine.feed.channel.renew])
     return loops

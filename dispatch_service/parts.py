@@ -19,6 +19,7 @@ from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
+from dispatch_service.log.audit import audit_log
 from dispatch_service.log.url_filters import Hash, url_hash
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
@@ -26,6 +27,7 @@ from dispatch_service.queue.sqlite import SqliteQueue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealing import DayKeys
+from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import create_engine
 from service_runtime.database.sessions import LONG_STATEMENT_SECONDS
 from service_runtime.keys.keyring import KeyRing
@@ -67,6 +69,7 @@ class Parts:
     queue: Queue
     ring: KeyRing
     keys: DayKeys
+    audit: AuditLog
     hashed: Hash
     subscriptions: SubscriptionIndex
     callers: CallerDirectory
@@ -96,6 +99,7 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
         queue,
         ring,
         keys=DayKeys(store, ring, clock),
+        audit=audit_log(ring),
         hashed=url_hash(ring),
         subscriptions=SubscriptionIndex(),
         callers=CallerDirectory() if callers is None else callers,

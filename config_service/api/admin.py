@@ -6,16 +6,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config_service.api.callers import NOBODY, CallerMethods
-from config_service.store.audit import AUDIT_LOG
+from config_service.api.callers import CallerMethods
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.store import Store
-from service_runtime.database.audit_log import FILTER_FIELDS, entry_message
+from service_runtime.audit.answers import begin_and_limit, verification_message
+from service_runtime.audit.entries import FILTER_FIELDS, entry_message
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc
 
@@ -44,7 +45,7 @@ class AdminServicer(CallerMethods, config_admin_service_pb2_grpc.ConfigAdminServ
         if request.parent:
             owners = frozenset({names.parse_owner(request.parent)})
         async with reading(self._store.engine) as db:
-            page = await AUDIT_LOG.list_entries(
+            page = await self._store.audit.list_entries(
                 db,
                 owners,
                 filters.parse(request.filter, FILTER_FIELDS),
@@ -56,6 +57,16 @@ class AdminServicer(CallerMethods, config_admin_service_pb2_grpc.ConfigAdminServ
             audit_entries=shown, next_page_token=self._tokens.make(last, request)
         )
 
+    async def VerifyAuditLog(
+        self, request: pb.VerifyAuditLogRequest, context: Context
+    ) -> pb.VerifyAuditLogResponse:
+        """
+        Check the chain of the audit log.
+        """
+        begin_after, limit = begin_and_limit(request)
+        found = await shielded(self._store.audit.verify(self._store.engine, begin_after, limit))
+        return verification_message(pb.VerifyAuditLogResponse, found)
+
     async def RotateEncryptionKeys(
         self, request: pb.RotateEncryptionKeysRequest, context: Context
     ) -> pb.RotateEncryptionKeysResponse:
@@ -66,14 +77,7 @@ class AdminServicer(CallerMethods, config_admin_service_pb2_grpc.ConfigAdminServ
         ring = self._store.sealing.ring
         async with writing(self._store.engine) as db:
             rotated, remaining = await rotation.rotate(db, ring, SEALED_COLUMNS, limit)
-            await AUDIT_LOG.record(
-                db,
-                owner=NOBODY,
-                caller=current_caller.get().name,
-                method="RotateEncryptionKeys",
-                resource="keys",
-                changes=[],
-            )
+            await self._store.audit.record(db, "RotateEncryptionKeys", "keys")
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=ring.first
         )

@@ -18,15 +18,14 @@ from config_service.rules.errors import (
     EtagMismatch,
 )
 from config_service.store import caller_store
-from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.audit import differences, shown_fields
 from config_service.store.changes import alone, remember, remembered
 from config_service.store.rows import CallerRow
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
-from service_runtime.database.audit_log import AuditChange
+from service_runtime.audit.entries import AuditChange
 from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import masks, names
-from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
@@ -76,7 +75,7 @@ class CallerMethods:
                 return wanted
             token = await caller_store.insert(db, caller_id, wanted)
             await remember(db, NOBODY, *use, name)
-            await _audit(db, name, method, _changes(Caller(), wanted))
+            await self._store.audit.record(db, method, name, _changes(Caller(), wanted))
             answer = await _shown(db, name)
         await self._store.changed()
         answer.token = token
@@ -125,7 +124,7 @@ class CallerMethods:
             if request.validate_only:
                 return after
             await caller_store.update(db, row, after)
-            await _audit(db, given.name, method, _changes(before, after))
+            await self._store.audit.record(db, method, given.name, _changes(before, after))
             answer = await _shown(db, given.name)
         await self._store.changed()
         return answer
@@ -152,7 +151,8 @@ class CallerMethods:
                 raise CallerUsesCertificate(request.name)
             token = await caller_store.rotate_token(db, row, grace)
             await remember(db, NOBODY, *use, request.name)
-            await _audit(db, request.name, method, [AuditChange("token", secret=True)])
+            changed = [AuditChange("token", secret=True)]
+            await self._store.audit.record(db, method, request.name, changed)
             answer = await _shown(db, request.name)
         await self._store.changed()
         answer.token = token
@@ -167,7 +167,8 @@ class CallerMethods:
             row = await _found(db, request.name, request.etag)
             (before,) = await caller_store.messages(db, [row])
             await caller_store.delete(db, row.caller_id)
-            await _audit(db, request.name, "DeleteCaller", _changes(_configured(before), Caller()))
+            changes = _changes(_configured(before), Caller())
+            await self._store.audit.record(db, "DeleteCaller", request.name, changes)
         await self._store.changed()
         return Empty()
 
@@ -205,16 +206,3 @@ async def _found(db: AsyncConnection, name: str, etag: str = "") -> CallerRow:
 
 def _changes(before: Caller, after: Caller) -> Sequence[AuditChange]:
     return differences(shown_fields(before), shown_fields(after))
-
-
-async def _audit(
-    db: AsyncConnection, name: str, method: str, changes: Sequence[AuditChange]
-) -> None:
-    await AUDIT_LOG.record(
-        db,
-        owner=NOBODY,
-        caller=current_caller.get().name,
-        method=method,
-        resource=name,
-        changes=changes,
-    )

@@ -206,7 +206,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         """
         endpoint_reports.check(request)
         async with changing(self._store.engine) as db:
-            stale = await endpoint_reports.store(db, request.endpoint_events, self._store.sealing)
+            stale = await endpoint_reports.store(db, request.endpoint_events, self._store)
         # Not waited for: it is the dispatch service that calls.
         self._notifier.notify()
         return feed_service_pb2.ReportEndpointEventsResponse(stale_count=stale)

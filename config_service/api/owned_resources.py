@@ -17,17 +17,17 @@ from config_service.api import request_fields
 from config_service.rules import credentials
 from config_service.rules.errors import EtagMismatch
 from config_service.store import owned_resources
-from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.audit import differences, shown_fields
 from config_service.store.changes import changing, count_of, remember, remembered
 from config_service.store.owned_resources import ResourceKind, ResourceT
 from config_service.store.rows import OwnedRow
 from config_service.store.shown_urls import shown_to_caller
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
+from service_runtime.audit.entries import AuditChange
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import masks, names
-from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from service_runtime.rules.urls import UrlRules
@@ -81,7 +81,7 @@ class ResourceOperations(Generic[ResourceT]):
             ring = store.sealing.ring
             await owned_resources.insert(db, kind, owner, resource_id, wanted, ring)
             await remember(db, owner, request.request_id, method, request, name)
-            await _audit(db, name, method, kind.message(), wanted)
+            await store.audit.record(db, method, name, _changes(kind.message(), wanted))
             answer = await self._shown(db, store, name)
         await store.changed()
         return answer
@@ -129,7 +129,8 @@ class ResourceOperations(Generic[ResourceT]):
             if request.validate_only:
                 return self._public(store, after)
             await owned_resources.update(db, kind, row, after, ring)
-            await _audit(db, given.name, self._method("Update"), before, after)
+            method = self._method("Update")
+            await store.audit.record(db, method, given.name, _changes(before, after))
             answer = await self._shown(db, store, given.name)
         await store.changed()
         return answer
@@ -140,8 +141,7 @@ class ResourceOperations(Generic[ResourceT]):
         async with changing(store.engine) as db:
             row = await _found(db, kind, name, request.etag)
             await owned_resources.delete(db, kind, row)
-            empty = kind.message()
-            await _audit(db, request.name, self._method("Delete"), empty, empty)
+            await store.audit.record(db, self._method("Delete"), request.name)
         await store.changed()
         return Empty()
 
@@ -178,18 +178,9 @@ async def _found(
     return row
 
 
-async def _audit(
-    db: AsyncConnection, name: str, method: str, before: ResourceT, after: ResourceT
-) -> None:
-    await AUDIT_LOG.record(
-        db,
-        owner=names.owner_of(name),
-        caller=current_caller.get().name,
-        method=method,
-        resource=name,
-        changes=differences(
-            shown_fields(owned_resources.configured(before)),
-            shown_fields(owned_resources.configured(after)),
-            _SECRET,
-        ),
+def _changes(before: ResourceT, after: ResourceT) -> Sequence[AuditChange]:
+    return differences(
+        shown_fields(owned_resources.configured(before)),
+        shown_fields(owned_resources.configured(after)),
+        _SECRET,
     )

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 from config_service.rules import owner_settings
 from config_service.rules.errors import EtagMismatch
 from config_service.store import settings_store
-from config_service.store.audit import AUDIT_LOG, differences, shown_fields
+from config_service.store.audit import differences, shown_fields
 from config_service.store.changes import changing
 from config_service.store.store import Store
 from service_runtime.database.engine import reading
 from service_runtime.rpc import masks, names
-from service_runtime.rpc.callers import current_caller
 from shipedge.webhooks.config.v1 import config_service_pb2
 from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 
@@ -57,14 +56,8 @@ class SettingsMethods:
             after = masks.merged(before, given, fields)
             owner_settings.check(after)
             await settings_store.write(db, owner, after)
-            await AUDIT_LOG.record(
-                db,
-                owner=owner,
-                caller=current_caller.get().name,
-                method="UpdateOwnerSettings",
-                resource=given.name,
-                changes=differences(shown_fields(before), shown_fields(after)),
-            )
+            changes = differences(shown_fields(before), shown_fields(after))
+            await self._store.audit.record(db, "UpdateOwnerSettings", given.name, changes)
             changed = await settings_store.read(db, owner)
         await self._store.changed()
         return changed

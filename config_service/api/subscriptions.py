@@ -17,7 +17,7 @@ from config_service.rules.errors import (
 from config_service.rules.kept_secrets import check_destination, keep_header_values
 from config_service.rules.subscriptions import check, normalised, refuse
 from config_service.store import settings_store, subscription_store
-from config_service.store.audit import AUDIT_LOG, differences
+from config_service.store.audit import differences
 from config_service.store.changes import changing, count_of, remember, remembered
 from config_service.store.rows import SubscriptionRow
 from config_service.store.schema import subscriptions
@@ -32,7 +32,6 @@ from config_service.store.subscription_rows import (
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import filters, masks, names
-from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
@@ -81,7 +80,7 @@ class SubscriptionMethods:
                 db, owner, subscription_id, wanted, self._store.sealing
             )
             await remember(db, owner, request.request_id, method, request, name)
-            await _audit(db, name, method, {}, audited(wanted))
+            await self._audit(db, method, name, {}, audited(wanted))
             answer = await self._answer(db, name)
         answer.unconfirmed_replicas = await self._store.changed()
         answer.signing_secret = secret
@@ -140,7 +139,7 @@ class SubscriptionMethods:
                 return public(after, self._store.sealing)
             await subscription_store.update_config(db, row, after, self._store.sealing)
             method = "UpdateSubscription"
-            await _audit(db, given.name, method, audited(before), audited(after))
+            await self._audit(db, method, given.name, audited(before), audited(after))
             answer = await self._answer(db, given.name)
         answer.unconfirmed_replicas = await self._store.changed()
         return answer
@@ -155,7 +154,7 @@ class SubscriptionMethods:
             row = await _live(db, request.name, request.etag)
             values = {"delete_time": database_now()}
             await subscription_store.update(db, row, values, deleted=True)
-            await _audit(db, request.name, "DeleteSubscription")
+            await self._audit(db, "DeleteSubscription", request.name)
             answer = await self._answer(db, request.name)
         answer.unconfirmed_replicas = await self._store.changed()
         return answer
@@ -173,7 +172,7 @@ class SubscriptionMethods:
             await self._check_limit(db, row.owner)
             await _check_references(db, stored_config(row, self._store.sealing.ring))
             await subscription_store.undelete(db, row)
-            await _audit(db, request.name, "UndeleteSubscription")
+            await self._audit(db, "UndeleteSubscription", request.name)
             answer = await self._answer(db, request.name)
         answer.unconfirmed_replicas = await self._store.changed()
         return answer
@@ -197,7 +196,7 @@ class SubscriptionMethods:
             ring = self._store.sealing.ring
             secret = await subscription_store.rotate_secret(db, row, grace, ring)
             await remember(db, name.owner, *use, request.name)
-            await _audit(db, request.name, method, {}, {"signing_secrets": "changed"})
+            await self._audit(db, method, request.name, {}, {"signing_secrets": "changed"})
             answer = await self._answer(db, request.name)
         answer.unconfirmed_replicas = await self._store.changed()
         answer.signing_secret = secret
@@ -211,6 +210,17 @@ class SubscriptionMethods:
     async def _check_limit(self, db: AsyncConnection, owner: str) -> None:
         count = await count_of(db, subscriptions, owner)
         self._store.limits.check("subscriptions", owner, count)
+
+    async def _audit(
+        self,
+        db: AsyncConnection,
+        method: str,
+        name: str,
+        before: Mapping[str, str] | None = None,
+        after: Mapping[str, str] | None = None,
+    ) -> None:
+        changes = differences(before or {}, after or {}, SECRET_FIELDS)
+        await self._store.audit.record(db, method, name, changes)
 
     async def _answer(self, db: AsyncConnection, name: str) -> Subscription:
         row = await _found(db, name)
@@ -245,20 +255,3 @@ async def _live(db: AsyncConnection, name: str, etag: str = "") -> SubscriptionR
     if etag and etag != etag_of(row.revision):
         raise EtagMismatch(name)
     return row
-
-
-async def _audit(
-    db: AsyncConnection,
-    name: str,
-    method: str,
-    before: Mapping[str, str] | None = None,
-    after: Mapping[str, str] | None = None,
-) -> None:
-    await AUDIT_LOG.record(
-        db,
-        owner=names.owner_of(name),
-        caller=current_caller.get().name,
-        method=method,
-        resource=name,
-        changes=differences(before or {}, after or {}, SECRET_FIELDS),
-    )

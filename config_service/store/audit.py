@@ -12,8 +12,10 @@ from collections.abc import Mapping
 from google.protobuf import json_format
 from google.protobuf.message import Message
 
-from config_service.store.schema import audit_entries
-from service_runtime.database.audit_log import AuditChange, AuditLog
+from config_service.store.schema import audit
+from service_runtime.audit.entries import AuditChange
+from service_runtime.audit.log import AuditLog
+from service_runtime.keys.keyring import KeyRing
 
 
 def _new_id() -> str:
@@ -23,7 +25,11 @@ def _new_id() -> str:
     return f"{time.time_ns():020d}{secrets.token_hex(4)}"
 
 
-AUDIT_LOG = AuditLog(audit_entries, _new_id)
+def audit_log(ring: KeyRing) -> AuditLog:
+    """
+    Return the audit log of the config service.
+    """
+    return AuditLog(audit, ring, _new_id)
 
 
 def shown_fields(message: Message) -> Mapping[str, str]:

@@ -11,11 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store import subscription_store
-from config_service.store.audit import AUDIT_LOG
 from config_service.store.changes import next_revision
 from config_service.store.rows import SubscriptionRow
 from config_service.store.schema import endpoint_events
-from config_service.store.store import Sealing
+from config_service.store.store import Sealing, Store
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
@@ -60,28 +59,34 @@ def check(request: feed_service_pb2.ReportEndpointEventsRequest) -> None:
     faults.raise_if_any()
 
 
-async def store(db: AsyncConnection, events: Iterable[EndpointEvent], sealing: Sealing) -> int:
+async def store(db: AsyncConnection, events: Iterable[EndpointEvent], into: Store) -> int:
     """
     Store the events that are new and apply them; return how many are stale.
     """
     stale = 0
+    deactivated: list[str] = []
     for event in events:
         known = sa.select(endpoint_events.c.stale).where(
             endpoint_events.c.endpoint_event_id == event.endpoint_event_id
         )
         was_stale = (await db.execute(known)).scalar_one_or_none()
         if was_stale is None:
-            was_stale = await _store_one(db, event, sealing)
+            was_stale = await _store_one(db, event, into.sealing, deactivated)
         stale += bool(was_stale)
+    # Last, because others wait for the audit log.
+    for name in deactivated:
+        await into.audit.record(db, "ReportEndpointEvents", name, caller="system")
     return stale
 
 
-async def _store_one(db: AsyncConnection, event: EndpointEvent, sealing: Sealing) -> bool:
+async def _store_one(
+    db: AsyncConnection, event: EndpointEvent, sealing: Sealing, deactivated: list[str]
+) -> bool:
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
     stale = row is None or row.delete_time is not None or _is_outdated(event, row)
-    if row is not None and not stale:
-        await _apply(db, row, event, sealing)
+    if row is not None and not stale and await _apply(db, row, event, sealing):
+        deactivated.append(event.subscription)
     await insert(db, name.owner, event, stale=stale)
     return stale
 
@@ -111,16 +116,17 @@ async def insert(
 
 async def _apply(
     db: AsyncConnection, row: SubscriptionRow, event: EndpointEvent, sealing: Sealing
-) -> None:
+) -> bool:
     """
-    Apply an event to its subscription: health, number of skipped events, Inactive status.
+    Apply an event to its subscription: health, number of skipped events, Inactive status. Return
+    whether it deactivated it.
     """
     if event.kind == EndpointEvent.KIND_EVENTS_SKIPPED:
         at = event.occur_time.ToDatetime(tzinfo=UTC)
         count = row.skipped_event_count + event.skipped_event_count
         counted = {"skipped_event_count": count, "last_skipped_time": at}
         await subscription_store.set_columns(db, row, counted)
-        return
+        return False
     if event.kind in _HEALTH:
         health = EndpointHealth(
             state=_HEALTH[event.kind],
@@ -134,12 +140,7 @@ async def _apply(
             db, row, {"endpoint_health": health.SerializeToString()}
         )
     reason = _DEACTIVATES.get(event.kind)
-    if reason is not None and row.status == "ACTIVE":
-        await subscription_store.deactivate(db, row, reason, sealing)
-        await AUDIT_LOG.record(
-            db,
-            owner=row.owner,
-            caller="system",
-            method="ReportEndpointEvents",
-            resource=event.subscription,
-        )
+    if reason is None or row.status != "ACTIVE":
+        return False
+    await subscription_store.deactivate(db, row, reason, sealing)
+    return True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from service_runtime.audit.tables import audit_tables, chain_columns
 from service_runtime.database.instants import Instant
 from service_runtime.database.tables import NAMING_CONVENTION
 
@@ -167,9 +168,15 @@ audit_entries = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),
     sa.Column("changes", sa.Text, nullable=False),
+    *chain_columns(),
     sa.Index(None, "owner", "create_time"),
     comment="Every change of the configuration: who, what, before and after without secrets.",
 )
+
+audit = audit_tables(metadata, audit_entries)
+"""
+The audit log with its chain.
+"""
 
 endpoint_events = sa.Table(
     "endpoint_events",

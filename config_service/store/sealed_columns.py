@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from config_service.store import associated_data
 from config_service.store.schema import (
+    audit,
     client_certificates,
     credentials,
     signing_secrets,
@@ -34,4 +35,5 @@ SEALED_COLUMNS = (
     _sealed(signing_secrets.c.sealed_signing_key, associated_data.signing_key),
     _sealed(credentials.c.sealed_config, associated_data.credential),
     _sealed(client_certificates.c.sealed_config, associated_data.client_certificate),
+    audit.sealed_column(),
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.rules.owner_limits import OwnerLimits
+from service_runtime.audit.log import AuditLog
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rules.urls import UrlRules
 
@@ -27,7 +28,7 @@ class Sealing:
 @dataclass(frozen=True, slots=True)
 class Store:
     """
-    The database and its sealing.
+    The database, its sealing and its audit log.
 
     *changed* is awaited after each committed change and before its answer: it returns when the
     dispatch service has applied the change, or how many of its processes have not. *limits* are
@@ -36,5 +37,6 @@ class Store:
 
     engine: AsyncEngine
     sealing: Sealing
+    audit: AuditLog
     changed: Callable[[], Awaitable[int]]
     limits: OwnerLimits = field(default_factory=OwnerLimits)

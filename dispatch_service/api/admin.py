@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.erasure_subjects import email_hash
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from dispatch_service.storage.sealing import KeyedHash
 from dispatch_service.upkeep import erasure
-from service_runtime.database.audit_log import FILTER_FIELDS, AuditChange, entry_message
+from service_runtime.audit.answers import begin_and_limit, verification_message
+from service_runtime.audit.entries import FILTER_FIELDS, AuditChange, entry_message
+from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
 from service_runtime.keys.keyring import KeyRing
@@ -22,6 +23,7 @@ from service_runtime.rpc import filters, names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.paging import PageTokens, page_size
+from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import dispatch_admin_service_pb2_grpc
 
@@ -39,12 +41,18 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
     """
 
     def __init__(
-        self, engine: AsyncEngine, ring: KeyRing, hashed: KeyedHash, tokens: PageTokens
+        self,
+        engine: AsyncEngine,
+        ring: KeyRing,
+        hashed: KeyedHash,
+        tokens: PageTokens,
+        audit: AuditLog,
     ) -> None:
         self._engine = engine
         self._ring = ring
         self._hashed = hashed
         self._tokens = tokens
+        self._audit = audit
 
     async def EraseCustomerData(
         self, request: pb.EraseCustomerDataRequest, context: Context
@@ -58,14 +66,8 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
             raise _fault("parent", "must be accounts/{account}")
         condition = self._condition(request)
         async with writing(self._engine) as db:
-            await AUDIT_LOG.record(
-                db,
-                owner=owner,
-                caller=current_caller.get().name,
-                method="EraseCustomerData",
-                resource=owner,
-                changes=[AuditChange(request.WhichOneof("subject") or "")],
-            )
+            subject = AuditChange(request.WhichOneof("subject") or "")
+            await self._audit.record(db, "EraseCustomerData", owner, [subject])
         caller = current_caller.get().name
         found = await erasure.erase_all(self._engine, account, condition, caller)
         return pb.EraseCustomerDataResponse(
@@ -98,7 +100,7 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
         if request.parent:
             owners = frozenset({names.parse_owner(request.parent)})
         async with reading(self._engine) as db:
-            page = await AUDIT_LOG.list_entries(
+            page = await self._audit.list_entries(
                 db,
                 owners,
                 filters.parse(request.filter, FILTER_FIELDS),
@@ -110,6 +112,16 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
             audit_entries=shown, next_page_token=self._tokens.make(last, request)
         )
 
+    async def VerifyAuditLog(
+        self, request: pb.VerifyAuditLogRequest, context: Context
+    ) -> pb.VerifyAuditLogResponse:
+        """
+        Check the chain of the audit log.
+        """
+        begin_after, limit = begin_and_limit(request)
+        found = await shielded(self._audit.verify(self._engine, begin_after, limit))
+        return verification_message(pb.VerifyAuditLogResponse, found)
+
     async def RotateEncryptionKeys(
         self, request: pb.RotateEncryptionKeysRequest, context: Context
     ) -> pb.RotateEncryptionKeysResponse:
@@ -119,13 +131,7 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
         limit = rotation.checked_limit(request.limit)
         async with writing(self._engine) as db:
             rotated, remaining = await rotation.rotate(db, self._ring, SEALED_COLUMNS, limit)
-            await AUDIT_LOG.record(
-                db,
-                owner="",
-                caller=current_caller.get().name,
-                method="RotateEncryptionKeys",
-                resource="keys",
-            )
+            await self._audit.record(db, "RotateEncryptionKeys", "keys")
         return pb.RotateEncryptionKeysResponse(
             rotated_count=rotated, remaining_count=remaining, key_id=self._ring.first
         )

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import read, watch
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.exchanges import read_exchange
 from dispatch_service.log.filters import (
     parse_attempt_filter,
@@ -26,6 +25,7 @@ from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
+from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
@@ -72,6 +72,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         tokens: PageTokens,
         subscriptions: SubscriptionIndex,
         *,
+        audit: AuditLog,
         hashed: Hash,
         became_due: Callable[[], None],
         job_created: Callable[[], None],
@@ -80,6 +81,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self._keys = keys
         self._tokens = tokens
         self._subscriptions = subscriptions
+        self._audit = audit
         self._hashed = hashed
         self._became_due = became_due
         self._job_created = job_created
@@ -150,13 +152,7 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         Write to the audit log that the caller is about to see what was sent or answered.
         """
         async with writing(self._engine) as db:
-            await AUDIT_LOG.record(
-                db,
-                owner=names.owner_of(name),
-                caller=current_caller.get().name,
-                method=method,
-                resource=name,
-            )
+            await self._audit.record(db, method, name)
 
     async def ListAttempts(
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context

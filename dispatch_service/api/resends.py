@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from dispatch_service.domain.errors import RequestIdReused
-from dispatch_service.domain.transitions import lifetime
+from dispatch_service.domain.transitions import State, lifetime
 from dispatch_service.log import read
 from dispatch_service.log.messages import delivery_message, job_message
 from dispatch_service.log.url_filters import Hash
@@ -22,6 +22,8 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.sealing import DayKeys
+from service_runtime.audit.entries import AuditChange
+from service_runtime.audit.log import AuditLog
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
@@ -51,6 +53,7 @@ class ResendMethods:
     _keys: DayKeys
     _tokens: PageTokens
     _subscriptions: SubscriptionIndex
+    _audit: AuditLog
     _hashed: Hash
     _became_due: Callable[[], None]
     _job_created: Callable[[], None]
@@ -87,8 +90,10 @@ class ResendMethods:
             row = await read.require_delivery(db, name)
         subscription = resends.checked(name, row, known, force=force)
         schedule = self._subscriptions.schedule_of(subscription)
-        asked = resends.ResendRequest(row.owner, row.delivery_id, current_caller.get().name)
-        await resends.resend(db, asked, row, lifetime(schedule))
+        caller, new_lifetime = current_caller.get().name, lifetime(schedule)
+        await resends.make_due(db, row.owner, [row.delivery_id], caller, new_lifetime)
+        change = AuditChange("state", row.state, "due now")
+        await self._audit.record(db, resends.METHOD, name, [change])
 
     async def CancelDelivery(
         self, request: pb.CancelDeliveryRequest, context: Context
@@ -104,7 +109,9 @@ class ResendMethods:
     async def _cancelled(self, request: pb.CancelDeliveryRequest) -> delivery_pb2.Delivery:
         async with writing(self._engine) as db:
             row = await read.require_delivery(db, request.name)
-            await cancellations.cancel(db, row, current_caller.get().name)
+            before = await cancellations.cancel(db, row, current_caller.get().name)
+            change = AuditChange("state", before.value, State.CANCELLED.value)
+            await self._audit.record(db, cancellations.METHOD, request.name, [change])
             return await self._delivery(db, request.name)
 
     async def ResendDeliveries(
@@ -151,14 +158,18 @@ class ResendMethods:
             if digest != wanted:
                 raise RequestIdReused(jobs.METHOD)
             return name
+        total = await jobs.count(db, choice, self._hashed)
         await jobs.create(
             db,
             job_id,
             choice,
-            await jobs.count(db, choice, self._hashed),
+            total,
             force=request.force,
             rate=request.rate_limit,
             requested_by=current_caller.get().name,
+        )
+        await self._audit.record(
+            db, jobs.METHOD, name, [AuditChange("total_count", "", str(total))]
         )
         return name
 
@@ -188,7 +199,8 @@ class ResendMethods:
         """
         async with writing(self._engine) as db:
             row = await jobs.get(db, request.name)
-            await jobs.cancel(db, row, current_caller.get().name)
+            await jobs.cancel(db, row)
+            await self._audit.record(db, "CancelResendJob", request.name)
             return job_message(await jobs.get(db, request.name))
 
 

@@ -15,12 +15,12 @@ from dispatch_service.domain.errors import (
 )
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.prepare import SampleRequest
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.events import deliveries_of
 from dispatch_service.payloads import example_event
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.ids import new_id
+from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import writing
 from service_runtime.rpc import names
 from shipedge.webhooks.events.v1 import event_pb2
@@ -46,11 +46,13 @@ class Samples:
         engine: AsyncEngine,
         subscriptions: SubscriptionIndex,
         acceptor: EventAcceptor,
+        audit: AuditLog,
         clock: Callable[[], datetime],
     ) -> None:
         self._engine = engine
         self._subscriptions = subscriptions
         self._acceptor = acceptor
+        self._audit = audit
         self._clock = clock
 
     async def send(self, name: str, request_id: str, requested_by: str) -> str:
@@ -68,10 +70,7 @@ class Samples:
         sent = await self._sent(subscription, event)
         if name not in sent:
             async with writing(self._engine) as db:
-                owner = subscription.owner
-                await AUDIT_LOG.record(
-                    db, owner=owner, caller=requested_by, method=METHOD, resource=name
-                )
+                await self._audit.record(db, METHOD, name, caller=requested_by)
             await self._acceptor.accept_sample(event, SampleRequest(subscription, requested_by))
             sent = await self._sent(subscription, event)
         if name not in sent:

@@ -10,11 +10,9 @@ import sqlalchemy as sa
 
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.transitions import State
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.audit_log import AuditChange
 from service_runtime.rpc import names
 
 if TYPE_CHECKING:
@@ -25,10 +23,10 @@ METHOD = "CancelDelivery"
 _MOVES = {State.PENDING: waiting_moves.CANCEL, State.DELIVERING: waiting_moves.CANCEL_LATER}
 
 
-async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> None:
+async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> State:
     """
     Cancel the delivery of *row*: at once if it waits, and if an attempt is being made, when that
-    has ended, unless it succeeds.
+    has ended, unless it succeeds. Return its state of before.
 
     Raises `DeliveryEnded`.
     """
@@ -46,14 +44,7 @@ async def cancel(db: AsyncConnection, row: DeliveryRow, cancelled_by: str) -> No
     await db.execute(update.values(_MOVES[state].values(cancelled_by=cancelled_by)))
     if in_sequence:
         await sequences.advance(db, [key])
-    await AUDIT_LOG.record(
-        db,
-        owner=row.owner,
-        caller=cancelled_by,
-        method=METHOD,
-        resource=name,
-        changes=[AuditChange("state", state.value, State.CANCELLED.value)],
-    )
+    return state
 
 
 def _state(row: DeliveryRow) -> sa.Select[tuple[str]]:

@@ -17,12 +17,10 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from dispatch_service.domain.errors import ResendJobEnded, ResendJobNotFound
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.log.filters import DEFAULT_RANGE, parse_delivery_filter, unbounded
 from dispatch_service.log.url_filters import Hash, without_urls
 from dispatch_service.storage.rows import JOBS, JobRow
 from dispatch_service.storage.schema import deliveries, resend_jobs
-from service_runtime.database.audit_log import AuditChange
 from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
@@ -139,7 +137,7 @@ async def create(
     requested_by: str,
 ) -> None:
     """
-    Create a job, due at once, and record in the audit log who asked for it.
+    Create a job, due at once.
     """
     row = {
         "owner": choice.owner,
@@ -157,15 +155,6 @@ async def create(
         "create_time": database_now(),
     }
     await db.execute(sa.insert(resend_jobs).values(row))
-    changes = [AuditChange("total_count", "", str(total))]
-    await AUDIT_LOG.record(
-        db,
-        owner=choice.owner,
-        caller=requested_by,
-        method=METHOD,
-        resource=names.resend_job(choice.owner, job_id),
-        changes=changes,
-    )
 
 
 def choice_of(row: JobRow) -> Choice:
@@ -213,18 +202,14 @@ async def list_jobs(
     return Page(rows, size, lambda row: [row.resend_job_id])
 
 
-async def cancel(db: AsyncConnection, row: JobRow, cancelled_by: str) -> None:
+async def cancel(db: AsyncConnection, row: JobRow) -> None:
     """
     Stop a job; deliveries that it made due are still sent. Raises `ResendJobEnded`.
     """
     ended = {"state": "CANCELLED", "end_time": database_now(), "due_time": None}
     running = _is(row.owner, row.resend_job_id) & (resend_jobs.c.state == "RUNNING")
-    name = names.resend_job(row.owner, row.resend_job_id)
     if not (await db.execute(sa.update(resend_jobs).where(running).values(ended))).rowcount:
-        raise ResendJobEnded(name)
-    await AUDIT_LOG.record(
-        db, owner=row.owner, caller=cancelled_by, method="CancelResendJob", resource=name
-    )
+        raise ResendJobEnded(names.resend_job(row.owner, row.resend_job_id))
 
 
 def _is(owner: str, job_id: str) -> sa.ColumnElement[bool]:

@@ -5,7 +5,6 @@ Resending deliveries: which state allows it, and the update that makes them due.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,11 @@ from dispatch_service.domain.errors import (
     SubscriptionInactive,
 )
 from dispatch_service.domain.transitions import State
-from dispatch_service.log.audit import AUDIT_LOG
 from dispatch_service.queue import waiting_moves
 from dispatch_service.queue.lock_order import update_locked
 from dispatch_service.routing.subscriptions import Subscription
 from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.schema import deliveries
-from service_runtime.database.audit_log import AuditChange
 from service_runtime.database.instants import micros
 from service_runtime.rpc import names
 
@@ -32,21 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 METHOD = "ResendDelivery"
-
-
-@dataclass(frozen=True, slots=True)
-class ResendRequest:
-    """
-    A request to send a delivery again, and the caller who made it.
-    """
-
-    owner: str
-    delivery_id: str
-    requested_by: str
-
-    @property
-    def name(self) -> str:
-        return names.delivery(self.owner, self.delivery_id)
 
 
 def checked(
@@ -68,23 +50,6 @@ def checked(
     if row.state == State.SUCCEEDED and not force:
         raise DeliverySucceeded(name)
     return subscription
-
-
-async def resend(
-    db: AsyncConnection, request: ResendRequest, row: DeliveryRow, lifetime: timedelta
-) -> None:
-    """
-    Make a delivery due now, and record in the audit log who asked for it.
-    """
-    await make_due(db, request.owner, [request.delivery_id], request.requested_by, lifetime)
-    await AUDIT_LOG.record(
-        db,
-        owner=request.owner,
-        caller=request.requested_by,
-        method=METHOD,
-        resource=request.name,
-        changes=[AuditChange("state", row.state, "due now")],
-    )
 
 
 async def make_due(

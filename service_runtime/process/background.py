@@ -6,8 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import timedelta
 from typing import Any, Self
 
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from service_runtime.audit.log import AuditLog
 from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.lifecycle import first_ended, on_reload
 from service_runtime.process.periodic import Periodic
@@ -15,6 +20,10 @@ from service_runtime.process.progress import Progress
 from service_runtime.rpc.health import CHECK_SECONDS, ServerHealth
 from service_runtime.tls.current import CurrentTls
 from service_runtime.tls.watch import LOOK_SECONDS, TlsWatch
+
+AUDIT_SECONDS = 3600.0
+
+log = structlog.get_logger()
 
 
 class BackgroundTasks:
@@ -77,6 +86,20 @@ def health_loop(health: ServerHealth) -> Periodic:
     Return the loop that keeps *health* true.
     """
     return Periodic(health.check_once, pause_seconds=CHECK_SECONDS, failure="health.check_failed")
+
+
+def audit_loop(audit: AuditLog, engine: AsyncEngine, keep: timedelta) -> Periodic:
+    """
+    Return the loop that deletes audit entries which are older than *keep*.
+    """
+
+    async def prune() -> None:
+        if count := await audit.prune(engine, keep):
+            log.info("audit.pruned", count=count)
+
+    return Periodic(
+        prune, pause_seconds=AUDIT_SECONDS, failure="audit.prune_failed", pause_first=True
+    )
 
 
 def heartbeat_loop(progress: Progress) -> Periodic:

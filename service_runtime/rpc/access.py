@@ -90,6 +90,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "RotateCallerToken",
                 "DeleteCaller",
                 "RotateEncryptionKeys",
+                "VerifyAuditLog",
             ),
             AccessRule(_ADMINISTER, everything=True),
         ),
@@ -130,6 +131,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
         "EraseCustomerData": AccessRule(_ADMINISTER),
         "ListAuditEntries": AccessRule(_ADMINISTER),
         "RotateEncryptionKeys": AccessRule(_ADMINISTER, everything=True),
+        "VerifyAuditLog": AccessRule(_ADMINISTER, everything=True),
     },
 }
 

@@ -209,6 +209,13 @@ def owner_of(name: str) -> str:
     return f"{kind}/{owner_id}"
 
 
+def owner_in(name: str) -> str:
+    """
+    Return the owner in *name*, a valid name of any resource; empty if that belongs to none.
+    """
+    return owner_of(name) if name.startswith((_ACCOUNTS, _WAREHOUSES)) else ""
+
+
 def split(name: str) -> tuple[str, str]:
     """
     Split *name*, a valid `{owner}/{collection}/{id}`, into the owner and the id.

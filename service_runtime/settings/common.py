@@ -100,6 +100,11 @@ class CommonSettings(LimitSettings):
         alias="SHIPEDGE_ALLOWED_TARGETS",
         description="comma-separated CIDR:port or host:port; allowed targets that are not public",
     )
+    audit_retention: Span = Field(
+        default=timedelta(days=730),
+        alias="SHIPEDGE_AUDIT_RETENTION",
+        description="retention of entries of the audit log",
+    )
     grace: Span = Field(
         default=timedelta(seconds=20),
         alias="SHIPEDGE_GRACE",

@@ -67,7 +67,7 @@ async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Recei
         await restarted(pair, f"{NEW},{OLD}")
         config = config_admin_service_pb2_grpc.ConfigAdminServiceStub(pair.channels[CONFIG])
         request = config_admin_service_pb2.RotateEncryptionKeysRequest(limit=1)
-        assert await rotated(config, request) == 3
+        assert await rotated(config, request) == 4
         dispatch = dispatch_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
         assert await rotated(dispatch, dispatch_pb2.RotateEncryptionKeysRequest()) >= 2
 
@@ -85,6 +85,15 @@ async def test_keys_change_while_nothing_is_lost(tmp_path: Path, receiver: Recei
         assert [(it.method, it.resource) for it in entries.audit_entries] == [
             ("ResendDelivery", delivery.name)
         ]
+        dispatch = dispatch_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
+        config = config_admin_service_pb2_grpc.ConfigAdminServiceStub(pair.channels[CONFIG])
+        for verified in (
+            await dispatch.VerifyAuditLog(dispatch_pb2.VerifyAuditLogRequest()),
+            await config.VerifyAuditLog(config_admin_service_pb2.VerifyAuditLogRequest()),
+        ):
+            assert verified.complete
+            assert not verified.HasField("fault")
+            assert verified.verified_count >= 2
 
 
 @pytest.mark.parametrize("package", [CONFIG, DISPATCH])

@@ -249,3 +249,7 @@ async def test_who_reads_payloads_is_recorded(pair: Pair, switch: Switch) -> Non
         ("GetAttempt", f"{delivery.name}/attempts/1", "callers/development"),
         ("GetDeliveryBody", delivery.name, "callers/development"),
     ]
+    verified = await admin.VerifyAuditLog(dispatch_admin_service_pb2.VerifyAuditLogRequest())
+    assert verified.complete
+    assert not verified.HasField("fault")
+    assert verified.verified_count == verified.last_position == recorded[0].position

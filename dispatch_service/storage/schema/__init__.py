@@ -7,7 +7,7 @@ Sealed columns begin with the number of the day whose key sealed them.
 """
 
 from dispatch_service.storage.schema.accepted import bodies, erasures, event_keys, events
-from dispatch_service.storage.schema.actions import audit_entries, request_ids, resend_jobs
+from dispatch_service.storage.schema.actions import audit, audit_entries, request_ids, resend_jobs
 from dispatch_service.storage.schema.feed import (
     backlog_updates,
     endpoint_reports,
@@ -35,6 +35,7 @@ from dispatch_service.storage.schema.queue import (
 
 __all__ = [
     "attempts",
+    "audit",
     "audit_entries",
     "backlog_updates",
     "bodies",

@@ -7,6 +7,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from dispatch_service.storage.schema.metadata import metadata
+from service_runtime.audit.tables import audit_tables, chain_columns
 from service_runtime.database.instants import Instant
 from service_runtime.database.tables import UuidText, partial_index
 
@@ -32,9 +33,15 @@ audit_entries = sa.Table(
     sa.Column("method", sa.Text, nullable=False),
     sa.Column("resource", sa.Text, nullable=False),
     sa.Column("changes", sa.Text, nullable=False),
+    *chain_columns(),
     sa.Index(None, "owner", "create_time"),
     comment="What people did by hand, without secrets.",
 )
+
+audit = audit_tables(metadata, audit_entries)
+"""
+The audit log with its chain.
+"""
 
 resend_jobs = sa.Table(
     "resend_jobs",

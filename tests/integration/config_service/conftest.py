@@ -17,6 +17,7 @@ from config_service.api.confirmations import Confirmations
 from config_service.api.feed import ChangeNotifier
 from config_service.app import build_server
 from config_service.settings import Settings
+from config_service.store.audit import audit_log
 from config_service.store.store import Sealing, Store
 from service_runtime.database.engine import create_engine
 from service_runtime.keys.keyring import KeyRing
@@ -82,8 +83,10 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     notifier = ChangeNotifier()
     ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
     confirmations = Confirmations(engine, notifier)
+    audit = audit_log(ring)
+    await audit.begin(engine)
     limits = settings.owner_limits()
-    store = Store(engine, Sealing(ring, UrlRules()), confirmations.changed, limits)
+    store = Store(engine, Sealing(ring, UrlRules()), audit, confirmations.changed, limits)
     health = ServerHealth((), Readiness([]).check)
     acting: list[Running] = []
     grpc_server = build_server(

@@ -9,11 +9,15 @@ from typing import Any
 
 import grpc
 import pytest
+import sqlalchemy as sa
 
+from config_service.store.schema import audit_entries
+from service_runtime.database.engine import writing
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
 from shipedge.webhooks.config.v1 import config_service_pb2
+from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditFault
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.integration.config_service.api.test_callers import created, refused
 from tests.integration.config_service.conftest import Running
@@ -97,3 +101,56 @@ async def test_audit_log_says_who_changed_what(running: Running) -> None:
     ]
     running.caller = Caller("callers/x", frozenset({"admin"}), frozenset({"accounts/200"}))
     assert await audited(running) == []
+
+
+async def test_changed_audit_log_is_found(running: Running) -> None:
+    """
+    A verification says that all entries fit, from where to go on, and which does not fit.
+    """
+    for _ in range(3):
+        await create(running)
+    first = await running.admin.VerifyAuditLog(pb.VerifyAuditLogRequest(limit=2))
+    assert (first.verified_count, first.complete, first.last_position) == (2, False, 3)
+    rest = pb.VerifyAuditLogRequest(checkpoint=first.checkpoint)
+    second = await running.admin.VerifyAuditLog(rest)
+    assert (second.verified_count, second.complete, second.HasField("fault")) == (1, True, False)
+
+    async with writing(running.engine) as db:
+        third = audit_entries.c.position == 3
+        await db.execute(sa.update(audit_entries).where(third).values(caller="callers/nobody"))
+    listed = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=1))
+    (newest,) = listed.audit_entries
+    for begin in ("", first.checkpoint, "2"):
+        request = pb.VerifyAuditLogRequest(checkpoint=begin)
+        found = (await running.admin.VerifyAuditLog(request)).fault
+        assert (found.position, found.kind) == (3, AuditFault.KIND_CHANGED)
+        assert (found.audit_entry, newest.position) == (newest.name, 3)
+
+
+@pytest.mark.parametrize(
+    ("request_", "field"),
+    [
+        (pb.VerifyAuditLogRequest(limit=-1), "limit"),
+        (pb.VerifyAuditLogRequest(limit=100_001), "limit"),
+        (pb.VerifyAuditLogRequest(checkpoint="-1"), "checkpoint"),
+        (pb.VerifyAuditLogRequest(checkpoint="1:xyz"), "checkpoint"),
+        (pb.VerifyAuditLogRequest(checkpoint="9" * 19), "checkpoint"),
+    ],
+)
+async def test_odd_verifications_are_refused(
+    running: Running, request_: pb.VerifyAuditLogRequest, field: str
+) -> None:
+    """
+    The error names the field.
+    """
+    found = await refused(running.admin.VerifyAuditLog(request_))
+    assert (found.code, found.faults[0].field) == ("INVALID_ARGUMENT", field)
+
+
+async def test_only_admins_of_all_owners_verify(running: Running) -> None:
+    """
+    The chain has entries of all owners.
+    """
+    running.caller = Caller("callers/x", frozenset({"admin"}), frozenset({"accounts/100"}))
+    found = await refused(running.admin.VerifyAuditLog(pb.VerifyAuditLogRequest()))
+    assert found.code == "PERMISSION_DENIED"

@@ -34,13 +34,13 @@ async def test_every_value_is_wrapped_anew(running: Running) -> None:
     await created(running)
     await certified(running)
     async with writing(running.engine) as db:
-        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 2)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 3)
     async with reading(running.engine) as db:
-        with pytest.raises(KeysMissingError, match="2 values"):
+        with pytest.raises(KeysMissingError, match="3 values"):
             await check_keys(db, NEXT, SEALED_COLUMNS)
         await check_keys(db, BOTH, SEALED_COLUMNS)
     async with writing(running.engine) as db:
-        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (2, 0)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 0)
         assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (0, 0)
     async with reading(running.engine) as db:
         await check_keys(db, NEXT, SEALED_COLUMNS)
@@ -75,5 +75,5 @@ async def test_damaged_value_is_no_missing_key(running: Running, damaged: bytes)
 
     async with writing(running.engine) as db:
         await check_keys(db, BOTH, SEALED_COLUMNS)
-        assert await rotate(db, BOTH, SEALED_COLUMNS, 10) == (5, 0)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 10) == (6, 0)
         await check_keys(db, NEXT, SEALED_COLUMNS)

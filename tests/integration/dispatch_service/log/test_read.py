@@ -26,9 +26,8 @@ from dispatch_service.log.filters import parse_attempt_filter
 from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import known_requests, resends
-from dispatch_service.resend.resends import ResendRequest
 from dispatch_service.storage.rows import DeliveryRow
-from dispatch_service.storage.schema import audit_entries, bodies, deliveries
+from dispatch_service.storage.schema import bodies, deliveries
 from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import InvalidArgument
@@ -216,12 +215,13 @@ async def resent(store: AsyncEngine, event: NewEvent, **over: Any) -> Any:
     Resend an event's first delivery.
     """
     row = await shown_row(store, event)
-    asked = ResendRequest(OWNER, event.deliveries[0].delivery_id, "callers/ann")
+    delivery_id = event.deliveries[0].delivery_id
+    name = names.delivery(OWNER, delivery_id)
     async with writing(store) as db:
         request_id = over.get("request_id", "")
-        if not await known_requests.seen(db, OWNER, request_id, resends.METHOD, asked.name):
-            resends.checked(asked.name, row, subscription(), force=over.get("force", False))
-            await resends.resend(db, asked, row, timedelta(days=4))
+        if not await known_requests.seen(db, OWNER, request_id, resends.METHOD, name):
+            resends.checked(name, row, subscription(), force=over.get("force", False))
+            await resends.make_due(db, OWNER, [delivery_id], "callers/ann", timedelta(days=4))
     return await row_of(store, event)
 
 
@@ -236,9 +236,6 @@ async def test_failed_delivery_gets_a_fresh_schedule(queue: Queue, store: AsyncE
     assert (row.state, row.retries_used, row.next_trigger) == ("PENDING", 0, "RESEND")
     (claimed,) = await queue.claim(LEASE, limit=10, per_endpoint=10, full=())
     assert (claimed.number, claimed.trigger, claimed.requested_by) == (2, "RESEND", "callers/ann")
-    async with reading(store) as db:
-        (entry,) = (await db.execute(sa.select(audit_entries))).all()
-    assert (entry.caller, entry.method) == ("callers/ann", "ResendDelivery")
 
 
 async def test_forced_resend_of_a_success(queue: Queue, store: AsyncEngine) -> None:

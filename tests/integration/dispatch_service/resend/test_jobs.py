@@ -256,14 +256,14 @@ async def test_cancelled_job_stops(queue: Queue, store: AsyncEngine) -> None:
     await runner.run_once()
 
     async with writing(store) as db:
-        await jobs.cancel(db, job, "callers/ann")
+        await jobs.cancel(db, job)
 
     assert not await runner.run_once()
     assert (await job_of(store, job)).state == "CANCELLED"
     assert await states(store) == {"PENDING": 100, "FAILED": 50}
     async with writing(store) as db:
         with pytest.raises(ResendJobEnded):
-            await jobs.cancel(db, job, "callers/ann")
+            await jobs.cancel(db, job)
 
 
 async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None:

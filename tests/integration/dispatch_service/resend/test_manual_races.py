@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.api.deliveries import DeliveryServicer
 from dispatch_service.domain.errors import RequestIdReused
+from dispatch_service.log.audit import audit_log
 from dispatch_service.resend import known_requests
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import resend_jobs as jobs_table
@@ -65,12 +66,15 @@ async def test_same_job_twice_at_once(store: AsyncEngine) -> None:
     """
     A job that is asked for twice at once is made once, and both are told of it.
     """
-    keys = DayKeys(store, KeyRing({"test": b"k" * 32}, b"h" * 32), lambda: NOW)
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    keys, audit = DayKeys(store, ring, lambda: NOW), audit_log(ring)
+    await audit.begin(store)
     methods = DeliveryServicer(
         store,
         keys,
         PageTokens(b"k" * 32),
         SubscriptionIndex(),
+        audit=audit,
         hashed=str.encode,
         became_due=lambda: None,
         job_created=lambda: None,

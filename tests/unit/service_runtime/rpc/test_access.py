@@ -136,6 +136,7 @@ def test_requests_about_an_owner_name_it(path: str) -> None:
         "PreviewPayload",
         "DiffPayloadVersions",
         "RotateEncryptionKeys",
+        "VerifyAuditLog",
         "CreateCaller",
         "ListCallers",
         "UpdateCaller",

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -32,6 +33,7 @@ class AuditEntry(_message.Message):
     RESOURCE_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`auditEntries/{audit_entry}`."""
     caller: _builtins.str
@@ -42,6 +44,10 @@ class AuditEntry(_message.Message):
     """What it was done to."""
     owner: _builtins.str
     """The account or warehouse that this belongs to. Empty: to none."""
+    position: _builtins.int
+    """Its place in the log of its service, from 1. 0: it is not in the chain, so
+    the service has not written it. See `VerifyAuditLog`.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -60,10 +66,11 @@ class AuditEntry(_message.Message):
         resource: _builtins.str = ...,
         owner: _builtins.str = ...,
         changes: _abc.Iterable[Global___AuditChange] | None = ...,
+        position: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "changes", b"changes", "create_time", b"create_time", "method", b"method", "name", b"name", "owner", b"owner", "resource", b"resource"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "changes", b"changes", "create_time", b"create_time", "method", b"method", "name", b"name", "owner", b"owner", "position", b"position", "resource", b"resource"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -102,3 +109,92 @@ class AuditChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AuditChange: _TypeAlias = AuditChange  # noqa: Y015
+
+@_typing.final
+class AuditFault(_message.Message):
+    """The first place of an audit log that does not fit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[AuditFault._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: AuditFault._Kind.ValueType  # 0
+        """Nothing is said."""
+        KIND_MISSING: AuditFault._Kind.ValueType  # 1
+        """There is no entry at this position: it was deleted."""
+        KIND_CHANGED: AuditFault._Kind.ValueType  # 2
+        """The entry does not say what the service has written; or the service has
+        not written it at all.
+        """
+        KIND_OUT_OF_ORDER: AuditFault._Kind.ValueType  # 3
+        """The service has written the entry, but elsewhere: it was moved, or one
+        before it was removed or added.
+        """
+        KIND_UNCHAINED: AuditFault._Kind.ValueType  # 4
+        """The entry is in no chain: the service has not written it, or an older
+        version of the service that still ran after an update.
+        """
+        KIND_RESTARTED: AuditFault._Kind.ValueType  # 5
+        """When the service wrote this entry, the end of the chain had been changed.
+        Entries before it may be missing.
+        """
+        KIND_KEY_MISSING: AuditFault._Kind.ValueType  # 6
+        """The key of the entry, or of the end of the chain, is not there."""
+        KIND_HEAD_CHANGED: AuditFault._Kind.ValueType  # 7
+        """The end of the chain is not what the service has written."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """What is wrong there."""
+
+    KIND_UNSPECIFIED: AuditFault.Kind.ValueType  # 0
+    """Nothing is said."""
+    KIND_MISSING: AuditFault.Kind.ValueType  # 1
+    """There is no entry at this position: it was deleted."""
+    KIND_CHANGED: AuditFault.Kind.ValueType  # 2
+    """The entry does not say what the service has written; or the service has
+    not written it at all.
+    """
+    KIND_OUT_OF_ORDER: AuditFault.Kind.ValueType  # 3
+    """The service has written the entry, but elsewhere: it was moved, or one
+    before it was removed or added.
+    """
+    KIND_UNCHAINED: AuditFault.Kind.ValueType  # 4
+    """The entry is in no chain: the service has not written it, or an older
+    version of the service that still ran after an update.
+    """
+    KIND_RESTARTED: AuditFault.Kind.ValueType  # 5
+    """When the service wrote this entry, the end of the chain had been changed.
+    Entries before it may be missing.
+    """
+    KIND_KEY_MISSING: AuditFault.Kind.ValueType  # 6
+    """The key of the entry, or of the end of the chain, is not there."""
+    KIND_HEAD_CHANGED: AuditFault.Kind.ValueType  # 7
+    """The end of the chain is not what the service has written."""
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    AUDIT_ENTRY_FIELD_NUMBER: _builtins.int
+    position: _builtins.int
+    """The position of the entry, see `AuditEntry.position`."""
+    kind: Global___AuditFault.Kind.ValueType
+    """What is wrong."""
+    audit_entry: _builtins.str
+    """The entry. Empty: it is not there."""
+    def __init__(
+        self,
+        *,
+        position: _builtins.int = ...,
+        kind: Global___AuditFault.Kind.ValueType = ...,
+        audit_entry: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entry", b"audit_entry", "kind", b"kind", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AuditFault: _TypeAlias = AuditFault  # noqa: Y015

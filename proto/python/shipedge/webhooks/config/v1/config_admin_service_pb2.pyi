@@ -303,6 +303,90 @@ class ListAuditEntriesResponse(_message.Message):
 Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa: Y015
 
 @_typing.final
+class VerifyAuditLogRequest(_message.Message):
+    """The request of `VerifyAuditLog`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    checkpoint: _builtins.str
+    """Where to begin: the `checkpoint` of an earlier answer. That entry must
+    still be what it was, and those behind it are checked. Or a position: it
+    is not checked itself, so that one can go on behind a fault. Empty: all
+    entries are checked.
+    """
+    limit: _builtins.int
+    """At most this many entries are checked. 0: 10,000; at most 100,000."""
+    def __init__(
+        self,
+        *,
+        checkpoint: _builtins.str = ...,
+        limit: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint", "limit", b"limit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditLogRequest: _TypeAlias = VerifyAuditLogRequest  # noqa: Y015
+
+@_typing.final
+class VerifyAuditLogResponse(_message.Message):
+    """The answer of `VerifyAuditLog`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERIFIED_COUNT_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    LAST_POSITION_FIELD_NUMBER: _builtins.int
+    PRUNED_POSITION_FIELD_NUMBER: _builtins.int
+    ADOPTED_POSITION_FIELD_NUMBER: _builtins.int
+    verified_count: _builtins.int
+    """How many entries fit."""
+    complete: _builtins.bool
+    """Whether the end of the log was reached, or a fault. Otherwise call again
+    with `checkpoint`.
+    """
+    checkpoint: _builtins.str
+    """The last entry that fits. Keep it where the database is not: a later call
+    with it notices that the whole database was put back to an older state.
+    """
+    last_position: _builtins.int
+    """The position of the last entry of the log."""
+    pruned_position: _builtins.int
+    """Entries up to this position were deleted by age. 0: none."""
+    adopted_position: _builtins.int
+    """Entries up to this position were written before there was a chain: what
+    happened to them before is not known. 0: none.
+    """
+    @_builtins.property
+    def fault(self) -> _audit_entry_pb2.AuditFault:
+        """The first place that does not fit. Unset: all fit."""
+
+    def __init__(
+        self,
+        *,
+        verified_count: _builtins.int = ...,
+        fault: _audit_entry_pb2.AuditFault | None = ...,
+        complete: _builtins.bool = ...,
+        checkpoint: _builtins.str = ...,
+        last_position: _builtins.int = ...,
+        pruned_position: _builtins.int = ...,
+        adopted_position: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["fault", b"fault"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adopted_position", b"adopted_position", "checkpoint", b"checkpoint", "complete", b"complete", "fault", b"fault", "last_position", b"last_position", "pruned_position", b"pruned_position", "verified_count", b"verified_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VerifyAuditLogResponse: _TypeAlias = VerifyAuditLogResponse  # noqa: Y015
+
+@_typing.final
 class RotateEncryptionKeysRequest(_message.Message):
     """The request of `RotateEncryptionKeys`."""
 

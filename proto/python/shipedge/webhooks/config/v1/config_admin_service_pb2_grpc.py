@@ -76,6 +76,11 @@ class ConfigAdminServiceStub:
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.FromString,
                 _registered_method=True)
+        self.VerifyAuditLog = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigAdminService/VerifyAuditLog',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogResponse.FromString,
+                _registered_method=True)
         self.RotateEncryptionKeys = channel.unary_unary(
                 '/shipedge.webhooks.config.v1.ConfigAdminService/RotateEncryptionKeys',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.RotateEncryptionKeysRequest.SerializeToString,
@@ -158,6 +163,14 @@ class ConfigAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def VerifyAuditLog(self, request, context):
+        """Checks that nobody but the service has changed, deleted, moved or added
+        entries of the audit log, and says where the first such place is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RotateEncryptionKeys(self, request, context):
         """Seals what is stored under the first key of the ring, some at a time.
         Call it until nothing is left; then the old key can go.
@@ -203,6 +216,11 @@ def add_ConfigAdminServiceServicer_to_server(servicer, server):
                     servicer.ListAuditEntries,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+            'VerifyAuditLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyAuditLog,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogResponse.SerializeToString,
             ),
             'RotateEncryptionKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateEncryptionKeys,
@@ -404,6 +422,33 @@ class ConfigAdminService:
             '/shipedge.webhooks.config.v1.ConfigAdminService/ListAuditEntries',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.ListAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyAuditLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigAdminService/VerifyAuditLog',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__admin__service__pb2.VerifyAuditLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

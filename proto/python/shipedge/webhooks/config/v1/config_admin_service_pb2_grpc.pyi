@@ -79,6 +79,10 @@ class ConfigAdminServiceStub:
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
+    VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.VerifyAuditLogRequest, _config_admin_service_pb2.VerifyAuditLogResponse]
+    """Checks that nobody but the service has changed, deleted, moved or added
+    entries of the audit log, and says where the first such place is.
+    """
     RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateEncryptionKeysRequest, _config_admin_service_pb2.RotateEncryptionKeysResponse]
     """Seals what is stored under the first key of the ring, some at a time.
     Call it until nothing is left; then the old key can go.
@@ -132,6 +136,10 @@ class ConfigAdminServiceAsyncStub(ConfigAdminServiceStub):
     """Lists the changes of the configuration, newest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
+    VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.VerifyAuditLogRequest, _config_admin_service_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
+    """Checks that nobody but the service has changed, deleted, moved or added
+    entries of the audit log, and says where the first such place is.
     """
     RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_config_admin_service_pb2.RotateEncryptionKeysRequest, _config_admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
     """Seals what is stored under the first key of the ring, some at a time.
@@ -225,6 +233,16 @@ class ConfigAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the changes of the configuration, newest first.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyAuditLog(
+        self,
+        request: _config_admin_service_pb2.VerifyAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_admin_service_pb2.VerifyAuditLogResponse, _abc.Awaitable[_config_admin_service_pb2.VerifyAuditLogResponse]]:
+        """Checks that nobody but the service has changed, deleted, moved or added
+        entries of the audit log, and says where the first such place is.
         """
 
     @_abc_1.abstractmethod

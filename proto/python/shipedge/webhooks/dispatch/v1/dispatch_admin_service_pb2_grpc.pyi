@@ -48,6 +48,10 @@ class DispatchAdminServiceStub:
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
     """
+    VerifyAuditLog: _grpc.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.VerifyAuditLogRequest, _dispatch_admin_service_pb2.VerifyAuditLogResponse]
+    """Checks that nobody but the service has changed, deleted, moved or added
+    entries of the audit log, and says where the first such place is.
+    """
     RotateEncryptionKeys: _grpc.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.RotateEncryptionKeysRequest, _dispatch_admin_service_pb2.RotateEncryptionKeysResponse]
     """Seals the day keys under the first key of the ring, some at a time. Call
     it until nothing is left; then the old key can go.
@@ -72,6 +76,10 @@ class DispatchAdminServiceAsyncStub(DispatchAdminServiceStub):
     the request and response of an attempt.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
+    VerifyAuditLog: _aio.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.VerifyAuditLogRequest, _dispatch_admin_service_pb2.VerifyAuditLogResponse]  # type: ignore[assignment]
+    """Checks that nobody but the service has changed, deleted, moved or added
+    entries of the audit log, and says where the first such place is.
     """
     RotateEncryptionKeys: _aio.UnaryUnaryMultiCallable[_dispatch_admin_service_pb2.RotateEncryptionKeysRequest, _dispatch_admin_service_pb2.RotateEncryptionKeysResponse]  # type: ignore[assignment]
     """Seals the day keys under the first key of the ring, some at a time. Call
@@ -106,6 +114,16 @@ class DispatchAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         the request and response of an attempt.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyAuditLog(
+        self,
+        request: _dispatch_admin_service_pb2.VerifyAuditLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_admin_service_pb2.VerifyAuditLogResponse, _abc.Awaitable[_dispatch_admin_service_pb2.VerifyAuditLogResponse]]:
+        """Checks that nobody but the service has changed, deleted, moved or added
+        entries of the audit log, and says where the first such place is.
         """
 
     @_abc_1.abstractmethod
