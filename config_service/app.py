@@ -36,7 +36,6 @@ from service_runtime.database.engine import (
 from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
-from service_runtime.observability import metrics
 from service_runtime.process.background import (
     BackgroundTasks,
     audit_loop,
@@ -44,18 +43,16 @@ from service_runtime.process.background import (
     heartbeat_loop,
     tls_loop,
 )
-from service_runtime.process.failures import FailureLog, StoreFaults
+from service_runtime.process.failures import FailureLog
 from service_runtime.process.lifecycle import only_process, stop_signal
 from service_runtime.process.operators import operators_listeners
 from service_runtime.process.periodic import Periodic
 from service_runtime.process.progress import Progress, Readiness
+from service_runtime.process.serving import listening_server
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Identify, development_caller
-from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
-from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
-from service_runtime.rpc.reflection import servicer as reflection
 from service_runtime.tls.current import CurrentTls
 from shipedge.webhooks.config.v1 import (
     config_admin_service_pb2_grpc,
@@ -134,31 +131,10 @@ def build_server(
     """
     Create the gRPC server with all its services.
     """
-    interceptor = CallInterceptor(
-        identify,
-        limits=settings.limits(),
-        measure=metrics.measure_call,
-        count_refusal=metrics.count_refusal,
-        store_is_away=StoreFaults().unavailable,
-    )
-    health.on_drain(partial(interceptor.streams.drain, ShuttingDown()))
-    grpc_server, port = server.build(
-        settings.listen,
-        interceptors=[interceptor],
-        credentials=None if tls is None else tls.server_credentials(),
-        more_listeners=settings.token_listeners(tls),
-        connection_streams=settings.connection_streams,
+    grpc_server = listening_server(
+        "config", settings, SERVICES, identify=identify, tls=tls, health=health
     )
     _add_services(grpc_server, settings, store, notifier, confirmations)
-    health.add_to(grpc_server)
-    reflection.enable(grpc_server, SERVICES)
-    log.info(
-        "service.listening",
-        service="config",
-        listen=settings.listen,
-        port=port,
-        token_listen=settings.token_listen,
-    )
     return grpc_server
 
 

@@ -41,16 +41,12 @@ from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import metrics
 from service_runtime.process import failpoints
-from service_runtime.process.failures import StoreFaults
 from service_runtime.process.lifecycle import only_process, tune_garbage_collector
 from service_runtime.process.operators import operators_listeners
+from service_runtime.process.serving import listening_server
 from service_runtime.process.worker_reports import ControlChannel
-from service_runtime.rpc import server
-from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.health import ServerHealth
-from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.paging import PageTokens
-from service_runtime.rpc.reflection import servicer as reflection
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2_grpc,
     dispatch_admin_service_pb2_grpc,
@@ -115,7 +111,16 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
         with usable(settings.database()):
             await _load(parts, engine)
         health = ServerHealth(SERVICES, engine.readiness().check)
-        grpc_server = _server(parts, health, reuse_port=control is not None)
+        grpc_server = listening_server(
+            "dispatch",
+            settings,
+            SERVICES,
+            identify=parts.identify,
+            tls=parts.tls,
+            health=health,
+            publishing=PUBLISHING,
+            reuse_port=control is not None,
+        )
         _add_services(grpc_server, parts, engine)
         _offer_gauges(engine)
         if control is None:
@@ -139,40 +144,6 @@ async def _load(parts: Parts, engine: Engine) -> None:
     await engine.delivery.replicas.sync()
     # Only now the others know that this process is alive.
     await engine.delivery.suspects.start()
-
-
-def _server(parts: Parts, health: ServerHealth, *, reuse_port: bool) -> grpc.aio.Server:
-    """
-    Make the server with what does not depend on the engine.
-    """
-    settings = parts.settings
-    interceptor = CallInterceptor(
-        parts.identify,
-        limits=settings.limits(),
-        publishing=PUBLISHING,
-        measure=metrics.measure_call,
-        count_refusal=metrics.count_refusal,
-        store_is_away=StoreFaults().unavailable,
-    )
-    health.on_drain(partial(interceptor.streams.drain, ShuttingDown()))
-    grpc_server, port = server.build(
-        settings.listen,
-        interceptors=[interceptor],
-        credentials=None if parts.tls is None else parts.tls.server_credentials(),
-        more_listeners=settings.token_listeners(parts.tls),
-        reuse_port=reuse_port,
-        connection_streams=settings.connection_streams,
-    )
-    health.add_to(grpc_server)
-    reflection.enable(grpc_server, SERVICES)
-    log.info(
-        "service.listening",
-        service="dispatch",
-        listen=settings.listen,
-        port=port,
-        token_listen=settings.token_listen,
-    )
-    return grpc_server
 
 
 def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) -> None:

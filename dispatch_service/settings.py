@@ -269,6 +269,13 @@ class Settings(ServiceSettings):
             self.owner_share_percent,
         )
 
+    def open_files(self) -> int:
+        """
+        Return how many files and connections the service may have open at a time.
+        """
+        # A quarter of the requests that are open may be replaced by others.
+        return super().open_files() + self.total_concurrency * 5 // 4
+
     def database_name(self) -> str:
         """
         Return the name of the SQLite file.

@@ -24,8 +24,8 @@ ALLOWED = _ALWAYS | {
     "environment", "error", "error_id", "error_type", "event_type", "events", "failure_kind",
     "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version", "port",
     "problem", "process", "reason", "requested_by", "resource", "response_code", "revision",
-    "seconds", "service", "signal", "state", "store", "subscription", "subscriptions", "trigger",
-    "url", "version", "waiting", "worker",
+    "seconds", "service", "signal", "state", "store", "subscription", "subscriptions",
+    "token_listen", "trigger", "url", "version", "waiting", "worker",
 }  # fmt: skip
 """
 The fields that may be logged. Others are dropped and only named, so that no secret is logged.

@@ -23,7 +23,12 @@ from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
-from service_runtime.process.lifecycle import StartRefusedError, ignore_hangup, return_large_memory
+from service_runtime.process.lifecycle import (
+    StartRefusedError,
+    allow_files,
+    ignore_hangup,
+    return_large_memory,
+)
 from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.health import LIVENESS
@@ -87,6 +92,7 @@ def main(
         console=settings.console_log,
         worker=0 if control is None else control.number,
     )
+    allow_files(settings.open_files())
     keep_secrets(production=settings.production, database=settings.database_file())
     if asked.command == "probe":
         _probe(package, settings, LIVENESS if asked.liveness else "")

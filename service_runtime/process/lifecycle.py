@@ -9,6 +9,7 @@ import ctypes
 import errno
 import fcntl
 import gc
+import resource
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -16,7 +17,11 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import structlog
+
 from service_runtime.rpc.server import PortTakenError, taken
+
+log = structlog.get_logger()
 
 COLLECT_AFTER = (10_000, 20, 100)
 """
@@ -176,3 +181,16 @@ async def first_ended(*tasks: asyncio.Task[Any]) -> None:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
+
+
+def allow_files(wanted: int) -> None:
+    """
+    Raise the limit of open files of this process as far as it may; warn if that is less than
+    *wanted*.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        log.warning("process.few_files", count=limit, number=wanted)

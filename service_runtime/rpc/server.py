@@ -83,6 +83,7 @@ def build(
     more_listeners: Sequence[Listener] = (),
     reuse_port: bool = False,
     connection_streams: int = 100,
+    connections: int = 4000,
     more_options: Sequence[tuple[str, Any]] = (),
 ) -> tuple[grpc.aio.Server, int]:
     """
@@ -91,7 +92,8 @@ def build(
     Without *credentials* it has no TLS. *more_listeners* lead to the same methods through the
     same interceptors. With *reuse_port*, processes share the ports, and the kernel gives each
     connection to one of them. A connection may have *connection_streams* calls open; clients
-    keep others back. *more_options* are options of the library.
+    keep others back. Each listener has up to *connections*, half-open ones too, and closes more
+    at once. *more_options* are options of the library.
 
     Raises `PortTakenError`.
     """
@@ -100,6 +102,8 @@ def build(
         options=[
             *OPTIONS,
             ("grpc.max_concurrent_streams", connection_streams),
+            # Each listener counts its own.
+            ("grpc.max_allowed_incoming_connections", connections),
             ("grpc.so_reuseport", int(reuse_port)),
             *more_options,
         ],

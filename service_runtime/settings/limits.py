@@ -24,6 +24,14 @@ class LimitSettings(BaseSettings):
         alias="SHIPEDGE_CONNECTION_STREAMS",
         description="maximum open calls of one connection; clients keep others back",
     )
+    listener_connections: int = Field(
+        default=4000,
+        ge=10,
+        le=100_000,
+        alias="SHIPEDGE_LISTENER_CONNECTIONS",
+        description="maximum connections of each gRPC listener of a process, half-open ones too;"
+        " more are closed at once",
+    )
     caller_calls: int = Field(
         default=_DEFAULT.caller_calls,
         ge=1,

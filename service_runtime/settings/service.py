@@ -71,6 +71,12 @@ class ServiceSettings(CommonSettings):
         """
         return [self.listen, *filter(None, [self.token_listen])]
 
+    def open_files(self) -> int:
+        """
+        Return how many files and connections the service may have open at a time.
+        """
+        return len(self.public_listens()) * self.listener_connections
+
     def token_listeners(self, tls: CurrentTls | None) -> Sequence[Listener]:
         """
         Return the listener that asks for no client certificate, if there is one.
