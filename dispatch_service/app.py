@@ -26,7 +26,7 @@ from dispatch_service.log.audit import audit_log
 from dispatch_service.log.url_filters import url_hash
 from dispatch_service.parts import Parts, open_parts
 from dispatch_service.queue.sqlite import SqliteQueue
-from dispatch_service.resend import jobs
+from dispatch_service.resend import earlier_jobs
 from dispatch_service.settings import Settings
 from dispatch_service.storage import urls
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
@@ -86,9 +86,10 @@ async def prepare(settings: Settings) -> None:
         async with reading(store) as db:
             await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
+        audit = audit_log(settings.key_ring())
+        await audit.begin(store)
         async with writing(store) as db:
-            await jobs.hide_urls(db, url_hash(settings.key_ring()))
-        await audit_log(settings.key_ring()).begin(store)
+            await earlier_jobs.convert(db, url_hash(settings.key_ring()), audit)
     finally:
         await store.dispose()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -162,19 +161,6 @@ def choice_of(row: JobRow) -> Choice:
     Return the choice that a job was created with.
     """
     return Choice(row.owner, row.filter, tuple(json.loads(row.names)) if row.names else None)
-
-
-async def hide_urls(db: AsyncConnection, hashed: Hash) -> None:
-    """
-    Replace full URLs in the filters of jobs by their hashes: earlier versions stored them.
-    """
-    columns = (resend_jobs.c.owner, resend_jobs.c.resend_job_id, resend_jobs.c.filter)
-    written = resend_jobs.c.filter.icontains("http", autoescape=True)
-    for owner, job_id, source in (await db.execute(sa.select(*columns).where(written))).all():
-        with suppress(InvalidArgument):
-            parse_delivery_filter(source)
-            hidden = {"filter": without_urls(source, hashed)}
-            await db.execute(sa.update(resend_jobs).where(_is(owner, job_id)).values(hidden))
 
 
 async def get(db: AsyncConnection, name: str) -> JobRow:

@@ -22,8 +22,8 @@ ALLOWED = _ALWAYS | {
     "action", "account", "address", "attempt", "attempts", "bytes", "caller", "changes", "code",
     "config_address", "count", "delivery", "detail", "domain_event", "duration_ms", "endpoint",
     "environment", "error", "error_id", "error_type", "event_type", "events", "failure_kind",
-    "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version", "port",
-    "problem", "process", "reason", "requested_by", "resource", "response_code", "revision",
+    "job", "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version",
+    "port", "problem", "process", "reason", "requested_by", "resource", "response_code", "revision",
     "seconds", "service", "signal", "state", "store", "subscription", "subscriptions",
     "token_listen", "trigger", "url", "version", "waiting", "worker",
 }  # fmt: skip

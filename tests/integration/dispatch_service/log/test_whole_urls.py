@@ -14,14 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.log import read
 from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.queue.protocol import Queue
-from dispatch_service.resend import jobs
 from dispatch_service.storage import urls as recorded
-from dispatch_service.storage.schema import resend_jobs
 from dispatch_service.storage.schema import urls as table
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from dispatch_service.upkeep.prune_statements import prune_urls
 from service_runtime.database.engine import reading, writing
-from service_runtime.database.instants import after, database_now
+from service_runtime.database.instants import after
 from service_runtime.keys import rotation
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
@@ -165,37 +163,3 @@ async def attempted(store: AsyncEngine) -> None:
                 " 'SUCCESS', create_time FROM deliveries"
             )
         )
-
-
-@pytest.mark.parametrize(
-    ("before", "after_start"),
-    [
-        ('url = "https://a.com/key" AND state = FAILED', 'url = "6b6579" AND state = FAILED'),
-        ('url = "https://a.com*"', 'url = "https://a.com*"'),
-        ("state = FAILED", "state = FAILED"),
-    ],
-)
-async def test_filters_of_earlier_jobs_lose_their_urls(
-    store: AsyncEngine, before: str, after_start: str
-) -> None:
-    """
-    What earlier versions stored is replaced at the start, once.
-    """
-    row = {
-        "owner": OWNER,
-        "resend_job_id": "0" * 32,
-        "state": "RUNNING",
-        "filter": before,
-        "force": False,
-        "rate_limit": 0,
-        "total_count": 1,
-        "resent_count": 0,
-        "skipped_count": 0,
-        "requested_by": "callers/ann",
-    }
-    times = {"due_time": database_now(), "create_time": database_now()}
-    async with writing(store) as db:
-        await db.execute(sa.insert(resend_jobs).values(row | times))
-        for _ in range(2):
-            await jobs.hide_urls(db, lambda _: b"key")
-        assert (await db.execute(sa.select(resend_jobs.c.filter))).scalar_one() == after_start
