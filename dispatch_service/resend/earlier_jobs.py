@@ -45,7 +45,9 @@ async def convert(db: AsyncConnection, hashed: Hash, audit: AuditLog) -> None:
     Replace full URLs in the filters of jobs by their hashes, and remove paths that have none. A
     job that such a path chooses for is cancelled, with an entry in the audit log.
     """
-    written = resend_jobs.c.filter.icontains("http", autoescape=True)
+    source = resend_jobs.c.filter
+    # What is left of a path was removed before.
+    written = source.icontains("http", autoescape=True) & ~source.contains("/…", autoescape=True)
     cancelled = []
     for job in await JOBS.all(db, JOBS.select().where(written)):
         values = _converted(job, hashed)

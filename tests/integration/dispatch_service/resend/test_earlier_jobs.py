@@ -25,6 +25,7 @@ pytestmark = pytest.mark.anyio
 
 OWNER = "accounts/100"
 JOB = "0" * 32
+HASH = "6b" * 32
 NAME = names.resend_job(OWNER, JOB)
 
 
@@ -79,7 +80,7 @@ async def converted(store: AsyncEngine, audit: AuditLog, source: str, state: str
     [
         (
             'url = "https://a.com/key" AND state = FAILED',
-            'url = "6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b6b" AND state = FAILED',
+            f'url = "{HASH}" AND state = FAILED',
         ),
         ('url = "https://a.com*"', 'url = "https://a.com*"'),
         ("state = FAILED", "state = FAILED"),
