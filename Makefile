@@ -23,7 +23,7 @@ endef
 .DEFAULT_GOAL := help
 
 .PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
-        bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish clean
+        bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clean
 
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -110,7 +110,7 @@ tree: $(STAMP) ## Check sizes of rooms, files and functions, and words of names.
 
 ##@ The contract
 
-proto: $(STAMP) ## Generate the Python stubs from the protos.
+proto: $(STAMP) ## Generate the Python stubs and the service config from the protos.
 	@$(BIN)/python proto/tool.py generate
 
 proto-check: $(STAMP) ## Check that the stubs are those of the protos.
@@ -124,6 +124,9 @@ proto-breaking: $(STAMP) ## Check that the protos break nobody who uses the publ
 
 proto-publish: $(STAMP) ## Publish the contract: it may not be broken from then on, or with ACCEPT_BREAKING=yes.
 	@$(BIN)/python proto/tool.py publish $(if $(filter yes,$(ACCEPT_BREAKING)),--accept-breaking)
+
+proto-bundle: $(STAMP) ## Write what clients of other languages are generated from into build/proto, and pack it.
+	@$(BIN)/python proto/bundle.py build/proto
 
 contracts: $(STAMP) ## Write the payload contracts' files and pages from the typed definitions.
 	@$(BIN)/python -m dispatch_service.published_contracts write

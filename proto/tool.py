@@ -1,9 +1,9 @@
 """
 Generate the stubs and check the protos, offline.
 
-`generate` writes the stubs and `check` compares them. `lint` and `breaking` run buf on a
-descriptor image that protoc builds. `publish` writes the image that `breaking` compares with;
-what breaks the one before is only published with `--accept-breaking`.
+`generate` writes the stubs and the service config, and `check` compares them. `lint` and
+`breaking` run buf on a descriptor image that protoc builds. `publish` writes the image that
+`breaking` compares with; what breaks the one before is only published with `--accept-breaking`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from service_config import service_config
+
 PROTO = Path(__file__).resolve().parent
 STUBS = PROTO / "python"
 PUBLISHED = PROTO / "published.binpb"
 SERVED = STUBS / "shipedge" / "webhooks" / "descriptors.binpb"
+SERVICE_CONFIG = SERVED.with_name("service_config.json")
 SITE = Path(sysconfig.get_path("purelib"))
 BIN = Path(sys.executable).parent
 ERROR_DETAILS = ("google/rpc/error_details.proto",)
@@ -61,7 +65,8 @@ def protoc(*arguments: str, files: Sequence[str]) -> None:
 def generate(target: Path) -> None:
     """
     Write the stubs of all protos into *target*; gRPC stubs only for protos with a service.
-    Beside them stand the descriptors that the services serve by reflection.
+    Beside them stand the descriptors that the services serve by reflection, and the service
+    config of what is published.
     """
     protoc(
         f"--python_out={target}",
@@ -75,6 +80,7 @@ def generate(target: Path) -> None:
         if "_pb2_grpc" in path.name and "\nservice " not in proto.read_text():
             path.unlink()
     write_image(target / SERVED.relative_to(STUBS), sources())
+    write_service_config(target / SERVICE_CONFIG.relative_to(STUBS))
 
 
 def stubs(folder: Path) -> Iterator[Path]:
@@ -88,7 +94,8 @@ def generated(folder: Path) -> set[Path]:
     """
     Return what `generate` has written into *folder*, relative to it.
     """
-    found = [*stubs(folder), folder / SERVED.relative_to(STUBS)]
+    beside = [folder / path.relative_to(STUBS) for path in (SERVED, SERVICE_CONFIG)]
+    found = [*stubs(folder), *beside]
     return {path.relative_to(folder) for path in found if path.exists()}
 
 
@@ -117,6 +124,15 @@ def write_image(target: Path, files: Sequence[str]) -> None:
         f"--descriptor_set_out={target}",
         files=[*ERROR_DETAILS, *files],
     )
+
+
+def write_service_config(target: Path) -> None:
+    """
+    Write the service config of the published methods into *target*; their descriptors lie beside.
+    """
+    image = FileDescriptorSet.FromString(target.with_name(SERVED.name).read_bytes())
+    published = [file for file in image.file if not file.name.startswith(INTERNAL)]
+    target.write_text(service_config(FileDescriptorSet(file=published)))
 
 
 def buf(verb: str, files: Sequence[str], *arguments: str) -> int:

@@ -113,8 +113,8 @@ def copy(tmp_path: Path) -> Path:
     """
     Return a copy of the folder of the protos, published as it is.
     """
-    for name in ("tool.py", "buf.yaml"):
-        shutil.copy(PROTO / name, tmp_path / name)
+    for path in (*PROTO.glob("*.py"), PROTO / "buf.yaml"):
+        shutil.copy(path, tmp_path / path.name)
     shutil.copytree(PROTO / "shipedge", tmp_path / "shipedge")
     assert run(tmp_path, "publish", "--accept-breaking").returncode == 0
     return tmp_path

@@ -55,13 +55,13 @@ def parse(path: str, text: str) -> Source:
 
 def read_sources(root: Path = ROOT) -> list[Source]:
     """
-    Read the hand-written files of the packages, the tests, and the tool of the protos.
+    Read the hand-written files of the packages, the tests, and the tools of the protos.
     """
     return [parse(path, (root / path).read_text()) for path in _paths(root)]
 
 
 def _paths(root: Path) -> Iterator[str]:
     yield from hand_written(root)
-    for path in (*sorted((root / TESTS).rglob("*.py")), root / "proto/tool.py"):
-        if path.is_file() and "__pycache__" not in path.parts:
+    for path in (*sorted((root / TESTS).rglob("*.py")), *sorted((root / "proto").glob("*.py"))):
+        if "__pycache__" not in path.parts:
             yield path.relative_to(root).as_posix()

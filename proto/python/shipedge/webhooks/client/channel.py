@@ -4,33 +4,23 @@ Client channels and their TLS credentials.
 
 from __future__ import annotations
 
-import json
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import grpc
+
+from shipedge.webhooks.client.deadlines import DeadlineChannel, deadlines, without_deadlines
 
 MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 """
 The largest message: a batch of 4 MiB and its framing.
 """
 
-_RETRIES = {
-    "methodConfig": [
-        {
-            "name": [{}],
-            "retryPolicy": {
-                "maxAttempts": 4,
-                "initialBackoff": "0.1s",
-                "maxBackoff": "2s",
-                "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
-            },
-        }
-    ]
-}
+SERVICE_CONFIG = (files("shipedge.webhooks") / "service_config.json").read_text()
 """
-Only calls that failed before any effect, or may be repeated, are retried (AIP-194).
+The deadlines and retries of all methods of the contract. Calls may have shorter deadlines; methods
+that must not be repeated are not retried.
 """
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
@@ -42,8 +32,10 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.min_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.enable_retries", 1),
-    ("grpc.service_config", json.dumps(_RETRIES)),
+    ("grpc.service_config", without_deadlines(SERVICE_CONFIG)),
 )
+
+_DEADLINES = deadlines(SERVICE_CONFIG)
 
 
 def connect(
@@ -53,14 +45,17 @@ def connect(
     own_connection: bool = False,
 ) -> grpc.aio.Channel:
     """
-    Open a channel to *address*, `host:port`; without *credentials*, without TLS.
+    Open a channel to *address*, `host:port`; without *credentials*, without TLS. Its calls have the
+    deadlines and retries of `SERVICE_CONFIG`.
 
     Channels of a process share a connection unless *own_connection* is set.
     """
     options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(own_connection))]
     if credentials is None:
-        return grpc.aio.insecure_channel(address, options=options)
-    return grpc.aio.secure_channel(address, credentials, options=options)
+        channel = grpc.aio.insecure_channel(address, options=options)
+    else:
+        channel = grpc.aio.secure_channel(address, credentials, options=options)
+    return DeadlineChannel(channel, _DEADLINES)
 
 
 def channel_credentials(certificate: Path, key: Path, authority: Path) -> grpc.ChannelCredentials:
