@@ -37,7 +37,7 @@ def _faults(caller: Caller) -> Iterator[tuple[str, str]]:
         if owner not in EVERY_OWNER and not _is_owner(owner):
             yield (
                 f"owners[{index}]",
-                "must be accounts/{account}, warehouses/{warehouse}, accounts/* or warehouses/*",
+                "must be accounts/{account}, warehouses/{warehouse}, accounts/- or warehouses/-",
             )
     if caller.certificate_identity and not _IDENTITY.fullmatch(caller.certificate_identity):
         yield "certificate_identity", "must be a DNS name or URI without commas"

@@ -12,7 +12,7 @@ from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import PermissionDenied
 from shipedge.webhooks.events.v1.event_pb2 import Event
 
-_EVERY_WAREHOUSE = "warehouses/*"
+_EVERY_WAREHOUSE = "warehouses/-"
 
 
 def forbidden(caller: Caller, events: Sequence[Event]) -> dict[int, PermissionDenied]:

@@ -111,7 +111,7 @@ class AuditLog:
         """
         List the entries of *owners*, newest first.
 
-        `accounts/*` and `warehouses/*` stand for all of a kind; both together include the
+        `accounts/-` and `warehouses/-` stand for all of a kind; both together include the
         entries that have no owner.
         """
         # Ids grow with time; a page is bounded by them, so they alone give the order.
@@ -128,6 +128,6 @@ class AuditLog:
 
 
 def _is_of(column: sa.ColumnElement[str], owners: Collection[str]) -> sa.ColumnElement[bool]:
-    kinds = [owner.removesuffix("*") for owner in owners if owner.endswith("/*")]
-    named = [owner for owner in owners if not owner.endswith("/*")]
+    kinds = [owner.removesuffix("-") for owner in owners if owner.endswith("/-")]
+    named = [owner for owner in owners if not owner.endswith("/-")]
     return sa.or_(column.in_(named), *(column.startswith(kind, autoescape=True) for kind in kinds))

@@ -14,7 +14,7 @@ The roles of `shipedge.webhooks.config.v1.Caller`, in lower case.
 """
 
 
-EVERY_OWNER = frozenset({"accounts/*", "warehouses/*"})
+EVERY_OWNER = frozenset({"accounts/-", "warehouses/-"})
 """
 The owners that stand for all accounts and all warehouses.
 """
@@ -23,7 +23,7 @@ The owners that stand for all accounts and all warehouses.
 @dataclass(frozen=True, slots=True)
 class Caller:
     """
-    A caller. *owners* are those that it may touch, `accounts/*` and `warehouses/*` all of a kind.
+    A caller. *owners* are those that it may touch, `accounts/-` and `warehouses/-` all of a kind.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Caller:
         """
         Tell whether the caller may touch *owner*, an account or a warehouse.
         """
-        return owner in self.owners or f"{owner.partition('/')[0]}/*" in self.owners
+        return owner in self.owners or f"{owner.partition('/')[0]}/-" in self.owners
 
     def has_role(self, *roles: str) -> bool:
         """

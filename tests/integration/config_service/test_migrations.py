@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic import command
 
 from service_runtime.database.engine import create_engine
+from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.integration.service_runtime.database.test_migrations import read_rows, step
 
 pytestmark = pytest.mark.anyio
@@ -42,4 +43,27 @@ async def test_tokens_of_callers_migrate_there_and_back(database_url: str) -> No
     await step(engine, command.downgrade, "0005", PACKAGE)
     kept = await read_rows(engine, "SELECT caller_id, token_sha256 FROM callers")
     assert kept == [("oms", None), ("script", b"\x0b")]
+    await engine.dispose()
+
+
+async def test_wildcards_of_callers_migrate_there_and_back(database_url: str) -> None:
+    """
+    Revision 0009 writes all accounts or warehouses with a hyphen, and nothing else.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    await step(engine, command.downgrade, "0008", PACKAGE)
+    before = Caller(display_name="accounts/*", owners=["accounts/*", "accounts/7", "warehouses/*"])
+    values = {"config": before.SerializeToString(), "caller_id": "ops"}
+    columns = "caller_id, created_revision, revision, config, create_time, update_time"
+    now = "1" if engine.dialect.name == "sqlite" else "current_timestamp"
+    async with engine.begin() as db:
+        row = f"INSERT INTO callers ({columns}) VALUES (:caller_id, 1, 1, :config, {now}, {now})"  # noqa: S608 - words of ours
+        await db.execute(sa.text(row), values)
+
+    await step(engine, command.upgrade, "0009", PACKAGE)
+    ((config,),) = await read_rows(engine, "SELECT config FROM callers")
+    assert list(Caller.FromString(config).owners) == ["accounts/-", "accounts/7", "warehouses/-"]
+    await step(engine, command.downgrade, "0008", PACKAGE)
+    ((config,),) = await read_rows(engine, "SELECT config FROM callers")
+    assert Caller.FromString(config).owners == before.owners
     await engine.dispose()

@@ -121,7 +121,7 @@ async def test_repeated_creation_shows_no_token(running: Running) -> None:
     request = pb.CreateCallerRequest(
         caller_id="script",
         caller=CallerMessage(
-            display_name="x", roles=[CallerMessage.ROLE_READER], owners=["accounts/*"]
+            display_name="x", roles=[CallerMessage.ROLE_READER], owners=["accounts/-"]
         ),
         request_id=str(uuid.uuid4()),
     )

@@ -29,7 +29,7 @@ from shipedge.webhooks.feed.v1 import (
 )
 
 OWNER = "accounts/100"
-EVERYTHING = frozenset({"accounts/*", "warehouses/*"})
+EVERYTHING = frozenset({"accounts/-", "warehouses/-"})
 
 FILES = (
     config_admin_service_pb2,
@@ -152,8 +152,8 @@ def test_requests_about_an_owner_name_it(path: str) -> None:
         ({"accounts/100"}, "accounts/100", True),
         ({"accounts/100"}, "accounts/1000", False),
         ({"accounts/100"}, "accounts/-", False),
-        ({"accounts/*"}, "accounts/-", True),
-        ({"accounts/*"}, "warehouses/wh1", False),
+        ({"accounts/-"}, "accounts/-", True),
+        ({"accounts/-"}, "warehouses/wh1", False),
         ({"warehouses/wh1"}, "warehouses/wh1", True),
     ],
 )

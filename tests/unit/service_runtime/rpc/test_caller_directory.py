@@ -145,7 +145,7 @@ def test_feed_caller_is_read() -> None:
         caller=CallerMessage(
             name="callers/x",
             roles=[CallerMessage.ROLE_READER, CallerMessage.ROLE_OPERATOR],
-            owners=["accounts/*"],
+            owners=["accounts/-"],
         ),
         tokens=[
             FeedToken(sha256=b"new"),

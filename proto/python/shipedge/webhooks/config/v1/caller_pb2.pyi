@@ -99,7 +99,7 @@ class Caller(_message.Message):
     @_builtins.property
     def owners(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The accounts and warehouses that it may touch, for example
-        `accounts/100`; `accounts/*` and `warehouses/*` stand for all. A publisher
+        `accounts/100`; `accounts/-` and `warehouses/-` stand for all. A publisher
         needs the warehouses that its events name, too.
         """
 
