@@ -45,13 +45,13 @@ The service, the method and the message of streams that callers may open.
 """
 
 
-async def open_streams(connections: Sequence[grpc.aio.Channel], kind: str) -> list[Any]:
+async def open_streams(connections: Sequence[grpc.aio.Channel], kind: str, count: int) -> list[Any]:
     """
     Open the streams, spread over *connections*, and leave them.
     """
     _, path, message = KINDS[kind]
     calls: list[Any] = []
-    for index in range(STREAMS):
+    for index in range(count):
         method: Any = connections[index % len(connections)]
         if kind == "publish":
             calls.append(method.stream_stream(path)())
@@ -62,18 +62,24 @@ async def open_streams(connections: Sequence[grpc.aio.Channel], kind: str) -> li
 
 
 async def attacked(
-    stage: Stage, who: str, kind: str, connections: int, calls: int = paces.CALLS
+    stage: Stage,
+    who: str,
+    kind: str,
+    connections: int,
+    *,
+    count: int = STREAMS,
+    calls: int = paces.CALLS,
 ) -> Verdict:
     """
-    Open a thousand streams; meanwhile another caller publishes, and the service is probed.
+    Open many streams; meanwhile another caller publishes, and the service is probed.
     """
     verdict = Verdict()
     before = await stage.innocent(calls)
     channels = [await stage.connect(who, KINDS[kind][0]) for _ in range(connections)]
-    streams = await open_streams(channels, kind)
+    streams = await open_streams(channels, kind, count)
     during = await stage.innocent(calls)
     probed = await stage.probe()
-    verdict.note(f"{sum(not it.done() for it in streams)} of {STREAMS} streams not refused")
+    verdict.note(f"{sum(not it.done() for it in streams)} of {count} streams not refused")
     verdict.expect(len(during) == calls, f"{len(during)} of {calls} calls of others")
     judge_pace(verdict, before, during)
     verdict.expect(probed, "the probe succeeds")

@@ -15,7 +15,7 @@ from tests.faults.catalogue import FAULTS
 from tests.faults.harness import runner
 from tests.faults.harness.model import BOTH, Fault
 
-JOBS = 8
+JOBS = 7
 """
 How many scenarios run at a time: all but one of them wait for most of it.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import crashes, housekeeping
+from tests.faults import crashes, housekeeping, in_force
 from tests.faults.harness.model import SQLITE
 from tests.faults.harness.site import Site, running_site
 
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(300)]
 SCENARIOS: dict[str, Callable[[Site], Awaitable[None]]] = {
     "crashes": partial(crashes.at_random, kills=2),
     "housekeeping": housekeeping.resend_job,
+    "in_force": partial(in_force.created, each=1),
 }
 """
 The scenarios that are small and cheap enough, by their kind.

@@ -21,6 +21,7 @@ from service_runtime.process import pair as processes
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.config.v1 import config_admin_service_pb2, config_admin_service_pb2_grpc
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
+from tests.attacks.harness.clock import published
 from tests.attacks.harness.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
 from tests.support import preloaded
 from tests.support.pair import CONFIG, DISPATCH
@@ -180,7 +181,8 @@ async def running_stage(directory: Path, setup: Setup) -> AsyncIterator[Stage]:
                 publisher, reader = Caller.ROLE_PUBLISHER, Caller.ROLE_READER
                 await stage.create(INNOCENT, "accounts/200", publisher)
                 await stage.create(ATTACKER, "accounts/100", publisher, reader)
-                await serves(lambda: _published(stage))
+                connection = await stage.connect(INNOCENT)
+                await serves(lambda: _publishes(connection))
                 yield stage
             finally:
                 await stack.aclose()
@@ -216,8 +218,8 @@ async def _healthy(stage: Stage, package: str, stub: health_pb2_grpc.HealthAsync
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-async def _published(stage: Stage) -> bool:
-    return bool(await stage.innocent(1))
+async def _publishes(connection: grpc.aio.Channel) -> bool:
+    return bool(await published(connection, 1))
 
 
 async def serves(asked: Callable[[], Awaitable[bool]]) -> None:
