@@ -124,7 +124,9 @@ async def inactive(site: Site, replicas: int = 1) -> None:
     attempts = sum(_started_after(endpoint, answered) for endpoint, answered in late)
     site.report.expect(not attempts, f"{attempts} attempts began after the answer")
     unconfirmed = sum(answered == float("inf") for _, answered in late)
-    site.report.expect(not unconfirmed, f"{unconfirmed} not confirmed by all replicas")
+    # A replica is waited for two seconds.
+    text = f"{unconfirmed} not confirmed by all replicas"
+    site.report.expect(not unconfirmed, text, timed=True)
 
 
 async def _set_inactive(

@@ -51,10 +51,11 @@ _SHARES = 20
 def _ports() -> Iterator[int]:
     """
     Yield ports again and again: those of this process among the processes of a run of the
-    tests, from another one on than other runs.
+    tests, from another one on than other runs. Other runs are kept apart by their process ids.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    share = int(worker.removeprefix("gw")) + 1 if worker else 0
+    others = _SHARES // 2
+    share = int(worker.removeprefix("gw")) + 1 if worker else others + os.getpid() % others
     first = _FIRST_PORT + share % _SHARES * _PORTS_EACH
     start = os.getpid() * 37
     return cycle(first + (start + offset) % _PORTS_EACH for offset in range(_PORTS_EACH))
