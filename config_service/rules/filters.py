@@ -8,7 +8,7 @@ would say so.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from service_runtime.rpc.errors import FieldFault
 from service_runtime.rules.texts import folded
@@ -20,12 +20,12 @@ from shipedge.webhooks.order_statuses import ORDER_STATUSES, OTHER_STATUS
 MOST_VALUES = 1000
 MOST_RESOURCE_ID = 2**53 - 1
 
-_FIELDS: Mapping[int, str] = {
-    catalogue_pb2.FILTER_KIND_STATUSES: "statuses",
-    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: "shipping_methods",
-    catalogue_pb2.FILTER_KIND_STORE_IDS: "store_ids",
-    catalogue_pb2.FILTER_KIND_ORDER_TYPES: "order_types",
-    catalogue_pb2.FILTER_KIND_SKUS: "skus",
+_FIELDS: Mapping[int, tuple[str, ...]] = {
+    catalogue_pb2.FILTER_KIND_STATUSES: ("statuses",),
+    catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: ("shipping_methods",),
+    catalogue_pb2.FILTER_KIND_STORES: ("store_ids", "channels"),
+    catalogue_pb2.FILTER_KIND_ORDER_TYPES: ("order_types",),
+    catalogue_pb2.FILTER_KIND_SKUS: ("skus",),
 }
 _STATUSES = frozenset(ORDER_STATUSES.values())
 
@@ -42,6 +42,7 @@ def normalised_filter(given: SubscriptionFilter) -> SubscriptionFilter:
         store_ids=dict.fromkeys(given.store_ids),
         order_types=_distinct(given.order_types, folded),
         skus=_distinct(given.skus, str),
+        channels=_distinct(given.channels, folded),
     )
 
 
@@ -49,29 +50,38 @@ def filter_faults(given: SubscriptionFilter, event_type: EventType) -> Iterator[
     """
     Yield the faults of a normalised filter of a subscription to *event_type*.
     """
-    own = _FIELDS.get(event_type.filter_kind)
+    own = _FIELDS.get(event_type.filter_kind, ())
     for field, _ in given.ListFields():
-        if field.name != own:
-            only = f"only filter.{own}" if own else "no filter"
+        if field.name not in own:
+            only = f"only {_either(own)}" if own else "no filter"
             yield _fault(event_type, field.name, f"{event_type.event_type} takes {only}")
-    if own is None:
-        return
-    values = getattr(given, own)
     required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
-    if required and not values:
-        yield _fault(event_type, own, f"{event_type.event_type} needs at least one value here")
+    if required and not any(getattr(given, name) for name in own):
+        more = f", or in {_either(own[1:])}" if len(own) > 1 else ""
+        wrong = f"{event_type.event_type} needs at least one value here{more}"
+        yield _fault(event_type, own[0], wrong)
+    for name in own:
+        for path, wrong in _wrong_values(name, getattr(given, name)):
+            yield _fault(event_type, path, wrong)
+
+
+def _either(fields: Iterable[str]) -> str:
+    return " or ".join(f"filter.{name}" for name in fields)
+
+
+def _wrong_values(field: str, values: Sequence[str | int]) -> Iterator[tuple[str, str]]:
     if len(values) > MOST_VALUES:
-        yield _fault(event_type, own, f"at most {MOST_VALUES} values")
+        yield field, f"at most {MOST_VALUES} values"
     for index, value in enumerate(values):
-        if wrong := _wrong(own, value):
-            yield _fault(event_type, f"{own}[{index}]", wrong)
+        if wrong := _wrong(field, value):
+            yield f"{field}[{index}]", wrong
 
 
 def _fault(event_type: EventType, path: str, description: str) -> FieldFault:
     required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
     metadata = {
         "eventType": event_type.event_type,
-        "required": _FIELDS[event_type.filter_kind] if required else "",
+        "required": " or ".join(_FIELDS[event_type.filter_kind]) if required else "",
     }
     return FieldFault(f"filter.{path}", description, "FILTER_INVALID", metadata)
 

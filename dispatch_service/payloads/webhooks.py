@@ -10,7 +10,7 @@ from dispatch_service.payloads.core.enum_strings import (
     FAILURE_KINDS,
     EndpointStateText,
 )
-from dispatch_service.payloads.core.envelope import Sequence, SystemEnvelope, envelope
+from dispatch_service.payloads.core.envelope import Sequence, SystemEnvelope, system_envelope
 from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, note
 from dispatch_service.payloads.core.times import optional_instant
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
@@ -73,7 +73,7 @@ def v3(event: Event, change: EndpointStateChanged, wire_name: str) -> EndpointBo
     Build the body; its shape is the same for all states.
     """
     return EndpointBodyV3(
-        **envelope(event, wire_name),
+        **system_envelope(event, wire_name),
         subscription=change.subscription,
         data=EndpointDataV3(endpoint=_endpoint(change)),
     )

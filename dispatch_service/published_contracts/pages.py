@@ -24,7 +24,9 @@ _FILTERS: Mapping[int, str] = {
     catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: (
         "`shipping_methods`: that of any shipment, else the one that was asked for"
     ),
-    catalogue_pb2.FILTER_KIND_STORE_IDS: "`store_ids`: the store that the order came from",
+    catalogue_pb2.FILTER_KIND_STORES: (
+        "`store_ids` or `channels`: the store or the sales channel that the order came from"
+    ),
     catalogue_pb2.FILTER_KIND_ORDER_TYPES: "`order_types`: the type of the order",
     catalogue_pb2.FILTER_KIND_SKUS: "`skus`: at least one of the items",
 }

@@ -36,6 +36,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     warehouses: tuple[str, ...]
     resource: str
     event_types: tuple[EventType, ...]
+    channel: str
     payload: Any
 
     @property
@@ -63,6 +64,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         The number of the order's store; 0 without an order.
         """
         return 0 if self._order is None else self._order.store.id
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """
+        The sales channels of the envelope and of the order: mostly one.
+        """
+        of_order = "" if self._order is None else self._order.channel
+        return frozenset({folded(self.channel), folded(of_order)} - {""})
 
     @property
     def order_type(self) -> str:
@@ -97,6 +106,7 @@ def read_facts(event: event_pb2.Event) -> Facts:
         resource=resource_of(name, payload),
         owners=(names.account(event.account_id), *map(names.warehouse, warehouses)),
         warehouses=warehouses,
+        channel=event.channel,
         payload=payload,
     )
 

@@ -15,7 +15,7 @@ from shipedge.webhooks.events.v1.catalogue_pb2 import (
     FILTER_KIND_SHIPPING_METHODS,
     FILTER_KIND_SKUS,
     FILTER_KIND_STATUSES,
-    FILTER_KIND_STORE_IDS,
+    FILTER_KIND_STORES,
 )
 
 _MOST_SHOWN: Final = 5
@@ -36,7 +36,10 @@ _COMPARED: Final[Mapping[int, tuple[_Compared, ...]]] = {
     FILTER_KIND_SHIPPING_METHODS: (
         _Compared("shipping_methods", lambda facts: facts.shipping_methods, "shipping method"),
     ),
-    FILTER_KIND_STORE_IDS: (_Compared("store_ids", lambda facts: _known(facts.store_id), "store"),),
+    FILTER_KIND_STORES: (
+        _Compared("store_ids", lambda facts: _known(facts.store_id), "store"),
+        _Compared("channels", lambda facts: facts.channels, "channel"),
+    ),
     FILTER_KIND_ORDER_TYPES: (
         _Compared("order_types", lambda facts: _known(facts.order_type), "order type"),
     ),

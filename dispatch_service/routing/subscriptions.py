@@ -59,6 +59,7 @@ class Filter:
     store_ids: frozenset[int] = frozenset()
     order_types: frozenset[str] = frozenset()
     skus: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,6 +186,7 @@ def _filter(message: subscription_pb2.SubscriptionFilter) -> Filter:
         store_ids=frozenset(message.store_ids),
         order_types=frozenset(map(folded, message.order_types)),
         skus=frozenset(sku.strip() for sku in message.skus),
+        channels=frozenset(map(folded, message.channels)),
     )
 
 

@@ -48,6 +48,7 @@ TOP: Final[Mapping[str, str]] = {
     "account_id": "Event.account_id",
     "occurred_at": EVENT_TIME,
     "sequence": "Event.sequence",
+    "channel": "Event.channel",
 }
 
 _ORDER = {
@@ -137,7 +138,7 @@ SOURCES: Final[Mapping[type[Struct], Source]] = {
             "sent_to": "OrderSentToFulfillment.destination",
         },
     ),
-    order_v3_shapes.StoreV3: Source("Store"),
+    order_v3_shapes.StoreV3: Source("Store", {"channel": "Order.channel"}),
     order_v3_shapes.CustomerV3: Source("Customer"),
     order_v3_shapes.AddressV3: Source("Address"),
     order_v3_shapes.ItemV3: Source("OrderItem"),

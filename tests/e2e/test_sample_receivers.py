@@ -39,7 +39,7 @@ ORDERS = [key for key in PUBLISHED if key[0].startswith("orders/")]
 _FILTERS: dict[int, dict[str, Any]] = {
     catalogue_pb2.FILTER_KIND_STATUSES: {"statuses": ["shipped"]},
     catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: {"shipping_methods": ["Ground"]},
-    catalogue_pb2.FILTER_KIND_STORE_IDS: {"store_ids": [12]},
+    catalogue_pb2.FILTER_KIND_STORES: {"store_ids": [12]},
     catalogue_pb2.FILTER_KIND_ORDER_TYPES: {"order_types": ["retail"]},
     catalogue_pb2.FILTER_KIND_SKUS: {"skus": ["PROD-001"]},
 }

@@ -239,6 +239,7 @@ def _in_envelope(payload: Strategy) -> Strategy:
         warehouses=some(names),
         occurred_at=moments,
         sequence=optional_ids,
+        channel=texts,
         actor=maybe(actors),
     )
 

@@ -54,6 +54,7 @@ def items_status_changes(currency: str) -> Strategy:
         lot=texts,
         expiration_date=dates,
         serial_numbers=some(texts),
+        channel_line_id=texts,
     )
     return messages(
         order_events_pb2.OrderItemsStatusChanged,

@@ -116,7 +116,7 @@ addresses = messages(
     zip=texts,
     country=texts,
 )
-stores = messages(order_pb2.Store, id=optional_ids, name=texts, channel=texts)
+stores = messages(order_pb2.Store, id=optional_ids, name=texts)
 weights = messages(order_pb2.Weight, value=maybe(decimals), unit=texts)
 dimensions = messages(
     order_pb2.Dimensions,
@@ -180,6 +180,7 @@ def orders(currency: str, status: Strategy) -> Strategy:
         lot=texts,
         expiration_date=dates,
         serial_numbers=some(texts),
+        channel_line_id=texts,
     )
     totals = messages(
         order_pb2.OrderTotals,
@@ -207,6 +208,8 @@ def orders(currency: str, status: Strategy) -> Strategy:
         shipping_method=texts,
         shipments=some(shipments(currency)),
         totals=maybe(totals),
+        channel=texts,
+        channel_order_id=texts,
     )
 
 

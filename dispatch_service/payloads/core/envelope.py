@@ -39,11 +39,25 @@ class Envelope(SystemEnvelope, frozen=True, kw_only=True):
     """
 
     account_id: Annotated[ResourceId, note("The account that it happened in.")]
+    channel: Annotated[
+        str | None, note("The sales channel that it belongs to, for example `shopify`.")
+    ]
 
 
-def envelope(event: Event, wire_name: str) -> dict[str, Any]:
+def envelope(event: Event, wire_name: str, order_channel: str = "") -> dict[str, Any]:
     """
     Build the keys beside the data of *event*.
+
+    Where the event names no channel, that of its order stands in for it.
+    """
+    keys = system_envelope(event, wire_name)
+    keys["channel"] = event.channel or order_channel or None
+    return keys
+
+
+def system_envelope(event: Event, wire_name: str) -> dict[str, Any]:
+    """
+    Build the keys beside the data of an event of the system itself.
 
     Only events about the webhooks of a warehouse have no account.
     """

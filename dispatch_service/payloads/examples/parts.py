@@ -68,7 +68,9 @@ def order(
         number="ORD-001",
         reference="REF-123",
         type="retail",
-        store=Store(id=12, name="Main store", channel=_CHANNELS.get(fulfilled_by, "shopify")),
+        store=Store(id=12, name="Main store"),
+        channel=_CHANNELS.get(fulfilled_by, "shopify"),
+        channel_order_id="450789469",
         status=status,
         fulfillment_type=fulfilled_by,
         created_at=at(CREATED),
@@ -89,6 +91,7 @@ def order(
                 description="Product Description",
                 quantity=2,
                 quantity_shipped=0,
+                channel_line_id="466157049",
                 unit_price=dollars(2999),
             )
         ],

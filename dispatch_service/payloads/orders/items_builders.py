@@ -133,6 +133,7 @@ def _items_v3(lines: Sequence[Line], shipments: Sequence[Shipment]) -> list[shap
         shapes.ItemV3(
             line_id=line.item.line_id or None,
             **_item_keys(line),
+            channel_line_id=line.item.channel_line_id or None,
             shipments=[_shipment_v3(it) for it in taken],
         )
         for line, taken in zip(lines, shipments_of_items(shipments, lines), strict=True)
@@ -151,9 +152,18 @@ def _data_v3(
     )
 
 
+def _body_v3(
+    event: Event, change: ItemsChange, wire_name: str, contents: shapes.ItemsDataV3
+) -> shapes.ItemsBodyV3:
+    order = change.order
+    return shapes.ItemsBodyV3(
+        **envelope(event, wire_name, order.channel), order_id=order.id, data=contents
+    )
+
+
 def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
     contents = _data_v3(change, "shipped", shipped_lines(change), shipments_of(change))
-    return shapes.ItemsBodyV3(**envelope(event, wire_name), order_id=change.order.id, data=contents)
+    return _body_v3(event, change, wire_name, contents)
 
 
 def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
@@ -161,7 +171,7 @@ def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.Item
     Build version 3 of `orders/pending_items`: such items have no shipments.
     """
     contents = _data_v3(change, "pending", pending_lines(change), ())
-    return shapes.ItemsBodyV3(**envelope(event, wire_name), order_id=change.order.id, data=contents)
+    return _body_v3(event, change, wire_name, contents)
 
 
 BUILDERS: dict[Key, Builder] = {

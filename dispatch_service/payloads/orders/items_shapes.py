@@ -142,6 +142,9 @@ class ItemV3(Part, frozen=True, kw_only=True):
         list[ItemShipmentV3],
         note("The shipments in `data.shipments` that took it; empty where that is not known."),
     ]
+    channel_line_id: Annotated[
+        str | None, note("The id of the line in the sales channel of the order.")
+    ]
 
 
 class ItemsDataV3(Part, frozen=True, kw_only=True):

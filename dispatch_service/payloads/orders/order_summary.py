@@ -33,6 +33,8 @@ class OrderSummaryV3(Part, frozen=True, kw_only=True):
     carrier: Annotated[
         str | None, note("The carrier that was asked for; a shipment names the one that was used.")
     ]
+    channel: Annotated[str | None, note("The sales channel that it came from.")]
+    channel_order_id: Annotated[str | None, note("The id of the order in that channel.")]
 
 
 def summary_of(order: Order, status: str | None) -> OrderSummaryV3:
@@ -50,4 +52,6 @@ def summary_of(order: Order, status: str | None) -> OrderSummaryV3:
         customer=customer_of(order.customer),
         shipping_method=order.shipping_method or None,
         carrier=order.carrier or None,
+        channel=order.channel or None,
+        channel_order_id=order.channel_order_id or None,
     )

@@ -58,10 +58,8 @@ def _address(address: Address) -> shapes.AddressV3:
     )
 
 
-def _store(store: Store) -> shapes.StoreV3:
-    return shapes.StoreV3(
-        id=store.id or None, name=store.name or None, channel=store.channel or None
-    )
+def _store(store: Store, channel: str) -> shapes.StoreV3:
+    return shapes.StoreV3(id=store.id or None, name=store.name or None, channel=channel or None)
 
 
 def _item(item: OrderItem) -> shapes.ItemV3:
@@ -75,6 +73,7 @@ def _item(item: OrderItem) -> shapes.ItemV3:
         lot=item.lot or None,
         expiration_date=optional_date(item, "expiration_date"),
         serial_numbers=item.serial_numbers[:],
+        channel_line_id=item.channel_line_id or None,
     )
 
 
@@ -147,7 +146,7 @@ def _order(order: Order, status: str | None) -> shapes.OrderV3:
         number=order.number or None,
         reference=order.reference or None,
         type=order.type or None,
-        store=_store(order.store) if order.HasField("store") else None,
+        store=_store(order.store, order.channel) if order.HasField("store") else None,
         status=status,
         fulfillment_type=enum_string(
             FULFILLMENT_TYPES, order.fulfillment_type, order.fulfillment_label
@@ -161,6 +160,8 @@ def _order(order: Order, status: str | None) -> shapes.OrderV3:
         totals=_totals(order.totals),
         shipping_method=order.shipping_method or None,
         carrier=order.carrier or None,
+        channel=order.channel or None,
+        channel_order_id=order.channel_order_id or None,
     )
 
 
@@ -212,7 +213,7 @@ def order_body(event: Event, change: OrderChange, wire_name: str) -> shapes.Orde
     """
     order = _order(change.order, status_after(change))
     return shapes.OrderBodyV3(
-        **envelope(event, wire_name),
+        **envelope(event, wire_name, change.order.channel),
         order_id=change.order.id,
         data=shapes.OrderDataV3(order=order, change=_change(event, change)),
     )

@@ -24,7 +24,7 @@ class StoreV3(Part, frozen=True, kw_only=True):
 
     id: Annotated[ResourceId | None, note("The id of the store.")]
     name: Annotated[str | None, note("The name of the store.")]
-    channel: Annotated[str | None, note("The sales channel, for example `shopify`.")]
+    channel: Annotated[str | None, note("The sales channel of the order.")]
 
 
 class CustomerV3(Part, frozen=True, kw_only=True):
@@ -68,6 +68,9 @@ class ItemV3(Part, frozen=True, kw_only=True):
     lot: Annotated[str | None, note("The lot that was taken.")]
     expiration_date: Annotated[CalendarDate | None, note("The expiration date of the lot.")]
     serial_numbers: Annotated[list[str], note("The serial numbers that were taken.")]
+    channel_line_id: Annotated[
+        str | None, note("The id of the line in the sales channel of the order.")
+    ]
 
 
 class WeightV3(Part, frozen=True, kw_only=True):
@@ -168,6 +171,8 @@ class OrderV3(Part, frozen=True, kw_only=True):
     carrier: Annotated[
         str | None, note("The carrier that was asked for; a shipment names the one that was used.")
     ]
+    channel: Annotated[str | None, note("The sales channel that it came from.")]
+    channel_order_id: Annotated[str | None, note("The id of the order in that channel.")]
 
 
 class OrderReferenceV3(Part, frozen=True, kw_only=True):

@@ -226,7 +226,8 @@ def v3(event: Event, refund: OrderRefunded, wire_name: str) -> RefundBodyV3:
     contents = RefundDataV3(
         refund=_refund(event, refund), order=summary_of(order, status_of(order))
     )
-    return RefundBodyV3(**envelope(event, wire_name), order_id=order.id, data=contents)
+    keys = envelope(event, wire_name, order.channel)
+    return RefundBodyV3(**keys, order_id=order.id, data=contents)
 
 
 BUILDERS: dict[Key, Builder] = {

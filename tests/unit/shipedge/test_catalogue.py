@@ -11,7 +11,7 @@ from shipedge.webhooks.events.v1 import catalogue_pb2
 
 REQUIRED = {
     "orders/shipped_with_shipping_method": catalogue_pb2.FILTER_KIND_SHIPPING_METHODS,
-    "orders/shipped_by_store": catalogue_pb2.FILTER_KIND_STORE_IDS,
+    "orders/shipped_by_store": catalogue_pb2.FILTER_KIND_STORES,
     "orders/shipped_by_order_type": catalogue_pb2.FILTER_KIND_ORDER_TYPES,
 }
 OPTIONAL = {

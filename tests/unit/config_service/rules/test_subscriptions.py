@@ -85,6 +85,7 @@ def minutes(count: int) -> duration_pb2.Duration:
             "filter": SubscriptionFilter(statuses=["backorder"]),
         },
         {"event_type": "orders/shipped_by_store", "filter": SubscriptionFilter(store_ids=[12])},
+        {"event_type": "orders/shipped_by_store", "filter": SubscriptionFilter(channels=["ebay"])},
     ],
 )
 def test_accepts(over: dict[str, Any]) -> None:
@@ -118,7 +119,7 @@ CASES = [
     (
         {"event_type": "orders/shipped_by_store"},
         "filter.store_ids",
-        "needs at least one value",
+        "needs at least one value here, or in filter.channels",
         "FILTER_INVALID",
     ),
     (
@@ -139,7 +140,7 @@ CASES = [
             "filter": SubscriptionFilter(store_ids=[1], skus=["A"]),
         },
         "filter.skus",
-        "takes only filter.store_ids",
+        "takes only filter.store_ids or filter.channels",
         "FILTER_INVALID",
     ),
     (

@@ -212,6 +212,26 @@ def test_resource_is_what_the_event_is_about(event_type: str, resource: str) -> 
     assert read_facts(example_event(event_type)).resource == resource
 
 
+@pytest.mark.parametrize(
+    ("envelope", "order", "channels"),
+    [
+        ("", "", set()),
+        ("Shopify", "", {"shopify"}),
+        ("", " Amazon ", {"amazon"}),
+        ("shopify", "SHOPIFY", {"shopify"}),
+        ("shopify", "amazon", {"shopify", "amazon"}),
+    ],
+)
+def test_channels_of_envelope_and_order(envelope: str, order: str, channels: set[str]) -> None:
+    """
+    The channels of the envelope and of the order count together.
+    """
+    event = example_event("orders/shipped")
+    event.channel, event.order_status_changed.order.channel = envelope, order
+
+    assert read_facts(event).channels == channels
+
+
 def test_warehouse_of_each_shipment_gets_the_event() -> None:
     """
     Every warehouse of a shipment is an owner of the event once; labels of other forms are none.

@@ -81,6 +81,15 @@ SENTENCES: list[tuple[str, dict[str, Any], event_pb2.Event, str | None]] = [
         "order type retail is not in order_types wholesale",
     ),
     ("shipped_by_store", {"store_ids": {7, 9}}, _event(), "store 12 is not in store_ids 7, 9"),
+    ("shipped_by_store", {"channels": {"shopify", "ebay"}}, _event(), None),
+    ("shipped_by_store", {"store_ids": {7}, "channels": {"shopify"}}, _event(), None),
+    ("shipped_by_store", {"store_ids": {12}, "channels": {"ebay"}}, _event(), None),
+    (
+        "shipped_by_store",
+        {"store_ids": {7}, "channels": {"ebay"}},
+        _event(),
+        "store 12 is not in store_ids 7, and channel shopify is not in channels ebay",
+    ),
 ]
 
 

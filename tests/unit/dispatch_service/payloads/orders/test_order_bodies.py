@@ -94,6 +94,27 @@ def test_unknown_is_null_in_version_3() -> None:
     assert order["totals"] == dict.fromkeys(["subtotal", "shipping", "tax", "discount", "total"])
 
 
+@pytest.mark.parametrize(
+    ("envelope", "order", "top"), [("", "", None), ("", "ebay", "ebay"), ("pos", "ebay", "pos")]
+)
+def test_channel_is_shown(envelope: str, order: str, top: str | None) -> None:
+    """
+    Version 3 shows the channel of the event, otherwise that of its order, and the order's own.
+    """
+    event = example_event("orders/shipped")
+    event.channel, event.order_status_changed.order.channel = envelope, order
+    body = _body(event, "orders/shipped", "v3")
+    shown = body["data"]["order"]
+
+    assert (body["channel"], shown["channel"], shown["store"]["channel"]) == (
+        top,
+        order or None,
+        order or None,
+    )
+    assert shown["channel_order_id"] == "450789469"
+    assert shown["items"][0]["channel_line_id"] == "466157049"
+
+
 def test_package_without_measures_has_nulls() -> None:
     """
     A package without measures has null for weight and dimensions.

@@ -303,6 +303,7 @@ class SubscriptionFilter(_message.Message):
     STORE_IDS_FIELD_NUMBER: _builtins.int
     ORDER_TYPES_FIELD_NUMBER: _builtins.int
     SKUS_FIELD_NUMBER: _builtins.int
+    CHANNELS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For `orders/any_status_change`: the status that the order changed to, as
@@ -319,7 +320,9 @@ class SubscriptionFilter(_message.Message):
 
     @_builtins.property
     def store_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """For `orders/shipped_by_store`: the ids of stores."""
+        """For `orders/shipped_by_store`: the ids of stores. An order of one of
+        these stores, or of one of `channels`, is sent.
+        """
 
     @_builtins.property
     def order_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -331,6 +334,10 @@ class SubscriptionFilter(_message.Message):
         least one of the items is named here. SKUs are compared exactly.
         """
 
+    @_builtins.property
+    def channels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For `orders/shipped_by_store`: sales channels, for example `shopify`."""
+
     def __init__(
         self,
         *,
@@ -339,10 +346,11 @@ class SubscriptionFilter(_message.Message):
         store_ids: _abc.Iterable[_builtins.int] | None = ...,
         order_types: _abc.Iterable[_builtins.str] | None = ...,
         skus: _abc.Iterable[_builtins.str] | None = ...,
+        channels: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_types", b"order_types", "shipping_methods", b"shipping_methods", "skus", b"skus", "statuses", b"statuses", "store_ids", b"store_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "order_types", b"order_types", "shipping_methods", b"shipping_methods", "skus", b"skus", "statuses", b"statuses", "store_ids", b"store_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -46,7 +46,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     requires, or holds what it does not allow.
 
         {"reason": "FILTER_INVALID", "metadata": {"eventType":
-        "orders/shipped_by_store", "required": "store_ids"}}
+        "orders/shipped_by_store", "required": "store_ids or channels"}}
     """
     ERROR_REASON_URL_INVALID: _ErrorReason.ValueType  # 5
     """`INVALID_ARGUMENT`. A URL cannot be used: not https, not public, with
@@ -419,7 +419,7 @@ ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 4
 requires, or holds what it does not allow.
 
     {"reason": "FILTER_INVALID", "metadata": {"eventType":
-    "orders/shipped_by_store", "required": "store_ids"}}
+    "orders/shipped_by_store", "required": "store_ids or channels"}}
 """
 ERROR_REASON_URL_INVALID: ErrorReason.ValueType  # 5
 """`INVALID_ARGUMENT`. A URL cannot be used: not https, not public, with

@@ -38,8 +38,10 @@ class _FilterKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilterKind
     """`shipping_methods`: that of any shipment, else the one that was asked
     for.
     """
-    FILTER_KIND_STORE_IDS: _FilterKind.ValueType  # 3
-    """`store_ids`: the store that the order came from."""
+    FILTER_KIND_STORES: _FilterKind.ValueType  # 3
+    """`store_ids` or `channels`: the store or the sales channel that the order
+    came from. One of both is enough.
+    """
     FILTER_KIND_ORDER_TYPES: _FilterKind.ValueType  # 4
     """`order_types`: the type of the order."""
     FILTER_KIND_SKUS: _FilterKind.ValueType  # 5
@@ -58,8 +60,10 @@ FILTER_KIND_SHIPPING_METHODS: FilterKind.ValueType  # 2
 """`shipping_methods`: that of any shipment, else the one that was asked
 for.
 """
-FILTER_KIND_STORE_IDS: FilterKind.ValueType  # 3
-"""`store_ids`: the store that the order came from."""
+FILTER_KIND_STORES: FilterKind.ValueType  # 3
+"""`store_ids` or `channels`: the store or the sales channel that the order
+came from. One of both is enough.
+"""
 FILTER_KIND_ORDER_TYPES: FilterKind.ValueType  # 4
 """`order_types`: the type of the order."""
 FILTER_KIND_SKUS: FilterKind.ValueType  # 5

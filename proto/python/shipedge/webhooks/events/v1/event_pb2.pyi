@@ -78,6 +78,7 @@ class Event(_message.Message):
     SEQUENCE_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
     ORDER_STATUS_CHANGED_FIELD_NUMBER: _builtins.int
     ORDER_ITEMS_STATUS_CHANGED_FIELD_NUMBER: _builtins.int
     ORDER_UPDATED_FIELD_NUMBER: _builtins.int
@@ -100,6 +101,11 @@ class Event(_message.Message):
     """Rises with each change of the resource. 0 where it is not counted."""
     source: _states_pb2.EventSource.ValueType
     """The system that it was done in."""
+    channel: _builtins.str
+    """The sales channel that it belongs to: a label, for example `shopify`.
+    Where the payload has an order that names its own channel, both count for
+    filters, and version 3 shows the order's beside it.
+    """
     @_builtins.property
     def warehouses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The warehouses that it happened in, if any: the ids that are used in
@@ -178,6 +184,7 @@ class Event(_message.Message):
         sequence: _builtins.int = ...,
         actor: Global___Actor | None = ...,
         source: _states_pb2.EventSource.ValueType = ...,
+        channel: _builtins.str = ...,
         order_status_changed: _order_events_pb2.OrderStatusChanged | None = ...,
         order_items_status_changed: _order_events_pb2.OrderItemsStatusChanged | None = ...,
         order_updated: _order_events_pb2.OrderUpdated | None = ...,
@@ -193,7 +200,7 @@ class Event(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "endpoint_state_changed", b"endpoint_state_changed", "inventory_corrected", b"inventory_corrected", "inventory_levels_changed", b"inventory_levels_changed", "occurred_at", b"occurred_at", "order_items_status_changed", b"order_items_status_changed", "order_refunded", b"order_refunded", "order_sent_to_fulfillment", b"order_sent_to_fulfillment", "order_status_changed", b"order_status_changed", "order_updated", b"order_updated", "payload", b"payload", "replenishment_initiated", b"replenishment_initiated", "replenishment_received", b"replenishment_received", "return_initiated", b"return_initiated", "return_received", b"return_received"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "actor", b"actor", "endpoint_state_changed", b"endpoint_state_changed", "event_id", b"event_id", "inventory_corrected", b"inventory_corrected", "inventory_levels_changed", b"inventory_levels_changed", "occurred_at", b"occurred_at", "order_items_status_changed", b"order_items_status_changed", "order_refunded", b"order_refunded", "order_sent_to_fulfillment", b"order_sent_to_fulfillment", "order_status_changed", b"order_status_changed", "order_updated", b"order_updated", "payload", b"payload", "replenishment_initiated", b"replenishment_initiated", "replenishment_received", b"replenishment_received", "return_initiated", b"return_initiated", "return_received", b"return_received", "sequence", b"sequence", "source", b"source", "warehouses", b"warehouses"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "actor", b"actor", "channel", b"channel", "endpoint_state_changed", b"endpoint_state_changed", "event_id", b"event_id", "inventory_corrected", b"inventory_corrected", "inventory_levels_changed", b"inventory_levels_changed", "occurred_at", b"occurred_at", "order_items_status_changed", b"order_items_status_changed", "order_refunded", b"order_refunded", "order_sent_to_fulfillment", b"order_sent_to_fulfillment", "order_status_changed", b"order_status_changed", "order_updated", b"order_updated", "payload", b"payload", "replenishment_initiated", b"replenishment_initiated", "replenishment_received", b"replenishment_received", "return_initiated", b"return_initiated", "return_received", b"return_received", "sequence", b"sequence", "source", b"source", "warehouses", b"warehouses"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_payload: _TypeAlias = _typing.Literal["order_status_changed", "order_items_status_changed", "order_updated", "order_sent_to_fulfillment", "order_refunded", "inventory_corrected", "inventory_levels_changed", "replenishment_initiated", "replenishment_received", "return_initiated", "return_received", "endpoint_state_changed"]  # noqa: Y015
     _WhichOneofArgType_payload: _TypeAlias = _typing.Literal["payload", b"payload"]  # noqa: Y015

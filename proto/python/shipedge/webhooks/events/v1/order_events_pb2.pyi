@@ -192,6 +192,7 @@ class ItemChange(_message.Message):
     LOT_FIELD_NUMBER: _builtins.int
     EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     SERIAL_NUMBERS_FIELD_NUMBER: _builtins.int
+    CHANNEL_LINE_ID_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The id of the line within the order."""
     sku: _builtins.str
@@ -206,6 +207,8 @@ class ItemChange(_message.Message):
     """How many have not changed yet, not negative."""
     lot: _builtins.str
     """The lot that was taken."""
+    channel_line_id: _builtins.str
+    """The id of the line in the sales channel of the order."""
     @_builtins.property
     def expiration_date(self) -> _date_pb2.Date:
         """The expiration date of the lot."""
@@ -226,10 +229,11 @@ class ItemChange(_message.Message):
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        channel_line_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_ordered", b"_quantity_ordered", "_quantity_remaining", b"_quantity_remaining", "expiration_date", b"expiration_date", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_ordered", b"_quantity_ordered", "_quantity_remaining", b"_quantity_remaining", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_ordered", b"_quantity_ordered", "_quantity_remaining", b"_quantity_remaining", "channel_line_id", b"channel_line_id", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_ordered", b"quantity_ordered", "quantity_remaining", b"quantity_remaining", "serial_numbers", b"serial_numbers", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
     _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015

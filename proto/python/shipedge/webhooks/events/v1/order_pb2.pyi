@@ -47,6 +47,8 @@ class Order(_message.Message):
     SHIPPING_METHOD_FIELD_NUMBER: _builtins.int
     SHIPMENTS_FIELD_NUMBER: _builtins.int
     TOTALS_FIELD_NUMBER: _builtins.int
+    CHANNEL_FIELD_NUMBER: _builtins.int
+    CHANNEL_ORDER_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The OMS's own id, 1 to 2^53 - 1. Required."""
     number: _builtins.str
@@ -72,6 +74,12 @@ class Order(_message.Message):
     shipping_method: _builtins.str
     """The shipping method that was asked for. Shown until a shipment names
     the one that was used.
+    """
+    channel: _builtins.str
+    """The sales channel that it came from: a label, for example `shopify`."""
+    channel_order_id: _builtins.str
+    """The id of the order in that channel, which the channel asks for when the
+    order is marked as fulfilled there.
     """
     @_builtins.property
     def store(self) -> Global___Store:
@@ -128,10 +136,12 @@ class Order(_message.Message):
         shipping_method: _builtins.str = ...,
         shipments: _abc.Iterable[Global___Shipment] | None = ...,
         totals: Global___OrderTotals | None = ...,
+        channel: _builtins.str = ...,
+        channel_order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "customer", b"customer", "shipping_address", b"shipping_address", "store", b"store", "totals", b"totals", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "created_at", b"created_at", "customer", b"customer", "fulfillment_label", b"fulfillment_label", "fulfillment_type", b"fulfillment_type", "id", b"id", "items", b"items", "number", b"number", "reference", b"reference", "shipments", b"shipments", "shipping_address", b"shipping_address", "shipping_method", b"shipping_method", "status", b"status", "status_label", b"status_label", "store", b"store", "totals", b"totals", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "channel", b"channel", "channel_order_id", b"channel_order_id", "created_at", b"created_at", "customer", b"customer", "fulfillment_label", b"fulfillment_label", "fulfillment_type", b"fulfillment_type", "id", b"id", "items", b"items", "number", b"number", "reference", b"reference", "shipments", b"shipments", "shipping_address", b"shipping_address", "shipping_method", b"shipping_method", "status", b"status", "status_label", b"status_label", "store", b"store", "totals", b"totals", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,23 +155,19 @@ class Store(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    CHANNEL_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The OMS's id of the store, 1 to 2^53 - 1."""
     name: _builtins.str
     """The name of the store."""
-    channel: _builtins.str
-    """The sales channel, for example `shopify`."""
     def __init__(
         self,
         *,
         id: _builtins.int = ...,
         name: _builtins.str = ...,
-        channel: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "id", b"id", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -262,6 +268,7 @@ class OrderItem(_message.Message):
     LOT_FIELD_NUMBER: _builtins.int
     EXPIRATION_DATE_FIELD_NUMBER: _builtins.int
     SERIAL_NUMBERS_FIELD_NUMBER: _builtins.int
+    CHANNEL_LINE_ID_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     """The id of the line within the order."""
     sku: _builtins.str
@@ -274,6 +281,8 @@ class OrderItem(_message.Message):
     """How many have been shipped, not negative."""
     lot: _builtins.str
     """The lot that was taken."""
+    channel_line_id: _builtins.str
+    """The id of the line in the sales channel of the order."""
     @_builtins.property
     def unit_price(self) -> _money_pb2.Money:
         """The price of one, not negative, with at most 6 digits after the point."""
@@ -298,10 +307,11 @@ class OrderItem(_message.Message):
         lot: _builtins.str = ...,
         expiration_date: _date_pb2.Date | None = ...,
         serial_numbers: _abc.Iterable[_builtins.str] | None = ...,
+        channel_line_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_shipped", b"_quantity_shipped", "expiration_date", b"expiration_date", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "unit_price", b"unit_price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_shipped", b"_quantity_shipped", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "serial_numbers", b"serial_numbers", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_quantity", b"_quantity", "_quantity_shipped", b"_quantity_shipped", "channel_line_id", b"channel_line_id", "description", b"description", "expiration_date", b"expiration_date", "line_id", b"line_id", "lot", b"lot", "quantity", b"quantity", "quantity_shipped", b"quantity_shipped", "serial_numbers", b"serial_numbers", "sku", b"sku", "unit_price", b"unit_price"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__quantity: _TypeAlias = _typing.Literal["quantity"]  # noqa: Y015
     _WhichOneofArgType__quantity: _TypeAlias = _typing.Literal["_quantity", b"_quantity"]  # noqa: Y015
