@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-shipedge/webhooks/config/v1/audit_entry.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x02\n\nAuditEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63\x61ller\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06method\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08resource\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05owner\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\x07\x63hanges\x18\x07 \x03(\x0b\x32(.shipedge.webhooks.config.v1.AuditChangeB\x04\xe2\x41\x01\x03\x12\x16\n\x08position\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03:[\xea\x41X\n webhooks.shipedge.com/AuditEntry\x12\x1a\x61uditEntries/{audit_entry}*\x0c\x61uditEntries2\nauditEntry\"c\n\x0b\x41uditChange\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x62\x65\x66ore\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x66ter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06secret\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd5\x02\n\nAuditFault\x12\x16\n\x08position\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12@\n\x04kind\x18\x02 \x01(\x0e\x32,.shipedge.webhooks.config.v1.AuditFault.KindB\x04\xe2\x41\x01\x03\x12>\n\x0b\x61udit_entry\x18\x03 \x01(\tB)\xe2\x41\x01\x03\xfa\x41\"\n webhooks.shipedge.com/AuditEntry\"\xac\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_MISSING\x10\x01\x12\x10\n\x0cKIND_CHANGED\x10\x02\x12\x15\n\x11KIND_OUT_OF_ORDER\x10\x03\x12\x12\n\x0eKIND_UNCHAINED\x10\x04\x12\x12\n\x0eKIND_RESTARTED\x10\x05\x12\x14\n\x10KIND_KEY_MISSING\x10\x06\x12\x15\n\x11KIND_HEAD_CHANGED\x10\x07\x42\xdd\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0f\x41uditEntryProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-shipedge/webhooks/config/v1/audit_entry.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x03\n\nAuditEntry\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x35\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x06\x63\x61ller\x18\x03 \x01(\tB%\xe2\x41\x01\x03\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x14\n\x06method\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1c\n\x08resource\x18\x05 \x01(\tB\n\xe2\x41\x01\x03\xfa\x41\x03\n\x01*\x12\x13\n\x05owner\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\x07\x63hanges\x18\x07 \x03(\x0b\x32(.shipedge.webhooks.config.v1.AuditChangeB\x04\xe2\x41\x01\x03\x12\x16\n\x08position\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x03:[\xea\x41X\n webhooks.shipedge.com/AuditEntry\x12\x1a\x61uditEntries/{audit_entry}*\x0c\x61uditEntries2\nauditEntry\"c\n\x0b\x41uditChange\x12\x13\n\x05\x66ield\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x62\x65\x66ore\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05\x61\x66ter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06secret\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xd5\x02\n\nAuditFault\x12\x16\n\x08position\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12@\n\x04kind\x18\x02 \x01(\x0e\x32,.shipedge.webhooks.config.v1.AuditFault.KindB\x04\xe2\x41\x01\x03\x12>\n\x0b\x61udit_entry\x18\x03 \x01(\tB)\xe2\x41\x01\x03\xfa\x41\"\n webhooks.shipedge.com/AuditEntry\"\xac\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_MISSING\x10\x01\x12\x10\n\x0cKIND_CHANGED\x10\x02\x12\x15\n\x11KIND_OUT_OF_ORDER\x10\x03\x12\x12\n\x0eKIND_UNCHAINED\x10\x04\x12\x12\n\x0eKIND_RESTARTED\x10\x05\x12\x14\n\x10KIND_KEY_MISSING\x10\x06\x12\x15\n\x11KIND_HEAD_CHANGED\x10\x07\x42\xdd\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0f\x41uditEntryProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,11 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITENTRY'].fields_by_name['create_time']._loaded_options = None
   _globals['_AUDITENTRY'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_AUDITENTRY'].fields_by_name['caller']._loaded_options = None
-  _globals['_AUDITENTRY'].fields_by_name['caller']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITENTRY'].fields_by_name['caller']._serialized_options = b'\342A\001\003\372A\036\n\034webhooks.shipedge.com/Caller'
   _globals['_AUDITENTRY'].fields_by_name['method']._loaded_options = None
   _globals['_AUDITENTRY'].fields_by_name['method']._serialized_options = b'\342A\001\003'
   _globals['_AUDITENTRY'].fields_by_name['resource']._loaded_options = None
-  _globals['_AUDITENTRY'].fields_by_name['resource']._serialized_options = b'\342A\001\003'
+  _globals['_AUDITENTRY'].fields_by_name['resource']._serialized_options = b'\342A\001\003\372A\003\n\001*'
   _globals['_AUDITENTRY'].fields_by_name['owner']._loaded_options = None
   _globals['_AUDITENTRY'].fields_by_name['owner']._serialized_options = b'\342A\001\003'
   _globals['_AUDITENTRY'].fields_by_name['changes']._loaded_options = None
@@ -68,11 +68,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUDITFAULT'].fields_by_name['audit_entry']._loaded_options = None
   _globals['_AUDITFAULT'].fields_by_name['audit_entry']._serialized_options = b'\342A\001\003\372A\"\n webhooks.shipedge.com/AuditEntry'
   _globals['_AUDITENTRY']._serialized_start=172
-  _globals['_AUDITENTRY']._serialized_end=530
-  _globals['_AUDITCHANGE']._serialized_start=532
-  _globals['_AUDITCHANGE']._serialized_end=631
-  _globals['_AUDITFAULT']._serialized_start=634
-  _globals['_AUDITFAULT']._serialized_end=975
-  _globals['_AUDITFAULT_KIND']._serialized_start=803
-  _globals['_AUDITFAULT_KIND']._serialized_end=975
+  _globals['_AUDITENTRY']._serialized_end=569
+  _globals['_AUDITCHANGE']._serialized_start=571
+  _globals['_AUDITCHANGE']._serialized_end=670
+  _globals['_AUDITFAULT']._serialized_start=673
+  _globals['_AUDITFAULT']._serialized_end=1014
+  _globals['_AUDITFAULT_KIND']._serialized_start=842
+  _globals['_AUDITFAULT_KIND']._serialized_end=1014
 # @@protoc_insertion_point(module_scope)

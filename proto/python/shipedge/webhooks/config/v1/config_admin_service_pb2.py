@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
@@ -32,7 +33,7 @@ from shipedge.webhooks.config.v1 import audit_entry_pb2 as shipedge_dot_webhooks
 from shipedge.webhooks.config.v1 import caller_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_caller__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6shipedge/webhooks/config/v1/config_admin_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\x1a(shipedge/webhooks/config/v1/caller.proto\"\xa0\x01\n\x13\x43reateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x17\n\tcaller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"G\n\x10GetCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\"G\n\x12ListCallersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x13ListCallersResponse\x12:\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xa4\x01\n\x13UpdateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xa0\x01\n\x18RotateCallerTokenRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x35\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"^\n\x13\x44\x65leteCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"x\n\x17ListAuditEntriesRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"F\n\x15VerifyAuditLogRequest\x12\x18\n\ncheckpoint\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x82\x02\n\x16VerifyAuditLogResponse\x12\x1c\n\x0everified_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.AuditFaultB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_position\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpruned_position\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10\x61\x64opted_position\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xf2\x08\n\x12\x43onfigAdminService\x12\x83\x01\n\x0c\x43reateCaller\x12\x30.shipedge.webhooks.config.v1.CreateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x1c\xda\x41\x06\x63\x61ller\xda\x41\x10\x63\x61ller,caller_id\x12k\n\tGetCaller\x12-.shipedge.webhooks.config.v1.GetCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\n\x90\x02\x01\xda\x41\x04name\x12u\n\x0bListCallers\x12/.shipedge.webhooks.config.v1.ListCallersRequest\x1a\x30.shipedge.webhooks.config.v1.ListCallersResponse\"\x03\x90\x02\x01\x12|\n\x0cUpdateCaller\x12\x30.shipedge.webhooks.config.v1.UpdateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x15\xda\x41\x12\x63\x61ller,update_mask\x12x\n\x11RotateCallerToken\x12\x35.shipedge.webhooks.config.v1.RotateCallerTokenRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x07\xda\x41\x04name\x12\x61\n\x0c\x44\x65leteCaller\x12\x30.shipedge.webhooks.config.v1.DeleteCallerRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8d\x01\n\x10ListAuditEntries\x12\x34.shipedge.webhooks.config.v1.ListAuditEntriesRequest\x1a\x35.shipedge.webhooks.config.v1.ListAuditEntriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12y\n\x0eVerifyAuditLog\x12\x32.shipedge.webhooks.config.v1.VerifyAuditLogRequest\x1a\x33.shipedge.webhooks.config.v1.VerifyAuditLogResponse\x12\x8b\x01\n\x14RotateEncryptionKeys\x12\x38.shipedge.webhooks.config.v1.RotateEncryptionKeysRequest\x1a\x39.shipedge.webhooks.config.v1.RotateEncryptionKeysResponseB\xe5\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x17\x43onfigAdminServiceProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6shipedge/webhooks/config/v1/config_admin_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\x1a(shipedge/webhooks/config/v1/caller.proto\"\xa8\x01\n\x13\x43reateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x17\n\tcaller_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\"G\n\x10GetCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\"G\n\x12ListCallersRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"p\n\x13ListCallersResponse\x12:\n\x07\x63\x61llers\x18\x01 \x03(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xa4\x01\n\x13UpdateCallerRequest\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\xa8\x01\n\x18RotateCallerTokenRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x35\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"^\n\x13\x44\x65leteCallerRequest\x12\x33\n\x04name\x18\x01 \x01(\tB%\xe2\x41\x01\x02\xfa\x41\x1e\n\x1cwebhooks.shipedge.com/Caller\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"~\n\x17ListAuditEntriesRequest\x12\x1a\n\x06parent\x18\x01 \x01(\tB\n\xe2\x41\x01\x01\xfa\x41\x03\n\x01*\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"F\n\x15VerifyAuditLogRequest\x12\x18\n\ncheckpoint\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x82\x02\n\x16VerifyAuditLogResponse\x12\x1c\n\x0everified_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.AuditFaultB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_position\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpruned_position\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10\x61\x64opted_position\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xf2\x08\n\x12\x43onfigAdminService\x12\x83\x01\n\x0c\x43reateCaller\x12\x30.shipedge.webhooks.config.v1.CreateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x1c\xda\x41\x06\x63\x61ller\xda\x41\x10\x63\x61ller,caller_id\x12k\n\tGetCaller\x12-.shipedge.webhooks.config.v1.GetCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\n\x90\x02\x01\xda\x41\x04name\x12u\n\x0bListCallers\x12/.shipedge.webhooks.config.v1.ListCallersRequest\x1a\x30.shipedge.webhooks.config.v1.ListCallersResponse\"\x03\x90\x02\x01\x12|\n\x0cUpdateCaller\x12\x30.shipedge.webhooks.config.v1.UpdateCallerRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x15\xda\x41\x12\x63\x61ller,update_mask\x12x\n\x11RotateCallerToken\x12\x35.shipedge.webhooks.config.v1.RotateCallerTokenRequest\x1a#.shipedge.webhooks.config.v1.Caller\"\x07\xda\x41\x04name\x12\x61\n\x0c\x44\x65leteCaller\x12\x30.shipedge.webhooks.config.v1.DeleteCallerRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x8d\x01\n\x10ListAuditEntries\x12\x34.shipedge.webhooks.config.v1.ListAuditEntriesRequest\x1a\x35.shipedge.webhooks.config.v1.ListAuditEntriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12y\n\x0eVerifyAuditLog\x12\x32.shipedge.webhooks.config.v1.VerifyAuditLogRequest\x1a\x33.shipedge.webhooks.config.v1.VerifyAuditLogResponse\x12\x8b\x01\n\x14RotateEncryptionKeys\x12\x38.shipedge.webhooks.config.v1.RotateEncryptionKeysRequest\x1a\x39.shipedge.webhooks.config.v1.RotateEncryptionKeysResponseB\xe5\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x17\x43onfigAdminServiceProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,7 +46,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECALLERREQUEST'].fields_by_name['caller_id']._loaded_options = None
   _globals['_CREATECALLERREQUEST'].fields_by_name['caller_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATECALLERREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATECALLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATECALLERREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CREATECALLERREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATECALLERREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETCALLERREQUEST'].fields_by_name['name']._loaded_options = None
@@ -69,13 +70,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['grace_period']._loaded_options = None
   _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['grace_period']._serialized_options = b'\342A\001\001'
   _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATECALLERTOKENREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_DELETECALLERREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_DELETECALLERREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\036\n\034webhooks.shipedge.com/Caller'
   _globals['_DELETECALLERREQUEST'].fields_by_name['etag']._loaded_options = None
   _globals['_DELETECALLERREQUEST'].fields_by_name['etag']._serialized_options = b'\342A\001\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001'
+  _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\001\372A\003\n\001*'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_LISTAUDITENTRIESREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -126,32 +127,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGADMINSERVICE'].methods_by_name['DeleteCaller']._serialized_options = b'\332A\004name'
   _globals['_CONFIGADMINSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
   _globals['_CONFIGADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\220\002\001\332A\006parent'
-  _globals['_CREATECALLERREQUEST']._serialized_start=357
-  _globals['_CREATECALLERREQUEST']._serialized_end=517
-  _globals['_GETCALLERREQUEST']._serialized_start=519
-  _globals['_GETCALLERREQUEST']._serialized_end=590
-  _globals['_LISTCALLERSREQUEST']._serialized_start=592
-  _globals['_LISTCALLERSREQUEST']._serialized_end=663
-  _globals['_LISTCALLERSRESPONSE']._serialized_start=665
-  _globals['_LISTCALLERSRESPONSE']._serialized_end=777
-  _globals['_UPDATECALLERREQUEST']._serialized_start=780
-  _globals['_UPDATECALLERREQUEST']._serialized_end=944
-  _globals['_ROTATECALLERTOKENREQUEST']._serialized_start=947
-  _globals['_ROTATECALLERTOKENREQUEST']._serialized_end=1107
-  _globals['_DELETECALLERREQUEST']._serialized_start=1109
-  _globals['_DELETECALLERREQUEST']._serialized_end=1203
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1205
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1325
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1327
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1454
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=1456
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=1526
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=1529
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1787
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=1789
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=1839
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=1841
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=1953
-  _globals['_CONFIGADMINSERVICE']._serialized_start=1956
-  _globals['_CONFIGADMINSERVICE']._serialized_end=3094
+  _globals['_CREATECALLERREQUEST']._serialized_start=386
+  _globals['_CREATECALLERREQUEST']._serialized_end=554
+  _globals['_GETCALLERREQUEST']._serialized_start=556
+  _globals['_GETCALLERREQUEST']._serialized_end=627
+  _globals['_LISTCALLERSREQUEST']._serialized_start=629
+  _globals['_LISTCALLERSREQUEST']._serialized_end=700
+  _globals['_LISTCALLERSRESPONSE']._serialized_start=702
+  _globals['_LISTCALLERSRESPONSE']._serialized_end=814
+  _globals['_UPDATECALLERREQUEST']._serialized_start=817
+  _globals['_UPDATECALLERREQUEST']._serialized_end=981
+  _globals['_ROTATECALLERTOKENREQUEST']._serialized_start=984
+  _globals['_ROTATECALLERTOKENREQUEST']._serialized_end=1152
+  _globals['_DELETECALLERREQUEST']._serialized_start=1154
+  _globals['_DELETECALLERREQUEST']._serialized_end=1248
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=1250
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=1376
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=1378
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1505
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=1507
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=1577
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=1580
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1838
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=1840
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=1890
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=1892
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=2004
+  _globals['_CONFIGADMINSERVICE']._serialized_start=2007
+  _globals['_CONFIGADMINSERVICE']._serialized_end=3145
 # @@protoc_insertion_point(module_scope)

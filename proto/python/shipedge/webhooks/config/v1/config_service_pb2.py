@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
@@ -36,7 +37,7 @@ from shipedge.webhooks.config.v1 import event_type_pb2 as shipedge_dot_webhooks_
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0shipedge/webhooks/config/v1/config_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x30shipedge/webhooks/config/v1/owner_settings.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a,shipedge/webhooks/config/v1/event_type.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\xf5\x01\n\x19\x43reateSubscriptionRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\x12\"webhooks.shipedge.com/Subscription\x12\x45\n\x0csubscription\x18\x02 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fsubscription_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"S\n\x16GetSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\"\xbc\x01\n\x18ListSubscriptionsRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\x12\"webhooks.shipedge.com/Subscription\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_deleted\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x82\x01\n\x19ListSubscriptionsResponse\x12\x46\n\rsubscriptions\x18\x01 \x03(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb6\x01\n\x19UpdateSubscriptionRequest\x12\x45\n\x0csubscription\x18\x01 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"j\n\x19\x44\x65leteSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"X\n\x1bUndeleteSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\"\xa8\x01\n\x1aRotateSigningSecretRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x35\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\xeb\x01\n\x17\x43reateCredentialRequest\x12\x39\n\x06parent\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\x12 webhooks.shipedge.com/Credential\x12\x41\n\ncredential\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x02\x12\x1b\n\rcredential_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"O\n\x14GetCredentialRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n webhooks.shipedge.com/Credential\"\x86\x01\n\x16ListCredentialsRequest\x12\x39\n\x06parent\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\x12 webhooks.shipedge.com/Credential\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x17ListCredentialsResponse\x12\x42\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb0\x01\n\x17UpdateCredentialRequest\x12\x41\n\ncredential\x18\x01 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"f\n\x17\x44\x65leteCredentialRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n webhooks.shipedge.com/Credential\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x90\x02\n\x1e\x43reateClientCertificateRequest\x12@\n\x06parent\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\x12\'webhooks.shipedge.com/ClientCertificate\x12P\n\x12\x63lient_certificate\x18\x02 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x02\x12#\n\x15\x63lient_certificate_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrequest_id\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"]\n\x1bGetClientCertificateRequest\x12>\n\x04name\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\n\'webhooks.shipedge.com/ClientCertificate\"\x94\x01\n\x1dListClientCertificatesRequest\x12@\n\x06parent\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\x12\'webhooks.shipedge.com/ClientCertificate\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x92\x01\n\x1eListClientCertificatesResponse\x12Q\n\x13\x63lient_certificates\x18\x01 \x03(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xc6\x01\n\x1eUpdateClientCertificateRequest\x12P\n\x12\x63lient_certificate\x18\x01 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"t\n\x1e\x44\x65leteClientCertificateRequest\x12>\n\x04name\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\n\'webhooks.shipedge.com/ClientCertificate\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"U\n\x17GetOwnerSettingsRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#webhooks.shipedge.com/OwnerSettings\"\x97\x01\n\x1aUpdateOwnerSettingsRequest\x12\x42\n\x08settings\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.config.v1.OwnerSettingsB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"J\n\x15ListEventTypesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListEventTypesResponse\x12\x41\n\x0b\x65vent_types\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.config.v1.EventTypeB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"M\n\x13GetEventTypeRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/EventType\"\x18\n\x16GetEgressRangesRequest\"/\n\x17GetEgressRangesResponse\x12\x14\n\x06ranges\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\"H\n\x1aWatchEndpointEventsRequest\x12\x14\n\x06parent\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"~\n\x1bWatchEndpointEventsResponse\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32\x85\x19\n\rConfigService\x12\x8f\x01\n\x12\x43reateSubscription\x12\x36.shipedge.webhooks.config.v1.CreateSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x16\xda\x41\x13parent,subscription\x12}\n\x0fGetSubscription\x12\x33.shipedge.webhooks.config.v1.GetSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\n\x90\x02\x01\xda\x41\x04name\x12\x90\x01\n\x11ListSubscriptions\x12\x35.shipedge.webhooks.config.v1.ListSubscriptionsRequest\x1a\x36.shipedge.webhooks.config.v1.ListSubscriptionsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x94\x01\n\x12UpdateSubscription\x12\x36.shipedge.webhooks.config.v1.UpdateSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x1b\xda\x41\x18subscription,update_mask\x12\x80\x01\n\x12\x44\x65leteSubscription\x12\x36.shipedge.webhooks.config.v1.DeleteSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x84\x01\n\x14UndeleteSubscription\x12\x38.shipedge.webhooks.config.v1.UndeleteSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x82\x01\n\x13RotateSigningSecret\x12\x37.shipedge.webhooks.config.v1.RotateSigningSecretRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x87\x01\n\x10\x43reateCredential\x12\x34.shipedge.webhooks.config.v1.CreateCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\x14\xda\x41\x11parent,credential\x12w\n\rGetCredential\x12\x31.shipedge.webhooks.config.v1.GetCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\n\x90\x02\x01\xda\x41\x04name\x12\x8a\x01\n\x0fListCredentials\x12\x33.shipedge.webhooks.config.v1.ListCredentialsRequest\x1a\x34.shipedge.webhooks.config.v1.ListCredentialsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x10UpdateCredential\x12\x34.shipedge.webhooks.config.v1.UpdateCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\x19\xda\x41\x16\x63redential,update_mask\x12i\n\x10\x44\x65leteCredential\x12\x34.shipedge.webhooks.config.v1.DeleteCredentialRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\xa4\x01\n\x17\x43reateClientCertificate\x12;.shipedge.webhooks.config.v1.CreateClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"\x1c\xda\x41\x19parent,client_certificate\x12\x8c\x01\n\x14GetClientCertificate\x12\x38.shipedge.webhooks.config.v1.GetClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"\n\x90\x02\x01\xda\x41\x04name\x12\x9f\x01\n\x16ListClientCertificates\x12:.shipedge.webhooks.config.v1.ListClientCertificatesRequest\x1a;.shipedge.webhooks.config.v1.ListClientCertificatesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\xa9\x01\n\x17UpdateClientCertificate\x12;.shipedge.webhooks.config.v1.UpdateClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"!\xda\x41\x1e\x63lient_certificate,update_mask\x12w\n\x17\x44\x65leteClientCertificate\x12;.shipedge.webhooks.config.v1.DeleteClientCertificateRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x80\x01\n\x10GetOwnerSettings\x12\x34.shipedge.webhooks.config.v1.GetOwnerSettingsRequest\x1a*.shipedge.webhooks.config.v1.OwnerSettings\"\n\x90\x02\x01\xda\x41\x04name\x12\x93\x01\n\x13UpdateOwnerSettings\x12\x37.shipedge.webhooks.config.v1.UpdateOwnerSettingsRequest\x1a*.shipedge.webhooks.config.v1.OwnerSettings\"\x17\xda\x41\x14settings,update_mask\x12~\n\x0eListEventTypes\x12\x32.shipedge.webhooks.config.v1.ListEventTypesRequest\x1a\x33.shipedge.webhooks.config.v1.ListEventTypesResponse\"\x03\x90\x02\x01\x12t\n\x0cGetEventType\x12\x30.shipedge.webhooks.config.v1.GetEventTypeRequest\x1a&.shipedge.webhooks.config.v1.EventType\"\n\x90\x02\x01\xda\x41\x04name\x12\x81\x01\n\x0fGetEgressRanges\x12\x33.shipedge.webhooks.config.v1.GetEgressRangesRequest\x1a\x34.shipedge.webhooks.config.v1.GetEgressRangesResponse\"\x03\x90\x02\x01\x12\x8f\x01\n\x13WatchEndpointEvents\x12\x37.shipedge.webhooks.config.v1.WatchEndpointEventsRequest\x1a\x38.shipedge.webhooks.config.v1.WatchEndpointEventsResponse\"\x03\x90\x02\x01\x30\x01\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x12\x43onfigServiceProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0shipedge/webhooks/config/v1/config_service.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a\x30shipedge/webhooks/config/v1/owner_settings.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a,shipedge/webhooks/config/v1/event_type.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\xfd\x01\n\x19\x43reateSubscriptionRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\x12\"webhooks.shipedge.com/Subscription\x12\x45\n\x0csubscription\x18\x02 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fsubscription_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"S\n\x16GetSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\"\xbc\x01\n\x18ListSubscriptionsRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\x12\"webhooks.shipedge.com/Subscription\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cshow_deleted\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"\x82\x01\n\x19ListSubscriptionsResponse\x12\x46\n\rsubscriptions\x18\x01 \x03(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb6\x01\n\x19UpdateSubscriptionRequest\x12\x45\n\x0csubscription\x18\x01 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"j\n\x19\x44\x65leteSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"X\n\x1bUndeleteSubscriptionRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\"\xb0\x01\n\x1aRotateSigningSecretRequest\x12\x39\n\x04name\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x35\n\x0cgrace_period\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\xf3\x01\n\x17\x43reateCredentialRequest\x12\x39\n\x06parent\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\x12 webhooks.shipedge.com/Credential\x12\x41\n\ncredential\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x02\x12\x1b\n\rcredential_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"O\n\x14GetCredentialRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n webhooks.shipedge.com/Credential\"\x86\x01\n\x16ListCredentialsRequest\x12\x39\n\x06parent\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\x12 webhooks.shipedge.com/Credential\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x17ListCredentialsResponse\x12\x42\n\x0b\x63redentials\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xb0\x01\n\x17UpdateCredentialRequest\x12\x41\n\ncredential\x18\x01 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"f\n\x17\x44\x65leteCredentialRequest\x12\x37\n\x04name\x18\x01 \x01(\tB)\xe2\x41\x01\x02\xfa\x41\"\n webhooks.shipedge.com/Credential\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"\x98\x02\n\x1e\x43reateClientCertificateRequest\x12@\n\x06parent\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\x12\'webhooks.shipedge.com/ClientCertificate\x12P\n\x12\x63lient_certificate\x18\x02 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x02\x12#\n\x15\x63lient_certificate_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x04 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x05 \x01(\x08\x42\x04\xe2\x41\x01\x01\"]\n\x1bGetClientCertificateRequest\x12>\n\x04name\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\n\'webhooks.shipedge.com/ClientCertificate\"\x94\x01\n\x1dListClientCertificatesRequest\x12@\n\x06parent\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\x12\'webhooks.shipedge.com/ClientCertificate\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"\x92\x01\n\x1eListClientCertificatesResponse\x12Q\n\x13\x63lient_certificates\x18\x01 \x03(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\xc6\x01\n\x1eUpdateClientCertificateRequest\x12P\n\x12\x63lient_certificate\x18\x01 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\x12\x1b\n\rvalidate_only\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01\"t\n\x1e\x44\x65leteClientCertificateRequest\x12>\n\x04name\x18\x01 \x01(\tB0\xe2\x41\x01\x02\xfa\x41)\n\'webhooks.shipedge.com/ClientCertificate\x12\x12\n\x04\x65tag\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"U\n\x17GetOwnerSettingsRequest\x12:\n\x04name\x18\x01 \x01(\tB,\xe2\x41\x01\x02\xfa\x41%\n#webhooks.shipedge.com/OwnerSettings\"\x97\x01\n\x1aUpdateOwnerSettingsRequest\x12\x42\n\x08settings\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.config.v1.OwnerSettingsB\x04\xe2\x41\x01\x02\x12\x35\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x04\xe2\x41\x01\x01\"J\n\x15ListEventTypesRequest\x12\x17\n\tpage_size\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListEventTypesResponse\x12\x41\n\x0b\x65vent_types\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.config.v1.EventTypeB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"M\n\x13GetEventTypeRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/EventType\"\x18\n\x16GetEgressRangesRequest\"/\n\x17GetEgressRangesResponse\x12\x14\n\x06ranges\x18\x01 \x03(\tB\x04\xe2\x41\x01\x03\"o\n\x1aWatchEndpointEventsRequest\x12;\n\x06parent\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\x12\"webhooks.shipedge.com/Subscription\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"~\n\x1bWatchEndpointEventsResponse\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x32\xb9\x19\n\rConfigService\x12\x9f\x01\n\x12\x43reateSubscription\x12\x36.shipedge.webhooks.config.v1.CreateSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"&\xda\x41#parent,subscription,subscription_id\x12}\n\x0fGetSubscription\x12\x33.shipedge.webhooks.config.v1.GetSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\n\x90\x02\x01\xda\x41\x04name\x12\x90\x01\n\x11ListSubscriptions\x12\x35.shipedge.webhooks.config.v1.ListSubscriptionsRequest\x1a\x36.shipedge.webhooks.config.v1.ListSubscriptionsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x94\x01\n\x12UpdateSubscription\x12\x36.shipedge.webhooks.config.v1.UpdateSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x1b\xda\x41\x18subscription,update_mask\x12\x80\x01\n\x12\x44\x65leteSubscription\x12\x36.shipedge.webhooks.config.v1.DeleteSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x84\x01\n\x14UndeleteSubscription\x12\x38.shipedge.webhooks.config.v1.UndeleteSubscriptionRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x82\x01\n\x13RotateSigningSecret\x12\x37.shipedge.webhooks.config.v1.RotateSigningSecretRequest\x1a).shipedge.webhooks.config.v1.Subscription\"\x07\xda\x41\x04name\x12\x95\x01\n\x10\x43reateCredential\x12\x34.shipedge.webhooks.config.v1.CreateCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\"\xda\x41\x1fparent,credential,credential_id\x12w\n\rGetCredential\x12\x31.shipedge.webhooks.config.v1.GetCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\n\x90\x02\x01\xda\x41\x04name\x12\x8a\x01\n\x0fListCredentials\x12\x33.shipedge.webhooks.config.v1.ListCredentialsRequest\x1a\x34.shipedge.webhooks.config.v1.ListCredentialsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x10UpdateCredential\x12\x34.shipedge.webhooks.config.v1.UpdateCredentialRequest\x1a\'.shipedge.webhooks.config.v1.Credential\"\x19\xda\x41\x16\x63redential,update_mask\x12i\n\x10\x44\x65leteCredential\x12\x34.shipedge.webhooks.config.v1.DeleteCredentialRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\xba\x01\n\x17\x43reateClientCertificate\x12;.shipedge.webhooks.config.v1.CreateClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"2\xda\x41/parent,client_certificate,client_certificate_id\x12\x8c\x01\n\x14GetClientCertificate\x12\x38.shipedge.webhooks.config.v1.GetClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"\n\x90\x02\x01\xda\x41\x04name\x12\x9f\x01\n\x16ListClientCertificates\x12:.shipedge.webhooks.config.v1.ListClientCertificatesRequest\x1a;.shipedge.webhooks.config.v1.ListClientCertificatesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\xa9\x01\n\x17UpdateClientCertificate\x12;.shipedge.webhooks.config.v1.UpdateClientCertificateRequest\x1a..shipedge.webhooks.config.v1.ClientCertificate\"!\xda\x41\x1e\x63lient_certificate,update_mask\x12w\n\x17\x44\x65leteClientCertificate\x12;.shipedge.webhooks.config.v1.DeleteClientCertificateRequest\x1a\x16.google.protobuf.Empty\"\x07\xda\x41\x04name\x12\x80\x01\n\x10GetOwnerSettings\x12\x34.shipedge.webhooks.config.v1.GetOwnerSettingsRequest\x1a*.shipedge.webhooks.config.v1.OwnerSettings\"\n\x90\x02\x01\xda\x41\x04name\x12\x93\x01\n\x13UpdateOwnerSettings\x12\x37.shipedge.webhooks.config.v1.UpdateOwnerSettingsRequest\x1a*.shipedge.webhooks.config.v1.OwnerSettings\"\x17\xda\x41\x14settings,update_mask\x12~\n\x0eListEventTypes\x12\x32.shipedge.webhooks.config.v1.ListEventTypesRequest\x1a\x33.shipedge.webhooks.config.v1.ListEventTypesResponse\"\x03\x90\x02\x01\x12t\n\x0cGetEventType\x12\x30.shipedge.webhooks.config.v1.GetEventTypeRequest\x1a&.shipedge.webhooks.config.v1.EventType\"\n\x90\x02\x01\xda\x41\x04name\x12\x81\x01\n\x0fGetEgressRanges\x12\x33.shipedge.webhooks.config.v1.GetEgressRangesRequest\x1a\x34.shipedge.webhooks.config.v1.GetEgressRangesResponse\"\x03\x90\x02\x01\x12\x8f\x01\n\x13WatchEndpointEvents\x12\x37.shipedge.webhooks.config.v1.WatchEndpointEventsRequest\x1a\x38.shipedge.webhooks.config.v1.WatchEndpointEventsResponse\"\x03\x90\x02\x01\x30\x01\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x12\x43onfigServiceProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._loaded_options = None
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['subscription_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATESUBSCRIPTIONREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETSUBSCRIPTIONREQUEST'].fields_by_name['name']._loaded_options = None
@@ -87,7 +88,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ROTATESIGNINGSECRETREQUEST'].fields_by_name['grace_period']._loaded_options = None
   _globals['_ROTATESIGNINGSECRETREQUEST'].fields_by_name['grace_period']._serialized_options = b'\342A\001\001'
   _globals['_ROTATESIGNINGSECRETREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_ROTATESIGNINGSECRETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_ROTATESIGNINGSECRETREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\"\022 webhooks.shipedge.com/Credential'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['credential']._loaded_options = None
@@ -95,7 +96,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['credential_id']._loaded_options = None
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['credential_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATECREDENTIALREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATECREDENTIALREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATECREDENTIALREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETCREDENTIALREQUEST'].fields_by_name['name']._loaded_options = None
@@ -127,7 +128,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['client_certificate_id']._loaded_options = None
   _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['client_certificate_id']._serialized_options = b'\342A\001\001'
   _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['validate_only']._loaded_options = None
   _globals['_CREATECLIENTCERTIFICATEREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
   _globals['_GETCLIENTCERTIFICATEREQUEST'].fields_by_name['name']._loaded_options = None
@@ -171,7 +172,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEGRESSRANGESRESPONSE'].fields_by_name['ranges']._loaded_options = None
   _globals['_GETEGRESSRANGESRESPONSE'].fields_by_name['ranges']._serialized_options = b'\342A\001\003'
   _globals['_WATCHENDPOINTEVENTSREQUEST'].fields_by_name['parent']._loaded_options = None
-  _globals['_WATCHENDPOINTEVENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002'
+  _globals['_WATCHENDPOINTEVENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A$\022\"webhooks.shipedge.com/Subscription'
   _globals['_WATCHENDPOINTEVENTSREQUEST'].fields_by_name['cursor']._loaded_options = None
   _globals['_WATCHENDPOINTEVENTSREQUEST'].fields_by_name['cursor']._serialized_options = b'\342A\001\001'
   _globals['_WATCHENDPOINTEVENTSRESPONSE'].fields_by_name['endpoint_events']._loaded_options = None
@@ -179,7 +180,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHENDPOINTEVENTSRESPONSE'].fields_by_name['cursor']._loaded_options = None
   _globals['_WATCHENDPOINTEVENTSRESPONSE'].fields_by_name['cursor']._serialized_options = b'\342A\001\003'
   _globals['_CONFIGSERVICE'].methods_by_name['CreateSubscription']._loaded_options = None
-  _globals['_CONFIGSERVICE'].methods_by_name['CreateSubscription']._serialized_options = b'\332A\023parent,subscription'
+  _globals['_CONFIGSERVICE'].methods_by_name['CreateSubscription']._serialized_options = b'\332A#parent,subscription,subscription_id'
   _globals['_CONFIGSERVICE'].methods_by_name['GetSubscription']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['GetSubscription']._serialized_options = b'\220\002\001\332A\004name'
   _globals['_CONFIGSERVICE'].methods_by_name['ListSubscriptions']._loaded_options = None
@@ -193,7 +194,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGSERVICE'].methods_by_name['RotateSigningSecret']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['RotateSigningSecret']._serialized_options = b'\332A\004name'
   _globals['_CONFIGSERVICE'].methods_by_name['CreateCredential']._loaded_options = None
-  _globals['_CONFIGSERVICE'].methods_by_name['CreateCredential']._serialized_options = b'\332A\021parent,credential'
+  _globals['_CONFIGSERVICE'].methods_by_name['CreateCredential']._serialized_options = b'\332A\037parent,credential,credential_id'
   _globals['_CONFIGSERVICE'].methods_by_name['GetCredential']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['GetCredential']._serialized_options = b'\220\002\001\332A\004name'
   _globals['_CONFIGSERVICE'].methods_by_name['ListCredentials']._loaded_options = None
@@ -203,7 +204,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGSERVICE'].methods_by_name['DeleteCredential']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['DeleteCredential']._serialized_options = b'\332A\004name'
   _globals['_CONFIGSERVICE'].methods_by_name['CreateClientCertificate']._loaded_options = None
-  _globals['_CONFIGSERVICE'].methods_by_name['CreateClientCertificate']._serialized_options = b'\332A\031parent,client_certificate'
+  _globals['_CONFIGSERVICE'].methods_by_name['CreateClientCertificate']._serialized_options = b'\332A/parent,client_certificate,client_certificate_id'
   _globals['_CONFIGSERVICE'].methods_by_name['GetClientCertificate']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['GetClientCertificate']._serialized_options = b'\220\002\001\332A\004name'
   _globals['_CONFIGSERVICE'].methods_by_name['ListClientCertificates']._loaded_options = None
@@ -224,64 +225,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONFIGSERVICE'].methods_by_name['GetEgressRanges']._serialized_options = b'\220\002\001'
   _globals['_CONFIGSERVICE'].methods_by_name['WatchEndpointEvents']._loaded_options = None
   _globals['_CONFIGSERVICE'].methods_by_name['WatchEndpointEvents']._serialized_options = b'\220\002\001'
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=556
-  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=801
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=803
-  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=886
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=889
-  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1077
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1080
-  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1210
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_start=1213
-  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_end=1395
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1397
-  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1503
-  _globals['_UNDELETESUBSCRIPTIONREQUEST']._serialized_start=1505
-  _globals['_UNDELETESUBSCRIPTIONREQUEST']._serialized_end=1593
-  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_start=1596
-  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_end=1764
-  _globals['_CREATECREDENTIALREQUEST']._serialized_start=1767
-  _globals['_CREATECREDENTIALREQUEST']._serialized_end=2002
-  _globals['_GETCREDENTIALREQUEST']._serialized_start=2004
-  _globals['_GETCREDENTIALREQUEST']._serialized_end=2083
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=2086
-  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=2220
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=2222
-  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=2346
-  _globals['_UPDATECREDENTIALREQUEST']._serialized_start=2349
-  _globals['_UPDATECREDENTIALREQUEST']._serialized_end=2525
-  _globals['_DELETECREDENTIALREQUEST']._serialized_start=2527
-  _globals['_DELETECREDENTIALREQUEST']._serialized_end=2629
-  _globals['_CREATECLIENTCERTIFICATEREQUEST']._serialized_start=2632
-  _globals['_CREATECLIENTCERTIFICATEREQUEST']._serialized_end=2904
-  _globals['_GETCLIENTCERTIFICATEREQUEST']._serialized_start=2906
-  _globals['_GETCLIENTCERTIFICATEREQUEST']._serialized_end=2999
-  _globals['_LISTCLIENTCERTIFICATESREQUEST']._serialized_start=3002
-  _globals['_LISTCLIENTCERTIFICATESREQUEST']._serialized_end=3150
-  _globals['_LISTCLIENTCERTIFICATESRESPONSE']._serialized_start=3153
-  _globals['_LISTCLIENTCERTIFICATESRESPONSE']._serialized_end=3299
-  _globals['_UPDATECLIENTCERTIFICATEREQUEST']._serialized_start=3302
-  _globals['_UPDATECLIENTCERTIFICATEREQUEST']._serialized_end=3500
-  _globals['_DELETECLIENTCERTIFICATEREQUEST']._serialized_start=3502
-  _globals['_DELETECLIENTCERTIFICATEREQUEST']._serialized_end=3618
-  _globals['_GETOWNERSETTINGSREQUEST']._serialized_start=3620
-  _globals['_GETOWNERSETTINGSREQUEST']._serialized_end=3705
-  _globals['_UPDATEOWNERSETTINGSREQUEST']._serialized_start=3708
-  _globals['_UPDATEOWNERSETTINGSREQUEST']._serialized_end=3859
-  _globals['_LISTEVENTTYPESREQUEST']._serialized_start=3861
-  _globals['_LISTEVENTTYPESREQUEST']._serialized_end=3935
-  _globals['_LISTEVENTTYPESRESPONSE']._serialized_start=3937
-  _globals['_LISTEVENTTYPESRESPONSE']._serialized_end=4059
-  _globals['_GETEVENTTYPEREQUEST']._serialized_start=4061
-  _globals['_GETEVENTTYPEREQUEST']._serialized_end=4138
-  _globals['_GETEGRESSRANGESREQUEST']._serialized_start=4140
-  _globals['_GETEGRESSRANGESREQUEST']._serialized_end=4164
-  _globals['_GETEGRESSRANGESRESPONSE']._serialized_start=4166
-  _globals['_GETEGRESSRANGESRESPONSE']._serialized_end=4213
-  _globals['_WATCHENDPOINTEVENTSREQUEST']._serialized_start=4215
-  _globals['_WATCHENDPOINTEVENTSREQUEST']._serialized_end=4287
-  _globals['_WATCHENDPOINTEVENTSRESPONSE']._serialized_start=4289
-  _globals['_WATCHENDPOINTEVENTSRESPONSE']._serialized_end=4415
-  _globals['_CONFIGSERVICE']._serialized_start=4418
-  _globals['_CONFIGSERVICE']._serialized_end=7623
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_start=585
+  _globals['_CREATESUBSCRIPTIONREQUEST']._serialized_end=838
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_start=840
+  _globals['_GETSUBSCRIPTIONREQUEST']._serialized_end=923
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_start=926
+  _globals['_LISTSUBSCRIPTIONSREQUEST']._serialized_end=1114
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_start=1117
+  _globals['_LISTSUBSCRIPTIONSRESPONSE']._serialized_end=1247
+  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_start=1250
+  _globals['_UPDATESUBSCRIPTIONREQUEST']._serialized_end=1432
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_start=1434
+  _globals['_DELETESUBSCRIPTIONREQUEST']._serialized_end=1540
+  _globals['_UNDELETESUBSCRIPTIONREQUEST']._serialized_start=1542
+  _globals['_UNDELETESUBSCRIPTIONREQUEST']._serialized_end=1630
+  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_start=1633
+  _globals['_ROTATESIGNINGSECRETREQUEST']._serialized_end=1809
+  _globals['_CREATECREDENTIALREQUEST']._serialized_start=1812
+  _globals['_CREATECREDENTIALREQUEST']._serialized_end=2055
+  _globals['_GETCREDENTIALREQUEST']._serialized_start=2057
+  _globals['_GETCREDENTIALREQUEST']._serialized_end=2136
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_start=2139
+  _globals['_LISTCREDENTIALSREQUEST']._serialized_end=2273
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_start=2275
+  _globals['_LISTCREDENTIALSRESPONSE']._serialized_end=2399
+  _globals['_UPDATECREDENTIALREQUEST']._serialized_start=2402
+  _globals['_UPDATECREDENTIALREQUEST']._serialized_end=2578
+  _globals['_DELETECREDENTIALREQUEST']._serialized_start=2580
+  _globals['_DELETECREDENTIALREQUEST']._serialized_end=2682
+  _globals['_CREATECLIENTCERTIFICATEREQUEST']._serialized_start=2685
+  _globals['_CREATECLIENTCERTIFICATEREQUEST']._serialized_end=2965
+  _globals['_GETCLIENTCERTIFICATEREQUEST']._serialized_start=2967
+  _globals['_GETCLIENTCERTIFICATEREQUEST']._serialized_end=3060
+  _globals['_LISTCLIENTCERTIFICATESREQUEST']._serialized_start=3063
+  _globals['_LISTCLIENTCERTIFICATESREQUEST']._serialized_end=3211
+  _globals['_LISTCLIENTCERTIFICATESRESPONSE']._serialized_start=3214
+  _globals['_LISTCLIENTCERTIFICATESRESPONSE']._serialized_end=3360
+  _globals['_UPDATECLIENTCERTIFICATEREQUEST']._serialized_start=3363
+  _globals['_UPDATECLIENTCERTIFICATEREQUEST']._serialized_end=3561
+  _globals['_DELETECLIENTCERTIFICATEREQUEST']._serialized_start=3563
+  _globals['_DELETECLIENTCERTIFICATEREQUEST']._serialized_end=3679
+  _globals['_GETOWNERSETTINGSREQUEST']._serialized_start=3681
+  _globals['_GETOWNERSETTINGSREQUEST']._serialized_end=3766
+  _globals['_UPDATEOWNERSETTINGSREQUEST']._serialized_start=3769
+  _globals['_UPDATEOWNERSETTINGSREQUEST']._serialized_end=3920
+  _globals['_LISTEVENTTYPESREQUEST']._serialized_start=3922
+  _globals['_LISTEVENTTYPESREQUEST']._serialized_end=3996
+  _globals['_LISTEVENTTYPESRESPONSE']._serialized_start=3998
+  _globals['_LISTEVENTTYPESRESPONSE']._serialized_end=4120
+  _globals['_GETEVENTTYPEREQUEST']._serialized_start=4122
+  _globals['_GETEVENTTYPEREQUEST']._serialized_end=4199
+  _globals['_GETEGRESSRANGESREQUEST']._serialized_start=4201
+  _globals['_GETEGRESSRANGESREQUEST']._serialized_end=4225
+  _globals['_GETEGRESSRANGESRESPONSE']._serialized_start=4227
+  _globals['_GETEGRESSRANGESRESPONSE']._serialized_end=4274
+  _globals['_WATCHENDPOINTEVENTSREQUEST']._serialized_start=4276
+  _globals['_WATCHENDPOINTEVENTSREQUEST']._serialized_end=4387
+  _globals['_WATCHENDPOINTEVENTSRESPONSE']._serialized_start=4389
+  _globals['_WATCHENDPOINTEVENTSRESPONSE']._serialized_end=4515
+  _globals['_CONFIGSERVICE']._serialized_start=4518
+  _globals['_CONFIGSERVICE']._serialized_end=7775
 # @@protoc_insertion_point(module_scope)

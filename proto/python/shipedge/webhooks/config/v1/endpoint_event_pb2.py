@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shipedge.webhooks.events.v1 import failure_kind_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_failure__kind__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0shipedge/webhooks/config/v1/endpoint_event.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.shipedge/webhooks/events/v1/failure_kind.proto\"\xe2\x04\n\rEndpointEvent\x12\x1f\n\x11\x65ndpoint_event_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0csubscription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12#\n\x15subscription_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x43\n\x04kind\x18\x04 \x01(\x0e\x32/.shipedge.webhooks.config.v1.EndpointEvent.KindB\x04\xe2\x41\x01\x02\x12\x34\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12<\n\x12\x66\x61iling_start_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x44\n\x0c\x66\x61ilure_kind\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.FailureKindB\x04\xe2\x41\x01\x01\x12\x1b\n\rresponse_code\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12!\n\x13skipped_event_count\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xaf\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_FAILING\x10\x01\x12\x12\n\x0eKIND_RECOVERED\x10\x02\x12\r\n\tKIND_GONE\x10\x03\x12\x14\n\x10KIND_DEACTIVATED\x10\x04\x12\x17\n\x13KIND_EVENTS_SKIPPED\x10\x05\x12\x1d\n\x19KIND_CERTIFICATE_EXPIRING\x10\x06\x12\x0e\n\nKIND_ERROR\x10\x07\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x12\x45ndpointEventProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0shipedge/webhooks/config/v1/endpoint_event.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a.shipedge/webhooks/events/v1/failure_kind.proto\"\x89\x05\n\rEndpointEvent\x12\x1f\n\x11\x65ndpoint_event_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x41\n\x0csubscription\x18\x02 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12#\n\x15subscription_revision\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x43\n\x04kind\x18\x04 \x01(\x0e\x32/.shipedge.webhooks.config.v1.EndpointEvent.KindB\x04\xe2\x41\x01\x02\x12\x34\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12<\n\x12\x66\x61iling_start_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x44\n\x0c\x66\x61ilure_kind\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.FailureKindB\x04\xe2\x41\x01\x01\x12\x1b\n\rresponse_code\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12!\n\x13skipped_event_count\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xaf\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_FAILING\x10\x01\x12\x12\n\x0eKIND_RECOVERED\x10\x02\x12\r\n\tKIND_GONE\x10\x03\x12\x14\n\x10KIND_DEACTIVATED\x10\x04\x12\x17\n\x13KIND_EVENTS_SKIPPED\x10\x05\x12\x1d\n\x19KIND_CERTIFICATE_EXPIRING\x10\x06\x12\x0e\n\nKIND_ERROR\x10\x07\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x12\x45ndpointEventProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINTEVENT'].fields_by_name['endpoint_event_id']._loaded_options = None
   _globals['_ENDPOINTEVENT'].fields_by_name['endpoint_event_id']._serialized_options = b'\342A\001\002'
   _globals['_ENDPOINTEVENT'].fields_by_name['subscription']._loaded_options = None
-  _globals['_ENDPOINTEVENT'].fields_by_name['subscription']._serialized_options = b'\342A\001\002'
+  _globals['_ENDPOINTEVENT'].fields_by_name['subscription']._serialized_options = b'\342A\001\002\372A$\n\"webhooks.shipedge.com/Subscription'
   _globals['_ENDPOINTEVENT'].fields_by_name['subscription_revision']._loaded_options = None
   _globals['_ENDPOINTEVENT'].fields_by_name['subscription_revision']._serialized_options = b'\342A\001\002'
   _globals['_ENDPOINTEVENT'].fields_by_name['kind']._loaded_options = None
@@ -53,8 +54,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDPOINTEVENT'].fields_by_name['response_code']._serialized_options = b'\342A\001\001'
   _globals['_ENDPOINTEVENT'].fields_by_name['skipped_event_count']._loaded_options = None
   _globals['_ENDPOINTEVENT'].fields_by_name['skipped_event_count']._serialized_options = b'\342A\001\001'
-  _globals['_ENDPOINTEVENT']._serialized_start=196
-  _globals['_ENDPOINTEVENT']._serialized_end=806
-  _globals['_ENDPOINTEVENT_KIND']._serialized_start=631
-  _globals['_ENDPOINTEVENT_KIND']._serialized_end=806
+  _globals['_ENDPOINTEVENT']._serialized_start=223
+  _globals['_ENDPOINTEVENT']._serialized_end=872
+  _globals['_ENDPOINTEVENT_KIND']._serialized_start=697
+  _globals['_ENDPOINTEVENT_KIND']._serialized_end=872
 # @@protoc_insertion_point(module_scope)

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
+from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shipedge.webhooks.events.v1 import event_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3shipedge/webhooks/dispatch/v1/payload_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'shipedge/webhooks/events/v1/event.proto\"\x89\x01\n\x15PreviewPayloadRequest\x12\x37\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\x12\x18\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fpayload_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"p\n\x16PreviewPayloadResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bjson_schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05large\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xa5\x01\n\x1a\x44iffPayloadVersionsRequest\x12\x37\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x01\x12\x18\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x66rom_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nto_version\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\x98\x01\n\x1b\x44iffPayloadVersionsResponse\x12I\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32..shipedge.webhooks.dispatch.v1.FieldDifferenceB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_text\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xd0\x02\n\x0f\x46ieldDifference\x12G\n\x04kind\x18\x01 \x01(\x0e\x32\x33.shipedge.webhooks.dispatch.v1.FieldDifference.KindB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_type\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nfrom_value\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08to_value\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x10\n\x0cKIND_RENAMED\x10\x03\x12\x10\n\x0cKIND_RETYPED\x10\x04\"s\n\x14SendTestEventRequest\x12\x41\n\x0csubscription\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x18\n\nrequest_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\"/\n\x15SendTestEventResponse\x12\x16\n\x08\x64\x65livery\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\"x\n\x13\x45xplainEventRequest\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0csubscription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\xcf\x01\n\x14\x45xplainEventResponse\x12\x35\n\x0b\x61\x63\x63\x65pt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65vent_types\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x46\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32*.shipedge.webhooks.dispatch.v1.ExplanationB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xfd\x02\n\x0b\x45xplanation\x12\x1a\n\x0csubscription\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12I\n\x07verdict\x18\x02 \x01(\x0e\x32\x32.shipedge.webhooks.dispatch.v1.Explanation.VerdictB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x64\x65livery\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64\x65tail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xd8\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_SENT\x10\x01\x12\x1e\n\x1aVERDICT_EVENT_TYPE_DIFFERS\x10\x02\x12\x1a\n\x16VERDICT_FILTER_DIFFERS\x10\x03\x12\x14\n\x10VERDICT_INACTIVE\x10\x04\x12\x19\n\x15VERDICT_CREATED_LATER\x10\x05\x12\x1b\n\x17VERDICT_FEATURE_MISSING\x10\x06\x12\x18\n\x14VERDICT_NOT_RECORDED\x10\x07\x32\xab\x04\n\x0ePayloadService\x12\x82\x01\n\x0ePreviewPayload\x12\x34.shipedge.webhooks.dispatch.v1.PreviewPayloadRequest\x1a\x35.shipedge.webhooks.dispatch.v1.PreviewPayloadResponse\"\x03\x90\x02\x01\x12\x91\x01\n\x13\x44iffPayloadVersions\x12\x39.shipedge.webhooks.dispatch.v1.DiffPayloadVersionsRequest\x1a:.shipedge.webhooks.dispatch.v1.DiffPayloadVersionsResponse\"\x03\x90\x02\x01\x12z\n\rSendTestEvent\x12\x33.shipedge.webhooks.dispatch.v1.SendTestEventRequest\x1a\x34.shipedge.webhooks.dispatch.v1.SendTestEventResponse\x12\x83\x01\n\x0c\x45xplainEvent\x12\x32.shipedge.webhooks.dispatch.v1.ExplainEventRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ExplainEventResponse\"\n\x90\x02\x01\xda\x41\x04nameB\xed\x01\n!com.shipedge.webhooks.dispatch.v1B\x13PayloadServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3shipedge/webhooks/dispatch/v1/payload_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'shipedge/webhooks/events/v1/event.proto\"\x89\x01\n\x15PreviewPayloadRequest\x12\x37\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\x12\x18\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1d\n\x0fpayload_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\"p\n\x16PreviewPayloadResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0bjson_schema\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x13\n\x05large\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xa5\x01\n\x1a\x44iffPayloadVersionsRequest\x12\x37\n\x05\x65vent\x18\x01 \x01(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x01\x12\x18\n\nevent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1a\n\x0c\x66rom_version\x18\x03 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nto_version\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\"\x98\x01\n\x1b\x44iffPayloadVersionsResponse\x12I\n\x0b\x64ifferences\x18\x01 \x03(\x0b\x32..shipedge.webhooks.dispatch.v1.FieldDifferenceB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_text\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_text\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xd0\x02\n\x0f\x46ieldDifference\x12G\n\x04kind\x18\x01 \x01(\x0e\x32\x33.shipedge.webhooks.dispatch.v1.FieldDifference.KindB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_path\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_path\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tfrom_type\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07to_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nfrom_value\x18\x06 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08to_value\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\"b\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_ADDED\x10\x01\x12\x10\n\x0cKIND_REMOVED\x10\x02\x12\x10\n\x0cKIND_RENAMED\x10\x03\x12\x10\n\x0cKIND_RETYPED\x10\x04\"{\n\x14SendTestEventRequest\x12\x41\n\x0csubscription\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12 \n\nrequest_id\x18\x02 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"R\n\x15SendTestEventResponse\x12\x39\n\x08\x64\x65livery\x18\x01 \x01(\tB\'\xe2\x41\x01\x03\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"\xbf\x01\n\x13\x45xplainEventRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\x12\x41\n\x0csubscription\x18\x02 \x01(\tB+\xe2\x41\x01\x01\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12\x17\n\tpage_size\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\xcf\x01\n\x14\x45xplainEventResponse\x12\x35\n\x0b\x61\x63\x63\x65pt_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x19\n\x0b\x65vent_types\x18\x02 \x03(\tB\x04\xe2\x41\x01\x03\x12\x46\n\x0c\x65xplanations\x18\x03 \x03(\x0b\x32*.shipedge.webhooks.dispatch.v1.ExplanationB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xc7\x03\n\x0b\x45xplanation\x12\x41\n\x0csubscription\x18\x01 \x01(\tB+\xe2\x41\x01\x03\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12I\n\x07verdict\x18\x02 \x01(\x0e\x32\x32.shipedge.webhooks.dispatch.v1.Explanation.VerdictB\x04\xe2\x41\x01\x03\x12\x39\n\x08\x64\x65livery\x18\x03 \x01(\tB\'\xe2\x41\x01\x03\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x14\n\x06\x64\x65tail\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\"\xd8\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_SENT\x10\x01\x12\x1e\n\x1aVERDICT_EVENT_TYPE_DIFFERS\x10\x02\x12\x1a\n\x16VERDICT_FILTER_DIFFERS\x10\x03\x12\x14\n\x10VERDICT_INACTIVE\x10\x04\x12\x19\n\x15VERDICT_CREATED_LATER\x10\x05\x12\x1b\n\x17VERDICT_FEATURE_MISSING\x10\x06\x12\x18\n\x14VERDICT_NOT_RECORDED\x10\x07\x32\xab\x04\n\x0ePayloadService\x12\x82\x01\n\x0ePreviewPayload\x12\x34.shipedge.webhooks.dispatch.v1.PreviewPayloadRequest\x1a\x35.shipedge.webhooks.dispatch.v1.PreviewPayloadResponse\"\x03\x90\x02\x01\x12\x91\x01\n\x13\x44iffPayloadVersions\x12\x39.shipedge.webhooks.dispatch.v1.DiffPayloadVersionsRequest\x1a:.shipedge.webhooks.dispatch.v1.DiffPayloadVersionsResponse\"\x03\x90\x02\x01\x12z\n\rSendTestEvent\x12\x33.shipedge.webhooks.dispatch.v1.SendTestEventRequest\x1a\x34.shipedge.webhooks.dispatch.v1.SendTestEventResponse\x12\x83\x01\n\x0c\x45xplainEvent\x12\x32.shipedge.webhooks.dispatch.v1.ExplainEventRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ExplainEventResponse\"\n\x90\x02\x01\xda\x41\x04nameB\xed\x01\n!com.shipedge.webhooks.dispatch.v1B\x13PayloadServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -82,13 +83,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDTESTEVENTREQUEST'].fields_by_name['subscription']._loaded_options = None
   _globals['_SENDTESTEVENTREQUEST'].fields_by_name['subscription']._serialized_options = b'\342A\001\002\372A$\n\"webhooks.shipedge.com/Subscription'
   _globals['_SENDTESTEVENTREQUEST'].fields_by_name['request_id']._loaded_options = None
-  _globals['_SENDTESTEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001'
+  _globals['_SENDTESTEVENTREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
   _globals['_SENDTESTEVENTRESPONSE'].fields_by_name['delivery']._loaded_options = None
-  _globals['_SENDTESTEVENTRESPONSE'].fields_by_name['delivery']._serialized_options = b'\342A\001\003'
+  _globals['_SENDTESTEVENTRESPONSE'].fields_by_name['delivery']._serialized_options = b'\342A\001\003\372A \n\036webhooks.shipedge.com/Delivery'
   _globals['_EXPLAINEVENTREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_EXPLAINEVENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002'
+  _globals['_EXPLAINEVENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\035\n\033webhooks.shipedge.com/Event'
   _globals['_EXPLAINEVENTREQUEST'].fields_by_name['subscription']._loaded_options = None
-  _globals['_EXPLAINEVENTREQUEST'].fields_by_name['subscription']._serialized_options = b'\342A\001\001'
+  _globals['_EXPLAINEVENTREQUEST'].fields_by_name['subscription']._serialized_options = b'\342A\001\001\372A$\n\"webhooks.shipedge.com/Subscription'
   _globals['_EXPLAINEVENTREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_EXPLAINEVENTREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
   _globals['_EXPLAINEVENTREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -102,11 +103,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXPLAINEVENTRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
   _globals['_EXPLAINEVENTRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
   _globals['_EXPLANATION'].fields_by_name['subscription']._loaded_options = None
-  _globals['_EXPLANATION'].fields_by_name['subscription']._serialized_options = b'\342A\001\003'
+  _globals['_EXPLANATION'].fields_by_name['subscription']._serialized_options = b'\342A\001\003\372A$\n\"webhooks.shipedge.com/Subscription'
   _globals['_EXPLANATION'].fields_by_name['verdict']._loaded_options = None
   _globals['_EXPLANATION'].fields_by_name['verdict']._serialized_options = b'\342A\001\003'
   _globals['_EXPLANATION'].fields_by_name['delivery']._loaded_options = None
-  _globals['_EXPLANATION'].fields_by_name['delivery']._serialized_options = b'\342A\001\003'
+  _globals['_EXPLANATION'].fields_by_name['delivery']._serialized_options = b'\342A\001\003\372A \n\036webhooks.shipedge.com/Delivery'
   _globals['_EXPLANATION'].fields_by_name['detail']._loaded_options = None
   _globals['_EXPLANATION'].fields_by_name['detail']._serialized_options = b'\342A\001\003'
   _globals['_PAYLOADSERVICE'].methods_by_name['PreviewPayload']._loaded_options = None
@@ -115,30 +116,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYLOADSERVICE'].methods_by_name['DiffPayloadVersions']._serialized_options = b'\220\002\001'
   _globals['_PAYLOADSERVICE'].methods_by_name['ExplainEvent']._loaded_options = None
   _globals['_PAYLOADSERVICE'].methods_by_name['ExplainEvent']._serialized_options = b'\220\002\001\332A\004name'
-  _globals['_PREVIEWPAYLOADREQUEST']._serialized_start=246
-  _globals['_PREVIEWPAYLOADREQUEST']._serialized_end=383
-  _globals['_PREVIEWPAYLOADRESPONSE']._serialized_start=385
-  _globals['_PREVIEWPAYLOADRESPONSE']._serialized_end=497
-  _globals['_DIFFPAYLOADVERSIONSREQUEST']._serialized_start=500
-  _globals['_DIFFPAYLOADVERSIONSREQUEST']._serialized_end=665
-  _globals['_DIFFPAYLOADVERSIONSRESPONSE']._serialized_start=668
-  _globals['_DIFFPAYLOADVERSIONSRESPONSE']._serialized_end=820
-  _globals['_FIELDDIFFERENCE']._serialized_start=823
-  _globals['_FIELDDIFFERENCE']._serialized_end=1159
-  _globals['_FIELDDIFFERENCE_KIND']._serialized_start=1061
-  _globals['_FIELDDIFFERENCE_KIND']._serialized_end=1159
-  _globals['_SENDTESTEVENTREQUEST']._serialized_start=1161
-  _globals['_SENDTESTEVENTREQUEST']._serialized_end=1276
-  _globals['_SENDTESTEVENTRESPONSE']._serialized_start=1278
-  _globals['_SENDTESTEVENTRESPONSE']._serialized_end=1325
-  _globals['_EXPLAINEVENTREQUEST']._serialized_start=1327
-  _globals['_EXPLAINEVENTREQUEST']._serialized_end=1447
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=1450
-  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=1657
-  _globals['_EXPLANATION']._serialized_start=1660
-  _globals['_EXPLANATION']._serialized_end=2041
-  _globals['_EXPLANATION_VERDICT']._serialized_start=1825
-  _globals['_EXPLANATION_VERDICT']._serialized_end=2041
-  _globals['_PAYLOADSERVICE']._serialized_start=2044
-  _globals['_PAYLOADSERVICE']._serialized_end=2599
+  _globals['_PREVIEWPAYLOADREQUEST']._serialized_start=275
+  _globals['_PREVIEWPAYLOADREQUEST']._serialized_end=412
+  _globals['_PREVIEWPAYLOADRESPONSE']._serialized_start=414
+  _globals['_PREVIEWPAYLOADRESPONSE']._serialized_end=526
+  _globals['_DIFFPAYLOADVERSIONSREQUEST']._serialized_start=529
+  _globals['_DIFFPAYLOADVERSIONSREQUEST']._serialized_end=694
+  _globals['_DIFFPAYLOADVERSIONSRESPONSE']._serialized_start=697
+  _globals['_DIFFPAYLOADVERSIONSRESPONSE']._serialized_end=849
+  _globals['_FIELDDIFFERENCE']._serialized_start=852
+  _globals['_FIELDDIFFERENCE']._serialized_end=1188
+  _globals['_FIELDDIFFERENCE_KIND']._serialized_start=1090
+  _globals['_FIELDDIFFERENCE_KIND']._serialized_end=1188
+  _globals['_SENDTESTEVENTREQUEST']._serialized_start=1190
+  _globals['_SENDTESTEVENTREQUEST']._serialized_end=1313
+  _globals['_SENDTESTEVENTRESPONSE']._serialized_start=1315
+  _globals['_SENDTESTEVENTRESPONSE']._serialized_end=1397
+  _globals['_EXPLAINEVENTREQUEST']._serialized_start=1400
+  _globals['_EXPLAINEVENTREQUEST']._serialized_end=1591
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_start=1594
+  _globals['_EXPLAINEVENTRESPONSE']._serialized_end=1801
+  _globals['_EXPLANATION']._serialized_start=1804
+  _globals['_EXPLANATION']._serialized_end=2259
+  _globals['_EXPLANATION_VERDICT']._serialized_start=2043
+  _globals['_EXPLANATION_VERDICT']._serialized_end=2259
+  _globals['_PAYLOADSERVICE']._serialized_start=2262
+  _globals['_PAYLOADSERVICE']._serialized_end=2817
 # @@protoc_insertion_point(module_scope)
