@@ -23,7 +23,7 @@ endef
 .DEFAULT_GOAL := help
 
 .PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
-        bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clean
+        bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} \
@@ -127,6 +127,9 @@ proto-publish: $(STAMP) ## Publish the contract: it may not be broken from then 
 
 proto-bundle: $(STAMP) ## Write what clients of other languages are generated from into build/proto, and pack it.
 	@$(BIN)/python proto/bundle.py build/proto
+
+clients: $(STAMP) ## Compile clients in Go, Java, TypeScript and PHP from the bundle alone; downloads libraries.
+	@$(PYTEST) -o timeout=1800 -o python_files='check_*.py' tests/clients
 
 contracts: $(STAMP) ## Write the payload contracts' files and pages from the typed definitions.
 	@$(BIN)/python -m dispatch_service.published_contracts write

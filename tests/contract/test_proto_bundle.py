@@ -4,28 +4,22 @@ What clients are generated from: it is whole, and the same whenever it is made.
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
-import tarfile
+import sysconfig
 from pathlib import Path
 
 import pytest
+import yaml
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from tests.support.project_files import ROOT
-from tests.support.proto_recipes import RECIPES, run_recipe
+from tests.support.proto_recipes import RECIPES, make_archive, run_recipe, unpack
 
 PROTO = ROOT / "proto"
 pytestmark = pytest.mark.slow
-
-
-def make(folder: Path) -> Path:
-    """
-    Write the bundle into *folder*; return its archive.
-    """
-    command = [sys.executable, str(PROTO / "bundle.py"), str(folder)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return folder.parent / "shipedge-webhooks-proto.tar.gz"
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +27,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     Return the archive of the bundle.
     """
-    return make(tmp_path_factory.mktemp("bundle") / "proto")
+    return make_archive(tmp_path_factory.mktemp("bundle") / "proto")
 
 
 @pytest.fixture
@@ -41,16 +35,14 @@ def bundle(archive: Path, tmp_path: Path) -> Path:
     """
     Return the folder of a freshly unpacked bundle.
     """
-    with tarfile.open(archive) as packed:
-        packed.extractall(tmp_path, filter="data")
-    return tmp_path / "shipedge-webhooks-proto"
+    return unpack(archive, tmp_path)
 
 
 def test_bundle_is_the_same_each_time(archive: Path, tmp_path: Path) -> None:
     """
     The same protos make the same bytes, in another folder and at another time too.
     """
-    assert make(tmp_path / "elsewhere").read_bytes() == archive.read_bytes()
+    assert make_archive(tmp_path / "elsewhere").read_bytes() == archive.read_bytes()
 
 
 def test_bundle_holds_the_published_contract(bundle: Path) -> None:
@@ -83,3 +75,56 @@ def test_recipes_generate_every_file(language: str, bundle: Path) -> None:
 
     protos = len(list(bundle.glob("shipedge/**/*.proto")))
     assert len(list(out.rglob(RECIPES[language].one_of_each))) == protos
+
+
+def test_recipe_of_buf_generates_every_file(bundle: Path) -> None:
+    """
+    The configuration for buf generates the same as the commands, where no plugin of others is
+    needed.
+    """
+    block = re.search(r"```yaml\n(.*?)```", (bundle / "README.md").read_text(), re.DOTALL)
+    assert block
+    plugins = yaml.safe_load(block[1])["plugins"]
+    config = {"version": "v2", "plugins": [it for it in plugins if "protoc_builtin" in it]}
+    (bundle / "buf.gen.yaml").write_text(yaml.safe_dump(config))
+    programs = Path(sys.executable).parent
+    done = subprocess.run(
+        [programs / "buf", "generate", "--path", "shipedge"],
+        cwd=bundle,
+        env={**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+    protos = len(list(bundle.glob("shipedge/**/*.proto")))
+    for language in ("Java", "Python", "C#", "Ruby", "PHP"):
+        recipe = RECIPES[language]
+        assert len(list((bundle / recipe.out).rglob(recipe.one_of_each))) == protos, language
+
+
+IMPORT_ALL = """
+import importlib, pathlib, sys
+out, *packages = sys.argv[1:]
+sys.path[:0] = [out, *packages]
+for path in sorted(pathlib.Path(out).rglob("*_pb2*.py")):
+    name = ".".join(path.relative_to(out).with_suffix("").parts)
+    assert importlib.import_module(name).__file__ == str(path)
+from google.rpc import error_details_pb2
+"""
+
+
+def test_generated_python_is_imported(bundle: Path) -> None:
+    """
+    All generated modules are imported beside the libraries that the instructions name, without
+    any module of this project.
+    """
+    out = run_recipe("Python", bundle)
+
+    packages = sysconfig.get_path("purelib"), sysconfig.get_path("platlib")
+    # Without `site`, the .pth files that name the project's own folders are not read.
+    command = [sys.executable, "-I", "-S", "-c", IMPORT_ALL, str(out), *packages]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -8,9 +8,12 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.support.project_files import ROOT
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,24 @@ RECIPES = {
     "Ruby": Recipe("out/ruby", "*_pb.rb"),
     "PHP": Recipe("out/php", "GPBMetadata/**/*.php"),
 }
+
+
+def make_archive(folder: Path) -> Path:
+    """
+    Write the bundle into *folder*; return its archive.
+    """
+    command = [sys.executable, str(ROOT / "proto/bundle.py"), str(folder)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return folder.parent / "shipedge-webhooks-proto.tar.gz"
+
+
+def unpack(archive: Path, folder: Path) -> Path:
+    """
+    Unpack the bundle in *folder*; return the folder with its files.
+    """
+    with tarfile.open(archive) as packed:
+        packed.extractall(folder, filter="data")
+    return folder / "shipedge-webhooks-proto"
 
 
 def commands(text: str, language: str) -> str:

@@ -1,0 +1,54 @@
+"""
+Run the compilers of other languages.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.project_files import ROOT
+
+LOCKS = ROOT / "tests/clients"
+BUILD = ROOT / "build/clients"
+SECONDS = 900
+"""
+The longest that one program may take.
+"""
+
+
+def need(*programs: str) -> None:
+    """
+    Skip the test, and say so, where one of *programs* is missing.
+    """
+    if missing := [name for name in programs if shutil.which(name) is None]:
+        pytest.skip(f"NOT RUN, THE CLIENT WAS NOT COMPILED: no {', '.join(missing)} here")
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """
+    Run a program in *folder*; return what it printed. Raises `AssertionError` with its messages.
+    """
+    done = subprocess.run(
+        [shutil.which(str(command[0])) or command[0], *command[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def workshop(name: str) -> Path:
+    """
+    Return a folder in `build/` with the lock files of a language. What was downloaded or compiled
+    there before is still in it.
+    """
+    folder = BUILD / name
+    shutil.copytree(LOCKS / name, folder, dirs_exist_ok=True)
+    return folder
