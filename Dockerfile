@@ -24,6 +24,8 @@ LABEL org.opencontainers.image.title="shipedge-webhooks" \
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/webhooks webhooks \
  && chmod 700 /var/lib/webhooks
 COPY --from=build /opt/webhooks /opt/webhooks
+# The published contract, for `grpcurl -protoset`.
+COPY proto/published.binpb /opt/webhooks/share/webhooks.binpb
 ENV PATH=/opt/webhooks/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \

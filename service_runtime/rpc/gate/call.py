@@ -29,7 +29,7 @@ from service_runtime.rpc.gate.messages import (
     events_by_account,
 )
 from service_runtime.rpc.gate.method import Context, Gate, Method
-from service_runtime.rpc.gate.open_streams import OpenStream, received
+from service_runtime.rpc.gate.open_streams import OpenStream
 from service_runtime.rpc.gate.refusals import REASONS, peer_of
 from service_runtime.rpc.gate.usage import CallerUsage, most_open
 from service_runtime.rpc.status import public_error, to_status
@@ -75,13 +75,11 @@ class Call:
         try:
             self._caller = caller = self._identified()
             current_caller.set(caller)
-            kind = self._method.kind
+            kind, path = self._method.kind, self._method.path
             self._usage = self._gate.usage.opened(caller.name, kind, most_open(caller, kind))
             if kind is not Kind.CALL:
-                publishes = kind is Kind.PUBLISH_STREAM
-                self._stream = OpenStream(
-                    self._method.path, caller, self._identify, answers=publishes
-                )
+                answers = kind is Kind.PUBLISH_STREAM
+                self._stream = OpenStream(path, caller, self._identify, answers=answers)
                 self._gate.streams.add(self._stream)
         except Exception as error:  # noqa: BLE001 - every error becomes a status here
             await self._refuse(error)
@@ -157,7 +155,7 @@ class Call:
         until the next one is asked for. A stream whose caller is at a limit is not read
         further until there is room: the transport then holds the sender.
         """
-        while (raw := await received(self._stream, self._context.read())) is not grpc.aio.EOF:
+        while (raw := await self._next()) is not grpc.aio.EOF:
             if self._stream is not None:
                 self._stream.check()
                 current_caller.set(self._stream.caller)
@@ -171,6 +169,10 @@ class Call:
             if self._method.check is None:
                 self.answered()
             await self._room()
+
+    async def _next(self) -> Any:
+        message = self._context.read()
+        return await (message if self._stream is None else self._stream.receive(message))
 
     def answered(self) -> None:
         """
@@ -231,9 +233,8 @@ class Call:
         return owners
 
     async def _room(self) -> None:
-        usage = self._gate.usage
-        while self._held and usage.full(self._counted()) is not None:
-            await usage.next_release()
+        while self._held and self._gate.usage.full(self._counted()) is not None:
+            await self._gate.usage.next_release()
 
     async def _room_for_events(self, request: Any) -> None:
         if isinstance(request, RefusedMessage):
@@ -279,8 +280,7 @@ class Call:
         if isinstance(error, RpcError):
             return error
         if self._gate.store_is_away(error):
-            kind = type(error).__name__
-            log.error("rpc.store_unavailable", method=path, error_type=kind)
+            log.error("rpc.store_unavailable", method=path, error_type=type(error).__name__)
             return StoreUnavailable()
         if isinstance(error, NotImplementedError):
             return not_offered(path.rpartition("/")[2])

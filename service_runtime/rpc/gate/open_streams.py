@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import PermissionDenied, RpcError, Unauthenticated
+from service_runtime.rpc.gate.timer import WorkTimer
 
 T = TypeVar("T")
 
@@ -131,13 +132,6 @@ class OpenStream:
         return error
 
 
-async def received(stream: OpenStream | None, message: Awaitable[T]) -> T:
-    """
-    Wait for a message of a call, which may be a stream. Raises the error of `OpenStream.drain`.
-    """
-    return await (message if stream is None else stream.receive(message))
-
-
 class OpenStreams:
     """
     All open streams of a server. While there are any, their callers are looked up every second.
@@ -146,7 +140,7 @@ class OpenStreams:
     def __init__(self) -> None:
         self._streams: set[OpenStream] = set()
         self._drained: RpcError | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = WorkTimer(LOOK_SECONDS, self._look_again)
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -158,8 +152,7 @@ class OpenStreams:
         if self._drained is not None:
             raise self._drained
         self._streams.add(stream)
-        if self._timer is None:
-            self._wait()
+        self._timer.start()
 
     def remove(self, stream: OpenStream) -> None:
         self._streams.discard(stream)
@@ -183,11 +176,6 @@ class OpenStreams:
             except RpcError as error:
                 stream.end(error)
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
+    def _look_again(self) -> bool:
         self.look()
-        if self._streams:
-            self._wait()
+        return bool(self._streams)

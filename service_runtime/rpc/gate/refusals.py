@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from service_runtime.rpc.errors import RpcError
+from service_runtime.rpc.gate.timer import WorkTimer
 
 REASONS = frozenset(
     {
@@ -68,7 +69,7 @@ class Refusals:
 
     def __init__(self) -> None:
         self._peers: dict[str, _Peer] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = WorkTimer(COUNTED_SECONDS, self._sum_again)
 
     def refused(self, peer: str, error: RpcError, method: str, caller: str) -> None:
         """
@@ -119,19 +120,13 @@ class Refusals:
         if len(self._peers) >= _MOST_PEERS:
             oldest = next(iter(self._peers))
             _log_sum(oldest, self._peers.pop(oldest))
-        if self._timer is None:
-            self._wait()
+        self._timer.start()
         known = self._peers[peer] = _Peer()
         return known
 
-    def _wait(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(COUNTED_SECONDS, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
+    def _sum_again(self) -> bool:
         self.sum_up()
-        if self._peers:
-            self._wait()
+        return bool(self._peers)
 
 
 def _log_sum(peer: str, known: _Peer) -> None:
