@@ -14,7 +14,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+from hypothesis import HealthCheck, Phase, seed, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.delivery.expiry import Expirer
 from dispatch_service.domain.transitions import State, Transition
@@ -39,6 +41,7 @@ from dispatch_service.storage.schema import (
 from service_runtime.database.engine import create_engine, writing
 from tests.support.dispatch_factories import attempt
 from tests.support.lock_waits import record_and_apply
+from tests.support.profiles import is_long
 from tests.support.queue_model import NEVER, NOW, Model, Modelled
 
 OWNER = "accounts/100"
@@ -53,6 +56,17 @@ PAST = clause("{now - 1000000}", {})
 MOVED = clause("@expire_time + ({now - 1000000} - @due_time)", {})
 
 T = TypeVar("T")
+
+_LONG = is_long()
+
+_SEARCH = settings(
+    max_examples=100 if _LONG else 8,
+    stateful_step_count=100 if _LONG else 40,
+    database=None,
+    # A failure is shown as it was found: to shrink it takes minutes.
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def makes(*moves: Move) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -74,10 +88,12 @@ def makes(*moves: Move) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 class QueueMachine(RuleBasedStateMachine):
     """
-    A store and its model. *url* is that of a migrated database.
+    A store and its model. All machines of a kind use one *store*, a migrated database, and one
+    *runner*: an engine of its own would compile all statements anew.
     """
 
-    url: str
+    store: AsyncEngine
+    runner: asyncio.Runner
 
     def __init__(self) -> None:
         super().__init__()
@@ -85,8 +101,6 @@ class QueueMachine(RuleBasedStateMachine):
         self.published: list[NewEvent] = []
         self.moves: tuple[Move, ...] | None = ()
         self.rows: Mapping[str, Any] = {}
-        self.runner = asyncio.Runner()
-        self.store = create_engine(self.url, application_name="tests")
         sqlite = self.store.dialect.name == "sqlite"
         self.queue = SqliteQueue(self.store) if sqlite else PostgresQueue(self.store)
         self.run(self.clear())
@@ -192,11 +206,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """
-        Close the store.
+        Close the queue.
         """
         self.run(self.queue.close())
-        self.run(self.store.dispose())
-        self.runner.close()
 
     @invariant()
     def tables_say_what_the_model_says(self) -> None:
@@ -238,6 +250,23 @@ class QueueMachine(RuleBasedStateMachine):
             known = await db.execute(sa.select(columns.subscription, columns.resource))
             by_id = {delivery_hex(row.delivery_id): row for row in rows}
             return by_id, logged, set(keys), {tuple(row) for row in known}
+
+
+def search(kind: type[QueueMachine], url: str, part: int) -> None:
+    """
+    Run machines of a kind on a migrated database. Each *part* searches elsewhere, the same in
+    each run; a long search goes anywhere.
+    """
+    store = create_engine(url, application_name="tests")
+    with asyncio.Runner() as runner:
+        machine = type("Machine", (kind,), {"store": store, "runner": runner})
+        try:
+            run_state_machine_as_test(
+                machine if _LONG else seed(part)(machine),
+                settings=_SEARCH,
+            )
+        finally:
+            runner.run(store.dispose())
 
 
 def chosen(found: list[T], at: int) -> T:

@@ -7,9 +7,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import HealthCheck, Phase, seed, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import initialize, precondition, rule
 
 from dispatch_service.domain.errors import DeliveryEnded
 from dispatch_service.domain.outcomes import FailureKind
@@ -32,6 +31,7 @@ from tests.support.queue_machine import (
     chosen,
     makes,
     result_of,
+    search,
 )
 from tests.support.queue_model import LATER, NEVER, NOW
 
@@ -381,16 +381,4 @@ def test_store_does_what_the_model_does(database_url: str, part: int) -> None:
     """
     Whatever happens in whatever order, the tables say what the rules say.
     """
-    machine = type("Machine", (StoreMachine,), {"url": database_url})
-    run_state_machine_as_test(
-        # Each part searches elsewhere, the same in each run; a long search goes anywhere.
-        machine if LONG else seed(part)(machine),
-        settings=settings(
-            max_examples=100 if LONG else 8,
-            stateful_step_count=100 if LONG else 40,
-            database=None,
-            # A failure is shown as it was found: to shrink it takes minutes.
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    search(StoreMachine, database_url, part)
