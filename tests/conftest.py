@@ -6,6 +6,7 @@ the loopback addresses.
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 import structlog
 
-from tests.support.databases import fresh_database
+from tests.support.databases import fresh_database, memory_folder
 from tests.support.loops import BACKEND
 from tests.support.profiles import load_profile
 from tests.support.shared_server import SharedServer
@@ -39,8 +40,11 @@ _SHARED_SERVER = pytest.StashKey[SharedServer]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """
-    Prepare the PostgreSQL server that the processes of pytest-xdist share.
+    Prepare the PostgreSQL server that the processes of pytest-xdist share, and keep the files of
+    tests in memory: a disk that others use too takes seconds for a commit at times.
     """
+    if folder := memory_folder():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
     given = getattr(config, "workerinput", None)
     server = SharedServer(Path(given["shared_server"])) if given else SharedServer.prepare()
     config.stash[_SHARED_SERVER] = server
