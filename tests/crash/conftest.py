@@ -13,6 +13,7 @@ import pytest
 from tests.crash.stage import Memory, Replica
 from tests.support.databases import free_port
 from tests.support.pair import CONFIG, Pair, environment_of
+from tests.support.patience import give_time
 from tests.support.receivers import Receiver, https_receiver
 
 # Long enough that no attempt times out on a busy machine: the scenarios have one retry.
@@ -46,6 +47,14 @@ class Stage:
         }
         self.replicas.append(Replica(environment))
         return self.replicas[-1]
+
+
+@pytest.fixture(autouse=True)
+def _patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let no limit of the store be reached because the machine is busy.
+    """
+    give_time(monkeypatch)
 
 
 @pytest.fixture

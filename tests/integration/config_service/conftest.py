@@ -36,6 +36,7 @@ from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
 )
 from tests.support.databases import free_port
+from tests.support.patience import give_time
 from tests.support.templates import migrated_database
 
 
@@ -51,6 +52,14 @@ class Running:
     admin: config_admin_service_pb2_grpc.ConfigAdminServiceAsyncStub
     channel: grpc.aio.Channel
     caller: Caller = DEVELOPMENT
+
+
+@pytest.fixture(autouse=True)
+def _patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let no limit of the store be reached because the machine is busy.
+    """
+    give_time(monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

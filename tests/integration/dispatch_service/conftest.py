@@ -14,7 +14,16 @@ from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue
 from service_runtime.database.engine import create_engine
+from tests.support.patience import give_time
 from tests.support.templates import migrated_database
+
+
+@pytest.fixture(autouse=True)
+def _patient_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let no limit of the store be reached because the machine is busy.
+    """
+    give_time(monkeypatch)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

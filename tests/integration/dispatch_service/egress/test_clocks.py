@@ -8,6 +8,7 @@ import asyncio
 import time
 
 from dispatch_service.egress.clocks import ExchangeClocks
+from tests.support.pair import eventually
 
 
 async def test_no_deadline_passes_early() -> None:
@@ -26,7 +27,7 @@ async def test_no_deadline_passes_early() -> None:
     stopped = clocks.start(0.05)
     stopped.on_expiry = lambda: record(0.05)
     stopped.stop()
-    await asyncio.sleep(0.5)
+    await eventually(lambda: len(passed) == 4)
 
     assert sorted(passed) == [-1.0, 0.0, 0.1, 0.2]
     assert all(at >= seconds for seconds, at in passed.items())
@@ -41,9 +42,8 @@ async def test_error_at_one_deadline_leaves_the_others_alone() -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     bad, good = clocks.start(0.0), clocks.start(0.0)
     bad.on_expiry = lambda: 1 / 0
-    await asyncio.sleep(0.1)
+    await eventually(lambda: good.expired)
 
-    assert good.expired
     assert isinstance(reported[0]["exception"], ZeroDivisionError)
 
 
@@ -54,8 +54,9 @@ async def test_timer_starts_anew_after_a_pause() -> None:
     clocks = ExchangeClocks()
     for _ in range(2):
         clock = clocks.start(0.02)
-        await asyncio.sleep(0.15)
-        assert clock.expired
+        await eventually(lambda it=clock: it.expired)
+        # So that the timer has ended.
+        await asyncio.sleep(0.05)
 
 
 async def test_no_deadline_passes_after_closing() -> None:
