@@ -5,9 +5,8 @@ Files beside the code agree with the code.
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from service_runtime.process.bootstrap import SERVICE_ACCOUNT, MixedSecretsError
 from service_runtime.settings.common import CommonSettings
 from service_runtime.settings.reading import names, read_settings
 from service_runtime.settings.service import ServiceSettings
+from tests.support import preloaded
 
 ROOT = Path(__file__).parent.parent.parent
 SETTINGS: dict[str, type[CommonSettings]] = {
@@ -45,11 +45,10 @@ def test_operations_list_all_settings(package: str) -> None:
     """
     The handbook lists the settings that the service prints.
     """
-    printed = subprocess.run(
-        [sys.executable, "-m", package, "settings"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    code, printed = preloaded.run(package, os.environ, "settings")
 
-    assert printed in (ROOT / "docs/operations.md").read_text()
+    assert code == 0
+    assert printed.strip() in (ROOT / "docs/operations.md").read_text()
 
 
 @pytest.mark.parametrize("service", ["config", "dispatch"])

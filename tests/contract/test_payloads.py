@@ -4,6 +4,7 @@ Payload contracts agree with the catalogue, the golden files and the protos.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
@@ -99,6 +100,13 @@ def _messages() -> dict[str, Descriptor]:
 _MESSAGES: Final = _messages()
 
 
+@cache
+def _fields(shape: type[Struct]) -> tuple[inspect.Field, ...]:
+    described = inspect.type_info(shape)
+    assert isinstance(described, inspect.StructType)
+    return described.fields
+
+
 def _shapes(shape: type[Struct]) -> Iterator[type[Struct]]:
     """
     Yield *shape* and all shapes within it.
@@ -116,9 +124,7 @@ def _shapes(shape: type[Struct]) -> Iterator[type[Struct]]:
             yield from within(part.type)
 
     yield shape
-    described = inspect.type_info(shape)
-    assert isinstance(described, inspect.StructType)
-    for field in described.fields:
+    for field in _fields(shape):
         yield from within(field.type)
 
 
@@ -126,9 +132,7 @@ def _leaves(shape: type[Struct]) -> list[str]:
     """
     List the fields of *shape* that hold a value, not a shape; a price counts as a value.
     """
-    described = inspect.type_info(shape)
-    assert isinstance(described, inspect.StructType)
-    return [field.name for field in described.fields if not _nests(field.type)]
+    return [field.name for field in _fields(shape) if not _nests(field.type)]
 
 
 def _nests(part: inspect.Type) -> bool:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 
 from dispatch_service.egress.clocks import ExchangeClocks
 from tests.support.pair import eventually
@@ -54,7 +55,7 @@ async def test_timer_starts_anew_after_a_pause() -> None:
     clocks = ExchangeClocks()
     for _ in range(2):
         clock = clocks.start(0.02)
-        await eventually(lambda it=clock: it.expired)
+        await eventually(partial(getattr, clock, "expired"))
         # So that the timer has ended.
         await asyncio.sleep(0.05)
 

@@ -3,6 +3,7 @@ JSON Schemas of the payload versions.
 """
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -10,6 +11,22 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from dispatch_service.payloads import CONTRACTS, example_body, example_event, schema
+
+_schema = cache(schema)
+
+
+@cache
+def _check_part(text: bytes) -> None:
+    Draft202012Validator.check_schema(msgspec.json.decode(text))
+
+
+def _check(document: dict[str, Any]) -> None:
+    """
+    Check a schema against that of schemas, and its definitions, which many have in common, once
+    each.
+    """
+    for part in ({**document, "$defs": {}}, *document["$defs"].values()):
+        _check_part(msgspec.json.encode(part, order="sorted"))
 
 
 def _objects(part: Any) -> Iterator[dict[str, Any]]:
@@ -28,10 +45,10 @@ def test_schema_is_valid_and_complete(event_type: str, payload_version: str) -> 
     """
     Every schema is valid and complete, and its example satisfies it.
     """
-    document = schema(event_type, payload_version)
+    document = _schema(event_type, payload_version)
     name = CONTRACTS[event_type, payload_version].topic
 
-    Draft202012Validator.check_schema(document)
+    _check(document)
     body = msgspec.json.decode(example_body(event_type, payload_version))
     Draft202012Validator(document).validate(body)
     assert document["$id"] == f"https://webhooks.shipedge.com/schemas/{name}.json"
@@ -47,7 +64,7 @@ def test_every_field_has_a_description(event_type: str, payload_version: str) ->
     """
     Every field has a description.
     """
-    for part in _objects(schema(event_type, payload_version)):
+    for part in _objects(_schema(event_type, payload_version)):
         for name, field in part["properties"].items():
             assert field.get("description"), f"{part.get('title')}.{name}"
 
