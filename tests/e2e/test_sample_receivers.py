@@ -127,15 +127,15 @@ async def _subscribe(pair: Pair, url: str, keys: list[tuple[str, str]]) -> list[
             )
         )
     )
-    made = [
-        await pair.config.CreateSubscription(
-            config_service_pb2.CreateSubscriptionRequest(
-                parent=OWNER,
-                subscription=_wanted(CATALOGUE.event_types[event_type], version, url),
-            )
+    requests = [
+        config_service_pb2.CreateSubscriptionRequest(
+            parent=OWNER,
+            subscription=_wanted(CATALOGUE.event_types[event_type], version, url),
         )
         for event_type, version in keys
     ]
+    # Many at a time, as the dispatch service applies together what comes together.
+    made = await asyncio.gather(*map(pair.config.CreateSubscription, requests))
     return [subscription.name for subscription in made]
 
 
@@ -143,8 +143,8 @@ async def _all_confirmed(pair: Pair, url: str, keys: list[tuple[str, str]]) -> N
     """
     Send a test event in every payload version; assert that each is answered with 200.
     """
-    for name in await _subscribe(pair, url, keys):
-        await _send_sample(pair, name)
+    names = await _subscribe(pair, url, keys)
+    await asyncio.gather(*(_send_sample(pair, name) for name in names))
     attempts: list[attempt_pb2.Attempt] = []
     async with asyncio.timeout(PATIENCE_SECONDS):
         while len(attempts) < len(keys):
