@@ -14,7 +14,7 @@ from dispatch_service.payloads.checks.messages import Check, Fault, checks_of, f
 from dispatch_service.payloads.checks.rules import Currencies
 from dispatch_service.payloads.checks.stated_zeros import ZeroCount, zero_count_of
 from dispatch_service.payloads.core.enum_strings import OTHER
-from dispatch_service.payloads.core.warehouses import named_in, warehouses_of
+from dispatch_service.payloads.core.warehouses import most_named, warehouses_of
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryCorrected, InventoryLevelsChanged
 from shipedge.webhooks.events.v1.order_events_pb2 import OrderStatusChanged
@@ -76,8 +76,11 @@ def is_certainly_valid(event: Event, content: bytes) -> bool:
     rule = _PAYLOAD_RULES.get(field)
     return (
         (rule is None or not rule(payload))
-        and all(map(_may_be_warehouse, event.warehouses[:]))
-        and not _too_many_warehouses(event, named_in(field, payload))
+        and all(map(_may_be_warehouse, warehouses := event.warehouses[:]))
+        and (
+            len(warehouses) + most_named(field, content) <= MAX_WAREHOUSES
+            or len(warehouses_of(event)) <= MAX_WAREHOUSES
+        )
         and _ENVELOPE_IS_VALID(event, currencies)
         and is_valid(payload, currencies)
         and len(currencies) <= 1
@@ -101,11 +104,6 @@ def find_faults(event: Event, content: bytes) -> list[Fault]:
     if b"\0" in content:
         found += _nul_faults(event)
     return found
-
-
-def _too_many_warehouses(event: Event, named: Sequence[str]) -> bool:
-    most = len(event.warehouses) + len(named)
-    return most > MAX_WAREHOUSES and len(warehouses_of(event)) > MAX_WAREHOUSES
 
 
 def _may_be_warehouse(warehouse: str) -> bool:
