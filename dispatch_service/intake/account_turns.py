@@ -32,14 +32,13 @@ Item = TypeVar("Item", bound=Queued)
 @dataclass(slots=True)
 class _Account(Generic[Item]):
     """
-    How many events of an account wait, and their bytes; how much of that is *ahead*, in the order
-    of all, and what waits *behind* until some of it is taken.
+    How many events of an account wait, and their bytes; what of them waits *behind* the others,
+    and its bytes, until some of those are taken that are in the order of all.
     """
 
     count: int = 0
     size: int = 0
-    ahead: int = 0
-    ahead_size: int = 0
+    behind_size: int = 0
     behind: deque[Item] = field(default_factory=deque)
 
 
@@ -74,38 +73,40 @@ class AccountTurns(Generic[Item]):
         account = self._accounts.get(number)
         if account is None:
             account = self._accounts[number] = _Account()
+        if account.behind or account.count >= TURN_EVENTS or account.size >= TURN_BYTES:
+            account.behind.append(item)
+            account.behind_size += size
+        else:
+            self._next.append(item)
         account.count += 1
         account.size += size
         self._count += 1
         self.size += size
-        if account.behind or account.ahead >= TURN_EVENTS or account.ahead_size >= TURN_BYTES:
-            account.behind.append(item)
-        else:
-            account.ahead += 1
-            account.ahead_size += size
-            self._next.append(item)
 
     def popleft(self) -> Item:
         """
         Take the next event.
         """
         item = self._next.popleft()
-        account = self._accounts[item.key[0]]
+        size, number = item.size, item.key[0]
+        account = self._accounts[number]
         account.count -= 1
-        account.size -= item.size
-        account.ahead -= 1
-        account.ahead_size -= item.size
+        account.size -= size
         self._count -= 1
-        self.size -= item.size
+        self.size -= size
         if account.behind:
             self._move_up(account)
         if not account.count:
-            del self._accounts[item.key[0]]
+            del self._accounts[number]
         return item
 
     def _move_up(self, account: _Account[Item]) -> None:
-        while account.behind and account.ahead < TURN_EVENTS and account.ahead_size < TURN_BYTES:
-            item = account.behind.popleft()
-            account.ahead += 1
-            account.ahead_size += item.size
+        behind = account.behind
+        while (
+            behind
+            and account.count - len(behind) < TURN_EVENTS
+            and account.size - account.behind_size < TURN_BYTES
+        ):
+            item = behind.popleft()
+            account.behind_size -= item.size
             self._next.append(item)
