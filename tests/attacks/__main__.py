@@ -20,6 +20,7 @@ from tests.attacks import (
     markers,
     odd_values,
     revoked_callers,
+    shares,
     suites,
 )
 from tests.attacks.harness.model import Attack, Verdict
@@ -34,6 +35,7 @@ ATTACKS: list[Attack | Suite] = [
     *revoked_callers.ATTACKS,
     *idle_streams.ATTACKS,
     *large_messages.ATTACKS,
+    *shares.ATTACKS,
 ]
 """
 All attacks, in the order in which they start: of those that bear others the longest come first.

@@ -13,6 +13,7 @@ import asyncio
 import socket
 import ssl
 import struct
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ HOST = "hooks.acme.example"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """
-    One request as it arrived, with the methods that answer it.
+    One request as it arrived, at a time of the monotonic clock, with the methods that answer it.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Received:
     connection: int
     peer_certificate: dict[str, object] | None
     writer: asyncio.StreamWriter = field(repr=False)
+    arrived_at: float = field(default_factory=time.monotonic)
 
     async def answer(
         self, status: int = 200, body: bytes = b"ok", headers: tuple[str, ...] = ()

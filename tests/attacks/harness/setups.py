@@ -15,7 +15,7 @@ from service_runtime.process.bootstrap import Holder, bootstrap
 from service_runtime.rpc.callers import ROLES
 from tests.support.databases import free_port, fresh_database, postgres_server
 from tests.support.pair import environment_of
-from tests.support.receivers import Receiver
+from tests.support.receivers import Receiver, Script, answering
 from tests.support.templates import fill_data_directory
 
 INNOCENT, ATTACKER, NOBODY, OPERATOR = "innocent", "attacker", "nobody", "operator"
@@ -46,14 +46,15 @@ SQLITE, POSTGRESQL = "sqlite", "postgresql"
 class Setup:
     """
     What an attack needs beside the usual: the *database*, more *holders* of certificates, more
-    *settings*. Services whose memory is measured start *as_shipped*, the others forked, which is
-    faster.
+    *settings*, in which `{port}` is that of the receiver, and how that one answers. Services whose
+    memory is measured start *as_shipped*, the others forked, which is faster.
     """
 
     database: str = SQLITE
     holders: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     as_shipped: bool = False
+    script: Script = answering(200, b"OK")  # noqa: RUF009 - a function
 
 
 def environment(
@@ -72,7 +73,7 @@ def environment(
     bootstrap(secrets, now, {FEED: Holder(("localhost",), service=True), **callers})
     roles = "+".join(sorted(ROLES - {"feed"}))
     config = f"localhost:{free_port()}"
-    return environment_of(
+    usual = environment_of(
         directory,
         receiver,
         SHIPEDGE_ENVIRONMENT="production",
@@ -89,8 +90,8 @@ def environment(
         SHIPEDGE_ENCRYPTION_KEYS_FILE=str(secrets / FEED / "encryption_keys"),
         SHIPEDGE_HASH_KEY_FILE=str(secrets / FEED / "hash_key"),
         **_databases(setup.database, stack),
-        **setup.settings,
     )
+    return usual | {it: text.format(port=receiver.port) for it, text in setup.settings.items()}
 
 
 def _databases(kind: str, stack: ExitStack) -> dict[str, str]:

@@ -25,7 +25,7 @@ from tests.attacks.harness.clock import published
 from tests.attacks.harness.setups import ATTACKER, INNOCENT, OPERATOR, Setup, environment
 from tests.support import preloaded
 from tests.support.pair import CONFIG, DISPATCH
-from tests.support.receivers import Receiver, answering, https_receiver
+from tests.support.receivers import Receiver, https_receiver
 
 SERVE_SECONDS = 60.0
 
@@ -170,7 +170,7 @@ async def running_stage(directory: Path, setup: Setup) -> AsyncIterator[Stage]:
     """
     with ExitStack() as blocking:
         async with (
-            https_receiver(answering(200, b"OK"), host="127.0.0.1") as receiver,
+            https_receiver(setup.script, host="127.0.0.1") as receiver,
             AsyncExitStack() as stack,
         ):
             made = await asyncio.to_thread(environment, setup, directory, receiver, blocking)
