@@ -99,13 +99,13 @@ def read_facts(event: event_pb2.Event) -> Facts:
     """
     name = event.WhichOneof("payload") or ""
     payload = getattr(event, name)
-    warehouses = tuple(warehouses_with(event, name, payload))
+    warehouses = warehouses_with(event, name, payload)
     return Facts(
         domain_event=name,
         event_types=_raised(name, event, payload),
         resource=resource_of(name, payload),
         owners=(names.account(event.account_id), *map(names.warehouse, warehouses)),
-        warehouses=warehouses,
+        warehouses=tuple(warehouses),
         channel=event.channel,
         payload=payload,
     )

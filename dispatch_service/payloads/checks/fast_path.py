@@ -2,7 +2,7 @@
 The fast path of validation: generated functions that recognise valid messages.
 
 For each payload of the contract one function is written as Python source, from the same tables
-as the checks in `messages`, and compiled at import. It makes few calls and returns False at the
+as the checks in `messages`, and compiled at import. It makes few calls and gives up at the
 first doubt; `messages` then decides, and describes the faults.
 """
 
@@ -22,10 +22,16 @@ from dispatch_service.payloads.checks.messages import (
 )
 from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Currencies, Rule
 
-FastCheck: TypeAlias = Callable[[Any, Currencies], bool]
+FastCheck: TypeAlias = Callable[[Any, Currencies], int]
 """
-Tells whether a message is certainly valid, and adds the currencies in it.
+Returns how many zeros a message states that is certainly valid, and `DOUBT` for another one. Adds
+the currencies in it.
+
+A number or flag with presence that is 0 or false takes one zero byte in the serialised message. If
+that has no other zero bytes, no text in it has a NUL.
 """
+
+DOUBT: Final = -1
 
 _INDENT = "    "
 
@@ -70,8 +76,8 @@ def fast_check_of(kind: Descriptor) -> FastCheck:
         "add_currency": rules.add_currency,
     }
     exec(_compiled(kind.name, writer.lines), names)  # noqa: S102 - our own source
-    is_valid: FastCheck = names["is_valid"]
-    return is_valid
+    stated_zeros: FastCheck = names["stated_zeros"]
+    return stated_zeros
 
 
 def expression(rule: Rule, value: str) -> str | None:
@@ -83,7 +89,8 @@ def expression(rule: Rule, value: str) -> str | None:
 
 
 def _compiled(name: str, lines: Sequence[str]) -> CodeType:
-    source = "\n".join(["def is_valid(message, currencies):", *lines, f"{_INDENT}return True"])
+    begin = ["def stated_zeros(message, currencies):", f"{_INDENT}zeros = 0"]
+    source = "\n".join([*begin, *lines, f"{_INDENT}return zeros"])
     return compile(source, f"<fast check of {name}>", "exec")
 
 
@@ -123,11 +130,15 @@ class _Writer:
             known = known_values(field.enum_type) - ({0} if required else set())
             self._require(f"{value} in {self._constant(known)}", depth)
         elif (rule := scalar_rule(field, required=required)) is not None:
-            condition = self._expression(rule, value)
-            if required and field.has_presence:
-                # What is not 0 is there.
-                condition = f"({condition}) and ({value} or has_{at}({field.name!r}))"
-            self._require(condition, depth)
+            read = f"(value := {value})" if field.has_presence else value
+            self._require(self._expression(rule, read), depth)
+            value = "value" if field.has_presence else value
+        if field.has_presence:
+            # A 0 that is stated is counted. What is not 0 is there: no need to ask.
+            self._add(f"if not {value}:", depth)
+            if required:
+                self._require(f"has_{at}({field.name!r})", depth + 1)
+            self._add(f"zeros += has_{at}({field.name!r})", depth + 1)
 
     def _write_nested(
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
@@ -151,7 +162,7 @@ class _Writer:
                 self._require(f"has_{at}({field.name!r})", depth - 1)
         elif required:
             self._add("else:", depth - 1)
-            self._add("return False", depth)
+            self._add(f"return {DOUBT}", depth)
 
     def _write_list(
         self, field: FieldDescriptor, kind: Descriptor, at: str, depth: int, *, required: bool
@@ -171,7 +182,7 @@ class _Writer:
 
     def _require(self, condition: str, depth: int) -> None:
         self._add(f"if not ({condition}):", depth)
-        self._add("return False", depth + 1)
+        self._add(f"return {DOUBT}", depth + 1)
 
     def _add(self, line: str, depth: int) -> None:
         self.lines.append(_INDENT * depth + line)

@@ -86,9 +86,12 @@ def recent_moment(value: Timestamp) -> str | None:
     """
     Require a moment in the years 1970 to 9999; one that was never set is missing.
     """
+    seconds = value.seconds
+    if 0 < seconds <= LAST_SECOND and 0 <= value.nanos < _NANOS_PER_SECOND:
+        return None
     if not is_set(value):
         return "is required"
-    return moment(value) if value.seconds >= 0 else "must be within the years 1970 to 9999"
+    return moment(value) if seconds >= 0 else "must be within the years 1970 to 9999"
 
 
 def calendar_day(value: Date) -> str | None:

@@ -85,9 +85,12 @@ def price(money: Money) -> Price:
     Write *money* for version 3, with the digits of the currency, or more where it has more.
     """
     currency = money.currency_code
-    return Price(
-        amount=decimal_text(money.units, money.nanos, minor_units(currency)), currency=currency
-    )
+    units, nanos = money.units, money.nanos
+    cents, rest = divmod(nanos, _NANOS_PER_CENT)
+    if not rest and units >= 0 <= nanos and currency not in MINOR_UNITS:
+        # The fast path for most amounts.
+        return Price(amount=f"{units}.{cents:02d}", currency=currency)
+    return Price(amount=decimal_text(units, nanos, minor_units(currency)), currency=currency)
 
 
 def optional_amount(message: Message, field: str) -> Amount | None:

@@ -54,9 +54,10 @@ def instant(moment: Timestamp) -> str:
     Write *moment* for version 3: `2024-01-15T10:30:00.250Z`, or `2024-01-15T10:30:00Z` where
     there are no milliseconds. Smaller fractions are cut off.
     """
-    milliseconds = moment.nanos // _NANOS_PER_MILLISECOND
-    text = _instant(moment.seconds)
-    return f"{text[:-1]}.{milliseconds:03d}Z" if milliseconds else text
+    text, nanos = _instant(moment.seconds), moment.nanos
+    if nanos < _NANOS_PER_MILLISECOND:
+        return text
+    return f"{text[:-1]}.{nanos // _NANOS_PER_MILLISECOND:03d}Z"
 
 
 def calendar_date(date: Date) -> str:
@@ -72,13 +73,19 @@ def optional_instant(message: Message, field: str) -> str | None:
     """
     # A field that is absent reads as 0 seconds: no need to ask whether it is there.
     moment = getattr(message, field)
-    return instant(moment) if is_set(moment) else None
+    seconds = moment.seconds
+    if not seconds or seconds < FIRST_SET_SECOND:
+        return None
+    return instant(moment) if moment.nanos else _instant(seconds)
 
 
 def optional_date(message: Message, field: str) -> str | None:
     """
     Write the date in *field* of *message*; None if it is unset.
     """
+    # Most dates are absent; to ask that is cheaper than to read one that is not there.
+    if not message.HasField(field):
+        return None
     date = getattr(message, field)
     return calendar_date(date) if date.year >= FIRST_SET_YEAR else None
 
@@ -87,5 +94,5 @@ def optional_plain_time(message: Message, field: str) -> str | None:
     """
     Write the time in *field* of *message* for versions 1 and 2; None if it is unset.
     """
-    moment = getattr(message, field)
-    return plain_time(moment) if is_set(moment) else None
+    seconds = getattr(message, field).seconds
+    return _plain(seconds) if seconds and seconds >= FIRST_SET_SECOND else None
