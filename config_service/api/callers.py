@@ -19,12 +19,12 @@ from config_service.rules.errors import (
 )
 from config_service.store import caller_store
 from config_service.store.audit import differences, shown_fields
-from config_service.store.changes import alone, remember, remembered
+from config_service.store.changes import changing, remember, remembered
 from config_service.store.rows import CallerRow
 from config_service.store.store import Store
 from config_service.store.subscription_rows import etag_of
 from service_runtime.audit.entries import AuditChange
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
@@ -63,8 +63,7 @@ class CallerMethods:
         caller_rules.check(wanted)
         name, method = names.caller(caller_id), "CreateCaller"
         use = (request.request_id, method, request)
-        async with writing(self._store.engine) as db:
-            await alone(db)
+        async with changing(self._store.engine) as db:
             earlier = await remembered(db, NOBODY, *use)
             if earlier is not None:
                 return await _shown(db, earlier)
@@ -113,8 +112,7 @@ class CallerMethods:
         given, method = request.caller, "UpdateCaller"
         names.parse("caller", given.name, "caller.name")
         fields = masks.masked_fields(given, request.update_mask)
-        async with writing(self._store.engine) as db:
-            await alone(db)
+        async with changing(self._store.engine) as db:
             row = await _found(db, given.name, given.etag)
             (current,) = await caller_store.messages(db, [row])
             before = _configured(current)
@@ -142,8 +140,7 @@ class CallerMethods:
         check_request_id(request.request_id)
         method = "RotateCallerToken"
         use = (request.request_id, method, request)
-        async with writing(self._store.engine) as db:
-            await alone(db)
+        async with changing(self._store.engine) as db:
             if await remembered(db, NOBODY, *use) is not None:
                 return await _shown(db, request.name)
             row = await _found(db, request.name)
@@ -162,8 +159,7 @@ class CallerMethods:
         """
         Delete a caller; its token or certificate is refused from its next call on.
         """
-        async with writing(self._store.engine) as db:
-            await alone(db)
+        async with changing(self._store.engine) as db:
             row = await _found(db, request.name, request.etag)
             (before,) = await caller_store.messages(db, [row])
             await caller_store.delete(db, row.caller_id)

@@ -8,10 +8,12 @@ commit; numbers of a database sequence are not.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from google.protobuf.message import Message
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
+_turns: WeakKeyDictionary[AsyncEngine, asyncio.Lock] = WeakKeyDictionary()
+
+
 async def next_revision(db: AsyncConnection) -> int:
     """
     Return the next revision. Its counter stays locked until the transaction ends.
@@ -38,7 +43,7 @@ async def next_revision(db: AsyncConnection) -> int:
     return int((await db.execute(raised)).scalar_one())
 
 
-async def alone(db: AsyncConnection) -> None:
+async def _alone(db: AsyncConnection) -> None:
     """
     Wait for the other changes of the configuration and keep new ones waiting until the
     transaction ends, so that what it reads from now on is what it changes.
@@ -51,8 +56,11 @@ async def changing(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
     """
     Open a transaction that changes the configuration, alone: what it reads is what it changes.
     """
-    async with writing(engine) as db:
-        await alone(db)
+    # One change of a process waits in the database; the others wait here, where they hold no
+    # connection and no timeout of the database counts against them.
+    turn = _turns.setdefault(engine, asyncio.Lock())
+    async with turn, writing(engine) as db:
+        await _alone(db)
         yield db
 
 

@@ -155,11 +155,11 @@ async def test_warehouse_receives_orders_of_all_accounts(pair: Pair, receiver: R
     """
     A warehouse gets the events of all accounts in it; the body names the account.
     """
-    await pair.subscribe(receiver.url, "orders/shipped", "v1", owner="warehouses/wh1")
-    await known(pair, receiver, "first", 7, "wh1")
+    await pair.subscribe(receiver.url, "orders/shipped", "v1", owner="warehouses/east")
+    await known(pair, receiver, "first", 7, "east")
 
-    await pair.publish(shipped("of-100", 100, "wh1"), shipped("of-200", 200, "wh2", "wh1"))
-    await pair.publish(shipped("elsewhere", 100, "wh2"), shipped("last", 100, "wh1"))
+    await pair.publish(shipped("of-100", 100, "east"), shipped("of-200", 200, "west", "east"))
+    await pair.publish(shipped("elsewhere", 100, "west"), shipped("last", 100, "east"))
 
     (of_100,) = await receives(receiver, "of-100")
     (of_200,) = await receives(receiver, "of-200")
