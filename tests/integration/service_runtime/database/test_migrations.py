@@ -4,9 +4,8 @@ Migrations lead from nothing to what the code expects.
 
 from __future__ import annotations
 
-import asyncio
 import importlib
-import sys
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from dispatch_service.storage import schema as dispatch_schema
 from service_runtime.database import revisions
 from service_runtime.database.engine import create_engine
 from service_runtime.database.migrations import migrate, newest_revision, pending
+from tests.support import preloaded
 
 pytestmark = pytest.mark.anyio
 
@@ -133,24 +133,21 @@ def test_files_are_named_after_their_revisions(package: str) -> None:
 
 
 @pytest.mark.slow
-async def test_processes_that_start_at_once(database_url: str) -> None:
+async def test_processes_that_start_at_once(database_url: str, tmp_path: Path) -> None:
     """
     Several processes may start at the same time on one database.
     """
+    environment = {
+        **os.environ,
+        "SHIPEDGE_ENVIRONMENT": "development",
+        "SHIPEDGE_DATA_DIR": str(tmp_path),
+        "SHIPEDGE_DISPATCH_DATABASE_URL": database_url,
+    }
+    log = tmp_path / "log"
     starts = [
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "import asyncio, sys\n"
-            "from service_runtime.database.migrations import migrate\n"
-            "asyncio.run(migrate(sys.argv[1], 'dispatch_service'))\n",
-            database_url,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        for _ in range(3)
+        await preloaded.start("dispatch_service", environment, log, ["migrate"]) for _ in range(3)
     ]
-    ended = [(await start.communicate())[1].decode() for start in starts]
-    assert [start.returncode for start in starts] == [0, 0, 0], ended
+    assert [await start.wait() for start in starts] == [0, 0, 0], log.read_text()
 
 
 async def test_suspensions_migrate_there_and_back(database_url: str) -> None:
