@@ -7,7 +7,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.clients.programs import LOCKS, need, run, workshop
+from tests.clients.programs import LOCKS, download, need, run, workshop
 from tests.support.proto_recipes import run_recipe
 
 PLUGINS = (
@@ -22,11 +22,13 @@ def test_go_compiles(bundle: Path) -> None:
     """
     need("go")
     programs = workshop("go")
+    download("go", "mod", "download", folder=programs)
     run("go", "build", "-o", "bin/", *PLUGINS, folder=programs)
     out = run_recipe("Go", bundle, [programs / "bin"])
     for name in ("go.mod", "go.sum"):
         shutil.copy(LOCKS / "go" / name, out / name)
 
+    download("go", "mod", "download", folder=out)
     run("go", "build", "./...", folder=out)
 
     packages = run("go", "list", "./...", folder=out).split()

@@ -8,7 +8,7 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from tests.clients.programs import LOCKS, need, run, workshop
+from tests.clients.programs import LOCKS, download, need, run, workshop
 from tests.support.proto_recipes import RECIPES, run_recipe
 
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
@@ -30,7 +30,7 @@ def test_java_compiles(bundle: Path, tmp_path: Path) -> None:
     need("mvn", "javac")
     programs = workshop("java")
     shutil.rmtree(programs / "lib", ignore_errors=True)
-    run("mvn", "-q", "-B", COPY, "-DoutputDirectory=lib", folder=programs)
+    download("mvn", "-q", "-B", COPY, "-DoutputDirectory=lib", folder=programs)
     assert hashes(programs / "lib") == (LOCKS / "java/sha256.txt").read_text()
     (plugin,) = (programs / "lib").glob(f"{PLUGIN}-*.exe")
     command = tmp_path / "bin" / PLUGIN

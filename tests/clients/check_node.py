@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.programs import need, run, workshop
+from tests.clients.programs import download, need, run, workshop
 from tests.support.proto_recipes import run_recipe
 
 COMPILER_OPTIONS = {
@@ -57,7 +57,7 @@ def project(bundle: Path) -> Path:
     """
     need("node", "npm")
     programs = workshop("node")
-    run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=programs)
+    download("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", folder=programs)
     (bundle / "node_modules").symlink_to(programs / "node_modules")
     return bundle
 

@@ -44,6 +44,19 @@ def run(*command: str | Path, folder: Path) -> str:
     return done.stdout
 
 
+def download(*command: str | Path, folder: Path) -> None:
+    """
+    Run a program that downloads libraries; skip the test, and say so, where it cannot.
+    """
+    try:
+        run(*command, folder=folder)
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        last = str(error).strip().splitlines()[-1]
+        pytest.skip(
+            f"NOT RUN, THE CLIENT WAS NOT COMPILED: {command[0]} could not download: {last}"
+        )
+
+
 def workshop(name: str) -> Path:
     """
     Return a folder in `build/` with the lock files of a language. What was downloaded or compiled
