@@ -22,7 +22,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Caller(_message.Message):
-    """Somebody who may call the services: a program or a person."""
+    """A program or a person that may call the services."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

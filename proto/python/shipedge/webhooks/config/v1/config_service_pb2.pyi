@@ -861,7 +861,7 @@ class WatchEndpointEventsResponse(_message.Message):
     """Where to go on."""
     @_builtins.property
     def endpoint_events(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_event_pb2.EndpointEvent]:
-        """What was learnt, oldest first. Empty: a sign of life."""
+        """What was observed, oldest first. Empty: a heartbeat."""
 
     def __init__(
         self,

@@ -404,8 +404,8 @@ class ConfigServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchEndpointEvents(self, request, context):
-        """Streams what is learnt about the endpoints of an owner, from a cursor on,
-        and goes on as more is learnt.
+        """Streams what is observed of the endpoints of an owner, from a cursor on,
+        and goes on as more is observed.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
         """

@@ -183,8 +183,8 @@ class ConfigServiceStub:
     receivers.
     """
     WatchEndpointEvents: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]
-    """Streams what is learnt about the endpoints of an owner, from a cursor on,
-    and goes on as more is learnt.
+    """Streams what is observed of the endpoints of an owner, from a cursor on,
+    and goes on as more is observed.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
     """
@@ -338,8 +338,8 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     receivers.
     """
     WatchEndpointEvents: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]  # type: ignore[assignment]
-    """Streams what is learnt about the endpoints of an owner, from a cursor on,
-    and goes on as more is learnt.
+    """Streams what is observed of the endpoints of an owner, from a cursor on,
+    and goes on as more is observed.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
     """
@@ -628,8 +628,8 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _config_service_pb2.WatchEndpointEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_config_service_pb2.WatchEndpointEventsResponse], _abc.AsyncIterator[_config_service_pb2.WatchEndpointEventsResponse]]:
-        """Streams what is learnt about the endpoints of an owner, from a cursor on,
-        and goes on as more is learnt.
+        """Streams what is observed of the endpoints of an owner, from a cursor on,
+        and goes on as more is observed.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
         """

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EndpointEvent(_message.Message):
-    """Something that the dispatch service learnt about a subscription's endpoint."""
+    """Something that the dispatch service observed of a subscription's endpoint."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -53,7 +53,7 @@ class EndpointEvent(_message.Message):
         """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
-        """What was learnt."""
+        """What was observed."""
 
     KIND_UNSPECIFIED: EndpointEvent.Kind.ValueType  # 0
     """Nothing."""
@@ -95,7 +95,7 @@ class EndpointEvent(_message.Message):
     effect.
     """
     kind: Global___EndpointEvent.Kind.ValueType
-    """What it learnt."""
+    """What it observed."""
     failure_kind: _failure_kind_pb2.FailureKind.ValueType
     """How the last attempt failed."""
     response_code: _builtins.int

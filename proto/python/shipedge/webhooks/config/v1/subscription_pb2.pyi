@@ -24,7 +24,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Subscription(_message.Message):
-    """An account's or a warehouse's wish to be told of one event type at one URL."""
+    """Sends events of one type to one URL, for an account or a warehouse."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,7 +60,7 @@ class Subscription(_message.Message):
         STATUS_REASON_UNSPECIFIED: Subscription._StatusReason.ValueType  # 0
         """Not known."""
         STATUS_REASON_MANUAL: Subscription._StatusReason.ValueType  # 1
-        """Somebody set it."""
+        """Set by a caller."""
         STATUS_REASON_GONE: Subscription._StatusReason.ValueType  # 2
         """The endpoint answered 410 Gone."""
         STATUS_REASON_FAILING: Subscription._StatusReason.ValueType  # 3
@@ -72,7 +72,7 @@ class Subscription(_message.Message):
     STATUS_REASON_UNSPECIFIED: Subscription.StatusReason.ValueType  # 0
     """Not known."""
     STATUS_REASON_MANUAL: Subscription.StatusReason.ValueType  # 1
-    """Somebody set it."""
+    """Set by a caller."""
     STATUS_REASON_GONE: Subscription.StatusReason.ValueType  # 2
     """The endpoint answered 410 Gone."""
     STATUS_REASON_FAILING: Subscription.StatusReason.ValueType  # 3

@@ -41,9 +41,9 @@ class Attempt(_message.Message):
         TRIGGER_RETRY: Attempt._Trigger.ValueType  # 2
         """An attempt before it failed."""
         TRIGGER_RESEND: Attempt._Trigger.ValueType  # 3
-        """Somebody asked for it."""
+        """Requested by a caller."""
         TRIGGER_TEST: Attempt._Trigger.ValueType  # 4
-        """Somebody asked for a test event."""
+        """A test event that a caller requested."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
         """Why an attempt is made."""
@@ -55,9 +55,9 @@ class Attempt(_message.Message):
     TRIGGER_RETRY: Attempt.Trigger.ValueType  # 2
     """An attempt before it failed."""
     TRIGGER_RESEND: Attempt.Trigger.ValueType  # 3
-    """Somebody asked for it."""
+    """Requested by a caller."""
     TRIGGER_TEST: Attempt.Trigger.ValueType  # 4
-    """Somebody asked for a test event."""
+    """A test event that a caller requested."""
 
     class _Status:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -72,7 +72,7 @@ class Attempt(_message.Message):
         STATUS_FAILURE: Attempt._Status.ValueType  # 2
         """It did not."""
         STATUS_INTERRUPTED: Attempt._Status.ValueType  # 3
-        """The service was cut off: the outcome is not known."""
+        """The service was interrupted: the outcome is not known."""
 
     class Status(_Status, metaclass=_StatusEnumTypeWrapper):
         """How an attempt came out."""
@@ -84,7 +84,7 @@ class Attempt(_message.Message):
     STATUS_FAILURE: Attempt.Status.ValueType  # 2
     """It did not."""
     STATUS_INTERRUPTED: Attempt.Status.ValueType  # 3
-    """The service was cut off: the outcome is not known."""
+    """The service was interrupted: the outcome is not known."""
 
     class _ExchangeDetail:
         ValueType = _typing.NewType("ValueType", _builtins.int)

@@ -21,7 +21,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Delivery(_message.Message):
-    """An event that is owed to a subscription."""
+    """An event that is to be sent to a subscription."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -90,7 +90,7 @@ class Delivery(_message.Message):
     event: _builtins.str
     """The event, `accounts/{account}/events/{event}`."""
     subscription: _builtins.str
-    """The subscription that it is owed to."""
+    """The subscription that it is to be sent to."""
     event_type: _builtins.str
     """The event type, for example `orders/shipped`."""
     payload_version: _builtins.str
@@ -134,7 +134,7 @@ class Delivery(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it is given up at the latest."""
+        """When it expires at the latest."""
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:

@@ -300,7 +300,7 @@ class WatchAttemptsResponse(_message.Message):
     """Where to go on."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_attempt_pb2.Attempt]:
-        """The attempts that ended, oldest first. Empty: a sign of life."""
+        """The attempts that ended, oldest first. Empty: a heartbeat."""
 
     def __init__(
         self,

@@ -223,7 +223,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelDelivery(self, request, context):
-        """Gives a delivery up. An attempt that is being made is not cut off.
+        """Cancels a delivery. An attempt that is being made is not interrupted.
 
         Errors: `NOT_FOUND` / `DELIVERY_NOT_FOUND`; `FAILED_PRECONDITION` /
         `DELIVERY_ENDED`.

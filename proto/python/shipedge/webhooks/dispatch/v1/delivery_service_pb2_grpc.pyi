@@ -107,7 +107,7 @@ class DeliveryServiceStub:
     `RESEND_JOB_ENDED`.
     """
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_pb2.Delivery]
-    """Gives a delivery up. An attempt that is being made is not cut off.
+    """Cancels a delivery. An attempt that is being made is not interrupted.
 
     Errors: `NOT_FOUND` / `DELIVERY_NOT_FOUND`; `FAILED_PRECONDITION` /
     `DELIVERY_ENDED`.
@@ -189,7 +189,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     `RESEND_JOB_ENDED`.
     """
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
-    """Gives a delivery up. An attempt that is being made is not cut off.
+    """Cancels a delivery. An attempt that is being made is not interrupted.
 
     Errors: `NOT_FOUND` / `DELIVERY_NOT_FOUND`; `FAILED_PRECONDITION` /
     `DELIVERY_ENDED`.
@@ -340,7 +340,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.CancelDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_pb2.Delivery, _abc.Awaitable[_delivery_pb2.Delivery]]:
-        """Gives a delivery up. An attempt that is being made is not cut off.
+        """Cancels a delivery. An attempt that is being made is not interrupted.
 
         Errors: `NOT_FOUND` / `DELIVERY_NOT_FOUND`; `FAILED_PRECONDITION` /
         `DELIVERY_ENDED`.

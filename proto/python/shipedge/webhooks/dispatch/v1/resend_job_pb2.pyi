@@ -37,7 +37,7 @@ class ResendJob(_message.Message):
         STATE_SUCCEEDED: ResendJob._State.ValueType  # 2
         """All deliveries were looked at."""
         STATE_CANCELLED: ResendJob._State.ValueType  # 3
-        """Somebody stopped it."""
+        """Cancelled by a caller."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far a job is."""
@@ -49,7 +49,7 @@ class ResendJob(_message.Message):
     STATE_SUCCEEDED: ResendJob.State.ValueType  # 2
     """All deliveries were looked at."""
     STATE_CANCELLED: ResendJob.State.ValueType  # 3
-    """Somebody stopped it."""
+    """Cancelled by a caller."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int

@@ -49,7 +49,7 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     FAILURE_KIND_PROXY: _FailureKind.ValueType  # 12
     """The egress proxy failed: not the receiver's fault."""
     FAILURE_KIND_INTERRUPTED: _FailureKind.ValueType  # 13
-    """The service was cut off; whether the request arrived is not known."""
+    """The service was interrupted; whether the request arrived is not known."""
     FAILURE_KIND_INACTIVE: _FailureKind.ValueType  # 14
     """The subscription is Inactive or deleted."""
     FAILURE_KIND_RENDER: _FailureKind.ValueType  # 15
@@ -97,7 +97,7 @@ FAILURE_KIND_PROTOCOL: FailureKind.ValueType  # 11
 FAILURE_KIND_PROXY: FailureKind.ValueType  # 12
 """The egress proxy failed: not the receiver's fault."""
 FAILURE_KIND_INTERRUPTED: FailureKind.ValueType  # 13
-"""The service was cut off; whether the request arrived is not known."""
+"""The service was interrupted; whether the request arrived is not known."""
 FAILURE_KIND_INACTIVE: FailureKind.ValueType  # 14
 """The subscription is Inactive or deleted."""
 FAILURE_KIND_RENDER: FailureKind.ValueType  # 15

@@ -82,7 +82,7 @@ class FeedServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReportEndpointEvents(self, request, context):
-        """Takes what the dispatch service learnt about endpoints. All of it is
+        """Takes what the dispatch service observed of endpoints. All of it is
         stored or none; repeating a report changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -60,7 +60,7 @@ class FeedServiceStub:
     the midst of the stream. Begin again with 0.
     """
     ReportEndpointEvents: _grpc.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]
-    """Takes what the dispatch service learnt about endpoints. All of it is
+    """Takes what the dispatch service observed of endpoints. All of it is
     stored or none; repeating a report changes nothing.
     """
 
@@ -96,7 +96,7 @@ class FeedServiceAsyncStub(FeedServiceStub):
     the midst of the stream. Begin again with 0.
     """
     ReportEndpointEvents: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ReportEndpointEventsRequest, _feed_service_pb2.ReportEndpointEventsResponse]  # type: ignore[assignment]
-    """Takes what the dispatch service learnt about endpoints. All of it is
+    """Takes what the dispatch service observed of endpoints. All of it is
     stored or none; repeating a report changes nothing.
     """
 
@@ -141,7 +141,7 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feed_service_pb2.ReportEndpointEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feed_service_pb2.ReportEndpointEventsResponse, _abc.Awaitable[_feed_service_pb2.ReportEndpointEventsResponse]]:
-        """Takes what the dispatch service learnt about endpoints. All of it is
+        """Takes what the dispatch service observed of endpoints. All of it is
         stored or none; repeating a report changes nothing.
         """
 
