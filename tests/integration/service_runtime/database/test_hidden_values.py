@@ -25,6 +25,7 @@ from service_runtime.database.engine import create_engine, writing
 from service_runtime.observability import logs
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc.status import public_error
+from tests.support.kept_logging import logging_kept
 
 pytestmark = pytest.mark.anyio
 
@@ -37,17 +38,13 @@ def log_of_production() -> Iterator[StringIO]:
     """
     Log as a service in production does, into the text that is yielded.
     """
-    before, handlers = structlog.get_config(), logging.getLogger().handlers[:]
-    logs.configure(level="debug", console=False)
     written = StringIO()
-    structlog.configure(
-        logger_factory=structlog.WriteLoggerFactory(written), cache_logger_on_first_use=False
-    )
-    try:
+    with logging_kept():
+        logs.configure(level="debug", console=False)
+        structlog.configure(
+            logger_factory=structlog.WriteLoggerFactory(written), cache_logger_on_first_use=False
+        )
         yield written
-    finally:
-        structlog.configure(**before)
-        logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture(scope="module", params=["config", "dispatch"])

@@ -10,6 +10,7 @@ import pytest
 import structlog
 
 from service_runtime.observability.logs import configure, only_allowed
+from tests.support.kept_logging import logging_kept
 
 
 def test_fields_that_are_not_on_the_list_are_dropped() -> None:
@@ -36,8 +37,8 @@ def test_lines_of_a_worker_say_which_it_is(capsys: pytest.CaptureFixture[str]) -
     """
     Several processes write to one stream.
     """
-    configure(level="info", console=False, worker=2)
-    structlog.get_logger().info("service.listening", port=1)
-    structlog.reset_defaults()
+    with logging_kept():
+        configure(level="info", console=False, worker=2)
+        structlog.get_logger().info("service.listening", port=1)
 
     assert json.loads(capsys.readouterr().err)["worker"] == 2
