@@ -8,7 +8,7 @@ MINUTES ?= 5
 # Tests wait for most of their time, so more processes than cores are faster.
 JOBS ?= 4
 PYTEST := $(BIN)/python -m pytest
-PARALLEL := $(PYTEST) -n $(JOBS) --dist worksteal
+PARALLEL = $(PYTEST) -n $(JOBS) --dist worksteal
 
 # The many processes of the tests compile each module once, not once each.
 unexport PYTHONDONTWRITEBYTECODE
@@ -45,6 +45,8 @@ trace: $(STAMP) ## Show the way of one event through the code, and count what it
 test: $(STAMP) ## Run all tests, in JOBS=4 processes; the output goes to build/tests.txt.
 	$(call quietly,tests)
 
+# These hardly wait, and each process collects all tests.
+quick: JOBS := $(shell getconf _NPROCESSORS_ONLN)
 quick: $(STAMP) ## Run the fast tests: no services started, no PostgreSQL, few examples.
 	$(call quietly,-m "not slow and not postgresql" tests/unit tests/contract tests/integration)
 
