@@ -60,7 +60,7 @@ async def while_waiting(site: Site) -> None:
     waited = rows.unfinished(counts)
     site.report.expect(waited >= WAITING // 2, f"{waited} waited through {CRASHES} crashes")
     await replica.start()
-    await site.expect_all_confirmed(90)
+    await site.expect_all_confirmed(180)
 
 
 async def by_a_delivery(site: Site) -> None:
@@ -133,7 +133,7 @@ async def at_random(site: Site, kills: int = KILLS) -> None:
     failing.decide = None
     for task in publishing:
         task.cancel()
-    await site.expect_all_confirmed(90)
+    await site.expect_all_confirmed(180)
 
 
 FAULTS = (
