@@ -85,4 +85,4 @@ def test_json_names_and_comments() -> None:
     (message,) = file.message_type
     assert [it.json_name for it in message.field if it.name == "display_name"] == ["displayName"]
     comments = [it.leading_comments for it in file.source_code_info.location]
-    assert any("a program or a person" in comment for comment in comments)
+    assert any("A program or a person" in comment for comment in comments)
