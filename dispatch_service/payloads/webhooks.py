@@ -68,12 +68,12 @@ def _endpoint(change: EndpointStateChanged) -> EndpointV3:
     )
 
 
-def v3(event: Event, change: EndpointStateChanged, wire_name: str) -> EndpointBodyV3:
+def v3(event: Event, change: EndpointStateChanged, topic: str) -> EndpointBodyV3:
     """
     Build the body; its shape is the same for all states.
     """
     return EndpointBodyV3(
-        **system_envelope(event, wire_name),
+        **system_envelope(event, topic),
         subscription=change.subscription,
         data=EndpointDataV3(endpoint=_endpoint(change)),
     )

@@ -44,18 +44,18 @@ class Envelope(SystemEnvelope, frozen=True, kw_only=True):
     ]
 
 
-def envelope(event: Event, wire_name: str, order_channel: str = "") -> dict[str, Any]:
+def envelope(event: Event, topic: str, order_channel: str = "") -> dict[str, Any]:
     """
     Build the keys beside the data of *event*.
 
     Where the event names no channel, that of its order stands in for it.
     """
-    keys = system_envelope(event, wire_name)
+    keys = system_envelope(event, topic)
     keys["channel"] = event.channel or order_channel or None
     return keys
 
 
-def system_envelope(event: Event, wire_name: str) -> dict[str, Any]:
+def system_envelope(event: Event, topic: str) -> dict[str, Any]:
     """
     Build the keys beside the data of an event of the system itself.
 
@@ -63,7 +63,7 @@ def system_envelope(event: Event, wire_name: str) -> dict[str, Any]:
     """
     return {
         "event_id": event.event_id,
-        "event": wire_name,
+        "event": topic,
         "api_version": "v3",
         "occurred_at": instant(event.occurred_at),
         "account_id": event.account_id or None,

@@ -98,9 +98,9 @@ class CorrectionBodyV3(Envelope, frozen=True, kw_only=True):
     data: Annotated[CorrectionDataV3, note("The correction.")]
 
 
-def v1(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionV1:
+def v1(event: Event, correction: InventoryCorrected, topic: str) -> CorrectionV1:
     return CorrectionV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         correction_id=correction.correction_id,
         sku=correction.sku,
@@ -110,12 +110,12 @@ def v1(event: Event, correction: InventoryCorrected, wire_name: str) -> Correcti
     )
 
 
-def v2(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionV2:
+def v2(event: Event, correction: InventoryCorrected, topic: str) -> CorrectionV2:
     """
     Build the 12 keys of the published example.
     """
     return CorrectionV2(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         correction_id=correction.correction_id,
         sku=correction.sku,
@@ -151,9 +151,9 @@ def _line(event: Event, correction: InventoryCorrected) -> CorrectionLineV3:
     )
 
 
-def v3(event: Event, correction: InventoryCorrected, wire_name: str) -> CorrectionBodyV3:
+def v3(event: Event, correction: InventoryCorrected, topic: str) -> CorrectionBodyV3:
     return CorrectionBodyV3(
-        **envelope(event, wire_name),
+        **envelope(event, topic),
         correction_id=correction.correction_id,
         data=CorrectionDataV3(correction=_line(event, correction)),
     )

@@ -122,10 +122,10 @@ def _changed_at(event: Event, level: InventoryLevel) -> str:
     return optional_plain_time(level, "updated_at") or plain_time(event.occurred_at)
 
 
-def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1:
+def v1(event: Event, change: InventoryLevelsChanged, topic: str) -> MirrorV1:
     level = change.levels[0]
     return MirrorV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         sku=level.sku,
         quantity=level.available,
@@ -133,7 +133,7 @@ def v1(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV1
     )
 
 
-def v2(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV2:
+def v2(event: Event, change: InventoryLevelsChanged, topic: str) -> MirrorV2:
     level = change.levels[0]
     item = MirrorItemV2(
         sku=level.sku,
@@ -146,7 +146,7 @@ def v2(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorV2
         quantity_in_transit=optional_number(level, "in_transit"),
     )
     return MirrorV2(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         warehouse=level.warehouse or None,
         timestamp=_changed_at(event, level),
@@ -170,7 +170,7 @@ def _level(event: Event, level: InventoryLevel) -> LevelV3:
     )
 
 
-def v3(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorBodyV3:
+def v3(event: Event, change: InventoryLevelsChanged, topic: str) -> MirrorBodyV3:
     level = change.levels[0]
     contents = MirrorDataV3(
         mode="delta",
@@ -178,7 +178,7 @@ def v3(event: Event, change: InventoryLevelsChanged, wire_name: str) -> MirrorBo
         cause=enum_string(LEVEL_CAUSES, change.cause, change.cause_label),
         levels=[_level(event, level)],
     )
-    return MirrorBodyV3(**envelope(event, wire_name), sku=level.sku, data=contents)
+    return MirrorBodyV3(**envelope(event, topic), sku=level.sku, data=contents)
 
 
 BUILDERS: dict[Key, Builder] = {

@@ -25,9 +25,9 @@ from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.order_pb2 import Shipment
 
 
-def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) -> shapes.ItemsV1:
+def _v1(event: Event, change: ItemsChange, topic: str, lines: list[Line]) -> shapes.ItemsV1:
     return shapes.ItemsV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         order_id=change.order.id,
         order_number=change.order.number or None,
@@ -36,12 +36,12 @@ def _v1(event: Event, change: ItemsChange, wire_name: str, lines: list[Line]) ->
     )
 
 
-def shipped_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    return _v1(event, change, wire_name, shipped_lines(change))
+def shipped_v1(event: Event, change: ItemsChange, topic: str) -> shapes.ItemsV1:
+    return _v1(event, change, topic, shipped_lines(change))
 
 
-def pending_v1(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsV1:
-    return _v1(event, change, wire_name, pending_lines(change))
+def pending_v1(event: Event, change: ItemsChange, topic: str) -> shapes.ItemsV1:
+    return _v1(event, change, topic, pending_lines(change))
 
 
 def _item_keys(line: Line) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def _item_keys(line: Line) -> dict[str, Any]:
     }
 
 
-def _keys_v2(event: Event, change: ItemsChange, wire_name: str) -> dict[str, Any]:
+def _keys_v2(event: Event, change: ItemsChange, topic: str) -> dict[str, Any]:
     return {
-        "event": wire_name,
+        "event": topic,
         "account_id": event.account_id,
         "order_id": change.order.id,
         "order_number": change.order.number or None,
@@ -91,7 +91,7 @@ def _items_v2(lines: Sequence[Line], shipments: Sequence[Shipment]) -> list[shap
     ]
 
 
-def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.ShippedItemsV2:
+def shipped_v2(event: Event, change: ItemsChange, topic: str) -> shapes.ShippedItemsV2:
     """
     Build version 2 of `orders/shipped_items`.
 
@@ -100,7 +100,7 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
     shipments = shipments_of(change)
     number, carrier, method = tracking(change.order, shipments)
     return shapes.ShippedItemsV2(
-        **_keys_v2(event, change, wire_name),
+        **_keys_v2(event, change, topic),
         shipped_date=plain_time(first_time(shipments) or event.occurred_at),
         tracking_number=number,
         carrier=carrier,
@@ -109,9 +109,9 @@ def shipped_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.Ship
     )
 
 
-def pending_v2(event: Event, change: ItemsChange, wire_name: str) -> shapes.PendingItemsV2:
+def pending_v2(event: Event, change: ItemsChange, topic: str) -> shapes.PendingItemsV2:
     return shapes.PendingItemsV2(
-        **_keys_v2(event, change, wire_name),
+        **_keys_v2(event, change, topic),
         pending_date=plain_time(event.occurred_at),
         tracking_number=None,
         carrier=None,
@@ -153,25 +153,25 @@ def _data_v3(
 
 
 def _body_v3(
-    event: Event, change: ItemsChange, wire_name: str, contents: shapes.ItemsDataV3
+    event: Event, change: ItemsChange, topic: str, contents: shapes.ItemsDataV3
 ) -> shapes.ItemsBodyV3:
     order = change.order
     return shapes.ItemsBodyV3(
-        **envelope(event, wire_name, order.channel), order_id=order.id, data=contents
+        **envelope(event, topic, order.channel), order_id=order.id, data=contents
     )
 
 
-def shipped_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
+def shipped_v3(event: Event, change: ItemsChange, topic: str) -> shapes.ItemsBodyV3:
     contents = _data_v3(change, "shipped", shipped_lines(change), shipments_of(change))
-    return _body_v3(event, change, wire_name, contents)
+    return _body_v3(event, change, topic, contents)
 
 
-def pending_v3(event: Event, change: ItemsChange, wire_name: str) -> shapes.ItemsBodyV3:
+def pending_v3(event: Event, change: ItemsChange, topic: str) -> shapes.ItemsBodyV3:
     """
     Build version 3 of `orders/pending_items`: such items have no shipments.
     """
     contents = _data_v3(change, "pending", pending_lines(change), ())
-    return _body_v3(event, change, wire_name, contents)
+    return _body_v3(event, change, topic, contents)
 
 
 BUILDERS: dict[Key, Builder] = {

@@ -36,11 +36,11 @@ class OrderV1(Body, frozen=True, kw_only=True):
     shipping_method: Annotated[str | None, note(FIRST_METHOD)]
 
 
-def order(event: Event, change: OrderChange, wire_name: str) -> OrderV1:
+def order(event: Event, change: OrderChange, topic: str) -> OrderV1:
     snapshot = change.order
     number, carrier, method = tracking(snapshot, snapshot.shipments[:])
     return OrderV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         order_id=snapshot.id,
         order_number=snapshot.number or None,

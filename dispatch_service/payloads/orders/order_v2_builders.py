@@ -57,7 +57,7 @@ def _items(order: Order) -> list[shapes.ItemV2]:
 
 
 def _build(
-    shape: Callable[..., B], event: Event, change: OrderChange, wire_name: str, **extra: Any
+    shape: Callable[..., B], event: Event, change: OrderChange, topic: str, **extra: Any
 ) -> B:
     """
     Build *shape* from the 14 common keys and *extra*.
@@ -68,7 +68,7 @@ def _build(
     number, carrier, method = tracking(order, shipments)
     shipped_at = shipped_time(event, change, shipments)
     return shape(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         order_id=order.id,
         order_number=order.number or None,
@@ -86,23 +86,23 @@ def _build(
     )
 
 
-def shipped(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderV2:
+def shipped(event: Event, change: OrderStatusChanged, topic: str) -> shapes.OrderV2:
     """
     Build the 14 keys of the published example and no others.
     """
-    return _build(shapes.OrderV2, event, change, wire_name)
+    return _build(shapes.OrderV2, event, change, topic)
 
 
-def dated(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderDatedV2:
+def dated(event: Event, change: OrderStatusChanged, topic: str) -> shapes.OrderDatedV2:
     """
     Build the body of an order that is pending, processing or backordered.
     """
     moment = plain_time(event.occurred_at)
-    return _build(shapes.OrderDatedV2, event, change, wire_name, status_date=moment)
+    return _build(shapes.OrderDatedV2, event, change, topic, status_date=moment)
 
 
 def status_changed(
-    event: Event, change: OrderStatusChanged, wire_name: str
+    event: Event, change: OrderStatusChanged, topic: str
 ) -> shapes.OrderStatusChangedV2:
     """
     Build the body of `orders/any_status_change`.
@@ -111,24 +111,24 @@ def status_changed(
         shapes.OrderStatusChangedV2,
         event,
         change,
-        wire_name,
+        topic,
         previous_status=enum_string(ORDER_STATUSES, change.from_status, change.from_label),
         status_date=plain_time(event.occurred_at),
     )
 
 
-def canceled(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderCanceledV2:
+def canceled(event: Event, change: OrderStatusChanged, topic: str) -> shapes.OrderCanceledV2:
     return _build(
         shapes.OrderCanceledV2,
         event,
         change,
-        wire_name,
+        topic,
         canceled_date=plain_time(event.occurred_at),
         cancel_reason=change.cancel_reason or None,
     )
 
 
-def divided(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.OrderDividedV2:
+def divided(event: Event, change: OrderStatusChanged, topic: str) -> shapes.OrderDividedV2:
     children = [
         shapes.DividedOrderV2(order_id=child.id or None, order_number=child.number or None)
         for child in change.child_orders
@@ -138,13 +138,13 @@ def divided(event: Event, change: OrderStatusChanged, wire_name: str) -> shapes.
         shapes.OrderDividedV2,
         event,
         change,
-        wire_name,
+        topic,
         divided_date=moment,
         divided_orders=children,
     )
 
 
-def updated(event: Event, change: OrderUpdated, wire_name: str) -> shapes.OrderUpdatedV2:
+def updated(event: Event, change: OrderUpdated, topic: str) -> shapes.OrderUpdatedV2:
     """
     Build the body of `orders/updated_by_oms`.
     """
@@ -152,14 +152,14 @@ def updated(event: Event, change: OrderUpdated, wire_name: str) -> shapes.OrderU
         shapes.OrderUpdatedV2,
         event,
         change,
-        wire_name,
+        topic,
         updated_date=plain_time(event.occurred_at),
         updated_fields=list(change.changed_fields),
         user=event.actor.name or None,
     )
 
 
-def sent(event: Event, change: OrderSentToFulfillment, wire_name: str) -> shapes.OrderSentV2:
+def sent(event: Event, change: OrderSentToFulfillment, topic: str) -> shapes.OrderSentV2:
     """
     Build the body of an order that was sent to fulfilment.
     """
@@ -167,7 +167,7 @@ def sent(event: Event, change: OrderSentToFulfillment, wire_name: str) -> shapes
         shapes.OrderSentV2,
         event,
         change,
-        wire_name,
+        topic,
         sent_date=plain_time(event.occurred_at),
         sent_to=enum_string(FULFILLMENT_TYPES, change.destination, change.destination_label),
     )

@@ -207,13 +207,13 @@ def _change(event: Event, change: OrderChange) -> shapes.ChangeV3:
     return shapes.ChangeV3(**values)
 
 
-def order_body(event: Event, change: OrderChange, wire_name: str) -> shapes.OrderBodyV3:
+def order_body(event: Event, change: OrderChange, topic: str) -> shapes.OrderBodyV3:
     """
     Build the body of all event types about a whole order.
     """
     order = _order(change.order, status_after(change))
     return shapes.OrderBodyV3(
-        **envelope(event, wire_name, change.order.channel),
+        **envelope(event, topic, change.order.channel),
         order_id=change.order.id,
         data=shapes.OrderDataV3(order=order, change=_change(event, change)),
     )

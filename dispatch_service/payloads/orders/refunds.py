@@ -142,9 +142,9 @@ class RefundBodyV3(Envelope, frozen=True, kw_only=True):
     data: Annotated[RefundDataV3, note("The refund and its order.")]
 
 
-def v1(event: Event, refund: OrderRefunded, wire_name: str) -> RefundV1:
+def v1(event: Event, refund: OrderRefunded, topic: str) -> RefundV1:
     return RefundV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         order_id=refund.order.id,
         order_number=refund.order.number or None,
@@ -166,11 +166,11 @@ def _items_v2(refund: OrderRefunded) -> list[RefundItemV2]:
     ]
 
 
-def v2(event: Event, refund: OrderRefunded, wire_name: str) -> RefundV2:
+def v2(event: Event, refund: OrderRefunded, topic: str) -> RefundV2:
     order = refund.order
     customer = order.customer
     return RefundV2(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         order_id=order.id,
         order_number=order.number or None,
@@ -221,12 +221,12 @@ def _refund(event: Event, refund: OrderRefunded) -> RefundPartV3:
     )
 
 
-def v3(event: Event, refund: OrderRefunded, wire_name: str) -> RefundBodyV3:
+def v3(event: Event, refund: OrderRefunded, topic: str) -> RefundBodyV3:
     order = refund.order
     contents = RefundDataV3(
         refund=_refund(event, refund), order=summary_of(order, status_of(order))
     )
-    keys = envelope(event, wire_name, order.channel)
+    keys = envelope(event, topic, order.channel)
     return RefundBodyV3(**keys, order_id=order.id, data=contents)
 
 

@@ -35,10 +35,10 @@ def _status(replenishment: Replenishment) -> str | None:
     return enum_string(REPLENISHMENT_STATUSES, replenishment.status, replenishment.status_label)
 
 
-def v1(event: Event, change: ReplenishmentChange, wire_name: str) -> shapes.ReplenishmentV1:
+def v1(event: Event, change: ReplenishmentChange, topic: str) -> shapes.ReplenishmentV1:
     replenishment = change.replenishment
     return shapes.ReplenishmentV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         replenishment_id=replenishment.id,
         po_number=replenishment.po_number or None,
@@ -68,12 +68,12 @@ def _item_v2(item: ReplenishmentItem, received: ReceiptItem) -> shapes.Replenish
 def _v2(
     event: Event,
     replenishment: Replenishment,
-    wire_name: str,
+    topic: str,
     received_date: str | None,
     latest: dict[str, ReceiptItem],
 ) -> shapes.ReplenishmentV2:
     return shapes.ReplenishmentV2(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         replenishment_id=replenishment.id,
         po_number=replenishment.po_number or None,
@@ -90,14 +90,12 @@ def _v2(
 
 
 def initiated_v2(
-    event: Event, change: ReplenishmentInitiated, wire_name: str
+    event: Event, change: ReplenishmentInitiated, topic: str
 ) -> shapes.ReplenishmentV2:
-    return _v2(event, change.replenishment, wire_name, None, {})
+    return _v2(event, change.replenishment, topic, None, {})
 
 
-def received_v2(
-    event: Event, change: ReplenishmentReceived, wire_name: str
-) -> shapes.ReplenishmentV2:
+def received_v2(event: Event, change: ReplenishmentReceived, topic: str) -> shapes.ReplenishmentV2:
     """
     Build version 2 of `replenishments/received`.
 
@@ -106,7 +104,7 @@ def received_v2(
     receipt = change.receipt
     received = optional_plain_time(receipt, "received_at") or plain_time(event.occurred_at)
     latest = {item.sku: item for item in receipt.items}
-    return _v2(event, change.replenishment, wire_name, received, latest)
+    return _v2(event, change.replenishment, topic, received, latest)
 
 
 def _item_v3(item: ReplenishmentItem) -> shapes.ReplenishmentItemV3:
@@ -158,26 +156,26 @@ def _receipt(event: Event, receipt: Receipt) -> shapes.ReceiptV3:
 
 
 def _v3(
-    event: Event, replenishment: Replenishment, wire_name: str, receipt: shapes.ReceiptV3 | None
+    event: Event, replenishment: Replenishment, topic: str, receipt: shapes.ReceiptV3 | None
 ) -> shapes.ReplenishmentBodyV3:
     contents = shapes.ReplenishmentDataV3(
         replenishment=_replenishment_v3(replenishment), receipt=receipt
     )
     return shapes.ReplenishmentBodyV3(
-        **envelope(event, wire_name), replenishment_id=replenishment.id, data=contents
+        **envelope(event, topic), replenishment_id=replenishment.id, data=contents
     )
 
 
 def initiated_v3(
-    event: Event, change: ReplenishmentInitiated, wire_name: str
+    event: Event, change: ReplenishmentInitiated, topic: str
 ) -> shapes.ReplenishmentBodyV3:
-    return _v3(event, change.replenishment, wire_name, None)
+    return _v3(event, change.replenishment, topic, None)
 
 
 def received_v3(
-    event: Event, change: ReplenishmentReceived, wire_name: str
+    event: Event, change: ReplenishmentReceived, topic: str
 ) -> shapes.ReplenishmentBodyV3:
-    return _v3(event, change.replenishment, wire_name, _receipt(event, change.receipt))
+    return _v3(event, change.replenishment, topic, _receipt(event, change.receipt))
 
 
 BUILDERS: dict[Key, Builder] = {

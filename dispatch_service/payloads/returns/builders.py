@@ -44,10 +44,10 @@ def _exchange_status(order: ExchangeOrder) -> str | None:
     return enum_string(ORDER_STATUSES, order.status, order.status_label)
 
 
-def returned_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV1:
+def returned_v1(event: Event, change: ReturnChange, topic: str) -> shapes.ReturnV1:
     return_order = change.return_order
     return shapes.ReturnV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         return_id=return_order.id,
         rma_number=return_order.rma_number or None,
@@ -58,10 +58,10 @@ def returned_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.Re
     )
 
 
-def exchanged_v1(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV1:
+def exchanged_v1(event: Event, change: ReturnChange, topic: str) -> shapes.ExchangeV1:
     return_order = change.return_order
     return shapes.ExchangeV1(
-        event=wire_name,
+        event=topic,
         account_id=event.account_id,
         return_id=return_order.id,
         rma_number=return_order.rma_number or None,
@@ -109,11 +109,11 @@ def _received_date(event: Event, change: ReturnChange) -> str | None:
     return received
 
 
-def _keys_v2(event: Event, change: ReturnChange, wire_name: str) -> dict[str, Any]:
+def _keys_v2(event: Event, change: ReturnChange, topic: str) -> dict[str, Any]:
     return_order = change.return_order
     order = return_order.original_order
     return {
-        "event": wire_name,
+        "event": topic,
         "account_id": event.account_id,
         "return_id": return_order.id,
         "rma_number": return_order.rma_number or None,
@@ -150,15 +150,15 @@ def _exchange_v2(order: ExchangeOrder) -> shapes.ExchangeOrderV2:
     )
 
 
-def returned_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnV2:
-    return shapes.ReturnV2(**_keys_v2(event, change, wire_name))
+def returned_v2(event: Event, change: ReturnChange, topic: str) -> shapes.ReturnV2:
+    return shapes.ReturnV2(**_keys_v2(event, change, topic))
 
 
-def exchanged_v2(event: Event, change: ReturnChange, wire_name: str) -> shapes.ExchangeV2:
+def exchanged_v2(event: Event, change: ReturnChange, topic: str) -> shapes.ExchangeV2:
     return_order = change.return_order
     known = return_order.HasField("exchange_order")
     return shapes.ExchangeV2(
-        **_keys_v2(event, change, wire_name),
+        **_keys_v2(event, change, topic),
         exchange_order=_exchange_v2(return_order.exchange_order) if known else None,
     )
 
@@ -232,7 +232,7 @@ def _exchange_v3(order: ExchangeOrder) -> shapes.ExchangeOrderV3:
     )
 
 
-def v3(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnBodyV3:
+def v3(event: Event, change: ReturnChange, topic: str) -> shapes.ReturnBodyV3:
     """
     Build the body of a return or an exchange.
     """
@@ -244,7 +244,7 @@ def v3(event: Event, change: ReturnChange, wire_name: str) -> shapes.ReturnBodyV
         exchange_order=_exchange_v3(exchange) if return_order.HasField("exchange_order") else None,
     )
     return shapes.ReturnBodyV3(
-        **envelope(event, wire_name),
+        **envelope(event, topic),
         order_id=original.id or None,
         return_id=return_order.id,
         data=contents,
