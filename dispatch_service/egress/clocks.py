@@ -19,6 +19,13 @@ TICK_SECONDS = 0.01
 A deadline passes at most this much late, and never early.
 """
 
+STALL_SECONDS = 0.5
+GRACE_SECONDS = 0.05
+"""
+After a process has stood still for so long (SIGSTOP, a machine that is suspended), answers that
+have arrived meanwhile have so long to be read before deadlines pass.
+"""
+
 _MICROSECONDS = 1_000_000
 
 
@@ -127,6 +134,7 @@ class ExchangeClocks:
     def __init__(self) -> None:
         self._buckets: dict[int, set[ExchangeClock]] = {}
         self._next_tick = 0
+        self._in_grace = False
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self, seconds: float) -> ExchangeClock:
@@ -153,8 +161,8 @@ class ExchangeClocks:
         self._timer = None
         self._buckets.clear()
 
-    def _set_timer(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+    def _set_timer(self, seconds: float = TICK_SECONDS) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._tick)
 
     def _tick(self) -> None:
         """
@@ -162,6 +170,12 @@ class ExchangeClocks:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic() / TICK_SECONDS
+        stood_still = (now - self._next_tick) * TICK_SECONDS > STALL_SECONDS
+        self._in_grace = stood_still and not self._in_grace
+        if self._in_grace:
+            # Timers come before what can be read: the answer would be too late by our fault.
+            self._set_timer(GRACE_SECONDS)
+            return
         while self._next_tick <= now:
             for clock in self._buckets.pop(self._next_tick, ()):
                 # Each in a call of its own: one that raises must not keep the others back.

@@ -5,10 +5,11 @@ The deadlines of exchanges.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from functools import partial
 
-from dispatch_service.egress.clocks import ExchangeClocks
+from dispatch_service.egress.clocks import STALL_SECONDS, ExchangeClocks
 from tests.support.pair import eventually
 
 
@@ -70,3 +71,22 @@ async def test_no_deadline_passes_after_closing() -> None:
     await asyncio.sleep(0.1)
 
     assert not clock.expired
+
+
+async def test_answer_that_came_while_the_process_stood_still_is_read() -> None:
+    """
+    A deadline that passes while the process is stopped ends no exchange whose answer is there.
+    """
+    loop, clocks = asyncio.get_running_loop(), ExchangeClocks()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        answered, silent = clocks.start(0.1), clocks.start(0.1)
+        loop.add_reader(ours, answered.stop)
+        theirs.send(b"HTTP/1.1 200 OK\r\n\r\n")
+        time.sleep(STALL_SECONDS + 0.2)  # noqa: ASYNC251 - the process stands still
+        # The loop is told of the time before it is told of what can be read.
+        clocks._tick()
+        await eventually(partial(getattr, silent, "expired"))
+        loop.remove_reader(ours)
+    assert not answered.expired
