@@ -10,6 +10,8 @@ import time
 from collections.abc import Awaitable
 from typing import TypeVar
 
+from service_runtime.rpc.gate.timer import WorkTimer
+
 T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
@@ -30,14 +32,13 @@ class Deadline:
     event loop; a task has one piece of work at a time.
     """
 
-    __slots__ = ("_look_seconds", "_passed", "_seconds", "_since", "_timer")
+    __slots__ = ("_passed", "_seconds", "_since", "_timer")
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._look_seconds = min(seconds / 10, LOOK_SECONDS)
         self._since: dict[asyncio.Task[object], float] = {}
         self._passed: set[asyncio.Task[object]] = set()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = WorkTimer(min(seconds / 10, LOOK_SECONDS), self._look_again)
 
     async def bound(self, work: Awaitable[T]) -> T:
         """
@@ -47,8 +48,7 @@ class Deadline:
         if task is None:
             raise RuntimeError("outside of a task")
         self._since[task] = time.monotonic()
-        if self._timer is None:
-            self._wait()
+        self._timer.start()
         try:
             result = await work
         except asyncio.CancelledError as cancelled:
@@ -76,12 +76,6 @@ class Deadline:
             self._passed.add(task)
             task.cancel()
 
-    def _wait(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(self._look_seconds, self._tick)
-
-    def _tick(self) -> None:
-        self._timer = None
+    def _look_again(self) -> bool:
         self.look(time.monotonic())
-        if self._since:
-            self._wait()
+        return bool(self._since)
