@@ -12,9 +12,9 @@ from google.protobuf.empty_pb2 import Empty
 
 from config_service.api.owned_resources import ResourceOperations
 from config_service.rules import certificates, credentials
+from config_service.rules.refusals import refuse
 from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL
 from config_service.store.store import Store
-from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.paging import PageTokens
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
@@ -35,11 +35,8 @@ def _checked_credential(wanted: Credential, rules: UrlRules, _now: datetime) -> 
 def _checked_certificate(
     wanted: ClientCertificate, _rules: UrlRules, now: datetime
 ) -> ClientCertificate:
-    if found := list(credentials.display_name_faults(wanted.display_name)):
-        raise InvalidArgument(
-            "The client certificate is not valid.",
-            faults=[FieldFault(f"client_certificate.{field}", text) for field, text in found],
-        )
+    faults = credentials.display_name_faults(wanted.display_name)
+    refuse("The client certificate is not valid.", "client_certificate", faults)
     return certificates.stored(wanted, certificates.read(wanted, now))
 
 

@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterator
 
 from config_service.rules.credentials import display_name_faults
+from config_service.rules.refusals import refuse
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import EVERY_OWNER
-from service_runtime.rpc.errors import FieldFault, InvalidArgument
+from service_runtime.rpc.errors import InvalidArgument
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 
 MOST_OWNERS = 1000
@@ -22,9 +23,7 @@ def check(caller: Caller) -> None:
     """
     Check a caller. Raises `InvalidArgument` with all faults.
     """
-    faults = [FieldFault(f"caller.{field}", text) for field, text in _faults(caller)]
-    if faults:
-        raise InvalidArgument("The caller is not valid.", faults=faults)
+    refuse("The caller is not valid.", "caller", _faults(caller))
 
 
 def _faults(caller: Caller) -> Iterator[tuple[str, str]]:

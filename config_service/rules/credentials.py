@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from config_service.rules.refusals import refuse
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rules.headers import why_name_refused, why_value_refused
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url, same_endpoint
@@ -48,12 +49,8 @@ def check(credential: Credential, rules: UrlRules) -> None:
     """
     Check a credential. Raises `InvalidArgument` with all faults; its text holds no secret.
     """
-    found = [*display_name_faults(credential.display_name), *_method_faults(credential, rules)]
-    if found:
-        raise InvalidArgument(
-            "The credential is not valid.",
-            faults=[FieldFault(f"credential.{field}", text) for field, text in found],
-        )
+    faults = [*display_name_faults(credential.display_name), *_method_faults(credential, rules)]
+    refuse("The credential is not valid.", "credential", faults)
 
 
 def display_name_faults(text: str) -> Iterator[_Fault]:

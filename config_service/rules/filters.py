@@ -55,14 +55,17 @@ def filter_faults(given: SubscriptionFilter, event_type: EventType) -> Iterator[
         if field.name not in own:
             only = f"only {_either(own)}" if own else "no filter"
             yield _fault(event_type, field.name, f"{event_type.event_type} takes {only}")
-    required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
-    if required and not any(getattr(given, name) for name in own):
+    if _is_required(event_type) and not any(getattr(given, name) for name in own):
         more = f", or in {_either(own[1:])}" if len(own) > 1 else ""
         wrong = f"{event_type.event_type} needs at least one value here{more}"
         yield _fault(event_type, own[0], wrong)
     for name in own:
         for path, wrong in _wrong_values(name, getattr(given, name)):
             yield _fault(event_type, path, wrong)
+
+
+def _is_required(event_type: EventType) -> bool:
+    return event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
 
 
 def _either(fields: Iterable[str]) -> str:
@@ -78,11 +81,8 @@ def _wrong_values(field: str, values: Sequence[str | int]) -> Iterator[tuple[str
 
 
 def _fault(event_type: EventType, path: str, description: str) -> FieldFault:
-    required = event_type.filter_presence == catalogue_pb2.FILTER_PRESENCE_REQUIRED
-    metadata = {
-        "eventType": event_type.event_type,
-        "required": " or ".join(_FIELDS[event_type.filter_kind]) if required else "",
-    }
+    needed = _FIELDS[event_type.filter_kind] if _is_required(event_type) else ()
+    metadata = {"eventType": event_type.event_type, "required": " or ".join(needed)}
     return FieldFault(f"filter.{path}", description, "FILTER_INVALID", metadata)
 
 

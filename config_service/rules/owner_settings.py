@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from config_service.rules.refusals import refuse
 from config_service.rules.subscriptions import schedule_faults
-from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.config.v1.owner_settings_pb2 import OwnerSettings
 from shipedge.webhooks.events.v1.catalogue_pb2 import OwnerFeature
 
@@ -20,9 +20,7 @@ def check(settings: OwnerSettings) -> None:
     """
     Check settings. Raises `InvalidArgument` with all faults.
     """
-    faults = [FieldFault(f"settings.{field}", text) for field, text in _faults(settings)]
-    if faults:
-        raise InvalidArgument("The settings are not valid.", faults=faults)
+    refuse("The settings are not valid.", "settings", _faults(settings))
 
 
 def _faults(settings: OwnerSettings) -> Iterator[tuple[str, str]]:
