@@ -115,6 +115,18 @@ class BatchTooLarge(InvalidArgument):
         )
 
 
+class BatchTooDeep(InvalidArgument):
+    """
+    The batch holds more messages than *limit*, those within its events counted.
+    """
+
+    reason = "BATCH_INVALID"
+
+    def __init__(self, limit: int) -> None:
+        fault = FieldFault("events", f"must hold {limit} messages in all at most, at any depth")
+        super().__init__("The batch is not valid.", faults=[fault], limit=str(limit))
+
+
 class EventIdReused(AlreadyExists):
     """
     The id of an event was used for other content.

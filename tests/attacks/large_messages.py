@@ -46,6 +46,16 @@ LARGE = publisher_service_pb2.PublishEventsRequest(
 EMPTY_EVENTS = b"\x0a\x00" * 2_000_000
 
 
+def _empty_items() -> bytes:
+    event = Event(account_id=100, event_id="deep")
+    for _ in range(125_000):
+        event.order_status_changed.order.items.add()
+    return publisher_service_pb2.PublishEventsRequest(events=[event] * 16).SerializeToString()
+
+
+EMPTY_ITEMS = _empty_items()
+
+
 async def _outcome(call: Any) -> str:
     try:
         await call
@@ -99,5 +109,9 @@ def _attack(name: str, who: str, message: bytes, calls: int) -> Attack:
 ATTACKS = [
     _attack(name, who, message, calls)
     for who in (NOBODY, ATTACKER)
-    for name, message, calls in (("large", LARGE, 150), ("empty_events", EMPTY_EVENTS, 12))
+    for name, message, calls in (
+        ("large", LARGE, 150),
+        ("empty_events", EMPTY_EVENTS, 12),
+        ("empty_items", EMPTY_ITEMS, 12),
+    )
 ]

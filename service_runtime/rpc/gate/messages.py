@@ -17,7 +17,11 @@ MESSAGE_BYTES = 260 * 1024
 The largest message of all methods but those that publish: an event of 256 KiB and its framing.
 """
 
-_LENGTH_DELIMITED = 2
+LENGTH_DELIMITED = 2
+"""
+The kind of fields that begin with their length, as messages do.
+"""
+
 _SIZES = {1: 8, 5: 4}
 _VARINT = 0
 _CONTINUED = 0x80
@@ -91,7 +95,7 @@ def element_count(raw: bytes, field: int, most: int) -> tuple[int, bool]:
     the contract does.
     """
     count, at, end = 0, 0, len(raw)
-    short = field << 3 | _LENGTH_DELIMITED if field < _SHORT_FIELDS else -1
+    short = field << 3 | LENGTH_DELIMITED if field < _SHORT_FIELDS else -1
     for _ in range(most):
         if at >= end:
             break
@@ -102,32 +106,32 @@ def element_count(raw: bytes, field: int, most: int) -> tuple[int, bool]:
                 at += 2 + low if low < _CONTINUED else 3 + (low & 0x7F) + (high << 7)
                 count += 1
                 continue
-        tag, at = _varint(raw, at)
-        if tag & 7 == _LENGTH_DELIMITED:
-            size, at = _varint(raw, at)
+        tag, at = varint(raw, at)
+        if tag & 7 == LENGTH_DELIMITED:
+            size, at = varint(raw, at)
             at += size
             count += tag >> 3 == field
         else:
-            at = _behind(raw, at, tag & 7)
+            at = behind(raw, at, tag & 7)
     if at > end:
         raise ValueError("ends within a field")
     return count, at == end
 
 
-def _behind(raw: bytes, at: int, kind: int) -> int:
+def behind(raw: bytes, at: int, kind: int) -> int:
     """
-    Return the position behind a number of *kind*. Raises `ValueError` for what is none.
+    Return the position behind a number of *kind* at *at*. Raises `ValueError` for what is none.
     """
     if kind == _VARINT:
-        return _varint(raw, at)[1]
+        return varint(raw, at)[1]
     if kind in _SIZES:
         return at + _SIZES[kind]
     raise ValueError("a group, or no message")
 
 
-def _varint(raw: bytes, at: int) -> tuple[int, int]:
+def varint(raw: bytes, at: int) -> tuple[int, int]:
     """
-    Read a number at *at*; return it with the position behind it.
+    Read a number at *at*; return it with the position behind it. Raises `ValueError`.
     """
     value = 0
     for index, byte in enumerate(raw[at : at + _MOST_VARINT_BYTES]):
