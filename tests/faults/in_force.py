@@ -170,11 +170,15 @@ FAULTS = (
         seconds=300,
         busy=True,
     ),
-    Fault("in_force.inactive", "no attempt begins after Inactive was answered", inactive),
+    # Each replica has two seconds to confirm a change.
+    Fault(
+        "in_force.inactive", "no attempt begins after Inactive was answered", inactive, busy=True
+    ),
     Fault(
         "in_force.inactive_three",
         "no attempt begins after Inactive was answered, three replicas",
         partial(inactive, replicas=3),
         (POSTGRESQL,),
+        busy=True,
     ),
 )
