@@ -77,6 +77,13 @@ class ExchangeClock:
         """
         return self._phase or Phase.RESPONSE
 
+    @property
+    def is_over(self) -> bool:
+        """
+        Whether the deadline has passed, even if nobody was told yet.
+        """
+        return self.expired or time.monotonic() >= self.deadline_at
+
     def enter(self, phase: Phase) -> None:
         """
         End the step before and begin another.

@@ -6,6 +6,7 @@ exceeds a limit loses the connection.
 """
 
 import asyncio
+import math
 import ssl
 import time
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body_size",
         "_complete",
+        "_deadline_at",
         "_head_size",
         "_informational",
         "_loop",
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         self._parser: httptools.HttpResponseParser | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wire: bytes | None = None
+        self._deadline_at = math.inf
         self.reset_response()
 
     async def exchange(
@@ -89,6 +92,7 @@ class Connection(asyncio.Protocol):
         Send a request and read its response; close and raise `ExchangeFailedError` on failure.
         """
         clock.on_expiry = self.expire
+        self._deadline_at = clock.deadline_at
         try:
             responded = self.send(wire)
             write_soon(self)
@@ -110,12 +114,16 @@ class Connection(asyncio.Protocol):
             self._wire = wire
         return waiter
 
-    def write(self) -> None:
+    def write(self, now: float) -> None:
         """
-        Write the request, unless the connection was closed meanwhile.
+        Write the request, unless the connection was closed or its deadline has passed meanwhile,
+        which it does where the process stands still. *now* is on the monotonic clock.
         """
         wire, self._wire = self._wire, None
         if wire is None or self._transport is None:
+            return
+        if now >= self._deadline_at:
+            self._fail(FailureKind.TIMEOUT, "the deadline passed before the request was sent")
             return
         try:
             self._transport.write(wire)

@@ -130,7 +130,9 @@ class Openings:
             raise _expired_error(clock) if clock.expired else _closed_error() from None
         finally:
             self._tasks.discard(task)
-        if clock.expired:
+        # Also where the process stood still during the handshake: the receiver would confirm a
+        # request whose answer cannot count any more.
+        if clock.is_over:
             connection.abort()
             raise _expired_error(clock)
         if not connection.closed:

@@ -45,7 +45,7 @@ class GuardedTransport:
                 try:
                     await connection.exchange(wire, clock, self._write_soon)
                 except ExchangeFailedError:
-                    if clock.expired or connection.first_byte_at is not None:
+                    if clock.is_over or connection.first_byte_at is not None:
                         raise
                     # It was stale: closed by the receiver, without a byte of a response. The
                     # request goes out once more, on a new connection.

@@ -5,6 +5,7 @@ The requests of one turn of the event loop, written to their sockets one after t
 from __future__ import annotations
 
 import asyncio
+import time
 
 from dispatch_service.egress.connection import Connection
 
@@ -30,5 +31,6 @@ class WriteCoalescer:
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
+        now = time.monotonic()
         for connection in waiting:
-            connection.write()
+            connection.write(now)

@@ -9,8 +9,12 @@ import socket
 import time
 from functools import partial
 
+from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import STALL_SECONDS, ExchangeClocks
+from dispatch_service.egress.connector import connect_tcp
 from tests.support.pair import eventually
+from tests.support.receivers import answering, https_receiver
+from tests.support.transports import failure, guarded_transport, outbound
 
 
 async def test_no_deadline_passes_early() -> None:
@@ -90,3 +94,23 @@ async def test_answer_that_came_while_the_process_stood_still_is_read() -> None:
         await eventually(partial(getattr, silent, "expired"))
         loop.remove_reader(ours)
     assert not answered.expired
+
+
+async def test_no_request_is_sent_after_its_deadline() -> None:
+    """
+    A request whose deadline passed while the process stood still is not sent: the receiver would
+    confirm it, and get it again.
+    """
+
+    async def connect(address: str, port: int) -> socket.socket:
+        connected = await connect_tcp(address, port)
+        time.sleep(STALL_SECONDS + 0.2)  # noqa: ASYNC251 - the process stands still
+        return connected
+
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver, connect=connect) as transport,
+    ):
+        error = await failure(transport, outbound(receiver, deadline_seconds=0.3))
+        assert error.kind is FailureKind.TIMEOUT
+        assert receiver.requests == []

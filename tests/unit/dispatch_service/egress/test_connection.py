@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY, Connection
 from dispatch_service.egress.requests import ExchangeFailedError
 
@@ -87,7 +89,7 @@ def test_response_before_the_request_is_refused(loop: asyncio.AbstractEventLoop)
     waiter = connection.send(b"POST /")
 
     connection.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    connection.write()
+    connection.write(0.0)
 
     assert isinstance(waiter.exception(), ExchangeFailedError)
     assert (connection.status_code, connection.first_byte_at) == (0, None)
@@ -107,12 +109,29 @@ def test_request_of_a_connection_that_was_closed_meanwhile_is_not_written(
     expired.expire()
     lost.connection_lost(None)
     for connection in (expired, lost, well):
-        connection.write()
-        connection.write()
+        connection.write(0.0)
+        connection.write(0.0)
 
     assert [wire.written for wire in wires] == [b"", b"", b"POST /"]
     assert all(isinstance(waiter.exception(), ExchangeFailedError) for waiter in waiters[:2])
     assert not waiters[2].done()
+
+
+def test_request_whose_deadline_has_passed_is_not_written(loop: asyncio.AbstractEventLoop) -> None:
+    """
+    The process may stand still between the turn that takes a request and the one that writes it.
+    """
+    wire = Wire()
+    connection = opened(loop, wire)
+    exchange = connection.exchange(b"POST /", ExchangeClock(set(), 0.0, 10.0), lambda _: None)
+    exchange.send(None)
+
+    connection.write(10.0)
+
+    with pytest.raises(ExchangeFailedError) as raised:
+        exchange.send(None)
+    assert raised.value.kind is FailureKind.TIMEOUT
+    assert (wire.aborted, wire.written) == (True, b"")
 
 
 class Broken(Wire):
@@ -135,7 +154,7 @@ def test_failed_write_fails_the_request(loop: asyncio.AbstractEventLoop) -> None
     connection = opened(loop, wire)
     waiter = connection.send(b"POST /")
 
-    connection.write()
+    connection.write(0.0)
 
     assert isinstance(waiter.exception(), ExchangeFailedError)
     assert (wire.aborted, connection.first_byte_at) == (True, None)
@@ -153,7 +172,7 @@ def test_any_bytes_end_in_a_response_or_a_failure(pieces: list[bytes], as_one: b
         connection = Connection(loop, ("a", "b", None), "127.0.0.1", lost.append)
         connection.connection_made(wire)
         waiter = connection.send(b"")
-        connection.write()
+        connection.write(0.0)
         for piece in [b"".join(pieces)] if as_one else pieces:
             if not wire.aborted:
                 connection.data_received(piece)
@@ -183,7 +202,7 @@ def test_response_in_two_parts(split: int) -> None:
         connection = Connection(loop, ("a", "b", None), "127.0.0.1", lambda _: None)
         connection.connection_made(Wire())
         waiter = connection.send(b"")
-        connection.write()
+        connection.write(0.0)
         connection.data_received(response[:split])
         connection.data_received(response[split:])
     finally:
