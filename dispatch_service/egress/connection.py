@@ -116,8 +116,7 @@ class Connection(asyncio.Protocol):
 
     def write(self, now: float) -> None:
         """
-        Write the request, unless the connection was closed or its deadline has passed meanwhile,
-        which it does where the process stands still. *now* is on the monotonic clock.
+        Write the request, unless at *now*, of the monotonic clock, its deadline has passed.
         """
         wire, self._wire = self._wire, None
         if wire is None or self._transport is None:
@@ -282,9 +281,6 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _refuse(self, error: str) -> None:
-        """
-        Close; end the wait with the response if its status is known, otherwise with a failure.
-        """
         if self.status_code:
             self._finish_early()
         else:
@@ -295,9 +291,6 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _end_wait(self, failure: ExchangeFailedError | None) -> None:
-        """
-        Wake the coroutine that waits for the response, if there still is one.
-        """
         waiter, self._waiter = self._waiter, None
         if waiter is None or waiter.done():
             return
