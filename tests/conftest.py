@@ -17,6 +17,7 @@ import structlog
 
 from tests.support.databases import fresh_database, memory_folder
 from tests.support.loops import BACKEND
+from tests.support.order import spread
 from tests.support.profiles import load_profile
 from tests.support.shared_server import SharedServer
 from tests.support.templates import PostgresTemplates
@@ -35,6 +36,7 @@ structlog.configure(
 
 
 _POSTGRES_FIXTURES = {"postgres_url", "postgres_templates"}
+_OF_SERVICES = {"attacks", "crash", "e2e", "faults"}
 _SHARED_SERVER = pytest.StashKey[SharedServer]()
 
 
@@ -68,7 +70,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Mark the tests that need the PostgreSQL server.
+    Mark the tests that need the PostgreSQL server; let those that may take longest begin first.
     """
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
@@ -76,6 +78,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         chosen = parameters.params.values() if parameters else ()
         if not _POSTGRES_FIXTURES.isdisjoint(fixtures) or "postgresql" in chosen:
             item.add_marker("postgresql")
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if processes > 1:
+        long = sorted(filter(_timeout, items), key=_timeout, reverse=True)
+        items[:] = spread(long, [item for item in items if not _timeout(item)], processes)
+
+
+def _timeout(item: pytest.Item) -> float:
+    """
+    Return the seconds that a long test may take; 0 for the others.
+    """
+    if (marker := item.get_closest_marker("timeout")) is not None:
+        return float(marker.args[0])
+    starts_services = item.path.parent.name in _OF_SERVICES
+    return 1.0 if starts_services or item.get_closest_marker("slow") else 0.0
 
 
 @pytest.fixture
