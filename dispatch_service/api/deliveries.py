@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
-from dispatch_service.log import read, watch
+from dispatch_service.log import across, read, watch
 from dispatch_service.log.exchanges import read_exchange
 from dispatch_service.log.filters import (
     parse_attempt_filter,
@@ -96,9 +97,10 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
     async def ListDeliveries(
         self, request: delivery_service_pb2.ListDeliveriesRequest, context: Context
     ) -> delivery_service_pb2.ListDeliveriesResponse:
-        owner = names.parse_parent(request.parent)
+        owner = names.parse_parent(request.parent, wildcard=True)
+        listed = across.list_deliveries if names.is_wildcard(owner) else read.list_deliveries
         async with reading(self._engine) as db:
-            page = await read.list_deliveries(
+            page = await listed(
                 db,
                 owner,
                 parse_delivery_filter(request.filter),
@@ -158,15 +160,18 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context
     ) -> delivery_service_pb2.ListAttemptsResponse:
         """
-        List the attempts of a delivery, or of all deliveries of an owner.
+        List the attempts of a delivery, of all deliveries of an owner, or those that failed of
+        all owners.
         """
         parent = names.parse_attempts_parent(request.parent)
+        listed = partial(read.list_attempts, delivery_id=parent.id)
+        if names.is_wildcard(parent.owner):
+            listed = partial(across.list_attempts)
         async with reading(self._engine) as db:
-            page = await read.list_attempts(
+            page = await listed(
                 db,
                 parent.owner,
-                parent.id,
-                parse_attempt_filter(request.filter),
+                comparisons=parse_attempt_filter(request.filter),
                 hashed=self._hashed,
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
@@ -181,10 +186,12 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         self, request: delivery_service_pb2.WatchAttemptsRequest, context: Context
     ) -> AsyncIterator[delivery_service_pb2.WatchAttemptsResponse]:
         """
-        Stream the attempts of an owner as they end.
+        Stream the attempts of an owner, or those that fail of all owners, as they end.
         """
-        owner = names.parse_parent(request.parent)
+        owner = names.parse_parent(request.parent, wildcard=True)
         comparisons = parse_watch_filter(request.filter)
+        if names.is_wildcard(owner):
+            across.check_attempts(comparisons)
         begin = self._mark(request)
         mark = await shielded(self._present()) if begin is None else begin
         spoke = time.monotonic() - HEARTBEAT_SECONDS

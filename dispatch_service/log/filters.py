@@ -76,6 +76,15 @@ WATCH_FIELDS: Mapping[str, FieldKind] = {
 }
 
 
+def of_parent(owner: sa.ColumnElement[str], parent: str) -> sa.ColumnElement[bool]:
+    """
+    Return the condition that the column *owner* is *parent*, or one of those that it stands for.
+    """
+    if names.is_wildcard(parent):
+        return owner.startswith(parent.removesuffix("-"), autoescape=True)
+    return owner == parent
+
+
 def conditions(
     table: sa.Table, owner: str, comparisons: Sequence[Comparison], time_column: str, hashed: Hash
 ) -> list[sa.ColumnElement[bool]]:
@@ -85,10 +94,20 @@ def conditions(
     found = unbounded(table, comparisons, hashed)
     if table is attempts:
         found += [_of_its_deliveries(owner, it) for it in comparisons if _is_of_few(it)]
-    bounded = any(it.field == time_column and it.operator in {">", ">=", "="} for it in comparisons)
-    if not bounded:
-        found.append(table.c[time_column] >= after(-DEFAULT_RANGE))
-    return found
+    return [*found, *default_range(table.c[time_column], comparisons)]
+
+
+def default_range(
+    time: sa.ColumnElement[Any], comparisons: Sequence[Comparison], field: str = ""
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Return the condition that the column *time* is in the last 7 days, unless a filter has a lower
+    bound on it. *field* is its name in filters, if that differs.
+    """
+    name = field or time.key
+    if any(it.field == name and it.operator in {">", ">=", "="} for it in comparisons):
+        return []
+    return [time >= after(-DEFAULT_RANGE)]
 
 
 def unbounded(

@@ -29,10 +29,16 @@ from service_runtime.rpc import names
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Page, PageKey
 
+DELIVERY_ORDER = (deliveries.c.create_time, deliveries.c.delivery_id)
+ATTEMPT_ORDER = (attempts.c.start_time, attempts.c.delivery_id, attempts.c.number)
+"""
+What lists are sorted by, newest first.
+"""
+
 _BODY_KEY = ("owner", "account", "event_id", "event_type", "payload_version")
 
 
-def _deliveries() -> sa.Select[tuple[object, ...]]:
+def delivery_query() -> sa.Select[tuple[object, ...]]:
     """
     Begin a query for deliveries and what is known of their bodies and endpoints.
     """
@@ -51,7 +57,7 @@ async def get_delivery(db: AsyncConnection, owner: str, delivery_id: str) -> Del
     Return a delivery, or None.
     """
     same = (deliveries.c.owner == owner, deliveries.c.delivery_id == delivery_id)
-    return await DELIVERIES.first(db, _deliveries().where(*same))
+    return await DELIVERIES.first(db, delivery_query().where(*same))
 
 
 async def require_delivery(db: AsyncConnection, name: str) -> DeliveryRow:
@@ -77,20 +83,33 @@ async def list_deliveries(
     """
     List the deliveries of *owner* for which the comparisons of a filter hold.
     """
-    keys = (deliveries.c.create_time, deliveries.c.delivery_id)
     query = (
-        _deliveries()
+        delivery_query()
         .where(deliveries.c.owner == owner)
         .where(*conditions(deliveries, owner, comparisons, "create_time", hashed))
-        .order_by(*(key.desc() for key in keys))
+        .where(*deliveries_after(begin_after))
+        .order_by(*(key.desc() for key in DELIVERY_ORDER))
         .limit(size + 1)
     )
-    if begin_after is not None:
-        at, delivery_id = begin_after
-        bound = sa.tuple_(_instant(at), sa.literal(str(delivery_id), deliveries.c.delivery_id.type))
-        query = query.where(sa.tuple_(*keys) < bound)
-    rows = await DELIVERIES.all(db, query)
-    return Page(rows, size, lambda row: [to_microseconds(row.create_time), row.delivery_id])
+    return Page(await DELIVERIES.all(db, query), size, delivery_key)
+
+
+def deliveries_after(begin_after: PageKey | None) -> list[sa.ColumnElement[bool]]:
+    """
+    Return the conditions of a page of deliveries that begins after a sort key.
+    """
+    if begin_after is None:
+        return []
+    at, delivery_id = begin_after
+    bound = sa.tuple_(_instant(at), sa.literal(str(delivery_id), deliveries.c.delivery_id.type))
+    return [sa.tuple_(*DELIVERY_ORDER) < bound]
+
+
+def delivery_key(row: DeliveryRow) -> PageKey:
+    """
+    Return the sort key of a delivery.
+    """
+    return [to_microseconds(row.create_time), row.delivery_id]
 
 
 async def list_chosen(
@@ -103,7 +122,7 @@ async def list_chosen(
     List at most *size* deliveries for which the conditions *chosen* hold, oldest first.
     """
     keys = (deliveries.c.create_time, deliveries.c.delivery_id)
-    query = _deliveries().where(*chosen).order_by(*keys).limit(size)
+    query = delivery_query().where(*chosen).order_by(*keys).limit(size)
     if begin_after is not None:
         at, delivery_id = begin_after
         bound = sa.tuple_(sa.literal(at, keys[0].type), sa.literal(delivery_id, keys[1].type))
@@ -138,26 +157,37 @@ async def list_attempts(
     """
     List the attempts of a delivery, or for an empty id those of all deliveries of *owner*.
     """
-    keys = (attempts.c.start_time, attempts.c.delivery_id, attempts.c.number)
     query = ATTEMPTS.select().where(attempts.c.owner == owner)
     if delivery_id:
         found = unbounded(attempts, comparisons, hashed)
         found.append(attempts.c.delivery_id == delivery_id)
     else:
         found = conditions(attempts, owner, comparisons, "start_time", hashed)
-    query = query.where(*found).order_by(*(key.desc() for key in keys)).limit(size + 1)
-    if begin_after is not None:
-        at, last_delivery, number = begin_after
-        bound = sa.tuple_(
-            _instant(at),
-            sa.literal(str(last_delivery), attempts.c.delivery_id.type),
-            sa.literal(int(number)),
-        )
-        query = query.where(sa.tuple_(*keys) < bound)
-    rows = await ATTEMPTS.all(db, query)
-    return Page(
-        rows, size, lambda row: [to_microseconds(row.start_time), row.delivery_id, row.number]
+    query = query.where(*found, *attempts_after(begin_after))
+    query = query.order_by(*(key.desc() for key in ATTEMPT_ORDER)).limit(size + 1)
+    return Page(await ATTEMPTS.all(db, query), size, attempt_key)
+
+
+def attempts_after(begin_after: PageKey | None) -> list[sa.ColumnElement[bool]]:
+    """
+    Return the conditions of a page of attempts that begins after a sort key.
+    """
+    if begin_after is None:
+        return []
+    at, delivery_id, number = begin_after
+    bound = sa.tuple_(
+        _instant(at),
+        sa.literal(str(delivery_id), attempts.c.delivery_id.type),
+        sa.literal(int(number)),
     )
+    return [sa.tuple_(*ATTEMPT_ORDER) < bound]
+
+
+def attempt_key(row: AttemptRow) -> PageKey:
+    """
+    Return the sort key of an attempt.
+    """
+    return [to_microseconds(row.start_time), row.delivery_id, row.number]
 
 
 async def read_body(db: AsyncConnection, keys: DayKeys, delivery: DeliveryRow) -> bytes | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.log.filters import unbounded
+from dispatch_service.log.filters import of_parent, unbounded
 from dispatch_service.log.url_filters import Hash
 from dispatch_service.storage.rows import SETTLED_ATTEMPTS, AttemptRow
 from dispatch_service.storage.schema import attempts
@@ -97,7 +97,8 @@ async def read(
     before: datetime | None = None,
 ) -> tuple[Sequence[AttemptRow], Mark]:
     """
-    Return at most a batch of attempts of *owner* after *mark*, and the mark to go on from.
+    Return at most a batch of attempts of *owner* after *mark*, and the mark to go on from. The
+    owner may be `accounts/-` or `warehouses/-`.
 
     They settled before *before*, an instant that `horizon` returned; by default it is asked.
     """
@@ -106,7 +107,7 @@ async def read(
     keys = (attempts.c.settle_time, attempts.c.delivery_id, attempts.c.number)
     query = (
         SETTLED_ATTEMPTS.select()
-        .where(attempts.c.owner == owner, attempts.c.settle_time < before)
+        .where(of_parent(attempts.c.owner, owner), attempts.c.settle_time < before)
         .where(attempts.c.settle_time >= mark.settle_time, sa.tuple_(*keys) > _bound(mark))
         .where(*unbounded(attempts, comparisons, hashed))
         .order_by(*keys)

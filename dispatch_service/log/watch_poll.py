@@ -6,7 +6,7 @@ only their watches read.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from dispatch_service.log.watch import horizon
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading
 from service_runtime.observability.tasks import start_watched
+from service_runtime.rpc import names
 from service_runtime.rpc.shielded import shielded
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ How often the log is looked at while there are watches.
 
 class Watcher:
     """
-    A watch of *owner*, made by `WatchPoll.joined`.
+    A watch of *owner*, made by `WatchPoll.joined`; it may be `accounts/-` or `warehouses/-`.
 
     *before* is the instant up to which the order is final. *unread* tells whether the owner may
     have attempts before it that the watch has not read; the watch clears it when it reads.
@@ -66,6 +67,15 @@ class Watcher:
         if self._error is not None or self.before is None:
             raise self._error or RuntimeError("the log was not looked at yet")
         return self.before
+
+    def is_of(self, owners: Collection[str]) -> bool:
+        """
+        Tell whether one of *owners* is watched.
+        """
+        if names.is_wildcard(self.owner):
+            kind = self.owner.removesuffix("-")
+            return any(it.startswith(kind) for it in owners)
+        return self.owner in owners
 
     def looked(self, before: datetime, *, unread: bool) -> None:
         """
@@ -138,7 +148,7 @@ class WatchPoll:
         self._before = before
         for watcher in self._watchers:
             asked = watcher in watchers and found is not None
-            watcher.looked(before, unread=not asked or watcher.owner in (found or ()))
+            watcher.looked(before, unread=not asked or watcher.is_of(found or ()))
 
     async def _owners_with_attempts(self, before: datetime) -> set[str] | None:
         """

@@ -193,12 +193,20 @@ def parse_parent(text: str, *, wildcard: bool = False, field: str = "parent") ->
 
 def parse_attempts_parent(text: str) -> Name:
     """
-    Parse the parent of attempts. The id is empty for `{owner}/deliveries/-`, all deliveries.
+    Parse the parent of attempts. The id is empty for `{owner}/deliveries/-`, all deliveries; the
+    owner of these may be `accounts/-` or `warehouses/-`.
     """
     owner, found, rest = text.partition("/deliveries/")
     if found and rest == "-":
-        return Name(parse_owner(owner), "")
+        return Name(parse_parent(owner, wildcard=True), "")
     return parse("delivery", text, "parent")
+
+
+def is_wildcard(parent: str) -> bool:
+    """
+    Tell whether *parent*, which `parse_parent` returned, stands for all owners of a kind.
+    """
+    return parent in {f"{_ACCOUNTS}-", f"{_WAREHOUSES}-"}
 
 
 def owner_of(name: str) -> str:

@@ -74,6 +74,7 @@ deliveries = sa.Table(
         "sequence_position",
         where="sequence_position IS NOT NULL AND end_time IS NULL",
     ),
+    partial_index("ix_deliveries_failed", "owner", "create_time", where="state = 'FAILED'"),
     sa.Index(None, "owner", "create_time"),
     sa.Index("ix_deliveries_resource", "owner", "resource", "create_time"),
     comment=(

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.log import read
+from dispatch_service.log import across, read
 from dispatch_service.log.filters import parse_attempt_filter, parse_delivery_filter
 from dispatch_service.queue.protocol import Queue
 from service_runtime.database.engine import reading
@@ -134,3 +134,25 @@ async def test_each_filter_of_deliveries_is_answered_by_an_index(large: AsyncEng
             plans = await recorded.plans()
         assert page.rows, name
         assert all(index in plan for plan in plans), f"{name}: {plans}"
+
+
+async def test_lists_across_owners_are_answered_by_an_index(large: AsyncEngine) -> None:
+    """
+    Failures of all accounts are found by walks over the index of failures, never by reading all.
+    """
+    asked: dict[str, Any] = {"hashed": hashed, "size": 50, "begin_after": None}
+    failed = parse_attempt_filter('status != SUCCESS AND start_time >= "2020-01-01T00:00:00Z"')
+    async with reading(large) as db:
+        recorded: Any = Recorded(db)
+        page = await across.list_attempts(recorded, "accounts/-", failed, **asked)
+        plans = await recorded.plans()
+        assert page.rows
+        assert all("ix_attempts_failures" in plan for plan in plans), plans
+        assert not any("Seq Scan" in plan for plan in plans), plans
+        for state, index in ("FAILED", "ix_deliveries_failed"), ("PENDING", "ix_deliveries_"):
+            recorded = Recorded(db)
+            comparisons = parse_delivery_filter(f"state = {state}")
+            await across.list_deliveries(recorded, "accounts/-", comparisons, **asked)
+            plans = await recorded.plans()
+            assert all(index in plan for plan in plans), f"{state}: {plans}"
+            assert not any("Seq Scan on deliveries" in plan for plan in plans), plans

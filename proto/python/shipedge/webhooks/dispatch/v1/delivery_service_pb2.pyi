@@ -54,7 +54,11 @@ class ListDeliveriesRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. With `accounts/-` or
+    `warehouses/-` the deliveries of all are listed, for callers who may
+    access all; `filter` must then have `state = FAILED`, `state = PENDING` or
+    `state = DELIVERING`.
+    """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""
     page_token: _builtins.str
@@ -198,7 +202,11 @@ class ListAttemptsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """`accounts/{account}/deliveries/{delivery}`, or the same with
-    `warehouses/{warehouse}`. `-` for the delivery stands for all.
+    `warehouses/{warehouse}`. `-` for the delivery stands for all. With
+    `accounts/-/deliveries/-` or `warehouses/-/deliveries/-` the failed
+    attempts of all are listed, for callers who may access all; `filter` must
+    then have `status != SUCCESS`, or a `status`, `response_code` or
+    `failure_kind` of a failure.
     """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""
@@ -268,7 +276,9 @@ class WatchAttemptsRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. With `accounts/-` or
+    `warehouses/-` all are watched, with a filter as in `ListAttempts`.
+    """
     filter: _builtins.str
     """As in `ListAttempts`, without `start_time`."""
     cursor: _builtins.str
