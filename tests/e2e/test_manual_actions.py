@@ -191,6 +191,31 @@ async def test_attempts_are_watched_from_a_cursor_on(pair: Pair) -> None:
     assert read_error(raised.value).reason == "CURSOR_INVALID"
 
 
+async def test_failures_of_all_accounts_are_listed(pair: Pair) -> None:
+    """
+    Attempts and deliveries that failed are listed over all accounts; without the filter that this
+    needs, the call is refused and says so.
+    """
+    await pair.publish(shipped("e1"))
+    (failed,) = await in_state(pair, Delivery.STATE_FAILED, 1)
+    everywhere = pb.ListDeliveriesRequest(parent="accounts/-", filter="state = FAILED")
+    log = pb.ListAttemptsRequest(
+        parent="accounts/-/deliveries/-", filter="status != SUCCESS", page_size=1
+    )
+
+    deliveries = await pair.deliveries.ListDeliveries(everywhere)
+    first = await pair.deliveries.ListAttempts(log)
+    log.page_token = first.next_page_token
+    second = await pair.deliveries.ListAttempts(log)
+
+    assert [it.name for it in deliveries.deliveries] == [failed.name]
+    assert [it.number for it in [*first.attempts, *second.attempts]] == [2, 1]
+    assert not second.next_page_token
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await pair.deliveries.ListDeliveries(pb.ListDeliveriesRequest(parent="accounts/-"))
+    assert "state = FAILED" in (refused.value.details() or "")
+
+
 async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
     """
     After erasure by e-mail the payloads are gone and cannot be resent; the log keeps the attempts.
