@@ -164,9 +164,8 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         all owners.
         """
         parent = names.parse_attempts_parent(request.parent)
-        listed = partial(read.list_attempts, delivery_id=parent.id)
-        if names.is_wildcard(parent.owner):
-            listed = partial(across.list_attempts)
+        of_one = partial(read.list_attempts, delivery_id=parent.id)
+        listed = across.list_attempts if names.is_wildcard(parent.owner) else of_one
         async with reading(self._engine) as db:
             page = await listed(
                 db,

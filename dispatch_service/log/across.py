@@ -45,7 +45,7 @@ _SUCCESS = range(200, 300)
 class _Failures(Generic[RowT]):
     """
     Rows of *table* with an index of those that are *failed*, by owner and *time*; *key_of*
-    returns the sort key of a row that *query* selects.
+    returns the sort key of a row that *query* selects, *after* the conditions of those behind one.
     """
 
     reader: RowReader[RowT]
@@ -54,6 +54,7 @@ class _Failures(Generic[RowT]):
     time: sa.Column[Any]
     failed: sa.ColumnElement[bool]
     order: Sequence[sa.Column[Any]]
+    after: Callable[[PageKey | None], list[sa.ColumnElement[bool]]]
     key_of: Callable[[RowT], PageKey]
 
 
@@ -64,6 +65,7 @@ _ATTEMPTS = _Failures(
     attempts.c.start_time,
     _FAILED_ATTEMPT,
     read.ATTEMPT_ORDER,
+    read.attempts_after,
     read.attempt_key,
 )
 _DELIVERIES = _Failures(
@@ -73,6 +75,7 @@ _DELIVERIES = _Failures(
     deliveries.c.create_time,
     _FAILED_DELIVERY,
     read.DELIVERY_ORDER,
+    read.deliveries_after,
     read.delivery_key,
 )
 
@@ -125,9 +128,7 @@ async def list_attempts(
     filter that does not choose failed ones alone.
     """
     check_attempts(comparisons)
-    found = unbounded(attempts, comparisons, hashed)
-    found += default_range(attempts.c.start_time, comparisons)
-    found += read.attempts_after(begin_after)
+    found = _conditions(_ATTEMPTS, comparisons, hashed, begin_after)
     return await _newest(db, _ATTEMPTS, parent, found, size)
 
 
@@ -144,15 +145,29 @@ async def list_deliveries(
     List deliveries that failed, or have not ended, of all owners that *parent* stands for. Raises
     `InvalidArgument` for a filter that does not choose one such state.
     """
-    found = unbounded(deliveries, comparisons, hashed)
-    found += default_range(deliveries.c.create_time, comparisons)
-    found += read.deliveries_after(begin_after)
+    found = _conditions(_DELIVERIES, comparisons, hashed, begin_after)
     states = _states(comparisons)
     if State.FAILED in states:
         return await _newest(db, _DELIVERIES, parent, found, size)
     if not states & {State.PENDING, State.DELIVERING}:
         raise _needed("state = FAILED, state = PENDING or state = DELIVERING")
     return await _unfinished(db, parent, found, size)
+
+
+def _conditions(
+    failures: _Failures[Any],
+    comparisons: Sequence[Comparison],
+    hashed: Hash,
+    begin_after: PageKey | None,
+) -> list[sa.ColumnElement[bool]]:
+    """
+    Return what a filter and the beginning of a page ask of rows.
+    """
+    return [
+        *unbounded(failures.table, comparisons, hashed),
+        *default_range(failures.time, comparisons),
+        *failures.after(begin_after),
+    ]
 
 
 async def _unfinished(
@@ -217,11 +232,12 @@ def _newest_of(
     limit: int,
 ) -> Any:
     """
-    Select the newest rows of each of *owners*, *limit* of each at most.
+    Select the newest rows of all *owners*, *limit* at most, after as many of each.
     """
     order = [key.desc() for key in failures.order]
     of_each = [
         failures.query().where(failures.table.c.owner == owner, *conditions).order_by(*order)
         for owner in owners
     ]
-    return sa.union_all(*(sa.select(it.limit(limit).subquery()) for it in of_each))
+    found = sa.union_all(*(sa.select(it.limit(limit).subquery()) for it in of_each))
+    return found.order_by(*(sa.desc(key.key) for key in failures.order)).limit(limit)

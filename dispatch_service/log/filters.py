@@ -98,14 +98,13 @@ def conditions(
 
 
 def default_range(
-    time: sa.ColumnElement[Any], comparisons: Sequence[Comparison], field: str = ""
+    time: sa.Column[Any], comparisons: Sequence[Comparison]
 ) -> list[sa.ColumnElement[bool]]:
     """
     Return the condition that the column *time* is in the last 7 days, unless a filter has a lower
-    bound on it. *field* is its name in filters, if that differs.
+    bound on it, by its own name.
     """
-    name = field or time.key
-    if any(it.field == name and it.operator in {">", ">=", "="} for it in comparisons):
+    if any(it.field == time.key and it.operator in {">", ">=", "="} for it in comparisons):
         return []
     return [time >= after(-DEFAULT_RANGE)]
 

@@ -121,7 +121,7 @@ async def list_chosen(
     """
     List at most *size* deliveries for which the conditions *chosen* hold, oldest first.
     """
-    keys = (deliveries.c.create_time, deliveries.c.delivery_id)
+    keys = DELIVERY_ORDER
     query = delivery_query().where(*chosen).order_by(*keys).limit(size)
     if begin_after is not None:
         at, delivery_id = begin_after
