@@ -82,7 +82,7 @@ class ExchangeClock:
         """
         Whether the deadline has passed, even if nobody was told yet.
         """
-        return self.expired or time.monotonic() >= self.deadline_at
+        return time.monotonic() >= self.deadline_at
 
     def enter(self, phase: Phase) -> None:
         """
