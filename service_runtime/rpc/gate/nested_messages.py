@@ -40,7 +40,7 @@ def _message_fields(descriptor: Descriptor, known: dict[str, MessageFields]) -> 
 
 def message_count(raw: bytes, fields: MessageFields, most: int) -> int:
     """
-    Return how many messages *raw* holds, which is one itself and has *fields*. Counting ends
+    Return how many messages *raw* holds within itself, a message with *fields*. Counting ends
     beyond *most*, so that its cost is bounded by that and the size.
 
     Raises `ValueError` where the bytes are no message.

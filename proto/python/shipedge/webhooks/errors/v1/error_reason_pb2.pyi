@@ -75,8 +75,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         "inventory_corrected.adjustment"}}
     """
     ERROR_REASON_BATCH_INVALID: _ErrorReason.ValueType  # 9
-    """`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB, or 200,000
-    messages at any depth.
+    """`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB,
+    or 200,000 messages at any depth.
 
         {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500"}}
     """
@@ -449,8 +449,8 @@ ERROR_REASON_EVENT_INVALID: ErrorReason.ValueType  # 8
     "inventory_corrected.adjustment"}}
 """
 ERROR_REASON_BATCH_INVALID: ErrorReason.ValueType  # 9
-"""`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB, or 200,000
-messages at any depth.
+"""`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB,
+or 200,000 messages at any depth.
 
     {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500"}}
 """
