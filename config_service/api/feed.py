@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -94,14 +95,43 @@ async def _first(
     raise InvalidArgument("The first message must say where to begin.")
 
 
-def _answer(page: FeedPage, *, snapshot_complete: bool = False) -> WatchConfigurationResponse:
+class _LastRequest:
+    """
+    The last request of a stream that has come.
+    """
+
+    def __init__(self, first: WatchConfigurationRequest) -> None:
+        self.came(first)
+
+    def came(self, request: WatchConfigurationRequest) -> None:
+        """
+        Take notice of a request that has come now.
+        """
+        self._number, self._came_at = request.request_number, time.monotonic()
+
+    def age(self) -> tuple[int, timedelta]:
+        """
+        Return its number and how long ago it came.
+        """
+        return self._number, timedelta(seconds=time.monotonic() - self._came_at)
+
+
+def _answer(
+    page: FeedPage, request: tuple[int, timedelta], *, snapshot_complete: bool = False
+) -> WatchConfigurationResponse:
+    """
+    Make an answer of a page that was read when the last *request* was as old as it says.
+    """
+    number, age = request
     answer = WatchConfigurationResponse(
         revision=page.position.revision,
         digest=page.position.digest,
         changes=page.changes,
         snapshot_complete=snapshot_complete,
+        request_number=number,
     )
     answer.config_time.FromDatetime(page.time)
+    answer.request_time.FromDatetime(page.time - age)
     return answer
 
 
@@ -141,13 +171,17 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         """
         first = await _first(requests)
         log.info("feed.opened", name=first.replica, revision=first.after_revision)
-        async with self._acknowledged(first, requests):
-            async for answer in self._answers(first):
+        last = _LastRequest(first)
+        async with self._acknowledged(first, requests, last):
+            async for answer in self._answers(first, last):
                 yield answer
 
     @asynccontextmanager
     async def _acknowledged(
-        self, first: WatchConfigurationRequest, requests: AsyncIterator[WatchConfigurationRequest]
+        self,
+        first: WatchConfigurationRequest,
+        requests: AsyncIterator[WatchConfigurationRequest],
+        last: _LastRequest,
     ) -> AsyncIterator[None]:
         """
         Read what a reader acknowledges while the block runs. One that ends its requests reads
@@ -158,6 +192,7 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
 
         async def read() -> None:
             async for request in requests:
+                last.came(request)
                 self._confirmations.acknowledge(stream, reader, request.applied_revision)
             # The requests of a broken connection end too, shortly before this is cancelled.
             await asyncio.sleep(BREAK_SECONDS)
@@ -172,27 +207,31 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
             self._confirmations.disconnected(stream, reader)
 
     async def _answers(
-        self, first: WatchConfigurationRequest
+        self, first: WatchConfigurationRequest, last: _LastRequest
     ) -> AsyncIterator[WatchConfigurationResponse]:
         after = Position(first.after_revision, first.digest)
         if not (after.revision or after.digest):
             after = await shielded(pages.position(self._store.engine))
+            request = last.age()
             async for page in pages.snapshot(self._store.engine, self._ring, after):
-                yield _answer(page, snapshot_complete=page.position is after)
+                yield _answer(page, request, snapshot_complete=page.position is after)
+                request = last.age()
         else:
             await shielded(pages.check_resumable(self._store.engine, after))
-        async for answer in self._changes(after):
+        async for answer in self._changes(after, last):
             yield answer
 
-    async def _changes(self, after: Position) -> AsyncIterator[WatchConfigurationResponse]:
+    async def _changes(
+        self, after: Position, last: _LastRequest
+    ) -> AsyncIterator[WatchConfigurationResponse]:
         last_answer = time.monotonic()
         while True:
             # Taken before the read, so that no change falls between the read and the wait.
-            changed = self._notifier.next_change()
+            changed, request = self._notifier.next_change(), last.age()
             page = await shielded(pages.changes_after(self._store.engine, after, self._ring))
             quiet = time.monotonic() - last_answer
             if page.changes or quiet >= self._heartbeat_seconds:
-                yield _answer(page)
+                yield _answer(page, request)
                 last_answer = time.monotonic()
             after = page.position
             if len(page.changes) < pages.BATCH:

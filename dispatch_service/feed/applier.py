@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -59,6 +59,7 @@ class FeedApplier:
         self.position = NOWHERE
         self.clock = ConfigClock()
         self.known_until: datetime | None = None
+        self._heard_at = datetime.fromtimestamp(0, UTC)
         self._engine = engine
         self._ring = ring
         self._cache = cache
@@ -139,8 +140,16 @@ class FeedApplier:
         if self.position == NOWHERE:
             self._known = await snapshot.stored_names(self._engine) | self._cache.names()
             self._unnamed = set(self._known)
-        self.clock.opened(await self._now())
+        self.clock.opened()
+        self._heard_at = await self._now()
         return self.position
+
+    def next_number(self) -> int:
+        """
+        Return the number of a request that is sent now: of the first one of a stream, or of one
+        that acknowledges the last answer.
+        """
+        return self.clock.sent(self._heard_at)
 
     async def _now(self) -> datetime:
         async with reading(self._engine) as db:
@@ -156,8 +165,10 @@ class FeedApplier:
 
     async def _apply(self, answer: WatchConfigurationResponse) -> None:
         position = Position(answer.revision, answer.digest)
-        if answer.HasField("config_time"):
-            self.clock.heard(instant(answer.config_time), await self._now())
+        self._heard_at = await self._now()
+        if answer.HasField("request_time"):
+            request_time = instant(answer.request_time)
+            self.clock.heard(answer.request_number, request_time, self._heard_at)
         if self._unnamed is None and not goes_on(self.position, position):
             raise HistoryChangedError
         items = [item for item in map(self._cache.read, answer.changes) if item is not None]

@@ -99,14 +99,21 @@ class FeedClient:
         try:
             await call.write(
                 WatchConfigurationRequest(
-                    after_revision=begin.revision, digest=begin.digest, replica=self._replica
+                    after_revision=begin.revision,
+                    digest=begin.digest,
+                    replica=self._replica,
+                    request_number=applier.next_number(),
                 )
             )
             async for answer in call:
                 await applier.apply(answer)
                 revision = applier.position.revision
                 if self._call is call and not call.done():
-                    await call.write(WatchConfigurationRequest(applied_revision=revision))
+                    await call.write(
+                        WatchConfigurationRequest(
+                            applied_revision=revision, request_number=applier.next_number()
+                        )
+                    )
                 yield revision
         finally:
             call.cancel()

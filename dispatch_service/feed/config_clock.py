@@ -14,14 +14,15 @@ class ConfigClock:
     """
     Converts instants of the config service's database.
 
-    *offset* is what is to be added to such an instant, at least: the clocks were compared with
-    an error of as much as an answer takes, and the error is subtracted. None: not compared yet.
+    *offset* is what is to be added to such an instant, at least: each comparison has an error of
+    as much as a request takes, and the one with the smallest error counts. None: not compared yet.
     """
 
     def __init__(self) -> None:
         self.offset: timedelta | None = None
-        self._opened: datetime | None = None
-        self._error = timedelta()
+        self._sent: dict[int, datetime] = {}
+        self._number = 0
+        self._is_new = True
 
     def own_time(self, instant: datetime) -> datetime:
         """
@@ -29,26 +30,42 @@ class ConfigClock:
         """
         return instant + (self.offset or timedelta())
 
-    def opened(self, now: datetime) -> None:
+    def opened(self) -> None:
         """
-        Begin a comparison: a request is sent after *now* by the own database.
+        Begin again: a stream is opened, and an error of earlier comparisons is forgotten with the
+        first answer.
         """
-        self._opened = now
+        self._sent.clear()
+        self._number = 0
+        self._is_new = True
 
-    def heard(self, config_time: datetime, now: datetime) -> None:
+    def sent(self, now: datetime) -> int:
         """
-        Compare an answer that was made at *config_time* with the time *now* of the own database
-        at which it has come.
+        Return the number of a request that is sent after *now* by the own database.
+        """
+        self._number += 1
+        self._sent[self._number] = now
+        return self._number
 
-        The first answer was made after its request was sent, which bounds the offset from below.
-        Later ones bound it from above, and show that a clock was set.
+    def heard(self, number: int, request_time: datetime, now: datetime) -> None:
         """
-        if self._opened is not None:
-            self._error = now - self._opened
-            self.offset = self._opened - config_time
-            self._opened = None
-        elif self.offset is not None:
-            self.offset = min(self.offset, now - config_time - self._error)
+        Compare with an answer that has come by *now*, to a service that had received request
+        *number* at *request_time* by its database.
+
+        That it was received after it was sent bounds the offset from below, and that the answer
+        came after it was made from above; a bound from above that is lower than what was known
+        shows that a clock was set.
+        """
+        if number not in self._sent:
+            return
+        lowest = self._sent[number] - request_time
+        self._sent = {later: time for later, time in self._sent.items() if later > number}
+        is_set = self.offset is not None and now - request_time < self.offset
+        if self.offset is None or self._is_new or is_set:
+            self.offset = lowest
+        else:
+            self.offset = max(self.offset, lowest)
+        self._is_new = False
 
 
 def instant(timestamp: Timestamp) -> datetime:

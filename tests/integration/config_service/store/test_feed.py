@@ -116,6 +116,7 @@ async def test_resumed_feed_carries_changes_and_deletions(running: Running) -> N
     assert changed.subscription.subscription.description == "changed"
 
 
+@pytest.mark.slow
 async def test_deleted_is_in_a_snapshot_as_its_name(running: Running) -> None:
     """
     A reader knows what was deleted from what is missing.
@@ -128,6 +129,7 @@ async def test_deleted_is_in_a_snapshot_as_its_name(running: Running) -> None:
     assert [it.deleted_name for answer in answers for it in answer.changes] == [gone.name]
 
 
+@pytest.mark.slow
 async def test_quiet_feed_gives_signs_of_life(running: Running) -> None:
     """
     Without changes the feed says how far it is.
@@ -144,6 +146,26 @@ async def test_quiet_feed_gives_signs_of_life(running: Running) -> None:
     assert answer.HasField("config_time")
 
 
+async def test_answers_say_when_the_last_request_came(running: Running) -> None:
+    """
+    That of the request, however long the answer took: a reader compares its clock with it.
+    """
+    stream: Any = running.feed.WatchConfiguration()
+    await stream.write(Request(replica="test", request_number=1))
+    first, heartbeat = await stream.read(), await stream.read()
+    await stream.write(Request(applied_revision=heartbeat.revision, request_number=2))
+    while (second := await stream.read()).request_number == 1:
+        pass
+    stream.cancel()
+
+    assert (first.request_number, heartbeat.request_number, second.request_number) == (1, 1, 2)
+    came = [it.request_time.ToNanoseconds() for it in (first, heartbeat, second)]
+    assert came[0] <= first.config_time.ToNanoseconds()
+    assert came[1] < heartbeat.config_time.ToNanoseconds()
+    assert came[1] < came[2]
+
+
+@pytest.mark.slow
 async def test_concurrent_writers_lose_nothing(running: Running) -> None:
     """
     Revisions come in the order of the commits: a reader that follows misses no change.
@@ -163,6 +185,7 @@ async def test_concurrent_writers_lose_nothing(running: Running) -> None:
     assert revisions == sorted(revisions)
 
 
+@pytest.mark.slow
 async def test_reader_acknowledges_what_it_applied(running: Running) -> None:
     """
     Acknowledgements and answers cross on one stream.
@@ -198,6 +221,7 @@ async def refusal(running: Running, after: Position) -> tuple[str, str]:
     return detail.code, detail.reason
 
 
+@pytest.mark.slow
 async def test_revision_behind_forgotten_deletions_cannot_be_resumed(running: Running) -> None:
     """
     A reader that has missed a deletion must begin anew.
@@ -212,6 +236,7 @@ async def test_revision_behind_forgotten_deletions_cannot_be_resumed(running: Ru
     assert await refusal(running, position) == ("OUT_OF_RANGE", "REVISION_COMPACTED")
 
 
+@pytest.mark.slow
 async def test_revision_whose_digest_is_forgotten_cannot_be_resumed(running: Running) -> None:
     """
     The newest digests are kept; a reader that is further behind must begin anew.

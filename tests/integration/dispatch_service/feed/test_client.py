@@ -293,10 +293,11 @@ def at(seconds: float) -> datetime:
 
 def answer_at(seconds: float, *changes: feed_service_pb2.FeedChange, **more: Any) -> Answer:
     """
-    Make an answer with its time.
+    Make an answer with its time, to the first request, which came at that time.
     """
-    made = Answer(changes=changes, **more)
+    made = Answer(changes=changes, request_number=1, **more)
     made.config_time.FromDatetime(at(seconds))
+    made.request_time.FromDatetime(at(seconds))
     return made
 
 

@@ -35,6 +35,7 @@ class WatchConfigurationRequest(_message.Message):
     REPLICA_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     APPLIED_REVISION_FIELD_NUMBER: _builtins.int
+    REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
     after_revision: _builtins.int
     """The last revision that was stored. 0 without a digest: none. Only in the
     first message.
@@ -47,6 +48,10 @@ class WatchConfigurationRequest(_message.Message):
     """The revision that the reader has applied in memory: events that it takes
     from now on are matched with it. Only in later messages.
     """
+    request_number: _builtins.int
+    """The number of the request in its stream, from 1 on; answers say when it
+    came. 0: nobody asks for that.
+    """
     def __init__(
         self,
         *,
@@ -54,10 +59,11 @@ class WatchConfigurationRequest(_message.Message):
         replica: _builtins.str = ...,
         digest: _builtins.bytes = ...,
         applied_revision: _builtins.int = ...,
+        request_number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "applied_revision", b"applied_revision", "digest", b"digest", "replica", b"replica"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_revision", b"after_revision", "applied_revision", b"applied_revision", "digest", b"digest", "replica", b"replica", "request_number", b"request_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -74,6 +80,8 @@ class WatchConfigurationResponse(_message.Message):
     SNAPSHOT_COMPLETE_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     CONFIG_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
+    REQUEST_TIME_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Keep this once the changes are applied. In a snapshot it is 0 until
     `snapshot_complete`.
@@ -82,6 +90,8 @@ class WatchConfigurationResponse(_message.Message):
     """Whether this answer ends the snapshot."""
     digest: _builtins.bytes
     """The digest of the history up to `revision`. Empty where that is 0."""
+    request_number: _builtins.int
+    """The number of the last request that had come when the answer was made."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedChange]:
         """In the order in which they were committed."""
@@ -89,6 +99,12 @@ class WatchConfigurationResponse(_message.Message):
     @_builtins.property
     def config_time(self) -> _timestamp_pb2.Timestamp:
         """The time of the config service's database when the answer was made."""
+
+    @_builtins.property
+    def request_time(self) -> _timestamp_pb2.Timestamp:
+        """When that request came, by the time of the config service's database, or
+        a little later: the reader compares its clock with that one.
+        """
 
     def __init__(
         self,
@@ -98,10 +114,12 @@ class WatchConfigurationResponse(_message.Message):
         snapshot_complete: _builtins.bool = ...,
         digest: _builtins.bytes = ...,
         config_time: _timestamp_pb2.Timestamp | None = ...,
+        request_number: _builtins.int = ...,
+        request_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config_time", b"config_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config_time", b"config_time", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "config_time", b"config_time", "digest", b"digest", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "config_time", b"config_time", "digest", b"digest", "request_number", b"request_number", "request_time", b"request_time", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
