@@ -22,7 +22,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
@@ -42,13 +42,16 @@ trace: $(STAMP) ## Show the way of one event through the code, and count what it
 
 ##@ Test
 
-test: $(STAMP) ## Run all tests, in JOBS=4 processes; the output goes to build/tests.txt.
-	$(call quietly,tests)
+test: $(STAMP) ## Run all tests but the heavy ones, in JOBS=4 processes; output in build/tests.txt.
+	$(call quietly,-m "not heavy" tests/unit tests/contract tests/integration tests/e2e)
+
+test-heavy: $(STAMP) ## Run the tests that start and kill many processes, and the long searches.
+	$(call quietly,-m heavy tests)
 
 # These hardly wait, and each process collects all tests.
 quick: JOBS := $(shell getconf _NPROCESSORS_ONLN)
 quick: $(STAMP) ## Run the fast tests: no services started, no PostgreSQL, few examples.
-	$(call quietly,-m "not slow and not postgresql" tests/unit tests/contract tests/integration)
+	$(call quietly,-m "not slow and not heavy and not postgresql" tests/unit tests/contract tests/integration)
 
 unit: $(STAMP) ## Run the tests without input and output.
 	@$(PYTEST) tests/unit

@@ -37,6 +37,7 @@ structlog.configure(
 
 _POSTGRES_FIXTURES = {"postgres_url", "postgres_templates"}
 _OF_SERVICES = {"attacks", "crash", "e2e", "faults"}
+_HEAVY = {"attacks", "crash", "faults"}
 _SHARED_SERVER = pytest.StashKey[SharedServer]()
 
 
@@ -70,9 +71,12 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Mark the tests that need the PostgreSQL server; let those that may take longest begin first.
+    Mark the tests that need the PostgreSQL server and those that are heavy; let those that may
+    take longest begin first.
     """
     for item in items:
+        if item.path.parent.name in _HEAVY:
+            item.add_marker("heavy")
         fixtures = getattr(item, "fixturenames", ())
         parameters = getattr(item, "callspec", None)
         chosen = parameters.params.values() if parameters else ()

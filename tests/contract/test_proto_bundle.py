@@ -19,7 +19,7 @@ from tests.support.project_files import ROOT
 from tests.support.proto_recipes import RECIPES, make_archive, run_recipe, unpack
 
 PROTO = ROOT / "proto"
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.heavy
 
 
 @pytest.fixture(scope="module")

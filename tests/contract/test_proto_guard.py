@@ -128,6 +128,7 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
 
+@pytest.mark.slow
 def test_nothing_that_breaks_clients_gets_past(copy: Path) -> None:
     """
     Everything that breaks sources or messages of a client is found and not published; what

@@ -36,6 +36,7 @@ def test_files_hold_schema_and_example(event_type: str, version: str) -> None:
     assert json.loads(compact(found.json_schema)) == schema(event_type, version)
 
 
+@pytest.mark.slow
 def test_files_and_pages_are_current(capsys: pytest.CaptureFixture[str]) -> None:
     """
     Files and pages are those of the current contracts.

@@ -143,6 +143,7 @@ async def service() -> AsyncIterator[tuple[Unavailable, grpc.aio.Channel]]:
     await server.stop(0)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_the_client_keeps_to_it(service: tuple[Unavailable, grpc.aio.Channel]) -> None:
     """

@@ -20,7 +20,7 @@ from tests.support import preloaded
 from tests.support.pair import CONFIG, DISPATCH, Pair, environment_of, eventually, running_pair
 from tests.support.receivers import Receiver
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 OLD = f"old:{base64.b64encode(b'o' * 32).decode()}"
 NEW = f"new:{base64.b64encode(b'n' * 32).decode()}"

@@ -25,7 +25,7 @@ from tests.support.databases import free_port
 from tests.support.pair import CONFIG, Pair, environment_of, running_pair
 from tests.support.receivers import Receiver, answering, https_receiver
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 OWNER = "accounts/100"
 SECRET = "marker-secret"

@@ -17,7 +17,7 @@ from tests.support.receivers import Receiver
 from tests.support.templates import PostgresTemplates
 from tests.unit.service_runtime.rpc.test_access import METHODS
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 ROUNDS = 8
 SEED = 7

@@ -152,7 +152,7 @@ async def test_pending_deliveries_survive_a_kill(tmp_path: Path) -> None:
             )
             await pair.known(made.name)
             await pair.publish(shipped("killed"))
-            await settled(pair, Delivery.STATE_PENDING)
+            await attempted(pair, 1)
             await pair.kill(DISPATCH)
             killed.set()
             await pair.start(DISPATCH)

@@ -27,7 +27,7 @@ from tests.e2e.test_payload_service import payloads
 from tests.support.databases import free_port
 from tests.support.pair import PATIENCE_SECONDS, Pair, Subscription
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 SAMPLES = Path(__file__).parent / "sample_receivers"
 BUILD = Path(__file__).parents[2] / "build" / "sample_receivers"

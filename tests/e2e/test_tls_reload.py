@@ -22,7 +22,7 @@ from tests.support.authority import Authority
 from tests.support.pair import PATIENCE_SECONDS
 from tests.support.receivers import Receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240), pytest.mark.heavy]
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CONNECTIONS = 12

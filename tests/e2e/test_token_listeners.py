@@ -33,7 +33,7 @@ from tests.support.databases import free_port
 from tests.support.pair import PATIENCE_SECONDS
 from tests.support.receivers import Receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 NAME = "callers/partner"
 DENIED = ("PERMISSION_DENIED", "CALLER_FORBIDDEN")

@@ -32,7 +32,7 @@ from tests.support.worker_setup import (
     running_stage,
 )
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(240), pytest.mark.heavy]
 
 QUICK = {"SHIPEDGE_DISPATCH_DEADLINE": "1s", "SHIPEDGE_DISPATCH_LEASE": "12s"}
 PATIENT = {
@@ -55,26 +55,83 @@ async def probe(stage: Stage) -> int:
     return await child.wait()
 
 
-async def test_two_workers_share_port_load_and_metrics(tmp_path: Path, database: str) -> None:
+async def load_is_shared(stage: Stage) -> int:
     """
     Connections are spread over both workers, each event is delivered once, metrics are summed, and
-    `probe` succeeds.
+    `probe` succeeds; return the number of deliveries.
+    """
+    published = await stage.published_through_both("shared")
+
+    assert await stage.metric("webhooks_events_accepted_total") == len(published)
+    assert await stage.metric("webhooks_deliveries_in_memory") == len(published)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        # Both workers count all deliveries: this gauge must not be summed.
+        while await stage.metric("webhooks_deliveries_unfinished") != len(published):
+            await asyncio.sleep(0.1)
+    stage.gate.opened.set()
+    await stage.holds(UNFINISHED, lambda values: values == [0])
+
+    assert sorted(stage.received()) == sorted(published)
+    assert await stage.asked(DISPATCHERS) == [2]
+    assert await probe(stage) == 0
+    return len(published)
+
+
+async def supervisor_is_killed(stage: Stage) -> int:
+    """
+    Workers without their supervisor finish open attempts and release the port, on which others
+    start; return the number of deliveries.
+    """
+    before = len(stage.receiver.requests)
+    published = await stage.published_through_both("killed")
+    await eventually(lambda: len(stage.receiver.requests) == before + len(published))
+    workers = stage.workers()
+    await stage.pair.kill(DISPATCH)
+    stage.gate.opened.set()
+    await eventually(lambda: not any(map(lives, workers)))
+
+    assert await stage.asked(DISPATCHERS) == [0]
+    await stage.pair.start(DISPATCH)
+    assert len(stage.workers()) == 2
+    return len(published)
+
+
+async def workers_are_stopped(stage: Stage) -> int:
+    """
+    After SIGTERM health is NOT_SERVING, and open attempts are finished and written; return the
+    number of deliveries.
+    """
+    before = len(stage.receiver.requests)
+    published = await stage.published_through_both("stopped")
+    await eventually(lambda: len(stage.receiver.requests) == before + len(published))
+    workers, child = stage.workers(), stage.pair.children[DISPATCH]
+    operators = stage.pair.environment["SHIPEDGE_DISPATCH_OPERATORS_LISTEN"]
+    async with channel.connect(operators) as connection:
+        stub = health_pb2_grpc.HealthStub(connection)
+        answers = stub.Watch(health_pb2.HealthCheckRequest())
+        while (await answers.read()).status != health_pb2.HealthCheckResponse.SERVING:
+            pass  # The supervisor asks the workers once a second.
+        child.terminate()
+        assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    stage.gate.opened.set()
+
+    assert await stage.pair.stop(DISPATCH) == 0
+    assert not any(map(lives, workers))
+    assert await stage.asked(DISPATCHERS) == [0]
+    return len(published)
+
+
+async def test_workers_share_their_load_and_end_together(tmp_path: Path, database: str) -> None:
+    """
+    One life of two workers: they share a port, outlive neither their supervisor nor SIGTERM, and
+    leave no attempt open. One test, because three processes take seconds to start.
     """
     async with running_stage(tmp_path, database, PATIENT) as stage:
-        published = await stage.published_through_both()
-
-        assert await stage.metric("webhooks_events_accepted_total") == len(published)
-        assert await stage.metric("webhooks_deliveries_in_memory") == len(published)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            # Both workers count all deliveries: this gauge must not be summed.
-            while await stage.metric("webhooks_deliveries_unfinished") != len(published):
-                await asyncio.sleep(0.1)
-        stage.gate.opened.set()
-        await stage.holds(UNFINISHED, lambda values: values == [0])
-
-        assert sorted(stage.received()) == sorted(published)
-        assert await stage.asked(DISPATCHERS) == [2]
-        assert await probe(stage) == 0
+        deliveries = await load_is_shared(stage)
+        deliveries += await supervisor_is_killed(stage)
+        assert await stage.asked(STATES) == [f"{State.SUCCEEDED} {deliveries}"]
+        deliveries += await workers_are_stopped(stage)
+        assert await stage.asked(STATES) == [f"{State.SUCCEEDED} {deliveries}"]
 
 
 async def test_killed_worker_is_started_again_and_nothing_is_lost(
@@ -96,55 +153,13 @@ async def test_killed_worker_is_started_again_and_nothing_is_lost(
                 counted = await stage.metric("webhooks_events_accepted_total")
                 os.kill(before[0], signal.SIGKILL)
         # Events from before the first snapshot get their deliveries later.
-        await stage.holds(STATES, lambda values: values == [State.SUCCEEDED] * 400)
+        await stage.holds(STATES, lambda values: values == [f"{State.SUCCEEDED} 400"])
         await eventually(lambda: len(stage.workers()) == 2)
 
         assert set(stage.received()) == {f"e{n}-{at}" for n in range(80) for at in range(5)}
         assert before[0] not in stage.workers()
         assert before[1] in stage.workers()
         assert await stage.metric("webhooks_events_accepted_total") >= counted
-
-
-async def test_sigterm_drains_all_workers(tmp_path: Path, database: str) -> None:
-    """
-    After SIGTERM health is NOT_SERVING, and open attempts are finished and written.
-    """
-    async with running_stage(tmp_path, database, PATIENT) as stage:
-        published = await stage.published_through_both()
-        await eventually(lambda: len(stage.receiver.requests) == len(published))
-        workers, child = stage.workers(), stage.pair.children[DISPATCH]
-        operators = stage.pair.environment["SHIPEDGE_DISPATCH_OPERATORS_LISTEN"]
-        async with channel.connect(operators) as connection:
-            stub = health_pb2_grpc.HealthStub(connection)
-            answers = stub.Watch(health_pb2.HealthCheckRequest())
-            while (await answers.read()).status != health_pb2.HealthCheckResponse.SERVING:
-                pass  # The supervisor asks the workers once a second.
-            child.terminate()
-            assert (await answers.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        stage.gate.opened.set()
-
-        assert await stage.pair.stop(DISPATCH) == 0
-        assert not any(map(lives, workers))
-        assert await stage.asked(STATES) == [State.SUCCEEDED] * len(published)
-        assert await stage.asked(DISPATCHERS) == [0]
-
-
-async def test_workers_end_with_their_supervisor(tmp_path: Path, database: str) -> None:
-    """
-    If the supervisor is killed, its workers finish open attempts and release the port.
-    """
-    async with running_stage(tmp_path, database, PATIENT) as stage:
-        published = await stage.published_through_both()
-        await eventually(lambda: len(stage.receiver.requests) == len(published))
-        workers = stage.workers()
-        await stage.pair.kill(DISPATCH)
-        stage.gate.opened.set()
-        await eventually(lambda: not any(map(lives, workers)))
-
-        assert await stage.asked(STATES) == [State.SUCCEEDED] * len(published)
-        assert await stage.asked(DISPATCHERS) == [0]
-        await stage.pair.start(DISPATCH)
-        assert len(stage.workers()) == 2
 
 
 def refused(environment: dict[str, str], *arguments: str) -> str:

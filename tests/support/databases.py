@@ -279,7 +279,8 @@ def fresh_database(server_url: str, template: str = "template0") -> Iterator[str
     Make an empty database, or a copy of *template*, on a server; drop it at the end.
     """
     name = f"test_{uuid4().hex}"
-    run_sql(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    # To copy the files takes half of what copying by the log takes.
+    run_sql(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
     try:
         yield make_url(server_url).set(database=name).render_as_string(hide_password=False)
     finally:

@@ -84,21 +84,28 @@ class Stage:
         patient = time.monotonic() + PATIENCE_SECONDS
         while not wanted(answer := await self.asked(query)):
             assert time.monotonic() < patient, f"{query}: {answer}"
-            await asyncio.sleep(0.05)
+            # Each question opens a connection, which takes milliseconds of the processor.
+            await asyncio.sleep(0.2)
 
-    async def published_through_both(self) -> list[str]:
+    async def published_through_both(self, prefix: str = "held") -> list[str]:
         """
-        Publish, each time over another connection, until both workers have deliveries.
+        Publish to the closed gate, each time over another connection, until both workers have
+        deliveries; return the ids of the events, which begin with *prefix*.
         """
+        self.gate.opened.clear()
         published: list[str] = []
         async with asyncio.timeout(PATIENCE_SECONDS), AsyncExitStack() as stack:
             while len(await self.asked(LEASE_OWNERS)) < 2:
-                event_id = f"held-{len(published)}"
+                event_id = f"{prefix}-{len(published)}"
                 stub = await connected(stack, self.pair.address(DISPATCH))
                 await publish(stub, [shipped(event_id)])
                 published.append(event_id)
-                await self.holds(STATES, lambda them: them == [State.DELIVERING] * len(published))
+                await self._hold(len(published))
         return published
+
+    async def _hold(self, deliveries: int) -> None:
+        wanted = f"{State.DELIVERING} {deliveries}"
+        await self.holds(STATES, lambda states: wanted in states)
 
     def received(self) -> list[str]:
         """
@@ -120,7 +127,7 @@ class Stage:
 LEASE_OWNERS = "SELECT DISTINCT lease_owner FROM deliveries WHERE lease_owner IS NOT NULL"
 UNFINISHED = "SELECT count(*) FROM deliveries WHERE end_time IS NULL"
 DISPATCHERS = "SELECT count(*) FROM dispatchers"
-STATES = "SELECT state FROM deliveries"
+STATES = "SELECT state || ' ' || count(*) FROM deliveries GROUP BY state"
 
 
 def lives(pid: int) -> bool:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.anyio
 READER = Caller("callers/reader", frozenset({"reader"}), frozenset({"accounts/100"}))
 
 
+@pytest.mark.slow
 async def test_reader_sees_no_path_and_changes_nothing(running: Running) -> None:
     """
     Who may only read gets the URL without path and query, and nothing of other accounts.

@@ -89,6 +89,7 @@ async def test_repeated_rotation_shows_no_token(running: Running) -> None:
     assert await identified(running, first.token) == "callers/script"
 
 
+@pytest.mark.slow
 async def test_tokens_are_bounded(running: Running) -> None:
     """
     One token too many ends the oldest.

@@ -151,6 +151,7 @@ async def test_bad_callers(running: Running, over: dict[str, Any], field: str) -
     assert (await refused(created(running, **over))).faults[0].field == field
 
 
+@pytest.mark.slow
 async def test_feed_brings_callers(running: Running) -> None:
     """
     The dispatch service learns of callers, with the hash of the token, and of their end.
@@ -234,6 +235,7 @@ async def test_update_is_checked(running: Running) -> None:
         assert (await refused(stale)).reason == "ETAG_MISMATCH"
 
 
+@pytest.mark.slow
 async def test_changes_at_the_same_time(running: Running) -> None:
     """
     None undoes another, and a name in certificates is still given once.

@@ -169,6 +169,7 @@ async def test_replicas_wait_for_readers_of_each_other(
     assert await changing == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("patience")
 async def test_reader_counts_as_connected_for_a_time(
     running: Running, two: tuple[Confirmations, Confirmations]
@@ -195,6 +196,7 @@ async def test_reader_counts_as_connected_for_a_time(
     assert await here.changed() == 0
 
 
+@pytest.mark.slow
 async def test_changes_that_wait_together_share_their_reads(
     two: tuple[Confirmations, Confirmations], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,6 +65,7 @@ async def results(calls: Iterable[Awaitable[Any]]) -> Counter[str]:
     return reasons
 
 
+@pytest.mark.slow
 async def test_subscriptions_are_limited(running: Running) -> None:
     """
     Whoever comes at the same time: no more than the limit, and room again after a deletion, of
@@ -106,6 +107,7 @@ def certificate() -> pb.CreateClientCertificateRequest:
     return pb.CreateClientCertificateRequest(parent=OWNER, client_certificate=given)
 
 
+@pytest.mark.slow
 async def test_credentials_and_certificates_are_limited(running: Running) -> None:
     """
     Each kind by itself.
@@ -122,6 +124,7 @@ async def test_credentials_and_certificates_are_limited(running: Running) -> Non
     assert refused.metadata["what"] == "client certificates"
 
 
+@pytest.mark.slow
 async def test_one_of_two_updates_with_the_same_etag_wins(running: Running) -> None:
     """
     The other one is told to read again, whatever resource it is.

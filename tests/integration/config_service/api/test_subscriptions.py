@@ -275,6 +275,7 @@ async def test_validate_only_changes_nothing(running: Running) -> None:
     assert list(listed.subscriptions) == []
 
 
+@pytest.mark.slow
 async def test_pages(running: Running) -> None:
     """
     A long list comes in pages, each subscription once, oldest first.

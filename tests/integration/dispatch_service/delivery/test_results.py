@@ -82,6 +82,7 @@ async def states(store: AsyncEngine) -> list[str]:
         return list((await db.execute(query)).scalars())
 
 
+@pytest.mark.slow
 async def test_result_that_the_store_refuses_holds_nobody_up(
     queue: Queue, store: AsyncEngine, writer: ResultWriter
 ) -> None:
@@ -186,6 +187,7 @@ class Away:
         raise ConnectionRefusedError(111, "the database is away")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times", [1, 2])
 async def test_results_outlive_a_store_that_is_away(
     queue: Queue, store: AsyncEngine, keys: DayKeys, times: int
@@ -209,6 +211,7 @@ async def test_results_outlive_a_store_that_is_away(
     assert await states(store) == ["SUCCEEDED"] * 3 + ["PENDING"] * 2
 
 
+@pytest.mark.slow
 async def test_stopping_does_not_wait_for_ever(
     queue: Queue, store: AsyncEngine, keys: DayKeys
 ) -> None:

@@ -137,6 +137,7 @@ async def statuses(store: AsyncEngine) -> list[str]:
         return list((await db.execute(sa.select(attempts.c.status))).scalars())
 
 
+@pytest.mark.slow
 async def test_expired_lease_of_a_known_result_is_not_claimed(
     store: AsyncEngine,
     unwritable: UnwritableQueue,
@@ -156,6 +157,7 @@ async def test_expired_lease_of_a_known_result_is_not_claimed(
     assert await statuses(store) == ["SUCCESS"] * EVENTS
 
 
+@pytest.mark.slow
 async def test_lease_that_expires_by_a_step_of_the_clock_is_released(
     store: AsyncEngine, unwritable: UnwritableQueue, sent: Counter[str]
 ) -> None:

@@ -99,6 +99,7 @@ async def live(process: DeliveryProcess, receiver: Receiver) -> bool:
     return receiver.died.is_set()
 
 
+@pytest.mark.heavy
 async def test_delivery_that_kills_is_poison_after_ten_deaths_and_no_other(
     queue: Queue, store: AsyncEngine
 ) -> None:
@@ -124,6 +125,7 @@ async def test_delivery_that_kills_is_poison_after_ten_deaths_and_no_other(
     assert all(row.number <= by_delivery[row.delivery_id] for row in numbers)
 
 
+@pytest.mark.heavy
 async def test_deliveries_that_wait_while_processes_die_are_innocent(
     queue: Queue, store: AsyncEngine
 ) -> None:

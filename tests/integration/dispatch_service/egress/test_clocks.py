@@ -9,6 +9,8 @@ import socket
 import time
 from functools import partial
 
+import pytest
+
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import STALL_SECONDS, ExchangeClocks
 from dispatch_service.egress.connector import connect_tcp
@@ -77,6 +79,7 @@ async def test_no_deadline_passes_after_closing() -> None:
     assert not clock.expired
 
 
+@pytest.mark.slow
 async def test_answer_that_came_while_the_process_stood_still_is_read() -> None:
     """
     A deadline that passes while the process is stopped ends no exchange whose answer is there.
@@ -96,6 +99,7 @@ async def test_answer_that_came_while_the_process_stood_still_is_read() -> None:
     assert not answered.expired
 
 
+@pytest.mark.slow
 async def test_no_request_is_sent_after_its_deadline() -> None:
     """
     A request whose deadline passed while the process stood still is not sent: the receiver would

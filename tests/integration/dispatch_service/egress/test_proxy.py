@@ -113,6 +113,7 @@ async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
     assert receiver.connections == 0
 
 
+@pytest.mark.slow
 async def test_proxy_that_is_down_or_silent() -> None:
     """
     A proxy that is down is a proxy failure; a proxy that sends nothing ends with the deadline.

@@ -175,6 +175,7 @@ async def test_closing_ends_what_is_under_way() -> None:
         assert (await failure(transport, outbound(receiver))).kind is FailureKind.INTERRUPTED
 
 
+@pytest.mark.slow
 async def test_closed_connections_need_no_garbage_collector() -> None:
     """
     The memory of a closed connection is free at once, without the garbage collector.

@@ -93,6 +93,7 @@ async def test_response_before_the_request_is_written() -> None:
     assert response.status_code == 413
 
 
+@pytest.mark.slow
 async def test_unanswered_connects() -> None:
     """
     A host that does not accept connections fails at the deadline, and no socket is left open.
@@ -120,6 +121,7 @@ async def test_unanswered_connects() -> None:
     assert after == before
 
 
+@pytest.mark.slow
 async def test_timeouts_leave_a_working_pool() -> None:
     """
     After 4,000 timeouts no connection is left open, and 200 normal requests succeed.

@@ -139,6 +139,7 @@ async def test_every_address_is_tried() -> None:
     assert response.remote_address == "127.0.0.1"
 
 
+@pytest.mark.slow
 async def test_hanging_address_leaves_time_for_the_next() -> None:
     """
     An address that does not answer uses its share of the deadline, not all of it.

@@ -102,6 +102,7 @@ HANDSHAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "kind"), HANDSHAKES.values(), ids=HANDSHAKES.keys())
 async def test_handshakes(script: Raw, kind: FailureKind) -> None:
     """

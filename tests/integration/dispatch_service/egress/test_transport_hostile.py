@@ -123,6 +123,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "kind"), FAILURES.values(), ids=FAILURES.keys())
 async def test_incomplete_headers_are_a_failure(script: Raw, kind: FailureKind) -> None:
     """

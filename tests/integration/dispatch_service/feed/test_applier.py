@@ -106,6 +106,7 @@ async def test_missing_subscription_is_held_and_comes_back(
         assert set(await held.missed(db)) == {SHIPPED}
 
 
+@pytest.mark.slow
 async def test_missing_for_too_long_is_cancelled_with_that_reason(
     queue: Queue, store: AsyncEngine
 ) -> None:

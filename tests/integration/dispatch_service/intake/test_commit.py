@@ -261,6 +261,7 @@ async def test_blocked_delivery_returns_its_slot(intake: RunningIntake, store: A
     assert [ready.claimed.event_id for ready in intake.dispatched] == ["e1"]
 
 
+@pytest.mark.slow
 async def test_many_invalid_events_do_not_block_the_loop(store: AsyncEngine, queue: Queue) -> None:
     """
     The loop is free between their groups.

@@ -191,6 +191,7 @@ async def test_warehouse_gets_events_of_any_account(
     assert sorted(await made_of(store)) == [("e1", "of-account"), ("e1", "of-warehouse")]
 
 
+@pytest.mark.slow
 async def test_many_events_are_read_in_pages_and_sent_in_order(
     intake: RunningIntake,
     store: AsyncEngine,
@@ -333,6 +334,7 @@ async def test_position_is_not_ahead_of_what_is_matched(
     assert await made_of(store) == [("e1", "shipped")]
 
 
+@pytest.mark.slow
 async def test_what_was_missed_while_held_is_sent(
     intake: RunningIntake, store: AsyncEngine, queue: Queue, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,7 @@ async def backlog_of(store: AsyncEngine, queue: Queue, **counts: int) -> Backlog
     return backlog
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "refused"),
     [

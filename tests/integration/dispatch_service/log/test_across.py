@@ -75,6 +75,7 @@ async def pages(
     raise AssertionError("the list does not end")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4, 100])
 async def test_failed_attempts_of_all_accounts(filled: AsyncEngine, size: int) -> None:
     """
@@ -91,6 +92,7 @@ async def test_failed_attempts_of_all_accounts(filled: AsyncEngine, size: int) -
     assert len({row.delivery_id for row in rows}) == len(rows)
 
 
+@pytest.mark.slow
 async def test_a_filter_holds_across_owners(filled: AsyncEngine) -> None:
     """
     What else a filter says holds, too, also where it leaves out the newest of an owner.
@@ -104,6 +106,7 @@ async def test_a_filter_holds_across_owners(filled: AsyncEngine) -> None:
     assert len(await pages(filled, across.list_attempts, "warehouses/-", comparisons, 3)) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 4, 100])
 async def test_failed_deliveries_of_all_accounts(filled: AsyncEngine, size: int) -> None:
     """
@@ -117,6 +120,7 @@ async def test_failed_deliveries_of_all_accounts(filled: AsyncEngine, size: int)
     assert sorted(row.owner for row in rows) == sorted(ACCOUNTS + ACCOUNTS[1:] + ACCOUNTS[2:])
 
 
+@pytest.mark.slow
 async def test_unfinished_deliveries_of_all_accounts(filled: AsyncEngine, queue: Queue) -> None:
     """
     Deliveries that wait are listed, those of accounts alone.

@@ -147,6 +147,7 @@ async def test_late_commit_is_not_missed(queue: Queue, store: AsyncEngine) -> No
     assert found == {it.deliveries[0].delivery_id for it in (late, early)}
 
 
+@pytest.mark.slow
 async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: AsyncEngine) -> None:
     """
     However long a transaction takes, a watch that looks meanwhile shows its attempts later.

@@ -342,6 +342,7 @@ async def test_giving_up_without_an_attempt_counts_none(queue: Queue, store: Asy
     assert await rows(store, attempts) == []
 
 
+@pytest.mark.slow
 async def test_render_failure_is_stored_as_failed(queue: Queue, store: AsyncEngine) -> None:
     """
     A delivery whose payload could not be rendered fails at once, without a body.

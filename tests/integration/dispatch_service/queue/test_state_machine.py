@@ -374,7 +374,7 @@ def test_every_move_has_a_rule() -> None:
     assert MOVES.keys() == MODELLED
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(7200 if LONG else 300)
 @pytest.mark.parametrize("part", range(2))
 def test_store_does_what_the_model_does(database_url: str, part: int) -> None:

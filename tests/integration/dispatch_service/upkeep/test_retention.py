@@ -90,6 +90,7 @@ def pruner_of(store: AsyncEngine, **settings: Any) -> Pruner:
     return Pruner(store, index, Retention(), FailureLog("maintenance.failed"))
 
 
+@pytest.mark.slow
 async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEngine) -> None:
     """
     After 30 days the contents are gone, after 90 the log and with it the event's id.
@@ -131,6 +132,7 @@ async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: Asy
     assert claimed.sealed_body is not None
 
 
+@pytest.mark.slow
 async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine) -> None:
     """
     What an owner has set stands above the service's settings, for that owner only.
@@ -150,6 +152,7 @@ async def test_owner_may_keep_longer_or_shorter(queue: Queue, store: AsyncEngine
     assert (owners, bodies_left) == (["accounts/200"], ["accounts/200"])
 
 
+@pytest.mark.slow
 async def test_event_stays_as_long_as_a_warehouse_keeps_something(
     queue: Queue, store: AsyncEngine
 ) -> None:

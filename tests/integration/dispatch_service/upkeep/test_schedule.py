@@ -84,6 +84,7 @@ async def run_steps(store: AsyncEngine) -> dict[str, float]:
     return {name: step.pause_seconds() for name, step in steps.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("disarmed")
 async def test_step_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) -> None:
     """
@@ -104,6 +105,7 @@ async def test_step_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) 
     assert (left["events"], left["deliveries"], left["attempts"]) == (1, 1, 0)
 
 
+@pytest.mark.slow
 async def test_owner_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) -> None:
     """
     Rows of one owner that cannot be deleted keep neither those of others nor other tables.
@@ -123,6 +125,7 @@ async def test_owner_that_fails_stops_no_other(queue: Queue, store: AsyncEngine)
     assert (left["deliveries"], left["attempts"], left["events"]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 async def test_step_that_fails_runs_again_sooner(queue: Queue, store: AsyncEngine) -> None:
     """
     Each step has its own pace; one that has failed does not wait for its whole hour.

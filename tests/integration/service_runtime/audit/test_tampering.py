@@ -75,6 +75,7 @@ TAMPERED: dict[str, tuple[Sequence[str], tuple[int, FaultKind]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TAMPERED)
 async def test_tampering_is_found(stored: Stored, case: str) -> None:
     """

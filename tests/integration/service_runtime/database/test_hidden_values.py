@@ -98,6 +98,7 @@ async def refused(db: AsyncConnection, statement: str, values: Any) -> None:
         logging.getLogger("library").warning("It failed: \n%r", error, exc_info=error)
 
 
+@pytest.mark.heavy
 async def test_no_value_of_any_table_is_logged(engine: AsyncEngine, metadata: sa.MetaData) -> None:
     """
     Whatever statement a store sends, no line about its failure has a value of it.
@@ -135,6 +136,7 @@ async def test_row_that_exists_is_not_shown(engine: AsyncEngine) -> None:
     assert MARKER not in logged
 
 
+@pytest.mark.slow
 def test_task_that_nobody_waits_for_shows_no_values(database_url: str) -> None:
     """
     What the event loop logs of an error is a line of ours.

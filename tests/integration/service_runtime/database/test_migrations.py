@@ -86,6 +86,7 @@ def _differences(connection: sa.Connection, metadata: sa.MetaData) -> list[Any]:
     return list(compare_metadata(context, metadata))
 
 
+@pytest.mark.slow
 @SERVICES
 async def test_database_is_as_the_code_expects(
     database_url: str, package: str, metadata: sa.MetaData

@@ -24,6 +24,7 @@ print(oct(os.umask(0)), resource.getrlimit(resource.RLIMIT_CORE)[0], ctypes.CDLL
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("production", "shown"), [(True, ["0o77", "0", "0"]), (False, ["0o77", "1024", "1"])]
 )

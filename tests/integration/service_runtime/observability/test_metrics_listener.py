@@ -42,6 +42,7 @@ def half_a_request(listen: str, stack: ExitStack) -> socket.socket:
     return connection
 
 
+@pytest.mark.slow
 def test_scrape(listen: str) -> None:
     """
     Prometheus gets the metrics.

@@ -19,7 +19,7 @@ from service_runtime.process.workers import NoWorkerServesError, WorkerFailedErr
 from service_runtime.rpc.server import PortTakenError
 from tests.support.databases import free_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.heavy]
 
 PATIENCE = 30.0
 GOOD = """

@@ -146,6 +146,7 @@ async def serving(*, by_token: bool) -> AsyncIterator[Matrix]:
         await server.stop(grpc_server, 0)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("by_token", [False, True], ids=["certificate", "token"])
 async def test_matrix(*, by_token: bool) -> None:
     """

@@ -135,7 +135,7 @@ async def test_typed_error_reaches_the_client() -> None:
     assert "accounts/1/subscriptions/x" in detail.message
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 async def test_calls_that_pile_up_are_answered() -> None:
     """
     Calls that nobody could look at for a while are served or refused, none is cut off.

@@ -142,6 +142,7 @@ async def test_listener_shows_the_new_certificate(tmp_path: Path) -> None:
         await call(old)
 
 
+@pytest.mark.slow
 async def test_listener_takes_up_another_authority(tmp_path: Path) -> None:
     """
     When the authority is replaced, certificates of the old one are not let in any more.

@@ -125,6 +125,7 @@ def test_retry_after(text: str, seconds: int | None) -> None:
     assert delay == (None if seconds is None else timedelta(seconds=seconds))
 
 
+@pytest.mark.slow
 @given(st.text(max_size=60))
 def test_retry_after_never_raises(text: str) -> None:
     """

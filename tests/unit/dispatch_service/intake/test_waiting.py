@@ -28,6 +28,7 @@ from shipedge.webhooks.events.v1 import event_pb2
 _SIZES = st.one_of(st.integers(0, 2000), st.integers(GROUP_BYTES // 3, 2 * GROUP_BYTES))
 
 
+@pytest.mark.slow
 @given(st.lists(_SIZES, max_size=3 * GROUP_EVENTS))
 def test_groups_are_bounded_and_take_all_in_order(sizes: list[int]) -> None:
     """

@@ -86,6 +86,7 @@ def test_refuses(source: str, problem: str) -> None:
     assert raised.value.reason == "FILTER_SYNTAX"
 
 
+@pytest.mark.slow
 @given(st.text(alphabet=st.sampled_from('namesizetm =<>!"\\AND0123TZ:-\0é ')))
 def test_nothing_but_the_typed_error(source: str) -> None:
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +37,7 @@ NAMES = st.text() | st.lists(
 KINDS = ("owner", "subscription", "credential", "delivery", "attempt", "event", "caller")
 
 
+@pytest.mark.slow
 @given(FILTERS)
 def test_filters(text: str) -> None:
     """

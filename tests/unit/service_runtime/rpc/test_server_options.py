@@ -24,6 +24,7 @@ def test_option_is_known(name: str) -> None:
     assert f"{name}\0".encode() in Path(str(found.origin)).read_bytes()
 
 
+@pytest.mark.slow
 def test_option_that_is_not_known() -> None:
     """
     The test above notices a name that is wrong.

@@ -175,6 +175,7 @@ async def test_message_that_does_not_come_holds_only_its_caller() -> None:
         await waiting
 
 
+@pytest.mark.slow
 async def test_health_answers_whoever_asks() -> None:
     """
     A check needs no caller, no message and no room; a watch needs a caller.

@@ -89,6 +89,7 @@ def test_second_currency_is_found_in_every_amount() -> None:
         assert find_faults(event, content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("event_type", _EVENT_TYPES)
 def test_fast_path_accepts_no_fault(event_type: str) -> None:
     """
