@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service.api.events import EventMethods
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import across, read, watch
@@ -27,7 +28,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.audit.log import AuditLog
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import InvalidArgument
@@ -59,7 +60,9 @@ How often a watch sends an answer without attempts.
 """
 
 
-class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer):
+class DeliveryServicer(
+    EventMethods, ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer
+):
     """
     Serves `DeliveryService`.
 
@@ -148,13 +151,6 @@ class DeliveryServicer(ResendMethods, delivery_service_pb2_grpc.DeliveryServiceS
         kept = read_exchange(await self._keys.open(row.sealed_exchange, associated))
         await self._record_reading("GetAttempt", request.name)
         return attempt_message(row, urls, kept)
-
-    async def _record_reading(self, method: str, name: str) -> None:
-        """
-        Write to the audit log that the caller is about to see what was sent or answered.
-        """
-        async with writing(self._engine) as db:
-            await self._audit.record(db, method, name)
 
     async def ListAttempts(
         self, request: delivery_service_pb2.ListAttemptsRequest, context: Context

@@ -1,5 +1,5 @@
 """
-The order and the customer of an event, by which erasure finds it. No I/O, no clock.
+The order and the customer of an event, by which erasure and people find it. No I/O, no clock.
 """
 
 from __future__ import annotations
@@ -14,15 +14,21 @@ PURPOSE = "customer e-mail"
 The purpose of the keyed hash of e-mail addresses, so that it equals no other hash.
 """
 
+ORDER_NUMBER_PURPOSE = "order number"
+"""
+The purpose of the keyed hash of order numbers.
+"""
+
 
 class Subject(msgspec.Struct, frozen=True, gc=False):
     """
-    The order that an event is about and the hash of the customer's e-mail address, where it has
-    them.
+    The order that an event is about, and the hashes of the customer's e-mail address and of the
+    order's number, where it has them.
     """
 
     order_id: int | None = None
     email_hash: bytes | None = None
+    order_number_hash: bytes | None = None
 
 
 Hashed = Callable[[str, str], bytes]
@@ -37,13 +43,19 @@ def subject_of(payload: Any, hashed: Hashed) -> Subject:
     """
     order = getattr(payload, "order", None)
     if order is not None:
-        order_id, email = order.id, order.customer.email
+        order_id, customer = order.id, order.customer
     else:
         returned = getattr(payload, "return_order", None)
         if returned is None:
             return Subject()
-        order_id, email = returned.original_order.id or None, returned.customer.email
-    return Subject(order_id, email_hash(hashed, email) if email else None)
+        order, customer = returned.original_order, returned.customer
+        order_id = order.id or None
+    email, number = customer.email, order.number
+    return Subject(
+        order_id,
+        email_hash(hashed, email) if email else None,
+        order_number_hash(hashed, number) if number else None,
+    )
 
 
 def email_hash(hashed: Hashed, email: str) -> bytes:
@@ -51,3 +63,10 @@ def email_hash(hashed: Hashed, email: str) -> bytes:
     Hash an e-mail address, regardless of case and surrounding space.
     """
     return hashed(PURPOSE, email.strip().casefold())
+
+
+def order_number_hash(hashed: Hashed, number: str) -> bytes:
+    """
+    Hash the number of an order, regardless of case and surrounding space.
+    """
+    return hashed(ORDER_NUMBER_PURPOSE, number.strip().casefold())

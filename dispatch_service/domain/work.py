@@ -90,6 +90,7 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     warehouses: Sequence[str] = ()
     order_id: int | None = None
     email_hash: bytes | None = None
+    order_number_hash: bytes | None = None
     bodies: Sequence[NewBody] = ()
     deliveries: Sequence[NewDelivery] = ()
 

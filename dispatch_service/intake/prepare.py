@@ -230,5 +230,6 @@ def seal_event(
         deliveries=deliveries,
         order_id=subject.order_id,
         email_hash=subject.email_hash,
+        order_number_hash=subject.order_number_hash,
         sealed_payload=sealer.seal(content, associated_data.event(account, event_id)),
     )

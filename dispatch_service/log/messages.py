@@ -4,20 +4,25 @@ Convert rows of the log to messages of the contract.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from google.protobuf import duration_pb2, timestamp_pb2
 
 from dispatch_service.domain.outcomes import failure_kind_value
-from dispatch_service.domain.transitions import TEST_RESOURCES
+from dispatch_service.domain.transitions import TEST_RESOURCES, State
 from dispatch_service.log.exchanges import Detail, KeptExchange
 from dispatch_service.log.waiting_times import waiting_times
-from dispatch_service.storage.rows import AttemptRow, DeliveryRow, JobRow
+from dispatch_service.storage.rows import AttemptRow, DeliveryRow, EventRow, JobRow
 from dispatch_service.storage.urls import UrlKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
-from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import (
+    accepted_event_pb2,
+    attempt_pb2,
+    delivery_pb2,
+    resend_job_pb2,
+)
 
 _PHASES = ("dns", "connect", "tls", "first_byte")
 
@@ -51,6 +56,31 @@ def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_p
     times = waiting_times(row)
     _set_time(message.next_attempt_time, times.next_attempt)
     _set_time(message.expire_time, times.expire)
+    return message
+
+
+def event_message(
+    row: EventRow, event_types: Iterable[str], counts: Mapping[str, int]
+) -> accepted_event_pb2.Event:
+    """
+    Convert an event, with the event types that it raised and its deliveries by state.
+    """
+    message = accepted_event_pb2.Event(
+        name=names.event(row.account, row.event_id),
+        kind=row.domain_event,
+        resource=row.resource,
+        sequence=row.sequence,
+        event_types=event_types,
+        match_pending=row.match_state == "PENDING_MATCH",
+        content_erased=row.content_erased,
+        test=row.resource.startswith(TEST_RESOURCES),
+    )
+    for state in State:
+        if count := counts.get(state.value):
+            value = delivery_pb2.Delivery.State.Value(f"STATE_{state.value}")
+            message.delivery_counts.add(state=value, count=count)
+    _set_time(message.accept_time, row.accept_time)
+    _set_time(message.occur_time, row.occurred_at)
     return message
 
 

@@ -98,6 +98,7 @@ EVENT: Columns = {
     ),
     "order_id": Column("bigint", "order_id"),
     "email_hash": Column("bytea", "email_hash"),
+    "order_number_hash": Column("bytea", "order_number_hash"),
     "sealed_payload": Column("bytea", "sealed_payload"),
 }
 

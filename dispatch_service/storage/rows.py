@@ -108,6 +108,23 @@ class SettledAttemptRow(AttemptRow, frozen=True, gc=False):
     settle_time: datetime
 
 
+class EventRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    An accepted event without its content. *warehouses* is a JSON array of ids, or None.
+    """
+
+    account: int
+    event_id: str
+    domain_event: str
+    resource: str
+    sequence: int
+    occurred_at: datetime
+    accept_time: datetime
+    match_state: str
+    warehouses: str | None
+    content_erased: bool
+
+
 class JobRow(msgspec.Struct, frozen=True, gc=False):
     """
     A resend job; *names* is a JSON array of delivery ids, None where *filter* chooses.
@@ -158,6 +175,9 @@ DELIVERIES = RowReader(
 ATTEMPTS = RowReader(AttemptRow, attempts)
 WHOLE_ATTEMPTS = RowReader(WholeAttemptRow, attempts)
 SETTLED_ATTEMPTS = RowReader(SettledAttemptRow, attempts)
+EVENTS = RowReader(
+    EventRow, events, other_columns={"content_erased": events.c.sealed_payload.is_(None)}
+)
 JOBS = RowReader(JobRow, resend_jobs)
 ERASABLE_EVENTS = RowReader(ErasableEvent, events)
 WAITING_ERASURES = RowReader(WaitingErasure, events, erasures)

@@ -211,6 +211,7 @@ async def _delete_contents(
     await db.execute(
         sa.delete(bodies).where(columns.owner.in_(_owners(event)), _same(bodies, event))
     )
-    gone = {"sealed_payload": None, "email_hash": None, "match_state": "MATCHED"}
+    found_by = {"email_hash": None, "order_number_hash": None}
+    gone = {"sealed_payload": None, "match_state": "MATCHED", **found_by}
     await db.execute(sa.update(events).where(_same(events, event)).values(gone))
     await db.execute(sa.delete(erasures).where(_same(erasures, event)))

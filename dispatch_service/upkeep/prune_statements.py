@@ -23,6 +23,7 @@ from dispatch_service.storage.schema import (
     suspect_attempts,
     urls,
 )
+from dispatch_service.storage.warehouse_lists import made_for_warehouses
 from service_runtime.database.instants import after, database_now
 from service_runtime.database.row_values import in_keys
 
@@ -135,19 +136,7 @@ async def prune_events(db: AsyncConnection, account: int, cutoff: Cutoff) -> int
 
 
 def _kept_by_warehouses(dialect: str) -> sa.ColumnElement[bool]:
-    ids: Any = events.c.warehouses
-    listed = (
-        sa.func.json_array_elements_text(sa.cast(ids, sa.JSON))
-        if dialect == "postgresql"
-        else sa.func.json_each(ids)
-    ).table_valued("value")
-
-    def keeps(table: sa.Table) -> sa.Exists:
-        same = (table.c.account == events.c.account, table.c.event_id == events.c.event_id)
-        owner = sa.literal("warehouses/") + listed.c.value
-        return sa.exists().select_from(listed).where(table.c.owner == owner, *same)
-
-    return sa.or_(keeps(deliveries), keeps(bodies))
+    return sa.or_(made_for_warehouses(deliveries, dialect), made_for_warehouses(bodies, dialect))
 
 
 async def prune_attempts(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:

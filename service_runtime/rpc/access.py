@@ -102,6 +102,8 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
     f"{_DISPATCH}.DeliveryService": {
         **dict.fromkeys(
             (
+                "GetEvent",
+                "ListEvents",
                 "GetDelivery",
                 "ListDeliveries",
                 "GetAttempt",

@@ -35,16 +35,23 @@ events = sa.Table(
     sa.Column("warehouses", sa.Text),
     sa.Column("order_id", sa.BigInteger),
     sa.Column("email_hash", sa.LargeBinary),
+    sa.Column("order_number_hash", sa.LargeBinary),
     sa.Column("sealed_payload", sa.LargeBinary),
     sa.CheckConstraint("match_state IN ('MATCHED', 'PENDING_MATCH')", name="match_state"),
     sa.Index(None, "account", "accept_time"),
     partial_index("ix_events_order", "account", "order_id", where="order_id IS NOT NULL"),
     partial_index("ix_events_email", "account", "email_hash", where="email_hash IS NOT NULL"),
+    partial_index(
+        "ix_events_order_number",
+        "account",
+        "order_number_hash",
+        where="order_number_hash IS NOT NULL",
+    ),
     partial_index("ix_events_pending_match", "accept_time", where="match_state = 'PENDING_MATCH'"),
     comment=(
         "Accepted events. A NULL payload was erased or is past its retention. warehouses is a"
         " JSON array of ids; order_id and the keyed hash of the customer's e-mail find what is"
-        " to be erased."
+        " to be erased, the keyed hash of the order's number what people look for."
     ),
 )
 

@@ -11,10 +11,12 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.log import across, read
+from dispatch_service.log import across, events, read
+from dispatch_service.log.event_filters import parse_event_filter
 from dispatch_service.log.filters import parse_attempt_filter, parse_delivery_filter
 from dispatch_service.queue.protocol import Queue
 from service_runtime.database.engine import reading
+from service_runtime.rpc.callers import EVERY_OWNER
 from tests.bench.log_scenarios import FILTERS, fill_log
 from tests.integration.dispatch_service.log.test_read import settled
 from tests.support.dispatch_factories import new_delivery, new_event
@@ -49,6 +51,7 @@ class Recorded:
 
     def __init__(self, db: Any) -> None:
         self._db = db
+        self.dialect = db.dialect
         self.queries: list[sa.Select[Any]] = []
 
     async def execute(self, query: sa.Select[Any]) -> Any:
@@ -156,3 +159,35 @@ async def test_lists_across_owners_are_answered_by_an_index(large: AsyncEngine) 
             plans = await recorded.plans()
             assert all(index in plan for plan in plans), f"{state}: {plans}"
             assert not any("Seq Scan on deliveries" in plan for plan in plans), plans
+
+
+@pytest.mark.parametrize(
+    ("parent", "source", "index"),
+    [
+        (OWNER, "order_number = SO-7", "ix_events_order_number"),
+        ("accounts/-", "order_number = SO-7", "ix_events_order_number"),
+        (OWNER, "resource = orders/7", "ix_events_order"),
+        (OWNER, "has_deliveries = false", "ix_events_account_accept_time"),
+        ("accounts/-", 'accept_time >= "2020-01-01"', "ix_event_keys_accept_time"),
+    ],
+)
+async def test_lists_of_events_are_answered_by_an_index(
+    store: AsyncEngine, parent: str, source: str, index: str
+) -> None:
+    """
+    Events are found by their order, or by the time of their acceptance.
+    """
+    async with reading(store) as db:
+        recorded = Recorded(db)
+        await events.list_events(
+            recorded,  # type: ignore[arg-type]
+            parent,
+            parse_event_filter(source),
+            hashed=lambda _purpose, _value: b"a hash",
+            owners=EVERY_OWNER,
+            size=50,
+            begin_after=None,
+        )
+        plans = await recorded.plans()
+
+    assert all(index in plan for plan in plans)

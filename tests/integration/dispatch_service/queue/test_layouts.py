@@ -62,6 +62,7 @@ EVENT = NewEvent(
     warehouses=["w1", "w2"],
     order_id=29,
     email_hash=b"the hash of an e-mail",
+    order_number_hash=b"the hash of an order number",
     bodies=[BODY],
     deliveries=[DELIVERY],
 )

@@ -33,7 +33,8 @@ def about(order_id: int, *, leased: bool = False, **over: Any) -> NewEvent:
     Make an event about an order, with one delivery.
     """
     made = new_delivery(leased=leased, **over)
-    return new_event(made, order_id=order_id, email_hash=b"hash of ann")
+    found_by = {"email_hash": b"hash of ann", "order_number_hash": b"hash of a number"}
+    return new_event(made, order_id=order_id, **found_by)
 
 
 async def erase(store: AsyncEngine, condition: sa.ColumnElement[bool]) -> Erased:
@@ -68,8 +69,9 @@ async def kept(store: AsyncEngine) -> list[Any]:
     Return all that could still say something of a customer.
     """
     found: list[Any] = []
+    hashes = (events.c.email_hash, events.c.order_number_hash)
     async with reading(store) as db:
-        for column in (events.c.sealed_payload, events.c.email_hash, bodies.c.sealed_body):
+        for column in (events.c.sealed_payload, *hashes, bodies.c.sealed_body):
             found += (await db.execute(sa.select(column).where(column.is_not(None)))).scalars()
         column = attempts.c.sealed_exchange
         found += (await db.execute(sa.select(column).where(column.is_not(None)))).scalars()

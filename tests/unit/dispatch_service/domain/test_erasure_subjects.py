@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from dispatch_service.domain.erasure_subjects import Subject, email_hash, subject_of
+from dispatch_service.domain.erasure_subjects import (
+    Subject,
+    email_hash,
+    order_number_hash,
+    subject_of,
+)
 from dispatch_service.payloads import example_event
 
 
@@ -26,10 +31,12 @@ def with_customer(event_type: str) -> Any:
     """
     payload = payload_of(event_type)
     if hasattr(payload, "order"):
-        payload.order.id, payload.order.customer.email = 77, "Ann@Example.com"
+        order = payload.order
+        order.customer.email = "Ann@Example.com"
     else:
-        payload.return_order.original_order.id = 77
+        order = payload.return_order.original_order
         payload.return_order.customer.email = "Ann@Example.com"
+    order.id, order.number = 77, "SO-7"
     return payload
 
 
@@ -46,9 +53,10 @@ def hashed(purpose: str, value: str) -> bytes:
 )
 def test_orders_and_returns_have_a_subject(event_type: str) -> None:
     """
-    What is about an order is found by its id and by its customer's address.
+    What is about an order is found by its id, its number and its customer's address.
     """
-    expected = Subject(77, email_hash(hashed, "Ann@Example.com"))
+    address = email_hash(hashed, "Ann@Example.com")
+    expected = Subject(77, address, order_number_hash(hashed, "so-7 "))
 
     assert subject_of(with_customer(event_type), hashed) == expected
 

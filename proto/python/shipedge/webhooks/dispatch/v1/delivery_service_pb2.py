@@ -28,10 +28,11 @@ from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_attempt__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__pb2
+from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4shipedge/webhooks/dispatch/v1/delivery_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a+shipedge/webhooks/dispatch/v1/attempt.proto\x1a,shipedge/webhooks/dispatch/v1/delivery.proto\x1a.shipedge/webhooks/dispatch/v1/resend_job.proto\"K\n\x12GetDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"\x99\x01\n\x15ListDeliveriesRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \x12\x1ewebhooks.shipedge.com/Delivery\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.dispatch.v1.DeliveryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"O\n\x16GetDeliveryBodyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"_\n\x17GetDeliveryBodyResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"I\n\x11GetAttemptRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dwebhooks.shipedge.com/Attempt\"\x96\x01\n\x13ListAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x14ListAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x14WatchAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x63ursor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x15WatchAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x85\x01\n\x15ResendDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x8f\x02\n\x17ResendDeliveriesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05names\x18\x03 \x03(\tB\'\xe2\x41\x01\x01\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrate_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\"M\n\x13GetResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"\x84\x01\n\x15ListResendJobsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x16ListResendJobsResponse\x12\x43\n\x0bresend_jobs\x18\x01 \x03(\x0b\x32(.shipedge.webhooks.dispatch.v1.ResendJobB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x16\x43\x61ncelResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"N\n\x15\x43\x61ncelDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery2\xa7\x0c\n\x0f\x44\x65liveryService\x12u\n\x0bGetDelivery\x12\x31.shipedge.webhooks.dispatch.v1.GetDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListDeliveries\x12\x34.shipedge.webhooks.dispatch.v1.ListDeliveriesRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListDeliveriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x0fGetDeliveryBody\x12\x35.shipedge.webhooks.dispatch.v1.GetDeliveryBodyRequest\x1a\x36.shipedge.webhooks.dispatch.v1.GetDeliveryBodyResponse\"\n\x90\x02\x01\xda\x41\x04name\x12r\n\nGetAttempt\x12\x30.shipedge.webhooks.dispatch.v1.GetAttemptRequest\x1a&.shipedge.webhooks.dispatch.v1.Attempt\"\n\x90\x02\x01\xda\x41\x04name\x12\x85\x01\n\x0cListAttempts\x12\x32.shipedge.webhooks.dispatch.v1.ListAttemptsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ListAttemptsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x81\x01\n\rWatchAttempts\x12\x33.shipedge.webhooks.dispatch.v1.WatchAttemptsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.WatchAttemptsResponse\"\x03\x90\x02\x01\x30\x01\x12x\n\x0eResendDelivery\x12\x34.shipedge.webhooks.dispatch.v1.ResendDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04name\x12\x86\x01\n\x10ResendDeliveries\x12\x36.shipedge.webhooks.dispatch.v1.ResendDeliveriesRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x10\xda\x41\rparent,filter\x12x\n\x0cGetResendJob\x12\x32.shipedge.webhooks.dispatch.v1.GetResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListResendJobs\x12\x34.shipedge.webhooks.dispatch.v1.ListResendJobsRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListResendJobsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12{\n\x0f\x43\x61ncelResendJob\x12\x35.shipedge.webhooks.dispatch.v1.CancelResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x07\xda\x41\x04name\x12x\n\x0e\x43\x61ncelDelivery\x12\x34.shipedge.webhooks.dispatch.v1.CancelDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04nameB\xee\x01\n!com.shipedge.webhooks.dispatch.v1B\x14\x44\x65liveryServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4shipedge/webhooks/dispatch/v1/delivery_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a+shipedge/webhooks/dispatch/v1/attempt.proto\x1a,shipedge/webhooks/dispatch/v1/delivery.proto\x1a\x32shipedge/webhooks/dispatch/v1/accepted_event.proto\x1a.shipedge/webhooks/dispatch/v1/resend_job.proto\"E\n\x0fGetEventRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\"\x92\x01\n\x11ListEventsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\x12\x1bwebhooks.shipedge.com/Event\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x12ListEventsResponse\x12:\n\x06\x65vents\x18\x01 \x03(\x0b\x32$.shipedge.webhooks.dispatch.v1.EventB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"K\n\x12GetDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"\x99\x01\n\x15ListDeliveriesRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \x12\x1ewebhooks.shipedge.com/Delivery\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.dispatch.v1.DeliveryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"O\n\x16GetDeliveryBodyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"_\n\x17GetDeliveryBodyResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"I\n\x11GetAttemptRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dwebhooks.shipedge.com/Attempt\"\x96\x01\n\x13ListAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x14ListAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x14WatchAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x63ursor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x15WatchAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x85\x01\n\x15ResendDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x8f\x02\n\x17ResendDeliveriesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05names\x18\x03 \x03(\tB\'\xe2\x41\x01\x01\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrate_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\"M\n\x13GetResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"\x84\x01\n\x15ListResendJobsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x16ListResendJobsResponse\x12\x43\n\x0bresend_jobs\x18\x01 \x03(\x0b\x32(.shipedge.webhooks.dispatch.v1.ResendJobB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x16\x43\x61ncelResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"N\n\x15\x43\x61ncelDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery2\x96\x0e\n\x0f\x44\x65liveryService\x12l\n\x08GetEvent\x12..shipedge.webhooks.dispatch.v1.GetEventRequest\x1a$.shipedge.webhooks.dispatch.v1.Event\"\n\x90\x02\x01\xda\x41\x04name\x12\x7f\n\nListEvents\x12\x30.shipedge.webhooks.dispatch.v1.ListEventsRequest\x1a\x31.shipedge.webhooks.dispatch.v1.ListEventsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12u\n\x0bGetDelivery\x12\x31.shipedge.webhooks.dispatch.v1.GetDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListDeliveries\x12\x34.shipedge.webhooks.dispatch.v1.ListDeliveriesRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListDeliveriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x0fGetDeliveryBody\x12\x35.shipedge.webhooks.dispatch.v1.GetDeliveryBodyRequest\x1a\x36.shipedge.webhooks.dispatch.v1.GetDeliveryBodyResponse\"\n\x90\x02\x01\xda\x41\x04name\x12r\n\nGetAttempt\x12\x30.shipedge.webhooks.dispatch.v1.GetAttemptRequest\x1a&.shipedge.webhooks.dispatch.v1.Attempt\"\n\x90\x02\x01\xda\x41\x04name\x12\x85\x01\n\x0cListAttempts\x12\x32.shipedge.webhooks.dispatch.v1.ListAttemptsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ListAttemptsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x81\x01\n\rWatchAttempts\x12\x33.shipedge.webhooks.dispatch.v1.WatchAttemptsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.WatchAttemptsResponse\"\x03\x90\x02\x01\x30\x01\x12x\n\x0eResendDelivery\x12\x34.shipedge.webhooks.dispatch.v1.ResendDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04name\x12\x86\x01\n\x10ResendDeliveries\x12\x36.shipedge.webhooks.dispatch.v1.ResendDeliveriesRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x10\xda\x41\rparent,filter\x12x\n\x0cGetResendJob\x12\x32.shipedge.webhooks.dispatch.v1.GetResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListResendJobs\x12\x34.shipedge.webhooks.dispatch.v1.ListResendJobsRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListResendJobsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12{\n\x0f\x43\x61ncelResendJob\x12\x35.shipedge.webhooks.dispatch.v1.CancelResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x07\xda\x41\x04name\x12x\n\x0e\x43\x61ncelDelivery\x12\x34.shipedge.webhooks.dispatch.v1.CancelDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04nameB\xee\x01\n!com.shipedge.webhooks.dispatch.v1B\x14\x44\x65liveryServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +40,20 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.dispatch.
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n!com.shipedge.webhooks.dispatch.v1B\024DeliveryServiceProtoP\001ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\242\002\003SWD\252\002\035Shipedge.Webhooks.Dispatch.V1\312\002\035Shipedge\\Webhooks\\Dispatch\\V1\352\002 Shipedge::Webhooks::Dispatch::V1'
+  _globals['_GETEVENTREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETEVENTREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\035\n\033webhooks.shipedge.com/Event'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\035\022\033webhooks.shipedge.com/Event'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['filter']._loaded_options = None
+  _globals['_LISTEVENTSREQUEST'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_LISTEVENTSRESPONSE'].fields_by_name['events']._loaded_options = None
+  _globals['_LISTEVENTSRESPONSE'].fields_by_name['events']._serialized_options = b'\342A\001\003'
+  _globals['_LISTEVENTSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTEVENTSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
   _globals['_GETDELIVERYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_GETDELIVERYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A \n\036webhooks.shipedge.com/Delivery'
   _globals['_LISTDELIVERIESREQUEST'].fields_by_name['parent']._loaded_options = None
@@ -121,6 +136,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CANCELRESENDJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037webhooks.shipedge.com/ResendJob'
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A \n\036webhooks.shipedge.com/Delivery'
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetEvent']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetEvent']._serialized_options = b'\220\002\001\332A\004name'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListEvents']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListEvents']._serialized_options = b'\220\002\001\332A\006parent'
   _globals['_DELIVERYSERVICE'].methods_by_name['GetDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['GetDelivery']._serialized_options = b'\220\002\001\332A\004name'
   _globals['_DELIVERYSERVICE'].methods_by_name['ListDeliveries']._loaded_options = None
@@ -145,40 +164,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelResendJob']._serialized_options = b'\332A\004name'
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._serialized_options = b'\332A\004name'
-  _globals['_GETDELIVERYREQUEST']._serialized_start=340
-  _globals['_GETDELIVERYREQUEST']._serialized_end=415
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=418
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=571
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=573
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=695
-  _globals['_GETDELIVERYBODYREQUEST']._serialized_start=697
-  _globals['_GETDELIVERYBODYREQUEST']._serialized_end=776
-  _globals['_GETDELIVERYBODYRESPONSE']._serialized_start=778
-  _globals['_GETDELIVERYBODYRESPONSE']._serialized_end=873
-  _globals['_GETATTEMPTREQUEST']._serialized_start=875
-  _globals['_GETATTEMPTREQUEST']._serialized_end=948
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=951
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1101
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1103
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1220
-  _globals['_WATCHATTEMPTSREQUEST']._serialized_start=1222
-  _globals['_WATCHATTEMPTSREQUEST']._serialized_end=1344
-  _globals['_WATCHATTEMPTSRESPONSE']._serialized_start=1346
-  _globals['_WATCHATTEMPTSRESPONSE']._serialized_end=1455
-  _globals['_RESENDDELIVERYREQUEST']._serialized_start=1458
-  _globals['_RESENDDELIVERYREQUEST']._serialized_end=1591
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=1594
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=1865
-  _globals['_GETRESENDJOBREQUEST']._serialized_start=1867
-  _globals['_GETRESENDJOBREQUEST']._serialized_end=1944
-  _globals['_LISTRESENDJOBSREQUEST']._serialized_start=1947
-  _globals['_LISTRESENDJOBSREQUEST']._serialized_end=2079
-  _globals['_LISTRESENDJOBSRESPONSE']._serialized_start=2081
-  _globals['_LISTRESENDJOBSRESPONSE']._serialized_end=2205
-  _globals['_CANCELRESENDJOBREQUEST']._serialized_start=2207
-  _globals['_CANCELRESENDJOBREQUEST']._serialized_end=2287
-  _globals['_CANCELDELIVERYREQUEST']._serialized_start=2289
-  _globals['_CANCELDELIVERYREQUEST']._serialized_end=2367
-  _globals['_DELIVERYSERVICE']._serialized_start=2370
-  _globals['_DELIVERYSERVICE']._serialized_end=3945
+  _globals['_GETEVENTREQUEST']._serialized_start=392
+  _globals['_GETEVENTREQUEST']._serialized_end=461
+  _globals['_LISTEVENTSREQUEST']._serialized_start=464
+  _globals['_LISTEVENTSREQUEST']._serialized_end=610
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=612
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=723
+  _globals['_GETDELIVERYREQUEST']._serialized_start=725
+  _globals['_GETDELIVERYREQUEST']._serialized_end=800
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=803
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=956
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=958
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1080
+  _globals['_GETDELIVERYBODYREQUEST']._serialized_start=1082
+  _globals['_GETDELIVERYBODYREQUEST']._serialized_end=1161
+  _globals['_GETDELIVERYBODYRESPONSE']._serialized_start=1163
+  _globals['_GETDELIVERYBODYRESPONSE']._serialized_end=1258
+  _globals['_GETATTEMPTREQUEST']._serialized_start=1260
+  _globals['_GETATTEMPTREQUEST']._serialized_end=1333
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1336
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1486
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1488
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1605
+  _globals['_WATCHATTEMPTSREQUEST']._serialized_start=1607
+  _globals['_WATCHATTEMPTSREQUEST']._serialized_end=1729
+  _globals['_WATCHATTEMPTSRESPONSE']._serialized_start=1731
+  _globals['_WATCHATTEMPTSRESPONSE']._serialized_end=1840
+  _globals['_RESENDDELIVERYREQUEST']._serialized_start=1843
+  _globals['_RESENDDELIVERYREQUEST']._serialized_end=1976
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=1979
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=2250
+  _globals['_GETRESENDJOBREQUEST']._serialized_start=2252
+  _globals['_GETRESENDJOBREQUEST']._serialized_end=2329
+  _globals['_LISTRESENDJOBSREQUEST']._serialized_start=2332
+  _globals['_LISTRESENDJOBSREQUEST']._serialized_end=2464
+  _globals['_LISTRESENDJOBSRESPONSE']._serialized_start=2466
+  _globals['_LISTRESENDJOBSRESPONSE']._serialized_end=2590
+  _globals['_CANCELRESENDJOBREQUEST']._serialized_start=2592
+  _globals['_CANCELRESENDJOBREQUEST']._serialized_end=2672
+  _globals['_CANCELDELIVERYREQUEST']._serialized_start=2674
+  _globals['_CANCELDELIVERYREQUEST']._serialized_end=2752
+  _globals['_DELIVERYSERVICE']._serialized_start=2755
+  _globals['_DELIVERYSERVICE']._serialized_end=4569
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_attempt__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2
@@ -29,7 +30,7 @@ if _version_not_supported:
 
 
 class DeliveryServiceStub:
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
@@ -43,6 +44,16 @@ class DeliveryServiceStub:
         Args:
             channel: A grpc.Channel.
         """
+        self.GetEvent = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/GetEvent',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetEventRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2.Event.FromString,
+                _registered_method=True)
+        self.ListEvents = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/ListEvents',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsResponse.FromString,
+                _registered_method=True)
         self.GetDelivery = channel.unary_unary(
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/GetDelivery',
                 request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetDeliveryRequest.SerializeToString,
@@ -106,13 +117,32 @@ class DeliveryServiceStub:
 
 
 class DeliveryServiceServicer:
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
     """
+
+    def GetEvent(self, request, context):
+        """Returns an event; operators and admins see its content too.
+
+        Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListEvents(self, request, context):
+        """Lists the events of an account, those that no subscription wanted too,
+        newest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
 
     def GetDelivery(self, request, context):
         """Returns a delivery.
@@ -235,6 +265,16 @@ class DeliveryServiceServicer:
 
 def add_DeliveryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
+            'GetEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvent,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetEventRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2.Event.SerializeToString,
+            ),
+            'ListEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEvents,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsResponse.SerializeToString,
+            ),
             'GetDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDelivery,
                     request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetDeliveryRequest.FromString,
@@ -304,13 +344,67 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeliveryService:
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
     """
+
+    @staticmethod
+    def GetEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/GetEvent',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetEventRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/ListEvents',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
 
     @staticmethod
     def GetDelivery(request,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as _accepted_event_pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as _attempt_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as _delivery_service_pb2
@@ -30,7 +31,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeliveryServiceStub:
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
@@ -42,6 +43,17 @@ class DeliveryServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DeliveryServiceAsyncStub: ...
+    GetEvent: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetEventRequest, _accepted_event_pb2.Event]
+    """Returns an event; operators and admins see its content too.
+
+    Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
+    """
+    ListEvents: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListEventsRequest, _delivery_service_pb2.ListEventsResponse]
+    """Lists the events of an account, those that no subscription wanted too,
+    newest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_pb2.Delivery]
     """Returns a delivery.
 
@@ -115,7 +127,7 @@ class DeliveryServiceStub:
 
 @_typing.type_check_only
 class DeliveryServiceAsyncStub(DeliveryServiceStub):
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
@@ -124,6 +136,17 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
+    GetEvent: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetEventRequest, _accepted_event_pb2.Event]  # type: ignore[assignment]
+    """Returns an event; operators and admins see its content too.
+
+    Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
+    """
+    ListEvents: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListEventsRequest, _delivery_service_pb2.ListEventsResponse]  # type: ignore[assignment]
+    """Lists the events of an account, those that no subscription wanted too,
+    newest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
     GetDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
     """Returns a delivery.
 
@@ -196,13 +219,36 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """
 
 class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The log of deliveries and attempts, and what people do about them.
+    """The log of events, deliveries and attempts, and what people do about them.
 
     Every method may answer `UNAUTHENTICATED` / `CALLER_UNKNOWN`,
     `PERMISSION_DENIED` / `CALLER_FORBIDDEN` (also for what does not exist),
     `INVALID_ARGUMENT` / `FIELD_INVALID` with the fields, and `UNAVAILABLE` /
     `STORE_UNAVAILABLE`; beside its name stand the others.
     """
+
+    @_abc_1.abstractmethod
+    def GetEvent(
+        self,
+        request: _delivery_service_pb2.GetEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_accepted_event_pb2.Event, _abc.Awaitable[_accepted_event_pb2.Event]]:
+        """Returns an event; operators and admins see its content too.
+
+        Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListEvents(
+        self,
+        request: _delivery_service_pb2.ListEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.ListEventsResponse, _abc.Awaitable[_delivery_service_pb2.ListEventsResponse]]:
+        """Lists the events of an account, those that no subscription wanted too,
+        newest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
 
     @_abc_1.abstractmethod
     def GetDelivery(
