@@ -12,7 +12,7 @@ from google.protobuf import duration_pb2, timestamp_pb2
 from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.domain.transitions import TEST_RESOURCES, State
 from dispatch_service.log.exchanges import Detail, KeptExchange
-from dispatch_service.log.waiting_times import waiting_times
+from dispatch_service.log.waiting_times import waiting, waiting_times
 from dispatch_service.storage.rows import AttemptRow, DeliveryRow, EventRow, JobRow
 from dispatch_service.storage.urls import UrlKey
 from service_runtime.rpc import names
@@ -53,6 +53,10 @@ def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_p
     _set_time(message.create_time, row.create_time)
     _set_time(message.end_time, row.end_time)
     _set_time(message.occur_time, row.occurred_at)
+    if (found := waiting(row)) is not None:
+        reason = delivery_pb2.Delivery.Waiting.Reason.Value(f"REASON_{found.reason.name}")
+        message.waiting.reason, message.waiting.text = reason, found.text
+        _set_time(message.waiting.until_time, found.until)
     times = waiting_times(row)
     _set_time(message.next_attempt_time, times.next_attempt)
     _set_time(message.expire_time, times.expire)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dispatch_service.log.waiting_times import waiting_times
+from dispatch_service.log.waiting_times import waiting, waiting_times
 from dispatch_service.storage.rows import DeliveryRow
 from tests.support.dispatch_factories import NOW
 
@@ -63,3 +63,61 @@ def test_times_are_true(
 
     assert times.next_attempt == (None if attempt is None else NOW + attempt)
     assert times.expire == NOW + expires
+
+
+OPEN = {"open_until": NOW + 5 * MINUTE}
+
+# What is read, why it waits, and how long still.
+REASONS: list[tuple[dict[str, Any], str, timedelta | None]] = [
+    ({}, "SCHEDULE", MINUTE),
+    ({"wait_reason": "retry_after"}, "RETRY_AFTER", MINUTE),
+    ({"wait_reason": "throttled"}, "THROTTLED", MINUTE),
+    ({"wait_reason": "breaker"}, "BREAKER", MINUTE),
+    ({"wait_reason": None}, "SCHEDULE", MINUTE),
+    ({"wait_reason": "backlog"}, "SCHEDULE", MINUTE),
+    (OPEN, "BREAKER", 5 * MINUTE),
+    (LATE | OPEN, "BREAKER", 5 * MINUTE),
+    (OPEN | {"due_time": NOW + HOUR}, "SCHEDULE", HOUR),
+    (LATE | {"open_until": NOW - MINUTE}, "BACKLOG", None),
+    (LATE, "BACKLOG", None),
+    ({"due_time": NOW}, "BACKLOG", None),
+    (LATE | {"wait_reason": "throttled"}, "THROTTLED", None),
+    (LATE | {"wait_reason": "breaker"}, "BACKLOG", None),
+    ({"due_time": None, "wait_reason": "order"}, "ORDER", None),
+    (OPEN | {"due_time": None, "wait_reason": "inactive"}, "ORDER", None),
+    (OPEN | {"wait_reason": "inactive"}, "INACTIVE", None),
+    (LATE | {"wait_reason": "held"}, "HELD", None),
+]
+
+
+@pytest.mark.parametrize(("read", "reason", "rest"), REASONS)
+def test_why_it_waits(read: dict[str, Any], reason: str, rest: timedelta | None) -> None:
+    """
+    The reason is what keeps the delivery back now, and its end is where it is known, for people
+    too.
+    """
+    found = waiting(row(resource="orders/7", **read))
+
+    assert found is not None
+    assert found.reason.name == reason
+    assert found.until == (None if rest is None else NOW + rest)
+    assert found.text.endswith(" UTC") == (rest is not None)
+    assert "{" not in found.text
+
+
+@pytest.mark.parametrize("state", ["DELIVERING", "SUCCEEDED", "FAILED", "CANCELLED"])
+def test_what_does_not_wait(state: str) -> None:
+    """
+    Only a pending delivery waits.
+    """
+    assert waiting(row(state=state)) is None
+
+
+def test_order_names_what_it_is_about() -> None:
+    """
+    What waits for an earlier delivery says for which.
+    """
+    found = waiting(row(resource="orders/7", due_time=None))
+
+    assert found is not None
+    assert found.text == "an earlier delivery about orders/7 has not ended"

@@ -60,6 +60,89 @@ class Delivery(_message.Message):
     STATE_CANCELLED: Delivery.State.ValueType  # 5
     """It is no longer wanted. It can be resent."""
 
+    @_typing.final
+    class Waiting(_message.Message):
+        """Why a delivery waits."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        class _Reason:
+            ValueType = _typing.NewType("ValueType", _builtins.int)
+            V: _TypeAlias = ValueType  # noqa: Y015
+
+        class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Delivery.Waiting._Reason.ValueType], _builtins.type):
+            DESCRIPTOR: _descriptor.EnumDescriptor
+            REASON_UNSPECIFIED: Delivery.Waiting._Reason.ValueType  # 0
+            """Not known."""
+            REASON_SCHEDULE: Delivery.Waiting._Reason.ValueType  # 1
+            """For the next step of its retry schedule."""
+            REASON_RETRY_AFTER: Delivery.Waiting._Reason.ValueType  # 2
+            """As long as its receiver has asked for with `Retry-After`."""
+            REASON_BREAKER: Delivery.Waiting._Reason.ValueType  # 3
+            """Its endpoint has failed too often: all requests to it pause."""
+            REASON_THROTTLED: Delivery.Waiting._Reason.ValueType  # 4
+            """Its subscription is over its limits."""
+            REASON_BACKLOG: Delivery.Waiting._Reason.ValueType  # 5
+            """It is due, and waits for a free slot."""
+            REASON_ORDER: Delivery.Waiting._Reason.ValueType  # 6
+            """An earlier delivery about the same resource has not ended."""
+            REASON_INACTIVE: Delivery.Waiting._Reason.ValueType  # 7
+            """Its subscription is Inactive."""
+            REASON_HELD: Delivery.Waiting._Reason.ValueType  # 8
+            """Its subscription is held: the configuration lacks it without having
+            deleted it, or it cannot be used.
+            """
+
+        class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+            """Why a delivery waits."""
+
+        REASON_UNSPECIFIED: Delivery.Waiting.Reason.ValueType  # 0
+        """Not known."""
+        REASON_SCHEDULE: Delivery.Waiting.Reason.ValueType  # 1
+        """For the next step of its retry schedule."""
+        REASON_RETRY_AFTER: Delivery.Waiting.Reason.ValueType  # 2
+        """As long as its receiver has asked for with `Retry-After`."""
+        REASON_BREAKER: Delivery.Waiting.Reason.ValueType  # 3
+        """Its endpoint has failed too often: all requests to it pause."""
+        REASON_THROTTLED: Delivery.Waiting.Reason.ValueType  # 4
+        """Its subscription is over its limits."""
+        REASON_BACKLOG: Delivery.Waiting.Reason.ValueType  # 5
+        """It is due, and waits for a free slot."""
+        REASON_ORDER: Delivery.Waiting.Reason.ValueType  # 6
+        """An earlier delivery about the same resource has not ended."""
+        REASON_INACTIVE: Delivery.Waiting.Reason.ValueType  # 7
+        """Its subscription is Inactive."""
+        REASON_HELD: Delivery.Waiting.Reason.ValueType  # 8
+        """Its subscription is held: the configuration lacks it without having
+        deleted it, or it cannot be used.
+        """
+
+        REASON_FIELD_NUMBER: _builtins.int
+        UNTIL_TIME_FIELD_NUMBER: _builtins.int
+        TEXT_FIELD_NUMBER: _builtins.int
+        reason: Global___Delivery.Waiting.Reason.ValueType
+        """The reason."""
+        text: _builtins.str
+        """For people, for example
+        `its receiver has asked to wait, until 2026-01-31 09:30:00 UTC`.
+        """
+        @_builtins.property
+        def until_time(self) -> _timestamp_pb2.Timestamp:
+            """When the reason ends by itself. Unset: that cannot be foreseen."""
+
+        def __init__(
+            self,
+            *,
+            reason: Global___Delivery.Waiting.Reason.ValueType = ...,
+            until_time: _timestamp_pb2.Timestamp | None = ...,
+            text: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "text", b"text", "until_time", b"until_time"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     EVENT_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
@@ -77,6 +160,7 @@ class Delivery(_message.Message):
     BODY_BYTES_FIELD_NUMBER: _builtins.int
     BODY_ERASED_FIELD_NUMBER: _builtins.int
     TEST_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
@@ -125,6 +209,10 @@ class Delivery(_message.Message):
     test: _builtins.bool
     """Whether it was made by `SendTestEvent`."""
     @_builtins.property
+    def waiting(self) -> Global___Delivery.Waiting:
+        """Why it waits, as of the time at which it was read. Unset: it does not wait."""
+
+    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the event was accepted."""
 
@@ -164,15 +252,16 @@ class Delivery(_message.Message):
         body_bytes: _builtins.int = ...,
         body_erased: _builtins.bool = ...,
         test: _builtins.bool = ...,
+        waiting: Global___Delivery.Waiting | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
