@@ -14,14 +14,24 @@ from dispatch_service.domain.errors import (
     EventTypeUnknown,
     PayloadVersionUnknown,
 )
+from dispatch_service.domain.transitions import State
 from dispatch_service.intake.samples import Samples
-from dispatch_service.log import events
+from dispatch_service.log import events, read
+from dispatch_service.log.waiting_times import waiting
 from dispatch_service.payloads import check, example_event, render, schema
 from dispatch_service.payloads.differences import Difference, compare
-from dispatch_service.routing.explain import AcceptedEvent, Explanation, explain
+from dispatch_service.routing.explain import (
+    AcceptedEvent,
+    EventDelivery,
+    Explanation,
+    explain_all,
+    explain_named,
+)
 from dispatch_service.routing.facts import read_facts
 from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.storage.rows import DeliveryRow
 from dispatch_service.storage.sealing import DayKeys
+from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
@@ -111,11 +121,17 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.ExplainEventRequest, context: Context
     ) -> pb.ExplainEventResponse:
         """
-        Explain for each subscription of an event's owners why the event was or was not sent to it.
+        Explain for each subscription of an event's owners what became of the event.
         """
+        if request.subscription:
+            names.parse("subscription", request.subscription, "subscription")
         accepted, owners = await self._accepted(request.name)
         after = self._tokens.read(request.page_token, request)
-        found = sorted(self._explanations(accepted, owners, request.subscription), key=_by_name)
+        if only := request.subscription:
+            explained = explain_named(accepted, owners, self._subscriptions, only)
+        else:
+            explained = list(explain_all(accepted, owners, self._subscriptions))
+        found = sorted(explained, key=_by_name)
         rest = [it for it in found if after is None or it.subscription > str(after[0])]
         page = rest[: page_size(request.page_size)]
         more = len(rest) > len(page)
@@ -131,7 +147,8 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
 
     async def _accepted(self, name: str) -> tuple[AcceptedEvent, tuple[str, ...]]:
         """
-        Return the accepted event *name* and its owners. Raises `EventNotFound`.
+        Return the accepted event *name*, and those of its owners that the caller may access.
+        Raises `EventNotFound`.
         """
         parsed = names.parse("event", name)
         account = names.account_number(parsed.owner)
@@ -139,25 +156,31 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         if stored is None:
             raise EventNotFound(name)
         facts = None if stored.event is None else read_facts(stored.event)
-        owners = (parsed.owner,) if facts is None else facts.owners
+        concerned = (parsed.owner,) if facts is None else facts.owners
+        owners = tuple(filter(current_caller.get().may_touch, concerned))
+        async with reading(self._engine) as db:
+            rows = await read.deliveries_of_event(db, owners, account, parsed.id)
         accepted = AcceptedEvent(
             accept_time=stored.accept_time,
             matched=stored.matched,
             facts=facts,
-            deliveries=await events.deliveries_of(self._engine, owners, account, parsed.id),
+            deliveries=dict(map(_event_delivery, rows)),
         )
         return accepted, owners
 
-    def _explanations(
-        self, accepted: AcceptedEvent, owners: tuple[str, ...], only: str
-    ) -> list[Explanation]:
-        return [
-            explain(accepted, subscription, self._subscriptions.settings(owner))
-            for owner in owners
-            if current_caller.get().may_touch(owner)
-            for subscription in self._subscriptions.of_owner(owner)
-            if only in {"", subscription.name}
-        ]
+
+def _event_delivery(row: DeliveryRow) -> tuple[str, EventDelivery]:
+    """
+    Return the subscription of a delivery, and the delivery as it is explained.
+    """
+    waits = waiting(row)
+    detail = "" if waits is None else waits.text
+    if row.state == State.DELIVERING:
+        detail = "an attempt is being made"
+    if row.state in {State.FAILED, State.CANCELLED} and row.failure_kind:
+        detail = f"the reason is {row.failure_kind}, after {row.attempt_count} attempts"
+    delivery = EventDelivery(names.delivery(row.owner, row.delivery_id), State(row.state), detail)
+    return names.subscription(row.owner, row.subscription), delivery
 
 
 def _check_version(event_type: str, field: str, version: str) -> None:
@@ -184,6 +207,7 @@ def _explanation_message(explanation: Explanation) -> pb.Explanation:
     return pb.Explanation(
         subscription=explanation.subscription,
         verdict=pb.Explanation.Verdict.Value(explanation.verdict.value),
+        reason=pb.Explanation.Reason.Value(explanation.reason.value),
         delivery=explanation.delivery,
         detail=explanation.detail,
     )

@@ -71,6 +71,17 @@ async def require_delivery(db: AsyncConnection, name: str) -> DeliveryRow:
     return row
 
 
+async def deliveries_of_event(
+    db: AsyncConnection, owners: Sequence[str], account: int, event_id: str
+) -> list[DeliveryRow]:
+    """
+    Return the deliveries of an event that belong to *owners*.
+    """
+    columns = deliveries.c
+    same = (columns.account == account, columns.event_id == event_id)
+    return await DELIVERIES.all(db, delivery_query().where(columns.owner.in_(owners), *same))
+
+
 async def list_deliveries(
     db: AsyncConnection,
     owner: str,

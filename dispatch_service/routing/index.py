@@ -42,6 +42,7 @@ class SubscriptionIndex:
     limited: set[SubscriptionKey] = field(default_factory=set)
     held: dict[str, int] = field(default_factory=dict)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
+    _others: dict[str, dict[str, Subscription]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
     _settings: dict[str, OwnerSettings] = field(default_factory=dict)
 
@@ -59,6 +60,20 @@ class SubscriptionIndex:
         live = self.live(owner)
         for event_type in CATALOGUE.event_types:
             yield from live.get(event_type, _NONE).values()
+
+    def all_of_owner(self, owner: str) -> Iterator[Subscription]:
+        """
+        Yield the subscriptions of *owner* that are known, then those deleted or held.
+        """
+        yield from self.of_owner(owner)
+        yield from self._others.get(owner, _NONE).values()
+
+    def unknown_held(self, owner: str) -> list[str]:
+        """
+        Return the names of held subscriptions of *owner* of which nothing else is known.
+        """
+        mine = [it for it in self.held if names.owner_in(it) == owner and it not in self.by_name]
+        return list(filter(names.is_subscription, mine))
 
     def names(self) -> set[str]:
         """
@@ -104,7 +119,9 @@ class SubscriptionIndex:
         self.by_name[subscription.name] = self.by_key[subscription.key] = subscription
         if subscription.max_concurrency or subscription.rate_limit:
             self.limited.add(subscription.key)
-        if not (subscription.deleted or is_held):
+        if subscription.deleted or is_held:
+            self._others.setdefault(subscription.owner, {})[subscription.name] = subscription
+        else:
             live = self._live.setdefault(subscription.owner, {})
             live.setdefault(subscription.event_type, {})[subscription.name] = subscription
 
@@ -125,6 +142,10 @@ class SubscriptionIndex:
             return
         del self.by_key[old.key]
         self.limited.discard(old.key)
+        others = self._others.get(old.owner, {})
+        others.pop(name, None)
+        if not others:
+            self._others.pop(old.owner, None)
         live = self._live.get(old.owner, {})
         same_type = live.get(old.event_type, {})
         same_type.pop(name, None)

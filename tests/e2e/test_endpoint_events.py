@@ -14,7 +14,7 @@ from dispatch_service.payloads import example_event
 from shipedge.webhooks.config.v1 import config_service_pb2, subscription_pb2
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.events.v1 import event_pb2
-from tests.e2e.test_pair import Verdict, decided
+from tests.e2e.test_pair import Reason, decided
 from tests.support.pair import (
     PATIENCE_SECONDS,
     Pair,
@@ -163,7 +163,7 @@ async def test_gone_sets_a_subscription_inactive(
 
     endpoint.status = 200
     await pair.set_status(made.name, Subscription.STATUS_ACTIVE)
-    await decided(pair, made.name, Verdict.VERDICT_SENT)
+    await decided(pair, made.name, Reason.REASON_UNSPECIFIED)
     await pair.publish(shipped("back"))
     await eventually(
         lambda: any(it.headers["x-shipedge-event-id"] == "back" for it in receiver.requests)

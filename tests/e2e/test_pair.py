@@ -34,7 +34,7 @@ from tests.support.receivers import Receiver
 pytestmark = pytest.mark.anyio
 
 Delivery = delivery_pb2.Delivery
-Verdict = payload_service_pb2.Explanation.Verdict
+Reason = payload_service_pb2.Explanation.Reason
 
 
 def shipped(event_id: str, account: int = 100, *warehouses: str) -> event_pb2.Event:
@@ -78,9 +78,10 @@ async def known(pair: Pair, receiver: Receiver, event_id: str, *args: str | int)
                 return
 
 
-async def decided(pair: Pair, name: str, verdict: Verdict.ValueType) -> None:
+async def decided(pair: Pair, name: str, reason: Reason.ValueType) -> None:
     """
-    Publish events until one gets *verdict*: the dispatch service knows the latest change.
+    Publish events until one has no delivery for *reason*, or has one if that is unspecified: the
+    dispatch service knows the latest change.
 
     Deliveries of earlier events may be suspended if the subscription is Inactive.
     """
@@ -92,8 +93,9 @@ async def decided(pair: Pair, name: str, verdict: Verdict.ValueType) -> None:
             request = payload_service_pb2.ExplainEventRequest(
                 name=f"accounts/100/events/{event_id}", subscription=name
             )
-            found = (await stub.ExplainEvent(request)).explanations
-            if [it.verdict for it in found] == [verdict]:
+            (found,) = (await stub.ExplainEvent(request)).explanations
+            deleted = payload_service_pb2.Explanation.VERDICT_DELETED
+            if found.reason == reason and found.verdict != deleted:
                 return
             await asyncio.sleep(0.02)
 
@@ -179,10 +181,10 @@ async def test_inactive_subscription_receives_nothing(pair: Pair, receiver: Rece
     assert await receives(receiver, "active")
 
     await pair.set_status(made.name, Subscription.STATUS_INACTIVE)
-    await decided(pair, made.name, Verdict.VERDICT_INACTIVE)
+    await decided(pair, made.name, Reason.REASON_INACTIVE)
     await pair.publish(shipped("inactive"))
     await pair.set_status(made.name, Subscription.STATUS_ACTIVE)
-    await decided(pair, made.name, Verdict.VERDICT_SENT)
+    await decided(pair, made.name, Reason.REASON_UNSPECIFIED)
     await pair.publish(shipped("active-again"))
 
     assert await receives(receiver, "active-again")

@@ -39,6 +39,7 @@ from tests.support.receivers import Receiver, answering, https_receiver
 
 pytestmark = pytest.mark.anyio
 
+Reason = pb.Explanation.Reason
 Verdict = pb.Explanation.Verdict
 Kind = pb.FieldDifference.Kind
 
@@ -231,7 +232,7 @@ async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Rec
     made = await subscribed(pair, receiver, "orders/shipped", "v2")
     await pair.set_status(made.name, Subscription.STATUS_INACTIVE)
     request = pb.SendTestEventRequest(subscription=made.name)
-    await decided(pair, made.name, Verdict.VERDICT_INACTIVE)
+    await decided(pair, made.name, Reason.REASON_INACTIVE)
     assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_INACTIVE"
     request.subscription = "accounts/100/subscriptions/nobody"
     assert (await refused(payloads(pair).SendTestEvent(request))).reason == "SUBSCRIPTION_NOT_FOUND"
@@ -245,14 +246,19 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     other = await subscribed(pair, receiver, "orders/canceled", "v2")
     inactive = await subscribed(pair, receiver, "orders/shipped", "v1")
     await pair.set_status(inactive.name, Subscription.STATUS_INACTIVE)
-    await decided(pair, inactive.name, Verdict.VERDICT_INACTIVE)
+    await decided(pair, inactive.name, Reason.REASON_INACTIVE)
     await pair.publish(shipped("to-explain"))
     later = await subscribed(pair, receiver, "orders/shipped", "v3")
 
-    found = await explained(pair, "to-explain")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            found = await explained(pair, "to-explain")
+            if Verdict.VERDICT_WAITING not in {it.verdict for it in found.values()}:
+                break
+            await asyncio.sleep(0.05)
 
-    verdicts = {
-        name: found[subscription.name.rpartition("/")[2]].verdict
+    reasons = {
+        name: found[subscription.name.rpartition("/")[2]].reason
         for name, subscription in {
             "sent": sent,
             "other": other,
@@ -260,12 +266,13 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
             "later": later,
         }.items()
     }
-    assert verdicts == {
-        "sent": Verdict.VERDICT_SENT,
-        "other": Verdict.VERDICT_EVENT_TYPE_DIFFERS,
-        "inactive": Verdict.VERDICT_INACTIVE,
-        "later": Verdict.VERDICT_CREATED_LATER,
+    assert reasons == {
+        "sent": Reason.REASON_UNSPECIFIED,
+        "other": Reason.REASON_EVENT_TYPE_DIFFERS,
+        "inactive": Reason.REASON_INACTIVE,
+        "later": Reason.REASON_CREATED_LATER,
     }
+    assert found[sent.name.rpartition("/")[2]].verdict == Verdict.VERDICT_DELIVERED
     explained_by = found[sent.name.rpartition("/")[2]].delivery
     request = delivery_service_pb2.GetDeliveryRequest(name=explained_by)
     delivery = await pair.deliveries.GetDelivery(request)
@@ -279,6 +286,44 @@ async def test_event_is_explained(pair: Pair, receiver: Receiver) -> None:
     assert (len(first.explanations), len(second.explanations)) == (3, 1)
     assert second.next_page_token == ""
     assert "orders/shipped" in first.event_types
+
+
+async def test_event_that_waits_or_failed_is_explained(pair: Pair) -> None:
+    """
+    Of an event whose receiver is away, the explanation is that its delivery waits, and why; then
+    that it failed. A subscription that was deleted before is deleted, not absent.
+    """
+    gone = await pair.subscribe("https://127.0.0.1:1/gone", "orders/shipped", "v1")
+    await pair.known(gone.name)
+    await pair.config.DeleteSubscription(
+        config_service_pb2.DeleteSubscriptionRequest(name=gone.name)
+    )
+    for retry_seconds, verdict in ((3600, Verdict.VERDICT_WAITING), (0, Verdict.VERDICT_FAILED)):
+        schedule = [retry_seconds] if retry_seconds else [1]
+        made = await pair.subscribe(
+            f"https://127.0.0.1:1/{verdict}", "orders/shipped", "v2", retry_seconds=schedule
+        )
+        await pair.known(made.name)
+        await pair.publish(shipped(f"away-{verdict}"))
+        found = await concluded(pair, f"away-{verdict}", made.name, verdict)
+        assert found.delivery
+        assert found.detail
+        after = await explained(pair, f"away-{verdict}", subscription=gone.name)
+        assert [it.verdict for it in after.values()] == [Verdict.VERDICT_DELETED]
+
+
+async def concluded(
+    pair: Pair, event_id: str, name: str, verdict: Verdict.ValueType
+) -> pb.Explanation:
+    """
+    Wait until the verdict on an event is *verdict*, after its first attempt.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            (found,) = (await explained(pair, event_id, subscription=name)).values()
+            if found.verdict == verdict and "attempt is being" not in found.detail:
+                return found
+            await asyncio.sleep(0.05)
 
 
 async def test_unknown_event_is_not_found(shared: Pair) -> None:

@@ -109,7 +109,7 @@ async def test_tour(pair: Pair, receiver: Receiver) -> None:
     await eventually(lambda: len(receiver.requests) == 2)
     assert receiver.requests[1].body == sent
     (explanation,) = json.loads(await run(ready(explain)))["explanations"]
-    assert (explanation["verdict"], explanation["delivery"]) == ("VERDICT_SENT", delivery)
+    assert (explanation["verdict"], explanation["delivery"]) == ("VERDICT_DELIVERED", delivery)
 
 
 async def test_documented_body(pair: Pair, receiver: Receiver) -> None:

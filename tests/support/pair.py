@@ -247,7 +247,8 @@ async def knows(dispatch: grpc.aio.Channel, name: str) -> None:
     )
     stub = payload_service_pb2_grpc.PayloadServiceStub(dispatch)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not (await stub.ExplainEvent(request)).explanations:
+        deleted = payload_service_pb2.Explanation.VERDICT_DELETED
+        while [it.verdict for it in (await stub.ExplainEvent(request)).explanations] == [deleted]:
             await asyncio.sleep(0.02)
 
 

@@ -19,6 +19,11 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
+if sys.version_info >= (3, 13):
+    from warnings import deprecated as _deprecated
+else:
+    from typing_extensions import deprecated as _deprecated
+
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -338,7 +343,10 @@ class ExplainEventResponse(_message.Message):
 
     @_builtins.property
     def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
-        """One for each subscription."""
+        """One for each subscription that exists or has a delivery of the event. One
+        that the request names has an explanation in any case, if its owner is one
+        of the event's.
+        """
 
     def __init__(
         self,
@@ -358,7 +366,7 @@ Global___ExplainEventResponse: _TypeAlias = ExplainEventResponse  # noqa: Y015
 
 @_typing.final
 class Explanation(_message.Message):
-    """Why an event was sent to a subscription or was not."""
+    """What became of an event for a subscription, and why."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -370,53 +378,147 @@ class Explanation(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         VERDICT_UNSPECIFIED: Explanation._Verdict.ValueType  # 0
         """Not known."""
-        VERDICT_SENT: Explanation._Verdict.ValueType  # 1
-        """There is a delivery."""
-        VERDICT_EVENT_TYPE_DIFFERS: Explanation._Verdict.ValueType  # 2
-        """The event raised other event types."""
-        VERDICT_FILTER_DIFFERS: Explanation._Verdict.ValueType  # 3
-        """The subscription's filter does not match."""
-        VERDICT_INACTIVE: Explanation._Verdict.ValueType  # 4
-        """The subscription is Inactive."""
-        VERDICT_CREATED_LATER: Explanation._Verdict.ValueType  # 5
-        """The subscription was made or changed after the event was accepted."""
-        VERDICT_FEATURE_MISSING: Explanation._Verdict.ValueType  # 6
-        """The owner lacks the feature."""
-        VERDICT_NOT_RECORDED: Explanation._Verdict.ValueType  # 7
-        """The delivery is past its retention, or the event was not matched yet."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_SENT(self) -> Explanation._Verdict.ValueType:   # 1
+            """Not answered any more."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_EVENT_TYPE_DIFFERS(self) -> Explanation._Verdict.ValueType:   # 2
+            """Not answered any more: see `reason`."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_FILTER_DIFFERS(self) -> Explanation._Verdict.ValueType:   # 3
+            """Not answered any more: see `reason`."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_INACTIVE(self) -> Explanation._Verdict.ValueType:   # 4
+            """Not answered any more: see `reason`."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_CREATED_LATER(self) -> Explanation._Verdict.ValueType:   # 5
+            """Not answered any more: see `reason`."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_FEATURE_MISSING(self) -> Explanation._Verdict.ValueType:   # 6
+            """Not answered any more: see `reason`."""
+        @_builtins.property
+        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
+        def VERDICT_NOT_RECORDED(self) -> Explanation._Verdict.ValueType:   # 7
+            """Not answered any more: see `reason`."""
+        VERDICT_DELIVERED: Explanation._Verdict.ValueType  # 8
+        """The receiver confirmed the delivery."""
+        VERDICT_WAITING: Explanation._Verdict.ValueType  # 9
+        """The delivery waits, or is being attempted."""
+        VERDICT_FAILED: Explanation._Verdict.ValueType  # 10
+        """The delivery failed."""
+        VERDICT_CANCELLED: Explanation._Verdict.ValueType  # 11
+        """The delivery was cancelled."""
+        VERDICT_NOT_MATCHED: Explanation._Verdict.ValueType  # 12
+        """There is no delivery."""
+        VERDICT_DELETED: Explanation._Verdict.ValueType  # 13
+        """There is no delivery, and no such subscription: it was deleted. Only where
+        the request names it.
+        """
 
     class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-        """Why an event was sent or was not."""
+        """What became of an event."""
 
     VERDICT_UNSPECIFIED: Explanation.Verdict.ValueType  # 0
     """Not known."""
     VERDICT_SENT: Explanation.Verdict.ValueType  # 1
-    """There is a delivery."""
+    """Not answered any more."""
     VERDICT_EVENT_TYPE_DIFFERS: Explanation.Verdict.ValueType  # 2
-    """The event raised other event types."""
+    """Not answered any more: see `reason`."""
     VERDICT_FILTER_DIFFERS: Explanation.Verdict.ValueType  # 3
-    """The subscription's filter does not match."""
+    """Not answered any more: see `reason`."""
     VERDICT_INACTIVE: Explanation.Verdict.ValueType  # 4
-    """The subscription is Inactive."""
+    """Not answered any more: see `reason`."""
     VERDICT_CREATED_LATER: Explanation.Verdict.ValueType  # 5
-    """The subscription was made or changed after the event was accepted."""
+    """Not answered any more: see `reason`."""
     VERDICT_FEATURE_MISSING: Explanation.Verdict.ValueType  # 6
-    """The owner lacks the feature."""
+    """Not answered any more: see `reason`."""
     VERDICT_NOT_RECORDED: Explanation.Verdict.ValueType  # 7
+    """Not answered any more: see `reason`."""
+    VERDICT_DELIVERED: Explanation.Verdict.ValueType  # 8
+    """The receiver confirmed the delivery."""
+    VERDICT_WAITING: Explanation.Verdict.ValueType  # 9
+    """The delivery waits, or is being attempted."""
+    VERDICT_FAILED: Explanation.Verdict.ValueType  # 10
+    """The delivery failed."""
+    VERDICT_CANCELLED: Explanation.Verdict.ValueType  # 11
+    """The delivery was cancelled."""
+    VERDICT_NOT_MATCHED: Explanation.Verdict.ValueType  # 12
+    """There is no delivery."""
+    VERDICT_DELETED: Explanation.Verdict.ValueType  # 13
+    """There is no delivery, and no such subscription: it was deleted. Only where
+    the request names it.
+    """
+
+    class _Reason:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Explanation._Reason.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REASON_UNSPECIFIED: Explanation._Reason.ValueType  # 0
+        """Not known."""
+        REASON_EVENT_TYPE_DIFFERS: Explanation._Reason.ValueType  # 1
+        """The event raised other event types."""
+        REASON_FILTER_DIFFERS: Explanation._Reason.ValueType  # 2
+        """The subscription's filter does not match."""
+        REASON_INACTIVE: Explanation._Reason.ValueType  # 3
+        """The subscription is Inactive."""
+        REASON_CREATED_LATER: Explanation._Reason.ValueType  # 4
+        """The subscription was made or changed after the event was accepted."""
+        REASON_FEATURE_MISSING: Explanation._Reason.ValueType  # 5
+        """The owner lacks the feature."""
+        REASON_HELD: Explanation._Reason.ValueType  # 6
+        """The subscription is held: the configuration lacks it without having
+        deleted it, or it cannot be used.
+        """
+        REASON_NOT_RECORDED: Explanation._Reason.ValueType  # 7
+        """The delivery is past its retention, or the event was not matched yet."""
+
+    class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
+        """Why there is no delivery."""
+
+    REASON_UNSPECIFIED: Explanation.Reason.ValueType  # 0
+    """Not known."""
+    REASON_EVENT_TYPE_DIFFERS: Explanation.Reason.ValueType  # 1
+    """The event raised other event types."""
+    REASON_FILTER_DIFFERS: Explanation.Reason.ValueType  # 2
+    """The subscription's filter does not match."""
+    REASON_INACTIVE: Explanation.Reason.ValueType  # 3
+    """The subscription is Inactive."""
+    REASON_CREATED_LATER: Explanation.Reason.ValueType  # 4
+    """The subscription was made or changed after the event was accepted."""
+    REASON_FEATURE_MISSING: Explanation.Reason.ValueType  # 5
+    """The owner lacks the feature."""
+    REASON_HELD: Explanation.Reason.ValueType  # 6
+    """The subscription is held: the configuration lacks it without having
+    deleted it, or it cannot be used.
+    """
+    REASON_NOT_RECORDED: Explanation.Reason.ValueType  # 7
     """The delivery is past its retention, or the event was not matched yet."""
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     VERDICT_FIELD_NUMBER: _builtins.int
     DELIVERY_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     subscription: _builtins.str
     """The subscription."""
     verdict: Global___Explanation.Verdict.ValueType
-    """Sent, or why not."""
+    """What became of it."""
     delivery: _builtins.str
     """The delivery, if there is one."""
     detail: _builtins.str
     """For people, for example `store 12 is not in store_ids 7, 9`."""
+    reason: Global___Explanation.Reason.ValueType
+    """Why there is no delivery. Unset: there is one, or the subscription was
+    deleted.
+    """
     def __init__(
         self,
         *,
@@ -424,10 +526,11 @@ class Explanation(_message.Message):
         verdict: Global___Explanation.Verdict.ValueType = ...,
         delivery: _builtins.str = ...,
         detail: _builtins.str = ...,
+        reason: Global___Explanation.Reason.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "detail", b"detail", "subscription", b"subscription", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery", b"delivery", "detail", b"detail", "reason", b"reason", "subscription", b"subscription", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,8 +104,8 @@ class PayloadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainEvent(self, request, context):
-        """Returns for each subscription of the owners of an event whether it was
-        sent, or why not.
+        """Returns for each subscription of the owners of an event what became of it:
+        delivered, waiting, failed, cancelled, or why there is no delivery.
 
         Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
         """

@@ -60,8 +60,8 @@ class PayloadServiceStub:
     `SUBSCRIPTION_INACTIVE`.
     """
     ExplainEvent: _grpc.UnaryUnaryMultiCallable[_payload_service_pb2.ExplainEventRequest, _payload_service_pb2.ExplainEventResponse]
-    """Returns for each subscription of the owners of an event whether it was
-    sent, or why not.
+    """Returns for each subscription of the owners of an event what became of it:
+    delivered, waiting, failed, cancelled, or why there is no delivery.
 
     Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
     """
@@ -98,8 +98,8 @@ class PayloadServiceAsyncStub(PayloadServiceStub):
     `SUBSCRIPTION_INACTIVE`.
     """
     ExplainEvent: _aio.UnaryUnaryMultiCallable[_payload_service_pb2.ExplainEventRequest, _payload_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
-    """Returns for each subscription of the owners of an event whether it was
-    sent, or why not.
+    """Returns for each subscription of the owners of an event what became of it:
+    delivered, waiting, failed, cancelled, or why there is no delivery.
 
     Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
     """
@@ -157,8 +157,8 @@ class PayloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payload_service_pb2.ExplainEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payload_service_pb2.ExplainEventResponse, _abc.Awaitable[_payload_service_pb2.ExplainEventResponse]]:
-        """Returns for each subscription of the owners of an event whether it was
-        sent, or why not.
+        """Returns for each subscription of the owners of an event what became of it:
+        delivered, waiting, failed, cancelled, or why there is no delivery.
 
         Errors: `NOT_FOUND` / `EVENT_NOT_FOUND`.
         """
