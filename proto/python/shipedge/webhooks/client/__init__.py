@@ -1,3 +1,3 @@
 """
-Channels and TLS credentials, which a client needs besides the stubs.
+A client of the services: channels and TLS credentials, publishers, errors and lists.
 """

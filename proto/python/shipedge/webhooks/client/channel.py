@@ -50,12 +50,33 @@ def connect(
 
     Channels of a process share a connection unless *own_connection* is set.
     """
-    options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(own_connection))]
+    options = _options(own_connection=own_connection)
     if credentials is None:
         channel = grpc.aio.insecure_channel(address, options=options)
     else:
         channel = grpc.aio.secure_channel(address, credentials, options=options)
     return DeadlineChannel(channel, _DEADLINES)
+
+
+def connect_blocking(
+    address: str,
+    credentials: grpc.ChannelCredentials | None = None,
+    *,
+    own_connection: bool = False,
+    retries: bool = True,
+) -> grpc.Channel:
+    """
+    Open a channel as `connect` does, for threads instead of asyncio. Its calls have no deadline
+    of their own; without *retries*, nothing is repeated.
+    """
+    options = [*_options(own_connection=own_connection), ("grpc.enable_retries", int(retries))]
+    if credentials is None:
+        return grpc.insecure_channel(address, options=options)
+    return grpc.secure_channel(address, credentials, options=options)
+
+
+def _options(*, own_connection: bool) -> list[tuple[str, Any]]:
+    return [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(own_connection))]
 
 
 def channel_credentials(certificate: Path, key: Path, authority: Path) -> grpc.ChannelCredentials:
