@@ -26,6 +26,8 @@ needed = {name.partition(".")[0] for name in sys.modules}
 root = pathlib.Path(sys.argv[1])
 sys.path.insert(0, str(root))
 for path in sorted(root.rglob("*.py")):
+    if "outbox" in path.parts:
+        continue
     importlib.import_module(".".join(path.relative_to(root).with_suffix("").parts))
 import shipedge.webhooks.client as client
 assert client.__file__.startswith(str(root)), client.__file__
@@ -73,7 +75,7 @@ def test_wheel_has_the_client_and_nothing_of_the_services(wheel: Path) -> None:
 @pytest.mark.slow
 def test_every_module_imports_without_other_packages(wheel: Path, tmp_path: Path) -> None:
     """
-    gRPC, protobuf and the protos of Google are all that is imported.
+    gRPC, protobuf and the protos of Google are all that is imported, but by the extra `outbox`.
     """
     with ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
