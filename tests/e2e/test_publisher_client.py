@@ -24,7 +24,7 @@ from shipedge.webhooks.events.v1 import event_pb2
 from tests.support.pair import DISPATCH, Pair, eventually
 from tests.support.receivers import Receiver
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.heavy, pytest.mark.timeout(240)]
 
 KILLS = 4
 EVENTS_BETWEEN = 300

@@ -103,7 +103,7 @@ async def test_only_what_is_committed_is_published(engine: AsyncEngine) -> None:
     assert "x: must be y" in left.error
 
 
-@pytest.mark.slow
+@pytest.mark.heavy
 async def test_killed_relays_lose_nothing(engine: AsyncEngine) -> None:
     """
     Two relays at once, killed again and again while transactions commit and roll back: each
