@@ -37,7 +37,7 @@ structlog.configure(
 
 _POSTGRES_FIXTURES = {"postgres_url", "postgres_templates"}
 _OF_SERVICES = {"attacks", "crash", "e2e", "faults"}
-_HEAVY = {"attacks", "crash", "faults"}
+_HEAVY = {"crash"}
 _SHARED_SERVER = pytest.StashKey[SharedServer]()
 
 
