@@ -97,6 +97,13 @@ class Settings(ServiceSettings):
         description="maximum client certificates of one account or warehouse",
     )
 
+    owner_signing_keys: int = Field(
+        default=_LIMITS.signing_keys,
+        ge=1,
+        alias="SHIPEDGE_CONFIG_OWNER_SIGNING_KEYS",
+        description="maximum signing keys of one account or warehouse",
+    )
+
     def problems(self) -> Sequence[str]:
         """
         Return what is wrong with combinations of settings.
@@ -114,7 +121,10 @@ class Settings(ServiceSettings):
         Return how many resources an account or warehouse may have.
         """
         return OwnerLimits(
-            self.owner_subscriptions, self.owner_credentials, self.owner_client_certificates
+            self.owner_subscriptions,
+            self.owner_credentials,
+            self.owner_client_certificates,
+            self.owner_signing_keys,
         )
 
     def database_name(self) -> str:

@@ -9,6 +9,8 @@ from config_service.api.credentials import CredentialMethods
 from config_service.api.endpoint_events import EndpointEventMethods
 from config_service.api.feed import ChangeNotifier
 from config_service.api.settings import SettingsMethods
+from config_service.api.signing_keys import SigningKeyMethods
+from config_service.api.subscription_batches import SubscriptionBatchMethods
 from config_service.api.subscriptions import SubscriptionMethods
 from config_service.store.store import Store
 from service_runtime.rpc.paging import PageTokens
@@ -17,7 +19,9 @@ from shipedge.webhooks.config.v1.config_service_pb2_grpc import ConfigServiceSer
 
 class ConfigServicer(
     SubscriptionMethods,
+    SubscriptionBatchMethods,
     CredentialMethods,
+    SigningKeyMethods,
     SettingsMethods,
     CatalogueMethods,
     EndpointEventMethods,

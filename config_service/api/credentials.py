@@ -13,8 +13,11 @@ from google.protobuf.empty_pb2 import Empty
 from config_service.api.owned_resources import ResourceOperations
 from config_service.rules import certificates, credentials
 from config_service.rules.refusals import refuse
+from config_service.rules.subscriptions import collision_faults
+from config_service.store import subscription_store
 from config_service.store.owned_resources import CLIENT_CERTIFICATE, CREDENTIAL
 from config_service.store.store import Store
+from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.paging import PageTokens
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
@@ -23,6 +26,7 @@ from shipedge.webhooks.config.v1.credential_pb2 import Credential
 
 if TYPE_CHECKING:
     import grpc
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -52,11 +56,29 @@ def _public_certificate(
     return certificates.public(certificate)
 
 
+async def _check_headers(db: AsyncConnection, after: Credential, ring: KeyRing) -> None:
+    """
+    Refuse a header that subscriptions which use the credential set themselves.
+    """
+    header, method = credentials.header_of(after), after.WhichOneof("method")
+    for user in await subscription_store.users_of(db, after.name, ring):
+        if any(collision_faults(user, after)):
+            text = f"must not be {header!r}: {user.name} has a custom header of this name"
+            field = f"{method}.header" if header != "Authorization" else f"{method}"
+            refuse("The credential is not valid.", "credential", [(field, text)])
+
+
+async def _any_use(_db: AsyncConnection, _after: ClientCertificate, _ring: KeyRing) -> None:
+    """
+    Allow every change: subscriptions use a certificate as it is.
+    """
+
+
 _CREDENTIALS = ResourceOperations(
-    CREDENTIAL, _checked_credential, credentials.public, credentials.keep_secret
+    CREDENTIAL, _checked_credential, credentials.public, credentials.keep_secret, _check_headers
 )
 _CERTIFICATES = ResourceOperations(
-    CLIENT_CERTIFICATE, _checked_certificate, _public_certificate, _keep_nothing
+    CLIENT_CERTIFICATE, _checked_certificate, _public_certificate, _keep_nothing, _any_use
 )
 
 

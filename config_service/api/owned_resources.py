@@ -4,7 +4,7 @@ What the methods on credentials and on client certificates have in common.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -27,6 +27,7 @@ from config_service.store.subscription_rows import etag_of
 from service_runtime.audit.entries import AuditChange
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
+from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import masks, names
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
@@ -51,14 +52,16 @@ class ResourceOperations(Generic[ResourceT]):
     The operations on a kind of resource.
 
     *check* refuses a resource that breaks a rule and returns what is stored of it, *public*
-    removes its secrets in place, with a function for what is shown of URLs, and *keep_secret*
-    copies the secret of its first argument to the second where that lacks it and may have it.
+    removes its secrets in place, with a function for what is shown of URLs, *keep_secret* copies
+    the secret of its first argument to the second where that lacks it and may have it, and
+    *check_use* refuses a change that subscriptions which use the resource do not allow.
     """
 
     kind: ResourceKind[ResourceT]
     check: Callable[[ResourceT, UrlRules, datetime], ResourceT]
     public: Callable[[ResourceT, Callable[[str], str]], ResourceT]
     keep_secret: Callable[[ResourceT, ResourceT, UrlRules], None]
+    check_use: Callable[[AsyncConnection, ResourceT, KeyRing], Awaitable[None]]
 
     async def create(
         self, store: Store, request: CreateRequest, chosen: str, given: ResourceT
@@ -126,6 +129,7 @@ class ResourceOperations(Generic[ResourceT]):
             after = masks.merged(before, given, fields)
             self.keep_secret(before, after, store.sealing.rules)
             after = await self._checked(db, store, after)
+            await self.check_use(db, after, ring)
             if request.validate_only:
                 return self._public(store, after)
             await owned_resources.update(db, kind, row, after, ring)

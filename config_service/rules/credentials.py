@@ -42,6 +42,8 @@ _BEARER_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
+_WITH_HEADER = (ApiKeyAuthentication, HmacAuthentication)
+
 _Fault = tuple[str, str]
 
 
@@ -98,6 +100,14 @@ def public(credential: Credential, shown: Callable[[str], str]) -> Credential:
         setattr(given, f"{field}_set", bool(getattr(given, field)))
         given.ClearField(field)
     return credential
+
+
+def header_of(credential: Credential) -> str:
+    """
+    Return the name of the header that a credential sets.
+    """
+    given = getattr(credential, credential.WhichOneof("method") or "", None)
+    return given.header if isinstance(given, _WITH_HEADER) else "Authorization"
 
 
 def _method_faults(credential: Credential, rules: UrlRules) -> Iterator[_Fault]:

@@ -113,6 +113,35 @@ class ClientCertificateInUse(FailedPrecondition):
         )
 
 
+class SigningKeyNotFound(NotFound):
+    reason = "SIGNING_KEY_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no signing key {name}.", name=name)
+
+
+class SigningKeyExists(AlreadyExists):
+    reason = "SIGNING_KEY_EXISTS"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a signing key {name} already.", name=name)
+
+
+class SigningKeyInUse(FailedPrecondition):
+    """
+    A signing key that subscriptions use cannot be deleted.
+    """
+
+    reason = "SIGNING_KEY_IN_USE"
+
+    def __init__(self, name: str, subscriptions: int) -> None:
+        super().__init__(
+            f"{subscriptions} subscriptions use {name}.",
+            name=name,
+            subscriptions=str(subscriptions),
+        )
+
+
 class CallerNotFound(NotFound):
     reason = "CALLER_NOT_FOUND"
 

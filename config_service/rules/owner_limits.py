@@ -18,6 +18,7 @@ class OwnerLimits:
     subscriptions: int = 2000
     credentials: int = 200
     client_certificates: int = 200
+    signing_keys: int = 200
 
     def check(self, kind: str, owner: str, count: int) -> None:
         """

@@ -5,11 +5,18 @@ Signing secrets and ed25519 keys, in the formats of Standard Webhooks 1.0.0.
 from __future__ import annotations
 
 import base64
+import binascii
 import secrets
+from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from config_service.rules.credentials import display_name_faults
+from config_service.rules.refusals import refuse
+from shipedge.webhooks.config.v1.signing_key_pb2 import SigningKey
+
 SECRET_BYTES = 32
+MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
 
 _SECRET, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
 
@@ -35,3 +42,27 @@ def verification_key(signing_key: str) -> str:
     raw = base64.b64decode(signing_key.removeprefix(_PRIVATE))
     public = Ed25519PrivateKey.from_private_bytes(raw).public_key().public_bytes_raw()
     return _PUBLIC + base64.b64encode(public).decode()
+
+
+def check(key: SigningKey) -> None:
+    """
+    Check a signing key that is to be created. Raises `InvalidArgument` with all faults, which
+    name no secret.
+    """
+    faults = [*display_name_faults(key.display_name)]
+    if key.secret:
+        faults += [("secret", text) for text in secret_faults(key.secret)]
+    refuse("The signing key is not valid.", "signing_key", faults)
+
+
+def secret_faults(secret: str) -> Iterator[str]:
+    """
+    Yield why a secret cannot be used: the libraries of Standard Webhooks read `whsec_` and base64.
+    """
+    text = secret.removeprefix(_SECRET)
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raw = b""
+    if text == secret or not MIN_SECRET_BYTES <= len(raw) <= MAX_SECRET_BYTES:
+        yield f"must be {_SECRET} and the base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"

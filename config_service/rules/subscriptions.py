@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from config_service.rules.credentials import header_of
 from config_service.rules.errors import FeatureMissing
 from config_service.rules.filters import filter_faults, normalised_filter
 from service_runtime.rpc import names
@@ -18,6 +19,7 @@ from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rules.headers import header_problems, trimmed
 from service_runtime.rules.urls import UrlRefusedError, UrlRules, parse_url
 from shipedge.webhooks.catalogue import CATALOGUE, EventType
+from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.events.v1 import catalogue_pb2
 
@@ -64,6 +66,7 @@ def check(
         *_url_faults(subscription, rules),
         *_header_faults(subscription),
         *_reference_faults(subscription, owner),
+        *certificate_faults(subscription),
         *_enum_faults(subscription),
         *_limit_faults(subscription),
     ]
@@ -71,6 +74,21 @@ def check(
     if event_type is not None and event_type.feature and event_type.feature not in features:
         feature = FEATURE_NAMES[event_type.feature]
         raise FeatureMissing(owner, event_type.event_type, feature)
+
+
+def identical_warnings(subscription: Subscription, same: Sequence[str]) -> list[str]:
+    """
+    Return the warning of a subscription that sends the *same* as others, by their names.
+    """
+    if not same:
+        return []
+    more = f" and {len(same) - 1} more" if len(same) > 1 else ""
+    text = (
+        f"{same[0]}{more} sends the same events ({subscription.event_type},"
+        f" {subscription.payload_version}) to the same URL with the same filter: the receiver gets"
+        " each of them more than once."
+    )
+    return [text]
 
 
 def refuse(faults: list[FieldFault]) -> None:
@@ -155,6 +173,7 @@ def _reference_faults(subscription: Subscription, owner: str) -> Iterator[FieldF
     for kind, example in (
         ("credential", names.credential(owner, "…")),
         ("client_certificate", names.client_certificate(owner, "…")),
+        ("signing_key", names.signing_key(owner, "…")),
     ):
         text = getattr(subscription, kind)
         if not text:
@@ -165,6 +184,42 @@ def _reference_faults(subscription: Subscription, owner: str) -> Iterator[FieldF
             same_owner = False
         if not same_owner:
             yield FieldFault(kind, f"must be the name of one of this owner, {example}")
+
+
+def certificate_faults(subscription: Subscription) -> Iterator[FieldFault]:
+    """
+    Yield the fault of a client certificate that would never be shown.
+    """
+    if subscription.client_certificate and subscription.url.lower().startswith("http:"):
+        yield FieldFault(
+            "client_certificate", "must be empty for an http URL: certificates are shown over TLS"
+        )
+
+
+def given_secret_faults(subscription: Subscription) -> Iterator[FieldFault]:
+    """
+    Yield the fault of a subscription that is to be created with a secret: it would be dropped.
+    """
+    if subscription.signing_secret:
+        yield FieldFault(
+            "signing_secret",
+            "must be empty: a secret that you bring along belongs to a signing key, which"
+            " signing_key names",
+        )
+
+
+def collision_faults(subscription: Subscription, credential: Credential) -> Iterator[FieldFault]:
+    """
+    Yield the custom headers that have the name of the header that a credential sets.
+    """
+    taken = header_of(credential).lower()
+    for index, header in enumerate(subscription.custom_headers):
+        if header.name.lower() == taken:
+            yield FieldFault(
+                f"custom_headers[{index}].name",
+                f"must not be {header.name!r}: {subscription.credential} sets this header",
+                "HEADER_INVALID",
+            )
 
 
 def _enum_faults(subscription: Subscription) -> Iterator[FieldFault]:

@@ -20,6 +20,20 @@ def signing_key(owner: str, subscription_id: str, secret_id: str) -> AssociatedD
     return AssociatedData("signing_secrets", row, "sealed_signing_key")
 
 
+def secret_of_key(owner: str, signing_key_id: str, secret_id: str) -> AssociatedData:
+    row = (owner, signing_key_id, secret_id)
+    return AssociatedData("signing_key_secrets", row, "sealed_secret")
+
+
+def private_key_of_key(owner: str, signing_key_id: str, secret_id: str) -> AssociatedData:
+    row = (owner, signing_key_id, secret_id)
+    return AssociatedData("signing_key_secrets", row, "sealed_signing_key")
+
+
+def shared_signing_key(owner: str, signing_key_id: str) -> AssociatedData:
+    return AssociatedData("signing_keys", (owner, signing_key_id), "sealed_config")
+
+
 def credential(owner: str, credential_id: str) -> AssociatedData:
     return AssociatedData("credentials", (owner, credential_id), "sealed_config")
 

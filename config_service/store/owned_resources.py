@@ -1,6 +1,6 @@
 """
-Credentials and client certificates, which subscriptions refer to. Each function runs in the
-caller's transaction.
+Credentials, client certificates and signing keys, which subscriptions refer to. Each function
+runs in the caller's transaction.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ from config_service.rules.errors import (
     CredentialExists,
     CredentialInUse,
     CredentialNotFound,
+    SigningKeyExists,
+    SigningKeyInUse,
+    SigningKeyNotFound,
 )
 from config_service.store import associated_data
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.rows import OwnedRow
-from config_service.store.schema import client_certificates, credentials, subscriptions
+from config_service.store.schema import (
+    client_certificates,
+    credentials,
+    signing_keys,
+    subscriptions,
+)
 from config_service.store.subscription_rows import etag_of
 from service_runtime.database.instants import database_now
 from service_runtime.database.typed_rows import RowReader
@@ -34,8 +42,9 @@ from service_runtime.rpc.errors import RpcError
 from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
+from shipedge.webhooks.config.v1.signing_key_pb2 import SigningKey
 
-ResourceT = TypeVar("ResourceT", Credential, ClientCertificate)
+ResourceT = TypeVar("ResourceT", Credential, ClientCertificate, SigningKey)
 ColumnValue = str | int | bytes | datetime | sa.ColumnElement[datetime]
 
 # The server sets these fields; they are not stored with those that callers set.
@@ -90,6 +99,10 @@ def _certificate_columns(message: ClientCertificate) -> Mapping[str, ColumnValue
     return {"sha256_fingerprint": message.sha256_fingerprint, "not_after": not_after}
 
 
+def _signing_key_columns(_message: SigningKey) -> Mapping[str, ColumnValue]:
+    return {}
+
+
 CREDENTIAL = ResourceKind(
     "credential",
     "crd",
@@ -113,6 +126,18 @@ CLIENT_CERTIFICATE = ResourceKind(
     ClientCertificateNotFound,
     ClientCertificateExists,
     ClientCertificateInUse,
+)
+SIGNING_KEY = ResourceKind(
+    "signing_key",
+    "key",
+    names.signing_key,
+    associated_data.shared_signing_key,
+    signing_keys,
+    SigningKey,
+    _signing_key_columns,
+    SigningKeyNotFound,
+    SigningKeyExists,
+    SigningKeyInUse,
 )
 
 
@@ -174,7 +199,7 @@ async def update(
 
 async def delete(db: AsyncConnection, kind: ResourceKind[ResourceT], row: OwnedRow) -> None:
     """
-    Delete a resource. Raises `CredentialInUse` or `ClientCertificateInUse`.
+    Delete a resource. Raises `CredentialInUse`, `ClientCertificateInUse` or `SigningKeyInUse`.
     """
     name = kind.name_of(row)
     used = (await usage(db, kind, [name])).get(name, 0)

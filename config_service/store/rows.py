@@ -15,7 +15,6 @@ from config_service.store.schema import (
     feed_items,
     feed_state,
     owner_settings,
-    signing_secrets,
     subscriptions,
 )
 from service_runtime.database.instants import database_now
@@ -46,11 +45,12 @@ class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
 
 class SecretRow(msgspec.Struct, frozen=True, gc=False):
     """
-    A signing secret with its ed25519 key. Without *expire_time* it does not expire.
+    A secret of the subscription or signing key *holder_id*, with its ed25519 key. Without
+    *expire_time* it does not expire.
     """
 
     owner: str
-    subscription_id: str
+    holder_id: str
     secret_id: str
     sealed_secret: bytes
     sealed_signing_key: bytes | None
@@ -144,7 +144,6 @@ class FeedStateRow(msgspec.Struct, frozen=True, gc=False):
 
 
 SUBSCRIPTIONS = RowReader(SubscriptionRow, subscriptions)
-SECRETS = RowReader(SecretRow, signing_secrets)
 CERTIFICATES = RowReader(CertificateRow, client_certificates, other_columns={"now": database_now()})
 CALLERS = RowReader(CallerRow, callers)
 TOKENS = RowReader(TokenRow, caller_tokens)

@@ -68,6 +68,7 @@ subscriptions = sa.Table(
     sa.Column("status_reason", sa.Text, nullable=False),
     sa.Column("credential", sa.Text, nullable=False),
     sa.Column("client_certificate", sa.Text, nullable=False),
+    sa.Column("signing_key", sa.Text, nullable=False, server_default=""),
     sa.Column("url_hash", sa.LargeBinary, nullable=False),
     sa.Column("sealed_config", sa.LargeBinary, nullable=False),
     sa.Column("endpoint_health", sa.LargeBinary, nullable=False),
@@ -93,6 +94,32 @@ signing_secrets = sa.Table(
     sa.Column("create_time", Instant, nullable=False),
     sa.Column("expire_time", Instant),
     comment="The secrets that requests are signed with; several during a rotation.",
+)
+
+signing_keys = sa.Table(
+    "signing_keys",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("signing_key_id", sa.Text, primary_key=True),
+    sa.Column("created_revision", sa.BigInteger, nullable=False, unique=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("sealed_config", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("update_time", Instant, nullable=False),
+    comment="Keys that sign the requests of many subscriptions.",
+)
+
+signing_key_secrets = sa.Table(
+    "signing_key_secrets",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("signing_key_id", sa.Text, primary_key=True),
+    sa.Column("secret_id", sa.Text, primary_key=True),
+    sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_signing_key", sa.LargeBinary, nullable=False),
+    sa.Column("create_time", Instant, nullable=False),
+    sa.Column("expire_time", Instant),
+    comment="The secrets of signing keys; several during a rotation.",
 )
 
 credentials = sa.Table(

@@ -14,6 +14,8 @@ from config_service.store.schema import (
     audit,
     client_certificates,
     credentials,
+    signing_key_secrets,
+    signing_keys,
     signing_secrets,
     subscriptions,
 )
@@ -33,6 +35,9 @@ SEALED_COLUMNS = (
     _sealed(subscriptions.c.sealed_config, associated_data.subscription),
     _sealed(signing_secrets.c.sealed_secret, associated_data.signing_secret),
     _sealed(signing_secrets.c.sealed_signing_key, associated_data.signing_key),
+    _sealed(signing_keys.c.sealed_config, associated_data.shared_signing_key),
+    _sealed(signing_key_secrets.c.sealed_secret, associated_data.secret_of_key),
+    _sealed(signing_key_secrets.c.sealed_signing_key, associated_data.private_key_of_key),
     _sealed(credentials.c.sealed_config, associated_data.credential),
     _sealed(client_certificates.c.sealed_config, associated_data.client_certificate),
     audit.sealed_column(),

@@ -7,17 +7,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
-from config_service.rules.signing_keys import verification_key
 from config_service.store import associated_data
 from config_service.store.audit import shown_fields
 from config_service.store.rows import SecretRow, SubscriptionRow
 from config_service.store.shown_urls import shown_to_caller, url_hash
+from config_service.store.signing.secrets import OF_SUBSCRIPTIONS, described, fed
 from config_service.store.store import Sealing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
-from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSubscription
 
 UNDELETE_WITHIN = timedelta(days=30)
 
@@ -43,6 +43,7 @@ CONFIGURED = (
     "rate_limit",
     "description",
     "asymmetric_signature",
+    "signing_key",
 )
 """
 The fields that callers set; the server sets all others.
@@ -89,6 +90,7 @@ def config_columns(
         "status": Subscription.Status.Name(config.status).removeprefix("STATUS_"),
         "credential": config.credential,
         "client_certificate": config.client_certificate,
+        "signing_key": config.signing_key,
         "url_hash": url_hash(config.url, sealing),
         "sealed_config": sealing.ring.seal(config.SerializeToString(), associated),
     }
@@ -116,8 +118,10 @@ def message_of(row: SubscriptionRow, secrets: Iterable[SecretRow], ring: KeyRing
     message.revision = row.revision
     message.etag = etag_of(row.revision)
     _set_times(message, row)
-    for secret in secrets:
-        _describe_secret(message, secret, ring)
+    message.signing_secrets.extend(
+        described(OF_SUBSCRIPTIONS, secret, ring, asymmetric=message.asymmetric_signature)
+        for secret in secrets
+    )
     return message
 
 
@@ -150,43 +154,6 @@ def audited(subscription: Subscription) -> Mapping[str, str]:
     return shown_fields(configured(subscription))
 
 
-def sealed_keys(
-    secret: str,
-    signing_key: str,
-    owner: str,
-    subscription_id: str,
-    secret_id: str,
-    ring: KeyRing,
-) -> dict[str, bytes]:
-    """
-    Seal a signing secret and its ed25519 key for their row.
-    """
-    row = (owner, subscription_id, secret_id)
-    return {
-        "sealed_secret": ring.seal(secret.encode(), associated_data.signing_secret(*row)),
-        "sealed_signing_key": ring.seal(signing_key.encode(), associated_data.signing_key(*row)),
-    }
-
-
-def by_subscription(secrets: Sequence[SecretRow]) -> dict[tuple[str, str], list[SecretRow]]:
-    """
-    Group secrets by owner and id of their subscription.
-    """
-    grouped: dict[tuple[str, str], list[SecretRow]] = {}
-    for secret in secrets:
-        grouped.setdefault((secret.owner, secret.subscription_id), []).append(secret)
-    return grouped
-
-
-def _describe_secret(message: Subscription, row: SecretRow, ring: KeyRing) -> None:
-    secret = message.signing_secrets.add(secret_id=row.secret_id)
-    if message.asymmetric_signature and row.sealed_signing_key is not None:
-        secret.verification_key = verification_key(_signing_key(row, ring))
-    secret.create_time.FromDatetime(row.create_time)
-    if row.expire_time is not None:
-        secret.expire_time.FromDatetime(row.expire_time)
-
-
 def feed_subscription(
     row: SubscriptionRow, secrets: Sequence[SecretRow], ring: KeyRing
 ) -> FeedSubscription:
@@ -197,23 +164,7 @@ def feed_subscription(
     return FeedSubscription(
         subscription=message,
         signing_secrets=[
-            _feed_secret(secret, ring, asymmetric=message.asymmetric_signature)
+            fed(OF_SUBSCRIPTIONS, secret, ring, asymmetric=message.asymmetric_signature)
             for secret in secrets
         ],
     )
-
-
-def _feed_secret(row: SecretRow, ring: KeyRing, *, asymmetric: bool) -> FeedSigningSecret:
-    key = (row.owner, row.subscription_id, row.secret_id)
-    opened = ring.open(row.sealed_secret, associated_data.signing_secret(*key))
-    secret = FeedSigningSecret(secret=opened.decode())
-    if asymmetric and row.sealed_signing_key is not None:
-        secret.signing_key = _signing_key(row, ring)
-    if row.expire_time is not None:
-        secret.expire_time.FromDatetime(row.expire_time)
-    return secret
-
-
-def _signing_key(row: SecretRow, ring: KeyRing) -> str:
-    key = (row.owner, row.subscription_id, row.secret_id)
-    return ring.open(row.sealed_signing_key or b"", associated_data.signing_key(*key)).decode()

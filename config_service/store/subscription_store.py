@@ -4,7 +4,6 @@ Subscriptions and their signing secrets. Each function runs in the caller's tran
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 
@@ -12,28 +11,27 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.matching import begins_to_match
-from config_service.rules.signing_keys import new_secret, new_signing_key
+from config_service.rules.signing_keys import new_secret
 from config_service.store.changes import feed_change, next_revision
-from config_service.store.rows import SECRETS, SUBSCRIPTIONS, SecretRow, SubscriptionRow
+from config_service.store.rows import SUBSCRIPTIONS, SecretRow, SubscriptionRow
 from config_service.store.schema import (
     client_certificates,
     credentials,
-    signing_secrets,
+    signing_keys,
     subscriptions,
 )
 from config_service.store.shown_urls import url_hash
+from config_service.store.signing import secrets as signing_secrets
+from config_service.store.signing.secrets import OF_SUBSCRIPTIONS, HolderKey
 from config_service.store.store import Sealing
 from config_service.store.subscription_rows import (
-    by_subscription,
     config_columns,
     feed_subscription,
     message_of,
     name_of,
-    sealed_keys,
     stored_config,
 )
-from service_runtime.database.instants import after, database_now
-from service_runtime.database.row_values import in_keys
+from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.filters import Comparison
@@ -43,13 +41,14 @@ from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSubscription
 
 KIND = "subscription"
 
+_REFERENCES = ("credential", "client_certificate", "signing_key")
+
 FILTER_FIELDS: Mapping[str, filters.FieldKind] = {
     "event_type": filters.text(),
     "payload_version": filters.text(),
     "status": filters.one_of("ACTIVE", "INACTIVE"),
     "url": filters.text(),
-    "credential": filters.text(),
-    "client_certificate": filters.text(),
+    **dict.fromkeys(_REFERENCES, filters.text()),
 }
 
 
@@ -65,7 +64,8 @@ async def insert(
     db: AsyncConnection, owner: str, subscription_id: str, message: Subscription, sealing: Sealing
 ) -> str:
     """
-    Insert a subscription and its first signing secret; return the secret.
+    Insert a subscription and, if it names no signing key, its first secret; return that, or an
+    empty text.
     """
     revision = await next_revision(db)
     columns = config_columns(message, owner, subscription_id, sealing)
@@ -83,24 +83,15 @@ async def insert(
         **columns,
     }
     await db.execute(sa.insert(subscriptions).values(row))
-    secret = await add_secret(db, owner, subscription_id, sealing.ring)
+    key = (owner, subscription_id)
+    secret = "" if message.signing_key else await _first_secret(db, key, sealing.ring)
     await feed_change(db, names.subscription(owner, subscription_id), KIND, revision)
     return secret
 
 
-async def add_secret(db: AsyncConnection, owner: str, subscription_id: str, ring: KeyRing) -> str:
-    """
-    Create a signing secret and its ed25519 key; return the secret.
-    """
-    secret, secret_id = new_secret(), f"sec_{secrets.token_hex(8)}"
-    row = {
-        "owner": owner,
-        "subscription_id": subscription_id,
-        "secret_id": secret_id,
-        **sealed_keys(secret, new_signing_key(), owner, subscription_id, secret_id, ring),
-        "create_time": database_now(),
-    }
-    await db.execute(sa.insert(signing_secrets).values(row))
+async def _first_secret(db: AsyncConnection, key: HolderKey, ring: KeyRing) -> str:
+    secret = new_secret()
+    await signing_secrets.add(db, OF_SUBSCRIPTIONS, key, secret, ring)
     return secret
 
 
@@ -142,9 +133,11 @@ async def set_columns(
 
 async def update_config(
     db: AsyncConnection, row: SubscriptionRow, message: Subscription, sealing: Sealing
-) -> None:
+) -> str:
     """
-    Change the fields that callers set. A changed status has the reason SET.
+    Change the fields that callers set. A changed status has the reason MANUAL.
+
+    Return the secret of one that has neither signing key nor secret any more, else an empty text.
     """
     columns = config_columns(message, row.owner, row.subscription_id, sealing)
     if columns["status"] != row.status:
@@ -153,7 +146,11 @@ async def update_config(
         columns["matches_since"] = database_now()
     if columns["status"] == "ACTIVE" != row.status:
         columns |= {"skipped_event_count": 0, "last_skipped_time": None}
+    secret = ""
+    if not (message.signing_key or any(await _secrets(db, [row]))):
+        secret = await _first_secret(db, (row.owner, row.subscription_id), sealing.ring)
     await update(db, row, columns)
+    return secret
 
 
 async def deactivate(
@@ -175,17 +172,8 @@ async def rotate_secret(
     Create a new signing secret and return it. Those in use expire after *grace*, or when they
     would have expired anyway.
     """
-    until = after(grace)
-    mine = sa.and_(
-        signing_secrets.c.owner == row.owner,
-        signing_secrets.c.subscription_id == row.subscription_id,
-    )
-    longer = sa.or_(signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > until)
-    await db.execute(sa.update(signing_secrets).where(mine, longer).values(expire_time=until))
-    await db.execute(
-        sa.delete(signing_secrets).where(mine, signing_secrets.c.expire_time <= database_now())
-    )
-    secret = await add_secret(db, row.owner, row.subscription_id, ring)
+    secret, key = new_secret(), (row.owner, row.subscription_id)
+    await signing_secrets.rotate(db, OF_SUBSCRIPTIONS, key, secret, grace, ring)
     await update(db, row, {})
     return secret
 
@@ -196,7 +184,7 @@ async def messages(
     """
     Return the subscriptions of *rows* with the descriptions of their unexpired secrets.
     """
-    secrets = await _live_secrets(db, rows)
+    secrets = await _secrets(db, rows)
     return [message_of(row, mine, ring) for row, mine in zip(rows, secrets, strict=True)]
 
 
@@ -206,30 +194,15 @@ async def feed_subscriptions(
     """
     Return the subscriptions of *rows* with their unexpired secrets, for the feed.
     """
-    secrets = await _live_secrets(db, rows)
+    secrets = await _secrets(db, rows)
     return [feed_subscription(row, mine, ring) for row, mine in zip(rows, secrets, strict=True)]
 
 
-async def _live_secrets(
+async def _secrets(
     db: AsyncConnection, rows: Sequence[SubscriptionRow]
 ) -> list[Sequence[SecretRow]]:
-    """
-    Return for each subscription its unexpired secrets, newest first.
-    """
-    if not rows:
-        return []
     keys = [(row.owner, row.subscription_id) for row in rows]
-    mine = in_keys([signing_secrets.c.owner, signing_secrets.c.subscription_id], keys)
-    live = sa.or_(
-        signing_secrets.c.expire_time.is_(None), signing_secrets.c.expire_time > database_now()
-    )
-    query = (
-        SECRETS.select()
-        .where(mine, live)
-        .order_by(signing_secrets.c.create_time.desc(), signing_secrets.c.secret_id)
-    )
-    grouped = by_subscription(await SECRETS.all(db, query))
-    return [grouped.get((row.owner, row.subscription_id), ()) for row in rows]
+    return await signing_secrets.live(db, OF_SUBSCRIPTIONS, keys)
 
 
 async def list_rows(
@@ -259,24 +232,54 @@ async def list_rows(
     return Page(rows, size, lambda row: [row.created_revision])
 
 
+async def identical(
+    db: AsyncConnection, owner: str, name: str, message: Subscription, sealing: Sealing
+) -> list[str]:
+    """
+    Return the names of *owner*'s other subscriptions that send the same events in the same payload
+    version to the same URL as *message*.
+    """
+    columns = subscriptions.c
+    query = SUBSCRIPTIONS.select().where(
+        columns.owner == owner,
+        columns.event_type == message.event_type,
+        columns.payload_version == message.payload_version,
+        columns.url_hash == url_hash(message.url, sealing),
+        columns.delete_time.is_(None),
+    )
+    rows = await SUBSCRIPTIONS.all(db, query.order_by(columns.created_revision))
+    return [
+        name_of(row)
+        for row in rows
+        if name_of(row) != name and stored_config(row, sealing.ring).filter == message.filter
+    ]
+
+
+async def users_of(db: AsyncConnection, credential: str, ring: KeyRing) -> list[Subscription]:
+    """
+    Return the subscriptions that use a credential, with their names.
+    """
+    columns = subscriptions.c
+    query = SUBSCRIPTIONS.select().where(
+        columns.owner == names.owner_of(credential),
+        columns.credential == credential,
+        columns.delete_time.is_(None),
+    )
+    return [message_of(row, (), ring) for row in await SUBSCRIPTIONS.all(db, query)]
+
+
 async def missing_references(db: AsyncConnection, message: Subscription) -> list[str]:
     """
-    Return the fields that name a credential or client certificate that does not exist.
+    Return the fields that name a credential, client certificate or signing key that does not exist.
     """
     missing = []
-    for field, table in (
-        ("credential", credentials),
-        ("client_certificate", client_certificates),
-    ):
-        name = getattr(message, field)
-        if not name:
-            continue
-        owner, resource_id = names.split(name)
-        query = sa.select(table.c.revision).where(
-            table.c.owner == owner, table.c[f"{field}_id"] == resource_id
-        )
-        if (await db.execute(query)).one_or_none() is None:
-            missing.append(field)
+    tables = (credentials, client_certificates, signing_keys)
+    for field, table in zip(_REFERENCES, tables, strict=True):
+        if name := getattr(message, field):
+            owner, resource_id = names.split(name)
+            mine = sa.and_(table.c.owner == owner, table.c[f"{field}_id"] == resource_id)
+            if (await db.execute(sa.select(table.c.revision).where(mine))).first() is None:
+                missing.append(field)
     return missing
 
 

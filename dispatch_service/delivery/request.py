@@ -45,11 +45,12 @@ def build(
     *,
     now: datetime,
     deadline: float,
+    keys: Sequence[SigningKey],
     authentication: Sequence[Header] = (),
     identity: ClientIdentity | None = None,
 ) -> OutboundRequest:
     """
-    Build the request of an attempt. *deadline* is in seconds.
+    Build the request of an attempt, signed with *keys*. *deadline* is in seconds.
 
     Our own headers come last, so that nothing configured can stand in for them; a header of the
     *authentication* replaces a configured one. Raises `ValueError` for a subscription whose URL
@@ -59,7 +60,7 @@ def build(
         raise ValueError(subscription.url_problem)
     timestamp = int(now.timestamp())
     message_id = webhook_id(claimed).encode()
-    signature = sign(subscription.keys, message_id, timestamp, body, now)
+    signature = sign(keys, message_id, timestamp, body, now)
     return OutboundRequest(
         owner=claimed.owner,
         url=subscription.url,
@@ -139,6 +140,7 @@ def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
     described = (
         (b"X-Shipedge-Topic", _topic(claimed.event_type, claimed.payload_version)),
         (b"X-Shipedge-Event-Id", claimed.event_id.encode()),
+        (b"X-Shipedge-Subscription-Id", claimed.subscription.encode()),
         (b"X-Shipedge-Delivery-Id", message_id),
         (b"X-Shipedge-Attempt", b"%d" % claimed.number),
         (b"X-Shipedge-Account-Id", b"%d" % claimed.account),

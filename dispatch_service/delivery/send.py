@@ -6,7 +6,7 @@ request with a fresh token where the receiver refused the first, and the outcome
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -27,7 +27,7 @@ from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.routing.subscriptions import Subscription
+from dispatch_service.routing.subscriptions import SigningKey, Subscription
 
 UNAUTHORIZED = 401
 
@@ -60,6 +60,7 @@ class PreparedRequest(Confidential, frozen=True, gc=False):
     start_time: datetime
     end: float
     identity: ClientIdentity | None
+    keys: Sequence[SigningKey]
 
     @property
     def seconds_left(self) -> float:
@@ -105,16 +106,28 @@ class AttemptSender:
         """
         identity = self._subscriptions.identities.get(subscription.client_certificate)
         end = time.monotonic() + self._deadline
-        prepared = PreparedRequest(claimed, subscription, body, self._clock(), end, identity)
+        keys = self._keys(subscription)
+        prepared = PreparedRequest(claimed, subscription, body, self._clock(), end, identity, keys)
         if subscription.url is None:
             return prepared.failed(FailureKind.INVALID_URL, subscription.url_problem)
         if subscription.client_certificate and identity is None:
             error = "the client certificate is not known here"
             return prepared.failed(FailureKind.CERTIFICATE, error)
+        if not keys:
+            return prepared.failed(FailureKind.AUTH, "the signing key is not known here")
         if not subscription.credential:
             return await self._send(prepared, ())
         credential = self._subscriptions.credentials.get(subscription.credential)
         return await self._authenticate(prepared, credential)
+
+    def _keys(self, subscription: Subscription) -> Sequence[SigningKey]:
+        """
+        Return the keys that sign the requests of a subscription; none if they are not known.
+        """
+        if not subscription.signing_key:
+            return subscription.keys
+        shared = self._subscriptions.signing_keys.get(subscription.signing_key)
+        return () if shared is None else shared.of(subscription)
 
     async def _authenticate(
         self, prepared: PreparedRequest, credential: CompiledCredential | None
@@ -158,6 +171,7 @@ class AttemptSender:
             prepared.body,
             now=prepared.start_time,
             deadline=seconds_left,
+            keys=prepared.keys,
             authentication=authentication,
             identity=prepared.identity,
         )

@@ -23,7 +23,12 @@ from dispatch_service.feed.config_clock import instant
 from dispatch_service.feed.snapshot import change_name
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.owner_settings import OwnerSettings, compile_settings
-from dispatch_service.routing.subscriptions import Subscription, compile_subscription
+from dispatch_service.routing.subscriptions import (
+    SharedKeys,
+    Subscription,
+    compile_signing_key,
+    compile_subscription,
+)
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
@@ -33,7 +38,9 @@ from shipedge.webhooks.feed.v1 import (
     feed_service_pb2,
 )
 
-Compiled = Subscription | OwnerSettings | CompiledCredential | ClientIdentity | CallerEntry
+Compiled = (
+    Subscription | OwnerSettings | CompiledCredential | ClientIdentity | SharedKeys | CallerEntry
+)
 
 
 class UnknownKindError(Exception):
@@ -90,7 +97,8 @@ class FeedItem:
 
 class ResourceCache:
     """
-    Keeps subscriptions, settings, credentials, certificates and callers as the feed names them.
+    Keeps subscriptions, settings, credentials, certificates, signing keys and callers as the feed
+    names them.
 
     *failures* logs the items that cannot be used: none of them stops the others.
     """
@@ -127,8 +135,8 @@ class ResourceCache:
         """
         Apply a change; return the endpoint of a subscription that is Active again by it.
 
-        A subscription that cannot be used is held. A credential, certificate or caller that
-        cannot be used is not known any more; settings stay as they were.
+        A subscription that cannot be used is held. A credential, certificate, signing key
+        or caller that cannot be used is not known any more; settings stay as they were.
         """
         match item.compiled:
             case Subscription() as subscription:
@@ -139,6 +147,8 @@ class ResourceCache:
                 self.subscriptions.credentials[item.name] = credential
             case ClientIdentity() as identity:
                 self.subscriptions.identities[item.name] = identity
+            case SharedKeys() as keys:
+                self.subscriptions.signing_keys[item.name] = keys
             case CallerEntry() as caller:
                 self._callers.put(caller)
             case None if item.change.WhichOneof("change") == "owner_settings":
@@ -160,6 +170,8 @@ class ResourceCache:
                 return compile_credential(change.credential, self._rules)
             case "client_certificate":
                 return compile_identity(change.client_certificate)
+            case "signing_key":
+                return compile_signing_key(change.signing_key)
             case "caller":
                 return read_caller(change.caller)
             case _:

@@ -58,6 +58,8 @@ def change_name(change: feed_service_pb2.FeedChange) -> str:
         return change.deleted_name
     if kind == "caller":
         return change.caller.caller.name
+    if kind == "signing_key":
+        return change.signing_key.signing_key.name
     if kind == "subscription":
         return change.subscription.subscription.name
     return str(getattr(change, kind or "").name)

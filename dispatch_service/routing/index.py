@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import Any
 
 from dispatch_service.domain.authentication import ClientIdentity, CompiledCredential
 from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.routing.owner_settings import DEFAULT_SETTINGS, OwnerSettings
-from dispatch_service.routing.subscriptions import Subscription, SubscriptionKey
+from dispatch_service.routing.subscriptions import SharedKeys, Subscription, SubscriptionKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 
@@ -23,7 +24,8 @@ _NONE: Mapping[str, Any] = {}
 @dataclass(slots=True)
 class SubscriptionIndex:
     """
-    The subscriptions, credentials, client certificates and settings that the feed brought.
+    The subscriptions, credentials, client certificates, signing keys and settings that the feed
+    brought.
 
     *received*: a snapshot was received at least once in the life of the database.
     *complete*: the events that waited for the snapshot have been matched.
@@ -39,6 +41,7 @@ class SubscriptionIndex:
     by_key: dict[SubscriptionKey, Subscription] = field(default_factory=dict)
     credentials: dict[str, CompiledCredential] = field(default_factory=dict)
     identities: dict[str, ClientIdentity] = field(default_factory=dict)
+    signing_keys: dict[str, SharedKeys] = field(default_factory=dict)
     limited: set[SubscriptionKey] = field(default_factory=set)
     held: dict[str, int] = field(default_factory=dict)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
@@ -80,7 +83,8 @@ class SubscriptionIndex:
         Return the names of all that the feed brought.
         """
         settings = map(names.settings, self._settings)
-        return {*self.by_name, *self.held, *self.credentials, *self.identities, *settings}
+        used = (self.credentials, self.identities, self.signing_keys)
+        return {*self.by_name, *self.held, *chain.from_iterable(used), *settings}
 
     def held_revision(self, key: SubscriptionKey) -> int | None:
         """
@@ -132,6 +136,7 @@ class SubscriptionIndex:
         self.held.pop(name, None)
         self.credentials.pop(name, None)
         self.identities.pop(name, None)
+        self.signing_keys.pop(name, None)
         if name.endswith("/settings"):
             self._settings.pop(names.owner_of(name), None)
         self._remove_subscription(name)

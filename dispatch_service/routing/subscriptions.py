@@ -7,7 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -18,7 +18,11 @@ from service_runtime.rpc import names
 from service_runtime.rules.texts import folded
 from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url, shown_url
 from shipedge.webhooks.config.v1 import subscription_pb2
-from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import (
+    FeedSigningKey,
+    FeedSigningSecret,
+    FeedSubscription,
+)
 
 SubscriptionKey = tuple[str, str]
 """
@@ -92,6 +96,8 @@ class Subscription:
     keys: tuple[SigningKey, ...]
     credential: str
     client_certificate: str
+    signing_key: str = ""
+    asymmetric_signature: bool = False
     schedule: tuple[timedelta, ...]
     ordered: bool
     max_concurrency: int
@@ -149,6 +155,8 @@ def compile_subscription(
         keys=tuple(_signing_key(secret) for secret in fed.signing_secrets),
         credential=message.credential,
         client_certificate=message.client_certificate,
+        signing_key=message.signing_key,
+        asymmetric_signature=message.asymmetric_signature,
         schedule=read_schedule(message.retry_schedule.delays),
         ordered=message.ordered,
         max_concurrency=message.max_concurrency,
@@ -158,6 +166,34 @@ def compile_subscription(
         update_time=message.update_time.ToDatetime(tzinfo=UTC),
         matches_since=matches_since,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SharedKeys:
+    """
+    The keys of a signing key that many subscriptions name: for those that ask for ed25519
+    signatures too, and for others.
+    """
+
+    asymmetric: tuple[SigningKey, ...]
+    symmetric: tuple[SigningKey, ...]
+
+    def of(self, subscription: Subscription) -> tuple[SigningKey, ...]:
+        """
+        Return the keys that sign the requests of a subscription.
+        """
+        return self.asymmetric if subscription.asymmetric_signature else self.symmetric
+
+
+def compile_signing_key(fed: FeedSigningKey) -> SharedKeys:
+    """
+    Compile a signing key of the feed. Raises `ValueError` for keys that cannot be read, and where
+    there are none.
+    """
+    keys = tuple(_signing_key(secret) for secret in fed.signing_secrets)
+    if not keys:
+        raise ValueError("a signing key has no secret")
+    return SharedKeys(keys, tuple(replace(key, private_key=None) for key in keys))
 
 
 def begins_to_match(before: Subscription | None, now: Subscription) -> bool:

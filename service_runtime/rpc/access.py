@@ -53,6 +53,8 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "ListCredentials",
                 "GetClientCertificate",
                 "ListClientCertificates",
+                "GetSigningKey",
+                "ListSigningKeys",
                 "GetOwnerSettings",
                 "WatchEndpointEvents",
             ),
@@ -71,6 +73,10 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "CreateClientCertificate",
                 "UpdateClientCertificate",
                 "DeleteClientCertificate",
+                "CreateSigningKey",
+                "RotateSigningKey",
+                "DeleteSigningKey",
+                "BatchCreateSubscriptions",
                 "UpdateOwnerSettings",
             ),
             AccessRule(_ADMINISTER),
@@ -186,7 +192,13 @@ def _subscription(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     else:
-        yield from (value.name, value.credential, value.client_certificate)
+        yield from (value.name, value.credential, value.client_certificate, value.signing_key)
+
+
+def _subscriptions(requests: Any) -> Iterator[str]:
+    for request in requests:
+        yield request.parent
+        yield from _subscription(request.subscription)
 
 
 def _accounts(events: Any) -> Iterator[str]:
@@ -203,6 +215,8 @@ _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "subscription": _subscription,
     "credential": _names,
     "client_certificate": _names,
+    "signing_key": _names,
+    "requests": _subscriptions,
     "settings": _names,
     "events": _accounts,
 }

@@ -58,6 +58,10 @@ _KINDS: Mapping[str, tuple[str, str]] = {
         "{owner}/clientCertificates/{client_certificate}",
         rf"(?P<owner>{_OWNER})/clientCertificates/(?P<id>{_CHOSEN_ID})",
     ),
+    "signing_key": (
+        "{owner}/signingKeys/{signing_key}",
+        rf"(?P<owner>{_OWNER})/signingKeys/(?P<id>{_CHOSEN_ID})",
+    ),
     "settings": ("{owner}/settings", rf"(?P<owner>{_OWNER})/settings"),
     "event": (
         "accounts/{account}/events/{event}",
@@ -101,6 +105,10 @@ def credential(owner: str, credential_id: str) -> str:
 
 def client_certificate(owner: str, certificate_id: str) -> str:
     return f"{owner}/clientCertificates/{certificate_id}"
+
+
+def signing_key(owner: str, signing_key_id: str) -> str:
+    return f"{owner}/signingKeys/{signing_key_id}"
 
 
 def settings(owner: str) -> str:

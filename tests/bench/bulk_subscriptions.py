@@ -20,8 +20,9 @@ from config_service.rules.subscriptions import normalised
 from config_service.settings import Settings
 from config_service.store import subscription_store
 from config_service.store.schema import feed_items, feed_state, signing_secrets, subscriptions
+from config_service.store.signing.secrets import OF_SUBSCRIPTIONS, sealed_keys
 from config_service.store.store import Sealing
-from config_service.store.subscription_rows import config_columns, sealed_keys
+from config_service.store.subscription_rows import config_columns
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import from_microseconds
 from service_runtime.database.migrations import migrate
@@ -110,7 +111,9 @@ def rows_of(
         "update_time": now,
         **config_columns(wanted, owner, own_id, sealing),
     }
-    keys = sealed_keys(new_secret(), new_signing_key(), *name, "sec_1", sealing.ring)
+    keys = sealed_keys(
+        OF_SUBSCRIPTIONS, new_secret(), new_signing_key(), (*name, "sec_1"), sealing.ring
+    )
     secret = {**key, "secret_id": "sec_1", **keys, "create_time": now}
     item = {
         "name": f"{owner}/subscriptions/{own_id}",

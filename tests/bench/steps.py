@@ -18,7 +18,7 @@ from dispatch_service.delivery import request as outbound
 from dispatch_service.domain.outcomes import Response, Timings, from_response
 from dispatch_service.domain.transitions import decide, succeed
 from dispatch_service.domain.work import NewEvent, Receipt, Settlement, dispatched
-from dispatch_service.egress.requests import wire_form
+from dispatch_service.egress.requests import OutboundRequest, wire_form
 from dispatch_service.intake.bodies import seal_body
 from dispatch_service.intake.prepare import Preparer, seal_event, serialised
 from dispatch_service.log.attempts import attempt_record
@@ -118,7 +118,11 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
     """
     claimed = dispatched(stored, stored.deliveries[0])
     body = render(example_event(EVENT_TYPE), EVENT_TYPE, VERSION)
-    request = outbound.build(claimed, wanted, body, now=now, deadline=10.0)
+
+    def request_of() -> OutboundRequest:
+        return outbound.build(claimed, wanted, body, now=now, deadline=10.0, keys=wanted.keys)
+
+    request = request_of()
     outcome = from_response(ANSWER, lambda: now)
 
     def settled() -> Settlement:
@@ -129,7 +133,7 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
 
     settlement = settled()
     return {
-        "build_and_sign": lambda: outbound.build(claimed, wanted, body, now=now, deadline=10.0),
+        "build_and_sign": request_of,
         "wire_form": lambda: wire_form(request),
         "judge": lambda: decide(
             from_response(ANSWER, lambda: now),

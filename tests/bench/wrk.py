@@ -106,7 +106,8 @@ def example_request() -> OutboundRequest:
     """
     body = render(example_event("orders/shipped"), "orders/shipped", "v2")
     delivery = claimed(event_id=f"t{time.monotonic_ns()}-10000")
-    return outbound.build(delivery, subscription(), body, now=NOW, deadline=10.0)
+    wanted = subscription()
+    return outbound.build(delivery, wanted, body, now=NOW, deadline=10.0, keys=wanted.keys)
 
 
 async def baseline() -> tuple[Run, Run]:

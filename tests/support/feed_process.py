@@ -24,6 +24,7 @@ RING = KeyRing({"test": b"k" * 32}, b"h" * 32)
 SHIPPED = "accounts/100/subscriptions/shipped"
 OTHER = "accounts/200/subscriptions/other"
 CREDENTIAL = "accounts/100/credentials/basic"
+SIGNING_KEY = "accounts/100/signingKeys/shop"
 CALLER = "callers/orders"
 GOOD_SECRET = "whsec_c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"
 BAD_SECRET = "whsec_not base64"
@@ -129,6 +130,16 @@ def credential(revision: int = 1) -> FeedChange:
     made = FeedChange(revision=revision)
     made.credential.name = CREDENTIAL
     made.credential.bearer.token = "token"
+    return made
+
+
+def signing_key(revision: int = 1, secret: str = GOOD_SECRET) -> FeedChange:
+    """
+    Make a change of a signing key.
+    """
+    made = FeedChange(revision=revision)
+    made.signing_key.signing_key.name = SIGNING_KEY
+    made.signing_key.signing_secrets.add(secret=secret)
     return made
 
 

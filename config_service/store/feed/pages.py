@@ -12,11 +12,17 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config_service.rules.errors import HistoryDiffers, RevisionCompacted
-from config_service.store import caller_store, owned_resources, settings_store, subscription_store
+from config_service.store import (
+    caller_store,
+    owned_resources,
+    settings_store,
+    subscription_store,
+)
 from config_service.store.feed.history import Position, digest_at
 from config_service.store.owned_resources import (
     CLIENT_CERTIFICATE,
     CREDENTIAL,
+    SIGNING_KEY,
     ResourceKind,
     ResourceT,
 )
@@ -34,6 +40,7 @@ from config_service.store.schema import (
     owner_settings,
     subscriptions,
 )
+from config_service.store.signing import keys as signing_keys
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from service_runtime.database.row_values import in_keys
@@ -203,6 +210,7 @@ async def _changes(
     await _load_callers(db, _names(items, caller_store.KIND), found)
     await _load_owned(db, CREDENTIAL, _names(items, CREDENTIAL.name), ring, found)
     await _load_owned(db, CLIENT_CERTIFICATE, _names(items, CLIENT_CERTIFICATE.name), ring, found)
+    await _load_signing_keys(db, _names(items, SIGNING_KEY.name), ring, found)
     changes = []
     for item in items:
         change = found.get(item.name) or FeedChange(deleted_name=item.name)
@@ -247,6 +255,13 @@ async def _load_owned(
         message = owned_resources.message_of(kind, row, ring)
         found[message.name] = change = FeedChange()
         getattr(change, kind.name).CopyFrom(message)
+
+
+async def _load_signing_keys(
+    db: AsyncConnection, wanted: Sequence[str], ring: KeyRing, found: dict[str, FeedChange]
+) -> None:
+    for message in await signing_keys.feed_signing_keys(db, wanted, ring):
+        found[message.signing_key.name] = FeedChange(signing_key=message)
 
 
 async def _load_callers(

@@ -8,7 +8,9 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
+from config_service.store.schema import subscriptions
 from service_runtime.database.engine import create_engine
+from service_runtime.database.instants import database_now
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.integration.service_runtime.database.test_migrations import read_rows, step
 
@@ -66,4 +68,35 @@ async def test_wildcards_of_callers_migrate_there_and_back(database_url: str) ->
     await step(engine, command.downgrade, "0008", PACKAGE)
     ((config,),) = await read_rows(engine, "SELECT config FROM callers")
     assert Caller.FromString(config).owners == before.owners
+    await engine.dispose()
+
+
+async def test_signing_keys_migrate_back_when_no_subscription_uses_one(database_url: str) -> None:
+    """
+    Before revision 0010 requests of such a subscription would have no signature: its downgrade
+    changes nothing then, and says what is to be done.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    row = {
+        **dict.fromkeys(("owner", "subscription_id", "event_type", "payload_version"), "any"),
+        **dict.fromkeys(("credential", "client_certificate"), ""),
+        **dict.fromkeys(("url_hash", "sealed_config", "endpoint_health"), b""),
+        **dict.fromkeys(("created_revision", "revision", "skipped_event_count"), 1),
+        **dict.fromkeys(("create_time", "update_time", "delete_time"), database_now()),
+        "status": "ACTIVE",
+        "status_reason": "MANUAL",
+    }
+    async with engine.begin() as db:
+        await db.execute(sa.insert(subscriptions).values(row | {"signing_key": "key"}))
+    with pytest.raises(RuntimeError, match=r"use a signing key \(1, deleted ones included\)"):
+        await step(engine, command.downgrade, "0009", PACKAGE)
+    query = "SELECT signing_key FROM subscriptions"
+    assert await read_rows(engine, query) == [("key",)]
+
+    async with engine.begin() as db:
+        await db.execute(sa.update(subscriptions).values(signing_key=""))
+    await step(engine, command.downgrade, "0009", PACKAGE)
+    assert await read_rows(engine, "SELECT subscription_id FROM subscriptions") == [("any",)]
+    await step(engine, command.upgrade, "0010", PACKAGE)
+    assert await read_rows(engine, query) == [("",)]
     await engine.dispose()

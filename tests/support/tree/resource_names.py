@@ -18,6 +18,7 @@ COLLECTIONS = (
     "subscriptions",
     "credentials",
     "clientCertificates",
+    "signingKeys",
     "events",
     "deliveries",
     "attempts",

@@ -37,6 +37,7 @@ SUBSCRIPTIONS, CREDENTIALS, CERTIFICATES = 60, 7, 4
         ("credentials", 200, True),
         ("client_certificates", 199, False),
         ("client_certificates", 201, True),
+        ("signing_keys", 200, True),
     ],
 )
 def test_limits_of_an_owner(kind: str, count: int, refused: bool) -> None:

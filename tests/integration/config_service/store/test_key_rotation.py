@@ -10,14 +10,16 @@ import sqlalchemy as sa
 from config_service.store import subscription_store
 from config_service.store.schema import subscriptions
 from config_service.store.sealed_columns import SEALED_COLUMNS
+from config_service.store.signing import keys
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.keys.rotation import KeysMissingError, check_keys, rotate
 from service_runtime.rpc import names
 from shipedge.webhooks.config.v1 import config_admin_service_pb2 as pb
+from shipedge.webhooks.config.v1.signing_key_pb2 import CreateSigningKeyRequest, SigningKey
 from tests.integration.config_service.api.test_credentials import certified, created
 from tests.integration.config_service.conftest import Running
-from tests.support.config_calls import create, error
+from tests.support.config_calls import OWNER, create, error
 
 pytestmark = pytest.mark.anyio
 
@@ -33,21 +35,28 @@ async def test_every_value_is_wrapped_anew(running: Running) -> None:
     made = await create(running)
     await created(running)
     await certified(running)
+    shared = await running.config.CreateSigningKey(
+        CreateSigningKeyRequest(parent=OWNER, signing_key=SigningKey(display_name="shop"))
+    )
     async with writing(running.engine) as db:
-        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 3)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 6)
     async with reading(running.engine) as db:
-        with pytest.raises(KeysMissingError, match="3 values"):
+        with pytest.raises(KeysMissingError, match="6 values"):
             await check_keys(db, NEXT, SEALED_COLUMNS)
         await check_keys(db, BOTH, SEALED_COLUMNS)
     async with writing(running.engine) as db:
-        assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (3, 0)
+        assert await rotate(db, BOTH, SEALED_COLUMNS, 6) == (6, 0)
         assert await rotate(db, BOTH, SEALED_COLUMNS, 3) == (0, 0)
     async with reading(running.engine) as db:
         await check_keys(db, NEXT, SEALED_COLUMNS)
         row = await subscription_store.find(db, *names.split(made.name))
         assert row is not None
         (message,) = await subscription_store.feed_subscriptions(db, [row], NEXT)
+        (key,) = await keys.feed_signing_keys(db, [shared.name], NEXT)
     assert message.signing_secrets[0].secret == made.signing_secret
+    assert key.signing_key.display_name == "shop"
+    assert key.signing_secrets[0].secret == shared.secret
+    assert key.signing_secrets[0].signing_key.startswith("whsk_")
 
 
 async def test_nothing_to_rotate(running: Running) -> None:

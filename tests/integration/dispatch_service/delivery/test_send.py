@@ -5,20 +5,25 @@ The outcome of a request, whatever happens to it, and what operators learn of it
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from dispatch_service.delivery.send import exchange_outcome
+from dispatch_service.delivery.send import AttemptSender, exchange_outcome
 from dispatch_service.domain.authentication import ClientCredentials, compile_credential
 from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response
+from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE, State, decide
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.requests import OutboundRequest
-from service_runtime.rules.urls import UrlRules
+from dispatch_service.routing.index import SubscriptionIndex
+from dispatch_service.routing.subscriptions import SharedKeys
+from service_runtime.rules.urls import UrlRules, parse_url
 from shipedge.webhooks.config.v1.credential_pb2 import Credential, OAuth2ClientCredentials
+from tests.support.dispatch_factories import claimed, subscription
 from tests.support.receivers import answering, https_receiver
-from tests.support.transports import guarded_transport, outbound
+from tests.support.transports import LOOPBACK, guarded_transport, outbound
 
 pytestmark = pytest.mark.anyio
 
@@ -119,3 +124,40 @@ async def test_bugs_become_outcomes() -> None:
     (line,) = logs
     assert (line["event"], line["log_level"]) == ("delivery.fault", "error")
     assert line["exc_info"]
+
+
+SHARED = "accounts/100/signingKeys/shop"
+
+
+@pytest.mark.parametrize("without", [{"signing_key": SHARED}, {"keys": ()}], ids=["shared", "own"])
+async def test_nothing_is_sent_without_a_signature(without: dict[str, Any]) -> None:
+    """
+    Where no key is known the attempt fails before a request, and is made again by the schedule.
+    """
+    async with https_receiver(answering(200)) as receiver, guarded_transport(receiver) as transport:
+        index = SubscriptionIndex()
+        sender = AttemptSender(
+            index, transport, OAuthTokens(transport), clock=lambda: NOW, deadline=10
+        )
+        wanted = subscription(url=parse_url(receiver.url, LOOPBACK), **without)
+        outcome = (await sender.send(claimed(), wanted, b"{}")).outcome
+        after = decide(
+            outcome,
+            state=State.PENDING,
+            retries_used=0,
+            schedule=DEFAULT_RETRY_SCHEDULE,
+            time_left=timedelta(days=4),
+            chance=0.5,
+        )
+        assert (outcome.failure_kind, outcome.status_code) == (FailureKind.AUTH, None)
+        assert outcome.error == "the signing key is not known here"
+        assert (after.state, after.failure_kind) == (State.PENDING, FailureKind.AUTH)
+        assert receiver.requests == []
+
+        (key,) = subscription().keys
+        index.signing_keys[SHARED] = SharedKeys((key,), (key,))
+        with_key = subscription(url=wanted.url, signing_key=SHARED, keys=())
+        assert (await sender.send(claimed(), with_key, b"{}")).outcome.succeeded
+
+    (request,) = receiver.requests
+    assert request.headers["webhook-signature"].startswith("v1,")

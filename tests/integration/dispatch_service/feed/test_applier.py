@@ -28,10 +28,12 @@ from tests.support.feed_process import (
     CREDENTIAL,
     OTHER,
     SHIPPED,
+    SIGNING_KEY,
     Process,
     caller,
     credential,
     deleted,
+    signing_key,
     subscribed,
 )
 
@@ -226,8 +228,13 @@ BAD_CREDENTIAL.credential.name = CREDENTIAL
 
 @pytest.mark.parametrize(
     "bad",
-    [UNKNOWN_KIND, BAD_CREDENTIAL, subscribed(OTHER, 3, BAD_SECRET)],
-    ids=["unknown kind", "credential", "subscription"],
+    [
+        UNKNOWN_KIND,
+        BAD_CREDENTIAL,
+        signing_key(3, BAD_SECRET),
+        subscribed(OTHER, 3, BAD_SECRET),
+    ],
+    ids=["unknown kind", "credential", "signing key", "subscription"],
 )
 async def test_bad_item_stops_no_other(store: AsyncEngine, bad: FeedChange) -> None:
     """
@@ -249,6 +256,26 @@ async def test_bad_item_stops_no_other(store: AsyncEngine, bad: FeedChange) -> N
 
     assert restarted.applier.position == Position(4, b"4")
     assert restarted.matching() == {SHIPPED}
+
+
+async def test_signing_keys_are_stored_and_forgotten(store: AsyncEngine) -> None:
+    """
+    They survive a restart; one that is deleted, or cannot be used any more, signs nothing.
+    """
+    process = Process(store)
+    await process.snapshot(Position(1, b"1"), signing_key())
+    restarted = Process(store)
+    await restarted.applier.load()
+    for each in (process, restarted):
+        assert len(each.index.signing_keys[SIGNING_KEY].symmetric) == 1
+        assert each.index.names() == {SIGNING_KEY}
+
+    await process.apply(Position(2, b"2"), signing_key(2, BAD_SECRET))
+    assert process.index.signing_keys == {}
+    await process.apply(Position(3, b"3"), signing_key(3))
+    assert list(process.index.signing_keys) == [SIGNING_KEY]
+    await process.apply(Position(4, b"4"), deleted(SIGNING_KEY, 4))
+    assert process.index.names() == set()
 
 
 async def test_subscription_that_cannot_be_used_is_held_and_reported(

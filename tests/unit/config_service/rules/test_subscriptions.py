@@ -192,6 +192,13 @@ CASES = [
         "FIELD_INVALID",
     ),
     ({"client_certificate": "nonsense"}, "client_certificate", "", "FIELD_INVALID"),
+    ({"signing_key": "nonsense"}, "signing_key", "", "FIELD_INVALID"),
+    (
+        {"signing_key": "accounts/200/signingKeys/main"},
+        "signing_key",
+        "accounts/100/signingKeys/",
+        "FIELD_INVALID",
+    ),
     ({"status": 0}, "status", "STATUS_ACTIVE or STATUS_INACTIVE", "FIELD_INVALID"),
     ({"format": 7}, "format", "PAYLOAD_FORMAT_JSON", "FIELD_INVALID"),
     ({"description": "x" * 501}, "description", "500 characters", "FIELD_INVALID"),

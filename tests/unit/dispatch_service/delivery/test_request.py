@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any
 
 import pytest
 import standardwebhooks.webhooks
@@ -14,7 +15,8 @@ from msgspec.structs import replace
 from standardwebhooks import Webhook
 
 from dispatch_service.delivery.request import MASK, build, masked_headers, sign
-from dispatch_service.routing.subscriptions import SigningKey
+from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from tests.support.dispatch_factories import claimed, subscription
 
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
@@ -42,11 +44,19 @@ def receivers_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(standardwebhooks.webhooks, "datetime", Clock)
 
 
+def built(wanted: Subscription, **over: Any) -> OutboundRequest:
+    """
+    Build a request that the own keys of a subscription sign.
+    """
+    delivery = replace(claimed(), **over)
+    return build(delivery, wanted, BODY, now=NOW, deadline=10, keys=wanted.keys)
+
+
 def headers(**over: object) -> dict[str, str]:
     """
     Build a request and return its headers by their names in lower case.
     """
-    request = build(claimed(), subscription(**over), BODY, now=NOW, deadline=10)
+    request = built(subscription(**over))
     return {name.decode().lower(): value.decode() for name, value in request.headers}
 
 
@@ -125,7 +135,7 @@ def test_body_and_url_are_those_of_the_moment() -> None:
     """
     The bytes go out as they are, to the URL with its query.
     """
-    request = build(claimed(), subscription(), BODY, now=NOW, deadline=10)
+    request = built(subscription())
 
     assert request.body is BODY
     assert request.url.text == "https://example.com/hooks?token=secret"
@@ -135,9 +145,7 @@ def test_test_events_are_marked() -> None:
     """
     A test says so in a header.
     """
-    request = build(
-        replace(claimed(), resource="tests/test_1"), subscription(), BODY, now=NOW, deadline=10
-    )
+    request = built(subscription(), resource="tests/test_1")
 
     assert (b"X-Shipedge-Test", b"true") in request.headers
 
@@ -147,7 +155,7 @@ def test_log_masks_what_was_configured() -> None:
     The values of custom headers are secrets; the log shows their names.
     """
     custom = subscription(headers=(("Authorization", "Bearer secret"),))
-    request = build(claimed(), custom, BODY, now=NOW, deadline=10)
+    request = built(custom)
 
     shown = dict(masked_headers(request, custom))
 
@@ -163,4 +171,4 @@ def test_unusable_url_is_refused() -> None:
     broken = subscription(url=None, url_problem="the host is not a public address")
 
     with pytest.raises(ValueError, match="not a public address"):
-        build(claimed(), broken, BODY, now=NOW, deadline=10)
+        built(broken)

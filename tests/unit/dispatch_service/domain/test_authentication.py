@@ -188,6 +188,7 @@ def test_authentication_takes_the_place_of_a_configured_header() -> None:
         BODY,
         now=NOW,
         deadline=10,
+        keys=configured.keys,
         authentication=((b"X-Api-Key", b"new"),),
     )
     sent = [pair for pair in request.headers if pair[0].lower() in {b"x-api-key", b"x-other"}]

@@ -13,11 +13,16 @@ from dispatch_service.routing.subscriptions import (
     Filter,
     Subscription,
     begins_to_match,
+    compile_signing_key,
     compile_subscription,
 )
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1 import subscription_pb2
-from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSigningSecret, FeedSubscription
+from shipedge.webhooks.feed.v1.feed_service_pb2 import (
+    FeedSigningKey,
+    FeedSigningSecret,
+    FeedSubscription,
+)
 from tests.support.dispatch_factories import subscription
 
 
@@ -85,6 +90,36 @@ def test_nothing_secret_in_the_repr() -> None:
     assert "hidden" not in shown
     assert "token=x" not in shown
     assert "kkkk" not in shown
+
+
+SECRET = "whsec_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+PRIVATE = "whsk_a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
+
+
+def test_signing_key_of_many_subscriptions() -> None:
+    """
+    Its secrets sign for all, its ed25519 keys for those alone that ask for them; none is shown.
+    """
+    secrets = [FeedSigningSecret(secret=SECRET, signing_key=PRIVATE)]
+    shared = compile_signing_key(FeedSigningKey(signing_secrets=secrets))
+
+    (plain,) = shared.of(subscription())
+    (both,) = shared.of(subscription(asymmetric_signature=True))
+    assert (plain.key, plain.private_key) == (b"k" * 32, None)
+    assert both.key == b"k" * 32
+    assert both.private_key is not None
+    assert "kkkk" not in repr(shared)
+
+
+@pytest.mark.parametrize("secrets", [[], ["whsec_not base64"]])
+def test_signing_key_that_cannot_sign(secrets: list[str]) -> None:
+    """
+    It cannot be used: no request goes out without a signature.
+    """
+    fed = FeedSigningKey(signing_secrets=[FeedSigningSecret(secret=it) for it in secrets])
+
+    with pytest.raises(ValueError, match="secret"):
+        compile_signing_key(fed)
 
 
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)

@@ -115,7 +115,7 @@ class ListSubscriptionsRequest(_message.Message):
     """Comparisons joined by `AND`, for example
     `event_type = "orders/shipped" AND status = ACTIVE`. Fields:
     `event_type`, `payload_version`, `status`, `url`, `credential`,
-    `client_certificate`. `url` takes a full URL.
+    `client_certificate`, `signing_key`. `url` takes a full URL.
     """
     show_deleted: _builtins.bool
     """Whether deleted ones are listed too."""
@@ -876,3 +876,67 @@ class WatchEndpointEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchEndpointEventsResponse: _TypeAlias = WatchEndpointEventsResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateSubscriptionsRequest(_message.Message):
+    """The request of `BatchCreateSubscriptions`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    request_id: _builtins.str
+    """A UUID. A call that is repeated with it within a day gets the first
+    answer again, without the secrets.
+    """
+    validate_only: _builtins.bool
+    """Whether to check only, and change nothing."""
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateSubscriptionRequest]:
+        """What to create, 1 to 102. The `parent` of each is this one, or empty;
+        `request_id` and `validate_only` of each are not set.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        requests: _abc.Iterable[Global___CreateSubscriptionRequest] | None = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "request_id", b"request_id", "requests", b"requests", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateSubscriptionsRequest: _TypeAlias = BatchCreateSubscriptionsRequest  # noqa: Y015
+
+@_typing.final
+class BatchCreateSubscriptionsResponse(_message.Message):
+    """The answer of `BatchCreateSubscriptions`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def subscriptions(self) -> _containers.RepeatedCompositeFieldContainer[_subscription_pb2.Subscription]:
+        """The subscriptions, in the order of the requests."""
+
+    def __init__(
+        self,
+        *,
+        subscriptions: _abc.Iterable[_subscription_pb2.Subscription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["subscriptions", b"subscriptions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateSubscriptionsResponse: _TypeAlias = BatchCreateSubscriptionsResponse  # noqa: Y015

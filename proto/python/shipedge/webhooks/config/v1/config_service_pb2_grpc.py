@@ -9,6 +9,7 @@ from shipedge.webhooks.config.v1 import config_service_pb2 as shipedge_dot_webho
 from shipedge.webhooks.config.v1 import credential_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_credential__pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_event__type__pb2
 from shipedge.webhooks.config.v1 import owner_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2
+from shipedge.webhooks.config.v1 import signing_key_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -165,6 +166,36 @@ class ConfigServiceStub:
                 '/shipedge.webhooks.config.v1.ConfigService/WatchEndpointEvents',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsResponse.FromString,
+                _registered_method=True)
+        self.CreateSigningKey = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/CreateSigningKey',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.CreateSigningKeyRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+                _registered_method=True)
+        self.GetSigningKey = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/GetSigningKey',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.GetSigningKeyRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+                _registered_method=True)
+        self.ListSigningKeys = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/ListSigningKeys',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysResponse.FromString,
+                _registered_method=True)
+        self.RotateSigningKey = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/RotateSigningKey',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.RotateSigningKeyRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+                _registered_method=True)
+        self.DeleteSigningKey = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/DeleteSigningKey',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.DeleteSigningKeyRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.BatchCreateSubscriptions = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/BatchCreateSubscriptions',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsResponse.FromString,
                 _registered_method=True)
 
 
@@ -413,6 +444,66 @@ class ConfigServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreateSigningKey(self, request, context):
+        """Creates a signing key, which many subscriptions of the owner may name. A
+        secret that was not given is made, and shown in this answer alone.
+
+        Errors: `ALREADY_EXISTS` / `SIGNING_KEY_EXISTS`; `FAILED_PRECONDITION` /
+        `OWNER_LIMIT_REACHED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSigningKey(self, request, context):
+        """Returns a signing key without its secrets.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSigningKeys(self, request, context):
+        """Lists the signing keys of an owner, oldest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RotateSigningKey(self, request, context):
+        """Gives a signing key a new secret. For a time the requests of all
+        subscriptions that name it are signed with the old one too.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSigningKey(self, request, context):
+        """Deletes a signing key that no subscription uses.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `SIGNING_KEY_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateSubscriptions(self, request, context):
+        """Creates up to 102 subscriptions of one owner, all of them or none. The
+        answer shows the signing secrets of those that name no signing key.
+
+        Errors: as `CreateSubscription`, with the faults of all subscriptions by
+        their fields, for example `requests[3].subscription.url`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConfigServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -530,6 +621,36 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     servicer.WatchEndpointEvents,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsResponse.SerializeToString,
+            ),
+            'CreateSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSigningKey,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.CreateSigningKeyRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.SerializeToString,
+            ),
+            'GetSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSigningKey,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.GetSigningKeyRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.SerializeToString,
+            ),
+            'ListSigningKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSigningKeys,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysResponse.SerializeToString,
+            ),
+            'RotateSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateSigningKey,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.RotateSigningKeyRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.SerializeToString,
+            ),
+            'DeleteSigningKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSigningKey,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.DeleteSigningKeyRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'BatchCreateSubscriptions': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateSubscriptions,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1164,6 +1285,168 @@ class ConfigService:
             '/shipedge.webhooks.config.v1.ConfigService/WatchEndpointEvents',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/CreateSigningKey',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.CreateSigningKeyRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/GetSigningKey',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.GetSigningKeyRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSigningKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/ListSigningKeys',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.ListSigningKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/RotateSigningKey',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.RotateSigningKeyRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.SigningKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSigningKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/DeleteSigningKey',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2.DeleteSigningKeyRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateSubscriptions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/BatchCreateSubscriptions',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.BatchCreateSubscriptionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from shipedge.webhooks.config.v1 import config_service_pb2 as _config_service_pb
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as _event_type_pb2
 from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
+from shipedge.webhooks.config.v1 import signing_key_pb2 as _signing_key_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -188,6 +189,42 @@ class ConfigServiceStub:
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
     """
+    CreateSigningKey: _grpc.UnaryUnaryMultiCallable[_signing_key_pb2.CreateSigningKeyRequest, _signing_key_pb2.SigningKey]
+    """Creates a signing key, which many subscriptions of the owner may name. A
+    secret that was not given is made, and shown in this answer alone.
+
+    Errors: `ALREADY_EXISTS` / `SIGNING_KEY_EXISTS`; `FAILED_PRECONDITION` /
+    `OWNER_LIMIT_REACHED`.
+    """
+    GetSigningKey: _grpc.UnaryUnaryMultiCallable[_signing_key_pb2.GetSigningKeyRequest, _signing_key_pb2.SigningKey]
+    """Returns a signing key without its secrets.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+    """
+    ListSigningKeys: _grpc.UnaryUnaryMultiCallable[_signing_key_pb2.ListSigningKeysRequest, _signing_key_pb2.ListSigningKeysResponse]
+    """Lists the signing keys of an owner, oldest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+    """
+    RotateSigningKey: _grpc.UnaryUnaryMultiCallable[_signing_key_pb2.RotateSigningKeyRequest, _signing_key_pb2.SigningKey]
+    """Gives a signing key a new secret. For a time the requests of all
+    subscriptions that name it are signed with the old one too.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+    """
+    DeleteSigningKey: _grpc.UnaryUnaryMultiCallable[_signing_key_pb2.DeleteSigningKeyRequest, _empty_pb2.Empty]
+    """Deletes a signing key that no subscription uses.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `SIGNING_KEY_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
+    """
+    BatchCreateSubscriptions: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.BatchCreateSubscriptionsRequest, _config_service_pb2.BatchCreateSubscriptionsResponse]
+    """Creates up to 102 subscriptions of one owner, all of them or none. The
+    answer shows the signing secrets of those that name no signing key.
+
+    Errors: as `CreateSubscription`, with the faults of all subscriptions by
+    their fields, for example `requests[3].subscription.url`.
+    """
 
 @_typing.type_check_only
 class ConfigServiceAsyncStub(ConfigServiceStub):
@@ -342,6 +379,42 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     and goes on as more is observed.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
+    """
+    CreateSigningKey: _aio.UnaryUnaryMultiCallable[_signing_key_pb2.CreateSigningKeyRequest, _signing_key_pb2.SigningKey]  # type: ignore[assignment]
+    """Creates a signing key, which many subscriptions of the owner may name. A
+    secret that was not given is made, and shown in this answer alone.
+
+    Errors: `ALREADY_EXISTS` / `SIGNING_KEY_EXISTS`; `FAILED_PRECONDITION` /
+    `OWNER_LIMIT_REACHED`.
+    """
+    GetSigningKey: _aio.UnaryUnaryMultiCallable[_signing_key_pb2.GetSigningKeyRequest, _signing_key_pb2.SigningKey]  # type: ignore[assignment]
+    """Returns a signing key without its secrets.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+    """
+    ListSigningKeys: _aio.UnaryUnaryMultiCallable[_signing_key_pb2.ListSigningKeysRequest, _signing_key_pb2.ListSigningKeysResponse]  # type: ignore[assignment]
+    """Lists the signing keys of an owner, oldest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+    """
+    RotateSigningKey: _aio.UnaryUnaryMultiCallable[_signing_key_pb2.RotateSigningKeyRequest, _signing_key_pb2.SigningKey]  # type: ignore[assignment]
+    """Gives a signing key a new secret. For a time the requests of all
+    subscriptions that name it are signed with the old one too.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+    """
+    DeleteSigningKey: _aio.UnaryUnaryMultiCallable[_signing_key_pb2.DeleteSigningKeyRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Deletes a signing key that no subscription uses.
+
+    Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `SIGNING_KEY_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
+    """
+    BatchCreateSubscriptions: _aio.UnaryUnaryMultiCallable[_config_service_pb2.BatchCreateSubscriptionsRequest, _config_service_pb2.BatchCreateSubscriptionsResponse]  # type: ignore[assignment]
+    """Creates up to 102 subscriptions of one owner, all of them or none. The
+    answer shows the signing secrets of those that name no signing key.
+
+    Errors: as `CreateSubscription`, with the faults of all subscriptions by
+    their fields, for example `requests[3].subscription.url`.
     """
 
 class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -632,6 +705,78 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         and goes on as more is observed.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def CreateSigningKey(
+        self,
+        request: _signing_key_pb2.CreateSigningKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_key_pb2.SigningKey, _abc.Awaitable[_signing_key_pb2.SigningKey]]:
+        """Creates a signing key, which many subscriptions of the owner may name. A
+        secret that was not given is made, and shown in this answer alone.
+
+        Errors: `ALREADY_EXISTS` / `SIGNING_KEY_EXISTS`; `FAILED_PRECONDITION` /
+        `OWNER_LIMIT_REACHED`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSigningKey(
+        self,
+        request: _signing_key_pb2.GetSigningKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_key_pb2.SigningKey, _abc.Awaitable[_signing_key_pb2.SigningKey]]:
+        """Returns a signing key without its secrets.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSigningKeys(
+        self,
+        request: _signing_key_pb2.ListSigningKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_key_pb2.ListSigningKeysResponse, _abc.Awaitable[_signing_key_pb2.ListSigningKeysResponse]]:
+        """Lists the signing keys of an owner, oldest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def RotateSigningKey(
+        self,
+        request: _signing_key_pb2.RotateSigningKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signing_key_pb2.SigningKey, _abc.Awaitable[_signing_key_pb2.SigningKey]]:
+        """Gives a signing key a new secret. For a time the requests of all
+        subscriptions that name it are signed with the old one too.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteSigningKey(
+        self,
+        request: _signing_key_pb2.DeleteSigningKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Deletes a signing key that no subscription uses.
+
+        Errors: `NOT_FOUND` / `SIGNING_KEY_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `SIGNING_KEY_IN_USE`; `ABORTED` / `ETAG_MISMATCH`.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateSubscriptions(
+        self,
+        request: _config_service_pb2.BatchCreateSubscriptionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_service_pb2.BatchCreateSubscriptionsResponse, _abc.Awaitable[_config_service_pb2.BatchCreateSubscriptionsResponse]]:
+        """Creates up to 102 subscriptions of one owner, all of them or none. The
+        answer shows the signing secrets of those that name no signing key.
+
+        Errors: as `CreateSubscription`, with the faults of all subscriptions by
+        their fields, for example `requests[3].subscription.url`.
         """
 
 def add_ConfigServiceServicer_to_server(servicer: ConfigServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -114,6 +114,7 @@ class Subscription(_message.Message):
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ASYMMETRIC_SIGNATURE_FIELD_NUMBER: _builtins.int
+    SIGNING_KEY_FIELD_NUMBER: _builtins.int
     TOPIC_FIELD_NUMBER: _builtins.int
     STATUS_REASON_FIELD_NUMBER: _builtins.int
     SIGNING_SECRET_FIELD_NUMBER: _builtins.int
@@ -128,6 +129,7 @@ class Subscription(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     UNCONFIRMED_REPLICAS_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`accounts/{account}/subscriptions/{subscription}`, or the same with
     `warehouses/{warehouse}`. Made by the server at creation.
@@ -157,7 +159,8 @@ class Subscription(_message.Message):
     """
     client_certificate: _builtins.str
     """The client certificate of the same owner that connections are made with,
-    for example `accounts/100/clientCertificates/crt_19bd`. Empty: none.
+    for example `accounts/100/clientCertificates/crt_19bd`. Only with an
+    `https` URL. Empty: none.
     """
     ordered: _builtins.bool
     """Whether deliveries about one resource (one order, one SKU in a
@@ -173,13 +176,19 @@ class Subscription(_message.Message):
     """For people. At most 500 characters."""
     asymmetric_signature: _builtins.bool
     """Whether requests are also signed with an ed25519 key (`v1a`)."""
+    signing_key: _builtins.str
+    """The signing key of the same owner that requests are signed with, for
+    example `accounts/100/signingKeys/key_51c0`. Empty: a secret of its own
+    signs them; where there is none yet, one is made.
+    """
     topic: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
     status_reason: Global___Subscription.StatusReason.ValueType
     """Why it has the status that it has."""
     signing_secret: _builtins.str
     """The secret that requests are signed with, `whsec_` and base64. Only in
-    the answers of `CreateSubscription` and `RotateSigningSecret`: keep it.
+    the answers that make it: keep it. One that is given at creation is
+    refused: secrets that are brought along belong to a `SigningKey`.
     """
     skipped_event_count: _builtins.int
     """How many events were not sent because it was Inactive, since it was last
@@ -220,7 +229,7 @@ class Subscription(_message.Message):
 
     @_builtins.property
     def signing_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___SigningSecret]:
-        """The secrets that are in use, newest first."""
+        """Its own secrets, newest first. Not used while it names a `signing_key`."""
 
     @_builtins.property
     def endpoint_health(self) -> Global___EndpointHealth:
@@ -246,6 +255,12 @@ class Subscription(_message.Message):
     def purge_time(self) -> _timestamp_pb2.Timestamp:
         """When a deleted one can no longer be undeleted: 30 days later."""
 
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What is allowed but probably not meant, for example another subscription
+        that sends the same to the same URL. Only in answers to changes.
+        """
+
     def __init__(
         self,
         *,
@@ -266,6 +281,7 @@ class Subscription(_message.Message):
         rate_limit: _builtins.int = ...,
         description: _builtins.str = ...,
         asymmetric_signature: _builtins.bool = ...,
+        signing_key: _builtins.str = ...,
         topic: _builtins.str = ...,
         status_reason: Global___Subscription.StatusReason.ValueType = ...,
         signing_secret: _builtins.str = ...,
@@ -280,10 +296,11 @@ class Subscription(_message.Message):
         revision: _builtins.int = ...,
         etag: _builtins.str = ...,
         unconfirmed_replicas: _builtins.int = ...,
+        warnings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -368,7 +385,8 @@ class CustomHeader(_message.Message):
     name: _builtins.str
     """A token of at most 64 characters, none of those that the system sets
     itself (`Content-Type`, `webhook-*`, `X-Shipedge-*`, …).
-    `Authorization` only where no credential is used.
+    `Authorization`, and the header of the credential, only where no
+    credential sets it.
     """
     value: _builtins.str
     """Visible ASCII, spaces and tabs, at most 4,096 characters. Never returned.

@@ -379,10 +379,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OWNER_LIMIT_REACHED: _ErrorReason.ValueType  # 61
     """`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
-    credentials or client certificates as it may. Deleted ones do not count.
+    credentials, client certificates or signing keys as it may. Deleted ones do not count.
 
         {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
         "what": "subscriptions", "limit": "2000"}}
+    """
+    ERROR_REASON_SIGNING_KEY_NOT_FOUND: _ErrorReason.ValueType  # 80
+    """`NOT_FOUND`. There is no such signing key.
+
+        {"reason": "SIGNING_KEY_NOT_FOUND", "metadata": {"name":
+        "accounts/100/signingKeys/key_51c0"}}
+    """
+    ERROR_REASON_SIGNING_KEY_EXISTS: _ErrorReason.ValueType  # 81
+    """`ALREADY_EXISTS`. There is a signing key of that id already.
+
+        {"reason": "SIGNING_KEY_EXISTS", "metadata": {"name":
+        "accounts/100/signingKeys/key_51c0"}}
+    """
+    ERROR_REASON_SIGNING_KEY_IN_USE: _ErrorReason.ValueType  # 82
+    """`FAILED_PRECONDITION`. Subscriptions use the signing key.
+
+        {"reason": "SIGNING_KEY_IN_USE", "metadata": {"name":
+        "accounts/100/signingKeys/key_51c0", "subscriptions": "34"}}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -753,9 +771,27 @@ token.
 """
 ERROR_REASON_OWNER_LIMIT_REACHED: ErrorReason.ValueType  # 61
 """`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
-credentials or client certificates as it may. Deleted ones do not count.
+credentials, client certificates or signing keys as it may. Deleted ones do not count.
 
     {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
     "what": "subscriptions", "limit": "2000"}}
+"""
+ERROR_REASON_SIGNING_KEY_NOT_FOUND: ErrorReason.ValueType  # 80
+"""`NOT_FOUND`. There is no such signing key.
+
+    {"reason": "SIGNING_KEY_NOT_FOUND", "metadata": {"name":
+    "accounts/100/signingKeys/key_51c0"}}
+"""
+ERROR_REASON_SIGNING_KEY_EXISTS: ErrorReason.ValueType  # 81
+"""`ALREADY_EXISTS`. There is a signing key of that id already.
+
+    {"reason": "SIGNING_KEY_EXISTS", "metadata": {"name":
+    "accounts/100/signingKeys/key_51c0"}}
+"""
+ERROR_REASON_SIGNING_KEY_IN_USE: ErrorReason.ValueType  # 82
+"""`FAILED_PRECONDITION`. Subscriptions use the signing key.
+
+    {"reason": "SIGNING_KEY_IN_USE", "metadata": {"name":
+    "accounts/100/signingKeys/key_51c0", "subscriptions": "34"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,6 +13,7 @@ from shipedge.webhooks.config.v1 import client_certificate_pb2 as _client_certif
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import endpoint_event_pb2 as _endpoint_event_pb2
 from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
+from shipedge.webhooks.config.v1 import signing_key_pb2 as _signing_key_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import builtins as _builtins
 import sys
@@ -138,6 +139,7 @@ class FeedChange(_message.Message):
     OWNER_SETTINGS_FIELD_NUMBER: _builtins.int
     CALLER_FIELD_NUMBER: _builtins.int
     DELETED_NAME_FIELD_NUMBER: _builtins.int
+    SIGNING_KEY_FIELD_NUMBER: _builtins.int
     MATCHES_SINCE_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The revision of the change."""
@@ -164,6 +166,10 @@ class FeedChange(_message.Message):
         """A caller, with the hashes of its tokens."""
 
     @_builtins.property
+    def signing_key(self) -> Global___FeedSigningKey:
+        """A signing key, with its secrets."""
+
+    @_builtins.property
     def matches_since(self) -> _timestamp_pb2.Timestamp:
         """Events that were accepted since then are matched with the subscription,
         by the time of the config service's database. Unset: none but those that
@@ -180,13 +186,14 @@ class FeedChange(_message.Message):
         owner_settings: _owner_settings_pb2.OwnerSettings | None = ...,
         caller: Global___FeedCaller | None = ...,
         deleted_name: _builtins.str = ...,
+        signing_key: Global___FeedSigningKey | None = ...,
         matches_since: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "subscription", b"subscription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "signing_key", b"signing_key", "subscription", b"subscription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "revision", b"revision", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "change", b"change", "client_certificate", b"client_certificate", "credential", b"credential", "deleted_name", b"deleted_name", "matches_since", b"matches_since", "owner_settings", b"owner_settings", "revision", b"revision", "signing_key", b"signing_key", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["subscription", "credential", "client_certificate", "owner_settings", "caller", "deleted_name"]  # noqa: Y015
+    _WhichOneofReturnType_change: _TypeAlias = _typing.Literal["subscription", "credential", "client_certificate", "owner_settings", "caller", "deleted_name", "signing_key"]  # noqa: Y015
     _WhichOneofArgType_change: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_change) -> _WhichOneofReturnType_change | None: ...
 
@@ -206,7 +213,7 @@ class FeedSubscription(_message.Message):
 
     @_builtins.property
     def signing_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedSigningSecret]:
-        """The secrets that requests are signed with, newest first."""
+        """Its own secrets, newest first. Not used while it names a signing key."""
 
     def __init__(
         self,
@@ -221,6 +228,36 @@ class FeedSubscription(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FeedSubscription: _TypeAlias = FeedSubscription  # noqa: Y015
+
+@_typing.final
+class FeedSigningKey(_message.Message):
+    """A signing key as the dispatch service needs to know it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGNING_KEY_FIELD_NUMBER: _builtins.int
+    SIGNING_SECRETS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def signing_key(self) -> _signing_key_pb2.SigningKey:
+        """The signing key."""
+
+    @_builtins.property
+    def signing_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedSigningSecret]:
+        """The secrets that requests are signed with, newest first."""
+
+    def __init__(
+        self,
+        *,
+        signing_key: _signing_key_pb2.SigningKey | None = ...,
+        signing_secrets: _abc.Iterable[Global___FeedSigningSecret] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["signing_key", b"signing_key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["signing_key", b"signing_key", "signing_secrets", b"signing_secrets"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedSigningKey: _TypeAlias = FeedSigningKey  # noqa: Y015
 
 @_typing.final
 class FeedSigningSecret(_message.Message):

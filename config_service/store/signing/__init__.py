@@ -1,0 +1,3 @@
+"""
+What requests are signed with: secrets, and the keys that subscriptions share.
+"""
