@@ -137,7 +137,7 @@ def _topic(event_type: str, payload_version: str) -> bytes:
 def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
     # The instants of deliveries are in UTC, so their offset is the same six characters.
     occurred_at = claimed.occurred_at.isoformat(timespec="seconds")[:_SECONDS] + "Z"
-    described = (
+    described: tuple[Header, ...] = (
         (b"X-Shipedge-Topic", _topic(claimed.event_type, claimed.payload_version)),
         (b"X-Shipedge-Event-Id", claimed.event_id.encode()),
         (b"X-Shipedge-Subscription-Id", claimed.subscription.encode()),
@@ -145,8 +145,9 @@ def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
         (b"X-Shipedge-Attempt", b"%d" % claimed.number),
         (b"X-Shipedge-Account-Id", b"%d" % claimed.account),
         (b"X-Shipedge-Occurred-At", occurred_at.encode()),
-        (b"X-Shipedge-Sequence", b"%d" % claimed.sequence),
     )
+    if claimed.sequence:
+        described += ((b"X-Shipedge-Sequence", b"%d" % claimed.sequence),)
     if claimed.test:
-        return (*described, (b"X-Shipedge-Test", b"true"))
+        described += ((b"X-Shipedge-Test", b"true"),)
     return described

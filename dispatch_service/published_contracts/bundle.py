@@ -16,17 +16,20 @@ from shipedge.webhooks.catalogue import CATALOGUE
 
 _SCHEMA_FORMAT = "application/schema+json;version=draft-2020-12"
 
+_SEQUENCE = "X-Shipedge-Sequence"
+
 _HEADERS = {
     "webhook-id": "The delivery: the same on every attempt, to recognise repetitions by.",
     "webhook-timestamp": "When the attempt was made, in seconds since 1970.",
     "webhook-signature": "Signatures as Standard Webhooks 1.0.0 has them, separated by spaces.",
     "X-Shipedge-Topic": "The event type and payload version.",
     "X-Shipedge-Event-Id": "The event.",
+    "X-Shipedge-Subscription-Id": "The last part of the name of the subscription.",
     "X-Shipedge-Delivery-Id": "The delivery.",
     "X-Shipedge-Attempt": "The number of the attempt, from 1.",
     "X-Shipedge-Account-Id": "The account that it happened in.",
     "X-Shipedge-Occurred-At": "When it happened.",
-    "X-Shipedge-Sequence": "Rises with each change of the resource; 0: not known.",
+    _SEQUENCE: "Rises with each change of the resource; absent: not known.",
 }
 
 
@@ -105,4 +108,5 @@ def _message(event_type: str, version: str) -> dict[str, Any]:
 
 def _headers() -> dict[str, Any]:
     properties = {name: {"type": "string", "description": text} for name, text in _HEADERS.items()}
-    return {"type": "object", "properties": properties, "required": list(_HEADERS)}
+    required = [name for name in _HEADERS if name != _SEQUENCE]
+    return {"type": "object", "properties": properties, "required": required}

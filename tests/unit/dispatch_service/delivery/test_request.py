@@ -141,6 +141,16 @@ def test_body_and_url_are_those_of_the_moment() -> None:
     assert request.url.text == "https://example.com/hooks?token=secret"
 
 
+def test_sequence_that_nobody_stated_is_absent() -> None:
+    """
+    A number that an event does not have is no zero.
+    """
+    stated, unstated = (built(subscription(), sequence=it) for it in (7, 0))
+
+    assert dict(stated.headers)[b"X-Shipedge-Sequence"] == b"7"
+    assert b"X-Shipedge-Sequence" not in dict(unstated.headers)
+
+
 def test_test_events_are_marked() -> None:
     """
     A test says so in a header.
