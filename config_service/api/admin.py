@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from config_service.api.callers import CallerMethods
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.store import Store
-from service_runtime.audit.answers import begin_and_limit, verification_message
+from service_runtime.audit.answers import begin_and_limit, listed_owners, verification_message
 from service_runtime.audit.entries import FILTER_FIELDS, entry_message
 from service_runtime.database.engine import reading, writing
 from service_runtime.keys import rotation
-from service_runtime.rpc import filters, names
+from service_runtime.rpc import filters
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.shielded import shielded
@@ -41,9 +41,7 @@ class AdminServicer(CallerMethods, config_admin_service_pb2_grpc.ConfigAdminServ
         """
         List changes of the configuration, newest first.
         """
-        owners = current_caller.get().owners
-        if request.parent:
-            owners = frozenset({names.parse_owner(request.parent)})
+        owners = listed_owners(request.parent, current_caller.get().owners)
         async with reading(self._store.engine) as db:
             page = await self._store.audit.list_entries(
                 db,

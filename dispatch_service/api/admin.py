@@ -13,7 +13,7 @@ from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from dispatch_service.storage.sealing import KeyedHash
 from dispatch_service.upkeep import erasure
-from service_runtime.audit.answers import begin_and_limit, verification_message
+from service_runtime.audit.answers import begin_and_limit, listed_owners, verification_message
 from service_runtime.audit.entries import FILTER_FIELDS, AuditChange, entry_message
 from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import reading, writing
@@ -96,9 +96,7 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
         """
         List manual actions, newest first.
         """
-        owners = current_caller.get().owners
-        if request.parent:
-            owners = frozenset({names.parse_owner(request.parent)})
+        owners = listed_owners(request.parent, current_caller.get().owners)
         async with reading(self._engine) as db:
             page = await self._audit.list_entries(
                 db,

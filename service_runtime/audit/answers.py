@@ -1,5 +1,6 @@
 """
-Verifications over the wire, and their checkpoints: a position and the chain code there.
+The calls on audit logs: whose entries a List shows, and verifications with their checkpoints, a
+position and the chain code there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from service_runtime.audit.chain import Fault, Link
 from service_runtime.audit.verification import Verification
 from service_runtime.rpc import names
-from service_runtime.rpc.errors import FieldFaults
+from service_runtime.rpc.errors import FieldFault, FieldFaults, InvalidArgument
 from shipedge.webhooks.config.v1.audit_entry_pb2 import AuditFault
 
 if TYPE_CHECKING:
@@ -27,6 +28,22 @@ USUAL_LIMIT = 10_000
 MOST_LIMIT = 100_000
 
 _CHECKPOINT = re.compile(r"(?P<position>[0-9]{1,18})(?::(?P<mac>[0-9a-f]{64}))?")
+
+
+def listed_owners(parent: str, accessible: frozenset[str]) -> frozenset[str]:
+    """
+    Return whose entries a List with *parent* shows: with `-` those of all *accessible* owners.
+
+    Raises `InvalidArgument`.
+    """
+    if parent == "-":
+        return accessible
+    try:
+        return frozenset({names.parse_parent(parent, wildcard=True)})
+    except InvalidArgument:
+        rule = "must be accounts/{account}, warehouses/{warehouse}, accounts/-, warehouses/-, or -"
+        fault = FieldFault("parent", f"{rule} for all that the caller may access")
+        raise InvalidArgument("The request is not valid.", faults=[fault]) from None
 
 
 def begin_and_limit(request: Request) -> tuple[Link | None, int]:

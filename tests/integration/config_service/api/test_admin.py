@@ -22,7 +22,7 @@ from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.integration.config_service.api.test_callers import created, refused
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.store.test_feed import watch
-from tests.support.config_calls import create
+from tests.support.config_calls import create, error
 
 pytestmark = pytest.mark.anyio
 
@@ -56,7 +56,9 @@ async def audited(running: Running, **request: Any) -> list[tuple[str, str]]:
     """
     Return method and resource of the audit entries.
     """
-    answer = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(**request))
+    answer = await running.admin.ListAuditEntries(
+        pb.ListAuditEntriesRequest(**({"parent": "-"} | request))
+    )
     return [(it.method, it.resource) for it in answer.audit_entries]
 
 
@@ -74,7 +76,7 @@ async def test_audit_log_says_who_changed_what(running: Running) -> None:
     )
     await created(running)
 
-    answer = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest())
+    answer = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(parent="-"))
     newest, changed, first = answer.audit_entries
     assert (newest.method, newest.owner) == ("CreateCaller", "")
     assert (changed.method, changed.resource) == ("UpdateSubscription", made.name)
@@ -88,9 +90,14 @@ async def test_audit_log_says_who_changed_what(running: Running) -> None:
     assert await audited(running, filter='method = "CreateCaller"') == [
         ("CreateCaller", "callers/script")
     ]
-    assert len(await audited(running, parent="accounts/100")) == 2
-    page = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=2))
-    rest = pb.ListAuditEntriesRequest(page_size=2, page_token=page.next_page_token)
+    for owners, count in (("accounts/100", 2), ("accounts/-", 2), ("warehouses/-", 0)):
+        assert len(await audited(running, parent=owners)) == count
+    for wrong in ("", "accounts", "accounts/*"):
+        (fault,) = (await error(audited(running, parent=wrong))).faults
+        assert (fault.field, "or - for all" in fault.description) == ("parent", True)
+    request = pb.ListAuditEntriesRequest(parent="-", page_size=2)
+    page = await running.admin.ListAuditEntries(request)
+    rest = pb.ListAuditEntriesRequest(parent="-", page_size=2, page_token=page.next_page_token)
     assert [it.name for it in (await running.admin.ListAuditEntries(rest)).audit_entries] == [
         first.name
     ]
@@ -119,11 +126,13 @@ async def test_changed_audit_log_is_found(running: Running) -> None:
     async with writing(running.engine) as db:
         third = audit_entries.c.position == 3
         await db.execute(sa.update(audit_entries).where(third).values(caller="callers/nobody"))
-    listed = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=1))
+    listed = await running.admin.ListAuditEntries(
+        pb.ListAuditEntriesRequest(parent="-", page_size=1)
+    )
     (newest,) = listed.audit_entries
     for begin in ("", first.checkpoint, "2"):
-        request = pb.VerifyAuditLogRequest(checkpoint=begin)
-        found = (await running.admin.VerifyAuditLog(request)).fault
+        verify = pb.VerifyAuditLogRequest(checkpoint=begin)
+        found = (await running.admin.VerifyAuditLog(verify)).fault
         assert (found.position, found.kind) == (3, AuditFault.KIND_CHANGED)
         assert (found.audit_entry, newest.position) == (newest.name, 3)
 

@@ -81,7 +81,9 @@ async def last_change(running: Running) -> tuple[str, list[str]]:
     """
     Return the method of the newest audit entry, and the fields that it changed.
     """
-    answer = await running.admin.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=1))
+    answer = await running.admin.ListAuditEntries(
+        pb.ListAuditEntriesRequest(parent="-", page_size=1)
+    )
     (entry,) = answer.audit_entries
     return entry.method, [it.field for it in entry.changes]
 

@@ -247,7 +247,8 @@ class ListAuditEntriesRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """The owner whose entries are listed, `accounts/{account}` or
-    `warehouses/{warehouse}`. Empty: all that the caller may touch.
+    `warehouses/{warehouse}`; `accounts/-` or `warehouses/-` for all of a kind;
+    `-` for all that the caller may access.
     """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""

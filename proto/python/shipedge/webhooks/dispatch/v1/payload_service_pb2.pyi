@@ -19,11 +19,6 @@ if sys.version_info >= (3, 11):
 else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
-if sys.version_info >= (3, 13):
-    from warnings import deprecated as _deprecated
-else:
-    from typing_extensions import deprecated as _deprecated
-
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
@@ -378,45 +373,17 @@ class Explanation(_message.Message):
         DESCRIPTOR: _descriptor.EnumDescriptor
         VERDICT_UNSPECIFIED: Explanation._Verdict.ValueType  # 0
         """Not known."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_SENT(self) -> Explanation._Verdict.ValueType:   # 1
-            """Not answered any more."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_EVENT_TYPE_DIFFERS(self) -> Explanation._Verdict.ValueType:   # 2
-            """Not answered any more: see `reason`."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_FILTER_DIFFERS(self) -> Explanation._Verdict.ValueType:   # 3
-            """Not answered any more: see `reason`."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_INACTIVE(self) -> Explanation._Verdict.ValueType:   # 4
-            """Not answered any more: see `reason`."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_CREATED_LATER(self) -> Explanation._Verdict.ValueType:   # 5
-            """Not answered any more: see `reason`."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_FEATURE_MISSING(self) -> Explanation._Verdict.ValueType:   # 6
-            """Not answered any more: see `reason`."""
-        @_builtins.property
-        @_deprecated("""This enum value has been marked as deprecated using proto enum value options.""")
-        def VERDICT_NOT_RECORDED(self) -> Explanation._Verdict.ValueType:   # 7
-            """Not answered any more: see `reason`."""
-        VERDICT_DELIVERED: Explanation._Verdict.ValueType  # 8
+        VERDICT_DELIVERED: Explanation._Verdict.ValueType  # 1
         """The receiver confirmed the delivery."""
-        VERDICT_WAITING: Explanation._Verdict.ValueType  # 9
+        VERDICT_WAITING: Explanation._Verdict.ValueType  # 2
         """The delivery waits, or is being attempted."""
-        VERDICT_FAILED: Explanation._Verdict.ValueType  # 10
+        VERDICT_FAILED: Explanation._Verdict.ValueType  # 3
         """The delivery failed."""
-        VERDICT_CANCELLED: Explanation._Verdict.ValueType  # 11
+        VERDICT_CANCELLED: Explanation._Verdict.ValueType  # 4
         """The delivery was cancelled."""
-        VERDICT_NOT_MATCHED: Explanation._Verdict.ValueType  # 12
+        VERDICT_NOT_MATCHED: Explanation._Verdict.ValueType  # 5
         """There is no delivery."""
-        VERDICT_DELETED: Explanation._Verdict.ValueType  # 13
+        VERDICT_DELETED: Explanation._Verdict.ValueType  # 6
         """There is no delivery, and no such subscription: it was deleted. Only where
         the request names it.
         """
@@ -426,31 +393,17 @@ class Explanation(_message.Message):
 
     VERDICT_UNSPECIFIED: Explanation.Verdict.ValueType  # 0
     """Not known."""
-    VERDICT_SENT: Explanation.Verdict.ValueType  # 1
-    """Not answered any more."""
-    VERDICT_EVENT_TYPE_DIFFERS: Explanation.Verdict.ValueType  # 2
-    """Not answered any more: see `reason`."""
-    VERDICT_FILTER_DIFFERS: Explanation.Verdict.ValueType  # 3
-    """Not answered any more: see `reason`."""
-    VERDICT_INACTIVE: Explanation.Verdict.ValueType  # 4
-    """Not answered any more: see `reason`."""
-    VERDICT_CREATED_LATER: Explanation.Verdict.ValueType  # 5
-    """Not answered any more: see `reason`."""
-    VERDICT_FEATURE_MISSING: Explanation.Verdict.ValueType  # 6
-    """Not answered any more: see `reason`."""
-    VERDICT_NOT_RECORDED: Explanation.Verdict.ValueType  # 7
-    """Not answered any more: see `reason`."""
-    VERDICT_DELIVERED: Explanation.Verdict.ValueType  # 8
+    VERDICT_DELIVERED: Explanation.Verdict.ValueType  # 1
     """The receiver confirmed the delivery."""
-    VERDICT_WAITING: Explanation.Verdict.ValueType  # 9
+    VERDICT_WAITING: Explanation.Verdict.ValueType  # 2
     """The delivery waits, or is being attempted."""
-    VERDICT_FAILED: Explanation.Verdict.ValueType  # 10
+    VERDICT_FAILED: Explanation.Verdict.ValueType  # 3
     """The delivery failed."""
-    VERDICT_CANCELLED: Explanation.Verdict.ValueType  # 11
+    VERDICT_CANCELLED: Explanation.Verdict.ValueType  # 4
     """The delivery was cancelled."""
-    VERDICT_NOT_MATCHED: Explanation.Verdict.ValueType  # 12
+    VERDICT_NOT_MATCHED: Explanation.Verdict.ValueType  # 5
     """There is no delivery."""
-    VERDICT_DELETED: Explanation.Verdict.ValueType  # 13
+    VERDICT_DELETED: Explanation.Verdict.ValueType  # 6
     """There is no delivery, and no such subscription: it was deleted. Only where
     the request names it.
     """
