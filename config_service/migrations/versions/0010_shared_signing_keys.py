@@ -63,6 +63,8 @@ def downgrade() -> None:
             f"subscriptions use a signing key ({count}, deleted ones included): empty signing_key"
             " of those that stay, and wait until the deleted ones are erased, before the downgrade"
         )
+    # The code before this revision does not know the kind.
+    op.execute(sa.text("DELETE FROM feed_items WHERE kind = 'signing_key'"))
     with op.batch_alter_table("subscriptions") as table:
         table.drop_column("signing_key")
     op.drop_table("signing_key_secrets")

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 
-from config_service.store.schema import subscriptions
+from config_service.store.schema import feed_items, subscriptions
 from service_runtime.database.engine import create_engine
 from service_runtime.database.instants import database_now
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
@@ -88,6 +88,10 @@ async def test_signing_keys_migrate_back_when_no_subscription_uses_one(database_
     }
     async with engine.begin() as db:
         await db.execute(sa.insert(subscriptions).values(row | {"signing_key": "key"}))
+        for kind in ("signing_key", "subscription"):
+            item = {"name": kind, "kind": kind, "deleted": False, "change_time": database_now()}
+            item |= {"revision": len(kind)}
+            await db.execute(sa.insert(feed_items).values(item))
     with pytest.raises(RuntimeError, match=r"use a signing key \(1, deleted ones included\)"):
         await step(engine, command.downgrade, "0009", PACKAGE)
     query = "SELECT signing_key FROM subscriptions"
@@ -97,6 +101,7 @@ async def test_signing_keys_migrate_back_when_no_subscription_uses_one(database_
         await db.execute(sa.update(subscriptions).values(signing_key=""))
     await step(engine, command.downgrade, "0009", PACKAGE)
     assert await read_rows(engine, "SELECT subscription_id FROM subscriptions") == [("any",)]
+    assert await read_rows(engine, "SELECT kind FROM feed_items") == [("subscription",)]
     await step(engine, command.upgrade, "0010", PACKAGE)
     assert await read_rows(engine, query) == [("",)]
     await engine.dispose()

@@ -232,3 +232,46 @@ async def stored_with_url(running: Running, name: str, url: str) -> None:
         message = stored_config(row, sealing.ring)
         message.url = url
         await subscription_store.update_config(db, row, message, sealing)
+
+
+async def test_credential_that_took_a_header_meanwhile(running: Running) -> None:
+    """
+    A deleted subscription does not come back beside a credential that sets its header now.
+    """
+    given: Any = {"api_key": {"header": "X-Key", "key": "k"}}
+    made = await running.config.CreateCredential(
+        pb.CreateCredentialRequest(
+            parent=OWNER, credential=Credential(display_name="main", **given)
+        )
+    )
+    headers = [CustomHeader(name="X-Other", value="v")]
+    subscription = await create(running, credential=made.name, custom_headers=headers)
+    await running.config.DeleteSubscription(pb.DeleteSubscriptionRequest(name=subscription.name))
+    given = {"api_key": {"header": "x-other", "key": "k"}}
+    update = pb.UpdateCredentialRequest(credential=Credential(name=made.name, **given))
+    await running.config.UpdateCredential(update)
+
+    undelete = pb.UndeleteSubscriptionRequest(name=subscription.name)
+    refused = await error(running.config.UndeleteSubscription(undelete))
+    assert [(it.field, it.reason) for it in refused.faults] == [
+        ("subscription.custom_headers[0].name", "HEADER_INVALID")
+    ]
+
+
+async def test_certificate_is_refused_at_changes(running: Running) -> None:
+    """
+    Whichever of the two fields changes.
+    """
+    certificate = (await certified(running)).name
+    made = await create(running, custom_headers=[], client_certificate=certificate)
+    plain = await create(running)
+    await stored_with_url(running, plain.name, "http://example.com/hooks")
+    for changed in (
+        Subscription(name=made.name, url="http://example.com/hooks"),
+        Subscription(name=plain.name, client_certificate=certificate),
+    ):
+        update = pb.UpdateSubscriptionRequest(subscription=changed)
+        fields = [
+            it.field for it in (await error(running.config.UpdateSubscription(update))).faults
+        ]
+        assert "subscription.client_certificate" in fields
