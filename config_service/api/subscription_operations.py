@@ -114,7 +114,7 @@ async def create(
     Create a subscription that has passed the checks; return it with its secret.
     """
     secret = await subscription_store.insert(db, *names.split(name), wanted, store.sealing)
-    await audit(db, store, method, name, {}, audited(wanted))
+    await audit(db, store, method, name, {}, audited(wanted, store.sealing))
     answer = await changed(db, store, name, wanted)
     answer.signing_secret = secret
     return answer

@@ -128,9 +128,8 @@ class SubscriptionMethods:
                 return await operations.checked(db, self._store, given.name, after)
             secret = await subscription_store.update_config(db, row, after, self._store.sealing)
             method = "UpdateSubscription"
-            await operations.audit(
-                db, self._store, method, given.name, audited(before), audited(after)
-            )
+            was, now = (audited(it, self._store.sealing) for it in (before, after))
+            await operations.audit(db, self._store, method, given.name, was, now)
             answer = await operations.changed(db, self._store, given.name, after)
             answer.signing_secret = secret
         answer.unconfirmed_replicas = await self._store.changed()

@@ -37,7 +37,10 @@ def shown_fields(message: Message) -> Mapping[str, str]:
     Return the fields of a resource as JSON texts, to be compared by `differences`.
     """
     shown = json_format.MessageToDict(message, preserving_proto_field_name=True)
-    return {field: json.dumps(value, sort_keys=True) for field, value in shown.items()}
+    return {
+        field: json.dumps(value, sort_keys=True, ensure_ascii=False)
+        for field, value in shown.items()
+    }
 
 
 def differences(

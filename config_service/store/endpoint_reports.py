@@ -4,13 +4,14 @@ Endpoint events that the dispatch service reports, and their effects on subscrip
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store import subscription_store
+from config_service.store.audit import differences, shown_fields
 from config_service.store.changes import next_revision
 from config_service.store.rows import SubscriptionRow
 from config_service.store.schema import endpoint_events
@@ -19,7 +20,7 @@ from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
-from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth
+from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
 from shipedge.webhooks.feed.v1 import (
     feed_service_pb2,
 )
@@ -64,7 +65,7 @@ async def store(db: AsyncConnection, events: Iterable[EndpointEvent], into: Stor
     Store the events that are new and apply them; return how many are stale.
     """
     stale = 0
-    deactivated: list[str] = []
+    deactivated: list[SubscriptionRow] = []
     for event in events:
         known = sa.select(endpoint_events.c.stale).where(
             endpoint_events.c.endpoint_event_id == event.endpoint_event_id
@@ -74,19 +75,39 @@ async def store(db: AsyncConnection, events: Iterable[EndpointEvent], into: Stor
             was_stale = await _store_one(db, event, into.sealing, deactivated)
         stale += bool(was_stale)
     # Last, because others wait for the audit log.
-    for name in deactivated:
-        await into.audit.record(db, "ReportEndpointEvents", name, caller="system")
+    for before in deactivated:
+        await _record(db, before, into)
     return stale
 
 
+async def _record(db: AsyncConnection, before: SubscriptionRow, into: Store) -> None:
+    """
+    Write in the audit log that a subscription, which was as *before*, has been set Inactive.
+    """
+    now = await subscription_store.find(db, before.owner, before.subscription_id)
+    was, become = (_status(it) for it in (before, now or before))
+    name = names.subscription(before.owner, before.subscription_id)
+    changes = differences(was, become)
+    await into.audit.record(db, "ReportEndpointEvents", name, changes, caller="system")
+
+
+def _status(row: SubscriptionRow) -> Mapping[str, str]:
+    return shown_fields(
+        Subscription(
+            status=Subscription.Status.Value(f"STATUS_{row.status}"),
+            status_reason=Subscription.StatusReason.Value(f"STATUS_REASON_{row.status_reason}"),
+        )
+    )
+
+
 async def _store_one(
-    db: AsyncConnection, event: EndpointEvent, sealing: Sealing, deactivated: list[str]
+    db: AsyncConnection, event: EndpointEvent, sealing: Sealing, deactivated: list[SubscriptionRow]
 ) -> bool:
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
     stale = row is None or row.delete_time is not None or _is_outdated(event, row)
     if row is not None and not stale and await _apply(db, row, event, sealing):
-        deactivated.append(event.subscription)
+        deactivated.append(row)
     await insert(db, name.owner, event, stale=stale)
     return stale
 

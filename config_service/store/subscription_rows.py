@@ -10,7 +10,7 @@ from datetime import timedelta
 from config_service.store import associated_data
 from config_service.store.audit import shown_fields
 from config_service.store.rows import SecretRow, SubscriptionRow
-from config_service.store.shown_urls import shown_to_caller, url_hash
+from config_service.store.shown_urls import shown, shown_to_caller, url_hash
 from config_service.store.signing.secrets import OF_SUBSCRIPTIONS, described, fed
 from config_service.store.store import Sealing
 from service_runtime.keys.keyring import KeyRing
@@ -21,7 +21,7 @@ from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSubscription
 
 UNDELETE_WITHIN = timedelta(days=30)
 
-SECRET_FIELDS = frozenset({"url", "custom_headers", "signing_secrets"})
+SECRET_FIELDS = frozenset({"custom_headers", "signing_secrets"})
 """
 The fields whose values the audit log does not hold.
 """
@@ -147,11 +147,14 @@ def public(message: Subscription, sealing: Sealing) -> Subscription:
     return message
 
 
-def audited(subscription: Subscription) -> Mapping[str, str]:
+def audited(subscription: Subscription, sealing: Sealing) -> Mapping[str, str]:
     """
-    Return the fields that callers set as JSON texts, for the audit log to compare.
+    Return the fields that callers set as JSON texts, for the audit log to compare: of the URL its
+    shown form.
     """
-    return shown_fields(configured(subscription))
+    message = configured(subscription)
+    message.url = shown(message.url, sealing)
+    return shown_fields(message)
 
 
 def feed_subscription(

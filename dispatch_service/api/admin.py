@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.erasure_subjects import email_hash
+from dispatch_service.domain.erasure_subjects import email_hash, subject_hash
 from dispatch_service.storage.schema import events
 from dispatch_service.storage.sealed_columns import SEALED_COLUMNS
 from dispatch_service.storage.sealing import KeyedHash
@@ -65,17 +65,31 @@ class AdminServicer(dispatch_admin_service_pb2_grpc.DispatchAdminServiceServicer
         if not account:
             raise _fault("parent", "must be accounts/{account}")
         condition = self._condition(request)
-        async with writing(self._engine) as db:
-            subject = AuditChange(request.WhichOneof("subject") or "")
-            await self._audit.record(db, "EraseCustomerData", owner, [subject])
+        subject = self._audited_subject(request)
+        await self._record(owner, [subject])
         caller = current_caller.get().name
         found = await erasure.erase_all(self._engine, account, condition, caller)
-        return pb.EraseCustomerDataResponse(
+        answer = pb.EraseCustomerDataResponse(
             erased_event_count=found.events,
             cancelled_delivery_count=found.cancelled,
             succeeded_delivery_count=found.sent,
             in_flight_event_count=found.waiting,
         )
+        counts = [AuditChange(it.name, after=str(n)) for it, n in answer.ListFields()]
+        await self._record(owner, [subject, *counts])
+        return answer
+
+    async def _record(self, owner: str, changes: list[AuditChange]) -> None:
+        """
+        Record that an erasure has begun, or what it has done: it may take long, and end early.
+        """
+        async with writing(self._engine) as db:
+            await self._audit.record(db, "EraseCustomerData", owner, changes)
+
+    def _audited_subject(self, request: pb.EraseCustomerDataRequest) -> AuditChange:
+        kind = request.WhichOneof("subject") or ""
+        value = str(getattr(request, kind))
+        return AuditChange(kind, after=f'"{subject_hash(self._hashed, kind, value)}"')
 
     def _condition(self, request: pb.EraseCustomerDataRequest) -> sa.ColumnElement[bool]:
         match request.WhichOneof("subject"):

@@ -65,6 +65,14 @@ def email_hash(hashed: Hashed, email: str) -> bytes:
     return hashed(PURPOSE, email.strip().casefold())
 
 
+def subject_hash(hashed: Hashed, kind: str, value: str) -> str:
+    """
+    Return 16 hex digits that tell one subject of an erasure from others, of every *kind*, and do
+    not say whom it is. A key is needed to find out whether it is of a known *value*.
+    """
+    return hashed("subject of an erasure", f"{kind}:{value.strip().casefold()}")[:8].hex()
+
+
 def order_number_hash(hashed: Hashed, number: str) -> bytes:
     """
     Hash the number of an order, regardless of case and surrounding space.

@@ -233,6 +233,17 @@ async def test_customer_is_erased(pair: Pair, switch: Switch) -> None:
     )
 
     assert answer.erased_event_count == 1
+    audit = await admin.ListAuditEntries(
+        dispatch_admin_service_pb2.ListAuditEntriesRequest(parent=OWNER)
+    )
+    ended, started = [
+        {it.field: it.after for it in entry.changes}
+        for entry in audit.audit_entries
+        if entry.method == "EraseCustomerData"
+    ]
+    assert ended == {**started, "erased_event_count": "1"}
+    assert list(started) == ["customer_email"]
+    assert "ann" not in str(audit).casefold()
     erased = {it.event: it.body_erased for it in await pair.log_of()}
     assert erased == {f"{OWNER}/events/personal": True, f"{OWNER}/events/other": False}
     (personal,) = [it for it in found if it.event.endswith("personal")]

@@ -89,8 +89,12 @@ async def test_signing_keys_migrate_back_when_no_subscription_uses_one(database_
     async with engine.begin() as db:
         await db.execute(sa.insert(subscriptions).values(row | {"signing_key": "key"}))
         for kind in ("signing_key", "subscription"):
-            item = {"name": kind, "kind": kind, "deleted": False, "change_time": database_now()}
-            item |= {"revision": len(kind)}
+            item = {
+                **dict.fromkeys(("name", "kind"), kind),
+                "revision": len(kind),
+                "deleted": False,
+                "change_time": database_now(),
+            }
             await db.execute(sa.insert(feed_items).values(item))
     with pytest.raises(RuntimeError, match=r"use a signing key \(1, deleted ones included\)"):
         await step(engine, command.downgrade, "0009", PACKAGE)

@@ -18,6 +18,7 @@ from service_runtime.database.engine import writing
 from service_runtime.database.instants import after
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
+from shipedge.webhooks.config.v1.config_admin_service_pb2 import ListAuditEntriesRequest
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from tests.integration.config_service.api.test_credentials import certified
 from tests.integration.config_service.conftest import Running
@@ -60,6 +61,22 @@ async def test_what_is_learnt_is_streamed(running: Running) -> None:
         pb.WatchEndpointEventsRequest(parent=OWNER, cursor=first.cursor)
     )
     assert (await answer_with_events(again)).endpoint_events == answer.endpoint_events
+
+
+async def test_what_sets_it_inactive_is_audited(running: Running) -> None:
+    """
+    With what was and is; the service did it, and no caller.
+    """
+    made = await create(running)
+    await reported(running, report(made, EndpointEvent.KIND_GONE))
+    audit = await running.admin.ListAuditEntries(ListAuditEntriesRequest(parent=OWNER, page_size=1))
+    (entry,) = audit.audit_entries
+    assert (entry.method, entry.caller) == ("ReportEndpointEvents", "system")
+    assert entry.resource == made.name
+    assert {it.field: (it.before, it.after) for it in entry.changes} == {
+        "status": ('"STATUS_ACTIVE"', '"STATUS_INACTIVE"'),
+        "status_reason": ('"STATUS_REASON_MANUAL"', '"STATUS_REASON_GONE"'),
+    }
 
 
 async def test_foreign_cursor_is_refused(running: Running) -> None:

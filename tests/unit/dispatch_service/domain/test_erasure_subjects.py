@@ -12,9 +12,30 @@ from dispatch_service.domain.erasure_subjects import (
     Subject,
     email_hash,
     order_number_hash,
+    subject_hash,
     subject_of,
 )
 from dispatch_service.payloads import example_event
+from service_runtime.keys.keyring import KeyRing
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "same"),
+    [
+        ("customer_email", " ann@example.com", True),
+        ("customer_email", "bob@example.com", False),
+        ("event_id", "Ann@Example.com", False),
+    ],
+)
+def test_subjects_differ_by_their_hashes(kind: str, value: str, *, same: bool) -> None:
+    """
+    One customer has one hash, however the address is written, and no other has it.
+    """
+    ring = KeyRing({"test": b"k" * 32}, b"h" * 32)
+    ann = subject_hash(ring.keyed_hash, "customer_email", "Ann@Example.com")
+
+    assert (subject_hash(ring.keyed_hash, kind, value) == ann) is same
+    assert len(ann) == 16
 
 
 def payload_of(event_type: str) -> Any:
