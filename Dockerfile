@@ -13,6 +13,7 @@ RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement req
 COPY pyproject.toml ./
 COPY proto proto
 COPY config_service config_service
+COPY console console
 COPY dispatch_service dispatch_service
 COPY service_runtime service_runtime
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .

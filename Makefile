@@ -31,7 +31,7 @@ help: ## Show this list.
 
 ##@ Use
 
-run: $(STAMP) ## Start both services on loopback, with SQLite in ./data, until Ctrl-C.
+run: $(STAMP) ## Start both services and the console on loopback, with SQLite in ./data, until Ctrl-C.
 	@SHIPEDGE_ENVIRONMENT=development $(BIN)/python -m service_runtime.process.pair
 
 demo: $(STAMP) ## Show a typed event become the documented JSON at an HTTPS receiver.
@@ -150,7 +150,7 @@ contract-bundle: $(STAMP) ## Write all schemas, examples and an AsyncAPI documen
 
 install: $(STAMP) ## Install what is needed into .venv.
 
-$(STAMP): requirements/runtime.txt requirements/build.txt requirements/dev.txt pyproject.toml
+$(STAMP): requirements/runtime.txt requirements/build.txt requirements/console.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@# An environment without pip is half made, by a Python without its venv module.
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; } || \

@@ -1,6 +1,6 @@
 """
-The command that runs both services as its children, in development unless the environment says
-otherwise: `python -m service_runtime.process.pair`.
+The command that runs both services and the console as its children, in development unless the
+environment says otherwise: `python -m service_runtime.process.pair`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,10 +28,14 @@ PROBE_SECONDS = 0.2
 _LISTEN = {
     "config_service": ("SHIPEDGE_CONFIG_LISTEN", "127.0.0.1:50051"),
     "dispatch_service": ("SHIPEDGE_DISPATCH_LISTEN", "127.0.0.1:50052"),
+    "console": ("SHIPEDGE_CONSOLE_LISTEN", "127.0.0.1:50080"),
 }
 
+SERVICES = ("config_service", "dispatch_service")
+
 _HINTS = """
-Both services are up: configuration on {config}, dispatch on {dispatch}. The data is in {data}.
+Both services are up: configuration on {config}, dispatch on {dispatch}. The data is in
+{data}.{console}
 
   grpcurl -plaintext {config} list
   grpcurl -plaintext {config} shipedge.webhooks.config.v1.ConfigService/ListEventTypes
@@ -61,6 +65,28 @@ def address_of(package: str, environment: Mapping[str, str]) -> str:
     return environment.get(name, default)
 
 
+def programs(environment: Mapping[str, str]) -> Sequence[str]:
+    """
+    Return what this command runs, in the order of their start: the console is for development.
+    """
+    development = environment.get("SHIPEDGE_ENVIRONMENT") == "development"
+    return (*SERVICES, "console") if development else SERVICES
+
+
+def _with_addresses(environment: Mapping[str, str]) -> Mapping[str, str]:
+    return {
+        "SHIPEDGE_CONSOLE_CONFIG_ADDRESS": address_of("config_service", environment),
+        "SHIPEDGE_CONSOLE_DISPATCH_ADDRESS": address_of("dispatch_service", environment),
+        **environment,
+    }
+
+
+def _console_line(environment: Mapping[str, str]) -> str:
+    if "console" not in programs(environment):
+        return ""
+    return f"\nThe console is on http://{address_of('console', environment)}"
+
+
 def data_of(environment: Mapping[str, str]) -> str:
     """
     Return the data directory of both services.
@@ -76,7 +102,7 @@ def only_pair(environment: Mapping[str, str]) -> Iterator[None]:
     Raises `AlreadyRunningError`: otherwise the services that run would answer for those that
     cannot start.
     """
-    config, dispatch = (address_of(package, environment) for package in _LISTEN)
+    config, dispatch = (address_of(package, environment) for package in SERVICES)
     path = Path(data_of(environment)) / "pair.lock"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("a+") as file:
@@ -88,7 +114,7 @@ def only_pair(environment: Mapping[str, str]) -> Iterator[None]:
                 f"both services run already, started by process {file.read().strip()} with the"
                 f" data in {path.parent}: configuration on {config}, dispatch on {dispatch}"
             ) from None
-        for package in _LISTEN:
+        for package in programs(environment):
             _check_free(package, environment)
         file.truncate(0)
         file.write(str(os.getpid()))
@@ -184,10 +210,12 @@ async def _run(environment: Mapping[str, str]) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     children: dict[str, asyncio.subprocess.Process] = {}
     try:
-        for package in _LISTEN:
+        for package in SERVICES:
             children[package] = await start(package, environment)
         for package, child in children.items():
             await wait_serving(address_of(package, environment), child, package)
+        for package in programs(environment)[len(SERVICES) :]:
+            children[package] = await start(package, _with_addresses(environment))
         show_hints(environment)
         await _until_ended(children, stopping)
     except (ServiceEndedError, TimeoutError) as problem:
@@ -195,7 +223,7 @@ async def _run(environment: Mapping[str, str]) -> int:
         print(f"stopped: {text}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
         return 1
     finally:
-        # Dispatch first: it finishes its deliveries while the feed is still served.
+        # The console, then dispatch: it finishes its deliveries while the feed is still served.
         for package in reversed(_LISTEN):
             if package in children:
                 await stop(children[package])
@@ -226,6 +254,7 @@ def show_hints(environment: Mapping[str, str]) -> None:
     text = _HINTS.format(
         config=address_of("config_service", environment),
         dispatch=address_of("dispatch_service", environment),
+        console=_console_line(environment),
         data=data_of(environment),
     )
     print(text, flush=True)  # noqa: T201 - for the person at the terminal

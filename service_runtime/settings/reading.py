@@ -18,7 +18,7 @@ from service_runtime.settings.common import SEPARATOR, CommonSettings
 from service_runtime.settings.secret_files import SUFFIX, read_secret_files, secret_names
 
 COMMON_PREFIX = "SHIPEDGE_"
-SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_DISPATCH_")
+SERVICE_PREFIXES = ("SHIPEDGE_CONFIG_", "SHIPEDGE_CONSOLE_", "SHIPEDGE_DISPATCH_")
 
 NEVER_SUGGESTED: dict[str, JsonValue] = {"suggested": False}
 """
@@ -71,7 +71,7 @@ def unknown_names(kind: type[CommonSettings], environment: Mapping[str, str]) ->
     """
     Return a problem for each variable of ours that no setting has.
 
-    Variables of the other service are no problem: both may share an environment.
+    Variables of the other programs are no problem: they may share an environment.
     """
     known = names(kind)
     others = tuple(

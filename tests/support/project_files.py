@@ -11,7 +11,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-PACKAGES = ("dispatch_service", "config_service", "service_runtime", "proto/python/shipedge")
+PACKAGES = (
+    "dispatch_service",
+    "config_service",
+    "console",
+    "service_runtime",
+    "proto/python/shipedge",
+)
 
 ROOT_ROOM = "app"
 

@@ -23,6 +23,7 @@ def environment(data: Path) -> dict[str, str]:
         "SHIPEDGE_DATA_DIR": str(data),
         "SHIPEDGE_CONFIG_LISTEN": f"127.0.0.1:{free_port()}",
         "SHIPEDGE_DISPATCH_LISTEN": f"127.0.0.1:{free_port()}",
+        "SHIPEDGE_CONSOLE_LISTEN": f"127.0.0.1:{free_port()}",
     }
 
 

@@ -1,0 +1,3 @@
+"""
+The web console: a client of both services that shows their resources as pages.
+"""

@@ -1,0 +1,36 @@
+"""
+Runs the console: `python -m console`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import uvicorn
+
+from console.app import create_app
+from console.settings import SettingsInvalidError, read_settings
+
+
+def main() -> int:
+    """
+    Serve until a signal comes; return the exit code.
+    """
+    try:
+        settings = read_settings(os.environ)
+    except SettingsInvalidError as refused:
+        print(f"not started:\n{refused}", file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return 1
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host(),
+        port=settings.port(),
+        log_level="warning",
+        server_header=False,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

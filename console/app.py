@@ -1,0 +1,67 @@
+"""
+Wires the pages of the console.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from console.pages import failures, form, home, logs, webhooks
+from console.rpc.services import Services
+from console.settings import Settings
+from console.web.headers import SecurityHeaders
+from shipedge.webhooks.client.errors import ApiError
+
+_STATIC = Path(__file__).parent / "web" / "static"
+_OWNER = "/{collection:str}/{owner_id:str}"
+_WEBHOOK = _OWNER + "/webhooks/{webhook:str}"
+_ATTEMPT = _OWNER + "/logs/{delivery:str}/{number:str}"
+
+
+def create_app(settings: Settings) -> Starlette:
+    """
+    Return the console as an ASGI application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with Services.connected(
+            settings.config_address, settings.dispatch_address
+        ) as services:
+            app.state.services = services
+            yield
+
+    return Starlette(
+        routes=_routes(),
+        lifespan=lifespan,
+        exception_handlers={ApiError: failures.show, 403: failures.refused, 404: failures.missing},
+        # Other names could be made to lead here by a site that the reader visits.
+        middleware=[
+            Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]),
+            Middleware(SecurityHeaders),
+        ],
+    )
+
+
+def _routes() -> list[Route | Mount]:
+    return [
+        Route("/", home.show),
+        Mount("/static", StaticFiles(directory=_STATIC)),
+        Route(_OWNER + "/webhooks", webhooks.show_list),
+        Route(_OWNER + "/webhooks/new", form.show_new),
+        Route(_OWNER + "/webhooks/new", form.create, methods=["POST"]),
+        Route(_WEBHOOK, form.show_existing),
+        Route(_WEBHOOK, form.update, methods=["POST"]),
+        Route(_WEBHOOK + "/{action:str}", webhooks.act, methods=["POST"]),
+        Route(_OWNER + "/logs", logs.show_list),
+        Route(_ATTEMPT, logs.show_attempt),
+        Route(_ATTEMPT + "/resend", logs.resend, methods=["POST"]),
+    ]

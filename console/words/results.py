@@ -1,0 +1,98 @@
+"""
+The health of a webhook and the result of an attempt, in words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from console.words import times
+from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
+from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
+from shipedge.webhooks.events.v1.failure_kind_pb2 import FailureKind
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    A word, the kind of its colour (`good`, `bad` or `plain`) and a sentence.
+    """
+
+    word: str
+    kind: str
+    sentence: str = ""
+
+
+_ADVICE = {
+    "TIMEOUT": "Answer 200 at once and process the data afterwards: the limit is 10 seconds.",
+    "DNS": "Check the host of the address.",
+    "CONNECT": "Check that the server runs and that its firewall allows our addresses.",
+    "TLS": "Check the TLS versions of the server, and whether it asks for a client certificate.",
+    "CERTIFICATE": "Renew the server's certificate, with its whole chain, for this host.",
+    "INVALID_URL": "Correct the address of the webhook.",
+    "BLOCKED_ADDRESS": "Use a host with public addresses.",
+    "HTTP_STATUS": "See the answer of the server: it must be 200 to 299.",
+    "REDIRECT": "Enter the address that the server redirects to: redirects are not followed.",
+    "AUTH": "Check the authentication of the webhook.",
+    "PROTOCOL": "The server did not answer in HTTP. Check the port of the address.",
+    "INACTIVE": "Set the webhook to Active, and resend.",
+    "EXPIRED": "Resend when the server answers again.",
+}
+
+
+def health(webhook: Subscription) -> Verdict:
+    """
+    Say how a webhook fares.
+    """
+    if webhook.HasField("delete_time"):
+        return Verdict(
+            "Deleted", "plain", f"can be restored until {times.shown(webhook.purge_time)}"
+        )
+    if webhook.status != Subscription.STATUS_ACTIVE:
+        return Verdict("Inactive", "plain", _inactive_sentence(webhook))
+    found = webhook.endpoint_health
+    if found.state in {EndpointHealth.STATE_UNSPECIFIED, EndpointHealth.STATE_HEALTHY}:
+        word = "Healthy" if found.state else "No reports"
+        return Verdict(word, "good" if found.state else "plain")
+    reason = f"HTTP {found.response_code}" if found.response_code else kind(found.failure_kind)
+    since = times.shown(
+        found.failing_start_time if found.HasField("failing_start_time") else found.report_time
+    )
+    return Verdict("Failing", "bad", f"since {since}: {reason}")
+
+
+def _inactive_sentence(webhook: Subscription) -> str:
+    return {
+        Subscription.STATUS_REASON_GONE: "the server answered 410 Gone",
+        Subscription.STATUS_REASON_FAILING: "it failed for too long",
+    }.get(webhook.status_reason, "switched off")
+
+
+def kind(failure: FailureKind.ValueType) -> str:
+    """
+    Return a kind of failure as a word: `http status`.
+    """
+    return _kind_name(failure).replace("_", " ").lower()
+
+
+def _kind_name(failure: FailureKind.ValueType) -> str:
+    return FailureKind.Name(failure).removeprefix("FAILURE_KIND_")
+
+
+def of_attempt(attempt: Attempt) -> Verdict:
+    """
+    Say how an attempt ended, and what to do about a failure.
+    """
+    if attempt.status == Attempt.STATUS_SUCCESS:
+        return Verdict("Success", "good", f"HTTP {attempt.response_code}")
+    if attempt.status == Attempt.STATUS_INTERRUPTED:
+        return Verdict("Interrupted", "plain", "whether the request arrived is not known")
+    code = attempt.response_code
+    return Verdict("Failure", "bad", f"HTTP {code}" if code else kind(attempt.failure_kind))
+
+
+def advice(attempt: Attempt) -> str:
+    """
+    Return what to do about a failure; nothing for a success.
+    """
+    return _ADVICE.get(_kind_name(attempt.failure_kind), "") if attempt.failure_kind else ""
