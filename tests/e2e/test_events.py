@@ -114,7 +114,8 @@ async def check_audited_and_erased(pair: Pair, whole: accepted_event_pb2.Event) 
     Check that reading was recorded, and what an erasure leaves.
     """
     admin = dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
-    entries = await admin.ListAuditEntries(dispatch_admin_service_pb2.ListAuditEntriesRequest())
+    everything = dispatch_admin_service_pb2.ListAuditEntriesRequest(parent="-")
+    entries = await admin.ListAuditEntries(everything)
     assert [it.resource for it in entries.audit_entries if it.method == "GetEvent"] == [whole.name]
     await admin.EraseCustomerData(
         dispatch_admin_service_pb2.EraseCustomerDataRequest(parent=OWNER, event_id="shipped")

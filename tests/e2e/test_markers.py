@@ -106,7 +106,8 @@ async def shown(pair: Pair) -> str:
     deliveries = await pair.deliveries.ListDeliveries(
         delivery_service_pb2.ListDeliveriesRequest(parent=OWNER)
     )
-    audit = await admin.ListAuditEntries(config_admin_service_pb2.ListAuditEntriesRequest())
+    everything = config_admin_service_pb2.ListAuditEntriesRequest(parent="-")
+    audit = await admin.ListAuditEntries(everything)
     attempts = await pair.all_attempts(OWNER)
     for delivery in deliveries.deliveries:
         assert delivery.url.endswith(f"/{PATH}/x?{QUERY}")
