@@ -7,7 +7,6 @@ PHP and Node must be installed on the machine; Express is installed here, once.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -25,12 +24,13 @@ from shipedge.webhooks.dispatch.v1 import attempt_pb2, delivery_pb2, payload_ser
 from shipedge.webhooks.events.v1 import catalogue_pb2
 from tests.e2e.test_payload_service import payloads
 from tests.support.databases import free_port
+from tests.support.node_packages import SAMPLES, modules, program
 from tests.support.pair import PATIENCE_SECONDS, Pair, Subscription
+
+__all__ = ["modules"]
 
 pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
-SAMPLES = Path(__file__).parent / "sample_receivers"
-BUILD = Path(__file__).parents[2] / "build" / "sample_receivers"
 OWNER = "accounts/100"
 
 PUBLISHED = [key for key, contract in CONTRACTS.items() if not contract.event_type.system]
@@ -43,34 +43,6 @@ _FILTERS: dict[int, dict[str, Any]] = {
     catalogue_pb2.FILTER_KIND_ORDER_TYPES: {"order_types": ["retail"]},
     catalogue_pb2.FILTER_KIND_SKUS: {"skus": ["PROD-001"]},
 }
-
-
-def program(name: str) -> str:
-    """
-    Return the path of a program; skip the test, with a reason, if it is not installed.
-    """
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"SAMPLE RECEIVER NOT RUN: {name} is not installed on this machine")
-    return found
-
-
-@pytest.fixture(scope="module")
-def modules() -> Path:
-    """
-    Install the packages once; skip the tests, with a reason, if that fails.
-    """
-    npm = program("npm")
-    BUILD.mkdir(parents=True, exist_ok=True)
-    shutil.copy(SAMPLES / "package.json", BUILD)
-    if not all(
-        (BUILD / "node_modules" / name).exists() for name in ("express", "standardwebhooks")
-    ):
-        arguments = ["install", "--no-package-lock", "--no-audit", "--no-fund", "--silent"]
-        done = subprocess.run([npm, *arguments], cwd=BUILD, capture_output=True, check=False)
-        if done.returncode != 0:
-            pytest.skip("SAMPLE RECEIVER NOT RUN: npm could not install packages")
-    return BUILD / "node_modules"
 
 
 @asynccontextmanager

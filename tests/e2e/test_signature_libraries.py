@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from dispatch_service.delivery.request import sign
 from dispatch_service.routing.subscriptions import SigningKey
-from tests.e2e.test_sample_receivers import modules, program
+from tests.support.node_packages import modules, program
 
 __all__ = ["modules"]
 

@@ -24,7 +24,8 @@ from shipedge.webhooks.config.v1.subscription_pb2 import SubscriptionFilter
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2
 from tests.e2e.test_payload_service import payloads
-from tests.e2e.test_sample_receivers import _FILTERS, modules, program
+from tests.e2e.test_sample_receivers import _FILTERS
+from tests.support.node_packages import modules, program
 from tests.support.pair import Pair, Subscription, eventually
 from tests.support.receivers import Received, Receiver
 
