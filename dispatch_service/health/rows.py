@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -19,6 +19,14 @@ from service_runtime.database.row_values import in_keys
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+_FIRST = {
+    "revision": 0,
+    "failing_since": database_now(),
+    "failed_attempts": 0,
+    "reported": False,
+    "update_time": database_now(),
+}
 
 
 async def failing(db: AsyncConnection) -> set[SubscriptionKey]:
@@ -40,31 +48,22 @@ async def lock(
     All processes lock in the order of the keys, so there is no deadlock.
     """
     columns = subscription_health.c
-    rows = [_first_row(*key) for key in sorted(keys)]
-    statement = insert(db.dialect.name, subscription_health).values(rows)
+    rows = [{"owner": owner, "subscription": name} for owner, name in sorted(keys)]
+    # The rows are parameters, not parts of the statement: one of hundreds of rows, compiled anew
+    # for each number of them, kept the event loop busy for a quarter of a second.
+    statement = insert(db.dialect.name, subscription_health).values(_FIRST)
     found = await db.execute(
         statement.on_conflict_do_update(
             index_elements=[columns.owner, columns.subscription],
             set_={"update_time": statement.excluded.update_time},
-        ).returning(*columns)
+        ).returning(*columns),
+        rows,
     )
     return {
         (row.owner, row.subscription): FailureStreak(
             row.failing_since, row.failed_attempts, row.reported
         )
         for row in found
-    }
-
-
-def _first_row(owner: str, subscription: str) -> dict[str, Any]:
-    return {
-        "owner": owner,
-        "subscription": subscription,
-        "revision": 0,
-        "failing_since": database_now(),
-        "failed_attempts": 0,
-        "reported": False,
-        "update_time": database_now(),
     }
 
 
