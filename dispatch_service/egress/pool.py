@@ -63,6 +63,12 @@ class ConnectionPool:
         if connection in self._by_age:
             self._remove_idle(connection)
 
+    def has(self, key: ConnectionKey) -> bool:
+        """
+        Tell whether there is an idle connection of *key*.
+        """
+        return key in self._by_key
+
     def take(self, key: ConnectionKey) -> Connection | None:
         """
         Return the idle connection of *key* that was used last; None if there is none.

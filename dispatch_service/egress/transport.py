@@ -37,6 +37,8 @@ class GuardedTransport:
 
         When the deadline passes after status and headers have come, they are the response.
         """
+        if not self.pool.has(request.connection_key):
+            await self._openings.turn(request)
         clock = self._clocks.start(request.deadline_seconds)
         try:
             wire = wire_form(request, allow_http=self.rules.allow_http)
@@ -49,6 +51,7 @@ class GuardedTransport:
                         raise
                     # It was stale: closed by the receiver, without a byte of a response. The
                     # request goes out once more, on a new connection.
+                    await self._openings.turn(request)
                     connection = None
             if connection is None:
                 connection = await self._openings.open(request, clock)
