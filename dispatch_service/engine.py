@@ -224,7 +224,8 @@ def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
     unfinished = delivery.results.unfinished
     backlog = Backlog(parts.bulk_store, settings.backlog_limits(), unfinished)
     skipped = SkippedCounts()
-    waiting = WaitingEvents(settings.most_waiting, settings.owner_share_percent)
+    fan_out, percent = parts.subscriptions.fan_out, settings.owner_share_percent
+    waiting = WaitingEvents(settings.most_waiting, percent, fan_out)
     committer = GroupCommitter(
         waiting,
         parts.queue,

@@ -10,20 +10,22 @@ from typing import Generic, Protocol, TypeVar
 
 from dispatch_service.domain.work import EventKey
 
-TURN_EVENTS = 250
+TURN_DELIVERIES = 250
 TURN_BYTES = 512 * 1024
 """
-What an account may have ahead of events of others: half of a group.
+What an account may have ahead of events of others. An event counts with the deliveries that it is
+expected to make, and as one at least.
 """
 
 
 class Queued(Protocol):
     """
-    An event of *size* bytes.
+    An event of *size* bytes, which is expected to make so many *deliveries*, at least one.
     """
 
     key: EventKey
     size: int
+    deliveries: int
 
 
 Item = TypeVar("Item", bound=Queued)
@@ -32,14 +34,22 @@ Item = TypeVar("Item", bound=Queued)
 @dataclass(slots=True)
 class _Account(Generic[Item]):
     """
-    How many events of an account wait, and their bytes; what of them waits *behind* the others,
-    and its bytes, until some of those are taken that are in the order of all.
+    How many events of an account wait, and their bytes; what of them is in the order of all, in
+    deliveries and bytes, and what waits *behind* the others until some of those are taken.
     """
 
     count: int = 0
     size: int = 0
-    behind_size: int = 0
+    ahead_deliveries: int = 0
+    ahead_size: int = 0
     behind: deque[Item] = field(default_factory=deque)
+
+    @property
+    def has_turn(self) -> bool:
+        """
+        Whether one more event may be in the order of all.
+        """
+        return self.ahead_deliveries < TURN_DELIVERIES and self.ahead_size < TURN_BYTES
 
 
 class AccountTurns(Generic[Item]):
@@ -73,11 +83,10 @@ class AccountTurns(Generic[Item]):
         account = self._accounts.get(number)
         if account is None:
             account = self._accounts[number] = _Account()
-        if account.behind or account.count >= TURN_EVENTS or account.size >= TURN_BYTES:
+        if account.behind or not account.has_turn:
             account.behind.append(item)
-            account.behind_size += size
         else:
-            self._next.append(item)
+            self._line_up(account, item)
         account.count += 1
         account.size += size
         self._count += 1
@@ -92,21 +101,17 @@ class AccountTurns(Generic[Item]):
         account = self._accounts[number]
         account.count -= 1
         account.size -= size
+        account.ahead_deliveries -= item.deliveries
+        account.ahead_size -= size
         self._count -= 1
         self.size -= size
-        if account.behind:
-            self._move_up(account)
+        while account.behind and account.has_turn:
+            self._line_up(account, account.behind.popleft())
         if not account.count:
             del self._accounts[number]
         return item
 
-    def _move_up(self, account: _Account[Item]) -> None:
-        behind = account.behind
-        while (
-            behind
-            and account.count - len(behind) < TURN_EVENTS
-            and account.size - account.behind_size < TURN_BYTES
-        ):
-            item = behind.popleft()
-            account.behind_size -= item.size
-            self._next.append(item)
+    def _line_up(self, account: _Account[Item], item: Item) -> None:
+        account.ahead_deliveries += item.deliveries
+        account.ahead_size += item.size
+        self._next.append(item)

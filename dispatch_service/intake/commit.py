@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.errors import EventInvalid
@@ -18,7 +20,7 @@ from dispatch_service.domain.shares import OwnerCounts
 from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
 from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
-from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents, give_receipts
+from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
@@ -165,7 +167,7 @@ class GroupCommitter:
             return error
         self.progress.through()
         reach("publish.after_commit")
-        give_receipts(group, receipts)
+        _give_receipts(group, receipts)
         self._count(prepared, receipts)
         self._use_slots(prepared, receipts, lease_end)
         return None
@@ -263,3 +265,14 @@ class GroupCommitter:
                     # Nothing was stored under the id, and a repeat may have other content that
                     # the store takes: it is judged by itself, in a later group.
                     self._waiting.add(repeat)
+
+
+def _give_receipts(group: Sequence[WaitingEvent], receipts: Mapping[EventKey, Receipt]) -> None:
+    """
+    Answer a committed group. A repeat gets the receipt of the first event with its id.
+    """
+    for waiting in group:
+        receipt = receipts[waiting.key]
+        waiting.answers.give(waiting.index, receipt)
+        for repeat in waiting.repeats:
+            repeat.answers.give(repeat.index, replace(receipt, fresh=False))

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
-from msgspec.structs import replace
 
 from dispatch_service.delivery.batches import InFlight
 from dispatch_service.domain.errors import BacklogFull
@@ -36,6 +35,12 @@ At most this many events share a transaction: a larger group is not cheaper.
 GROUP_BYTES = 1024 * 1024
 """
 A group is also full with this many bytes, because large events take longer to prepare.
+"""
+
+GROUP_DELIVERIES = 1000
+"""
+A group is also full with events that make so many deliveries: one event for each of hundreds of
+subscriptions takes as long as hundreds of events.
 """
 
 LINGER_SECONDS = 0.002
@@ -102,7 +107,8 @@ class WaitingEvent(msgspec.Struct):
     An event that waits for its commit. Its answer goes to *index* of *answers*.
 
     *content* is its deterministic serialisation, of *size* bytes. *repeats* came after it in
-    its group with the same id. *prepared* is kept while a refused group is split.
+    its group with the same id. *prepared* is kept while a refused group is split. It is expected
+    to make so many *deliveries*, and counts as one at least.
     """
 
     key: EventKey
@@ -114,6 +120,7 @@ class WaitingEvent(msgspec.Struct):
     sample: SampleRequest | None = None
     prepared: Prepared | None = None
     repeats: Sequence[WaitingEvent] = ()
+    deliveries: int = 1
 
 
 Commit = Callable[[Sequence[WaitingEvent]], Awaitable[int]]
@@ -122,22 +129,32 @@ Commits a group and answers its events; returns how many of them were valid.
 """
 
 
+def _one(_owner: str) -> int:
+    return 1
+
+
 class WaitingEvents:
     """
     The events that wait, which are committed in groups. The group that is being committed is
     *in_flight*.
 
     One account may have *most* waiting. Beside that a share, in percent, is kept for accounts
-    that have less than that.
+    that have less than that. *fan_out* estimates how many deliveries an event of an owner makes.
     """
 
-    def __init__(self, most: int, share_percent: int = SHARE_PERCENT) -> None:
+    def __init__(
+        self,
+        most: int,
+        share_percent: int = SHARE_PERCENT,
+        fan_out: Callable[[str], int] = _one,
+    ) -> None:
         self.in_flight = InFlight()
         self._places = kept_beside(most, share_percent)
         self._bytes = kept_beside(MOST_WAITING_BYTES, share_percent)
         self._events: AccountTurns[WaitingEvent] = AccountTurns()
         self._arrived = asyncio.Event()
         self._stopping = False
+        self._fan_out = fan_out
 
     def __len__(self) -> int:
         return len(self._events)
@@ -165,12 +182,18 @@ class WaitingEvents:
         # A copy: what is read off the call's own list is made anew each time.
         events = events[:]
         contents = [serialised(event) for event in events]
+        fan_outs: dict[int, int] = {}
         for index, (event, content) in enumerate(zip(events, contents, strict=True)):
-            key = (event.account_id, event.event_id)
-            if refused and key[0] in refused:
-                answers.give(index, refused[key[0]])
+            account = event.account_id
+            if refused and account in refused:
+                answers.give(index, refused[account])
                 continue
-            self.add(WaitingEvent(key, len(content), answers, index, event, content, sample))
+            if account not in fan_outs:
+                fan_outs[account] = max(1, self._fan_out(names.account(account)))
+            key, deliveries = (account, event.event_id), fan_outs[account]
+            made = WaitingEvent(key, len(content), answers, index, event, content, sample)
+            made.deliveries = deliveries
+            self.add(made)
         self._arrived.set()
         return answers
 
@@ -234,13 +257,14 @@ class WaitingEvents:
         Take what makes a group: at least one event if any waits.
         """
         taken: list[WaitingEvent] = []
-        size = 0
+        size = deliveries = 0
         for _ in range(min(len(self._events), GROUP_EVENTS)):
-            if size >= GROUP_BYTES:
+            if size >= GROUP_BYTES or deliveries >= GROUP_DELIVERIES:
                 break
             waiting = self._events.popleft()
             taken.append(waiting)
             size += waiting.size
+            deliveries += waiting.deliveries
         return taken
 
     def take_impatient(self, now: float) -> list[WaitingEvent]:
@@ -268,14 +292,3 @@ def linger_seconds(waiting: int, last_group: int, since_last: float) -> float:
         return 0.0
     spacing = min(last_group * SPACING_SECONDS, MOST_SPACING_SECONDS)
     return max(LINGER_SECONDS, spacing - since_last)
-
-
-def give_receipts(group: Sequence[WaitingEvent], receipts: Mapping[EventKey, Receipt]) -> None:
-    """
-    Answer a committed group. A repeat gets the receipt of the first event with its id.
-    """
-    for waiting in group:
-        receipt = receipts[waiting.key]
-        waiting.answers.give(waiting.index, receipt)
-        for repeat in waiting.repeats:
-            repeat.answers.give(repeat.index, replace(receipt, fresh=False))

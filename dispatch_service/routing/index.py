@@ -56,6 +56,12 @@ class SubscriptionIndex:
         """
         return self._live.get(owner, _NONE)
 
+    def fan_out(self, owner: str) -> int:
+        """
+        Return how many subscriptions of *owner* there are of the event type that has most.
+        """
+        return max(map(len, self.live(owner).values()), default=0)
+
     def of_owner(self, owner: str) -> Iterator[Subscription]:
         """
         Yield the subscriptions of *owner* that are not deleted, in the order of the catalogue.

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_service.domain.work import EventKey
-from dispatch_service.intake.account_turns import TURN_BYTES, TURN_EVENTS, AccountTurns
+from dispatch_service.intake.account_turns import TURN_BYTES, TURN_DELIVERIES, AccountTurns
 
 
 @dataclass
@@ -21,15 +21,16 @@ class Queued:
 
     key: EventKey
     size: int = 100
+    deliveries: int = 1
 
 
-def turns_of(*accounts: int, size: int = 100) -> AccountTurns[Queued]:
+def turns_of(*accounts: int, size: int = 100, deliveries: int = 1) -> AccountTurns[Queued]:
     """
     Queue an event of each account, in this order.
     """
     turns: AccountTurns[Queued] = AccountTurns()
     for number, account in enumerate(accounts):
-        turns.append(Queued((account, str(number)), size))
+        turns.append(Queued((account, str(number)), size, deliveries))
     return turns
 
 
@@ -51,14 +52,17 @@ def test_few_events_keep_the_order_of_their_arrival() -> None:
 
 def test_flood_of_one_account_is_a_turn_ahead_of_others_at_most() -> None:
     """
-    What came behind thousands of its events is among the next ones, in events and in bytes.
+    What came behind thousands of its events is among the next ones, in events, in bytes and in
+    the deliveries that they make.
     """
     turns = turns_of(*[1] * 5000, 2, 2, 3)
     large = turns_of(*[1] * 5000, 2, size=TURN_BYTES // 4)
+    wide = turns_of(*[1] * 5000, 2, deliveries=TURN_DELIVERIES // 2)
 
     order = [account for account, _ in drained(turns)]
-    assert order[TURN_EVENTS : TURN_EVENTS + 3] == [2, 2, 3]
+    assert order[TURN_DELIVERIES : TURN_DELIVERIES + 3] == [2, 2, 3]
     assert [account for account, _ in drained(large)][4] == 2
+    assert [account for account, _ in drained(wide)][2] == 2
 
 
 @given(st.lists(st.integers(1, 3), max_size=1500), st.integers(0, 1500))

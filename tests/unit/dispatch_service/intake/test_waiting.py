@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from dispatch_service.intake.waiting import (
     GROUP_BYTES,
+    GROUP_DELIVERIES,
     GROUP_EVENTS,
     LINGER_BELOW,
     LINGER_SECONDS,
@@ -49,6 +50,25 @@ def test_groups_are_bounded_and_take_all_in_order(sizes: list[int]) -> None:
 
     assert taken == sizes
     assert len(waiting) == 0
+
+
+def test_events_for_many_subscriptions_make_small_groups() -> None:
+    """
+    A group ends with the event whose deliveries fill it, and the event of another account that
+    came last is in the first one.
+    """
+
+    async def groups() -> list[list[int]]:
+        fan_outs = {"accounts/1": GROUP_DELIVERIES // 4, "accounts/2": 0}
+        waiting = WaitingEvents(50, fan_out=fan_outs.__getitem__)
+        accounts = [1] * 10 + [2]
+        waiting.submit([event_pb2.Event(account_id=account) for account in accounts])
+        made = []
+        while group := waiting.take():
+            made.append([event.key[0] for event in group])
+        return made
+
+    assert asyncio.run(groups()) == [[1, 2, 1, 1, 1], [1, 1, 1, 1], [1, 1]]
 
 
 def test_events_that_waited_long_are_taken_apart() -> None:
