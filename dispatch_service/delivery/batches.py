@@ -6,6 +6,7 @@ that are being written.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,12 @@ So often an item is tried by itself, for errors that pass such as a deadlock, be
 aside so that all others are written.
 """
 
+LONG_SECONDS = 0.1
+LEAST = 50
+"""
+Batches get no smaller than this because they take long.
+"""
+
 AGAIN_SECONDS = 5.0
 """
 How often items are tried again that were set aside.
@@ -44,6 +51,8 @@ class BisectingBatch(Generic[T]):
     that is written doubles the next. Committing events bisects a refused group at once, since
     publishers wait for the answer. Here nobody waits and an item must not be lost to an error
     that passes, so the size changes from one try to the next, with pauses of the caller between.
+    A batch that took longer than `LONG_SECONDS` is halved too: publishers wait for it where the
+    store has one writer.
 
     *set_aside* is called with an item that was refused too often.
     """
@@ -62,7 +71,7 @@ class BisectingBatch(Generic[T]):
         If it raises, the next batch is smaller; an item that was refused alone `TRIES_ALONE`
         times is removed.
         """
-        batch = self.items[: self._size]
+        batch, began = self.items[: self._size], time.monotonic()
         try:
             yield batch
         except Exception as error:
@@ -71,7 +80,9 @@ class BisectingBatch(Generic[T]):
                 self._shrink(batch)
             raise
         del self.items[: len(batch)]
-        self._size, self._tries_alone = min(self._size * 2, MOST), 0
+        long = time.monotonic() - began > LONG_SECONDS
+        self._size = max(len(batch) // 2, LEAST) if long else min(self._size * 2, MOST)
+        self._tries_alone = 0
 
     def _shrink(self, batch: Sequence[T]) -> None:
         self._size = max(len(batch) // 2, 1)

@@ -5,6 +5,7 @@ The processes that share a database: they store which breakers are open and that
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 SYNC_SECONDS = 1.0
+STORED_TOGETHER = 20
+"""
+So many breakers are stored in a transaction: SQLite has one writer, and publishers wait for it.
+"""
+
 HEARTBEAT_SECONDS = 5.0
 ALIVE_FOR = timedelta(seconds=20)
 FORGET_AFTER = timedelta(days=1)
@@ -108,16 +114,22 @@ class Replicas:
         beats = time.monotonic() >= self._next_heartbeat
         if not (changes or beats):
             return
+        left = deque(sorted(changes))
         try:
-            async with writing(self._engine) as db:
-                for key in sorted(changes):
-                    await _replace(db, key, changes[key])
-                if beats:
+            if beats:
+                async with writing(self._engine) as db:
                     await self._beat(db)
+                self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
+            while left:
+                some = [left[n] for n in range(min(len(left), STORED_TOGETHER))]
+                async with writing(self._engine) as db:
+                    for key in some:
+                        await _replace(db, key, changes[key])
+                for _ in some:
+                    left.popleft()
         except BaseException:
-            self._endpoints.put_back(changes)
+            self._endpoints.put_back({key: changes[key] for key in left})
             raise
-        self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
     async def _beat(self, db: AsyncConnection) -> None:
         gone = sa.or_(

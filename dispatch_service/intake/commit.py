@@ -64,7 +64,7 @@ class GroupCommitter:
     Commits groups of events. Only a repeat of a refused event goes back to the end of *waiting*.
 
     Each step runs for the whole group before the next one: this costs a quarter less than
-    event by event (decision 22).
+    event by event (ADR 22).
     """
 
     def __init__(

@@ -5,6 +5,8 @@ one process that has the file.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +54,11 @@ The deliveries whose lease is still held.
 """
 
 _JSON = msgspec.json.Encoder()
+
+TAKE_SECONDS = 0.03
+"""
+After so long a claim lets other writers write before it goes on.
+"""
 
 _settlement_row = row_reader(layouts.SETTLEMENT)
 _delivery_row = row_reader({**layouts.LEASE_KEY, **layouts.OF_DELIVERY})
@@ -149,11 +156,32 @@ class SqliteQueue:
         held: Collection[str],
     ) -> Sequence[Claimed]:
         claimed: list[Claimed] = []
+        rest, held_ids = deque(due), _JSON.encode(list(held)).decode()
+        while rest and len(claimed) < limit:
+            try:
+                claimed += await self._take_some(
+                    rest, lease, limit - len(claimed), per_endpoint, held_ids
+                )
+            except Exception:
+                # What is leased already has to be attempted; the next claim meets the error.
+                if not claimed:
+                    raise
+                break
+        return claimed
+
+    async def _take_some(
+        self, rest: deque[EndpointKey], lease: Lease, limit: int, per_endpoint: int, held: str
+    ) -> Sequence[Claimed]:
+        """
+        Lease deliveries of the next endpoints, in a transaction that others do not wait long for.
+        """
+        claimed: list[Claimed] = []
         async with writing(self._engine) as db:
-            leased = await lease_now(db, lease) | {"held": _JSON.encode(list(held)).decode()}
-            for endpoint in due:
-                room = min(per_endpoint, limit - len(claimed))
-                claimed += await take(db, endpoint, leased, room)
+            until = time.monotonic() + TAKE_SECONDS
+            leased = await lease_now(db, lease) | {"held": held}
+            while rest and time.monotonic() < until:
+                endpoint = rest.popleft()
+                claimed += await take(db, endpoint, leased, min(per_endpoint, limit - len(claimed)))
                 if len(claimed) >= limit:
                     self._after = endpoint
                     break

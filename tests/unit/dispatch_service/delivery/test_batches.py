@@ -9,7 +9,8 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from dispatch_service.delivery.batches import MOST, TRIES_ALONE, BisectingBatch, InFlight
+from dispatch_service.delivery import batches
+from dispatch_service.delivery.batches import LEAST, MOST, TRIES_ALONE, BisectingBatch, InFlight
 
 
 class RefusedError(Exception):
@@ -80,6 +81,23 @@ def test_item_that_fails_by_chance_is_written() -> None:
             raise RefusedError
 
     assert write_all(waiting, set()) == ([7], 0)
+
+
+def test_batches_that_take_long_are_halved_to_a_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Publishers wait for them; a quick one doubles the next.
+    """
+    seconds = iter([0.0, 9.0] * 5 + [0.0, 0.0] * 5)
+    monkeypatch.setattr(batches.time, "monotonic", lambda: next(seconds))
+    waiting: BisectingBatch[int] = BisectingBatch(never)
+    waiting.items += range(MOST * 10)
+    sizes = []
+    for _ in range(9):
+        with waiting.next_batch() as batch:
+            sizes.append(len(batch))
+
+    assert sizes == [MOST, 250, 125, 62, LEAST, LEAST, 100, 200, 400]
+    assert waiting.items[0] == sum(sizes)
 
 
 def test_store_that_is_away_takes_nothing_out() -> None:
