@@ -197,6 +197,7 @@ async def exchange_outcome(
             failure.shown_kind,
             failure.error,
             failure.timings,
+            received=failure.received,
             remote_address=failure.remote_address,
         )
     except Exception:

@@ -138,15 +138,19 @@ def failed(
     error: str,
     timings: Timings = NO_TIMINGS,
     *,
+    received: bytes = b"",
     remote_address: str | None = None,
 ) -> Outcome:
     """
     Return the outcome of an attempt without a response; *error* is a short text for customers.
+
+    *received* is the beginning of what came in the place of one; it is shown as the body.
     """
     return Outcome(
         succeeded=False,
         failure_kind=kind,
         error=error,
+        response_body=received,
         timings=timings,
         remote_address=remote_address,
     )

@@ -26,6 +26,11 @@ After a process has stood still for so long (SIGSTOP, a machine that is suspende
 have arrived meanwhile have so long to be read before deadlines pass.
 """
 
+REST_SECONDS = 2.0
+"""
+For so long the rest of an answer is waited for whose status line has come.
+"""
+
 _MICROSECONDS = 1_000_000
 
 
@@ -49,8 +54,10 @@ class ExchangeClock:
 
     __slots__ = (
         "_bucket",
+        "_clocks",
         "_durations",
         "_entered_at",
+        "_needs_body",
         "_phase",
         "_started_at",
         "deadline_at",
@@ -58,7 +65,14 @@ class ExchangeClock:
         "on_expiry",
     )
 
-    def __init__(self, bucket: set[ExchangeClock], started_at: float, deadline_at: float) -> None:
+    def __init__(
+        self,
+        clocks: ExchangeClocks,
+        started_at: float,
+        deadline_at: float,
+        *,
+        needs_body: bool = False,
+    ) -> None:
         self.deadline_at = deadline_at
         self.expired = False
         self.on_expiry: Callable[[], object] | None = None
@@ -67,8 +81,10 @@ class ExchangeClock:
         self._phase: Phase | None = None
         # Made with the first phase: an exchange on a kept-alive connection enters none.
         self._durations: dict[Phase, float] | None = None
-        self._bucket = bucket
-        bucket.add(self)
+        self._clocks = clocks
+        self._needs_body = needs_body
+        self._bucket = clocks.bucket(deadline_at)
+        self._bucket.add(self)
 
     @property
     def phase(self) -> Phase:
@@ -114,6 +130,18 @@ class ExchangeClock:
             total_us=total_us,
         )
 
+    def hurry(self) -> None:
+        """
+        Bring the deadline near, because the outcome is known; not if the body is needed.
+        """
+        hurried_at = time.monotonic() + REST_SECONDS
+        if self._needs_body or hurried_at >= self.deadline_at:
+            return
+        self.deadline_at = hurried_at
+        self._bucket.discard(self)
+        self._bucket = self._clocks.bucket(hurried_at)
+        self._bucket.add(self)
+
     def stop(self) -> None:
         """
         Cancel the deadline; the exchange has ended.
@@ -144,20 +172,26 @@ class ExchangeClocks:
         self._in_grace = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def start(self, seconds: float) -> ExchangeClock:
+    def start(self, seconds: float, *, needs_body: bool = False) -> ExchangeClock:
         """
-        Start a clock whose deadline passes in so many seconds.
+        Start a clock whose deadline passes in so many seconds, or soon after the status has come
+        if only that matters and not *needs_body*.
         """
         now = time.monotonic()
         if self._timer is None:
             self._next_tick = math.ceil(now / TICK_SECONDS)
             self._set_timer()
-        deadline_at = now + seconds
+        return ExchangeClock(self, now, now + seconds, needs_body=needs_body)
+
+    def bucket(self, deadline_at: float) -> set[ExchangeClock]:
+        """
+        Return the clocks whose deadlines pass together with this one.
+        """
         tick = max(math.ceil(deadline_at / TICK_SECONDS), self._next_tick)
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = set()
-        return ExchangeClock(bucket, now, deadline_at)
+        return bucket
 
     def close(self) -> None:
         """

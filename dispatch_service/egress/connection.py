@@ -6,31 +6,27 @@ exceeds a limit loses the connection.
 """
 
 import asyncio
-import math
 import ssl
 import time
 from collections.abc import Callable
 from typing import cast
 
-import httptools
-
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.answers.lenient import MAX_FIRST_BYTES
+from dispatch_service.egress.answers.reader import MAX_KEPT_BODY, AnswerReader
 from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.requests import ConnectionKey, ExchangeFailedError
 
-MAX_KEPT_BODY = 16 * 1024
-MAX_HEADERS = 100
-MAX_HEAD_BYTES = 32 * 1024
-MAX_INFORMATIONAL = 10
-
-# Past the kept body a receiver may send as much again in framing, which chunk extensions inflate.
-MAX_RECEIVED = MAX_HEAD_BYTES + 2 * MAX_KEPT_BODY
+CLOSED_UNANSWERED = "the connection was closed before an answer came"
+NO_ANSWER = "the deadline passed before an answer came"
+SPOKE_FIRST = "the receiver spoke before it was asked"
+NOT_SENT = "the deadline passed before the request was sent"
+NOT_WRITTEN = "the request could not be written"
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_INFORMATIONAL = range(100, 200)
 
 
-class Connection(asyncio.Protocol):
+class Connection(AnswerReader, asyncio.Protocol):
     """
     A connection for the requests of one `key`: owner, endpoint and client certificate.
 
@@ -39,29 +35,18 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_body_size",
-        "_complete",
-        "_deadline_at",
-        "_head_size",
-        "_informational",
+        "_clock",
         "_loop",
         "_on_lost",
-        "_parser",
-        "_received",
         "_transport",
         "_waiter",
         "_wire",
-        "body",
-        "body_truncated",
         "closed",
         "first_byte_at",
-        "headers",
         "idle_since",
         "key",
         "opened_at",
         "remote_address",
-        "reusable",
-        "status_code",
     )
 
     def __init__(
@@ -79,11 +64,11 @@ class Connection(asyncio.Protocol):
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
-        self._parser: httptools.HttpResponseParser | None = None
+        self._clock: ExchangeClock | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wire: bytes | None = None
-        self._deadline_at = math.inf
-        self.reset_response()
+        self.first_byte_at: float | None = None
+        super().__init__()
 
     async def exchange(
         self, wire: bytes, clock: ExchangeClock, write_soon: Callable[["Connection"], None]
@@ -92,7 +77,7 @@ class Connection(asyncio.Protocol):
         Send a request and read its response; close and raise `ExchangeFailedError` on failure.
         """
         clock.on_expiry = self.expire
-        self._deadline_at = clock.deadline_at
+        self._clock = clock
         try:
             responded = self.send(wire)
             write_soon(self)
@@ -102,6 +87,8 @@ class Connection(asyncio.Protocol):
             if isinstance(error, ExchangeFailedError):
                 error.remote_address = self.remote_address
             raise
+        finally:
+            self._clock = None
 
     def send(self, wire: bytes) -> asyncio.Future[None]:
         """
@@ -121,40 +108,31 @@ class Connection(asyncio.Protocol):
         wire, self._wire = self._wire, None
         if wire is None or self._transport is None:
             return
-        if now >= self._deadline_at:
-            self._fail(FailureKind.TIMEOUT, "the deadline passed before the request was sent")
+        if self._clock is not None and now >= self._clock.deadline_at:
+            self._fail(FailureKind.TIMEOUT, NOT_SENT)
             return
         try:
             self._transport.write(wire)
         except Exception:  # noqa: BLE001 - the requests of other connections must still be written
-            self._fail(FailureKind.PROTOCOL, "the request could not be written")
+            self._fail(FailureKind.PROTOCOL, NOT_WRITTEN)
 
     def reset_response(self) -> None:
         """
         Drop the last response, and be ready for the next one.
         """
-        self.status_code = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.body = bytearray()
-        self.body_truncated = False
-        self.reusable = False
-        self.first_byte_at: float | None = None
-        self._complete = False
-        self._head_size = 0
-        self._body_size = 0
-        self._informational = 0
-        self._received = 0
+        super().reset_response()
+        self.first_byte_at = None
 
     def expire(self) -> None:
         """
         End the wait for a response because the deadline has passed.
 
-        Status and headers decide if they are there, however much of the body is missing.
+        The status decides if it is there, however much is missing behind it.
         """
-        if self.status_code:
+        if self.end():
             self._finish_early()
         else:
-            self._fail(FailureKind.TIMEOUT, "the deadline passed before an answer came")
+            self._fail(FailureKind.TIMEOUT, NO_ANSWER)
 
     def abort(self) -> None:
         """
@@ -167,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._parser = httptools.HttpResponseParser(self)
+        self.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """
@@ -177,92 +155,43 @@ class Connection(asyncio.Protocol):
         # The parser refers back to this object: otherwise only the collector would free the two.
         self._parser = None
         self._transport = None
-        if self.status_code and not self._complete:
-            # Without a length the body ends with the connection (RFC 9112, section 6.3).
-            framed = any(name.lower() in _FRAMING for name, _ in self.headers)
-            self._finish_early(truncated=framed or exc is not None)
-        elif isinstance(exc, ssl.SSLError):
-            self._fail(FailureKind.TLS, "the server ended the TLS connection with an error")
-        else:
-            self._fail(FailureKind.PROTOCOL, "the connection was closed before an answer came")
+        if self._waiter is not None:
+            self._lose(exc)
         self._on_lost(self)
 
     def data_received(self, data: bytes) -> None:
         """
         Parse a part of the response. Bytes without a request end the connection.
         """
-        parser = self._parser
-        if parser is None or self._waiter is None:
+        if self._parser is None or self._waiter is None:
             self.abort()
             return
         if self._wire is not None:
-            self._fail(FailureKind.PROTOCOL, "the receiver spoke before it was asked")
+            self._fail(FailureKind.PROTOCOL, SPOKE_FIRST, data[:MAX_FIRST_BYTES])
             return
-        if not self._received:
+        if self.first_byte_at is None:
             self.first_byte_at = time.monotonic()
-        self._received += len(data)
-        try:
-            parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse("the answer is not valid HTTP")
-            return
+        problem = self.feed(data)
         if self._complete:
             self._finish()
-        elif self._body_size > MAX_KEPT_BODY or self._received > MAX_RECEIVED:
-            self._refuse("the answer's headers are too long")
-        elif self._informational > MAX_INFORMATIONAL:
-            self._refuse("too many interim answers")
+        elif problem:
+            self._refuse(problem)
+        elif self._clock is not None and self.is_decided:
+            self._clock.hurry()
 
-    # The parser calls the methods below, from inside of `feed_data`.
-
-    def on_message_begin(self) -> None:
+    def _lose(self, exc: Exception | None) -> None:
         """
-        Keep the connection from further use if a second response follows the first.
+        End the wait because the connection has closed.
         """
-        if self._complete:
-            self.reusable = False
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """
-        Keep a header, up to the limits.
-        """
-        if self.status_code:
-            return
-        self._head_size += len(name) + len(value)
-        if self._head_size <= MAX_HEAD_BYTES and len(self.headers) < MAX_HEADERS:
-            self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """
-        Take the status of the final response; count an interim response and drop its headers.
-        """
-        if self._parser is None or self.status_code:
-            return
-        status_code = self._parser.get_status_code()
-        if status_code in _INFORMATIONAL:
-            self._informational += 1
-            self.headers.clear()
+        has_head = bool(self.status_code)
+        if self.end(closed=True):
+            # Without a length the body ends with the connection (RFC 9112, section 6.3).
+            framed = any(name.lower() in _FRAMING for name, _ in self.headers)
+            self._finish_early(truncated=framed or not has_head or exc is not None)
+        elif isinstance(exc, ssl.SSLError):
+            self._fail(FailureKind.TLS, "the server ended the TLS connection with an error")
         else:
-            self.status_code = status_code
-
-    def on_body(self, body: bytes) -> None:
-        """
-        Keep the beginning of the body, as it came: nothing is ever decompressed.
-        """
-        if self._complete:
-            return
-        room = MAX_KEPT_BODY - self._body_size
-        if room > 0:
-            self.body += body[:room]
-        self._body_size += len(body)
-
-    def on_message_complete(self) -> None:
-        """
-        Take the end of the final response, and whether the receiver accepts another request.
-        """
-        if self._parser is not None and self.status_code and not self._complete:
-            self._complete = True
-            self.reusable = self._parser.should_keep_alive()
+            self._fail(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
 
     def _finish(self) -> None:
         self.body_truncated = self._body_size > MAX_KEPT_BODY
@@ -281,13 +210,15 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _refuse(self, error: str) -> None:
-        if self.status_code:
+        if self.end():
             self._finish_early()
         else:
             self._fail(FailureKind.PROTOCOL, error)
 
-    def _fail(self, kind: FailureKind, error: str) -> None:
-        self._end_wait(ExchangeFailedError(kind, error))
+    def _fail(self, kind: FailureKind, error: str, received: bytes = b"") -> None:
+        failure = ExchangeFailedError(kind, error)
+        failure.received = received or self.first_bytes
+        self._end_wait(failure)
         self.abort()
 
     def _end_wait(self, failure: ExchangeFailedError | None) -> None:

@@ -41,7 +41,8 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     A request that is ready to be sent. The transport sets `Host` and the framing headers.
 
     `deadline_seconds` bounds the whole exchange, from the lookup of the host to the end of the
-    body. An `urgent` request goes first when connections have to wait for each other.
+    body. An `urgent` request goes first when connections have to wait for each other. The
+    rest of a response whose status has come is waited for briefly, unless the caller `needs_body`.
     """
 
     owner: str
@@ -51,6 +52,7 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     method: str = "POST"
     identity: ClientIdentity | None = None
     urgent: bool = False
+    needs_body: bool = False
     deadline_seconds: float = DEADLINE_SECONDS
 
     @property
@@ -73,7 +75,7 @@ class ExchangeFailedError(Exception):
     An exchange ended without a response. The only exception that a transport raises.
 
     Customers may read `error` and `shown_kind`; `kind` and `detail` are for the operator's log,
-    and `detail` may name addresses.
+    and `detail` may name addresses. `received` is the beginning of what came instead of an answer.
     """
 
     def __init__(self, kind: FailureKind, error: str, detail: str = "") -> None:
@@ -83,6 +85,7 @@ class ExchangeFailedError(Exception):
         self.detail = detail
         self.timings: Timings = NO_TIMINGS
         self.remote_address: str | None = None
+        self.received = b""
 
     @property
     def shown_kind(self) -> FailureKind:

@@ -39,7 +39,7 @@ class GuardedTransport:
         """
         if not self.pool.has(request.connection_key):
             await self._openings.turn(request)
-        clock = self._clocks.start(request.deadline_seconds)
+        clock = self._clocks.start(request.deadline_seconds, needs_body=request.needs_body)
         try:
             wire = wire_form(request, allow_http=self.rules.allow_http)
             connection = self.pool.take(request.connection_key)

@@ -4,6 +4,7 @@ The outcome of a request, whatever happens to it, and what operators learn of it
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from dispatch_service.routing.subscriptions import SharedKeys
 from service_runtime.rules.urls import UrlRules, parse_url
 from shipedge.webhooks.config.v1.credential_pb2 import Credential, OAuth2ClientCredentials
 from tests.support.dispatch_factories import claimed, subscription
-from tests.support.receivers import answering, https_receiver
+from tests.support.receivers import answering, https_receiver, raw_receiver
 from tests.support.transports import LOOPBACK, guarded_transport, outbound
 
 pytestmark = pytest.mark.anyio
@@ -57,6 +58,24 @@ async def test_answers_become_outcomes() -> None:
     assert outcome.retry_after == timedelta(minutes=1)
     assert (outcome.response_body, outcome.remote_address) == (b"busy", "127.0.0.1")
     assert logs == []
+
+
+async def test_what_came_in_the_place_of_an_answer_is_kept() -> None:
+    """
+    The log shows what spoke at the port, at most 2 KiB of it.
+    """
+    greeting = b"220 mail.example ESMTP\r\n" + b"x" * 5000
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"}")
+        writer.write(greeting)
+        await asyncio.Event().wait()
+
+    async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
+        outcome = await exchange_outcome(transport, outbound(receiver), lambda: NOW)
+
+    assert (outcome.failure_kind, outcome.status_code) == (FailureKind.PROTOCOL, None)
+    assert (outcome.response_body, outcome.response_headers) == (greeting[:2048], ())
 
 
 async def test_blocked_destinations_are_reported() -> None:

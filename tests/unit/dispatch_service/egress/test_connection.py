@@ -10,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.egress.clocks import ExchangeClock
-from dispatch_service.egress.connection import MAX_HEADERS, MAX_KEPT_BODY, Connection
+from dispatch_service.egress.answers.lenient import MAX_HEADERS
+from dispatch_service.egress.answers.reader import MAX_KEPT_BODY
+from dispatch_service.egress.clocks import ExchangeClock, ExchangeClocks
+from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.requests import ExchangeFailedError
+from tests.support.wires import Wire
 
 # Pieces of valid and broken responses.
 _PIECES = st.one_of(
@@ -24,41 +27,6 @@ _PIECES = st.one_of(
     st.binary(max_size=20),
     st.integers(1, 40_000).map(lambda count: b"x" * count),
 )
-
-
-class Wire(asyncio.Transport):
-    """
-    A transport without a peer.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.aborted = False
-        self.written = b""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """
-        Keep the bytes.
-        """
-        self.written += data
-
-    def abort(self) -> None:
-        """
-        Record the call.
-        """
-        self.aborted = True
-
-    def is_closing(self) -> bool:
-        """
-        Tell whether it was aborted.
-        """
-        return self.aborted
-
-    def get_write_buffer_size(self) -> int:
-        """
-        Return 0: everything is written at once.
-        """
-        return 0
 
 
 @pytest.fixture
@@ -123,7 +91,9 @@ def test_request_whose_deadline_has_passed_is_not_written(loop: asyncio.Abstract
     """
     wire = Wire()
     connection = opened(loop, wire)
-    exchange = connection.exchange(b"POST /", ExchangeClock(set(), 0.0, 10.0), lambda _: None)
+    exchange = connection.exchange(
+        b"POST /", ExchangeClock(ExchangeClocks(), 0.0, 10.0), lambda _: None
+    )
     exchange.send(None)
 
     connection.write(10.0)

@@ -11,7 +11,8 @@ import pytest
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.requests import ExchangeFailedError
 from dispatch_service.egress.writes import WriteCoalescer
-from tests.unit.dispatch_service.egress.test_connection import Broken, Wire, opened
+from tests.support.wires import Wire
+from tests.unit.dispatch_service.egress.test_connection import Broken, opened
 
 pytestmark = pytest.mark.anyio
 

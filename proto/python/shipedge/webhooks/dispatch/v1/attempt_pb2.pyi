@@ -221,7 +221,9 @@ class Attempt(_message.Message):
         BODY_FIELD_NUMBER: _builtins.int
         BODY_TRUNCATED_FIELD_NUMBER: _builtins.int
         body: _builtins.bytes
-        """The first 16 KiB of the body, or less: see `exchange_detail`."""
+        """The first 16 KiB of the body, or less: see `exchange_detail`. Without a
+        `response_code`: the first 2 KiB of what came in the place of an answer.
+        """
         body_truncated: _builtins.bool
         """Whether there was more."""
         @_builtins.property

@@ -1,0 +1,3 @@
+"""
+What receivers answer: read by a fast parser if it is sound, otherwise by a lenient one.
+"""

@@ -1,0 +1,3 @@
+"""
+Answers of receivers, sound, sloppy and broken, and what HTTP clients make of them.
+"""
