@@ -116,8 +116,8 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
             failure="backlog_update.failed",
             wakeup=parts.signals.updates_recorded,
         ),
-        "resend jobs": Periodic(
-            engine.resends.run_once,
+        "jobs": Periodic(
+            engine.jobs.run_once,
             pause_seconds=job_runner.IDLE_SECONDS,
             failure="resend_job.failed",
             wakeup=parts.signals.jobs_created,

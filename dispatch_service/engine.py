@@ -45,7 +45,8 @@ from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.log.usage import LogUsage, LogUsageSync
 from dispatch_service.parts import Parts, Signals, guarded_transport
-from dispatch_service.resend.job_runner import ResendRunner
+from dispatch_service.resend.job_runner import JobRunner
+from dispatch_service.resend.resend_work import ResendWork
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress, Readiness
@@ -109,7 +110,7 @@ class Engine:
     acceptance: Acceptance
     feed: Feed
     late: LateBatches
-    resends: ResendRunner
+    jobs: JobRunner
     maintenance: Maintenance
     log_usage: LogUsageSync
 
@@ -142,7 +143,9 @@ def build_engine(parts: Parts) -> Engine:
         acceptance,
         feed,
         late=_late(parts, delivery, acceptance, feed),
-        resends=ResendRunner(parts.bulk_store, parts.subscriptions, parts.hashed, became_due),
+        jobs=JobRunner(
+            parts.bulk_store, [ResendWork(parts.subscriptions, parts.hashed)], became_due
+        ),
         maintenance=Maintenance(
             parts.bulk_store,
             parts.subscriptions,

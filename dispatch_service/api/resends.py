@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.domain.transitions import State, lifetime
 from dispatch_service.log import read
-from dispatch_service.log.messages import delivery_message, job_message
+from dispatch_service.log.messages import delivery_message, resend_job_message
 from dispatch_service.log.url_filters import Hash
 from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.resend import cancellations, jobs, known_requests, late_bodies, resends
@@ -138,9 +138,9 @@ class ResendMethods:
                 return resend_job_pb2.ResendJob(
                     filter=choice.filter, total_count=total, rate_limit=request.rate_limit
                 )
-            row = await jobs.get(db, await self._job(db, request, choice))
+            row = await jobs.JOBS.get(db, await self._job(db, request, choice))
         self._job_created()
-        return job_message(row)
+        return resend_job_message(row)
 
     async def _job(
         self, db: AsyncConnection, request: pb.ResendDeliveriesRequest, choice: Choice
@@ -177,16 +177,19 @@ class ResendMethods:
         self, request: pb.GetResendJobRequest, context: Context
     ) -> resend_job_pb2.ResendJob:
         async with reading(self._engine) as db:
-            return job_message(await jobs.get(db, request.name))
+            return resend_job_message(await jobs.JOBS.get(db, request.name))
 
     async def ListResendJobs(
         self, request: pb.ListResendJobsRequest, context: Context
     ) -> pb.ListResendJobsResponse:
-        owner = names.parse_parent(request.parent)
+        """
+        List the jobs of an owner, or of all.
+        """
+        parent = names.parse_parent(request.parent, wildcard=True)
         begin_after = self._tokens.read(request.page_token, request)
         async with reading(self._engine) as db:
-            page = await jobs.list_jobs(db, owner, page_size(request.page_size), begin_after)
-        shown, last = page.fit([job_message(row) for row in page.rows])
+            page = await jobs.JOBS.list(db, parent, page_size(request.page_size), begin_after)
+        shown, last = page.fit([resend_job_message(row) for row in page.rows])
         return pb.ListResendJobsResponse(
             resend_jobs=shown, next_page_token=self._tokens.make(last, request)
         )
@@ -198,10 +201,10 @@ class ResendMethods:
         Stop a job; deliveries that it made due are still sent.
         """
         async with writing(self._engine) as db:
-            row = await jobs.get(db, request.name)
-            await jobs.cancel(db, row)
+            row = await jobs.JOBS.get(db, request.name)
+            await jobs.JOBS.cancel(db, (row.owner, row.job_id))
             await self._audit.record(db, "CancelResendJob", request.name)
-            return job_message(await jobs.get(db, request.name))
+            return resend_job_message(await jobs.JOBS.get(db, request.name))
 
 
 def _digest(request: pb.ResendDeliveriesRequest) -> str:

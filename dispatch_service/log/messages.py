@@ -13,7 +13,7 @@ from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.domain.transitions import TEST_RESOURCES, State
 from dispatch_service.log.exchanges import Detail, KeptExchange
 from dispatch_service.log.waiting_times import waiting, waiting_times
-from dispatch_service.storage.rows import AttemptRow, DeliveryRow, EventRow, JobRow
+from dispatch_service.storage.rows import AttemptRow, DeliveryRow, EventRow, JobRow, ResendJobRow
 from dispatch_service.storage.urls import UrlKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
@@ -88,20 +88,27 @@ def event_message(
     return message
 
 
-def job_message(row: JobRow) -> resend_job_pb2.ResendJob:
+def resend_job_message(row: ResendJobRow) -> resend_job_pb2.ResendJob:
     message = resend_job_pb2.ResendJob(
-        name=names.resend_job(row.owner, row.resend_job_id),
+        name=names.resend_job(row.owner, row.job_id),
         state=resend_job_pb2.ResendJob.State.Value(f"STATE_{row.state}"),
         filter=row.filter,
-        total_count=row.total_count,
-        resent_count=row.resent_count,
-        skipped_count=row.skipped_count,
-        rate_limit=row.rate_limit,
-        requested_by=row.requested_by,
+        succeeded_count=row.resent_count,
     )
+    _set_progress(message, row)
+    return message
+
+
+def _set_progress(message: resend_job_pb2.ResendJob, row: JobRow) -> None:
+    message.total_count = row.total_count
+    message.skipped_count = row.skipped_count
+    message.failed_count = row.failed_count
+    message.rate_limit = row.rate_limit
+    message.requested_by = row.requested_by
+    if row.error is not None:
+        message.error.MergeFromString(row.error)
     _set_time(message.create_time, row.create_time)
     _set_time(message.end_time, row.end_time)
-    return message
 
 
 def attempt_message(

@@ -13,7 +13,7 @@ import structlog
 
 from dispatch_service.log.filters import parse_delivery_filter
 from dispatch_service.log.url_filters import Hash, without_urls
-from dispatch_service.storage.rows import JOBS, JobRow
+from dispatch_service.storage.rows import RESEND_JOBS, ResendJobRow
 from dispatch_service.storage.schema import resend_jobs
 from service_runtime.audit.entries import AuditChange
 from service_runtime.audit.log import AuditLog
@@ -49,18 +49,18 @@ async def convert(db: AsyncConnection, hashed: Hash, audit: AuditLog) -> None:
     # What is left of a path was removed before.
     written = source.icontains("http", autoescape=True) & ~source.contains("/…", autoescape=True)
     cancelled = []
-    for job in await JOBS.all(db, JOBS.select().where(written)):
+    for job in await RESEND_JOBS.all(db, RESEND_JOBS.select().where(written)):
         values = _converted(job, hashed)
         await db.execute(sa.update(resend_jobs).where(*_is(job)).values(values))
         if "state" in values:
-            cancelled.append(names.resend_job(job.owner, job.resend_job_id))
+            cancelled.append(names.resend_job(job.owner, job.job_id))
     changes = [AuditChange("state", "RUNNING", "CANCELLED"), AuditChange("filter", "", REASON)]
     for name in cancelled:
         log.warning("resend_job.cancelled", job=name, problem=REASON)
         await audit.record(db, METHOD, name, changes, caller="system")
 
 
-def _converted(job: JobRow, hashed: Hash) -> dict[str, object]:
+def _converted(job: ResendJobRow, hashed: Hash) -> dict[str, object]:
     try:
         parse_delivery_filter(job.filter)
     except InvalidArgument:
@@ -71,6 +71,6 @@ def _converted(job: JobRow, hashed: Hash) -> dict[str, object]:
     return {"filter": without_urls(job.filter, hashed)}
 
 
-def _is(job: JobRow) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(job: ResendJobRow) -> tuple[sa.ColumnElement[bool], ...]:
     columns = resend_jobs.c
-    return columns.owner == job.owner, columns.resend_job_id == job.resend_job_id
+    return columns.owner == job.owner, columns.resend_job_id == job.job_id

@@ -18,19 +18,31 @@ import sqlalchemy as sa
 from dispatch_service.domain.errors import ResendJobEnded, ResendJobNotFound
 from dispatch_service.log.filters import DEFAULT_RANGE, parse_delivery_filter, unbounded
 from dispatch_service.log.url_filters import Hash, without_urls
-from dispatch_service.storage.rows import JOBS, JobRow
+from dispatch_service.resend.job_table import JobTable
+from dispatch_service.storage.rows import RESEND_JOBS, ResendJobRow
 from dispatch_service.storage.schema import deliveries, resend_jobs
-from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.filters import Comparison
-from service_runtime.rpc.paging import Page, PageKey
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
 METHOD = "ResendDeliveries"
 MOST_NAMES = 1000
+
+JOBS = JobTable(
+    "resend_job",
+    RESEND_JOBS,
+    resend_jobs,
+    names.resend_job,
+    not_found=ResendJobNotFound,
+    ended=ResendJobEnded,
+)
+"""
+The resend jobs of all owners.
+"""
+
 MOST_RATE = 10_000
 
 
@@ -141,62 +153,16 @@ async def create(
     row = {
         "owner": choice.owner,
         "resend_job_id": job_id,
-        "state": "RUNNING",
         "filter": choice.filter,
         "names": None if choice.ids is None else json.dumps(choice.ids),
         "force": force,
-        "rate_limit": rate,
-        "total_count": total,
         "resent_count": 0,
-        "skipped_count": 0,
-        "requested_by": requested_by,
-        "due_time": database_now(),
-        "create_time": database_now(),
     }
-    await db.execute(sa.insert(resend_jobs).values(row))
+    await JOBS.create(db, row, total, rate=rate, requested_by=requested_by)
 
 
-def choice_of(row: JobRow) -> Choice:
+def choice_of(row: ResendJobRow) -> Choice:
     """
     Return the choice that a job was created with.
     """
     return Choice(row.owner, row.filter, tuple(json.loads(row.names)) if row.names else None)
-
-
-async def get(db: AsyncConnection, name: str) -> JobRow:
-    """
-    Return the job *name*. Raises `InvalidArgument` and `ResendJobNotFound`.
-    """
-    parsed = names.parse("resend_job", name)
-    row = await JOBS.first(db, JOBS.select().where(_is(parsed.owner, parsed.id)))
-    if row is None:
-        raise ResendJobNotFound(name)
-    return row
-
-
-async def list_jobs(
-    db: AsyncConnection, owner: str, size: int, begin_after: PageKey | None
-) -> Page[JobRow]:
-    """
-    List the jobs of an owner, newest first.
-    """
-    key = resend_jobs.c.resend_job_id
-    query = JOBS.select().where(resend_jobs.c.owner == owner)
-    if begin_after is not None:
-        query = query.where(key < str(begin_after[0]))
-    rows = await JOBS.all(db, query.order_by(key.desc()).limit(size + 1))
-    return Page(rows, size, lambda row: [row.resend_job_id])
-
-
-async def cancel(db: AsyncConnection, row: JobRow) -> None:
-    """
-    Stop a job; deliveries that it made due are still sent. Raises `ResendJobEnded`.
-    """
-    ended = {"state": "CANCELLED", "end_time": database_now(), "due_time": None}
-    running = _is(row.owner, row.resend_job_id) & (resend_jobs.c.state == "RUNNING")
-    if not (await db.execute(sa.update(resend_jobs).where(running).values(ended))).rowcount:
-        raise ResendJobEnded(names.resend_job(row.owner, row.resend_job_id))
-
-
-def _is(owner: str, job_id: str) -> sa.ColumnElement[bool]:
-    return sa.and_(resend_jobs.c.owner == owner, resend_jobs.c.resend_job_id == job_id)

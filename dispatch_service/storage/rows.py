@@ -127,24 +127,33 @@ class EventRow(msgspec.Struct, frozen=True, gc=False):
 
 class JobRow(msgspec.Struct, frozen=True, gc=False):
     """
-    A resend job; *names* is a JSON array of delivery ids, None where *filter* chooses.
+    How far a job is. *error*, a serialised `google.rpc.Status`, is what made it fail.
     """
 
     owner: str
-    resend_job_id: str
+    job_id: str
     state: str
+    rate_limit: int
+    total_count: int
+    skipped_count: int
+    failed_count: int
+    requested_by: str
+    create_time: datetime
+    end_time: datetime | None
+    error: bytes | None
+
+
+class ResendJobRow(JobRow, frozen=True, gc=False):
+    """
+    A resend job; *names* is a JSON array of delivery ids, None where *filter* chooses.
+    """
+
     filter: str
     names: str | None
     force: bool
-    rate_limit: int
-    total_count: int
     resent_count: int
-    skipped_count: int
-    requested_by: str
     after_time: datetime | None
     after_delivery_id: str | None
-    create_time: datetime
-    end_time: datetime | None
 
 
 class ErasableEvent(msgspec.Struct, frozen=True, gc=False):
@@ -178,6 +187,8 @@ SETTLED_ATTEMPTS = RowReader(SettledAttemptRow, attempts)
 EVENTS = RowReader(
     EventRow, events, other_columns={"content_erased": events.c.sealed_payload.is_(None)}
 )
-JOBS = RowReader(JobRow, resend_jobs)
+RESEND_JOBS = RowReader(
+    ResendJobRow, resend_jobs, other_columns={"job_id": resend_jobs.c.resend_job_id}
+)
 ERASABLE_EVENTS = RowReader(ErasableEvent, events)
 WAITING_ERASURES = RowReader(WaitingErasure, events, erasures)

@@ -126,10 +126,16 @@ async def test_job_resends_all_failed_deliveries(pair: Pair, switch: Switch) -> 
 
     assert again.name == job.name
     done = await ended(pair, job)
-    assert (done.state, done.resent_count, done.skipped_count) == (ResendJob.STATE_SUCCEEDED, 5, 0)
+    assert (done.state, done.succeeded_count, done.skipped_count) == (
+        ResendJob.STATE_SUCCEEDED,
+        5,
+        0,
+    )
     await in_state(pair, Delivery.STATE_SUCCEEDED, 5)
     listed = await pair.deliveries.ListResendJobs(pb.ListResendJobsRequest(parent=OWNER))
     assert [it.name for it in listed.resend_jobs] == [job.name]
+    of_all = await pair.deliveries.ListResendJobs(pb.ListResendJobsRequest(parent="accounts/-"))
+    assert of_all.resend_jobs == listed.resend_jobs
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await pair.deliveries.CancelResendJob(pb.CancelResendJobRequest(name=job.name))
     assert read_error(raised.value).reason == "RESEND_JOB_ENDED"

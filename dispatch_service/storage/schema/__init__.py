@@ -7,7 +7,7 @@ Sealed columns begin with the number of the day whose key sealed them.
 """
 
 from dispatch_service.storage.schema.accepted import bodies, erasures, event_keys, events
-from dispatch_service.storage.schema.actions import audit, audit_entries, request_ids, resend_jobs
+from dispatch_service.storage.schema.actions import audit, audit_entries, request_ids
 from dispatch_service.storage.schema.feed import (
     backlog_updates,
     endpoint_reports,
@@ -18,6 +18,7 @@ from dispatch_service.storage.schema.feed import (
     subscription_health,
     subscription_overrides,
 )
+from dispatch_service.storage.schema.jobs import resend_jobs
 from dispatch_service.storage.schema.keys import day_keys
 from dispatch_service.storage.schema.metadata import metadata
 from dispatch_service.storage.schema.queue import (

@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 
 from dispatch_service.log.audit import audit_log
 from dispatch_service.resend import earlier_jobs, jobs
-from dispatch_service.resend.job_runner import ResendRunner
+from dispatch_service.resend.job_runner import JobRunner
+from dispatch_service.resend.resend_work import ResendWork
 from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.storage.rows import JobRow
+from dispatch_service.storage.rows import ResendJobRow
 from dispatch_service.storage.schema import audit_entries, resend_jobs
 from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import reading, writing
@@ -46,7 +47,7 @@ async def audit(store: AsyncEngine) -> AuditLog:
     return log
 
 
-async def converted(store: AsyncEngine, audit: AuditLog, source: str, state: str) -> JobRow:
+async def converted(store: AsyncEngine, audit: AuditLog, source: str, state: str) -> ResendJobRow:
     """
     Store a job as an earlier version did, convert it twice, and return it.
     """
@@ -72,7 +73,7 @@ async def converted(store: AsyncEngine, audit: AuditLog, source: str, state: str
         async with writing(store) as db:
             await earlier_jobs.convert(db, hashed, audit)
     async with reading(store) as db:
-        return await jobs.get(db, NAME)
+        return await jobs.JOBS.get(db, NAME)
 
 
 @pytest.mark.parametrize(
@@ -95,10 +96,10 @@ async def test_filters_lose_their_urls(
     job = await converted(store, audit, before, "RUNNING")
 
     assert (job.filter, job.state) == (after_start, "RUNNING")
-    runner = ResendRunner(store, SubscriptionIndex(), hashed, lambda: None)
+    runner = JobRunner(store, [ResendWork(SubscriptionIndex(), hashed)], lambda: None)
     assert await runner.run_once()
     async with reading(store) as db:
-        assert (await jobs.get(db, NAME)).state == "SUCCEEDED"
+        assert (await jobs.JOBS.get(db, NAME)).state == "SUCCEEDED"
 
 
 async def test_beginning_with_a_path_cancels_the_job(store: AsyncEngine, audit: AuditLog) -> None:
@@ -119,7 +120,7 @@ async def test_beginning_with_a_path_cancels_the_job(store: AsyncEngine, audit: 
         (entry,) = (await db.execute(sa.select(audit_entries))).all()
     assert (entry.method, entry.resource, entry.caller) == ("CancelResendJob", NAME, "system")
     assert earlier_jobs.REASON in entry.changes
-    runner = ResendRunner(store, SubscriptionIndex(), hashed, lambda: None)
+    runner = JobRunner(store, [ResendWork(SubscriptionIndex(), hashed)], lambda: None)
     assert not await runner.run_once()
 
 

@@ -5,23 +5,17 @@ Resends of many deliveries, on SQLite and on PostgreSQL alike.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
-from structlog.testing import capture_logs
 
 from dispatch_service.domain.errors import ResendJobEnded
-from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.transitions import fail, succeed
-from dispatch_service.domain.work import NewEvent, Settlement
+from dispatch_service.domain.transitions import succeed
+from dispatch_service.domain.work import Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.resend import jobs
-from dispatch_service.resend.job_runner import ResendRunner
-from dispatch_service.routing.index import SubscriptionIndex
-from dispatch_service.storage.ids import new_id
-from dispatch_service.storage.rows import JobRow
+from dispatch_service.storage.rows import ResendJobRow
 from dispatch_service.storage.schema import deliveries
 from dispatch_service.storage.schema import resend_jobs as jobs_table
 from service_runtime.database.engine import reading, writing
@@ -36,6 +30,14 @@ from tests.support.dispatch_factories import (
     new_event,
     subscription,
 )
+from tests.support.resend_jobs import (
+    finish,
+    index_of,
+    job_of,
+    made_job,
+    runner_of,
+    store_failed,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -43,72 +45,14 @@ OWNER = "accounts/100"
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
-def hashed(url: str) -> bytes:
-    """
-    Hash nothing: no test looks for a URL.
-    """
-    return url.encode()
-
-
-async def store_failed(queue: Queue, count: int, name: str = "shipped") -> list[NewEvent]:
-    """
-    Store events whose deliveries failed.
-    """
-    made = [new_event(new_delivery(leased=True, subscription=name)) for _ in range(count)]
-    await queue.insert(made, LEASE)
-    settlements = []
-    for event in made:
-        claimed = claimed_of(event)
-        record = attempt(claimed, status="FAILURE", failure_kind="timeout", response_code=None)
-        settlements.append(Settlement(claimed, fail(0, FailureKind.TIMEOUT), record))
-    await queue.settle(settlements)
-    return made
-
-
-def index_of(*known: Any) -> SubscriptionIndex:
-    """
-    Make an index of subscriptions.
-    """
-    index = SubscriptionIndex(received=True, complete=True)
-    for one in known:
-        index.put(one)
-    return index
-
-
-async def made_job(
-    store: AsyncEngine, source: str = "", chosen: list[str] | None = None, **over: Any
-) -> JobRow:
-    """
-    Make a job as a request would.
-    """
-    force = over.get("force", False)
-    async with writing(store) as db:
-        now = datetime.now(UTC) + timedelta(minutes=1)  # noqa: TID251 - the tests' clock
-        choice = jobs.choose(OWNER, source, chosen or [], force=force, now=now, hashed=str.encode)
-        total = await jobs.count(db, choice, hashed)
-        job_id, rate = new_id(), over.get("rate", 0)
-        await jobs.create(
-            db, job_id, choice, total, force=force, rate=rate, requested_by="callers/ann"
-        )
-        return await jobs.get(db, names.resend_job(OWNER, job_id))
-
-
-async def job_of(store: AsyncEngine, job: JobRow) -> JobRow:
-    """
-    Read a job again.
-    """
-    async with reading(store) as db:
-        return await jobs.get(db, names.resend_job(job.owner, job.resend_job_id))
-
-
-async def due_time_of(store: AsyncEngine, job: JobRow) -> datetime:
+async def due_time_of(store: AsyncEngine, job: ResendJobRow) -> datetime:
     """
     Read when the next batch of a job is due.
     """
     query = sa.select(jobs_table.c.due_time)
     async with reading(store) as db:
         due: datetime = (
-            await db.execute(query.where(jobs_table.c.resend_job_id == job.resend_job_id))
+            await db.execute(query.where(jobs_table.c.resend_job_id == job.job_id))
         ).scalar_one()
     return due
 
@@ -122,17 +66,6 @@ async def states(store: AsyncEngine) -> dict[str, int]:
         return {row[0]: row[1] for row in await db.execute(query)}
 
 
-async def finish(runner: ResendRunner) -> int:
-    """
-    Run batches until none is due; return how many there were.
-    """
-    batches = 0
-    while await runner.run_once():
-        batches += 1
-        assert batches < 100
-    return batches
-
-
 async def test_all_that_failed_goes_out_again(queue: Queue, store: AsyncEngine) -> None:
     """
     Every delivery that a job chose is made due, batch by batch, none left out.
@@ -140,7 +73,7 @@ async def test_all_that_failed_goes_out_again(queue: Queue, store: AsyncEngine) 
     await store_failed(queue, 230)
     job = await made_job(store)
     woken: list[None] = []
-    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: woken.append(None))
+    runner = runner_of(store, index_of(subscription()), lambda: woken.append(None))
 
     batches = await finish(runner)
 
@@ -159,10 +92,10 @@ async def test_crash_between_batches_loses_and_repeats_nothing(
     """
     await store_failed(queue, 150)
     job = await made_job(store)
-    await ResendRunner(store, index_of(subscription()), hashed, lambda: None).run_once()
+    await runner_of(store, index_of(subscription()), lambda: None).run_once()
     assert (await job_of(store, job)).resent_count == 100
 
-    await finish(ResendRunner(store, index_of(subscription()), hashed, lambda: None))
+    await finish(runner_of(store, index_of(subscription()), lambda: None))
 
     after_it = await job_of(store, job)
     assert (after_it.state, after_it.resent_count) == ("SUCCEEDED", 150)
@@ -180,7 +113,7 @@ async def test_batches_neither_repeat_nor_skip(queue: Queue, store: AsyncEngine)
     job = await made_job(store, "state = SUCCEEDED", force=True)
 
     batches = 0
-    while await ResendRunner(store, index_of(subscription()), hashed, lambda: None).run_once():
+    while await runner_of(store, index_of(subscription()), lambda: None).run_once():
         batches += 1
         assert batches <= 3
 
@@ -211,7 +144,7 @@ async def test_what_cannot_be_sent_is_counted(queue: Queue, store: AsyncEngine) 
     job = await made_job(store)
     index = index_of(subscription(), subscription(subscription_id="paused", active=False))
 
-    await finish(ResendRunner(store, index, hashed, lambda: None))
+    await finish(runner_of(store, index, lambda: None))
 
     after_it = await job_of(store, job)
     assert (after_it.resent_count, after_it.skipped_count, after_it.total_count) == (3, 3, 6)
@@ -223,7 +156,7 @@ async def test_rate_spreads_a_job(queue: Queue, store: AsyncEngine) -> None:
     """
     await store_failed(queue, 25)
     job = await made_job(store, rate=10)
-    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
+    runner = runner_of(store, index_of(subscription()), lambda: None)
 
     started = datetime.now(UTC)  # noqa: TID251 - the database's clock is that of this machine
     assert await runner.run_once()
@@ -252,18 +185,18 @@ async def test_cancelled_job_stops(queue: Queue, store: AsyncEngine) -> None:
     """
     await store_failed(queue, 150)
     job = await made_job(store)
-    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
+    runner = runner_of(store, index_of(subscription()), lambda: None)
     await runner.run_once()
 
     async with writing(store) as db:
-        await jobs.cancel(db, job)
+        await jobs.JOBS.cancel(db, (job.owner, job.job_id))
 
     assert not await runner.run_once()
     assert (await job_of(store, job)).state == "CANCELLED"
     assert await states(store) == {"PENDING": 100, "FAILED": 50}
     async with writing(store) as db:
         with pytest.raises(ResendJobEnded):
-            await jobs.cancel(db, job)
+            await jobs.JOBS.cancel(db, (job.owner, job.job_id))
 
 
 async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None:
@@ -278,7 +211,7 @@ async def test_names_choose_just_those(queue: Queue, store: AsyncEngine) -> None
 
     for force, resent in ((False, 1), (True, 2)):
         job = await made_job(store, chosen=wanted, force=force)
-        await finish(ResendRunner(store, index_of(subscription()), hashed, lambda: None))
+        await finish(runner_of(store, index_of(subscription()), lambda: None))
         assert (await job_of(store, job)).resent_count == resent
 
 
@@ -336,24 +269,3 @@ def test_refuses_rates(rate: int) -> None:
     """
     with pytest.raises(InvalidArgument):
         jobs.checked_rate(rate)
-
-
-async def test_job_that_fails_stops_no_other(queue: Queue, store: AsyncEngine) -> None:
-    """
-    A job whose batch fails is logged and rests; younger jobs are finished meanwhile.
-    """
-    await store_failed(queue, 3)
-    broken, sound = await made_job(store), await made_job(store)
-    async with writing(store) as db:
-        same = jobs_table.c.resend_job_id == broken.resend_job_id
-        await db.execute(sa.update(jobs_table).where(same).values(names="no JSON"))
-    runner = ResendRunner(store, index_of(subscription()), hashed, lambda: None)
-
-    with capture_logs() as logs:
-        await finish(runner)
-
-    (failed,) = [line for line in logs if line["event"] == "resend_job.failed"]
-    assert failed["job"] == names.resend_job(broken.owner, broken.resend_job_id)
-    assert failed["exc_info"] is not None
-    assert (await job_of(store, sound)).state == "SUCCEEDED"
-    assert not await runner.run_once()

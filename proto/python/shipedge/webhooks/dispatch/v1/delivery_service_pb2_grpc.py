@@ -234,7 +234,7 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListResendJobs(self, request, context):
-        """Lists the jobs of an owner, newest first.
+        """Lists the resend jobs of an owner, newest first.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
         """

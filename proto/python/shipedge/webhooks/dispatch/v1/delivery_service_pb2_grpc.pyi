@@ -108,7 +108,7 @@ class DeliveryServiceStub:
     Errors: `NOT_FOUND` / `RESEND_JOB_NOT_FOUND`.
     """
     ListResendJobs: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListResendJobsRequest, _delivery_service_pb2.ListResendJobsResponse]
-    """Lists the jobs of an owner, newest first.
+    """Lists the resend jobs of an owner, newest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
@@ -201,7 +201,7 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Errors: `NOT_FOUND` / `RESEND_JOB_NOT_FOUND`.
     """
     ListResendJobs: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListResendJobsRequest, _delivery_service_pb2.ListResendJobsResponse]  # type: ignore[assignment]
-    """Lists the jobs of an owner, newest first.
+    """Lists the resend jobs of an owner, newest first.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
@@ -363,7 +363,7 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.ListResendJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_delivery_service_pb2.ListResendJobsResponse, _abc.Awaitable[_delivery_service_pb2.ListResendJobsResponse]]:
-        """Lists the jobs of an owner, newest first.
+        """Lists the resend jobs of an owner, newest first.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
         """

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/dispatch/v1/resend_job.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x04\n\tResendJob\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x43\n\x05state\x18\x02 \x01(\x0e\x32..shipedge.webhooks.dispatch.v1.ResendJob.StateB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0btotal_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0cresent_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rskipped_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nrate_limit\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0crequested_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"[\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03:\x98\x01\xea\x41\x94\x01\n\x1fwebhooks.shipedge.com/ResendJob\x12*accounts/{account}/resendJobs/{resend_job}\x12.warehouses/{warehouse}/resendJobs/{resend_job}*\nresendJobs2\tresendJobB\xe8\x01\n!com.shipedge.webhooks.dispatch.v1B\x0eResendJobProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/dispatch/v1/resend_job.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\"\xc1\x05\n\tResendJob\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x43\n\x05state\x18\x02 \x01(\x0e\x32..shipedge.webhooks.dispatch.v1.ResendJob.StateB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x66ilter\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x19\n\x0btotal_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fsucceeded_count\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1b\n\rskipped_count\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x18\n\nrate_limit\x18\x07 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0crequested_by\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x66\x61iled_count\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\'\n\x05\x65rror\x18\n \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"m\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_RUNNING\x10\x01\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x02\x12\x13\n\x0fSTATE_CANCELLED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04:\x98\x01\xea\x41\x94\x01\n\x1fwebhooks.shipedge.com/ResendJob\x12*accounts/{account}/resendJobs/{resend_job}\x12.warehouses/{warehouse}/resendJobs/{resend_job}*\nresendJobs2\tresendJobB\xe8\x01\n!com.shipedge.webhooks.dispatch.v1B\x0eResendJobProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,22 +44,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESENDJOB'].fields_by_name['filter']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['total_count']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['total_count']._serialized_options = b'\342A\001\003'
-  _globals['_RESENDJOB'].fields_by_name['resent_count']._loaded_options = None
-  _globals['_RESENDJOB'].fields_by_name['resent_count']._serialized_options = b'\342A\001\003'
+  _globals['_RESENDJOB'].fields_by_name['succeeded_count']._loaded_options = None
+  _globals['_RESENDJOB'].fields_by_name['succeeded_count']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['skipped_count']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['skipped_count']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['rate_limit']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['rate_limit']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['requested_by']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['requested_by']._serialized_options = b'\342A\001\003'
+  _globals['_RESENDJOB'].fields_by_name['failed_count']._loaded_options = None
+  _globals['_RESENDJOB'].fields_by_name['failed_count']._serialized_options = b'\342A\001\003'
+  _globals['_RESENDJOB'].fields_by_name['error']._loaded_options = None
+  _globals['_RESENDJOB'].fields_by_name['error']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['create_time']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB'].fields_by_name['end_time']._loaded_options = None
   _globals['_RESENDJOB'].fields_by_name['end_time']._serialized_options = b'\342A\001\003'
   _globals['_RESENDJOB']._loaded_options = None
   _globals['_RESENDJOB']._serialized_options = b'\352A\224\001\n\037webhooks.shipedge.com/ResendJob\022*accounts/{account}/resendJobs/{resend_job}\022.warehouses/{warehouse}/resendJobs/{resend_job}*\nresendJobs2\tresendJob'
-  _globals['_RESENDJOB']._serialized_start=175
-  _globals['_RESENDJOB']._serialized_end=790
-  _globals['_RESENDJOB_STATE']._serialized_start=544
-  _globals['_RESENDJOB_STATE']._serialized_end=635
+  _globals['_RESENDJOB']._serialized_start=200
+  _globals['_RESENDJOB']._serialized_end=905
+  _globals['_RESENDJOB_STATE']._serialized_start=641
+  _globals['_RESENDJOB_STATE']._serialized_end=750
 # @@protoc_insertion_point(module_scope)

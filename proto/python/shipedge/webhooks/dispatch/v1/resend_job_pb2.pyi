@@ -7,6 +7,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -38,6 +39,8 @@ class ResendJob(_message.Message):
         """All deliveries were looked at."""
         STATE_CANCELLED: ResendJob._State.ValueType  # 3
         """Cancelled by a caller."""
+        STATE_FAILED: ResendJob._State.ValueType  # 4
+        """It could not go on: `error` says why. What it made due is still sent."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far a job is."""
@@ -50,15 +53,19 @@ class ResendJob(_message.Message):
     """All deliveries were looked at."""
     STATE_CANCELLED: ResendJob.State.ValueType  # 3
     """Cancelled by a caller."""
+    STATE_FAILED: ResendJob.State.ValueType  # 4
+    """It could not go on: `error` says why. What it made due is still sent."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     TOTAL_COUNT_FIELD_NUMBER: _builtins.int
-    RESENT_COUNT_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_COUNT_FIELD_NUMBER: _builtins.int
     SKIPPED_COUNT_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_FIELD_NUMBER: _builtins.int
     REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    FAILED_COUNT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
@@ -73,16 +80,24 @@ class ResendJob(_message.Message):
     """How many there were when the job was made; with `validate_only`, how many
     there would be.
     """
-    resent_count: _builtins.int
+    succeeded_count: _builtins.int
     """How many have been made due again."""
     skipped_count: _builtins.int
-    """How many could not be resent: their subscription is Inactive or their
-    payload erased.
+    """How many were not to be resent: their subscription is Inactive, their
+    payload is erased, or they succeeded meanwhile.
     """
     rate_limit: _builtins.int
     """How many are made due in a second at most. 0: as many as possible."""
     requested_by: _builtins.str
     """Who asked for it."""
+    failed_count: _builtins.int
+    """How many could not be resent: there is no payload, because it could not be
+    rendered. `ResendDelivery` renders it once more.
+    """
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why it failed. Set if `state` is `STATE_FAILED`."""
+
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -98,16 +113,18 @@ class ResendJob(_message.Message):
         state: Global___ResendJob.State.ValueType = ...,
         filter: _builtins.str = ...,
         total_count: _builtins.int = ...,
-        resent_count: _builtins.int = ...,
+        succeeded_count: _builtins.int = ...,
         skipped_count: _builtins.int = ...,
         rate_limit: _builtins.int = ...,
         requested_by: _builtins.str = ...,
+        failed_count: _builtins.int = ...,
+        error: _status_pb2.Status | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "filter", b"filter", "name", b"name", "rate_limit", b"rate_limit", "requested_by", b"requested_by", "resent_count", b"resent_count", "skipped_count", b"skipped_count", "state", b"state", "total_count", b"total_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "failed_count", b"failed_count", "filter", b"filter", "name", b"name", "rate_limit", b"rate_limit", "requested_by", b"requested_by", "skipped_count", b"skipped_count", "state", b"state", "succeeded_count", b"succeeded_count", "total_count", b"total_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
