@@ -22,7 +22,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
@@ -112,6 +112,9 @@ layers: $(STAMP) ## Check that imports go one way.
 
 tree: $(STAMP) ## Check sizes of rooms, files and functions, and words of names.
 	@$(BIN)/python -m tests.support.tree_check
+
+reference: $(STAMP) ## Write docs/metrics.md from the declarations in the code.
+	@$(BIN)/python -m tests.support.reference
 
 ##@ The contract
 

@@ -36,6 +36,8 @@ from service_runtime.database.engine import (
 from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
+from service_runtime.observability.loop_lag import watch_loop
+from service_runtime.observability.metrics import show_keys
 from service_runtime.process.background import (
     BackgroundTasks,
     audit_loop,
@@ -85,6 +87,7 @@ async def run(settings: Settings) -> None:
             await check_key_file(db, settings.missing_key_file(), SEALED_COLUMNS)
             await check_keys(db, settings.key_ring(), SEALED_COLUMNS)
         ring, callers, callers_changed = settings.key_ring(), settings.callers(), asyncio.Event()
+        show_keys(ring.first, ring.key_ids[1:])
         audit = audit_log(ring)
         await audit.begin(engine)
         if callers is not None:
@@ -180,6 +183,7 @@ async def _serve(
     """
     async with BackgroundTasks() as tasks:
         tasks.start("signal", stop_signal())
+        tasks.start("loop lag", watch_loop())
         for name, loop in loops.items():
             tasks.start(name, loop.run())
         await grpc_server.start()

@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from config_service.api.confirmations import Confirmations
 from config_service.store import caller_store, endpoint_feed
 from config_service.store.feed import acknowledgements, history, pages
+from config_service.store.rows import CertificateRow
 from service_runtime.database.engine import reading, writing
-from service_runtime.observability import metrics
+from service_runtime.observability.instruments import Gauge
 from service_runtime.process.failures import FailureLog
 from service_runtime.process.periodic import Periodic
 from service_runtime.rpc.caller_directory import CallerDirectory
@@ -24,10 +25,24 @@ from service_runtime.rpc.caller_directory import CallerDirectory
 COMPACT_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
 ACKNOWLEDGEMENTS_SECONDS = 60.0
+REVISION_SECONDS = 5.0
 DAY_SECONDS = 86_400.0
 
 CALLERS_FAILED = "callers.read_failed"
 CERTIFICATES_FAILED = "certificates.read_failed"
+
+CERTIFICATE_DAYS = Gauge(
+    "webhooks_client_certificate_days",
+    "Days until the first client certificate that a subscription uses expires; none without any.",
+    service="config",
+    how="min",
+)
+REVISION = Gauge(
+    "webhooks_config_revision",
+    "The newest revision of the configuration.",
+    service="config",
+    how="max",
+)
 
 log = structlog.get_logger()
 
@@ -46,6 +61,11 @@ def store_loops(engine: AsyncEngine, tombstones: timedelta) -> Mapping[str, Peri
             partial(_watch_certificates, engine, FailureLog(CERTIFICATES_FAILED)),
             pause_seconds=DAY_SECONDS,
             failure=CERTIFICATES_FAILED,
+        ),
+        "revision": Periodic(
+            partial(_read_revision, engine),
+            pause_seconds=REVISION_SECONDS,
+            failure="feed.revision_failed",
         ),
     }
 
@@ -90,10 +110,17 @@ async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
     await acknowledgements.forget(engine)
 
 
+async def _read_revision(engine: AsyncEngine) -> None:
+    async with reading(engine) as db:
+        revision = (await pages.state(db)).revision
+    REVISION.read_with(lambda: revision)
+
+
 async def _watch_certificates(engine: AsyncEngine, failures: FailureLog) -> None:
     """
     Warn of client certificates that expire within a month. One that fails stops no other.
     """
+    used: Mapping[str, CertificateRow] = {}
     fewest_days = float("inf")
     try:
         async with reading(engine) as db:
@@ -101,7 +128,8 @@ async def _watch_certificates(engine: AsyncEngine, failures: FailureLog) -> None
         fewest_days = min(map(endpoint_feed.days_left, used.values()), default=fewest_days)
     finally:
         # Certificates that cannot be read raise no alarm here: the error is logged.
-        metrics.CERTIFICATE_DAYS.set(fewest_days)
+        shown = fewest_days if used else None
+        CERTIFICATE_DAYS.read_with(lambda: shown)
     for name, certificate in used.items():
         days = endpoint_feed.days_left(certificate)
         if days < max(endpoint_feed.WARN_DAYS):

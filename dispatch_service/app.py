@@ -39,7 +39,7 @@ from service_runtime.database.engine import (
 from service_runtime.database.migrations import migrate
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
-from service_runtime.observability import metrics
+from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.process import failpoints
 from service_runtime.process.lifecycle import only_process, tune_garbage_collector
 from service_runtime.process.operators import operators_listeners
@@ -174,49 +174,14 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
 
 
 def _offer_gauges(engine: Engine) -> None:
-    metrics.gauge(
-        "webhooks_events_waiting",
-        "Events that wait for their commit.",
-        lambda: len(engine.acceptance.waiting),
-    )
-    metrics.gauge(
-        "webhooks_deliveries_in_memory",
-        "Deliveries that wait in memory or are being attempted.",
-        engine.delivery.endpoint_queues.in_memory,
-    )
-    metrics.gauge(
-        "webhooks_owners_with_share",
-        "Accounts and warehouses that have their share of open requests or of memory, or more.",
-        engine.delivery.endpoint_queues.usage.owners_with_share,
-        how="max",
-    )
-    metrics.gauge(
-        "webhooks_deliveries_unfinished",
-        "Deliveries that have not ended, as of the last count and what was stored and ended since.",
-        lambda: engine.acceptance.backlog.counts.total,
-        how="max",
-    )
-    metrics.gauge(
-        "webhooks_oldest_due_seconds",
-        "How long the delivery that waits longest has been due, as of the last count.",
-        lambda: engine.acceptance.backlog.late_seconds,
-        how="max",
-    )
-    metrics.gauge(
-        "webhooks_owners_with_full_log",
-        "Accounts and warehouses of which the log keeps no more requests and responses today.",
-        engine.delivery.log_usage.full_count,
-        how="max",
-    )
-    metrics.gauge(
-        "webhooks_subscriptions_held",
-        "Subscriptions that the config service no longer names, or that cannot be used.",
-        engine.feed.applier.held_count,
-        how="max",
-    )
-    metrics.gauge(
-        "webhooks_endpoints_degraded",
-        "Endpoints that get fewer requests, or none, because they are in trouble.",
-        engine.delivery.endpoints.degraded,
-        how="max",
-    )
+    delivery, backlog = engine.delivery, engine.acceptance.backlog
+    metrics.EVENTS_WAITING.read_with(lambda: len(engine.acceptance.waiting))
+    metrics.IN_MEMORY.read_with(delivery.endpoint_queues.in_memory)
+    metrics.RESULTS_WAITING.read_with(lambda: delivery.results.unwritten)
+    metrics.OWNERS_WITH_SHARE.read_with(delivery.endpoint_queues.usage.owners_with_share)
+    metrics.UNFINISHED.read_with(lambda: backlog.counts.total)
+    metrics.OLDEST_DUE_SECONDS.read_with(lambda: backlog.late_seconds)
+    metrics.QUEUE.read_with(lambda: engine.queue_states.by_state)
+    metrics.OWNERS_WITH_FULL_LOG.read_with(delivery.log_usage.full_count)
+    metrics.SUBSCRIPTIONS_HELD.read_with(engine.feed.applier.held_count)
+    metrics.ENDPOINTS_DEGRADED.read_with(delivery.endpoints.degraded)

@@ -16,6 +16,7 @@ from dispatch_service.feed import reporter
 from dispatch_service.log import usage
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
+from service_runtime.observability.loop_lag import watch_loop
 from service_runtime.process.background import BackgroundTasks, audit_loop, health_loop, tls_loop
 from service_runtime.process.failures import trace_of
 from service_runtime.process.lifecycle import stop_signal, tune_garbage_collector
@@ -52,6 +53,7 @@ async def serve(
     loops = background_loops(parts, engine, health)
     async with BackgroundTasks() as tasks:
         tasks.start("signal", stop_signal())
+        tasks.start("loop lag", watch_loop())
         if control is not None:
             tasks.start("control", control.answer(lambda: health.serving))
         tasks.start(COMMITS, engine.acceptance.waiting.run(engine.acceptance.committer.commit))
@@ -139,6 +141,11 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
         "backlog count": Periodic(
             engine.acceptance.backlog.count,
             pause_seconds=engine.acceptance.backlog.pause_seconds,
+            failure="backlog.count_failed",
+        ),
+        "queue count": Periodic(
+            engine.queue_states.count,
+            pause_seconds=engine.queue_states.pause_seconds,
             failure="backlog.count_failed",
         ),
         "holds": Periodic(

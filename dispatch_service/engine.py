@@ -6,10 +6,8 @@ attempt that delivers it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-
-import grpc
 
 from dispatch_service.delivery import replicas
 from dispatch_service.delivery.attempt import AttemptWorker
@@ -26,33 +24,24 @@ from dispatch_service.delivery.suspects import Suspects
 from dispatch_service.domain import leases
 from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.memory_usage import Bounds
-from dispatch_service.domain.work import EndpointKey
 from dispatch_service.egress.oauth_tokens import OAuthTokens
-from dispatch_service.feed.applier import FeedApplier
-from dispatch_service.feed.backlog_updater import BacklogUpdater
-from dispatch_service.feed.cache import ResourceCache
-from dispatch_service.feed.client import FeedClient
-from dispatch_service.feed.reporter import Reporter
+from dispatch_service.feed_exchange import Feed, build_feed
 from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.commit import GroupCommitter
 from dispatch_service.intake.late_batches import LateBatches
 from dispatch_service.intake.late_match import Matcher
-from dispatch_service.intake.late_subscriptions import PendingSubscriptions
 from dispatch_service.intake.match_positions import position_of
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.log.usage import LogUsage, LogUsageSync
-from dispatch_service.parts import Parts, Signals, guarded_transport
+from dispatch_service.parts import Parts, guarded_transport
 from dispatch_service.resend.job_runner import JobRunner
 from dispatch_service.resend.resend_work import ResendWork
+from dispatch_service.upkeep.queue_states import QueueStates
 from dispatch_service.upkeep.schedule import Maintenance
-from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress, Readiness
-from service_runtime.tls.channels import RenewableChannel
-from service_runtime.tls.current import CurrentTls
-from shipedge.webhooks.client import channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +75,6 @@ class Acceptance:
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
-    """
-    The exchange with the config service.
-    """
-
-    channel: RenewableChannel
-    applier: FeedApplier
-    client: FeedClient
-    reporter: Reporter
-    updater: BacklogUpdater
-    newly_known: PendingSubscriptions
-
-
-@dataclass(frozen=True, slots=True)
 class Engine:
     """
     All that has to be started and stopped.
@@ -113,6 +88,7 @@ class Engine:
     jobs: JobRunner
     maintenance: Maintenance
     log_usage: LogUsageSync
+    queue_states: QueueStates
 
     def readiness(self) -> Readiness:
         """
@@ -136,7 +112,7 @@ def build_engine(parts: Parts) -> Engine:
     delivery = _delivery(parts, health_log)
     acceptance = _acceptance(parts, delivery)
     became_due = parts.signals.deliveries_due.set
-    feed = _feed(parts, health_log, delivery.endpoints, acceptance.skipped)
+    feed = build_feed(parts, health_log, delivery.endpoints, acceptance.skipped)
     return Engine(
         health_log,
         delivery,
@@ -153,6 +129,7 @@ def build_engine(parts: Parts) -> Engine:
             interval_seconds=parts.settings.maintenance_interval.total_seconds(),
         ),
         log_usage=LogUsageSync(parts.bulk_store, delivery.log_usage),
+        queue_states=QueueStates(parts.bulk_store),
     )
 
 
@@ -244,44 +221,6 @@ def _acceptance(parts: Parts, delivery: Delivery) -> Acceptance:
     return Acceptance(backlog, skipped, waiting, committer, acceptor)
 
 
-@dataclass(frozen=True, slots=True)
-class _FeedListener:
-    endpoints: Endpoints
-    signals: Signals
-    newly_known: PendingSubscriptions
-
-    def resumed(self, endpoint: EndpointKey) -> None:
-        self.endpoints.slow_start(endpoint)
-
-    def changes_stored(self) -> None:
-        self.signals.updates_recorded.set()
-
-    def matches_since(self, name: str, since: datetime) -> None:
-        self.newly_known.add(name, since)
-
-    def returned(self, name: str, since: datetime | None) -> None:
-        self.newly_known.returned(name, since)
-
-
-def _feed(
-    parts: Parts, health_log: HealthLog, endpoints: Endpoints, skipped: SkippedCounts
-) -> Feed:
-    settings, signals, replica = parts.settings, parts.signals, parts.lease.owner
-    config = RenewableChannel(lambda: _connected(settings.config_address, parts.tls))
-    parts.stack.push_async_callback(config.close)
-    failures = FailureLog("feed.item_set_aside")
-    rules = settings.url_rules()
-    cache = ResourceCache(parts.subscriptions, parts.callers, parts.ring, rules, failures)
-    newly_known = PendingSubscriptions(signals.newly_known.set)
-    listener = _FeedListener(endpoints, signals, newly_known)
-    store = parts.bulk_store
-    applier = FeedApplier(store, parts.ring, cache, listener, failures, hold=settings.missing_hold)
-    client = FeedClient(config, applier, replica=replica)
-    reporter = Reporter(store, config, health_log.load, skipped.write_down, replica=replica)
-    updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
-    return Feed(config, applier, client, reporter, updater, newly_known)
-
-
 def _late(parts: Parts, delivery: Delivery, acceptance: Acceptance, feed: Feed) -> LateBatches:
     alone = parts.store.dialect.name == "sqlite"
     return LateBatches(
@@ -295,7 +234,3 @@ def _late(parts: Parts, delivery: Delivery, acceptance: Acceptance, feed: Feed) 
         alive_for=timedelta() if alone else replicas.ALIVE_FOR,
         became_due=parts.signals.deliveries_due.set,
     )
-
-
-def _connected(address: str, tls: CurrentTls | None) -> grpc.aio.Channel:
-    return channel.connect(address, None if tls is None else tls.channel_credentials())

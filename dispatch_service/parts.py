@@ -31,6 +31,7 @@ from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import create_engine
 from service_runtime.database.sessions import LONG_STATEMENT_SECONDS
 from service_runtime.keys.keyring import KeyRing
+from service_runtime.observability.metrics import show_keys
 from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
 from service_runtime.tls.current import CurrentTls
@@ -89,6 +90,7 @@ def open_parts(settings: Settings, stack: AsyncExitStack, clock: Callable[[], da
     queue: Queue = SqliteQueue(store) if store.dialect.name == "sqlite" else PostgresQueue(store)
     stack.push_async_callback(queue.close)
     ring = settings.key_ring()
+    show_keys(ring.first, ring.key_ids[1:])
     tls, callers = settings.tls("server", "client"), settings.callers()
     identify = development_caller if callers is None else callers.identify
     return Parts(
@@ -119,6 +121,7 @@ def _bulk_store(settings: Settings, store: AsyncEngine, stack: AsyncExitStack) -
         settings.database(),
         application_name="dispatch_service bulk",
         statement_seconds=LONG_STATEMENT_SECONDS,
+        pool="bulk",
     )
     stack.push_async_callback(made.dispose)
     return made

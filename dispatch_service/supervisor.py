@@ -17,8 +17,9 @@ from prometheus_client import CollectorRegistry
 
 from dispatch_service.app import SERVICES, prepare, run
 from dispatch_service.settings import Settings
-from service_runtime.observability.merged_metrics import Family
-from service_runtime.observability.metrics import FamiliesCollector
+from service_runtime.observability.loop_lag import watch_loop
+from service_runtime.observability.merged_metrics import Family, merged
+from service_runtime.observability.metrics import FamiliesCollector, families
 from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.background import BackgroundTasks, health_loop
 from service_runtime.process.lifecycle import on_reload, only_listeners, stop_signal
@@ -64,6 +65,7 @@ async def supervise(settings: Settings) -> None:
 async def _serve(workers: Workers, health: ServerHealth) -> None:
     async with BackgroundTasks() as tasks:
         tasks.start("signal", stop_signal())
+        tasks.start("loop lag", watch_loop())
         tasks.start("health", health_loop(health).run())
         await workers.run(start_awaited(_drained(tasks.first_ended(), health), "drain"))
 
@@ -95,7 +97,7 @@ def _registry(workers: Workers) -> CollectorRegistry:
     def read() -> list[Family]:
         # Called by threads of the listener; only the event loop may ask the workers.
         asked = asyncio.run_coroutine_threadsafe(workers.families(), loop)
-        return asked.result(METRICS_SECONDS)
+        return merged([asked.result(METRICS_SECONDS), families()])
 
     registry = CollectorRegistry()
     registry.register(FamiliesCollector(read))

@@ -16,6 +16,7 @@ from dispatch_service.log import read
 from dispatch_service.log.messages import delivery_message, resend_job_message
 from dispatch_service.log.url_filters import Hash
 from dispatch_service.log.whole_urls import whole_urls
+from dispatch_service.queue.measures import count_end
 from dispatch_service.resend import cancellations, jobs, known_requests, late_bodies, resends
 from dispatch_service.resend.jobs import Choice
 from dispatch_service.routing.index import SubscriptionIndex
@@ -102,6 +103,8 @@ class ResendMethods:
         Cancel a delivery. An attempt that is being made goes on, and its success counts.
         """
         after = await self._cancelled(request)
+        if after.state == delivery_pb2.Delivery.STATE_CANCELLED:
+            count_end(State.CANCELLED, "")
         self._became_due()
         return after
 

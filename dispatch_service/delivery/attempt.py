@@ -24,7 +24,7 @@ from dispatch_service.domain.transitions import LONGEST_LIFETIME, Transition
 from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, Suspend
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
-from service_runtime.observability import metrics
+from service_runtime.observability.dispatch_metrics import ATTEMPTS
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
 
@@ -148,7 +148,7 @@ class AttemptWorker:
             deadline=self._deadline,
         )
         if isinstance(step, Attempt):
-            return await self._attempt(claimed, step)
+            return await self._attempt(claimed, step, ready.accepted_at)
         self._endpoints.probe_not_sent(claimed.endpoint_key)
         match step:
             case Requeue() | Suspend():
@@ -157,13 +157,16 @@ class AttemptWorker:
                 self._results.settle(Settlement(claimed, step, None))
         return None
 
-    async def _attempt(self, claimed: Claimed, attempt: Attempt) -> FinishedAttempt | None:
+    async def _attempt(
+        self, claimed: Claimed, attempt: Attempt, accepted_at: float
+    ) -> FinishedAttempt | None:
         suspected = transitions.is_suspect(claimed.interrupted)
         if suspected and not await self._stored_as_suspect(claimed):
             self._results.release(Requeue(claimed, UNSTORED_DELAY))
             return None
         reach("attempt.before_send", claimed.event_id)
-        finished = await self._sender.send(claimed, attempt.subscription, attempt.body)
+        subscription, body = attempt.subscription, attempt.body
+        finished = await self._sender.send(claimed, subscription, body, accepted_at)
         reach("attempt.after_response")
         # Before all else: an error in what follows must not lose what the receiver has said.
         self._results.settle(finished)
@@ -190,5 +193,5 @@ class AttemptWorker:
             # endpoint in whose queue this delivery waited.
             key = (claimed.owner, claimed.endpoint)
             opened = self._endpoints.record_outcome(key, finished.outcome)
-        metrics.count_attempt(finished.outcome.failure_kind)
+        ATTEMPTS.add(finished.outcome.failure_kind or "success")
         return opened

@@ -26,6 +26,7 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
 from service_runtime.keys.keyring import SealBrokenError
+from service_runtime.observability.dispatch_metrics import observe_batch
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
 
@@ -104,14 +105,17 @@ class Claimer:
         )
         if claimed:
             reach("attempt.after_claim")
-        await self._pass_on(claimed, now + self._lease.duration.total_seconds())
+        observe_batch("claim", len(claimed), now)
+        await self._pass_on(claimed, now)
         return len(claimed)
 
-    async def _pass_on(self, claimed: Sequence[Claimed], lease_end: float) -> None:
+    async def _pass_on(self, claimed: Sequence[Claimed], now: float) -> None:
         suspects = []
+        lease_end = now + self._lease.duration.total_seconds()
         places = self._places
         for it in self._taken(claimed, lease_end):
-            ready = Ready(it, await self._body(it), lease_end)
+            accepted_at = now - it.age.total_seconds()
+            ready = Ready(it, await self._body(it), lease_end, accepted_at=accepted_at)
             if is_suspect(it.interrupted):
                 suspects.append(ready)
             elif is_suspect(it.interrupted + 1) and not places.endpoint_queues.starts_at_once(

@@ -51,14 +51,16 @@ class MissingBody(Enum):
 
 class Ready(Confidential, frozen=True, gc=False):
     """
-    A leased delivery with its payload. *lease_end* is on the monotonic clock, *deaths* is how
-    many processes have died while it was a suspect on the wire.
+    A leased delivery with its payload. *lease_end* and *accepted_at*, when its event was accepted,
+    are on the monotonic clock; *deaths* is how many processes have died while it was a suspect on
+    the wire.
     """
 
     claimed: Claimed
     body: bytes | MissingBody
     lease_end: float
     deaths: int = 0
+    accepted_at: float = 0.0
 
     @property
     def size(self) -> int:

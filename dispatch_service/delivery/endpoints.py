@@ -18,6 +18,7 @@ from dispatch_service.delivery import breakers
 from dispatch_service.delivery.breakers import Breaker, EndpointVerdict
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import EndpointKey
+from service_runtime.observability.dispatch_metrics import BREAKER_CHANGES
 
 _Item = TypeVar("_Item")
 
@@ -105,6 +106,7 @@ class Endpoints:
             return True
         if before is not None and before.open and (now is None or not now.open):
             self._change(key, None)
+            BREAKER_CHANGES.add("closed")
             log.info("endpoint.closed", owner=key[0], endpoint=key[1])
         self._set_breaker(key, now)
         return False
@@ -173,6 +175,7 @@ class Endpoints:
         self._known[key] = _EndpointState(opened, time.monotonic() + pause.total_seconds())
         kind, code = outcome.failure_kind, outcome.status_code
         self._change(key, OpenBreaker(pause, opened.trips, kind, code))
+        BREAKER_CHANGES.add("opened")
         log.warning(
             "endpoint.opened",
             owner=key[0],

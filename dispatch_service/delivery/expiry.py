@@ -22,12 +22,13 @@ import structlog
 from dispatch_service.delivery.breakers import DEAD_AFTER, PROBES_TO_BE_DEAD
 from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.domain.transitions import WaitReason
+from dispatch_service.domain.transitions import State, WaitReason
 from dispatch_service.domain.work import EndpointKey
 from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.dialects import clause
 from dispatch_service.queue.expire_times import USED_UP
 from dispatch_service.queue.lock_order import by_key
+from dispatch_service.queue.measures import count_end
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, endpoint_states
 from service_runtime.database.conflicts import retry_on_conflict
@@ -198,6 +199,8 @@ class Expirer:
                     await db.execute(sa.update(deliveries).where(this).values(values))
             failed = [row for row in rows if row.cause != Cause.INACTIVE]
             await sequences.advance(db, sequences.keys_of(rows), sequences.keys_of(failed))
+        for row in rows:
+            count_end(_STATES[row.cause], _kind(endpoint, row.cause))
         return len(rows)
 
 
@@ -263,9 +266,21 @@ def _locked(endpoint: OpenEndpoint, mine: sa.ColumnElement[bool]) -> sa.Select[A
 
 
 def _values(endpoint: OpenEndpoint, cause: Cause) -> dict[str, Any]:
+    kind = _kind(endpoint, cause)
     if cause is Cause.INACTIVE:
-        return waiting_moves.CANCEL_DELETED.values(failure_kind=FailureKind.INACTIVE.value)
+        return waiting_moves.CANCEL_DELETED.values(failure_kind=kind)
+    return waiting_moves.EXPIRE.values(failure_kind=kind, response_code=endpoint.response_code)
+
+
+_STATES = {
+    Cause.INACTIVE: State.CANCELLED,
+    Cause.USED_UP: State.FAILED,
+    Cause.DEAD: State.FAILED,
+}
+
+
+def _kind(endpoint: OpenEndpoint, cause: Cause) -> str:
+    if cause is Cause.INACTIVE:
+        return FailureKind.INACTIVE.value
     kind = endpoint.failure_kind if cause is Cause.DEAD else None
-    return waiting_moves.EXPIRE.values(
-        failure_kind=kind or FailureKind.EXPIRED.value, response_code=endpoint.response_code
-    )
+    return kind or FailureKind.EXPIRED.value

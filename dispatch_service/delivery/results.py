@@ -17,14 +17,16 @@ from dispatch_service.delivery.held_leases import HeldLeases, LeaseEnd
 from dispatch_service.delivery.request import webhook_id
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.shares import OwnerCounts
-from dispatch_service.domain.transitions import State, Transition, decide
+from dispatch_service.domain.transitions import Transition, decide
 from dispatch_service.domain.work import Claimed, Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.log.usage import LogUsage
+from dispatch_service.queue import measures
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.faults import is_unavailable
+from service_runtime.observability.dispatch_metrics import observe_batch
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress
@@ -47,13 +49,6 @@ log = structlog.get_logger()
 
 def _nobody() -> None:
     pass
-
-
-def _ends(settlement: Settlement) -> bool:
-    """
-    Tell whether a delivery ends that had not ended before.
-    """
-    return settlement.transition.delay is None and settlement.claimed.state is not State.SUCCEEDED
 
 
 def _always(_settlements: Sequence[Settlement]) -> bool:
@@ -188,11 +183,14 @@ class ResultWriter:
         settlements = [it for it in results if isinstance(it, Settlement)]
         settlements += await self._settlements(attempts)
         on_settled = self._on_settled if self._has_effects(settlements) else None
+        started = time.monotonic()
         with self.in_flight.work():
             ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
+        observe_batch("settle", len(settlements), started)
+        measures.observe(settlements, ended.lost)
         self._log_usage.add(settlements)
-        self.unfinished.remove([it.claimed.owner for it in settlements if _ends(it)])
+        self.unfinished.remove([it.claimed.owner for it in settlements if measures.ends(it)])
         self._held.end_all([it.claimed for it in results], LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))
@@ -200,8 +198,10 @@ class ResultWriter:
             self._unblocked()
 
     async def _write_releases(self) -> int:
+        started = time.monotonic()
         with self._releases.next_batch() as releases:
             ended = await self._queue.release(releases)
+        observe_batch("release", len(releases), started)
         self._held.end_all([it.claimed for it in releases], LeaseEnd.RELEASED)
         if ended.unblocked:
             self._unblocked()
@@ -242,6 +242,8 @@ class ResultWriter:
                     log_is_full=self._log_usage.is_full(attempt.claimed.owner),
                 ),
                 attempt.outcome.status_code,
+                attempt.waited,
+                attempt.seconds,
             )
             for attempt, transition in zip(attempts, transitions, strict=True)
         ]

@@ -39,6 +39,8 @@ log = structlog.get_logger()
 class FinishedAttempt(Confidential, frozen=True, gc=False):
     """
     An attempt with its outcome; *shown_headers* are those of the request as the log may show them.
+
+    It began *waited* seconds after its event was accepted, and took so many *seconds*.
     """
 
     claimed: Claimed
@@ -46,18 +48,22 @@ class FinishedAttempt(Confidential, frozen=True, gc=False):
     outcome: Outcome
     shown_headers: tuple[Header, ...]
     start_time: datetime
+    waited: float = 0.0
+    seconds: float = 0.0
 
 
 class PreparedRequest(Confidential, frozen=True, gc=False):
     """
-    The request of an attempt before it is authenticated and signed; *end* is on the monotonic
-    clock.
+    The request of an attempt before it is authenticated and signed; *accepted_at*, *began* and
+    *end* are on the monotonic clock.
     """
 
     claimed: Claimed
     subscription: Subscription
     body: bytes
     start_time: datetime
+    accepted_at: float
+    began: float
     end: float
     identity: ClientIdentity | None
     keys: Sequence[SigningKey]
@@ -73,8 +79,21 @@ class PreparedRequest(Confidential, frozen=True, gc=False):
         """
         Return the attempt as failed before a request was sent; *error* is shown to customers.
         """
-        outcome = outcomes.failed(kind, error)
-        return FinishedAttempt(self.claimed, self.subscription, outcome, (), self.start_time)
+        return self.finished(outcomes.failed(kind, error), ())
+
+    def finished(self, outcome: Outcome, shown_headers: tuple[Header, ...]) -> FinishedAttempt:
+        """
+        Return the attempt with its outcome.
+        """
+        return FinishedAttempt(
+            self.claimed,
+            self.subscription,
+            outcome,
+            shown_headers,
+            self.start_time,
+            self.began - self.accepted_at,
+            time.monotonic() - self.began,
+        )
 
 
 class AttemptSender:
@@ -99,21 +118,30 @@ class AttemptSender:
         self._deadline = deadline
 
     async def send(
-        self, claimed: Claimed, subscription: Subscription, body: bytes
+        self, claimed: Claimed, subscription: Subscription, body: bytes, accepted_at: float
     ) -> FinishedAttempt:
         """
-        Send a body to a subscription's URL. Raises nothing but cancellation.
+        Send a body to a subscription's URL. *accepted_at*, on the monotonic clock, is when the
+        event was accepted. Raises nothing but cancellation.
         """
-        identity = self._subscriptions.identities.get(subscription.client_certificate)
-        end = time.monotonic() + self._deadline
-        keys = self._keys(subscription)
-        prepared = PreparedRequest(claimed, subscription, body, self._clock(), end, identity, keys)
+        now = time.monotonic()
+        prepared = PreparedRequest(
+            claimed,
+            subscription,
+            body,
+            self._clock(),
+            accepted_at,
+            now,
+            now + self._deadline,
+            identity=self._subscriptions.identities.get(subscription.client_certificate),
+            keys=self._keys(subscription),
+        )
         if subscription.url is None:
             return prepared.failed(FailureKind.INVALID_URL, subscription.url_problem)
-        if subscription.client_certificate and identity is None:
+        if subscription.client_certificate and prepared.identity is None:
             error = "the client certificate is not known here"
             return prepared.failed(FailureKind.CERTIFICATE, error)
-        if not keys:
+        if not prepared.keys:
             return prepared.failed(FailureKind.AUTH, "the signing key is not known here")
         if not subscription.credential:
             return await self._send(prepared, ())
@@ -179,7 +207,7 @@ class AttemptSender:
         if subscription.headers or authentication:
             shown = request.masked_headers(outbound, subscription, authentication)
         outcome = await exchange_outcome(self._transport, outbound, self._clock)
-        return FinishedAttempt(claimed, subscription, outcome, shown, prepared.start_time)
+        return prepared.finished(outcome, shown)
 
 
 async def exchange_outcome(

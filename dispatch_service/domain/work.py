@@ -96,9 +96,6 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def key(self) -> EventKey:
-        """
-        The key of the event.
-        """
         return (self.account, self.event_id)
 
 
@@ -136,9 +133,9 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     *number* is the number of the attempt that has started. A result counts only with the
     present *token*. *sealed_body* is None if the payload is gone. *time_left* is the time until
-    it expires. *cancelled* tells whether it was cancelled during an earlier attempt,
-    *dispatched* whether it never waited in the table, and *in_sequence* whether it has a
-    position in a sequence.
+    it expires, *age* that since its event was accepted. *cancelled* tells whether it was cancelled
+    during an earlier attempt, *dispatched* whether it never waited in the table, and
+    *in_sequence* whether it has a position in a sequence.
     """
 
     owner: str
@@ -160,6 +157,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sequence: int
     occurred_at: datetime
     time_left: timedelta
+    age: timedelta = timedelta()
     cancelled: bool = False
     dispatched: bool = False
     in_sequence: bool = False
@@ -233,14 +231,16 @@ def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):
     """
-    The end of a lease with a result: what the delivery becomes, and the attempt if one was
-    made.
+    The end of a lease with a result: what the delivery becomes, and the attempt if one was made,
+    which began *waited* seconds after the event was accepted, and took so many *seconds*.
     """
 
     claimed: Claimed
     transition: Transition
     attempt: AttemptRecord | None
     response_code: int | None = None
+    waited: float = 0.0
+    seconds: float = 0.0
 
     @property
     def confirms(self) -> bool:

@@ -26,7 +26,7 @@ from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import database_now
 from service_runtime.keys.keyring import KeyRing
-from service_runtime.observability import metrics
+from service_runtime.observability.dispatch_metrics import ALARMING_SNAPSHOTS
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedChange, WatchConfigurationResponse
@@ -294,4 +294,4 @@ def _log_snapshot(position: Position, absent: Absence, known: Collection[str]) -
             subscriptions=sum(map(names.is_subscription, known)),
         )
     if absent.alarming:
-        metrics.ALARMING_SNAPSHOTS.inc()
+        ALARMING_SNAPSHOTS.add()

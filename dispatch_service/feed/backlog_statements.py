@@ -42,15 +42,16 @@ async def end_sequences(
     if not await backlog_updates.holds(db, recorded):
         return SUPERSEDED
     owner = recorded.update.owner
-    ids = await sequences.last_of(db, keys, limit)
+    ids, cancelled = await sequences.last_of(db, keys, limit), 0
     if recorded.update.action is BacklogAction.CANCEL:
         columns = deliveries.c
         mine = sa.and_(columns.owner == owner, columns.delivery_id.in_(ids))
         waiting = sa.and_(mine, columns.state == State.PENDING.value)
-        await db.execute(update_locked(waiting).values(_values(recorded.update)))
+        ended = await db.execute(update_locked(waiting).values(_values(recorded.update)))
+        cancelled = ended.rowcount
     await sequences.take_out(db, owner, ids)
     await sequences.advance(db, keys)
-    return Progress(len(ids), Status.MORE)
+    return Progress(len(ids), Status.MORE, cancelled)
 
 
 async def find(db: AsyncConnection, update: BacklogUpdate, limit: int) -> list[str]:
@@ -74,7 +75,8 @@ async def change(
     left = [{"wanted_id": delivery_id} for delivery_id, is_left in rows if is_left]
     if left:
         await db.execute(_changed(update), left)
-    return Progress(len(left), Status.MORE)
+    cancels = update.action is BacklogAction.CANCEL
+    return Progress(len(left), Status.MORE, len(left) if cancels else 0)
 
 
 def _locked(dialect: str, update: BacklogUpdate, delivery_ids: Sequence[str]) -> sa.Select[Any]:
@@ -102,13 +104,19 @@ def _changed(update: BacklogUpdate) -> sa.Update:
 
 def _values(update: BacklogUpdate) -> Mapping[str, Any]:
     if update.action is BacklogAction.CANCEL:
-        kind = FailureKind.MISSING if update.held else FailureKind.INACTIVE
-        return waiting_moves.CANCEL_DELETED.values(failure_kind=kind.value)
+        return waiting_moves.CANCEL_DELETED.values(failure_kind=failure_kind(update).value)
     if update.action is BacklogAction.RESUME:
         return waiting_moves.RESUME.values(endpoint=update.endpoint)
     # The end of a hold cancels by an update of its own, so the hold itself may be any time.
     hold_us = micros(LONGEST_LIFETIME) if update.held else None
     return waiting_moves.SUSPEND_WAITING.values(endpoint=update.endpoint, hold_us=hold_us)
+
+
+def failure_kind(update: BacklogUpdate) -> FailureKind:
+    """
+    Return why an update cancels deliveries.
+    """
+    return FailureKind.MISSING if update.held else FailureKind.INACTIVE
 
 
 def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:

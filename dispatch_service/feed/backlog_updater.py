@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from dispatch_service.domain.transitions import State
 from dispatch_service.feed import backlog_statements, backlog_updates
 from dispatch_service.feed.backlog_updates import Progress, RecordedUpdate, Status
 from dispatch_service.queue import sequences
+from dispatch_service.queue.measures import count_end
 from dispatch_service.queue.sequences import SequenceKey
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing
@@ -108,6 +110,7 @@ class BacklogUpdater:
             if not keys:
                 return Progress(changed, Status.DONE)
             batch = await self._empty(recorded, keys)
+            self._count(recorded, batch)
             if batch.status is Status.SUPERSEDED:
                 return Progress(changed, Status.SUPERSEDED)
             changed += batch.changed
@@ -123,11 +126,17 @@ class BacklogUpdater:
         changed = 0
         for start in range(0, len(ids), BATCH):
             batch = await self._change(recorded, ids[start : start + BATCH])
+            self._count(recorded, batch)
             if batch.status is Status.SUPERSEDED:
                 return Progress(changed, Status.SUPERSEDED)
             changed += batch.changed
             await self._pause()
         return Progress(changed, Status.MORE if ids else Status.DONE)
+
+    def _count(self, recorded: RecordedUpdate, batch: Progress) -> None:
+        if batch.cancelled:
+            kind = backlog_statements.failure_kind(recorded.update)
+            count_end(State.CANCELLED, kind, batch.cancelled)
 
     @retry_on_conflict
     async def _empty(self, recorded: RecordedUpdate, keys: Sequence[SequenceKey]) -> Progress:

@@ -101,11 +101,12 @@ class Status(Enum):
 @dataclass(frozen=True, slots=True)
 class Progress:
     """
-    How many deliveries a step has changed, and what is left.
+    How many deliveries a step has changed, and what is left. Of those it has *cancelled* some.
     """
 
     changed: int
     status: Status
+    cancelled: int = 0
 
 
 SUPERSEDED = Progress(0, Status.SUPERSEDED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import structlog
 
 from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.position import HistoryChangedError
-from service_runtime.observability import metrics
+from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
@@ -54,6 +55,11 @@ class FeedClient:
         self._replica = replica
         self._pause = FIRST_PAUSE_SECONDS
         self._call: Call | None = None
+        self._connected = False
+        self._applied_at = time.monotonic()
+        metrics.FEED_CONNECTED.read_with(lambda: float(self._connected))
+        metrics.FEED_REVISION.read_with(lambda: applier.position.revision)
+        metrics.FEED_LAG_SECONDS.read_with(lambda: time.monotonic() - self._applied_at)
 
     async def run_once(self) -> None:
         """
@@ -76,7 +82,7 @@ class FeedClient:
         Begin with a snapshot soon.
         """
         log.warning(event, revision=self._applier.position.revision)
-        metrics.FEED_RESTARTS.labels(event.rpartition(".")[2]).inc()
+        metrics.FEED_RESTARTS.add(event.rpartition(".")[2])
         self._applier.restart()
         self._pause = FIRST_PAUSE_SECONDS
 
@@ -107,6 +113,7 @@ class FeedClient:
             )
             async for answer in call:
                 await applier.apply(answer)
+                self._connected, self._applied_at = True, time.monotonic()
                 revision = applier.position.revision
                 if self._call is call and not call.done():
                     await call.write(
@@ -116,6 +123,7 @@ class FeedClient:
                     )
                 yield revision
         finally:
+            self._connected = False
             call.cancel()
 
     async def leave(self) -> None:

@@ -15,6 +15,8 @@ from dispatch_service.intake.prepare import SampleRequest, serialised
 from dispatch_service.intake.waiting import Answer, WaitingEvents
 from dispatch_service.log.events import find
 from dispatch_service.storage.sealing import DayKeys
+from service_runtime.observability.dispatch_metrics import EVENTS_REFUSED
+from service_runtime.rpc.errors import Internal
 from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.events.v1 import event_pb2
 
@@ -56,9 +58,16 @@ class EventAcceptor:
         An event whose owner has its share of the backlog is answered with `BacklogFull`; if that
         concerns all of them, `BacklogFull` is raised.
         """
-        refused = self._backlog.refusals(events)
+        try:
+            refused = self._backlog.refusals(events)
+        except BacklogFull as full:
+            EVENTS_REFUSED.add(full.reason, count=len(events))
+            raise
         others = [event for index, event in enumerate(events) if index not in refused]
         answers = all_answers(len(events), refused, await self._accept(others))
+        for answer in answers:
+            if isinstance(answer, Exception):
+                EVENTS_REFUSED.add(getattr(answer, "reason", Internal.reason))
         if all(isinstance(answer, BacklogFull) for answer in answers):
             raise next(answer for answer in answers if isinstance(answer, BacklogFull))
         return answers

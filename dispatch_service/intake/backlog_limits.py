@@ -21,7 +21,7 @@ from dispatch_service.payloads.core.warehouses import warehouses_of
 from dispatch_service.storage.schema import deliveries
 from service_runtime.database.engine import reading
 from service_runtime.database.instants import database_now
-from service_runtime.observability import metrics
+from service_runtime.observability.dispatch_metrics import SHARE_REFUSALS
 from service_runtime.rpc import names
 from shipedge.webhooks.events.v1 import event_pb2
 
@@ -132,7 +132,7 @@ def backlog_full(
     """
     if total >= capacity.whole:
         return BacklogFull(what, total, capacity.whole, retry_after)
-    metrics.SHARE_REFUSALS.inc()
+    SHARE_REFUSALS.add()
     return BacklogFull(what, total, capacity.common, retry_after, owner=owner, held=held)
 
 

@@ -17,16 +17,18 @@ from dispatch_service import payloads
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.errors import EventInvalid
 from dispatch_service.domain.shares import OwnerCounts
+from dispatch_service.domain.transitions import State
 from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
 from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
+from dispatch_service.queue.measures import count_end
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
 from dispatch_service.storage.sealing import DayKeys, Sealer
 from service_runtime.database.faults import is_unavailable
-from service_runtime.observability import metrics
+from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress
@@ -161,15 +163,18 @@ class GroupCommitter:
         """
         try:
             prepared = await self._prepare(group, sealer)
-            lease_end = time.monotonic() + self._lease.duration.total_seconds()
+            lease_start = time.monotonic()
             receipts = await self._store(prepared)
+            metrics.observe_batch("commit", len(group), lease_start)
         except Exception as error:  # noqa: BLE001 - every failure is answered, none ends the loop
             return error
         self.progress.through()
         reach("publish.after_commit")
         _give_receipts(group, receipts)
         self._count(prepared, receipts)
-        self._use_slots(prepared, receipts, lease_end)
+        lease_end = lease_start + self._lease.duration.total_seconds()
+        arrived = [it.answers.since for it in group]
+        self._use_slots(prepared, receipts, lease_end, arrived)
         return None
 
     async def _prepare(self, group: Sequence[WaitingEvent], sealer: Sealer) -> list[Prepared]:
@@ -200,7 +205,7 @@ class GroupCommitter:
             self._reserve_slots(group)
             return await self._queue.insert([it.event for it in group], self._lease)
         except BaseException:
-            self._use_slots(group, {}, 0.0)
+            self._use_slots(group, {}, 0.0, [0.0] * len(group))
             raise
 
     def _reserve_slots(self, group: Sequence[Prepared]) -> None:
@@ -215,20 +220,27 @@ class GroupCommitter:
                 )
 
     def _use_slots(
-        self, group: Sequence[Prepared], receipts: Mapping[EventKey, Receipt], lease_end: float
+        self,
+        group: Sequence[Prepared],
+        receipts: Mapping[EventKey, Receipt],
+        lease_end: float,
+        arrived: Sequence[float],
     ) -> None:
         """
         Dispatch the deliveries that are stored leased, and return all other reserved slots:
         those of events that were not stored now, and of deliveries that are blocked.
+
+        *lease_end*, and when each event of the group has *arrived*, are on the monotonic clock.
         """
-        for prepared in group:
+        for prepared, accepted_at in zip(group, arrived, strict=True):
             event = prepared.event
             receipt = receipts.get(event.key)
             for delivery, payload in zip(event.deliveries, prepared.payloads, strict=True):
                 if not delivery.leased or payload is None:
                     continue
                 if receipt and receipt.fresh and delivery.delivery_id not in receipt.blocked:
-                    ready = Ready(dispatched(event, delivery), payload, lease_end)
+                    claimed = dispatched(event, delivery)
+                    ready = Ready(claimed, payload, lease_end, accepted_at=accepted_at)
                     self._slots.take_reserved(ready)
                 else:
                     self._slots.unreserve(
@@ -241,9 +253,13 @@ class GroupCommitter:
         Count the events that were stored now with their deliveries, and the Inactive
         subscriptions that wanted them.
         """
-        metrics.EVENTS.inc(sum(receipt.fresh for receipt in receipts.values()))
+        metrics.EVENTS.add(count=sum(receipt.fresh for receipt in receipts.values()))
         stored = [it.event for it in group if receipts[it.event.key].fresh]
-        self._unfinished.add([it.owner for event in stored for it in event.deliveries])
+        deliveries = [it for event in stored for it in event.deliveries]
+        self._unfinished.add([it.owner for it in deliveries])
+        for it in deliveries:
+            if it.failure_kind is not None:
+                count_end(State.FAILED, it.failure_kind)
         for prepared in group:
             if prepared.skipped and receipts[prepared.event.key].fresh:
                 self._skipped_counts.count(prepared.skipped)

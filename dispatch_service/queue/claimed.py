@@ -62,7 +62,7 @@ def claimed_from(
     span_of: Callable[[Any], timedelta] = same_span,
 ) -> Claimed:
     """
-    Read a row of the columns `CLAIMED`, `time_left` and `sealed_body`.
+    Read a row of the columns `CLAIMED`, `age`, `time_left` and `sealed_body`.
     """
     return Claimed(
         owner=row.owner,
@@ -84,6 +84,7 @@ def claimed_from(
         sequence=row.sequence,
         occurred_at=from_stored(row.occurred_at),
         time_left=span_of(row.time_left),
+        age=span_of(row.age),
         cancelled=row.cancelled_by is not None,
         in_sequence=row.sequence_position is not None,
         sealed_body=row.sealed_body,

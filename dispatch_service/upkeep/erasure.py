@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from dispatch_service.domain.transitions import State
 from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.lock_order import locked
+from dispatch_service.queue.measures import count_end
 from dispatch_service.storage.rows import (
     ERASABLE_EVENTS,
     WAITING_ERASURES,
@@ -111,11 +112,18 @@ async def erase_all(
         last = found[-1].event_id
 
 
-@retry_on_conflict
 async def erase_one(engine: AsyncEngine, event: ErasableEvent, requested_by: str) -> Erased:
     """
     Erase an event in a transaction of its own; see `erase`.
     """
+    erased = await _erase_one(engine, event, requested_by)
+    if erased.cancelled:
+        count_end(State.CANCELLED, "", erased.cancelled)
+    return erased
+
+
+@retry_on_conflict
+async def _erase_one(engine: AsyncEngine, event: ErasableEvent, requested_by: str) -> Erased:
     async with writing(engine) as db:
         return await erase(db, event, requested_by)
 

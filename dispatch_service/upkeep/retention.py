@@ -19,7 +19,7 @@ from dispatch_service.storage.schema import attempts, bodies, deliveries, events
 from dispatch_service.upkeep import prune_statements
 from dispatch_service.upkeep.prune_statements import AgeIndex, Cutoff, Retention
 from service_runtime.database.engine import reading, writing
-from service_runtime.observability import metrics
+from service_runtime.observability.dispatch_metrics import PRUNED
 from service_runtime.process.failures import FailureLog
 from service_runtime.rpc import names
 
@@ -197,6 +197,6 @@ class Pruner:
 
 
 def _count(kind: str, count: int) -> None:
-    metrics.PRUNED.labels(kind).inc(count)
+    PRUNED.add(kind, count=count)
     if count:
         log.info("maintenance.pruned", kind=kind, count=count)

@@ -21,9 +21,9 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from service_runtime.database.measured import measure
 from service_runtime.database.sessions import STATEMENT_SECONDS, Sessions, connect_args
 from service_runtime.database.urls import driver_url, parse_database_url
-from service_runtime.observability import metrics
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -82,14 +82,19 @@ class _SqliteConnection(sqlite3.Connection):
 
 
 def create_engine(
-    url: str, *, application_name: str, statement_seconds: float | None = STATEMENT_SECONDS
+    url: str,
+    *,
+    application_name: str,
+    statement_seconds: float | None = STATEMENT_SECONDS,
+    pool: str = "main",
 ) -> AsyncEngine:
     """
     Create the engine for *url*, `sqlite:///path` or `postgresql://user@host/name`.
 
     On PostgreSQL no statement takes longer than *statement_seconds*; without them there is no
-    limit. The folder of a SQLite file is created, readable by its owner alone. Raises
-    `ValueError` for any other URL, and `OSError` for a file of authorities that cannot be read.
+    limit. Metrics show its connections as those of *pool*. The folder of a SQLite file is created,
+    readable by its owner alone. Raises `ValueError` for any other URL, and `OSError` for a file of
+    authorities that cannot be read.
     """
     parsed = parse_database_url(url)
     backend = parsed.get_backend_name()
@@ -98,19 +103,8 @@ def create_engine(
         engine = _sqlite(parsed)
     else:
         engine = _postgresql(parsed, application_name, statement_seconds)
-    sa.event.listen(engine.sync_engine, "before_cursor_execute", _count_round_trip)
-    for happening in ("begin", "commit", "rollback"):
-        sa.event.listen(engine.sync_engine, happening, _count_transaction)
+    measure(engine.sync_engine, pool, _POOL_SIZE if backend == "sqlite" else 2 * _POOL_SIZE)
     return engine
-
-
-def _count_round_trip(*_about: object) -> None:
-    metrics.SQL_ROUND_TRIPS.inc()
-
-
-def _count_transaction(connection: sa.Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        metrics.SQL_ROUND_TRIPS.inc()
 
 
 def _sqlite(url: URL) -> AsyncEngine:

@@ -1,18 +1,29 @@
 """
-Metrics for operators, in the format of Prometheus. Labels hold no customer, no URL and no
-secret.
+Metrics for operators, in the format of Prometheus: those that both services have, and their
+listener. Labels hold no customer, no URL and no secret.
 """
 
 from __future__ import annotations
 
+import platform
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from service_runtime.observability.instruments import (
+    DECLARED,
+    REGISTRY,
+    Counter,
+    Declaration,
+    Gauge,
+    Histogram,
+    Labels,
+    declare,
+)
 from service_runtime.observability.merged_metrics import Family, How, Sample
 from service_runtime.observability.metrics_listener import MetricsServer
 
@@ -21,140 +32,126 @@ Stop = Callable[[], None]
 Stops the listener.
 """
 
-REGISTRY = CollectorRegistry(auto_describe=True)
+DISTRIBUTION = "shipedge-webhooks"
 
-CALLS = Counter(
-    "webhooks_rpc_calls", "Calls served, by method and code.", ["method", "code"], registry=REGISTRY
-)
+CALLS = Counter("webhooks_rpc_calls", "Calls served, by method and code.", ("method", "code"))
 CALL_SECONDS = Histogram(
     "webhooks_rpc_call_seconds",
     "How long calls took.",
-    ["method"],
-    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
-    registry=REGISTRY,
+    ("method",),
+    bounds=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30),
 )
 REFUSALS = Counter(
     "webhooks_rpc_refusals",
     "Calls refused before their method saw them, by reason.",
-    ["reason"],
-    registry=REGISTRY,
+    ("reason",),
 )
-EVENTS = Counter("webhooks_events_accepted", "Events that were committed.", registry=REGISTRY)
-SHARE_REFUSALS = Counter(
-    "webhooks_share_refusals",
-    "Refusals with BACKLOG_FULL of an owner that had its share, while others were served.",
-    registry=REGISTRY,
+CONNECTIONS = Gauge(
+    "webhooks_connections",
+    "Open connections of the gRPC listener, of all processes that share it.",
+    how="max",
 )
-SQL_ROUND_TRIPS = Counter(
-    "webhooks_sql_round_trips",
-    "Statements, and beginnings and ends of transactions, that the database was asked for.",
-    registry=REGISTRY,
-)
-PRUNED = Counter(
-    "webhooks_rows_pruned",
-    "Rows that were taken away because they were past their retention, by kind.",
-    ["kind"],
-    registry=REGISTRY,
+TOKEN_CONNECTIONS = Gauge(
+    "webhooks_token_connections",
+    "Open connections of the listener for tokens, of all processes that share it.",
+    how="max",
 )
 BACKGROUND_ERRORS = Counter(
     "webhooks_background_errors",
     "Errors after which background work went on without the item, by log event.",
-    ["event"],
-    registry=REGISTRY,
+    ("event",),
 )
-FEED_RESTARTS = Counter(
-    "webhooks_feed_restarts",
-    "Times that the feed had to begin with a snapshot again, by reason.",
-    ["reason"],
-    registry=REGISTRY,
+TLS_CERTIFICATE_DAYS = Gauge(
+    "webhooks_tls_certificate_days",
+    "Days until the service's own certificate, or one of its chain, expires; none without TLS.",
+    how="min",
 )
-ALARMING_SNAPSHOTS = Counter(
-    "webhooks_feed_alarming_snapshots",
-    "Snapshots that lacked more than a tenth of the known subscriptions, and more than ten.",
-    registry=REGISTRY,
+ENCRYPTION_KEYS = Gauge(
+    "webhooks_encryption_key_info",
+    "1 for each key of `SHIPEDGE_ENCRYPTION_KEYS`, with its id; the first `encrypts`, the others"
+    " only `decrypt`.",
+    ("key", "use"),
+    how="max",
 )
-CERTIFICATE_DAYS = Gauge(
-    "webhooks_client_certificate_days",
-    "Days until the first client certificate expires.",
-    registry=REGISTRY,
+SERVING = Gauge(
+    "webhooks_serving", "Processes whose health is SERVING; calls are refused or fail at 0."
+)
+BUILD = Gauge(
+    "webhooks_build_info",
+    "Always 1, with the versions of the service and of Python.",
+    ("service", "version", "python"),
+    how="max",
+)
+LOOP_LAG = Histogram(
+    "webhooks_event_loop_lag_seconds",
+    "How late the event loop came to a timer, four times a second: a busy loop delays everything.",
+)
+DATABASE_CONNECTIONS = Gauge(
+    "webhooks_database_connections",
+    "Connections to the database: `in_use`, those that are kept for one task included, or `idle`."
+    " The pool `bulk` is for statements that concern many rows.",
+    ("pool", "state"),
+)
+DATABASE_LIMIT = Gauge(
+    "webhooks_database_connections_limit",
+    "The most connections that the pools of all processes may open.",
+    ("pool",),
+)
+STATEMENT_SECONDS = Histogram(
+    "webhooks_database_statement_seconds",
+    "How long SQL statements took, as the service sees it, those that failed included.",
+    ("pool",),
+)
+SQL_ROUND_TRIPS = Counter(
+    "webhooks_sql_round_trips",
+    "Statements, and beginnings and ends of transactions, that the database was asked for.",
 )
 
-_HOW: dict[str, How] = {"webhooks_client_certificate_days": "min"}
+_OF_PROCESS: tuple[tuple[str, str, How], ...] = (
+    ("process_virtual_memory_bytes", "Virtual memory.", "sum"),
+    ("process_resident_memory_bytes", "Memory in use.", "sum"),
+    ("process_start_time_seconds", "When the process started, in Unix time.", "min"),
+    ("process_max_fds", "The limit of open files.", "min"),
+    ("process_open_fds", "Open files and connections.", "sum"),
+)
+declare(Declaration("process_cpu_seconds", "counter", "Processor time used."))
+for _name, _meaning, _how in _OF_PROCESS:
+    declare(Declaration(_name, "gauge", _meaning, how=_how))
+ProcessCollector(registry=REGISTRY)
+
+_OTHER = Declaration("", "gauge", "")
 
 
-class Tally(Collector):
+def show_build(service: str) -> None:
     """
-    A counter with one label, for events that happen thousands of times a second.
-
-    Only a single thread may raise it; counters of the library take a lock each time.
+    Offer the version of *service*.
     """
-
-    def __init__(self, name: str, meaning: str, label: str, registry: CollectorRegistry) -> None:
-        self._about = (name, meaning, label)
-        self._counts: dict[str, int] = {}
-        registry.register(self)
-
-    def add(self, value: str) -> None:
-        self._counts[value] = self._counts.get(value, 0) + 1
-
-    def collect(self) -> Iterable[Metric]:
-        name, meaning, label = self._about
-        family = CounterMetricFamily(name, meaning, labels=[label])
-        for value, count in self._counts.copy().items():
-            family.add_metric([value], count)
-        yield family
+    about = (service, version(DISTRIBUTION), platform.python_version())
+    BUILD.read_with(lambda: {about: 1.0})
 
 
-ATTEMPTS = Tally(
-    "webhooks_attempts",
-    "Attempts, by what they came to: success or the kind of the failure.",
-    "result",
-    REGISTRY,
-)
-
-
-def count_attempt(failure_kind: str | None) -> None:
+def show_keys(first: str, others: Iterable[str]) -> None:
     """
-    Count an attempt by its result.
+    Offer the ids of the keys of the key ring.
     """
-    ATTEMPTS.add(failure_kind or "success")
+    uses: dict[Labels, float] = {(first, "encrypts"): 1.0}
+    uses |= {(key, "decrypts"): 1.0 for key in others}
+    ENCRYPTION_KEYS.read_with(lambda: uses)
 
 
 def measure_call(method: str, code: str, seconds: float) -> None:
     """
     Count a call. Methods are those of the contract, so there are few labels.
     """
-    calls, call_seconds = _calls(method, code)
-    calls.inc()
-    call_seconds.observe(seconds)
+    CALLS.add(method, code)
+    CALL_SECONDS.of(method).observe(seconds)
 
 
 def count_refusal(reason: str) -> None:
     """
     Count a call that was refused before its method saw it.
     """
-    _refusals(reason).inc()
-
-
-@cache
-def _refusals(reason: str) -> Counter:
-    return REFUSALS.labels(reason)
-
-
-@cache
-def _calls(method: str, code: str) -> tuple[Counter, Histogram]:
-    return CALLS.labels(method, code), CALL_SECONDS.labels(method)
-
-
-def gauge(name: str, meaning: str, read: Callable[[], float], how: How = "sum") -> None:
-    """
-    Register a gauge, once for each name; *read* returns its value at each scrape.
-
-    *how* says how the gauges of several workers are merged.
-    """
-    _HOW[name] = how
-    if name not in REGISTRY._names_to_collectors:  # noqa: SLF001 - there is no public way to ask
-        Gauge(name, meaning, registry=REGISTRY).set_function(read)
+    REFUSALS.add(reason)
 
 
 def families() -> list[Family]:
@@ -166,7 +163,7 @@ def families() -> list[Family]:
             metric.name,
             metric.documentation,
             metric.type,
-            _HOW.get(metric.name, "sum"),
+            DECLARED.get(metric.name, _OTHER).how,
             [Sample(sample.name, sample.labels, sample.value) for sample in metric.samples],
         )
         for metric in REGISTRY.collect()

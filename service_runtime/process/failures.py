@@ -78,7 +78,7 @@ class FailureLog:
         """
         Log *error* with *fields*, or count it.
         """
-        metrics.BACKGROUND_ERRORS.labels(self._event).inc()
+        metrics.BACKGROUND_ERRORS.add(self._event)
         now, key, item = self._clock(), _identity(error), repr(sorted(fields.items()))
         if problem := database_problem(error):
             fields = {"problem": problem, **fields}

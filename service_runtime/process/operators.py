@@ -12,6 +12,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from service_runtime.observability import metrics
+from service_runtime.observability.instruments import REGISTRY
 from service_runtime.rpc import server
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.reflection import servicer as reflection
@@ -36,7 +37,7 @@ async def operators_listeners(
     metrics_listen: str,
     health: ServerHealth,
     services: Sequence[str],
-    registry: CollectorRegistry = metrics.REGISTRY,
+    registry: CollectorRegistry = REGISTRY,
 ) -> AsyncIterator[None]:
     """
     Listen while the block lasts. An empty address means no listener.

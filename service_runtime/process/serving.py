@@ -65,6 +65,8 @@ def listening_server(
     health.add_to(grpc_server)
     reflection.enable(grpc_server, services)
     _offer_gauges(port, settings.token_listen)
+    metrics.show_build(service)
+    metrics.SERVING.read_with(lambda: float(health.serving))
     log.info(
         "service.listening",
         service=service,
@@ -76,16 +78,7 @@ def listening_server(
 
 
 def _offer_gauges(port: int, token_listen: str) -> None:
-    metrics.gauge(
-        "webhooks_connections",
-        "Open connections of the gRPC listener, of all processes that share it.",
-        partial(open_connections, port),
-        how="max",
-    )
+    metrics.CONNECTIONS.read_with(partial(open_connections, port))
     if token_listen:
-        metrics.gauge(
-            "webhooks_token_connections",
-            "Open connections of the listener for tokens, of all processes that share it.",
-            partial(open_connections, int(token_listen.rpartition(":")[2])),
-            how="max",
-        )
+        token_port = int(token_listen.rpartition(":")[2])
+        metrics.TOKEN_CONNECTIONS.read_with(partial(open_connections, token_port))

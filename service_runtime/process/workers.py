@@ -10,6 +10,11 @@ from collections.abc import Sequence
 
 import structlog
 
+from service_runtime.observability.dispatch_metrics import (
+    WORKER_RESTARTS,
+    WORKERS_CONFIGURED,
+    WORKERS_RUNNING,
+)
 from service_runtime.observability.merged_metrics import Family, MergedMetrics
 from service_runtime.observability.tasks import start_awaited
 from service_runtime.process.lifecycle import first_ended
@@ -84,6 +89,8 @@ class Workers:
         self._living: dict[int, WorkerProcess] = {}
         self._metrics = MergedMetrics()
         self._stopping = asyncio.Event()
+        WORKERS_CONFIGURED.read_with(lambda: float(count))
+        WORKERS_RUNNING.read_with(lambda: float(len(self._living)))
 
     async def check(self) -> None:
         """
@@ -151,6 +158,7 @@ class Workers:
             self._metrics.end(worker.families)
             if self._stopping.is_set():
                 return code
+            WORKER_RESTARTS.add()
             pause = restarts.pause_after(worker.lived_seconds(), served=worker.served)
             log.error("worker.ended", worker=number, code=code, seconds=pause)
             if pause is None:

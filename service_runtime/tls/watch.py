@@ -41,12 +41,7 @@ class TlsWatch:
         self._renewals = renewals
         self._clock = clock
         self._warned_at = -math.inf
-        metrics.gauge(
-            "webhooks_tls_certificate_days",
-            "Days until the service's own certificate expires.",
-            self.days_left,
-            how="min",
-        )
+        metrics.TLS_CERTIFICATE_DAYS.read_with(self.days_left)
 
     def days_left(self) -> float:
         """

@@ -67,7 +67,9 @@ class _Sender:
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
 
-    async def send(self, claimed: Claimed, to: Subscription, _body: bytes) -> FinishedAttempt:
+    async def send(
+        self, claimed: Claimed, to: Subscription, _body: bytes, _accepted_at: float
+    ) -> FinishedAttempt:
         status = await self._answer(claimed)
         outcome = from_response(Response(status_code=status), lambda: NOW)
         return FinishedAttempt(claimed, to, outcome, (), NOW)

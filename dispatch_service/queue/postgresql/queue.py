@@ -34,6 +34,7 @@ from dispatch_service.queue.releases import inactive_still, release_each
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.instants import micros
 from service_runtime.database.pinned import PinnedConnections
+from service_runtime.observability.dispatch_metrics import LEASES_TAKEN_OVER
 from service_runtime.process.failpoints import reach
 
 if TYPE_CHECKING:
@@ -140,6 +141,7 @@ class PostgresQueue:
         async with self._engine.begin() as db:
             rows = (await db.execute(sql.CLAIM, {**parameters, **place})).all()
         taken = [row for row in rows if row.delivery_id is not None]
+        LEASES_TAKEN_OVER.add(count=sum(row.old_owner is not None for row in taken))
         if len(taken) == limit:
             # The database's order of names need not be ours.
             last = max(taken, key=lambda row: row.steps)

@@ -206,7 +206,7 @@ WITH RECURSIVE walk AS (
     ON CONFLICT DO NOTHING
 )
 SELECT {", ".join(f"t.{name}" for name in CLAIMED)},
-    t.expire_time - now() AS time_left,
+    t.old_owner, now() - t.create_time AS age, t.expire_time - now() AS time_left,
     b.sealed_body, t.steps, walked.place[1] AS walked_owner, walked.place[2] AS walked_endpoint
 FROM walked LEFT JOIN taken t ON true
 LEFT JOIN bodies b ON b.owner = t.owner AND b.account = t.account AND b.event_id = t.event_id

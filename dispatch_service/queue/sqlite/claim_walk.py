@@ -19,6 +19,7 @@ from dispatch_service.queue.protocol import START
 from dispatch_service.queue.sqlite import statements as sql
 from dispatch_service.queue.sqlite.execution import database_time, execute_many
 from service_runtime.database.instants import from_microseconds
+from service_runtime.observability.dispatch_metrics import LEASES_TAKEN_OVER
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -93,6 +94,7 @@ async def take(
     if probes:
         await db.execute(sql.PROBE, place)
     interrupted = [row._asdict() for row in rows if row.old_owner is not None]
+    LEASES_TAKEN_OVER.add(count=len(interrupted))
     error = {**leased, "interrupted_error": INTERRUPTED_ERROR}
     await execute_many(db, sql.INSERT_INTERRUPTED, [{**row, **error} for row in interrupted])
     taken = [{"owner": row.owner, "delivery_id": row.delivery_id, **leased} for row in rows]

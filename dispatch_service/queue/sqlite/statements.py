@@ -101,7 +101,8 @@ _AS_CLAIMED = ", ".join(
 PICK = sa.text(f"""
 SELECT {_AS_CLAIMED}, d.url_shown, d.url_hash,
        {", ".join(f"d.{column} AS {name}" for name, column in layouts.OLD.items())},
-       b.sealed_body, {_PICKED.render(moves.CLAIM.columns["expire_time"])} - :now AS time_left
+       b.sealed_body, :now - d.create_time AS age,
+       {_PICKED.render(moves.CLAIM.columns["expire_time"])} - :now AS time_left
 FROM deliveries d
 LEFT JOIN bodies b USING (owner, account, event_id, event_type, payload_version)
 WHERE d.owner = :owner AND d.endpoint = :endpoint AND d.due_time <= :now

@@ -20,6 +20,7 @@ from tests.integration.config_service.api.test_callers import created
 from tests.integration.config_service.api.test_credentials import certified
 from tests.integration.config_service.conftest import Running
 from tests.support.config_calls import create
+from tests.support.figures import figure
 
 pytestmark = pytest.mark.anyio
 
@@ -76,6 +77,24 @@ async def test_certificate_that_fails_stops_no_other(running: Running) -> None:
     async with reading(running.engine) as db:
         owners = list((await db.execute(sa.select(endpoint_events.c.owner))).scalars())
     assert owners == ["accounts/200"]
+
+
+async def test_metrics_show_the_revision_and_the_first_certificate_to_expire(
+    running: Running,
+) -> None:
+    """
+    Without a certificate in use there is no number of days, which would alarm or never do so.
+    """
+    loops = background.store_loops(running.engine, timedelta(days=30))
+    await loops["certificates"]._run_once()
+    assert list(background.CERTIFICATE_DAYS.collect()) == []
+    await expiring(running, "accounts/100", 20)
+
+    for name in ("certificates", "revision"):
+        await loops[name]._run_once()
+
+    assert figure("webhooks_client_certificate_days") == 20
+    assert figure("webhooks_config_revision") >= 1
 
 
 async def test_caller_that_cannot_be_read_stops_no_other(running: Running) -> None:

@@ -24,6 +24,7 @@ from dispatch_service.storage.schema import deliveries, endpoint_states
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import after
 from tests.support.dispatch_factories import LEASE, new_delivery, new_event, subscription
+from tests.support.figures import moved
 
 pytestmark = pytest.mark.anyio
 
@@ -123,8 +124,10 @@ async def test_what_is_used_up_is_ended_beside_the_probes(queue: Queue, store: A
     await change(store, USED_UP, "s1")
     await open_breaker(store, pause=HOUR)
 
-    assert await expire(store) == 1
+    with moved("webhooks_deliveries_ended_total", state="FAILED", failure_kind="expired") as ended:
+        assert await expire(store) == 1
 
+    assert ended() == 1
     assert await ended_states(store) == [
         ("PENDING", None),
         ("FAILED", "expired"),

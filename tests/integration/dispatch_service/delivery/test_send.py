@@ -159,7 +159,7 @@ async def test_nothing_is_sent_without_a_signature(without: dict[str, Any]) -> N
             index, transport, OAuthTokens(transport), clock=lambda: NOW, deadline=10
         )
         wanted = subscription(url=parse_url(receiver.url, LOOPBACK), **without)
-        outcome = (await sender.send(claimed(), wanted, b"{}")).outcome
+        outcome = (await sender.send(claimed(), wanted, b"{}", 0.0)).outcome
         after = decide(
             outcome,
             state=State.PENDING,
@@ -176,7 +176,7 @@ async def test_nothing_is_sent_without_a_signature(without: dict[str, Any]) -> N
         (key,) = subscription().keys
         index.signing_keys[SHARED] = SharedKeys((key,), (key,))
         with_key = subscription(url=wanted.url, signing_key=SHARED, keys=())
-        assert (await sender.send(claimed(), with_key, b"{}")).outcome.succeeded
+        assert (await sender.send(claimed(), with_key, b"{}", 0.0)).outcome.succeeded
 
     (request,) = receiver.requests
     assert request.headers["webhook-signature"].startswith("v1,")

@@ -36,6 +36,7 @@ from tests.support.feed_process import (
     signing_key,
     subscribed,
 )
+from tests.support.figures import moved
 
 pytestmark = pytest.mark.anyio
 
@@ -195,11 +196,12 @@ async def test_alarming_snapshot_is_an_error_in_the_log(store: AsyncEngine) -> N
     names = [f"accounts/100/subscriptions/sub_{n}" for n in range(12)]
     await process.snapshot(BEFORE, *map(subscribed, names))
 
-    with capture_logs() as logs:
+    with capture_logs() as logs, moved("webhooks_feed_alarming_snapshots_total") as alarms:
         await process.snapshot(EMPTY)
 
     (line,) = (it for it in logs if it["event"] == "feed.subscriptions_missing")
     assert (line["log_level"], line["count"], line["subscriptions"]) == ("error", 12, 12)
+    assert alarms() == 1
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from tests.support.backlog_update_checks import (
     wait_for,
 )
 from tests.support.dispatch_factories import LEASE, claimed_of, new_delivery, new_event
+from tests.support.figures import moved
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +56,28 @@ async def test_change_of_the_status_is_followed_in_batches(
     await change_status(store, 3, subscription_pb2.Subscription.STATUS_ACTIVE)
     assert await apply_updates(store) == 7
     assert len(await queue.claim(LEASE, limit=9, per_endpoint=9, full=())) == 7
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize(("held", "kind"), [(False, "inactive"), (True, "missing")])
+async def test_metrics_count_what_a_deleted_subscription_cancels(
+    queue: Queue, store: AsyncEngine, *, ordered: bool, held: bool, kind: str
+) -> None:
+    """
+    Once each, in sequences too; the delivery of an attempt that is being made is not among them.
+    """
+    waiting = [new_event(new_delivery(ordered=ordered)) for _ in range(3)]
+    await queue.insert([new_event(new_delivery(ordered=ordered, leased=True)), *waiting], LEASE)
+    await record(
+        store, BacklogUpdate("accounts/100", "shipped", 1, BacklogAction.CANCEL, held=held)
+    )
+
+    with moved(
+        "webhooks_deliveries_ended_total", state="CANCELLED", failure_kind=kind
+    ) as cancelled:
+        await apply_updates(store)
+
+    assert cancelled() == 3
 
 
 async def test_crash_between_batches_loses_nothing(

@@ -19,6 +19,7 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.schema import bodies, deliveries, events, metadata
 from tests.support.dispatch_factories import LEASE, attempt, new_delivery, new_event, subscription
+from tests.support.figures import moved
 from tests.support.running_intake import RunningIntake, count, shipped
 
 pytestmark = pytest.mark.anyio
@@ -84,7 +85,14 @@ async def test_each_event_is_answered_by_itself(intake: RunningIntake) -> None:
     """
     bad = shipped("bad", id=0)
 
-    left, refused, right = await intake.accept(shipped("l"), bad, shipped("r"))
+    with (
+        moved("webhooks_events_accepted_total") as accepted_events,
+        moved("webhooks_events_refused_total", reason="EVENT_INVALID") as refused_events,
+        moved("webhooks_batch_items_sum", kind="commit") as committed,
+    ):
+        left, refused, right = await intake.accept(shipped("l"), bad, shipped("r"))
+
+    assert (accepted_events(), refused_events(), committed()) == (2, 1, 2)
 
     assert isinstance(left, Receipt)
     assert isinstance(right, Receipt)

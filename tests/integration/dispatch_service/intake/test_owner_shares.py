@@ -15,6 +15,7 @@ from dispatch_service.intake.backlog_limits import Backlog, Limits
 from dispatch_service.intake.waiting import Answer
 from dispatch_service.queue.protocol import Queue
 from tests.support.dispatch_factories import LEASE, new_delivery, new_event, subscription
+from tests.support.figures import moved
 from tests.support.running_intake import RunningIntake, kinds, running_intake, shipped
 
 pytestmark = pytest.mark.anyio
@@ -38,8 +39,13 @@ async def test_flood_of_one_account_is_refused_to_it_alone(intake: RunningIntake
     """
     flooding = await flood(intake)
 
-    with pytest.raises(BacklogFull) as raised:
+    with (
+        pytest.raises(BacklogFull) as raised,
+        moved("webhooks_share_refusals_total") as shares,
+        moved("webhooks_events_refused_total", reason="BACKLOG_FULL") as refused,
+    ):
         await intake.accept(shipped("more"))
+    assert (shares(), refused()) == (1, 1)
     answers = await intake.accept(*(shipped(f"e{n}", account=200) for n in range(SHARE)))
 
     assert raised.value.metadata == {

@@ -22,6 +22,7 @@ from service_runtime.database.engine import writing
 from service_runtime.database.instants import database_now
 from service_runtime.process import failpoints
 from tests.support.dispatch_factories import subscription
+from tests.support.figures import moved
 from tests.support.running_intake import running_intake, shipped
 
 pytestmark = pytest.mark.anyio
@@ -60,8 +61,12 @@ async def test_resend_renders_what_could_not_be_rendered(store: AsyncEngine, que
     failpoints.arm("render.fail:raise")
     async with running_intake(store, queue) as intake:
         intake.subscriptions.put(wanted)
-        await intake.accept(shipped("unrendered"))
+        with moved(
+            "webhooks_deliveries_ended_total", state="FAILED", failure_kind="render"
+        ) as failed:
+            await intake.accept(shipped("unrendered"))
 
+    assert failed() == 1
     async with writing(store) as db:
         row = await the_delivery(db)
         assert late_bodies.is_missing(row)

@@ -24,6 +24,7 @@ from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+from tests.support.figures import moved
 
 pytestmark = pytest.mark.anyio
 
@@ -41,11 +42,7 @@ async def erase(store: AsyncEngine, condition: sa.ColumnElement[bool]) -> Erased
     """
     Erase what a condition finds in account 100.
     """
-    total = Erased()
-    async with writing(store) as db:
-        for event in await erasure.find(db, 100, condition, ""):
-            total += await erasure.erase(db, event, "callers/ann")
-    return total
+    return await erasure.erase_all(store, 100, condition, "callers/ann")
 
 
 async def count(store: AsyncEngine, table: sa.Table) -> int:
@@ -87,9 +84,11 @@ async def test_nothing_is_left_but_the_log(queue: Queue, store: AsyncEngine) -> 
     done = claimed_of(sent)
     await queue.settle([Settlement(done, succeed(0), attempt(done), 200)])
 
-    erased = await erase(store, events.c.order_id == 7)
+    with moved("webhooks_deliveries_ended_total", state="CANCELLED", failure_kind="") as cancelled:
+        erased = await erase(store, events.c.order_id == 7)
 
     assert erased == Erased(events=2, cancelled=1, sent=1, waiting=0)
+    assert cancelled() == 1
     assert await states(store) == ["CANCELLED", "SUCCEEDED"]
     assert await kept(store) == []
     assert (await count(store, events), await count(store, attempts)) == (2, 1)

@@ -31,6 +31,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import after, database_now
 from service_runtime.process.failures import FailureLog
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
+from tests.support.figures import moved
 
 pytestmark = pytest.mark.anyio
 
@@ -109,8 +110,10 @@ async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEng
     assert (left["deliveries"], left["attempts"], left["events"], left["event_keys"]) == (1,) * 4
 
     await grow_older(store, timedelta(days=91))
-    await pruner.prune()
+    with moved("webhooks_rows_pruned_total", kind="delivery") as pruned:
+        await pruner.prune()
     assert set((await counts(store)).values()) == {0}
+    assert pruned() == 1
 
 
 async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: AsyncEngine) -> None:

@@ -18,20 +18,22 @@ from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import NoWorkerServesError, WorkerFailedError, Workers
 from service_runtime.rpc.server import PortTakenError
 from tests.support.databases import free_port
+from tests.support.figures import figure, moved
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.heavy]
 
 PATIENCE = 30.0
 GOOD = """
 import asyncio, sys
-from service_runtime.observability import metrics
+from service_runtime.observability.dispatch_metrics import EVENTS
+from service_runtime.observability.instruments import Gauge
 from service_runtime.process.background import BackgroundTasks
 from service_runtime.process.lifecycle import stop_signal
 from service_runtime.process.worker_reports import ControlChannel
 
 async def serve(control):
-    metrics.EVENTS.inc(control.number)
-    metrics.gauge("seen_by_all", "The same in each.", lambda: 7.0, how="max")
+    EVENTS.add(count=control.number)
+    Gauge("seen_by_all", "The same in each.", how="max").read_with(lambda: 7.0)
     async with BackgroundTasks() as tasks:
         tasks.start("signal", stop_signal())
         tasks.start("control", control.answer(lambda: True))
@@ -129,7 +131,13 @@ async def test_worker_that_dies_is_started_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(worker_processes, "FIRST_PAUSE_SECONDS", 0.01)
     async with running() as run:
         await run.shows("webhooks_events_accepted_total", 1 + 2)
-        run.workers._living[2].kill()
+        with moved("webhooks_worker_restarts_total") as restarts:
+            assert figure("webhooks_workers_configured") == 2
+            assert figure("webhooks_workers_running") == 2
+            run.workers._living[2].kill()
+            async with asyncio.timeout(PATIENCE):
+                while restarts() != 1:
+                    await asyncio.sleep(0.02)
 
         await run.shows("webhooks_events_accepted_total", 1 + 2 + 2)
         await run.workers.check()

@@ -11,7 +11,7 @@ from asyncpg.exceptions import UniqueViolationError
 from sqlalchemy.exc import IntegrityError
 from structlog.testing import capture_logs
 
-from service_runtime.observability import metrics
+from service_runtime.observability.instruments import REGISTRY
 from service_runtime.process.failures import MOST_ITEMS, REPEATED_SECONDS, FailureLog, trace_of
 
 Logged = MutableMapping[str, Any]
@@ -136,7 +136,7 @@ def test_errors_are_counted_in_a_metric() -> None:
     """
     lines_of(FailureLog("work.counted"), bug, bug, other_bug)
 
-    counted = metrics.REGISTRY.get_sample_value(
+    counted = REGISTRY.get_sample_value(
         "webhooks_background_errors_total", {"event": "work.counted"}
     )
     assert counted == 3

@@ -14,6 +14,7 @@ from service_runtime.tls.current import CurrentTls
 from service_runtime.tls.material import DAY_SECONDS
 from service_runtime.tls.watch import TlsWatch
 from tests.support.authority import NOW, Authority
+from tests.support.figures import figure
 
 pytestmark = pytest.mark.anyio
 
@@ -61,6 +62,7 @@ async def test_expiry_is_warned_of_once_a_day(tmp_path: Path) -> None:
     tls = CurrentTls(authority.files(authority.issue("a", end=end), revoked=revoked), {"server"})
     now = [NOW.timestamp()]
     watch = TlsWatch(tls, clock=lambda: now[0])
+    assert figure("webhooks_tls_certificate_days") == pytest.approx(31)
 
     async def lines() -> list[tuple[str, object]]:
         with capture_logs() as logs:

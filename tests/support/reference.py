@@ -1,0 +1,83 @@
+"""
+The pages of the reference that are made from the code, and a command that writes them.
+
+    python -m tests.support.reference
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from service_runtime.observability.instruments import DECLARED, Declaration, Service
+from tests.support.project_files import ROOT
+
+DOCS = ROOT / "docs"
+
+SERVICES: Mapping[Service, tuple[str, str]] = {
+    "both": ("Metrics of both services", "service_runtime.database.measured"),
+    "dispatch": ("Metrics of the dispatch service", "dispatch_service.supervisor"),
+    "config": ("Metrics of the config service", "config_service.app"),
+}
+"""
+The titles of the tables, and the modules that import all that declares metrics.
+"""
+
+_METRICS = (
+    "# Metrics",
+    "",
+    "Made from the declarations in the code by `make reference`; do not edit.",
+    "[Operations](operations.md#what-to-watch) says which of them to watch, and what to do.",
+    "",
+    (
+        "With a metrics listener (`SHIPEDGE_…_METRICS_LISTEN`) a service serves them at `/metrics`,"
+        " in the format of Prometheus."
+    ),
+    "A histogram has the suffixes `_bucket`, `_sum` and `_count`.",
+    (
+        "With several workers the supervisor serves the metrics of all: counters and histograms are"
+        " summed, with those of workers that have ended; gauges are merged as the column `workers`"
+        " says."
+    ),
+    "Counters begin at 0 when a service starts.",
+    "No label has a name of a customer, a URL or a secret.",
+)
+
+_MERGED = {"sum": "sum", "max": "greatest", "min": "least"}
+
+
+def metrics_page() -> str:
+    """
+    Return the page of all metrics.
+    """
+    lines = list(_METRICS)
+    for service, (title, module) in SERVICES.items():
+        importlib.import_module(module)
+        declared = [it for it in DECLARED.values() if it.service == service]
+        lines += ["", f"## {title}", "", *_metrics_table(declared)]
+    return "\n".join(lines) + "\n"
+
+
+def _metrics_table(declared: Iterable[Declaration]) -> Iterator[str]:
+    yield "| metric | type | labels | workers | meaning |"
+    yield "| --- | --- | --- | --- | --- |"
+    for it in declared:
+        labels = ", ".join(f"`{label}`" for label in it.labels)
+        workers = _MERGED[it.how] if it.kind == "gauge" else ""
+        yield f"| `{it.shown_name}` | {it.kind} | {labels} | {workers} | {it.meaning} |"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {"metrics.md": metrics_page}
+
+
+def write(folder: Path = DOCS) -> None:
+    """
+    Write all pages.
+    """
+    for name, page in PAGES.items():
+        (folder / name).write_text(page())
+
+
+if __name__ == "__main__":
+    write()
