@@ -113,7 +113,7 @@ layers: $(STAMP) ## Check that imports go one way.
 tree: $(STAMP) ## Check sizes of rooms, files and functions, and words of names.
 	@$(BIN)/python -m tests.support.tree_check
 
-reference: $(STAMP) ## Write docs/metrics.md from the declarations in the code.
+reference: $(STAMP) ## Write docs/metrics.md and docs/log_events.md from the code.
 	@$(BIN)/python -m tests.support.reference
 
 ##@ The contract

@@ -20,7 +20,7 @@ from dispatch_service.background import serve
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.proxy_check import check_proxy
 from dispatch_service.egress.tls import TlsContexts
-from dispatch_service.engine import Engine, build_engine
+from dispatch_service.engine.build import Engine, build_engine
 from dispatch_service.intake.samples import Samples
 from dispatch_service.log.audit import audit_log
 from dispatch_service.log.url_filters import url_hash

@@ -11,7 +11,7 @@ import grpc
 import structlog
 
 from dispatch_service.delivery import expiry, replicas, suspects
-from dispatch_service.engine import Engine
+from dispatch_service.engine.build import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.log import usage
 from dispatch_service.parts import Parts

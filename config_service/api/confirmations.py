@@ -10,17 +10,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import structlog
-
 from config_service.api.feed import ChangeNotifier, wait
 from config_service.store.feed import acknowledgements
 from config_service.store.feed.acknowledgements import FeedProgress
 from service_runtime.observability.tasks import start_awaited
+from service_runtime.process.failures import FailureLog
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
-
-log = structlog.get_logger()
 
 LONGEST_SECONDS = 2.0
 """
@@ -70,6 +67,7 @@ class Confirmations:
         self._notifier = notifier
         self._connected_for = connected_for
         self._acknowledged = ChangeNotifier(self.unwritten)
+        self._failures = FailureLog("feed.confirmation_failed")
         self._here: dict[str, _Reader] = {}
         # None: the reader has left.
         self._new: dict[str, int | None] = {}
@@ -114,7 +112,7 @@ class Confirmations:
         try:
             return len(await self._unconfirmed())
         except Exception as error:  # noqa: BLE001 - the change is committed, and is answered
-            log.warning("feed.confirmation_failed", error_type=type(error).__name__)
+            self._failures.log(error)
             return len(self._here)
 
     async def _unconfirmed(self) -> set[str]:

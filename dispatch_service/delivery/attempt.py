@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 import structlog
@@ -25,8 +26,10 @@ from dispatch_service.domain.work import Claimed, Release, Requeue, Settlement, 
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
 from service_runtime.observability.dispatch_metrics import ATTEMPTS
+from service_runtime.observability.sampled_lines import SampledLines
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
+from service_runtime.rpc.gate.log_context import current_subject
 
 UNREAD_DELAY = timedelta(seconds=30)
 """
@@ -45,6 +48,28 @@ When a suspect is due again whose attempt could not be stored.
 """
 
 log = structlog.get_logger()
+
+
+class AttemptSubject:
+    """
+    What the log lines of an attempt are about.
+    """
+
+    __slots__ = ("_claimed",)
+
+    def __init__(self, claimed: Claimed) -> None:
+        self._claimed = claimed
+
+    def log_fields(self) -> Mapping[str, object]:
+        """
+        Return the fields of the lines of this attempt.
+        """
+        claimed = self._claimed
+        return {
+            "owner": claimed.owner,
+            "delivery": request.webhook_id(claimed),
+            "attempt": claimed.number,
+        }
 
 
 class Attempt(Confidential, frozen=True, gc=False):
@@ -118,21 +143,25 @@ class AttemptWorker:
         self._suspect_attempts = suspect_attempts
         self._deadline = deadline
         self._unstored = FailureLog("delivery.suspect_unstored")
+        self._failed = SampledLines("delivery.attempt_failed")
 
     async def deliver(self, ready: Ready) -> bool:
         """
         Attempt a leased delivery, end it, or release its lease; return whether the breaker of its
         endpoint opened. Raises nothing but cancellation.
         """
+        outer = current_subject.set(AttemptSubject(ready.claimed))
         try:
             finished = await self._deliver(ready)
             return finished is not None and self._judged(finished)
         except Exception:
             # A bug. Its lease runs out and it is claimed again; one that always ends here fails
             # as poison, so it cannot occupy the queue for ever.
-            log.exception("delivery.attempt_error", delivery=request.webhook_id(ready.claimed))
+            log.exception("delivery.attempt_error")
             self._results.drop(ready.claimed)
             return False
+        finally:
+            current_subject.reset(outer)
 
     async def _deliver(self, ready: Ready) -> FinishedAttempt | None:
         claimed = ready.claimed
@@ -194,4 +223,19 @@ class AttemptWorker:
             key = (claimed.owner, claimed.endpoint)
             opened = self._endpoints.record_outcome(key, finished.outcome)
         ATTEMPTS.add(finished.outcome.failure_kind or "success")
+        if not finished.outcome.succeeded:
+            self._log_failure(finished)
         return opened
+
+    def _log_failure(self, finished: FinishedAttempt) -> None:
+        subscription, outcome = finished.subscription, finished.outcome
+        endpoint = subscription.endpoint
+        self._failed.log(
+            (subscription.owner, endpoint),
+            owner=subscription.owner,
+            endpoint=endpoint,
+            subscription=subscription.name,
+            failure_kind=outcome.failure_kind,
+            response_code=outcome.status_code,
+            detail=outcome.error,
+        )

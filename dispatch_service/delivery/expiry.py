@@ -28,7 +28,7 @@ from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.dialects import clause
 from dispatch_service.queue.expire_times import USED_UP
 from dispatch_service.queue.lock_order import by_key
-from dispatch_service.queue.measures import count_end
+from dispatch_service.queue.measures import count_end, log_failed
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, endpoint_states
 from service_runtime.database.conflicts import retry_on_conflict
@@ -200,7 +200,10 @@ class Expirer:
             failed = [row for row in rows if row.cause != Cause.INACTIVE]
             await sequences.advance(db, sequences.keys_of(rows), sequences.keys_of(failed))
         for row in rows:
-            count_end(_STATES[row.cause], _kind(endpoint, row.cause))
+            state, kind = _STATES[row.cause], _kind(endpoint, row.cause)
+            count_end(state, kind)
+            if state is State.FAILED:
+                log_failed(row.owner, row.delivery_id, kind, endpoint=endpoint.endpoint)
         return len(rows)
 
 

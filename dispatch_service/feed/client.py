@@ -18,6 +18,7 @@ import structlog
 from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.position import HistoryChangedError
 from service_runtime.observability import dispatch_metrics as metrics
+from service_runtime.observability.sampled_lines import SampledLines
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
@@ -55,6 +56,7 @@ class FeedClient:
         self._replica = replica
         self._pause = FIRST_PAUSE_SECONDS
         self._call: Call | None = None
+        self._broken = SampledLines("feed.broken")
         self._connected = False
         self._applied_at = time.monotonic()
         metrics.FEED_CONNECTED.read_with(lambda: float(self._connected))
@@ -69,20 +71,24 @@ class FeedClient:
             async for _ in self.follow():
                 self._pause = FIRST_PAUSE_SECONDS
         except HistoryChangedError:
-            self._restart("feed.history_changed")
+            self._restart(history_changed=True)
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.OUT_OF_RANGE:
                 differs = read_error(error).reason == HISTORY_DIFFERS
-                self._restart("feed.history_changed" if differs else "feed.restarted")
+                self._restart(history_changed=differs)
             else:
-                log.warning("feed.broken", code=error.code().name, seconds=round(self._pause, 1))
+                code = error.code().name
+                self._broken.log(code, code=code, seconds=round(self._pause, 1))
 
-    def _restart(self, event: str) -> None:
+    def _restart(self, *, history_changed: bool) -> None:
         """
         Begin with a snapshot soon.
         """
-        log.warning(event, revision=self._applier.position.revision)
-        metrics.FEED_RESTARTS.add(event.rpartition(".")[2])
+        log.warning(
+            "feed.history_changed" if history_changed else "feed.restarted",
+            revision=self._applier.position.revision,
+        )
+        metrics.FEED_RESTARTS.add("history_changed" if history_changed else "restarted")
         self._applier.restart()
         self._pause = FIRST_PAUSE_SECONDS
 

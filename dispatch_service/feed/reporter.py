@@ -8,10 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import grpc
-import structlog
 
 from dispatch_service.feed import reports
 from service_runtime.database.engine import reading, writing
+from service_runtime.observability.sampled_lines import SampledLines
 from shipedge.webhooks.config.v1 import (
     endpoint_event_pb2,
 )
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 INTERVAL_SECONDS = 2.0
 CALL_SECONDS = 10.0
 BATCH = 200
-
-log = structlog.get_logger()
 
 
 class Reporter:
@@ -53,6 +51,7 @@ class Reporter:
         self._load_health = load_health
         self._store_counts = store_counts
         self._replica = replica
+        self._failed = SampledLines("endpoint.report_failed")
 
     async def run_once(self) -> None:
         """
@@ -64,7 +63,8 @@ class Reporter:
             while await self._batch():
                 pass
         except grpc.aio.AioRpcError as error:
-            log.warning("endpoint.report_failed", code=error.code().name)
+            code = error.code().name
+            self._failed.log(code, code=code)
 
     async def flush(self) -> None:
         """

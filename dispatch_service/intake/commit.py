@@ -22,7 +22,7 @@ from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
 from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
-from dispatch_service.queue.measures import count_end
+from dispatch_service.queue.measures import count_end, log_failed
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
@@ -260,6 +260,7 @@ class GroupCommitter:
         for it in deliveries:
             if it.failure_kind is not None:
                 count_end(State.FAILED, it.failure_kind)
+                log_failed(it.owner, it.delivery_id, it.failure_kind, event_type=it.event_type)
         for prepared in group:
             if prepared.skipped and receipts[prepared.event.key].fresh:
                 self._skipped_counts.count(prepared.skipped)

@@ -1,15 +1,21 @@
 """
-What metrics say of the results of a batch, after its commit.
+What metrics and the log say of the results of a batch, after its commit.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
+
+import structlog
 
 from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import LeaseKey, Settlement
 from service_runtime.observability import dispatch_metrics as metrics
+from service_runtime.rpc import names
+
+log = structlog.get_logger()
 
 _MICROSECOND = 1e-6
 _first_attempt = metrics.FIRST_ATTEMPT_SECONDS.of().observe
@@ -29,10 +35,10 @@ def ends(settlement: Settlement) -> bool:
 
 def observe(settlements: Sequence[Settlement], lost: Collection[LeaseKey]) -> None:
     """
-    Observe attempts, and count the deliveries that ended. Those whose lease was *lost* count as
-    late alone.
+    Observe attempts, and count the deliveries that ended; log those that failed. Those whose
+    lease was *lost* count as late alone.
     """
-    succeeded = 0
+    succeeded, debugs = 0, log.is_enabled_for(logging.DEBUG)
     for it in settlements:
         if it.attempt is not None:
             _observe_attempt(it, it.attempt)
@@ -40,8 +46,12 @@ def observe(settlements: Sequence[Settlement], lost: Collection[LeaseKey]) -> No
             continue
         if it.transition.state is State.SUCCEEDED:
             succeeded += 1
-        else:
-            count_end(it.transition.state, it.transition.failure_kind or "")
+            if debugs:
+                _log_success(it)
+            continue
+        count_end(it.transition.state, it.transition.failure_kind or "")
+        if it.transition.state is State.FAILED:
+            _log_failure(it)
     if succeeded:
         count_end(State.SUCCEEDED, "", succeeded)
     metrics.LATE_RESULTS.add(count=len(lost))
@@ -52,6 +62,41 @@ def count_end(state: State, failure_kind: str, count: int = 1) -> None:
     Count deliveries that ended for the same reason.
     """
     metrics.DELIVERIES_ENDED.add(state.value, failure_kind, count=count)
+
+
+def log_failed(owner: str, delivery_id: str, failure_kind: str, **more: object) -> None:
+    """
+    Log a delivery that failed for good, with *more* fields.
+    """
+    delivery = names.DELIVERY_PREFIX + delivery_id
+    log.warning(
+        "delivery.failed", owner=owner, delivery=delivery, failure_kind=failure_kind, **more
+    )
+
+
+def _log_failure(settlement: Settlement) -> None:
+    claimed = settlement.claimed
+    log_failed(
+        claimed.owner,
+        claimed.delivery_id,
+        settlement.transition.failure_kind or "",
+        subscription=names.subscription(claimed.owner, claimed.subscription),
+        event_type=claimed.event_type,
+        resource=claimed.resource,
+        endpoint=claimed.endpoint,
+        response_code=settlement.response_code,
+        attempts=claimed.number if settlement.attempt is not None else claimed.number - 1,
+    )
+
+
+def _log_success(settlement: Settlement) -> None:
+    claimed = settlement.claimed
+    log.debug(
+        "delivery.succeeded",
+        owner=claimed.owner,
+        delivery=names.DELIVERY_PREFIX + claimed.delivery_id,
+        attempts=claimed.number,
+    )
 
 
 def _observe_attempt(settlement: Settlement, attempt: AttemptRecord) -> None:

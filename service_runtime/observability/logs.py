@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from service_runtime.observability.traces import trace_text
+from service_runtime.rpc.gate.log_context import current_subject
 
 _LONGEST_TEXT = 500
 log = structlog.get_logger()
@@ -19,13 +20,14 @@ log = structlog.get_logger()
 _ALWAYS = frozenset({"event", "level", "timestamp", "exception", "exc_info", "stack_info"})
 
 ALLOWED = _ALWAYS | {
-    "action", "account", "address", "attempt", "attempts", "bytes", "caller", "changes", "code",
-    "config_address", "count", "delivery", "detail", "domain_event", "duration_ms", "endpoint",
-    "environment", "error", "error_id", "error_type", "event_type", "events", "failure_kind",
-    "job", "kind", "listen", "logger", "method", "name", "number", "owner", "payload_version",
-    "port", "problem", "process", "reason", "requested_by", "resource", "response_code", "revision",
-    "seconds", "service", "signal", "state", "store", "subscription", "subscriptions",
-    "token_listen", "trigger", "url", "version", "waiting", "worker",
+    "account", "action", "address", "attempt", "attempts", "bytes", "caller", "changes", "code",
+    "config_address", "count", "dead", "deaths", "deliveries", "delivery", "detail",
+    "domain_event", "duration_ms", "endpoint", "environment", "error", "error_id", "error_type",
+    "event_type", "events", "failure_kind", "job", "kind", "limit", "listen", "logger", "method",
+    "name", "number", "owner", "payload_version", "port", "problem", "process", "reason",
+    "request_id", "requested_by", "resource", "response_code", "revision", "seconds", "service",
+    "signal", "state", "store", "subscription", "subscriptions", "token_listen", "trace_id",
+    "trigger", "url", "version", "waiting", "worker",
 }  # fmt: skip
 """
 The fields that may be logged. Others are dropped and only named, so that no secret is logged.
@@ -40,6 +42,7 @@ def configure(*, level: str, console: bool, worker: int = 0) -> None:
     """
     shared: list[Any] = [
         *([_naming(worker)] if worker else []),
+        with_subject,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.ExceptionRenderer(_trace),
@@ -90,12 +93,27 @@ def _naming(worker: int) -> Any:
     return named
 
 
+def with_subject(
+    _logger: object, _method: str, fields: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """
+    Add the fields of the call or the attempt that is being worked on; those of the line win.
+    """
+    subject = current_subject.get()
+    if subject is not None:
+        for name, value in subject.log_fields().items():
+            fields.setdefault(name, value)
+    return fields
+
+
 def only_allowed(
     _logger: object, _method: str, fields: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
     """
-    Drop fields that are not allowed, and shorten long texts.
+    Drop fields that are not allowed, and those without a value; shorten long texts.
     """
+    for name in [name for name, value in fields.items() if value is None or value == ""]:
+        del fields[name]
     dropped = [name for name in fields if name not in ALLOWED]
     for name in dropped:
         del fields[name]

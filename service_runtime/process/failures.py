@@ -101,18 +101,23 @@ class FailureLog:
 class StoreFaults:
     """
     Judges the errors of calls. A statement of ours that the database does not understand is a
-    fault of ours: it is logged as `store.statement_refused`, with its trace when it is new.
+    fault of ours: it is logged as `store.statement_refused`, with its trace when it is new. A
+    database that is away is logged as `rpc.store_unavailable`.
     """
 
     def __init__(self) -> None:
         self._refused = FailureLog("store.statement_refused")
+        self._away = FailureLog("rpc.store_unavailable")
 
     def unavailable(self, error: Exception) -> bool:
         """
         Tell whether a caller may try again, because nothing is wrong with what it asked for.
         """
-        if store_fault(error) is StoreFault.STATEMENT:
-            self._refused.log(error)
+        match store_fault(error):
+            case StoreFault.STATEMENT:
+                self._refused.log(error)
+            case StoreFault.UNAVAILABLE:
+                self._away.log(error)
         return is_unavailable(error)
 
 

@@ -28,6 +28,12 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
 
+Write = Callable[..., object]
+"""
+Writes a log line at one of the levels.
+"""
+
+
 class _Servicer(health_aio.HealthServicer):  # type: ignore[misc]
     """
     Answers for `LIVENESS` always: that it does is the answer.
@@ -75,7 +81,7 @@ class ServerHealth:
             async with asyncio.timeout(CHECK_DEADLINE_SECONDS):
                 await self._check()
         except Exception as error:  # noqa: BLE001 - whatever is wrong, it is not serving
-            await self._set(NOT_SERVING, str(error) or type(error).__name__)
+            await self._set(NOT_SERVING, str(error) or type(error).__name__, log.warning)
         else:
             await self._set(NOT_SERVING if self._draining else SERVING, "")
 
@@ -94,14 +100,11 @@ class ServerHealth:
         for end in self._on_drain:
             end()
 
-    async def _set(self, status: int, problem: str) -> None:
+    async def _set(self, status: int, problem: str, write: Write = log.info) -> None:
         if status == self._status:
             return
         self._status = status
-        log.info(
-            "health.changed",
-            state="SERVING" if status == SERVING else "NOT_SERVING",
-            problem=problem,
-        )
+        state = "SERVING" if status == SERVING else "NOT_SERVING"
+        write("health.changed", state=state, problem=problem)
         for service in self._services:
             await self._servicer.set(service, status)

@@ -5,6 +5,7 @@ Errors on the wire: `google.rpc.Status` with exactly one `ErrorInfo`.
 from __future__ import annotations
 
 import secrets
+import time
 from dataclasses import dataclass
 
 import grpc
@@ -15,12 +16,17 @@ from grpc_status import rpc_status
 
 from service_runtime.rpc.errors import DOMAIN, FieldFault, Internal, RpcError
 
+TRACE_SECONDS = 60.0
+
 log = structlog.get_logger()
 
+# When the trace of an error was logged last, by its type, file and line.
+_traced_at: dict[tuple[str, str, int], float] = {}
 
-def to_status(error: RpcError) -> status_pb2.Status:
+
+def to_status(error: RpcError, request_id: str = "") -> status_pb2.Status:
     """
-    Convert an error to a status with its details.
+    Convert an error to a status with its details; *request_id* is that of the call in the log.
     """
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     details = [_packed(info)]
@@ -37,6 +43,8 @@ def to_status(error: RpcError) -> status_pb2.Status:
         retry = error_details_pb2.RetryInfo()
         retry.retry_delay.FromTimedelta(error.retry_after)
         details.append(_packed(retry))
+    if request_id:
+        details.append(_packed(error_details_pb2.RequestInfo(request_id=request_id)))
     return status_pb2.Status(
         code=code_pb2.Code.Value(error.code), message=error.message, details=details
     )
@@ -46,14 +54,30 @@ def public_error(error: BaseException) -> RpcError:
     """
     Return the error that a caller may see.
 
-    An unexpected error becomes `Internal` with an id under which the log has it. Its text is not
-    shown.
+    An unexpected error becomes `Internal` with an id under which the log has it, with its trace
+    unless the same was logged within a minute. Its text is not shown.
     """
     if isinstance(error, RpcError):
         return error
     error_id = secrets.token_hex(6)
-    log.error("rpc.fault", error_id=error_id, exc_info=error)
+    trace = error if _is_new(error, time.monotonic()) else None
+    log.error("rpc.fault", error_id=error_id, error_type=type(error).__name__, exc_info=trace)
     return Internal(f"A fault of the service; the log has it under {error_id}.", id=error_id)
+
+
+def _is_new(error: BaseException, now: float) -> bool:
+    """
+    Tell whether the trace of an error of this kind and place was not logged for a minute.
+    """
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = ("", 0) if frame is None else (frame.tb_frame.f_code.co_filename, frame.tb_lineno)
+    kind = (type(error).__name__, *place)
+    is_new = now - _traced_at.get(kind, -TRACE_SECONDS) >= TRACE_SECONDS
+    if is_new:
+        _traced_at[kind] = now
+    return is_new
 
 
 def status_of(error: BaseException) -> status_pb2.Status:

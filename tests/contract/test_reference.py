@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from service_runtime.observability.instruments import DECLARED
+from service_runtime.observability.logs import ALLOWED
+from service_runtime.rpc.gate.log_context import CallSubject
+from tests.support.log_events import UnknownEventError, events_of, log_events
 from tests.support.project_files import ROOT
-from tests.support.reference import DOCS, PAGES
+from tests.support.reference import DOCS, PAGES, meanings
 
 TESTS = ROOT / "tests"
 
@@ -22,6 +25,76 @@ def test_page_is_current(name: str) -> None:
     What is declared is documented, and nothing else: `make reference` writes the page.
     """
     assert (DOCS / name).read_text() == PAGES[name]()
+
+
+def test_every_log_event_has_a_meaning() -> None:
+    """
+    Whoever writes a new line says what it means, in the last column of the page.
+    """
+    assert [name for name, meaning in meanings().items() if not meaning] == []
+    assert set(meanings()) == set(log_events())
+
+
+def test_fields_of_all_log_events_are_allowed() -> None:
+    """
+    A field that is not on the list would be dropped, and the line would say less than its author
+    thinks.
+    """
+    added = {"exception"} | set(CallSubject("").log_fields())
+    used = {name: event.fields - ALLOWED for name, event in log_events().items()}
+
+    assert {name: fields for name, fields in used.items() if fields} == {}
+    assert added <= ALLOWED
+
+
+def test_documents_name_log_events_that_exist() -> None:
+    """
+    The handbook names no line that is never written.
+    """
+    text = (ROOT / "docs/operations.md").read_text()
+    kinds = {name.partition(".")[0] for name in log_events()}
+    named = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", text))
+
+    unknown = {name for name in named if name.partition(".")[0] in kinds} - set(log_events())
+    assert {name for name in unknown if not (ROOT / "docs" / name).exists()} == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ('log.warning("a.b", owner=1)', {"a.b": ({"warning"}, {"owner"})}),
+        ('log.exception("a.b")', {"a.b": ({"error"}, {"exception"})}),
+        ('log.info("a.b" if x else "a.c")', {"a.b": ({"info"}, set()), "a.c": ({"info"}, set())}),
+        (
+            'write = log.info if x else log.debug\nwrite("a.b", code=1)',
+            {"a.b": ({"info", "debug"}, {"code"})},
+        ),
+        (
+            'self.x = SampledLines("a.b")\nself.x.log(key, owner=1)',
+            {"a.b": ({"warning"}, {"count", "owner"})},
+        ),
+        (
+            'NAME = "a.b"\nPeriodic(work, failure=NAME)',
+            {"a.b": ({"error"}, {"count", "error_type", "exception", "problem"})},
+        ),
+        ('other.warning("a.b")', {}),
+    ],
+)
+def test_log_calls_are_found(code: str, expected: dict[str, tuple[set[str], set[str]]]) -> None:
+    """
+    Direct ones, those through a variable, and those of the classes that fold repeated lines.
+    """
+    found = events_of({Path("x.py"): code})
+
+    assert {name: (event.levels, event.fields) for name, event in found.items()} == expected
+
+
+def test_name_that_the_code_does_not_say_is_refused() -> None:
+    """
+    Otherwise its event would be missing from the page.
+    """
+    with pytest.raises(UnknownEventError, match=r"x\.py:1: name"):
+        events_of({Path("x.py"): "log.warning(name)"})
 
 
 def test_every_metric_is_named_by_a_test() -> None:

@@ -7,10 +7,12 @@ The pages of the reference that are made from the code, and a command that write
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from service_runtime.observability.instruments import DECLARED, Declaration, Service
+from tests.support.log_events import LEVELS, log_events
 from tests.support.project_files import ROOT
 
 DOCS = ROOT / "docs"
@@ -68,7 +70,58 @@ def _metrics_table(declared: Iterable[Declaration]) -> Iterator[str]:
         yield f"| `{it.shown_name}` | {it.kind} | {labels} | {workers} | {it.meaning} |"
 
 
-PAGES: Mapping[str, Callable[[], str]] = {"metrics.md": metrics_page}
+_LOG_EVENTS = (
+    "# Log events",
+    "",
+    (
+        "Made from the log calls in the code by `make reference`, which keeps the last column: add"
+        " the meaning of a new event there."
+    ),
+    (
+        "[Operations](operations.md#log-lines) says how lines look, and"
+        " [what to do](operations.md#what-to-do-when) about some of them."
+    ),
+    "",
+    (
+        "All lines have `event`, `level` and `timestamp`, those of a worker `worker`; those of a"
+        " call have `request_id`, `trace_id`, `method` and `caller`, those of an attempt `owner`,"
+        " `delivery` and `attempt`."
+    ),
+    (
+        "An error with `exception` has its traceback when it is new; the same again is one line a"
+        " minute with its `count`."
+    ),
+    "",
+    "| event | level | fields | meaning |",
+    "| --- | --- | --- | --- |",
+)
+
+_ROW = re.compile(r"^\| `([a-z_.]+)` \| [^|]*\| [^|]*\| (.*) \|$", re.MULTILINE)
+
+
+def meanings() -> Mapping[str, str]:
+    """
+    Return what the page says of log events.
+    """
+    return dict(_ROW.findall((DOCS / "log_events.md").read_text()))
+
+
+def log_events_page() -> str:
+    """
+    Return the page of all log events; a new one has no meaning yet.
+    """
+    lines, known = list(_LOG_EVENTS), meanings()
+    for name, event in log_events().items():
+        levels = ", ".join(level for level in LEVELS if level in event.levels)
+        fields = [f"`{it}`" for it in sorted(event.fields)] + ["…"] * event.open
+        lines.append(f"| `{name}` | {levels} | {', '.join(fields)} | {known.get(name, '')} |")
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "metrics.md": metrics_page,
+    "log_events.md": log_events_page,
+}
 
 
 def write(folder: Path = DOCS) -> None:

@@ -12,14 +12,15 @@ from types import TracebackType
 from typing import Any, Self
 
 import grpc
-import structlog
 from grpc_status import rpc_status
 
 from service_runtime.rpc import request_values
 from service_runtime.rpc.callers import Caller, current_caller
 from service_runtime.rpc.errors import RpcError, StoreUnavailable, Unauthenticated, not_offered
+from service_runtime.rpc.gate.call_lines import log_served
 from service_runtime.rpc.gate.deadlines import DeadlinePassedError
 from service_runtime.rpc.gate.limits import Kind
+from service_runtime.rpc.gate.log_context import CallSubject, current_subject
 from service_runtime.rpc.gate.messages import (
     MESSAGE_BYTES,
     MessageMalformed,
@@ -39,8 +40,6 @@ RECEIVE_SECONDS, HANG_UP_SECONDS = 20.0, 0.01
 How long a call waits for its message at least, and after the end of what it was sent.
 """
 
-log = structlog.get_logger()
-
 
 class Call:
     """
@@ -49,6 +48,7 @@ class Call:
     """
 
     __slots__ = (
+        "_about",
         "_caller",
         "_context",
         "_gate",
@@ -63,6 +63,7 @@ class Call:
     def __init__(self, gate: Gate, method: Method, context: Context) -> None:
         self._gate = gate
         self._method = method
+        self._about = CallSubject(method.path)
         self._context = context
         self._started = time.monotonic()
         self._caller: Caller | None = None
@@ -72,9 +73,11 @@ class Call:
         self._stream: OpenStream | None = None
 
     async def __aenter__(self) -> Self:
+        current_subject.set(self._about)
         try:
             self._caller = caller = self._identified()
             current_caller.set(caller)
+            self._about.caller = caller.name
             kind, path = self._method.kind, self._method.path
             self._usage = self._gate.usage.opened(caller.name, kind, most_open(caller, kind))
             if kind is not Kind.CALL:
@@ -190,6 +193,7 @@ class Call:
     def _identify(self) -> Caller | None:
         given = self._context.invocation_metadata() or ()
         metadata = {str(key): value for key, value in given}
+        self._about.read(metadata)
         if len(metadata) != len(given) and [key for key, _ in given].count("authorization") > 1:
             raise Unauthenticated("authorization must be given once.")
         return self._gate.identify(metadata, self._context.auth_context())
@@ -263,8 +267,9 @@ class Call:
         if public.reason in REASONS:
             await self._count_refusal(public)
         else:
-            self._log(public.code, public.reason)
-        await self._context.abort_with_status(rpc_status.to_status(to_status(public)))
+            self._log(public.code, public)
+        status = to_status(public, self._about.request_id)
+        await self._context.abort_with_status(rpc_status.to_status(status))
 
     async def _count_refusal(self, error: RpcError) -> None:
         gate, path = self._gate, self._method.path
@@ -280,21 +285,12 @@ class Call:
         if isinstance(error, RpcError):
             return error
         if self._gate.store_is_away(error):
-            log.error("rpc.store_unavailable", method=path, error_type=type(error).__name__)
             return StoreUnavailable()
         if isinstance(error, NotImplementedError):
             return not_offered(path.rpartition("/")[2])
         return public_error(error)
 
-    def _log(self, code: str, reason: str = "") -> None:
+    def _log(self, code: str, error: RpcError | None = None) -> None:
         seconds = time.monotonic() - self._started
         self._gate.measure(self._method.path, code, seconds)
-        write = log.debug if code == "OK" and self._method.quiet else log.info
-        write(
-            "rpc.served",
-            method=self._method.path,
-            code=code,
-            reason=reason,
-            caller=self._caller.name if self._caller else "",
-            duration_ms=round(seconds * 1000, 2),
-        )
+        log_served(self._method, code, error, seconds)

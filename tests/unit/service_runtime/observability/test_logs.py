@@ -9,7 +9,8 @@ import json
 import pytest
 import structlog
 
-from service_runtime.observability.logs import configure, only_allowed
+from service_runtime.observability.logs import configure, only_allowed, with_subject
+from service_runtime.rpc.gate.log_context import CallSubject, current_subject
 from tests.support.kept_logging import logging_kept
 
 
@@ -22,6 +23,30 @@ def test_fields_that_are_not_on_the_list_are_dropped() -> None:
     assert logged["owner"] == "accounts/1"
     assert "secret" not in str(logged)
     assert logged["detail"] == "fields not allowed in logs: body"
+
+
+def test_fields_without_a_value_are_left_out() -> None:
+    """
+    Zero and false are values.
+    """
+    given = {"event": "x", "reason": "", "kind": None, "count": 0, "dead": False}
+
+    assert only_allowed(None, "info", given) == {"event": "x", "count": 0, "dead": False}
+
+
+def test_fields_of_a_line_win_over_those_of_its_subject() -> None:
+    """
+    A line about another delivery than the one that is being attempted says so.
+    """
+    subject = CallSubject("/a/b")
+    subject.caller = "callers/a"
+    outer = current_subject.set(subject)
+    try:
+        line = with_subject(None, "info", {"event": "x", "caller": "callers/b"})
+    finally:
+        current_subject.reset(outer)
+
+    assert (line["caller"], line["method"]) == ("callers/b", "/a/b")
 
 
 def test_long_texts_are_cut() -> None:

@@ -25,7 +25,7 @@ from dispatch_service.domain import leases
 from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.egress.oauth_tokens import OAuthTokens
-from dispatch_service.feed_exchange import Feed, build_feed
+from dispatch_service.engine.feed_exchange import Feed, build_feed
 from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog

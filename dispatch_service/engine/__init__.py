@@ -1,0 +1,3 @@
+"""
+The delivery engine, put together.
+"""
