@@ -19,7 +19,7 @@ from dispatch_service.api.publisher import PublisherServicer
 from dispatch_service.background import serve
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.proxy_check import check_proxy
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.contexts import TlsContexts
 from dispatch_service.engine.build import Engine, build_engine
 from dispatch_service.intake.samples import Samples
 from dispatch_service.log.audit import audit_log

@@ -17,7 +17,7 @@ from dispatch_service.egress.opening import Opener
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.contexts import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
 from dispatch_service.log.audit import audit_log
 from dispatch_service.log.url_filters import Hash, url_hash

@@ -16,6 +16,8 @@ from dispatch_service.egress.answers.lenient import MAX_FIRST_BYTES
 from dispatch_service.egress.answers.reader import MAX_KEPT_BODY, AnswerReader
 from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.requests import ConnectionKey, ExchangeFailedError
+from dispatch_service.egress.tls.causes import tls_failure
+from dispatch_service.egress.tls.observed import Handshake
 
 CLOSED_UNANSWERED = "the connection was closed before an answer came"
 NO_ANSWER = "the deadline passed before an answer came"
@@ -37,12 +39,14 @@ class Connection(AnswerReader, asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_loop",
+        "_lost_by",
         "_on_lost",
         "_transport",
         "_waiter",
         "_wire",
         "closed",
         "first_byte_at",
+        "handshake",
         "idle_since",
         "key",
         "opened_at",
@@ -59,12 +63,14 @@ class Connection(AnswerReader, asyncio.Protocol):
         self.key = key
         self.remote_address = remote_address
         self.closed = False
+        self.handshake: Handshake | None = None
         self.idle_since = 0.0
         self.opened_at = time.monotonic()
         self._loop = loop
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._clock: ExchangeClock | None = None
+        self._lost_by: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wire: bytes | None = None
         self.first_byte_at: float | None = None
@@ -93,12 +99,16 @@ class Connection(AnswerReader, asyncio.Protocol):
     def send(self, wire: bytes) -> asyncio.Future[None]:
         """
         Take a request, which `write` then writes; return the future of its response.
+
+        A new connection that is closed already says why as it ends.
         """
         waiter = self._waiter = self._loop.create_future()
-        if self._transport is None or self._transport.is_closing():
-            self._fail(FailureKind.PROTOCOL, "the connection was closed before the request")
-        else:
+        if self._transport is not None and not self._transport.is_closing():
             self._wire = wire
+        elif self.idle_since:
+            self._fail(FailureKind.PROTOCOL, "the connection was closed before the request")
+        elif self._transport is None:
+            self._lose(self._lost_by)
         return waiter
 
     def write(self, now: float) -> None:
@@ -152,6 +162,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         End the wait with what had come when the connection closed.
         """
         self.closed = True
+        self._lost_by = exc
         # The parser refers back to this object: otherwise only the collector would free the two.
         self._parser = None
         self._transport = None
@@ -188,10 +199,25 @@ class Connection(AnswerReader, asyncio.Protocol):
             # Without a length the body ends with the connection (RFC 9112, section 6.3).
             framed = any(name.lower() in _FRAMING for name, _ in self.headers)
             self._finish_early(truncated=framed or not has_head or exc is not None)
-        elif isinstance(exc, ssl.SSLError):
-            self._fail(FailureKind.TLS, "the server ended the TLS connection with an error")
+        elif (failure := self._tls_failure(exc)) is not None:
+            self._fail(failure.kind, failure.error)
         else:
             self._fail(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
+
+    def _tls_failure(self, exc: Exception | None) -> ExchangeFailedError | None:
+        """
+        Return the failure if it was TLS that ended the connection.
+
+        With TLS 1.3 a server judges the client certificate behind the handshake. It may close
+        without an alert, or the reset that follows the alert may overtake it.
+        """
+        asked = self.handshake is not None and self.handshake.asked
+        has_certificate = self.key[2] is not None
+        is_new = not self.idle_since and self.first_byte_at is None
+        is_judged = asked and is_new and (exc is not None or not has_certificate)
+        if isinstance(exc, ssl.SSLError) or is_judged:
+            return tls_failure(exc, asked=asked, has_certificate=has_certificate)
+        return None
 
     def _finish(self) -> None:
         self.body_truncated = self._body_size > MAX_KEPT_BODY

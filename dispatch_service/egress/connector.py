@@ -17,7 +17,9 @@ from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.requests import NO_PUBLIC_ADDRESS, ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.causes import tls_failure
+from dispatch_service.egress.tls.contexts import TlsContexts
+from dispatch_service.egress.tls.observed import Handshake, current
 from service_runtime.rules.addresses import AllowList, why_forbidden
 from service_runtime.rules.urls import Url
 
@@ -156,6 +158,9 @@ async def establish(
     loop = asyncio.get_running_loop()
     connection = Connection(loop, request.connection_key, address, on_lost)
     url = request.url
+    if context is not None:
+        connection.handshake = Handshake()
+    observed = current.set(connection.handshake)
     try:
         await loop.create_connection(
             lambda: connection,
@@ -163,18 +168,19 @@ async def establish(
             ssl=context,
             server_hostname=None if context is None else url.host,
         )
-    except ssl.SSLCertVerificationError as error:
-        raise ExchangeFailedError(
-            FailureKind.CERTIFICATE, f"the server's certificate is refused: {error.verify_message}"
-        ) from None
     except (OSError, ValueError) as error:
-        raise ExchangeFailedError(
-            FailureKind.TLS, "the TLS handshake failed", f"{url.endpoint}: {error}"
+        raise tls_failure(
+            error,
+            asked=connection.handshake is not None and connection.handshake.asked,
+            has_certificate=request.identity is not None,
+            detail=f"{url.endpoint}: {error}",
         ) from None
     except BaseException:
         # Cancelled just after the handshake: an orderly close would wait for the peer.
         connection.abort()
         raise
+    finally:
+        current.reset(observed)
     return connection
 
 

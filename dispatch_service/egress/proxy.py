@@ -14,7 +14,7 @@ from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.connector import establish
 from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.contexts import TlsContexts
 
 MAX_RESPONSE = 16 * 1024
 

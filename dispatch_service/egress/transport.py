@@ -2,7 +2,7 @@
 The guarded transport: one deadline over a whole exchange, and connections that are kept alive.
 """
 
-from dispatch_service.domain.outcomes import Response
+from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.clocks import ExchangeClocks
 from dispatch_service.egress.opening import Opener, Openings
 from dispatch_service.egress.pool import ConnectionPool
@@ -46,8 +46,10 @@ class GuardedTransport:
             if connection is not None:
                 try:
                     await connection.exchange(wire, clock, self._write_soon)
-                except ExchangeFailedError:
-                    if clock.is_over or connection.first_byte_at is not None:
+                except ExchangeFailedError as failure:
+                    was_answered = connection.first_byte_at is not None
+                    # An alert is an answer, too: it may ask for a client certificate.
+                    if clock.is_over or was_answered or failure.kind is FailureKind.TLS:
                         raise
                     # It was stale: closed by the receiver, without a byte of a response. The
                     # request goes out once more, on a new connection.

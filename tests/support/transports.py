@@ -16,7 +16,7 @@ from dispatch_service.egress.connector import Connect, Connector, connect_tcp
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.contexts import TlsContexts
 from dispatch_service.egress.transport import GuardedTransport
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules, parse_url

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.proxy_check import ProxyUnsafeError, check_proxy, forbidden_targets
-from dispatch_service.egress.tls import TlsContexts
+from dispatch_service.egress.tls.contexts import TlsContexts
 from tests.support.databases import free_port
 from tests.support.receivers import raw_receiver
 

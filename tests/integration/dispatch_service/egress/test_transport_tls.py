@@ -11,7 +11,7 @@ import trustme
 from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import OutboundRequest
-from dispatch_service.egress.tls import build_context
+from dispatch_service.egress.tls.contexts import build_context
 from service_runtime.rules.urls import parse_url
 from tests.support.receivers import HOST, answering, ca_pem, https_receiver, server_certificate
 from tests.support.transports import LOOPBACK, LOOPS, failure, guarded_transport, outbound
@@ -108,7 +108,7 @@ async def test_missing_client_certificate() -> None:
     ):
         failed = await failure(transport, outbound(receiver))
 
-    assert failed.kind in (FailureKind.TLS, FailureKind.PROTOCOL)
+    assert failed.kind is FailureKind.TLS
     assert receiver.requests == []
 
 

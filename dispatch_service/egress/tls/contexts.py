@@ -13,6 +13,7 @@ from collections import OrderedDict
 from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError
+from dispatch_service.egress.tls.observed import observe
 
 
 def build_context(
@@ -27,6 +28,9 @@ def build_context(
     # Unlike create_default_context, this does not write session keys to $SSLKEYLOGFILE.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    observe(context)
+    # A server may ask for a client certificate when it knows the path.
+    context.post_handshake_auth = True
     context.set_alpn_protocols(["http/1.1"])
     context.load_default_certs()
     if ca_pem is not None:

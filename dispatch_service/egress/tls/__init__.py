@@ -1,0 +1,3 @@
+"""
+TLS to receivers: contexts with certificates, and why a handshake failed.
+"""
