@@ -29,7 +29,7 @@ from service_runtime.observability.dispatch_metrics import ATTEMPTS
 from service_runtime.observability.sampled_lines import SampledLines
 from service_runtime.process.failpoints import reach
 from service_runtime.process.failures import FailureLog
-from service_runtime.rpc.gate.log_context import current_subject
+from service_runtime.rpc.gate.log_context import current_subject, trace_id_of
 
 UNREAD_DELAY = timedelta(seconds=30)
 """
@@ -69,6 +69,7 @@ class AttemptSubject:
             "owner": claimed.owner,
             "delivery": request.webhook_id(claimed),
             "attempt": claimed.number,
+            "trace_id": trace_id_of(claimed.trace_parent),
         }
 
 

@@ -52,9 +52,9 @@ class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
     """
     A delivery to be stored. If it is *leased*, its first attempt counts as started.
 
-    *leased* is set directly before it is stored. An *ordered* one that has an unfinished one
-    of the same resource before it is not leased, whatever *leased* says. A *failure_kind*
-    stores it as failed at once: its payload could not be rendered.
+    *leased* is set directly before it is stored. An *ordered* one behind an unfinished one of the
+    same resource is not leased, whatever *leased* says. A *failure_kind* stores it as failed: its
+    payload could not be rendered. *trace_parent* is the place of its publisher's call in a trace.
     """
 
     owner: str
@@ -71,6 +71,7 @@ class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
     trigger: Trigger = Trigger.EVENT
     requested_by: str | None = None
     failure_kind: str | None = None
+    trace_parent: str | None = None
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -161,13 +162,11 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cancelled: bool = False
     dispatched: bool = False
     in_sequence: bool = False
+    trace_parent: str | None = None
     sealed_body: bytes | None
 
     @property
     def endpoint_key(self) -> EndpointKey:
-        """
-        The endpoint that the delivery is for.
-        """
         return (self.owner, self.endpoint)
 
     @property
@@ -225,6 +224,7 @@ def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
         time_left=delivery.lifetime,
         dispatched=True,
         in_sequence=delivery.ordered,
+        trace_parent=delivery.trace_parent,
         sealed_body=None,
     )
 

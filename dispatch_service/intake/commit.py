@@ -195,6 +195,10 @@ class GroupCommitter:
             made = self._preparer.prepare_published(events, sealer, contents)
             for waiting, prepared in zip(some, made, strict=True):
                 waiting.prepared = prepared
+        for waiting in group:
+            if waiting.trace_parent is not None and waiting.prepared is not None:
+                for delivery in waiting.prepared.event.deliveries:
+                    delivery.trace_parent = waiting.trace_parent
         return [it.prepared for it in group if it.prepared is not None]
 
     async def _store(self, group: Sequence[Prepared]) -> Mapping[EventKey, Receipt]:

@@ -20,6 +20,7 @@ from dispatch_service.intake.account_turns import AccountTurns
 from dispatch_service.intake.backlog_limits import backlog_full
 from dispatch_service.intake.prepare import Prepared, SampleRequest, serialised
 from service_runtime.rpc import names
+from service_runtime.rpc.gate.log_context import current_trace_parent
 from shipedge.webhooks.events.v1 import event_pb2
 
 MOST_WAITING_BYTES = 128 * 1024 * 1024
@@ -108,7 +109,8 @@ class WaitingEvent(msgspec.Struct):
 
     *content* is its deterministic serialisation, of *size* bytes. *repeats* came after it in
     its group with the same id. *prepared* is kept while a refused group is split. It is expected
-    to make so many *deliveries*, and counts as one at least.
+    to make so many *deliveries*, and counts as one at least; *trace_parent* is the place of its
+    call in a trace.
     """
 
     key: EventKey
@@ -121,6 +123,7 @@ class WaitingEvent(msgspec.Struct):
     prepared: Prepared | None = None
     repeats: Sequence[WaitingEvent] = ()
     deliveries: int = 1
+    trace_parent: str | None = None
 
 
 Commit = Callable[[Sequence[WaitingEvent]], Awaitable[int]]
@@ -183,6 +186,7 @@ class WaitingEvents:
         events = events[:]
         contents = [serialised(event) for event in events]
         fan_outs: dict[int, int] = {}
+        trace_parent = current_trace_parent()
         for index, (event, content) in enumerate(zip(events, contents, strict=True)):
             account = event.account_id
             if refused and account in refused:
@@ -190,10 +194,10 @@ class WaitingEvents:
                 continue
             if account not in fan_outs:
                 fan_outs[account] = max(1, self._fan_out(names.account(account)))
-            key, deliveries = (account, event.event_id), fan_outs[account]
-            made = WaitingEvent(key, len(content), answers, index, event, content, sample)
-            made.deliveries = deliveries
-            self.add(made)
+            key = (account, event.event_id)
+            waiting = WaitingEvent(key, len(content), answers, index, event, content, sample)
+            waiting.deliveries, waiting.trace_parent = fan_outs[account], trace_parent
+            self.add(waiting)
         self._arrived.set()
         return answers
 

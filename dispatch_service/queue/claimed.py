@@ -32,6 +32,7 @@ CLAIMED = (
     "occurred_at",
     "cancelled_by",
     "sequence_position",
+    "trace_parent",
 )
 
 
@@ -87,5 +88,6 @@ def claimed_from(
         age=span_of(row.age),
         cancelled=row.cancelled_by is not None,
         in_sequence=row.sequence_position is not None,
+        trace_parent=row.trace_parent,
         sealed_body=row.sealed_body,
     )

@@ -139,6 +139,7 @@ DELIVERY: Columns = {
     "next_trigger": Column("text", "delivery.trigger._value_"),
     "requested_by": Column("text", "delivery.requested_by"),
     "failure_kind": Column("text", "delivery.failure_kind"),
+    "trace_parent": Column("text", "delivery.trace_parent"),
     "sequence_position": Column("bigint", "position.number"),
     "blocked": Column("boolean", "position.blocked"),
     "leased": Column("boolean", lambda it: it.delivery.leased and not it.position.blocked),

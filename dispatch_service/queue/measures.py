@@ -14,6 +14,7 @@ from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import LeaseKey, Settlement
 from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.rpc import names
+from service_runtime.rpc.gate.log_context import trace_id_of
 
 log = structlog.get_logger()
 
@@ -85,6 +86,7 @@ def _log_failure(settlement: Settlement) -> None:
         resource=claimed.resource,
         endpoint=claimed.endpoint,
         response_code=settlement.response_code,
+        trace_id=trace_id_of(claimed.trace_parent),
         attempts=claimed.number if settlement.attempt is not None else claimed.number - 1,
     )
 
@@ -95,6 +97,7 @@ def _log_success(settlement: Settlement) -> None:
         "delivery.succeeded",
         owner=claimed.owner,
         delivery=names.DELIVERY_PREFIX + claimed.delivery_id,
+        trace_id=trace_id_of(claimed.trace_parent),
         attempts=claimed.number,
     )
 

@@ -64,7 +64,8 @@ PHASE_SECONDS = Histogram(
 )
 DELIVERIES_ENDED = Counter(
     "webhooks_deliveries_ended",
-    "Deliveries that ended, by state and, unless they succeeded, why.",
+    "Deliveries that ended, by state and, unless they succeeded, why; without those that were"
+    " cancelled while an attempt was being made.",
     ("state", "failure_kind"),
     "dispatch",
 )

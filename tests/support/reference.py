@@ -85,7 +85,7 @@ _LOG_EVENTS = (
     (
         "All lines have `event`, `level` and `timestamp`, those of a worker `worker`; those of a"
         " call have `request_id`, `trace_id`, `method` and `caller`, those of an attempt `owner`,"
-        " `delivery` and `attempt`."
+        " `delivery`, `attempt` and `trace_id`."
     ),
     (
         "An error with `exception` has its traceback when it is new; the same again is one line a"

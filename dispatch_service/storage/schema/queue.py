@@ -43,6 +43,7 @@ deliveries = sa.Table(
     sa.Column("cancelled_by", sa.Text),
     sa.Column("failure_kind", sa.Text),
     sa.Column("response_code", sa.Integer),
+    sa.Column("trace_parent", sa.Text),
     sa.UniqueConstraint("owner", "account", "event_id", "subscription"),
     sa.CheckConstraint(
         "state IN ('PENDING', 'DELIVERING', 'SUCCEEDED', 'FAILED', 'CANCELLED')", name="state"

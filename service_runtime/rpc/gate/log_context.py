@@ -22,7 +22,7 @@ The metadata of W3C Trace Context.
 """
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}")
-_TRACE_PARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}.*")
+_TRACE_PARENT = re.compile(r"([0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}).*")
 _NO_TRACE = "0" * 32
 
 # A random number for each call would cost as much as ten of these.
@@ -50,14 +50,14 @@ What is being worked on in this task.
 
 class CallSubject:
     """
-    A call: its id, the id of its trace, its method and its caller, as far as they are known.
+    A call: its id, its place in a trace, its method and its caller, as far as they are known.
     """
 
-    __slots__ = ("caller", "method", "request_id", "trace_id")
+    __slots__ = ("caller", "method", "request_id", "trace_parent")
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.caller = self.request_id = self.trace_id = ""
+        self.caller = self.request_id = self.trace_parent = ""
 
     def read(self, metadata: Mapping[str, str | bytes]) -> None:
         """
@@ -65,7 +65,7 @@ class CallSubject:
         """
         if not self.request_id:
             self.request_id = request_id_of(metadata) or f"{_PROCESS}-{next(_numbers):x}"
-            self.trace_id = trace_id_of(metadata)
+            self.trace_parent = trace_parent_of(metadata)
 
     def log_fields(self) -> Mapping[str, object]:
         """
@@ -73,7 +73,7 @@ class CallSubject:
         """
         return {
             "request_id": self.request_id,
-            "trace_id": self.trace_id,
+            "trace_id": trace_id_of(self.trace_parent),
             "method": self.method,
             "caller": self.caller,
         }
@@ -88,10 +88,26 @@ def request_id_of(metadata: Mapping[str, str | bytes]) -> str:
     return given if isinstance(given, str) and _GIVEN_ID.fullmatch(given) else ""
 
 
-def trace_id_of(metadata: Mapping[str, str | bytes]) -> str:
+def trace_parent_of(metadata: Mapping[str, str | bytes]) -> str:
     """
-    Return the id of the trace of a call, 32 hexadecimal digits; empty if it has none.
+    Return the place of a call in its trace: 55 characters of W3C Trace Context; empty if it has
+    none.
     """
     given = metadata.get(TRACE_PARENT)
     found = _TRACE_PARENT.fullmatch(given) if isinstance(given, str) else None
-    return "" if found is None or found[1] == _NO_TRACE else found[1]
+    return "" if found is None or found[2] == _NO_TRACE else found[1]
+
+
+def trace_id_of(trace_parent: str | None) -> str:
+    """
+    Return the id of the trace of what `trace_parent_of` returned: 32 hexadecimal digits.
+    """
+    return trace_parent.split("-")[1] if trace_parent else ""
+
+
+def current_trace_parent() -> str | None:
+    """
+    Return the place in a trace of the call that is being served; None if it has none.
+    """
+    subject = current_subject.get()
+    return (subject.trace_parent or None) if isinstance(subject, CallSubject) else None

@@ -13,14 +13,16 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 from structlog.testing import capture_logs
 
+from dispatch_service.delivery.attempt import AttemptSubject
 from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import cancel, fail, succeed
-from dispatch_service.domain.work import Claimed, Settlement
+from dispatch_service.domain.work import Claimed, Requeue, Settlement
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.observability.logs import only_allowed, with_subject
+from service_runtime.rpc.gate.log_context import CallSubject, current_subject
 from tests.support.delivery_process import DeliveryProcess
 from tests.support.dispatch_factories import (
     LEASE,
@@ -28,11 +30,13 @@ from tests.support.dispatch_factories import (
     claimed_of,
     new_delivery,
     new_event,
+    subscription,
 )
-from tests.support.running_intake import day_keys
+from tests.support.running_intake import day_keys, running_intake, shipped
 
 pytestmark = pytest.mark.anyio
 
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PROCESSORS = [with_subject, only_allowed]
 
 
@@ -142,3 +146,30 @@ async def test_successes_cost_nothing_at_level_info(queue: Queue, store: AsyncEn
         structlog.configure(**before)
 
     assert [it["event"] for it in logs] == ["delivery.failed"]
+
+
+async def test_attempts_are_in_the_trace_of_their_publisher(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    Whichever process makes them: the trace is stored with the delivery. One without a trace has
+    none in its lines.
+    """
+    traced, untraced = shipped("traced"), shipped("untraced")
+    subject = CallSubject("/a/b")
+    subject.read({"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"})
+    async with running_intake(store, queue) as intake:
+        intake.subscriptions.put(subscription())
+        outer = current_subject.set(subject)
+        await intake.accept(traced)
+        current_subject.reset(outer)
+        await intake.accept(untraced)
+        await intake.nothing_held()
+
+        dispatched = {it.claimed.event_id: it.claimed for it in intake.dispatched}
+    await queue.release([Requeue(it) for it in dispatched.values()])
+    claimed = await queue.claim(LEASE, limit=9, per_endpoint=9, full=())
+
+    for found in (dispatched.values(), claimed):
+        fields = {it.event_id: AttemptSubject(it).log_fields()["trace_id"] for it in found}
+        assert fields == {"traced": TRACE, "untraced": ""}

@@ -6,7 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from service_runtime.rpc.gate.log_context import CallSubject, request_id_of, trace_id_of
+from service_runtime.rpc.gate.log_context import (
+    CallSubject,
+    request_id_of,
+    trace_id_of,
+    trace_parent_of,
+)
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -50,7 +55,10 @@ def test_trace_of_a_call(given: str | None, expected: str) -> None:
     """
     W3C Trace Context; what is malformed is as if it was not given.
     """
-    assert trace_id_of({} if given is None else {"traceparent": given}) == expected
+    found = trace_parent_of({} if given is None else {"traceparent": given})
+
+    assert trace_id_of(found) == expected
+    assert len(found) in {0, 55}
 
 
 def test_calls_without_an_id_get_one_each() -> None:
