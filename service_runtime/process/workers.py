@@ -97,7 +97,7 @@ class Workers:
         Ask all workers. Raises `NoWorkerServesError` if none serves.
         """
         if not any(await self._ask()):
-            raise NoWorkerServesError
+            raise NoWorkerServesError("no worker serves")
 
     async def families(self) -> list[Family]:
         """

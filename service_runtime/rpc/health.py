@@ -28,12 +28,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 log = structlog.get_logger()
 
 
-Write = Callable[..., object]
-"""
-Writes a log line at one of the levels.
-"""
-
-
 class _Servicer(health_aio.HealthServicer):  # type: ignore[misc]
     """
     Answers for `LIVENESS` always: that it does is the answer.
@@ -81,7 +75,10 @@ class ServerHealth:
             async with asyncio.timeout(CHECK_DEADLINE_SECONDS):
                 await self._check()
         except Exception as error:  # noqa: BLE001 - whatever is wrong, it is not serving
-            await self._set(NOT_SERVING, str(error) or type(error).__name__, log.warning)
+            # Who starts, or stops, does not serve: that is no warning.
+            expected = self._status is None or self._draining
+            problem = str(error) or type(error).__name__
+            await self._set(NOT_SERVING, problem, expected=expected)
         else:
             await self._set(NOT_SERVING if self._draining else SERVING, "")
 
@@ -100,11 +97,12 @@ class ServerHealth:
         for end in self._on_drain:
             end()
 
-    async def _set(self, status: int, problem: str, write: Write = log.info) -> None:
+    async def _set(self, status: int, problem: str, *, expected: bool = True) -> None:
         if status == self._status:
             return
         self._status = status
         state = "SERVING" if status == SERVING else "NOT_SERVING"
+        write = log.info if expected else log.warning
         write("health.changed", state=state, problem=problem)
         for service in self._services:
             await self._servicer.set(service, status)
