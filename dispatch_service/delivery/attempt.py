@@ -9,8 +9,6 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 
-import structlog
-
 from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoints import Endpoints
@@ -46,8 +44,6 @@ UNSTORED_DELAY = timedelta(seconds=1)
 """
 When a suspect is due again whose attempt could not be stored.
 """
-
-log = structlog.get_logger()
 
 
 class AttemptSubject:
@@ -144,6 +140,7 @@ class AttemptWorker:
         self._suspect_attempts = suspect_attempts
         self._deadline = deadline
         self._unstored = FailureLog("delivery.suspect_unstored")
+        self._errors = FailureLog("delivery.attempt_error")
         self._failed = SampledLines("delivery.attempt_failed")
 
     async def deliver(self, ready: Ready) -> bool:
@@ -155,10 +152,10 @@ class AttemptWorker:
         try:
             finished = await self._deliver(ready)
             return finished is not None and self._judged(finished)
-        except Exception:
-            # A bug. Its lease runs out and it is claimed again; one that always ends here fails
-            # as poison, so it cannot occupy the queue for ever.
-            log.exception("delivery.attempt_error")
+        except Exception as error:  # noqa: BLE001 - a bug
+            # Its lease runs out and it is claimed again; one that always ends here fails as
+            # poison, so it cannot occupy the queue for ever.
+            self._errors.log(error, delivery=request.webhook_id(ready.claimed))
             self._results.drop(ready.claimed)
             return False
         finally:

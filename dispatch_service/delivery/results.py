@@ -95,6 +95,7 @@ class ResultWriter:
         self._releases: BisectingBatch[Release] = BisectingBatch(lambda it: self.drop(it.claimed))
         self._stop_at: float | None = None
         self._failures = FailureLog("delivery.settle_failed")
+        self._errors = FailureLog("delivery.attempt_error")
         self.progress = progress or Progress("results")
         self.progress.wake = self._arrived.set
 
@@ -251,10 +252,10 @@ class ResultWriter:
     def _settled_alone(self, attempt: FinishedAttempt, sealer: Sealer) -> Sequence[Settlement]:
         try:
             return self._settled([attempt], sealer)
-        except Exception:
+        except Exception as error:  # noqa: BLE001 - a bug
             # Left out: its lease runs out, it is attempted again, and fails as poison if this
             # goes on. Nothing else can be done with an attempt that cannot be written down.
-            log.exception("delivery.attempt_error", delivery=webhook_id(attempt.claimed))
+            self._errors.log(error, delivery=webhook_id(attempt.claimed))
             self.drop(attempt.claimed)
             return ()
 

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import structlog
-
 from dispatch_service.delivery import request
 from dispatch_service.domain import outcomes
 from dispatch_service.domain.authentication import (
@@ -28,12 +26,12 @@ from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
+from service_runtime.observability.sampled_lines import SampledLines
+from service_runtime.process.failures import FailureLog
 
 UNAUTHORIZED = 401
 
 _REPORTED = frozenset({FailureKind.BLOCKED_ADDRESS, FailureKind.PROXY, FailureKind.INTERNAL})
-
-log = structlog.get_logger()
 
 
 class FinishedAttempt(Confidential, frozen=True, gc=False):
@@ -96,6 +94,37 @@ class PreparedRequest(Confidential, frozen=True, gc=False):
         )
 
 
+class FaultLines:
+    """
+    The log lines of what an operator can act on: blocked destinations, and faults of the egress
+    proxy and of this service. What repeats is folded.
+    """
+
+    def __init__(self) -> None:
+        self._bugs = FailureLog("delivery.fault")
+        self._faults = SampledLines("delivery.fault")
+        self._blocked = SampledLines("delivery.blocked")
+
+    def bug(self, outbound: OutboundRequest, error: Exception) -> None:
+        """
+        Log an error that no transport should raise.
+        """
+        self._bugs.log(error, owner=outbound.owner)
+
+    def failed(self, outbound: OutboundRequest, failure: ExchangeFailedError) -> None:
+        """
+        Log a failure, if it is one of these; a blocked destination with its address.
+        """
+        if failure.kind not in _REPORTED:
+            return
+        owner, endpoint, detail = outbound.owner, outbound.url.endpoint, failure.detail
+        key = (owner, endpoint)
+        if failure.kind is FailureKind.BLOCKED_ADDRESS:
+            self._blocked.log(key, owner=owner, endpoint=endpoint, detail=detail)
+        else:
+            self._faults.log(key, owner=owner, endpoint=endpoint, detail=detail)
+
+
 class AttemptSender:
     """
     Sends deliveries to receivers. *deadline* is in seconds and covers everything; *clock* gives
@@ -116,6 +145,7 @@ class AttemptSender:
         self._tokens = tokens
         self._clock = clock
         self._deadline = deadline
+        self._lines = FaultLines()
 
     async def send(
         self, claimed: Claimed, subscription: Subscription, body: bytes, accepted_at: float
@@ -206,21 +236,24 @@ class AttemptSender:
         shown = outbound.headers
         if subscription.headers or authentication:
             shown = request.masked_headers(outbound, subscription, authentication)
-        outcome = await exchange_outcome(self._transport, outbound, self._clock)
+        outcome = await exchange_outcome(self._transport, outbound, self._clock, self._lines)
         return prepared.finished(outcome, shown)
 
 
 async def exchange_outcome(
-    transport: Transport, outbound: OutboundRequest, clock: Callable[[], datetime]
+    transport: Transport,
+    outbound: OutboundRequest,
+    clock: Callable[[], datetime],
+    lines: FaultLines,
 ) -> Outcome:
     """
-    Send a request and judge what came of it. Raises nothing but cancellation.
+    Send a request and judge what came of it; *lines* tells operators of faults. Raises nothing
+    but cancellation.
     """
     try:
         response = await transport.exchange(outbound)
     except ExchangeFailedError as failure:
-        if failure.kind in _REPORTED:
-            _report(outbound, failure)
+        lines.failed(outbound, failure)
         return outcomes.failed(
             failure.shown_kind,
             failure.error,
@@ -228,22 +261,8 @@ async def exchange_outcome(
             received=failure.received,
             remote_address=failure.remote_address,
         )
-    except Exception:
-        # A bug must not end the worker, and its text may name what no customer may see.
-        log.exception("delivery.fault", owner=outbound.owner)
+    except Exception as error:  # noqa: BLE001 - a bug must not end the worker
+        # Its text may name what no customer may see.
+        lines.bug(outbound, error)
         return outcomes.failed(FailureKind.INTERNAL, "the attempt failed on our side")
     return outcomes.from_response(response, clock)
-
-
-def _report(outbound: OutboundRequest, failure: ExchangeFailedError) -> None:
-    """
-    Log what an operator can act on: a blocked destination with its address, faults of the
-    egress proxy and of this service.
-    """
-    blocked = failure.kind is FailureKind.BLOCKED_ADDRESS
-    log.warning(
-        "delivery.blocked" if blocked else "delivery.fault",
-        owner=outbound.owner,
-        endpoint=outbound.url.endpoint,
-        detail=failure.detail,
-    )

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.work import NewBody
 from dispatch_service.payloads import render
@@ -18,9 +16,10 @@ from dispatch_service.storage import associated_data
 from dispatch_service.storage.associated_data import Contract
 from dispatch_service.storage.sealing import Sealer
 from service_runtime.process.failpoints import reach
+from service_runtime.process.failures import FailureLog
 from shipedge.webhooks.events.v1 import event_pb2
 
-log = structlog.get_logger()
+_failures = FailureLog("payload.render_failed")
 
 Render = Callable[[event_pb2.Event, str, str], bytes]
 
@@ -57,8 +56,9 @@ def _rendered(event: event_pb2.Event, contract: Contract, renderer: Render) -> b
     try:
         reach("render.fail")
         return renderer(event, *contract)
-    except Exception:
-        log.exception("payload.render_failed", event_type=contract[0], payload_version=contract[1])
+    except Exception as error:  # noqa: BLE001 - a bug, which fails these deliveries alone
+        event_type, version = contract
+        _failures.log(error, event_type=event_type, payload_version=version)
         return None
 
 

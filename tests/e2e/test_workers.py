@@ -68,9 +68,14 @@ async def load_is_shared(stage: Stage) -> int:
         # Both workers count all deliveries: this gauge must not be summed.
         while await stage.metric("webhooks_deliveries_unfinished") != len(published):
             await asyncio.sleep(0.1)
+    assert await stage.metric("webhooks_workers_running") == 2
+    assert await stage.metric("webhooks_workers_configured") == 2
+    assert await stage.metric("webhooks_serving") == 2
     stage.gate.opened.set()
     await stage.holds(UNFINISHED, lambda values: values == [0])
 
+    latencies = "webhooks_publish_to_first_attempt_seconds_count"
+    assert await stage.metric(latencies) == len(published)
     assert sorted(stage.received()) == sorted(published)
     assert await stage.asked(DISPATCHERS) == [2]
     assert await probe(stage) == 0

@@ -93,6 +93,7 @@ async def test_every_line_of_an_attempt_names_it(queue: Queue, store: AsyncEngin
     logs = await lines_of_attempts(queue, store, raise_bug)
 
     assert [it["event"] for it in logs] == ["delivery.attempt_error"] * 3
+    assert ["exc_info" in it for it in logs] == [True, False, False]
     assert len({it["delivery"] for it in logs}) == 3
     assert {(it["owner"], it["attempt"]) for it in logs} == {("accounts/100", 1)}
 

@@ -12,12 +12,12 @@ import pytest
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from dispatch_service.delivery.send import AttemptSender, exchange_outcome
+from dispatch_service.delivery.send import AttemptSender, FaultLines, exchange_outcome
 from dispatch_service.domain.authentication import ClientCredentials, compile_credential
-from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response
+from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Outcome, Response
 from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE, State, decide
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
-from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.egress.requests import OutboundRequest, Transport
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import SharedKeys
 from service_runtime.rules.urls import UrlRules, parse_url
@@ -43,6 +43,13 @@ class Broken:
         raise RuntimeError(f"postgresql://app:hunter2@db, {request.owner}")
 
 
+async def outcome_of(transport: Transport, request: OutboundRequest) -> Outcome:
+    """
+    Send a request; return what came of it.
+    """
+    return await exchange_outcome(transport, request, lambda: NOW, FaultLines())
+
+
 async def test_answers_become_outcomes() -> None:
     """
     An answer is judged, with the wait that it asks for.
@@ -51,7 +58,9 @@ async def test_answers_become_outcomes() -> None:
     script = answering(503, b"busy", (date,))
     async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
         with capture_logs() as logs:
-            outcome = await exchange_outcome(transport, outbound(receiver), lambda: NOW)
+            outcome = await exchange_outcome(
+                transport, outbound(receiver), lambda: NOW, FaultLines()
+            )
 
     assert (outcome.succeeded, outcome.status_code) == (False, 503)
     assert outcome.failure_kind is FailureKind.HTTP_STATUS
@@ -86,8 +95,12 @@ async def test_blocked_destinations_are_reported() -> None:
     answers = {"a.com": ("10.0.0.5",), "b.com": ()}
     async with guarded_transport(answers=answers, rules=UrlRules()) as transport:
         with capture_logs() as logs:
-            outcome = await exchange_outcome(transport, outbound("https://a.com/"), lambda: NOW)
-            unknown = await exchange_outcome(transport, outbound("https://b.com/"), lambda: NOW)
+            outcome = await exchange_outcome(
+                transport, outbound("https://a.com/"), lambda: NOW, FaultLines()
+            )
+            unknown = await exchange_outcome(
+                transport, outbound("https://b.com/"), lambda: NOW, FaultLines()
+            )
 
     assert outcome.failure_kind is FailureKind.DNS
     assert replace(outcome, timings=NO_TIMINGS) == replace(unknown, timings=NO_TIMINGS)
@@ -136,13 +149,30 @@ async def test_bugs_become_outcomes() -> None:
     An exception that nobody foresaw is logged with its trace, and shown to no customer.
     """
     with capture_logs() as logs:
-        outcome = await exchange_outcome(Broken(), outbound("https://a.com/"), lambda: NOW)
+        outcome = await exchange_outcome(
+            Broken(), outbound("https://a.com/"), lambda: NOW, FaultLines()
+        )
 
     assert outcome.failure_kind is FailureKind.INTERNAL
     assert "hunter2" not in repr(outcome)
     (line,) = logs
     assert (line["event"], line["log_level"]) == ("delivery.fault", "error")
     assert line["exc_info"]
+
+
+async def test_what_repeats_is_folded() -> None:
+    """
+    A blocked destination with a thousand deliveries is one line, and then one a minute; a bug
+    has its trace once.
+    """
+    lines = FaultLines()
+    async with guarded_transport(answers={"a.com": ("10.0.0.5",)}, rules=UrlRules()) as transport:
+        with capture_logs() as logs:
+            for _ in range(3):
+                await exchange_outcome(transport, outbound("https://a.com/"), lambda: NOW, lines)
+                await exchange_outcome(Broken(), outbound("https://a.com/"), lambda: NOW, lines)
+
+    assert [line["event"] for line in logs] == ["delivery.blocked", "delivery.fault"]
 
 
 SHARED = "accounts/100/signingKeys/shop"
