@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from service_runtime.observability.traces import trace_text
 from service_runtime.rpc.gate.log_context import current_subject
+
+LIBRARY_SECONDS = 60.0
 
 _LONGEST_TEXT = 500
 log = structlog.get_logger()
@@ -62,21 +66,44 @@ def configure(*, level: str, console: bool, worker: int = 0) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, handlers=[_LibraryLines()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[LibraryLines()], force=True)
 
 
-class _LibraryLines(logging.Handler):
+@dataclass(slots=True)
+class _Logged:
+    at: float
+    left_out: int = 0
+
+
+class LibraryLines(logging.Handler):
     """
-    Writes what libraries log as lines of ours.
+    Writes what libraries log as lines of ours. What the same line of their code logs again within
+    a minute is counted. *clock* gives seconds that only grow.
 
     Of a message only the first line is shown: the event loop puts errors with their values into
     the next ones.
     """
 
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._logged: dict[tuple[str, int, int], _Logged] = {}
+
     def emit(self, record: logging.LogRecord) -> None:
+        """
+        Write a line, or count it. Called by one thread at a time.
+        """
+        place, now = (record.pathname, record.lineno, record.levelno), self._clock()
+        known = self._logged.get(place)
+        if known is not None and now - known.at < LIBRARY_SECONDS:
+            known.left_out += 1
+            return
+        count = None if known is None else known.left_out or None
+        self._logged[place] = _Logged(now)
         text = record.getMessage().partition("\n")[0]
         write = log.error if record.levelno >= logging.ERROR else log.warning
-        write("library.logged", logger=record.name, detail=text, exc_info=record.exc_info)
+        trace = record.exc_info
+        write("library.logged", logger=record.name, detail=text, count=count, exc_info=trace)
 
 
 def _trace(exc_info: tuple[Any, BaseException, Any]) -> str:

@@ -113,6 +113,20 @@ def test_every_metric_is_named_by_a_test() -> None:
     assert not missing, missing
 
 
+def test_labels_have_no_customer() -> None:
+    """
+    Their values come from the code, the contract or the settings of the service, so there are few,
+    and none is a secret.
+    """
+    PAGES["metrics.md"]()
+    used = {label for it in DECLARED.values() for label in it.labels}
+
+    assert used <= {
+        *("change", "code", "event", "failure_kind", "key", "kind", "method", "phase", "pool"),
+        *("python", "reason", "result", "service", "state", "use", "version"),
+    }
+
+
 def test_documents_name_metrics_that_exist() -> None:
     """
     The handbook watches no metric that is not there.

@@ -10,7 +10,9 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
+from service_runtime.observability.instruments import DECLARED
 from shipedge.webhooks.dispatch.v1 import delivery_pb2, delivery_service_pb2
 from tests.e2e.test_pair import known, settled, shipped
 from tests.support.databases import free_port
@@ -71,7 +73,13 @@ async def figures(address: str) -> dict[str, float]:
     Read the metrics of a service.
     """
     async with httpx.AsyncClient(trust_env=False) as client:
-        return read_figures((await client.get(f"http://{address}/metrics")).text)
+        text = (await client.get(f"http://{address}/metrics")).text
+    for family in text_string_to_metric_families(text):
+        # What is not declared would be in no documentation, and merged in the wrong way.
+        assert family.name in DECLARED or family.name.removesuffix("_total") in DECLARED
+        assert family.documentation
+        assert family.type in {"counter", "gauge", "histogram"}
+    return read_figures(text)
 
 
 async def test_services_show_what_they_do(tmp_path: Path, receiver: Receiver) -> None:

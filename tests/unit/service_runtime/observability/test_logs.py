@@ -5,11 +5,18 @@ What may be logged.
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
-from service_runtime.observability.logs import configure, only_allowed, with_subject
+from service_runtime.observability.logs import (
+    LibraryLines,
+    configure,
+    only_allowed,
+    with_subject,
+)
 from service_runtime.rpc.gate.log_context import CallSubject, current_subject
 from tests.support.kept_logging import logging_kept
 
@@ -56,6 +63,31 @@ def test_long_texts_are_cut() -> None:
     logged = only_allowed(None, "info", {"event": "x", "problem": "y" * 1000})
 
     assert len(logged["problem"]) == 501
+
+
+def test_what_a_library_repeats_is_counted() -> None:
+    """
+    The pool of connections logs a traceback for each one that a restarted database has closed.
+    """
+    now = [0.0]
+    library = logging.getLogger("tests.library")
+    handler = LibraryLines(lambda: now[0])
+    library.addHandler(handler)
+    library.propagate = False
+    try:
+        with capture_logs() as logs:
+            for second in (0, 1, 2, 70, 71):
+                now[0] = second
+                library.error("connection %d is lost\nwith values", second)
+            library.warning("something else")
+    finally:
+        library.removeHandler(handler)
+
+    assert [(it["detail"], it["count"], it["log_level"]) for it in logs] == [
+        ("connection 0 is lost", None, "error"),
+        ("connection 70 is lost", 2, "error"),
+        ("something else", None, "warning"),
+    ]
 
 
 def test_lines_of_a_worker_say_which_it_is(capsys: pytest.CaptureFixture[str]) -> None:
