@@ -181,7 +181,7 @@ def _offer_gauges(engine: Engine) -> None:
     metrics.OWNERS_WITH_SHARE.read_with(delivery.endpoint_queues.usage.owners_with_share)
     metrics.UNFINISHED.read_with(lambda: backlog.counts.total)
     metrics.OLDEST_DUE_SECONDS.read_with(lambda: backlog.late_seconds)
-    metrics.QUEUE.read_with(lambda: engine.queue_states.by_state)
+    metrics.QUEUE.read_with(lambda: engine.maintenance.queue_states.by_state)
     metrics.OWNERS_WITH_FULL_LOG.read_with(delivery.log_usage.full_count)
     metrics.SUBSCRIPTIONS_HELD.read_with(engine.feed.applier.held_count)
     metrics.ENDPOINTS_DEGRADED.read_with(delivery.endpoints.degraded)

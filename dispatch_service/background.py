@@ -143,11 +143,6 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=engine.acceptance.backlog.pause_seconds,
             failure="backlog.count_failed",
         ),
-        "queue count": Periodic(
-            engine.queue_states.count,
-            pause_seconds=engine.queue_states.pause_seconds,
-            failure="backlog.count_failed",
-        ),
         "holds": Periodic(
             engine.feed.applier.end_holds,
             pause_seconds=HOLDS_SECONDS,

@@ -39,7 +39,6 @@ from dispatch_service.log.usage import LogUsage, LogUsageSync
 from dispatch_service.parts import Parts, guarded_transport
 from dispatch_service.resend.job_runner import JobRunner
 from dispatch_service.resend.resend_work import ResendWork
-from dispatch_service.upkeep.queue_states import QueueStates
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.process.progress import Progress, Readiness
 
@@ -88,7 +87,6 @@ class Engine:
     jobs: JobRunner
     maintenance: Maintenance
     log_usage: LogUsageSync
-    queue_states: QueueStates
 
     def readiness(self) -> Readiness:
         """
@@ -129,7 +127,6 @@ def build_engine(parts: Parts) -> Engine:
             interval_seconds=parts.settings.maintenance_interval.total_seconds(),
         ),
         log_usage=LogUsageSync(parts.bulk_store, delivery.log_usage),
-        queue_states=QueueStates(parts.bulk_store),
     )
 
 

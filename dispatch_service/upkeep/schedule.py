@@ -14,6 +14,7 @@ from dispatch_service.queue.sequences import SequenceKey
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.upkeep import erasure, repair
 from dispatch_service.upkeep.prune_statements import Retention
+from dispatch_service.upkeep.queue_states import QueueStates
 from dispatch_service.upkeep.retention import PAUSE_SECONDS, Pruner
 from service_runtime.database.engine import reading
 from service_runtime.process.failures import FailureLog
@@ -90,6 +91,7 @@ class Maintenance:
         *,
         interval_seconds: float = 30.0,
     ) -> None:
+        self.queue_states = QueueStates(engine)
         self._engine = engine
         self._interval_seconds = interval_seconds
         self._failures = FailureLog(FAILED)
@@ -107,13 +109,19 @@ class Maintenance:
 
     def loops(self) -> Mapping[str, Periodic]:
         """
-        Return a loop for each step.
+        Return a loop for each step, and the one that counts the states of the queue.
         """
-        return {
+        loops = {
             name: Periodic(
                 step.run_once, pause_seconds=step.pause_seconds, failure=FAILED, pause_first=True
             )
             for name, step in self.steps().items()
+        }
+        states = self.queue_states
+        return loops | {
+            "queue count": Periodic(
+                states.count, pause_seconds=states.pause_seconds, failure="backlog.count_failed"
+            )
         }
 
     def _step(self, kind: str, work: Callable[[], Awaitable[bool]], seconds: float) -> Step:
