@@ -35,6 +35,7 @@ _ADVICE = {
     "REDIRECT": "Enter the address that the server redirects to: redirects are not followed.",
     "AUTH": "Check the authentication of the webhook.",
     "PROTOCOL": "The server did not answer in HTTP. Check the port of the address.",
+    "CONNECTION_LOST": "Nothing: the request was repeated at once. See the attempt after it.",
     "INACTIVE": "Set the webhook to Active, and resend.",
     "EXPIRED": "Resend when the server answers again.",
 }

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from dispatch_service.domain.authentication import ClientIdentity, Header
+from dispatch_service.domain.transitions import State, is_repetition
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
@@ -76,6 +77,8 @@ def build(
         body=body,
         identity=identity,
         urgent=claimed.dispatched,
+        # A forced resend has no second attempt if its connection is lost.
+        fresh=is_repetition(claimed.last_failure) or claimed.state is State.SUCCEEDED,
         deadline_seconds=deadline,
     )
 

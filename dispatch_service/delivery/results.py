@@ -51,6 +51,14 @@ def _nobody() -> None:
     pass
 
 
+def _is_due(settlement: Settlement) -> bool:
+    """
+    Tell whether a delivery is attempted again at once.
+    """
+    delay = settlement.transition.delay
+    return delay is not None and not delay
+
+
 def _always(_settlements: Sequence[Settlement]) -> bool:
     return True
 
@@ -195,7 +203,7 @@ class ResultWriter:
         self._held.end_all([it.claimed for it in results], LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))
-        if ended.unblocked:
+        if ended.unblocked or any(_is_due(it) for it in settlements):
             self._unblocked()
 
     async def _write_releases(self) -> int:
@@ -269,6 +277,7 @@ class ResultWriter:
             schedule=() if claimed.test else self._subscriptions.schedule_of(attempt.subscription),
             time_left=claimed.time_left,
             chance=random.random(),  # noqa: S311 - jitter is no secret
+            last_failure=claimed.last_failure,
         )
 
     def _is_over(self) -> bool:

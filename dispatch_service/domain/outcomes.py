@@ -48,6 +48,7 @@ class FailureKind(StrEnum):
     EXPIRED = "expired"
     INTERNAL = "internal"
     MISSING = "missing"
+    CONNECTION_LOST = "connection_lost"
 
 
 def failure_kind_value(kind: str | None) -> failure_kind_pb2.FailureKind.ValueType:

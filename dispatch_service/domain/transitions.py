@@ -177,6 +177,7 @@ def decide(
     schedule: tuple[timedelta, ...],
     time_left: timedelta,
     chance: float,
+    last_failure: str | None = None,
 ) -> Transition:
     """
     Choose what a delivery becomes after an attempt.
@@ -186,12 +187,20 @@ def decide(
     jitter. With `Retry-After` a receiver can make the delay longer, not shorter; the rest of the
     schedule still follows. A delivery expires now if its time ends before its next attempt. One
     that had succeeded before, which is a forced resend, stays SUCCEEDED.
+
+    Where the connection was lost under the request, that is repeated at once, without a step of
+    the schedule, unless *last_failure*, of the attempt before, says that this was the repetition.
     """
     if outcome.succeeded or state is State.SUCCEEDED:
         return succeed(retries_used)
     kind = outcome.failure_kind or FailureKind.INTERNAL
     if outcome.status_code == GONE:
         return fail(retries_used, kind, gone=True)
+    is_lost = kind is FailureKind.CONNECTION_LOST and not is_repetition(last_failure)
+    if is_lost and time_left > timedelta():
+        return retry(
+            retries_used, timedelta(), kind, reason=WaitReason.BACKLOG, time_left=time_left
+        )
     if retries_used >= len(schedule):
         return fail(retries_used, kind)
     delay = jittered(schedule[retries_used], chance)
@@ -206,6 +215,14 @@ def decide(
         reason=WaitReason.RETRY_AFTER,
         time_left=time_left + outcome.retry_after - delay,
     )
+
+
+def is_repetition(last_failure: str | None) -> bool:
+    """
+    Tell whether an attempt repeats at once a request under which the connection was lost, by the
+    kind of failure of the attempt before.
+    """
+    return last_failure == FailureKind.CONNECTION_LOST
 
 
 def jittered(delay: timedelta, chance: float) -> timedelta:

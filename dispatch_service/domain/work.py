@@ -132,11 +132,10 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     A leased delivery: only this process may attempt it until the lease ends.
 
-    *number* is the number of the attempt that has started. A result counts only with the
-    present *token*. *sealed_body* is None if the payload is gone. *time_left* is the time until
-    it expires, *age* that since its event was accepted. *cancelled* tells whether it was cancelled
-    during an earlier attempt, *dispatched* whether it never waited in the table, and
-    *in_sequence* whether it has a position in a sequence.
+    *number* is the number of the attempt that has started. A result counts only with the present
+    *token*. *sealed_body* is None if the payload is gone. *time_left* is the time until it expires,
+    *age* that since its event was accepted. *cancelled* says that it was cancelled in an earlier
+    attempt, *dispatched* that it never waited in the table, *in_sequence* that it has a place.
     """
 
     owner: str
@@ -163,6 +162,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     dispatched: bool = False
     in_sequence: bool = False
     trace_parent: str | None = None
+    last_failure: str | None = None
     sealed_body: bytes | None
 
     @property

@@ -20,6 +20,7 @@ from dispatch_service.egress.tls.causes import tls_failure
 from dispatch_service.egress.tls.observed import Handshake
 
 CLOSED_UNANSWERED = "the connection was closed before an answer came"
+LOST = "the connection was closed after the request was written, before an answer came"
 NO_ANSWER = "the deadline passed before an answer came"
 SPOKE_FIRST = "the receiver spoke before it was asked"
 NOT_SENT = "the deadline passed before the request was sent"
@@ -38,6 +39,7 @@ class Connection(AnswerReader, asyncio.Protocol):
 
     __slots__ = (
         "_clock",
+        "_is_written",
         "_loop",
         "_lost_by",
         "_on_lost",
@@ -70,6 +72,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         self._on_lost = on_lost
         self._transport: asyncio.Transport | None = None
         self._clock: ExchangeClock | None = None
+        self._is_written = False
         self._lost_by: Exception | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._wire: bytes | None = None
@@ -123,6 +126,7 @@ class Connection(AnswerReader, asyncio.Protocol):
             return
         try:
             self._transport.write(wire)
+            self._is_written = not self._transport.is_closing()
         except Exception:  # noqa: BLE001 - the requests of other connections must still be written
             self._fail(FailureKind.PROTOCOL, NOT_WRITTEN)
 
@@ -132,6 +136,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         """
         super().reset_response()
         self.first_byte_at = None
+        self._is_written = False
 
     def expire(self) -> None:
         """
@@ -201,6 +206,8 @@ class Connection(AnswerReader, asyncio.Protocol):
             self._finish_early(truncated=framed or not has_head or exc is not None)
         elif (failure := self._tls_failure(exc)) is not None:
             self._fail(failure.kind, failure.error)
+        elif self.idle_since and self._is_written and self.first_byte_at is None:
+            self._fail(FailureKind.CONNECTION_LOST, LOST)
         else:
             self._fail(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
 

@@ -73,6 +73,7 @@ class HttpxAdapter(httpx.AsyncBaseTransport):
             headers=(*headers, (b"Accept-Encoding", b"identity")),
             body=await request.aread(),
             method=request.method,
+            fresh=True,
             needs_body=True,
             deadline_seconds=float(request.extensions.get("deadline_seconds", DEADLINE_SECONDS)),
         )

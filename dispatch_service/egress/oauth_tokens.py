@@ -111,6 +111,7 @@ class OAuthTokens:
             headers=credential.headers,
             body=credential.form,
             deadline_seconds=deadline_seconds,
+            fresh=True,
             needs_body=True,
         )
         started_at = time.monotonic()

@@ -41,8 +41,9 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     A request that is ready to be sent. The transport sets `Host` and the framing headers.
 
     `deadline_seconds` bounds the whole exchange, from the lookup of the host to the end of the
-    body. An `urgent` request goes first when connections have to wait for each other. The
-    rest of a response whose status has come is waited for briefly, unless the caller `needs_body`.
+    body. An `urgent` request goes first when connections have to wait for each other. A `fresh`
+    one goes out on a connection of its own. The rest of a response whose status has come is waited
+    for briefly, unless the caller `needs_body`.
     """
 
     owner: str
@@ -52,6 +53,7 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
     method: str = "POST"
     identity: ClientIdentity | None = None
     urgent: bool = False
+    fresh: bool = False
     needs_body: bool = False
     deadline_seconds: float = DEADLINE_SECONDS
 

@@ -12,6 +12,9 @@ from service_runtime.rules.urls import UrlRules
 
 _PRODUCTION = UrlRules()
 
+# The receiver may have got the request; an alert may ask for a client certificate.
+_OF_THE_REQUEST = frozenset({FailureKind.CONNECTION_LOST, FailureKind.TLS})
+
 
 class GuardedTransport:
     """
@@ -37,22 +40,21 @@ class GuardedTransport:
 
         When the deadline passes after status and headers have come, they are the response.
         """
-        if not self.pool.has(request.connection_key):
+        if request.fresh or not self.pool.has(request.connection_key):
             await self._openings.turn(request)
         clock = self._clocks.start(request.deadline_seconds, needs_body=request.needs_body)
         try:
             wire = wire_form(request, allow_http=self.rules.allow_http)
-            connection = self.pool.take(request.connection_key)
+            connection = None if request.fresh else self.pool.take(request.connection_key)
             if connection is not None:
                 try:
                     await connection.exchange(wire, clock, self._write_soon)
                 except ExchangeFailedError as failure:
                     was_answered = connection.first_byte_at is not None
-                    # An alert is an answer, too: it may ask for a client certificate.
-                    if clock.is_over or was_answered or failure.kind is FailureKind.TLS:
+                    if clock.is_over or was_answered or failure.kind in _OF_THE_REQUEST:
                         raise
-                    # It was stale: closed by the receiver, without a byte of a response. The
-                    # request goes out once more, on a new connection.
+                    # It was closed by the receiver before the request was written. That goes out
+                    # on a new connection.
                     await self._openings.turn(request)
                     connection = None
             if connection is None:

@@ -33,6 +33,7 @@ CLAIMED = (
     "cancelled_by",
     "sequence_position",
     "trace_parent",
+    "failure_kind",
 )
 
 
@@ -89,5 +90,6 @@ def claimed_from(
         cancelled=row.cancelled_by is not None,
         in_sequence=row.sequence_position is not None,
         trace_parent=row.trace_parent,
+        last_failure=row.failure_kind,
         sealed_body=row.sealed_body,
     )

@@ -67,6 +67,37 @@ async def test_failed_attempt_is_repeated_with_the_same_bytes(tmp_path: Path) ->
             assert await pair.attempts(where='url = "https://127.0.0.1/other"') == []
 
 
+async def test_second_request_behind_a_lost_connection_is_a_second_attempt(tmp_path: Path) -> None:
+    """
+    It follows at once on a connection of its own, and the log has both.
+    """
+
+    async def script(received: Received) -> None:
+        if len(receiver.requests) == 2:
+            received.reset()
+        else:
+            await received.answer()
+
+    async with https_receiver(script, host="127.0.0.1") as receiver:
+        async with running_pair(environment_of(tmp_path, receiver)) as pair:
+            made = await pair.subscribe(receiver.url, "orders/shipped", "v3", retry_seconds=[3600])
+            await pair.known(made.name)
+            await pair.publish(shipped("first"))
+            await settled(pair, Delivery.STATE_SUCCEEDED)
+            await pair.publish(shipped("second"))
+            await eventually(lambda: len(receiver.requests) == 3)
+            await settled(pair, Delivery.STATE_SUCCEEDED)
+
+            assert [it.connection for it in receiver.requests] == [1, 1, 2]
+            assert [it.headers["x-shipedge-attempt"] for it in receiver.requests] == ["1", "1", "2"]
+            repeated, lost, _ = await pair.attempts()
+            assert (repeated.number, repeated.response_code) == (2, 200)
+            assert (lost.number, lost.failure_kind) == (
+                1,
+                failure_kind_pb2.FAILURE_KIND_CONNECTION_LOST,
+            )
+
+
 async def test_resend_after_a_restart_sends_the_stored_bytes(tmp_path: Path) -> None:
     """
     A failed delivery can be resent by another process, with the same bytes.

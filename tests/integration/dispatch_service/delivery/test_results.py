@@ -17,7 +17,7 @@ from dispatch_service.delivery import results as results_module
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import FinishedAttempt
 from dispatch_service.domain.attempt_record import AttemptRecord
-from dispatch_service.domain.outcomes import FailureKind, Response, from_response
+from dispatch_service.domain.outcomes import FailureKind, Response, failed, from_response
 from dispatch_service.domain.transitions import State, cancel, retry, succeed
 from dispatch_service.domain.work import Claimed, NewEvent, Settlement, Suspend
 from dispatch_service.log.attempts import attempt_record
@@ -125,6 +125,25 @@ async def test_ended_deliveries_are_counted(queue: Queue, writer: ResultWriter) 
     await writer.flush_once()
 
     assert (writer.unfinished.total, writer.unfinished.of("accounts/100")) == (2, 2)
+
+
+async def test_lost_connection_is_repeated_at_once(queue: Queue, keys: DayKeys) -> None:
+    """
+    The delivery can be claimed at once, for the next attempt at the same step of its schedule.
+    """
+    woken = asyncio.Event()
+    writer = ResultWriter(queue, SubscriptionIndex(), keys, unblocked=woken.set)
+    event = new_event(new_delivery(leased=True))
+    await queue.insert([event], LEASE)
+    lost = failed(FailureKind.CONNECTION_LOST, "the connection was closed")
+    writer.settle(FinishedAttempt(claimed_of(event), subscription(), lost, (), NOW))
+
+    await writer.flush_once()
+
+    assert woken.is_set()
+    (claimed,) = await queue.claim(LEASE, limit=9, per_endpoint=9, full=())
+    assert (claimed.number, claimed.retries_used, claimed.trigger) == (2, 0, "RETRY")
+    assert claimed.last_failure == FailureKind.CONNECTION_LOST
 
 
 async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nobody_else(

@@ -5,6 +5,7 @@ Exchanges with correct receivers.
 import asyncio
 
 import pytest
+from msgspec.structs import replace
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import OutboundRequest
@@ -17,7 +18,7 @@ from tests.support.receivers import (
     https_receiver,
     server_certificate,
 )
-from tests.support.transports import LOOPBACK, LOOPS, failure, guarded_transport, outbound
+from tests.support.transports import LOOPBACK, LOOPS, failure, guarded_transport, outbound, until
 
 pytestmark = pytest.mark.anyio
 
@@ -139,23 +140,59 @@ async def test_body_without_length() -> None:
     assert [(it.body, it.body_truncated) for it in responses] == [(b"abc", False)] * 2
 
 
-async def test_request_on_a_stale_connection_is_sent_again() -> None:
+@pytest.mark.parametrize("ends", ["reset", "close"])
+async def test_request_under_which_a_kept_connection_is_lost_is_not_sent_again(ends: str) -> None:
     """
-    A kept-alive connection that ends without a byte of a response fails no attempt.
+    Whether the receiver has got it is not known: whoever repeats it has to log that.
     """
 
     async def script(received: Received) -> None:
-        if received.connection == 1 and len(receiver.requests) == 2:
+        if len(receiver.requests) != 2:
+            await received.answer()
+        elif ends == "reset":
             received.reset()
         else:
-            await received.answer()
+            received.writer.close()
 
     async with https_receiver(script) as receiver, guarded_transport(receiver) as transport:
         await transport.exchange(outbound(receiver))
+        failed = await failure(transport, outbound(receiver))
+        response = await transport.exchange(replace(outbound(receiver), fresh=True))
+
+    assert failed.kind is FailureKind.CONNECTION_LOST
+    assert response.status_code == 200
+    assert [received.connection for received in receiver.requests] == [1, 1, 2]
+
+
+async def test_request_goes_out_elsewhere_if_its_connection_was_closed_before() -> None:
+    """
+    A connection that the receiver closes while it is idle fails no request.
+    """
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver) as transport,
+    ):
+        await transport.exchange(outbound(receiver))
+        receiver.drop_connections()
+        await until(lambda: transport.pool.idle_count == 0)
         response = await transport.exchange(outbound(receiver))
 
     assert response.status_code == 200
-    assert [received.connection for received in receiver.requests] == [1, 1, 2]
+    assert [received.connection for received in receiver.requests] == [1, 2]
+
+
+async def test_fresh_requests_use_no_kept_connection() -> None:
+    """
+    A fresh request opens a connection, which others may use later.
+    """
+    async with (
+        https_receiver(answering()) as receiver,
+        guarded_transport(receiver) as transport,
+    ):
+        for fresh in (False, True, False):
+            await transport.exchange(replace(outbound(receiver), fresh=fresh))
+
+    assert [received.connection for received in receiver.requests] == [1, 2, 2]
 
 
 async def test_request_with_a_partial_response_is_not_sent_again() -> None:

@@ -44,6 +44,7 @@ def answer(status: int) -> Outcome:
         (failed(FailureKind.BLOCKED_ADDRESS, "not public"), EndpointVerdict.UNRELATED),
         (failed(FailureKind.INVALID_URL, "no host"), EndpointVerdict.UNRELATED),
         (failed(FailureKind.AUTH, "no token"), EndpointVerdict.UNRELATED),
+        (failed(FailureKind.CONNECTION_LOST, "closed"), EndpointVerdict.UNRELATED),
         (failed(FailureKind.PROXY, "proxy"), EndpointVerdict.UNRELATED),
         (failed(FailureKind.INTERNAL, "fault"), EndpointVerdict.UNRELATED),
     ],

@@ -22,6 +22,7 @@ from dispatch_service.domain.transitions import (
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
 SCHEDULE = (SECOND, HOUR)
 SUCCESS = Outcome(succeeded=True, status_code=200)
+LOST = Outcome(succeeded=False, failure_kind=FailureKind.CONNECTION_LOST)
 TIMEOUT = Outcome(succeeded=False, failure_kind=FailureKind.TIMEOUT)
 
 
@@ -43,6 +44,7 @@ def after(
     retries_used: int = 0,
     state: State = State.DELIVERING,
     time_left: timedelta = 2 * HOUR,
+    last_failure: FailureKind | None = None,
 ) -> Transition:
     """
     Decide without jitter.
@@ -54,7 +56,46 @@ def after(
         schedule=SCHEDULE,
         time_left=time_left,
         chance=0.5,
+        last_failure=last_failure,
     )
+
+
+@pytest.mark.parametrize("retries_used", [0, 1, 2])
+@pytest.mark.parametrize("last_failure", [None, FailureKind.TIMEOUT])
+def test_lost_connection_is_repeated_at_once(
+    retries_used: int, last_failure: FailureKind | None
+) -> None:
+    """
+    The repetition uses no step of the schedule, not even behind the last one.
+    """
+    moved = after(LOST, retries_used=retries_used, last_failure=last_failure)
+
+    assert moved == Transition(
+        State.PENDING,
+        retries_used,
+        delay=timedelta(),
+        wait_reason=WaitReason.BACKLOG,
+        time_left=2 * HOUR,
+        failure_kind=FailureKind.CONNECTION_LOST,
+    )
+
+
+@pytest.mark.parametrize("outcome", [TIMEOUT, LOST])
+def test_repetition_that_fails_uses_up_a_delay(outcome: Outcome) -> None:
+    """
+    There is one repetition a step.
+    """
+    moved = after(outcome, last_failure=FailureKind.CONNECTION_LOST)
+
+    assert (moved.retries_used, moved.delay) == (1, SECOND)
+
+
+def test_lost_connection_of_what_has_expired_or_had_succeeded() -> None:
+    """
+    Neither is repeated.
+    """
+    assert after(LOST, time_left=-SECOND).failure_kind is FailureKind.EXPIRED
+    assert after(LOST, state=State.SUCCEEDED) == Transition(State.SUCCEEDED, 0)
 
 
 def test_success_is_final() -> None:

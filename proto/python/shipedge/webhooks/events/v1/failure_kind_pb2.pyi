@@ -66,6 +66,11 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     """
     FAILURE_KIND_UNUSABLE: _FailureKind.ValueType  # 20
     """The dispatch service cannot use the subscription as it is."""
+    FAILURE_KIND_CONNECTION_LOST: _FailureKind.ValueType  # 21
+    """The connection, which earlier requests had used, was closed after the
+    request was written and before an answer came. Whether the request arrived
+    is not known; it is repeated at once, and no step of the schedule is used.
+    """
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """Why an attempt or a delivery failed."""
@@ -114,4 +119,9 @@ were held, without its having been deleted.
 """
 FAILURE_KIND_UNUSABLE: FailureKind.ValueType  # 20
 """The dispatch service cannot use the subscription as it is."""
+FAILURE_KIND_CONNECTION_LOST: FailureKind.ValueType  # 21
+"""The connection, which earlier requests had used, was closed after the
+request was written and before an answer came. Whether the request arrived
+is not known; it is repeated at once, and no step of the schedule is used.
+"""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
