@@ -1,4 +1,5 @@
-# One image for both services: `python -m config_service` or `python -m dispatch_service`.
+# One image for both services and `webhooksctl`: `python -m config_service` or
+# `python -m dispatch_service`.
 #
 # Pin the base image by its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -7,8 +8,9 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python -m venv /opt/webhooks && python -m venv /opt/build
 COPY requirements/runtime.txt requirements/runtime.txt
+COPY requirements/webhooksctl.txt requirements/webhooksctl.txt
 COPY requirements/build.txt requirements/build.txt
-RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement requirements/runtime.txt
+RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement requirements/webhooksctl.txt
 RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml ./
 COPY proto proto
@@ -16,6 +18,7 @@ COPY config_service config_service
 COPY console console
 COPY dispatch_service dispatch_service
 COPY service_runtime service_runtime
+COPY webhooksctl webhooksctl
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .
 RUN /opt/webhooks/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 

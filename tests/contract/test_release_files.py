@@ -45,6 +45,14 @@ def test_image_compares_downloads_with_their_hashes() -> None:
         assert "--require-hashes" in line or "--no-deps" in line
 
 
+def test_image_has_the_command_line() -> None:
+    """
+    An operator finds `webhooksctl` where the services are.
+    """
+    assert "--requirement requirements/webhooksctl.txt" in DOCKERFILE
+    assert re.search(r"^COPY webhooksctl webhooksctl$", DOCKERFILE, re.MULTILINE)
+
+
 def test_image_has_the_published_contract() -> None:
     """
     The image brings the descriptor set for grpcurl, and it has all methods.

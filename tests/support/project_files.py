@@ -16,6 +16,7 @@ PACKAGES = (
     "config_service",
     "console",
     "service_runtime",
+    "webhooksctl",
     "proto/python/shipedge",
 )
 

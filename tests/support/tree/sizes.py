@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from tests.support.tree.sources import Source, Violation
 
-ROOTS = ("dispatch_service", "config_service", "console", "service_runtime")
+ROOTS = ("dispatch_service", "config_service", "console", "service_runtime", "webhooksctl")
 MOST_ROOT_FILES = 8
 MOST_MODULES = 15
 MOST_LINES = 300

@@ -1,0 +1,243 @@
+"""
+The command line, with a pair behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from dispatch_service.payloads import example_event
+from tests.support.pair import CONFIG, DISPATCH, PATIENCE_SECONDS, Pair
+from tests.support.receivers import Received, Receiver, http_receiver
+from webhooksctl.app import app
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+Run = Callable[..., Coroutine[Any, Any, Any]]
+
+
+@pytest.fixture
+def run(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """
+    Return what runs a command against the pair, in a thread, so that receivers go on.
+    """
+    for name, value in environment(pair, tmp_path).items():
+        monkeypatch.setenv(name, value)
+
+    async def called(*arguments: str, answer: str = "", code: int = 0) -> Any:
+        result = await asyncio.to_thread(CliRunner().invoke, app, list(arguments), input=answer)
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    return called
+
+
+def environment(pair: Pair, folder: Path) -> dict[str, str]:
+    """
+    Return the settings of a run against a pair.
+    """
+    return {
+        "XDG_CONFIG_HOME": str(folder),
+        "WEBHOOKSCTL_CONFIG_ADDRESS": pair.address(CONFIG),
+        "WEBHOOKSCTL_DISPATCH_ADDRESS": pair.address(DISPATCH),
+        "WEBHOOKSCTL_OWNER": "accounts/100",
+    }
+
+
+async def create(run: Run, url: str, *more: str) -> str:
+    """
+    Create a subscription; return its id.
+    """
+    flags = ("--event", "orders/shipped", "--version", "v2", "--url", url, "--retry", "1h")
+    made = await run("subscriptions", "create", *flags, *more, "-o", "json")
+    return str(json.loads(made.stdout)["name"]).rpartition("/")[2]
+
+
+async def until(run: Run, holds: Callable[[Any], bool], *arguments: str) -> Any:
+    """
+    Return the JSON of a command as soon as it *holds*.
+    """
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not holds(found := json.loads((await run(*arguments, "-o", "json")).stdout)):
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def test_from_a_webhook_to_its_log(run: Run, receiver: Receiver) -> None:
+    """
+    A webhook is made, shown, tested, found in the log, rotated, switched off and deleted.
+    """
+    made = await run(
+        "subscriptions", "create", "--event", "orders/shipped", "--url", receiver.url,
+        "--header", "X-Token: env:WEBHOOKSCTL_OWNER", "--filter-sku", "",
+    )  # fmt: skip
+    listed = await run("subscriptions", "list", "-o", "yaml")
+    (found,) = yaml.safe_load(listed.stdout)
+    identifier = found["name"].rpartition("/")[2]
+    table = await run("subscriptions", "list", "--status", "active")
+    tested = await run("test", "send", identifier, answer="y\n")
+    (attempt,) = await until(run, bool, "attempts", "list")
+    name = attempt["name"].split("/")
+    shown = await run("attempts", "get", f"{name[3]}/{name[5]}")
+    rotated = await run("subscriptions", "rotate", identifier, "--grace", "1h")
+    off = await run("subscriptions", "deactivate", identifier, "-o", "json")
+    deleted = await run("subscriptions", "delete", identifier, "--yes", "-o", "json")
+    gone = await run("subscriptions", "list", "-o", "json")
+    back = await run("subscriptions", "undelete", identifier, "-o", "json")
+
+    assert "whsec_" in made.stdout
+    assert "keep the signing secret" in made.stderr
+    assert found["payload_version"] == "v2"
+    assert "signing_secret" not in found
+    assert identifier in table.stdout
+    assert "Send 1 test event, orders/shipped" in tested.stderr
+    assert "success" in tested.stdout
+    assert attempt["trigger"] == "TRIGGER_TEST"
+    assert "X-Shipedge-Test" in shown.stdout
+    assert "accounts/100" in [
+        it.headers["x-token"] for it in receiver.requests if "x-token" in it.headers
+    ]
+    assert "whsec_" in rotated.stdout
+    assert json.loads(off.stdout)["status"] == "STATUS_INACTIVE"
+    assert "delete_time" in json.loads(deleted.stdout)
+    assert json.loads(gone.stdout) == []
+    assert "delete_time" not in json.loads(back.stdout)
+
+
+async def test_failures_are_found_explained_and_resent(pair: Pair, run: Run) -> None:
+    """
+    What failed is chosen by flags, counted, confirmed and sent again; one without a question
+    asked is not.
+    """
+    status = 500
+
+    async def script(received: Received) -> None:
+        await received.answer(status, b"no")
+
+    async with http_receiver(script, host="127.0.0.1") as broken:
+        identifier = await create(run, broken.url)
+        await pair.known(f"accounts/100/subscriptions/{identifier}")
+        event = example_event("orders/shipped")
+        event.account_id = 100
+        await pair.publish(event)
+        choose = ("--event", "orders/shipped", "--since", "1h", "--code", "500")
+        (delivery,) = await until(run, bool, "deliveries", "list", *choose)
+        short = delivery["name"].rpartition("/")[2]
+        explained = await run("deliveries", "explain", short)
+        events = await run(
+            "events", "list", "--order-number", event.order_status_changed.order.number
+        )
+        one = await run("events", "explain", event.event_id, "--subscription", identifier)
+        body = await run("deliveries", "body", short)
+        none = await run("resend", "--failed", "--since", "1h", code=1)
+        refused = await run("resend", *choose, "--state", "pending", answer="n\n", code=1)
+        silent = await run("resend", short, code=2)
+        before = len(broken.requests)
+        status = 200
+        job = await run("resend", *choose, "--state", "pending", answer="y\n")
+        ended = await until(run, bool, "deliveries", "list", "--state", "succeeded")
+        again = await run("resend", short, "--force", "--yes", "-o", "json")
+
+    assert "HTTP 500" in explained.stdout
+    assert "1 pending" in events.stdout
+    assert "waiting" in one.stdout
+    assert json.loads(body.stdout)["event"] == "orders/shipped_v2"
+    assert "no delivery was found" in none.stderr
+    assert "Send 1 delivery again?" in refused.stderr
+    assert "nothing was done" in refused.stderr
+    assert "--yes" in silent.stderr
+    assert before == 1
+    assert "succeeded" in job.stdout
+    assert len(ended) == 1
+    assert json.loads(again.stdout)["name"] == delivery["name"]
+
+
+async def test_attempts_are_followed(pair: Pair, run: Run, receiver: Receiver) -> None:
+    """
+    `tail` shows what ends, a line for each, and ends by itself after as many as were asked for.
+    """
+    identifier = await create(run, receiver.url)
+    await pair.known(f"accounts/100/subscriptions/{identifier}")
+    following = asyncio.create_task(
+        run("attempts", "tail", "--event", "orders/shipped", "--count", "2", "-o", "json")
+    )
+    for number in range(1_000):
+        if following.done():
+            break
+        event = example_event("orders/shipped")
+        event.account_id, event.event_id = 100, f"followed-{number}"
+        await pair.publish(event)
+        await asyncio.sleep(0.05)
+    lines = (await following).stdout.splitlines()
+
+    assert [json.loads(line)["status"] for line in lines] == ["STATUS_SUCCESS"] * 2
+
+
+async def test_what_is_refused_is_one_sentence(run: Run) -> None:
+    """
+    It names the field or the flag, and the exit code tells which side is at fault.
+    """
+    bad = ("--event", "orders/shipped", "--url", "ftp://a.example/x")
+    field = await run("subscriptions", "create", *bad, code=1)
+    missing = await run("subscriptions", "get", "sub_none", code=1)
+    flag = await run("deliveries", "list", "--since", "yesterday", code=2)
+    owner = await run("subscriptions", "list", "--owner", "shop", code=2)
+    away = await run("--config-address", "127.0.0.1:9", "subscriptions", "list", code=3)
+
+    for result in (field, missing, flag, owner, away):
+        assert result.stderr.startswith("webhooksctl: ")
+        assert len(result.stderr.splitlines()) == 1
+        assert result.stdout == ""
+    assert "subscription.url" in field.stderr
+    assert "URL_INVALID" in field.stderr
+    assert "SUBSCRIPTION_NOT_FOUND" in missing.stderr
+    assert "yesterday" in flag.stderr
+    assert "--owner" in owner.stderr
+    assert "cannot be reached" in away.stderr
+
+
+async def test_the_catalogue_and_health(pair: Pair, run: Run) -> None:
+    """
+    Event types have examples and schemas; health exits with 1 when a service does not serve.
+    """
+    listed = json.loads((await run("event-types", "list", "-o", "json")).stdout)
+    example = json.loads((await run("event-types", "example", "orders/shipped")).stdout)
+    schema = json.loads((await run("event-types", "schema", "orders/shipped")).stdout)
+    table = await run("event-types", "get", "orders/shipped")
+    unknown = await run("event-types", "example", "orders/shipped", "--version", "v9", code=2)
+    healthy = json.loads((await run("health", "-o", "json")).stdout)
+    await pair.stop(DISPATCH)
+    ill = await run("health", code=1)
+
+    assert {"orders/shipped", "returns/unexpected_received"} <= {it["type"] for it in listed}
+    assert example["event"].startswith("orders/shipped")
+    assert schema["$schema"]
+    assert "$defs" not in table.stdout
+    assert "there are v1, v2, v3" in unknown.stderr
+    assert [it["status"] for it in healthy] == ["serving", "serving"]
+    assert "unreachable" in ill.stdout
+
+
+async def test_the_program_as_it_is_installed(pair: Pair, tmp_path: Path) -> None:
+    """
+    It runs as a process, says what it found on its output, and exits with a code.
+    """
+    program = str(Path(sys.executable).parent / "webhooksctl")
+    child = await asyncio.create_subprocess_exec(
+        program, "subscriptions", "list", "-o", "json",
+        env=environment(pair, tmp_path),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    output, errors = await child.communicate()
+
+    assert (child.returncode, json.loads(output), errors) == (0, [], b"")

@@ -1,0 +1,3 @@
+"""
+The command line for operators: a client of both services, and nothing more.
+"""

@@ -1,0 +1,143 @@
+"""
+`attempts`: the webhook log, request by request.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from typing import Annotated, Final
+
+import grpc
+import typer
+
+from shipedge.webhooks.client.errors import error_of_call
+from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
+from webhooksctl.options.flags import Limit, Output, Owner
+from webhooksctl.options.groups import Given, takes
+from webhooksctl.options.log_flags import ATTEMPTS, WATCHED, attempt_filter
+from webhooksctl.options.session import Session, owner_name_of, say, session_of, understood
+from webhooksctl.output.formats import Format, show_list, show_message, write_line, write_row
+from webhooksctl.rpc.names import all_deliveries, attempt_name
+from webhooksctl.words.failures import CommandError
+
+app = typer.Typer(no_args_is_help=True, help="The webhook log, request by request.")
+
+RECONNECT_SECONDS: Final = 1.0
+
+OF_DELIVERY: Final = (
+    ("No", "number"),
+    ("Started", "start_time"),
+    ("Trigger", "trigger"),
+    ("Status", "status"),
+    ("Code", "response_code"),
+    ("Took", "duration"),
+    ("Error", "error"),
+    ("Next", "next_attempt_time"),
+)
+
+COLUMNS: Final = (
+    ("Id", "name"),
+    ("Started", "start_time"),
+    ("Event", "event_type"),
+    ("Status", "status"),
+    ("Code", "response_code"),
+    ("Took", "duration"),
+    ("Error", "error"),
+    ("Url", "url"),
+)
+
+
+@app.command("list")
+@takes(ATTEMPTS)
+def list_attempts(
+    ctx: typer.Context,
+    *,
+    given: Given,
+    owner: Owner = "",
+    delivery: Annotated[str, typer.Option("--delivery", help="Only of this one.")] = "-",
+    limit: Limit = 50,
+    output: Output = Format.TABLE,
+) -> None:
+    """
+    List attempts, newest first; without --since those of the last 7 days.
+    """
+    session = session_of(ctx)
+    parent = session.owner(owner)
+    of = all_deliveries(parent)
+    if delivery != "-":
+        of = session.name("deliveries", parent, delivery)
+    request = pb.ListAttemptsRequest(parent=of, filter=_filter(session, given, parent))
+    found = session.found(session.services.deliveries.ListAttempts, request, limit)
+    show_list(found, COLUMNS, output, parent)
+
+
+@app.command("get")
+def get(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="dlv_7f3a/1, or a name.")],
+    *,
+    owner: Owner = "",
+    output: Output = Format.TABLE,
+) -> None:
+    """
+    Show an attempt with its phases, its request and its response.
+    """
+    session = session_of(ctx)
+    given = owner or session.profile.owner
+    parent = owner_name_of(given) if given else ""
+    full = understood("attempt", lambda text: attempt_name(parent, text), name)
+    request = pb.GetAttemptRequest(name=full)
+    show_message(session.services.deliveries.GetAttempt(request), output)
+
+
+@app.command("tail")
+@takes(WATCHED)
+def tail(
+    ctx: typer.Context,
+    *,
+    given: Given,
+    owner: Owner = "",
+    count: Annotated[int, typer.Option("--count", min=0, help="End after so many; 0: never.")] = 0,
+    output: Output = Format.TABLE,
+) -> None:
+    """
+    Show attempts as they end, until Ctrl-C. -o json writes a line for each.
+    """
+    session = session_of(ctx)
+    parent = session.owner(owner)
+    request = pb.WatchAttemptsRequest(parent=parent, filter=_filter(session, given, parent))
+    for attempt in islice(_followed(session, request), count or None):
+        if output is Format.TABLE:
+            write_row(attempt, COLUMNS, parent)
+        else:
+            write_line(attempt, output)
+
+
+def _followed(session: Session, request: pb.WatchAttemptsRequest) -> Iterator[Attempt]:
+    """
+    Yield attempts as they end; where a connection is lost, a new one goes on behind the last.
+    """
+    say(f"watching {request.parent}: Ctrl-C ends it")
+    while True:
+        try:
+            for answer in session.services.deliveries.WatchAttempts(request):
+                request.cursor = answer.cursor
+                yield from answer.attempts
+        except grpc.RpcError as lost:
+            # Without a cursor nothing was seen: what is wrong then is not passing.
+            if not request.cursor or error_of_call(lost).code != "UNAVAILABLE":
+                raise
+            say("connection lost; connecting again")
+        time.sleep(RECONNECT_SECONDS)
+
+
+def _filter(session: Session, given: Given, owner: str) -> str:
+    try:
+        return attempt_filter(
+            given, session.clock(), lambda text: session.name("subscriptions", owner, text)
+        )
+    except ValueError as refused:
+        raise CommandError(str(refused)) from refused

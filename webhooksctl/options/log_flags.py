@@ -1,0 +1,71 @@
+"""
+The flags that choose deliveries and attempts, and the filter that they make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from webhooksctl.options.groups import Flag, Given
+from webhooksctl.words import filters
+
+TIMES: Final = (
+    Flag("since", "From then on: 2h (ago), 2026-01-31, 2026-01-31T09:30:00Z."),
+    Flag("until", "Before then, as --since."),
+)
+
+_CHOICES: Final = (
+    Flag("failed", "Only what failed.", bool, default=False),
+    Flag("event", "The event type: orders/shipped."),
+    Flag("version", "The payload version: v2."),
+    Flag("url", "A URL, one as readers see it, or its beginning up to the port and *."),
+    Flag("subscription", "The id or name of a subscription."),
+    Flag("order", "The id of an order: 12345."),
+    Flag("code", "The status code of the response: 503.", int | None, default=None),
+    Flag("kind", "How it failed: timeout, dns, connect, tls, certificate, http_status, …"),
+    Flag("filter", "More comparisons, as the API reads them."),
+)
+
+STATE: Final = Flag("state", "pending, delivering, succeeded, failed or cancelled.")
+
+DELIVERIES: Final = (*TIMES, STATE, *_CHOICES)
+WATCHED: Final = _CHOICES
+ATTEMPTS: Final = (*TIMES, *_CHOICES)
+
+
+def delivery_filter(given: Given, now: datetime, full: Callable[[str], str]) -> str:
+    """
+    Return the filter of deliveries. *full* makes the name of a subscription of its id.
+
+    Raises `ValueError`.
+    """
+    state = "FAILED" if given["failed"] else str(given["state"]).upper()
+    parts = filters.between("create_time", given["since"], given["until"], now)
+    parts += [f"state = {state}"] * bool(state)
+    return filters.joined([*parts, *_common(given, full)], given["filter"])
+
+
+def attempt_filter(given: Given, now: datetime, full: Callable[[str], str]) -> str:
+    """
+    Return the filter of attempts. Raises `ValueError`.
+    """
+    since, until = given.get("since", ""), given.get("until", "")
+    parts = filters.between("start_time", since, until, now)
+    parts += ["status != SUCCESS"] * given["failed"]
+    return filters.joined([*parts, *_common(given, full)], given["filter"])
+
+
+def _common(given: Given, full: Callable[[str], str]) -> list[str]:
+    parts = filters.equal(
+        {
+            "event_type": given["event"],
+            "payload_version": given["version"],
+            "url": given["url"],
+            "subscription": given["subscription"] and full(given["subscription"]),
+            "resource": given["order"] and f"orders/{given['order'].removeprefix('orders/')}",
+        }
+    )
+    parts += [f"response_code = {given['code']}"] * (given["code"] is not None)
+    return parts + [f"failure_kind = {given['kind'].upper()}"] * bool(given["kind"])
