@@ -14,9 +14,26 @@ import typer
 from typer.core import TyperGroup
 
 from shipedge.webhooks.client.errors import ApiError, error_of_call
-from webhooksctl.commands.log import attempts, deliveries, events, resend, test_events
-from webhooksctl.commands.service import health
-from webhooksctl.commands.webhooks import event_types, subscription_changes, subscriptions
+from webhooksctl.commands.log import (
+    attempts,
+    deliveries,
+    events,
+    jobs,
+    payloads,
+    resend,
+    test_events,
+)
+from webhooksctl.commands.service import audit, callers, encryption_keys, health
+from webhooksctl.commands.webhooks import (
+    certificates,
+    credentials,
+    egress,
+    event_types,
+    owner_settings,
+    signing_keys,
+    subscription_changes,
+    subscriptions,
+)
 from webhooksctl.options.session import Session, say
 from webhooksctl.settings.profiles import ProfileInvalidError, read_profile
 from webhooksctl.settings.references import ReferenceInvalidError
@@ -104,4 +121,15 @@ app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(attempts.app, name="attempts")
 app.command("resend")(resend.resend)
 app.add_typer(test_events.app, name="test")
+app.add_typer(jobs.app, name="jobs")
+app.command("preview")(payloads.preview)
+app.command("diff")(payloads.diff)
+app.add_typer(credentials.app, name="credentials")
+app.add_typer(certificates.app, name="certificates")
+app.add_typer(signing_keys.app, name="signing-keys")
+app.add_typer(owner_settings.app, name="settings")
+app.command("egress")(egress.egress)
+app.add_typer(callers.app, name="callers")
+app.add_typer(audit.app, name="audit")
+app.add_typer(encryption_keys.app, name="encryption-keys")
 app.command("health")(health.health)

@@ -7,72 +7,28 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from dispatch_service.payloads import example_event
-from tests.support.pair import CONFIG, DISPATCH, PATIENCE_SECONDS, Pair
+from tests.support.command_line import CommandLine, environment
+from tests.support.pair import DISPATCH, Pair
 from tests.support.receivers import Received, Receiver, http_receiver
-from webhooksctl.app import app
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-Run = Callable[..., Coroutine[Any, Any, Any]]
-
 
 @pytest.fixture
-def run(pair: Pair, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+def run(pair: Pair, tmp_path: Path) -> CommandLine:
     """
-    Return what runs a command against the pair, in a thread, so that receivers go on.
+    Return what runs commands against the pair.
     """
-    for name, value in environment(pair, tmp_path).items():
-        monkeypatch.setenv(name, value)
-
-    async def called(*arguments: str, answer: str = "", code: int = 0) -> Any:
-        result = await asyncio.to_thread(CliRunner().invoke, app, list(arguments), input=answer)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result
-
-    return called
+    return CommandLine(environment(pair, tmp_path))
 
 
-def environment(pair: Pair, folder: Path) -> dict[str, str]:
-    """
-    Return the settings of a run against a pair.
-    """
-    return {
-        "XDG_CONFIG_HOME": str(folder),
-        "WEBHOOKSCTL_CONFIG_ADDRESS": pair.address(CONFIG),
-        "WEBHOOKSCTL_DISPATCH_ADDRESS": pair.address(DISPATCH),
-        "WEBHOOKSCTL_OWNER": "accounts/100",
-    }
-
-
-async def create(run: Run, url: str, *more: str) -> str:
-    """
-    Create a subscription; return its id.
-    """
-    flags = ("--event", "orders/shipped", "--version", "v2", "--url", url, "--retry", "1h")
-    made = await run("subscriptions", "create", *flags, *more, "-o", "json")
-    return str(json.loads(made.stdout)["name"]).rpartition("/")[2]
-
-
-async def until(run: Run, holds: Callable[[Any], bool], *arguments: str) -> Any:
-    """
-    Return the JSON of a command as soon as it *holds*.
-    """
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not holds(found := json.loads((await run(*arguments, "-o", "json")).stdout)):
-            await asyncio.sleep(0.05)
-    return found
-
-
-async def test_from_a_webhook_to_its_log(run: Run, receiver: Receiver) -> None:
+async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -> None:
     """
     A webhook is made, shown, tested, found in the log, rotated, switched off and deleted.
     """
@@ -85,7 +41,7 @@ async def test_from_a_webhook_to_its_log(run: Run, receiver: Receiver) -> None:
     identifier = found["name"].rpartition("/")[2]
     table = await run("subscriptions", "list", "--status", "active")
     tested = await run("test", "send", identifier, answer="y\n")
-    (attempt,) = await until(run, bool, "attempts", "list")
+    (attempt,) = await run.until(bool, "attempts", "list")
     name = attempt["name"].split("/")
     shown = await run("attempts", "get", f"{name[3]}/{name[5]}")
     rotated = await run("subscriptions", "rotate", identifier, "--grace", "1h")
@@ -113,7 +69,7 @@ async def test_from_a_webhook_to_its_log(run: Run, receiver: Receiver) -> None:
     assert "delete_time" not in json.loads(back.stdout)
 
 
-async def test_failures_are_found_explained_and_resent(pair: Pair, run: Run) -> None:
+async def test_failures_are_found_explained_and_resent(pair: Pair, run: CommandLine) -> None:
     """
     What failed is chosen by flags, counted, confirmed and sent again; one without a question
     asked is not.
@@ -124,13 +80,13 @@ async def test_failures_are_found_explained_and_resent(pair: Pair, run: Run) -> 
         await received.answer(status, b"no")
 
     async with http_receiver(script, host="127.0.0.1") as broken:
-        identifier = await create(run, broken.url)
+        identifier = await run.subscribe(broken.url)
         await pair.known(f"accounts/100/subscriptions/{identifier}")
         event = example_event("orders/shipped")
         event.account_id = 100
         await pair.publish(event)
         choose = ("--event", "orders/shipped", "--since", "1h", "--code", "500")
-        (delivery,) = await until(run, bool, "deliveries", "list", *choose)
+        (delivery,) = await run.until(bool, "deliveries", "list", *choose)
         short = delivery["name"].rpartition("/")[2]
         explained = await run("deliveries", "explain", short)
         events = await run(
@@ -144,7 +100,7 @@ async def test_failures_are_found_explained_and_resent(pair: Pair, run: Run) -> 
         before = len(broken.requests)
         status = 200
         job = await run("resend", *choose, "--state", "pending", answer="y\n")
-        ended = await until(run, bool, "deliveries", "list", "--state", "succeeded")
+        ended = await run.until(bool, "deliveries", "list", "--state", "succeeded")
         again = await run("resend", short, "--force", "--yes", "-o", "json")
 
     assert "HTTP 500" in explained.stdout
@@ -161,11 +117,11 @@ async def test_failures_are_found_explained_and_resent(pair: Pair, run: Run) -> 
     assert json.loads(again.stdout)["name"] == delivery["name"]
 
 
-async def test_attempts_are_followed(pair: Pair, run: Run, receiver: Receiver) -> None:
+async def test_attempts_are_followed(pair: Pair, run: CommandLine, receiver: Receiver) -> None:
     """
     `tail` shows what ends, a line for each, and ends by itself after as many as were asked for.
     """
-    identifier = await create(run, receiver.url)
+    identifier = await run.subscribe(receiver.url)
     await pair.known(f"accounts/100/subscriptions/{identifier}")
     following = asyncio.create_task(
         run("attempts", "tail", "--event", "orders/shipped", "--count", "2", "-o", "json")
@@ -182,7 +138,7 @@ async def test_attempts_are_followed(pair: Pair, run: Run, receiver: Receiver) -
     assert [json.loads(line)["status"] for line in lines] == ["STATUS_SUCCESS"] * 2
 
 
-async def test_what_is_refused_is_one_sentence(run: Run) -> None:
+async def test_what_is_refused_is_one_sentence(run: CommandLine) -> None:
     """
     It names the field or the flag, and the exit code tells which side is at fault.
     """
@@ -205,16 +161,16 @@ async def test_what_is_refused_is_one_sentence(run: Run) -> None:
     assert "cannot be reached" in away.stderr
 
 
-async def test_the_catalogue_and_health(pair: Pair, run: Run) -> None:
+async def test_the_catalogue_and_health(pair: Pair, run: CommandLine) -> None:
     """
     Event types have examples and schemas; health exits with 1 when a service does not serve.
     """
-    listed = json.loads((await run("event-types", "list", "-o", "json")).stdout)
+    listed = await run.json("event-types", "list")
     example = json.loads((await run("event-types", "example", "orders/shipped")).stdout)
     schema = json.loads((await run("event-types", "schema", "orders/shipped")).stdout)
     table = await run("event-types", "get", "orders/shipped")
     unknown = await run("event-types", "example", "orders/shipped", "--version", "v9", code=2)
-    healthy = json.loads((await run("health", "-o", "json")).stdout)
+    healthy = await run.json("health")
     await pair.stop(DISPATCH)
     ill = await run("health", code=1)
 

@@ -8,10 +8,15 @@ from typing import Annotated
 
 import typer
 
+from webhooksctl.options.completion import event_types
 from webhooksctl.output.formats import Format
 
 Owner = Annotated[
     str, typer.Option("--owner", help="accounts/100, warehouses/W1, or 100 for an account.")
+]
+EventType = Annotated[
+    str,
+    typer.Argument(help="The event type: orders/shipped.", autocompletion=event_types),
 ]
 Output = Annotated[Format, typer.Option("--output", "-o", help="How the result is shown.")]
 Limit = Annotated[int, typer.Option("--limit", min=0, help="At most this many; 0: all.")]

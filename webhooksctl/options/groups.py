@@ -30,14 +30,21 @@ class Flag:
     kind: Any = str
     default: Any = ""
     text: str = ""
+    completed: Callable[[str], list[str]] | None = None
+
+    @property
+    def flag(self) -> str:
+        """
+        Return the flag as it is typed.
+        """
+        return self.text or f"--{self.name.replace('_', '-')}"
 
     @property
     def parameter(self) -> inspect.Parameter:
         """
         Return the parameter of a command.
         """
-        text = self.text or f"--{self.name.replace('_', '-')}"
-        option = typer.Option(text, help=self.help)
+        option = typer.Option(self.flag, help=self.help, autocompletion=self.completed)
         annotation = Annotated[self.kind, option]  # type: ignore[name-defined]
         return inspect.Parameter(
             self.name, inspect.Parameter.KEYWORD_ONLY, default=self.default, annotation=annotation

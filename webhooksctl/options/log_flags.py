@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from webhooksctl.options.completion import event_types
 from webhooksctl.options.groups import Flag, Given
 from webhooksctl.words import filters
 
@@ -18,7 +19,7 @@ TIMES: Final = (
 
 _CHOICES: Final = (
     Flag("failed", "Only what failed.", bool, default=False),
-    Flag("event", "The event type: orders/shipped."),
+    Flag("event", "The event type: orders/shipped.", completed=event_types),
     Flag("version", "The payload version: v2."),
     Flag("url", "A URL, one as readers see it, or its beginning up to the port and *."),
     Flag("subscription", "The id or name of a subscription."),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from webhooksctl.options.completion import event_types
 from webhooksctl.options.groups import Flag, Given
 from webhooksctl.words import times
 
@@ -32,7 +33,7 @@ _FILTERS: Final = {
 }
 
 FLAGS: Final = (
-    Flag("event", "The event type: orders/shipped.", str | None, None),
+    Flag("event", "The event type: orders/shipped.", str | None, None, completed=event_types),
     Flag("version", "The payload version: v2.", str | None, None),
     Flag("url", "Where events are sent.", str | None, None),
     Flag("description", "For people.", str | None, None),

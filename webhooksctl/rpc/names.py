@@ -38,6 +38,20 @@ def all_deliveries(owner: str) -> str:
     return f"{owner}/deliveries/-"
 
 
+def settings_name(owner: str) -> str:
+    """
+    Return the name of the settings of an owner.
+    """
+    return f"{owner}/settings"
+
+
+def caller_name(text: str) -> str:
+    """
+    Return the name of a caller from it or its id.
+    """
+    return f"callers/{text.removeprefix('callers/')}"
+
+
 def is_wildcard(owner: str) -> bool:
     """
     Tell whether an owner stands for all accounts or all warehouses.

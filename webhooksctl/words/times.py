@@ -61,6 +61,13 @@ def moment(text: str, now: datetime) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def expiry(text: str, now: datetime) -> datetime:
+    """
+    Read a point in time as `moment` does, but a duration from *now* on. Raises `ValueError`.
+    """
+    return now + duration(text) if _DURATION.fullmatch(text) else moment(text, now)
+
+
 def rfc3339(time: datetime) -> str:
     """
     Write a time as filters read it.

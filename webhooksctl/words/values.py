@@ -40,6 +40,20 @@ def word_of(enum: Any, number: int) -> str:
     return str(value.name).removeprefix(prefix).replace("_", " ").lower()
 
 
+def number_of(enum: Any, word: str) -> int:
+    """
+    Return the value of an enum that a word names: `active`, or `inventory-mirror`.
+
+    Raises `ValueError` with the words that are allowed.
+    """
+    wanted = word.replace("-", " ").replace("_", " ").lower()
+    words = {word_of(enum, value.number): value.number for value in enum.values if value.number}
+    if wanted not in words:
+        allowed = ", ".join(it.replace(" ", "-") for it in words)
+        raise ValueError(f"{word!r} is none of {allowed}")
+    return int(words[wanted])
+
+
 def text_at(message: Any, path: str) -> str:
     """
     Return the text of a field, `endpoint_health.state` for example; empty if it is not set.

@@ -11,6 +11,7 @@ import typer
 
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.event_type_pb2 import EventType, PayloadVersion
+from webhooksctl.options import flags
 from webhooksctl.options.flags import Output
 from webhooksctl.options.session import Session, session_of
 from webhooksctl.output.formats import Format, show_list, show_message, write
@@ -19,7 +20,6 @@ from webhooksctl.words.failures import CommandError
 
 app = typer.Typer(no_args_is_help=True, help="What can be subscribed to.")
 
-Type = Annotated[str, typer.Argument(help="The event type: orders/shipped.")]
 Version = Annotated[str, typer.Option("--version", help="v2, say; empty: the recommended one.")]
 
 COLUMNS: Final = (
@@ -44,7 +44,7 @@ def list_event_types(ctx: typer.Context, *, output: Output = Format.TABLE) -> No
 
 
 @app.command("get")
-def get(ctx: typer.Context, event_type: Type, *, output: Output = Format.TABLE) -> None:
+def get(ctx: typer.Context, event_type: flags.EventType, *, output: Output = Format.TABLE) -> None:
     """
     Show an event type. Its schemas and examples are in -o json and yaml.
     """
@@ -57,7 +57,7 @@ def get(ctx: typer.Context, event_type: Type, *, output: Output = Format.TABLE) 
 
 
 @app.command("example")
-def example(ctx: typer.Context, event_type: Type, *, version: Version = "") -> None:
+def example(ctx: typer.Context, event_type: flags.EventType, *, version: Version = "") -> None:
     """
     Print the example of a payload, in JSON.
     """
@@ -66,7 +66,7 @@ def example(ctx: typer.Context, event_type: Type, *, version: Version = "") -> N
 
 
 @app.command("schema")
-def schema(ctx: typer.Context, event_type: Type, *, version: Version = "") -> None:
+def schema(ctx: typer.Context, event_type: flags.EventType, *, version: Version = "") -> None:
     """
     Print the JSON Schema of a payload.
     """

@@ -1,0 +1,3 @@
+"""
+Sample events, one for each event type, as the dispatch service has them for tests.
+"""
