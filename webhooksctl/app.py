@@ -29,11 +29,13 @@ from webhooksctl.commands.webhooks import (
     credentials,
     egress,
     event_types,
+    manifest,
     owner_settings,
     signing_keys,
     subscription_changes,
     subscriptions,
 )
+from webhooksctl.manifests.reading import ManifestInvalidError
 from webhooksctl.options.session import Session, say
 from webhooksctl.settings.profiles import ProfileInvalidError, read_profile
 from webhooksctl.settings.references import ReferenceInvalidError
@@ -54,7 +56,7 @@ class _Root(TyperGroup):
             _fail_with(refused)
         except CommandError as refused:
             _fail(str(refused), refused.exit_code)
-        except (ProfileInvalidError, ReferenceInvalidError) as refused:
+        except (ManifestInvalidError, ProfileInvalidError, ReferenceInvalidError) as refused:
             _fail(str(refused), MISUSED)
 
 
@@ -129,6 +131,9 @@ app.add_typer(certificates.app, name="certificates")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(owner_settings.app, name="settings")
 app.command("egress")(egress.egress)
+app.command("export")(manifest.export)
+app.command("plan")(manifest.plan)
+app.command("apply")(manifest.apply)
 app.add_typer(callers.app, name="callers")
 app.add_typer(audit.app, name="audit")
 app.add_typer(encryption_keys.app, name="encryption-keys")

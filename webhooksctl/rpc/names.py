@@ -95,6 +95,13 @@ def short_name(name: str) -> str:
     return "/".join(parts[3::2])
 
 
+def split_name(name: str) -> tuple[str, str]:
+    """
+    Return the owner and the id of a resource directly under an owner.
+    """
+    return owner_of(name), name.rpartition("/")[2]
+
+
 def owner_of(name: str) -> str:
     """
     Return the owner that a name begins with.

@@ -87,6 +87,8 @@ def shown_duration(value: Duration) -> str:
     Write a duration for people: below ten seconds to the millisecond.
     """
     span = value.ToTimedelta()
+    if span >= timedelta(seconds=1) and not span.microseconds:
+        return written(round(span.total_seconds()))
     if span < timedelta(seconds=1):
         return f"{span / timedelta(milliseconds=1):.0f}ms"
     if span < timedelta(seconds=10):
