@@ -22,6 +22,7 @@ from webhooksctl.commands.log import (
     payloads,
     resend,
     test_events,
+    trigger,
 )
 from webhooksctl.commands.service import audit, callers, encryption_keys, health
 from webhooksctl.commands.webhooks import (
@@ -137,4 +138,5 @@ app.command("apply")(manifest.apply)
 app.add_typer(callers.app, name="callers")
 app.add_typer(audit.app, name="audit")
 app.add_typer(encryption_keys.app, name="encryption-keys")
+app.command("trigger")(trigger.trigger)
 app.command("health")(health.health)

@@ -197,3 +197,36 @@ async def test_the_program_as_it_is_installed(pair: Pair, tmp_path: Path) -> Non
     output, errors = await child.communicate()
 
     assert (child.returncode, json.loads(output), errors) == (0, [], b"")
+
+
+async def test_samples_are_published(pair: Pair, run: CommandLine, receiver: Receiver) -> None:
+    """
+    With what was set, after a question with the number of webhooks; faults are named.
+    """
+    identifier = await run.subscribe(receiver.url)
+    await pair.known(f"accounts/100/subscriptions/{identifier}")
+    sets = ("--set", "order.number=SO-77", "--set", "order.items[0].sku=A-77")
+    refused = await run("trigger", "orders/shipped", *sets, answer="n\n", code=1)
+    made = await run("trigger", "orders/shipped", *sets, answer="y\n")
+    (found,) = await run.until(bool, "events", "list", "--order-number", "SO-77")
+    await run.until(bool, "deliveries", "list", "--state", "succeeded")
+    invalid = await run("trigger", "orders/shipped", "--set", "order.id=0", "--yes", code=1)
+    stock = await run.json("trigger", "inventory/mirror", "--warehouse", "W1", "--yes")
+    moved = await run.json("events", "get", stock["name"])
+    wrong = await run("trigger", "orders/shipped", "--set", "order.colour=red", "--yes", code=2)
+    own = await run("trigger", "webhooks/endpoint_failing", "--yes", code=2)
+    warehouse = await run("trigger", "orders/shipped", "--owner", "warehouses/W1", code=2)
+
+    assert "to up to 1 Active subscriptions?" in refused.stderr
+    assert "explain" in made.stderr
+    assert "warehouses" not in found
+    assert len(receiver.requests) == 1
+    assert b"SO-77" in receiver.requests[0].body
+    assert b"A-77" in receiver.requests[0].body
+    assert "EVENT_INVALID" in invalid.stderr
+    assert "order.id" in invalid.stderr
+    assert moved["content"]["warehouses"] == ["W1"]
+    assert '"warehouse": "W1"' in json.dumps(moved["content"]["inventory_levels_changed"])
+    assert "colour" in wrong.stderr
+    assert "itself" in own.stderr
+    assert "--owner" in warehouse.stderr

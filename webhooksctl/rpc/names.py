@@ -59,6 +59,23 @@ def is_wildcard(owner: str) -> bool:
     return owner.endswith("/-")
 
 
+def account_of(owner: str) -> int:
+    """
+    Return the number of an account. Raises `ValueError` for other owners.
+    """
+    kind, _, number = owner.partition("/")
+    if kind != "accounts" or not number.isdecimal():
+        raise ValueError(f"--owner: events happen in an account, accounts/100 say, not in {owner}")
+    return int(number)
+
+
+def warehouse_name(warehouse: str) -> str:
+    """
+    Return the name of a warehouse as an owner.
+    """
+    return owner_name(f"warehouses/{warehouse.removeprefix('warehouses/')}")
+
+
 def resource_name(collection: str, owner: str, text: str) -> str:
     """
     Return the full name of a resource from its name or its last part, `sub_7f3a`.
