@@ -4,6 +4,7 @@ Wires the pages of the console.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,16 +15,17 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from console.pages import failures, form, home, logs, webhooks
+from console.pages import actions, failures, form, home, logs, resends, saved, webhooks
 from console.rpc.services import Services
 from console.settings import Settings
 from console.web.headers import SecurityHeaders
+from console.web.sealing import KEY_BYTES, Sealer
 from shipedge.webhooks.client.errors import ApiError
 
 _STATIC = Path(__file__).parent / "web" / "static"
 _OWNER = "/{collection:str}/{owner_id:str}"
 _WEBHOOK = _OWNER + "/webhooks/{webhook:str}"
-_ATTEMPT = _OWNER + "/logs/{delivery:str}/{number:str}"
+_DELIVERY = _OWNER + "/logs/{delivery:str}"
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -37,12 +39,18 @@ def create_app(settings: Settings) -> Starlette:
             settings.config_address, settings.dispatch_address
         ) as services:
             app.state.services = services
+            app.state.sealer = Sealer(secrets.token_bytes(KEY_BYTES))
             yield
 
     return Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        exception_handlers={ApiError: failures.show, 403: failures.refused, 404: failures.missing},
+        exception_handlers={
+            ApiError: failures.show,
+            400: failures.refused,
+            403: failures.refused,
+            404: failures.missing,
+        },
         # Other names could be made to lead here by a site that the reader visits.
         middleware=[
             Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"]),
@@ -60,8 +68,11 @@ def _routes() -> list[Route | Mount]:
         Route(_OWNER + "/webhooks/new", form.create, methods=["POST"]),
         Route(_WEBHOOK, form.show_existing),
         Route(_WEBHOOK, form.update, methods=["POST"]),
-        Route(_WEBHOOK + "/{action:str}", webhooks.act, methods=["POST"]),
+        Route(_WEBHOOK + "/saved", saved.show),
+        Route(_WEBHOOK + "/{action:str}", actions.ask),
+        Route(_WEBHOOK + "/{action:str}", actions.act, methods=["POST"]),
         Route(_OWNER + "/logs", logs.show_list),
-        Route(_ATTEMPT, logs.show_attempt),
-        Route(_ATTEMPT + "/resend", logs.resend, methods=["POST"]),
+        Route(_DELIVERY + "/resend", resends.ask),
+        Route(_DELIVERY + "/resend", resends.resend, methods=["POST"]),
+        Route(_DELIVERY + "/{number:str}", logs.show_attempt),
     ]

@@ -4,6 +4,7 @@ The pages of errors.
 
 from __future__ import annotations
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,6 +32,13 @@ def status_of(error: ApiError) -> int:
     return _STATUS.get(error.code, 502)
 
 
+def may_have_happened(error: ApiError) -> bool:
+    """
+    Tell whether a change may have been made although it was not answered.
+    """
+    return error.code in {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN", "INTERNAL"}
+
+
 async def show(request: Request, error: Exception) -> Response:
     """
     Show an error of the API in its words.
@@ -42,12 +50,13 @@ async def show(request: Request, error: Exception) -> Response:
     return page(request, "error.html", status=status, title=title, text=error.message)
 
 
-async def refused(request: Request, _error: Exception) -> Response:
+async def refused(request: Request, error: Exception) -> Response:
     """
     Show that a form did not come from a page of the console.
     """
     text = "The page that you sent was too old, or not of this console. Go back, reload, try again."
-    return page(request, "error.html", status=403, title="Not sent", text=text)
+    status = error.status_code if isinstance(error, HTTPException) else 400
+    return page(request, "error.html", status=status, title="Not sent", text=text)
 
 
 async def missing(request: Request, _error: Exception) -> Response:

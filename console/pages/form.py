@@ -10,12 +10,13 @@ from collections.abc import Mapping, Sequence
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from console.pages import saved
 from console.pages import subscription_fields as fields
-from console.pages.failures import status_of
+from console.pages.failures import may_have_happened, status_of
 from console.pages.paths import owner_of, services_of, webhook_of
 from console.rpc.names import event_type_name
 from console.rpc.services import Services, answer
-from console.web.forms import Form, read_form, text
+from console.web.forms import Form, new_request_id, read_form, request_id_of, text
 from console.web.rendering import page
 from shipedge.webhooks.client.errors import ApiError
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
@@ -66,17 +67,22 @@ async def show_existing(request: Request) -> Response:
 
 async def create(request: Request) -> Response:
     """
-    Add a webhook, and show its signing secret once.
+    Add a webhook; a form that is sent twice adds one. The next page shows its signing secret once.
     """
     form = await read_form(request)
-    services = services_of(request)
+    services, request_id = services_of(request), request_id_of(form)
     try:
-        webhook = fields.subscription_of(form)
-        asked = pb.CreateSubscriptionRequest(parent=owner_of(request), subscription=webhook)
+        asked = pb.CreateSubscriptionRequest(
+            parent=owner_of(request),
+            subscription=fields.subscription_of(form),
+            request_id=request_id,
+        )
         created = await answer(services.config.CreateSubscription(asked))
     except (ApiError, fields.FieldInvalidError) as refused:
-        return await _show(request, _typed(form), refused=refused)
-    return page(request, "secret.html", webhook=created)
+        unsure = isinstance(refused, ApiError) and may_have_happened(refused)
+        kept = request_id if unsure else new_request_id()
+        return await _show(request, _typed(form), refused=refused, request_id=kept)
+    return saved.lead_to(request, created)
 
 
 async def update(request: Request) -> Response:
@@ -92,9 +98,11 @@ async def update(request: Request) -> Response:
         change = pb.UpdateSubscriptionRequest(subscription=webhook)
         change.update_mask.paths.extend(fields.changed_fields(fields.form_of(current), form))
         if change.update_mask.paths:
-            await answer(services.config.UpdateSubscription(change))
+            current = await answer(services.config.UpdateSubscription(change))
     except (ApiError, fields.FieldInvalidError) as refused:
         return await _show(request, _typed(form), webhook=current, refused=refused)
+    if current.warnings or current.signing_secret:
+        return saved.lead_to(request, current)
     return RedirectResponse(f"/{owner_of(request)}/webhooks", 303)
 
 
@@ -108,6 +116,7 @@ async def _show(
     *,
     webhook: Subscription | None = None,
     refused: ApiError | fields.FieldInvalidError | None = None,
+    request_id: str = "",
 ) -> Response:
     services, owner = services_of(request), owner_of(request)
     name = event_type_name(values["event_type"])
@@ -124,6 +133,7 @@ async def _show(
         "form.html",
         status=200 if refused is None else _status(refused),
         values=values,
+        request_id=request_id or new_request_id(),
         webhook=webhook,
         event=event,
         filters={name: fields.FILTERS[name] for name in _FILTERS.get(event.filter.kind, ())},

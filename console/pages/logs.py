@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from google.protobuf.duration_pb2 import Duration
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from console.pages.paths import delivery_of, owner_of, services_of
-from console.pages.webhooks import quoted
+from console.rpc.filters import days, texts
 from console.rpc.names import attempt_name, delivery_name
 from console.rpc.services import answer
-from console.web.forms import read_form
 from console.web.rendering import page
 from console.words import results
 from shipedge.webhooks.client.errors import ApiError
@@ -28,7 +27,6 @@ from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
 _STATUSES = {"success": "SUCCESS", "failure": "FAILURE"}
 _PHASES = {"dns": "DNS", "connect": "Connect", "tls": "TLS", "first_byte": "First byte"}
 _DELIVERY = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 async def show_list(request: Request) -> Response:
@@ -62,16 +60,12 @@ def log_filter(query: Mapping[str, str]) -> str:
     """
     Return the filter of a list of attempts. Days are whole days in UTC.
     """
-    parts = []
-    for name, comparison, time in (("from", ">=", "00:00:00"), ("to", "<=", "23:59:59.999999")):
-        if _DAY.fullmatch(query.get(name, "")):
-            parts.append(f'start_time {comparison} "{query[name]}T{time}Z"')
-    if query.get("event"):
-        parts.append(f"event_type = {quoted(query['event'])}")
+    parts = [
+        *days(query, "start_time"),
+        *texts(query, {"event": "event_type", "url": "url"}),
+    ]
     if query.get("status", "") in _STATUSES:
         parts.append(f"status = {_STATUSES[query['status']]}")
-    if query.get("url", "").strip():
-        parts.append(f"url = {quoted(query['url'].strip())}")
     return " AND ".join(parts)
 
 
@@ -96,18 +90,6 @@ async def show_attempt(request: Request) -> Response:
         sent=await _body_of(request, of_attempt),
         answered=attempt.response.body.decode(errors="replace"),
     )
-
-
-async def resend(request: Request) -> Response:
-    """
-    Send a delivery once more, and show its attempts.
-    """
-    await read_form(request)
-    name = delivery_of(request)
-    # The button says that it sends once more, whatever became of the delivery before.
-    asked = pb.ResendDeliveryRequest(name=name, force=True)
-    await answer(services_of(request).deliveries.ResendDelivery(asked))
-    return RedirectResponse(f"/{owner_of(request)}/logs?delivery={name.rpartition('/')[2]}", 303)
 
 
 async def _body_of(request: Request, delivery: str) -> str:

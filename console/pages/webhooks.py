@@ -1,116 +1,101 @@
 """
-The tab Webhooks: the list, and what is done to one webhook.
+The tab Webhooks: the list.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
-from console.pages.paths import owner_of, services_of, webhook_of
+from console.pages.paths import owner_of, services_of
+from console.rpc.filters import texts
 from console.rpc.services import Services, answer
-from console.web.forms import read_form
 from console.web.rendering import page
+from console.words import results
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
-from shipedge.webhooks.dispatch.v1.payload_service_pb2 import SendTestEventRequest
 
+HEALTH = ("Healthy", "Failing", "No reports", "Inactive")
 _STATUSES = {"active": "ACTIVE", "inactive": "INACTIVE"}
+_MOST = 1_000
 
 
 async def show_list(request: Request) -> Response:
     """
-    Show the webhooks of an owner, by event and status.
+    Show the webhooks of an owner, by event, status, health and text.
     """
-    services, query = services_of(request), request.query_params
-    catalogue = await services.event_types()
-    answered = await answer(
-        services.config.ListSubscriptions(
-            pb.ListSubscriptionsRequest(
-                parent=owner_of(request),
-                filter=list_filter(query.get("event", ""), query.get("status", "")),
-                show_deleted=query.get("status", "") == "deleted",
-                page_token=query.get("page", ""),
-            )
-        )
+    services, query = services_of(request), defaultdict(str, request.query_params)
+    titles = {each.type: each.title for each in await services.event_types()}
+    asked = pb.ListSubscriptionsRequest(
+        parent=owner_of(request),
+        filter=list_filter(query),
+        show_deleted=query["status"] == "deleted",
+        page_token=query["page"],
     )
+    searched = bool(query["text"].strip() or query["health"])
+    found, next_page = await (_all if searched else _page)(services, asked)
     return page(
         request,
         "webhooks.html",
-        webhooks=_shown(list(answered.subscriptions), query.get("status", "")),
-        titles={each.type: each.title for each in catalogue},
-        query=defaultdict(str, query),
-        next_page=answered.next_page_token,
+        webhooks=[each for each in found if is_shown(each, query, titles)],
+        titles=titles,
+        healths=HEALTH,
+        query=query,
+        next_page=next_page,
     )
 
 
-def _shown(webhooks: list[Subscription], status: str) -> list[Subscription]:
-    deleted = status == "deleted"
-    return [webhook for webhook in webhooks if webhook.HasField("delete_time") or not deleted]
+async def _page(
+    services: Services, asked: pb.ListSubscriptionsRequest
+) -> tuple[Sequence[Subscription], str]:
+    answered = await answer(services.config.ListSubscriptions(asked))
+    return answered.subscriptions, answered.next_page_token
 
 
-def list_filter(event: str, status: str) -> str:
+async def _all(
+    services: Services, asked: pb.ListSubscriptionsRequest
+) -> tuple[Sequence[Subscription], str]:
+    """
+    Return all pages as one: the API compares neither health nor parts of texts. How many there
+    can be is bounded for each owner.
+    """
+    found: list[Subscription] = []
+    asked.page_size, asked.page_token = _MOST, ""
+    while True:
+        some, asked.page_token = await _page(services, asked)
+        found.extend(some)
+        if not asked.page_token:
+            return found, ""
+
+
+def list_filter(query: Mapping[str, str]) -> str:
     """
     Return the filter of a list of webhooks.
     """
-    parts = [f"event_type = {quoted(event)}"] * bool(event)
-    if status in _STATUSES:
-        parts.append(f"status = {_STATUSES[status]}")
+    parts = texts(query, {"event": "event_type"})
+    if query.get("status", "") in _STATUSES:
+        parts.append(f"status = {_STATUSES[query['status']]}")
     return " AND ".join(parts)
 
 
-def quoted(value: str) -> str:
+def is_shown(webhook: Subscription, query: Mapping[str, str], titles: Mapping[str, str]) -> bool:
     """
-    Return *value* as a text of a filter.
+    Tell whether a webhook matches what the API does not compare: text, health, and that it is
+    deleted. Case does not matter.
     """
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
-
-
-async def act(request: Request) -> Response:
-    """
-    Do what a button of a webhook says.
-    """
-    await read_form(request)
-    services, name = services_of(request), webhook_of(request)
-    here = f"/{owner_of(request)}/webhooks"
-    match request.path_params["action"]:
-        case "test":
-            return await _send_test(request, services, name)
-        case "rotate":
-            return await _rotate(request, services, name)
-        case "delete":
-            await answer(
-                services.config.DeleteSubscription(pb.DeleteSubscriptionRequest(name=name))
-            )
-        case "undelete":
-            undelete = pb.UndeleteSubscriptionRequest(name=name)
-            await answer(services.config.UndeleteSubscription(undelete))
-        case "activate":
-            await _set_status(services, name, Subscription.STATUS_ACTIVE)
-        case "deactivate":
-            await _set_status(services, name, Subscription.STATUS_INACTIVE)
-        case _:
-            raise HTTPException(404)
-    return RedirectResponse(here, 303)
-
-
-async def _send_test(request: Request, services: Services, name: str) -> Response:
-    sent = await answer(services.payloads.SendTestEvent(SendTestEventRequest(subscription=name)))
-    delivery = sent.delivery.rpartition("/")[2]
-    return RedirectResponse(f"/{owner_of(request)}/logs?delivery={delivery}", 303)
-
-
-async def _rotate(request: Request, services: Services, name: str) -> Response:
-    rotate = pb.RotateSigningSecretRequest(name=name)
-    rotated = await answer(services.config.RotateSigningSecret(rotate))
-    return page(request, "secret.html", webhook=rotated)
-
-
-async def _set_status(services: Services, name: str, status: Subscription.Status.ValueType) -> None:
-    change = pb.UpdateSubscriptionRequest(subscription=Subscription(name=name, status=status))
-    change.update_mask.paths.append("status")
-    await answer(services.config.UpdateSubscription(change))
+    if query.get("status") == "deleted" and not webhook.HasField("delete_time"):
+        return False
+    if query.get("health") and results.health(webhook).word != query["health"]:
+        return False
+    shown = (
+        titles.get(webhook.event_type, ""),
+        webhook.event_type,
+        webhook.url,
+        webhook.description,
+        webhook.name.rpartition("/")[2],
+    )
+    wanted = query.get("text", "").strip().casefold()
+    return not wanted or any(wanted in each.casefold() for each in shown)

@@ -5,6 +5,7 @@ Reads forms, and checks that they come from a page of the console.
 from __future__ import annotations
 
 import secrets
+import uuid
 from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
@@ -42,6 +43,23 @@ async def read_form(request: Request) -> Form:
     if not kept or not secrets.compare_digest(kept.encode(), text(form, FIELD).encode()):
         raise HTTPException(403)
     return form
+
+
+def new_request_id() -> str:
+    """
+    Return a new id for a form: sent twice, it is done once.
+    """
+    return str(uuid.uuid4())
+
+
+def request_id_of(form: Form) -> str:
+    """
+    Return the request id of a form. Raises `HTTPException` 400 if it has none.
+    """
+    try:
+        return str(uuid.UUID(text(form, "request_id")))
+    except ValueError:
+        raise HTTPException(400) from None
 
 
 def text(form: Form, name: str) -> str:

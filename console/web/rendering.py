@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from console.web.forms import COOKIE, token_of
 from console.words import durations, results, times
@@ -34,12 +34,34 @@ def page(request: Request, template: str, *, status: int = 200, **values: object
     Return a page. Its forms carry the token of the reader's browser.
     """
     token = token_of(request)
-    owner = "{collection}/{owner_id}".format_map({"collection": "", "owner_id": ""})
-    if "owner_id" in request.path_params:
-        owner = "{collection}/{owner_id}".format_map(request.path_params)
-    shared = {"csrf": token, "owner": owner.strip("/"), "path": request.url.path}
+    parts = request.path_params
+    owner = f"{parts['collection']}/{parts['owner_id']}" if "owner_id" in parts else ""
+    shared = {"csrf": token, "owner": owner, "path": request.url.path}
     html = _TEMPLATES.get_template(template).render(shared | values)
     answer = HTMLResponse(html, status_code=status)
-    # Another site's form comes without the cookie.
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="strict")
+    set_cookie(request, answer, COOKIE, token)
     return answer
+
+
+def set_cookie(
+    request: Request,
+    answer: Response,
+    name: str,
+    value: str,
+    *,
+    path: str = "/",
+    max_age: int | None = None,
+) -> None:
+    """
+    Let the browser keep a cookie that no script reads and no other site sends. With *max_age*, in
+    seconds, it ends; otherwise with the browser.
+    """
+    answer.set_cookie(
+        name,
+        value,
+        path=path,
+        max_age=max_age,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="strict",
+    )

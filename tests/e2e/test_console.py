@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import uuid
 from collections.abc import AsyncIterator
 
 import httpx
@@ -44,7 +45,8 @@ async def send(reader: httpx.AsyncClient, path: str, **fields: str) -> httpx.Res
     Send a form as a page of the console does.
     """
     token = (await reader.get("/")).cookies["console_csrf"]
-    return await reader.post(path, data={"csrf": token, **fields}, follow_redirects=True)
+    form = {"csrf": token, "request_id": str(uuid.uuid4()), **fields}
+    return await reader.post(path, data=form, follow_redirects=True)
 
 
 def webhook(receiver: Receiver, **changes: str) -> dict[str, str]:
@@ -85,8 +87,8 @@ async def test_from_a_webhook_to_its_log(reader: httpx.AsyncClient, receiver: Re
     log = await page_with(reader, f"{HOME}/logs?status=success", "HTTP 200")
     attempt = re.findall(rf'href="({HOME}/logs/[^/"]+/1)"', log)[0]
     shown = await reader.get(attempt)
-    resent = await send(reader, f"{attempt}/resend")
-    rotated = await send(reader, f"{here}/rotate")
+    resent = await send(reader, f"{attempt.rpartition('/')[0]}/resend", force="yes")
+    rotated = await send(reader, f"{here}/rotate", grace="1")
     off = await send(reader, f"{here}/deactivate")
     deleted = await send(reader, f"{here}/delete")
     restored = await send(reader, f"{here}/undelete")
@@ -103,6 +105,136 @@ async def test_from_a_webhook_to_its_log(reader: httpx.AsyncClient, receiver: Re
     for page in (listed, edit, shown, restored):
         assert not SECRET.search(page.text)
         assert "not-for-anyone" not in page.text
+
+
+async def test_a_page_asks_first(pair: Pair, reader: httpx.AsyncClient, receiver: Receiver) -> None:
+    """
+    What sends, ends or replaces something is asked for first, with what follows from it; to ask
+    changes nothing.
+    """
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+    here = f"{HOME}/webhooks/{made.name.rpartition('/')[2]}"
+    asked = {
+        action: (await reader.get(f"{here}/{action}")).text
+        for action in ("test", "rotate", "delete", "deactivate")
+    }
+    unknown = await reader.get(f"{here}/explode")
+    without_id = await send(reader, f"{here}/delete", request_id="")
+    off = await send(reader, f"{here}/deactivate")
+    test_of_inactive = await send(reader, f"{here}/test")
+    on = (await reader.get(f"{here}/activate")).text
+
+    assert "No delivery waits now" in asked["delete"]
+    assert "shown once" in asked["rotate"]
+    assert "marked as a test" in asked["test"]
+    for action, page in asked.items():
+        assert f'action="{here}/{action}"' in page
+    assert unknown.status_code == 404
+    assert without_id.status_code == 400
+    assert receiver.requests == []
+    assert "Order shipped" in off.text
+    assert test_of_inactive.status_code == 409
+    assert "Switch it on first" in test_of_inactive.text
+    assert "what waits is sent" in on
+
+
+async def test_a_form_that_is_sent_twice_is_done_once(
+    reader: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """
+    A reload of what a form leads to changes nothing, and shows no secret a second time; the same
+    form with other content is refused.
+    """
+    once = {"request_id": str(uuid.uuid4())}
+    first = await send(reader, f"{HOME}/webhooks/new", **webhook(receiver, **once))
+    reloaded = await reader.get(first.url.path)
+    again = await send(reader, f"{HOME}/webhooks/new", **webhook(receiver, **once))
+    changed = await send(
+        reader, f"{HOME}/webhooks/new", **webhook(receiver, payload_version="v1", **once)
+    )
+    here = first.url.path.removesuffix("/saved")
+    rotate = {"grace": "0", "request_id": str(uuid.uuid4())}
+    rotated = [await send(reader, f"{here}/rotate", **rotate) for _ in range(2)]
+    test = {"request_id": str(uuid.uuid4())}
+    tested = [await send(reader, f"{here}/test", **test) for _ in range(2)]
+    listed = await reader.get(f"{HOME}/webhooks")
+
+    assert SECRET.search(first.text)
+    assert again.url.path == first.url.path
+    for page in (reloaded, again, rotated[1]):
+        assert page.status_code == 200
+        assert not SECRET.search(page.text)
+        assert "shown once before" in page.text
+    assert SECRET.search(rotated[0].text)
+    assert tested[0].url == tested[1].url
+    assert changed.status_code == 409
+    assert once["request_id"] not in changed.text
+    assert listed.text.count(">Order shipped</a>") == 1
+
+
+async def test_the_secret_belongs_to_its_page(
+    reader: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """
+    The cookie that carries a secret to its page is sealed, and no other page shows it.
+    """
+    made = await send(reader, f"{HOME}/webhooks/new", **webhook(receiver))
+    other = await send(reader, f"{HOME}/webhooks/new", **webhook(receiver, payload_version="v1"))
+    token = (await reader.get("/")).cookies["console_csrf"]
+    here = made.url.path.removesuffix("/saved")
+    rotate = {"csrf": token, "grace": "0", "request_id": str(uuid.uuid4())}
+    rotated = await reader.post(f"{here}/rotate", data=rotate)
+    cookie = rotated.cookies["console_once"]
+    reader.cookies.delete("console_once")
+    elsewhere = await reader.get(other.url.path, headers={"Cookie": f"console_once={cookie}"})
+    spoiled = await reader.get(made.url.path, headers={"Cookie": f"console_once={cookie[:-8]}"})
+    there = await reader.get(made.url.path, headers={"Cookie": f"console_once={cookie}"})
+
+    assert not SECRET.search(elsewhere.text)
+    assert not SECRET.search(spoiled.text)
+    secret = SECRET.findall(there.text)[0]
+    assert secret not in cookie
+    assert 'console_once="";' in there.headers["set-cookie"]
+
+
+async def test_a_resend_repeats_a_success_only_where_it_said_so(
+    reader: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """
+    A delivery that succeeded is sent once more only by a page that has said that it succeeded.
+    """
+    made = await send(reader, f"{HOME}/webhooks/new", **webhook(receiver))
+    await send(reader, f"{made.url.path.removesuffix('/saved')}/test")
+    log = await page_with(reader, f"{HOME}/logs?status=success", "HTTP 200")
+    delivery = re.findall(rf'href="({HOME}/logs/[^/"]+)/1"', log)[0]
+    asked = await reader.get(f"{delivery}/resend")
+    unforced = await send(reader, f"{delivery}/resend")
+    forced = await send(reader, f"{delivery}/resend", force="yes")
+    await page_with(reader, forced.url.raw_path.decode(), '/2"')
+
+    assert "has confirmed this delivery" in asked.text
+    assert 'name="force" value="yes"' in asked.text
+    assert unforced.status_code == 409
+    assert "has confirmed this delivery" in unforced.text
+    assert len(receiver.requests) == 2
+
+
+async def test_webhooks_are_found_by_text_and_health(
+    pair: Pair, reader: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """
+    The list is searched by a part of what it shows, in any case, and by health.
+    """
+    await pair.subscribe(receiver.url, "orders/shipped", "v2", description="Warehouse north")
+    await pair.subscribe(receiver.url, "orders/canceled", "v1")
+    by_text = await reader.get(f"{HOME}/webhooks?text=NORTH")
+    by_title = await reader.get(f"{HOME}/webhooks?text=shipped")
+    by_health = await reader.get(f"{HOME}/webhooks?health=No+reports")
+    failing = await reader.get(f"{HOME}/webhooks?health=Failing")
+
+    assert by_text.text.count("<code>orders/") == by_title.text.count("<code>orders/") == 1
+    assert by_health.text.count("<code>orders/") == 2
+    assert "No webhook matches" in failing.text
 
 
 async def test_errors_stand_at_their_fields(reader: httpx.AsyncClient, receiver: Receiver) -> None:
