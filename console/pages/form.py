@@ -4,36 +4,26 @@ The form that adds or edits a webhook.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from console.pages import saved
 from console.pages import subscription_fields as fields
+from console.pages.catalogue import version_of
 from console.pages.failures import may_have_happened, status_of
 from console.pages.paths import owner_of, services_of, webhook_of
 from console.rpc.names import event_type_name
 from console.rpc.services import Services, answer
 from console.web.forms import Form, new_request_id, read_form, request_id_of, text
-from console.web.rendering import page
+from console.web.rendering import indented, page
+from console.words.groups import titled
 from shipedge.webhooks.client.errors import ApiError
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
-from shipedge.webhooks.config.v1.event_type_pb2 import EventType, PayloadVersion
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.events.v1 import catalogue_pb2
 
-_GROUPS = {
-    catalogue_pb2.EVENT_GROUP_ORDER_STATUS: "Order status changes",
-    catalogue_pb2.EVENT_GROUP_ORDER_SHIPPING: "Order shipping methods",
-    catalogue_pb2.EVENT_GROUP_ORDER_FULFILLMENT: "Order fulfillment types",
-    catalogue_pb2.EVENT_GROUP_ORDER_ACTION: "Order actions",
-    catalogue_pb2.EVENT_GROUP_INVENTORY: "Inventory",
-    catalogue_pb2.EVENT_GROUP_REPLENISHMENT: "Replenishments",
-    catalogue_pb2.EVENT_GROUP_RETURN: "Returns and exchanges",
-    catalogue_pb2.EVENT_GROUP_WEBHOOK: "Webhooks",
-}
 _FILTERS = {
     catalogue_pb2.FILTER_KIND_STATUSES: ("statuses",),
     catalogue_pb2.FILTER_KIND_SHIPPING_METHODS: ("shipping_methods",),
@@ -50,7 +40,7 @@ async def show_new(request: Request) -> Response:
     catalogue = await services_of(request).event_types()
     chosen = request.query_params.get("event_type", "")
     if chosen not in {each.type for each in catalogue}:
-        return page(request, "events.html", groups=_grouped(catalogue))
+        return page(request, "event_choice.html", groups=titled(catalogue))
     version = request.query_params.get("version", "")
     known = next(each for each in catalogue if each.type == chosen)
     webhook = Subscription(event_type=chosen, payload_version=version or known.recommended_version)
@@ -127,7 +117,7 @@ async def _show(
     certificates = await answer(
         services.config.ListClientCertificates(pb.ListClientCertificatesRequest(parent=owner))
     )
-    version = _version_of(event, values["payload_version"])
+    version = version_of(event, values["payload_version"])
     return page(
         request,
         "form.html",
@@ -141,26 +131,9 @@ async def _show(
         certificates=[each.name for each in certificates.client_certificates],
         problems=_problems(refused),
         message=str(refused.message) if isinstance(refused, ApiError) else "",
-        example=_indented(version.example),
-        schema=_indented(version.json_schema),
+        example=indented(version.example),
+        schema=indented(version.json_schema),
     )
-
-
-def _grouped(catalogue: Sequence[EventType]) -> dict[str, list[EventType]]:
-    groups = {
-        title: [each for each in catalogue if each.group == group]
-        for group, title in _GROUPS.items()
-    }
-    return {title: events for title, events in groups.items() if events}
-
-
-def _version_of(event: EventType, version: str) -> PayloadVersion:
-    found = [each for each in event.payload_versions if each.version == version]
-    return found[0] if found else PayloadVersion()
-
-
-def _indented(document: str) -> str:
-    return json.dumps(json.loads(document), indent=2, ensure_ascii=False) if document else ""
 
 
 def _status(refused: ApiError | fields.FieldInvalidError) -> int:

@@ -4,7 +4,6 @@ The tab Webhook logs: attempts, and one attempt.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from console.pages.paths import delivery_of, owner_of, services_of
 from console.rpc.filters import days, texts
 from console.rpc.names import attempt_name, delivery_name
 from console.rpc.services import answer
-from console.web.rendering import page
+from console.web.rendering import indented, page
 from console.words import results
 from shipedge.webhooks.client.errors import ApiError
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
@@ -101,7 +100,7 @@ async def _body_of(request: Request, delivery: str) -> str:
     except ApiError as refused:
         # Erased, or not for this caller: the rest of the page is shown all the same.
         return refused.message
-    return json.dumps(json.loads(body.body), indent=2, ensure_ascii=False)
+    return indented(body.body.decode())
 
 
 def _phases(attempt: Attempt) -> dict[str, Duration]:

@@ -5,14 +5,15 @@ The owner and the services of a request.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from console.rpc.names import delivery_name, subscription_name
+from console.rpc.names import delivery_name, event_name, resend_job_name, subscription_name
 from console.rpc.services import Services
 
-_ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
+ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 
 def services_of(request: Request) -> Services:
@@ -24,12 +25,21 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def now_of(request: Request) -> datetime:
+    """
+    Return the current time in UTC.
+    """
+    now = request.app.state.now()
+    assert isinstance(now, datetime)  # noqa: S101 - for the type checker
+    return now
+
+
 def owner_of(request: Request) -> str:
     """
     Return `accounts/{id}` or `warehouses/{id}`. Raises `HTTPException` 404.
     """
     collection, owner = request.path_params["collection"], request.path_params["owner_id"]
-    if collection not in {"accounts", "warehouses"} or not _ID.fullmatch(owner) or owner == "-":
+    if collection not in {"accounts", "warehouses"} or not ID.fullmatch(owner) or owner == "-":
         raise HTTPException(404)
     return f"{collection}/{owner}"
 
@@ -48,8 +58,22 @@ def delivery_of(request: Request) -> str:
     return delivery_name(owner_of(request), _id_of(request, "delivery"))
 
 
+def job_of(request: Request) -> str:
+    """
+    Return the resource name of the resend job of a path.
+    """
+    return resend_job_name(owner_of(request), _id_of(request, "job"))
+
+
+def event_of(request: Request) -> str:
+    """
+    Return the resource name of the event of a path.
+    """
+    return event_name(owner_of(request), _id_of(request, "event"))
+
+
 def _id_of(request: Request, part: str) -> str:
     found = str(request.path_params[part])
-    if not _ID.fullmatch(found):
+    if not ID.fullmatch(found):
         raise HTTPException(404)
     return found

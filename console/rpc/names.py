@@ -31,3 +31,17 @@ def attempt_name(delivery: str, number: str) -> str:
     Return the name of an attempt of the delivery with the name *delivery*.
     """
     return f"{delivery}/attempts/{number}"
+
+
+def event_name(owner: str, event: str) -> str:
+    """
+    Return the name of an event.
+    """
+    return f"{owner}/events/{event}"
+
+
+def resend_job_name(owner: str, job: str) -> str:
+    """
+    Return the name of a resend job.
+    """
+    return f"{owner}/resendJobs/{job}"

@@ -4,6 +4,7 @@ Renders templates as answers.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -11,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from console.web.forms import COOKIE, token_of
-from console.words import durations, results, times
+from console.words import durations, progress, results, times
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -25,6 +26,10 @@ _TEMPLATES.filters |= {
     "duration": durations.shown,
     "health": results.health,
     "result": results.of_attempt,
+    "delivery_reason": lambda each: results.reason(each.response_code, each.failure_kind),
+    "state": results.of_state,
+    "explained": results.of_explanation,
+    "job_state": progress.state,
     "short_id": lambda name: name.rpartition("/")[2],
 }
 
@@ -41,6 +46,13 @@ def page(request: Request, template: str, *, status: int = 200, **values: object
     answer = HTMLResponse(html, status_code=status)
     set_cookie(request, answer, COOKIE, token)
     return answer
+
+
+def indented(document: str) -> str:
+    """
+    Return a JSON document as people read it; nothing for nothing.
+    """
+    return json.dumps(json.loads(document), indent=2, ensure_ascii=False) if document else ""
 
 
 def set_cookie(

@@ -4,11 +4,13 @@ The health of a webhook and the result of an attempt, in words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from console.words import times
 from shipedge.webhooks.config.v1.subscription_pb2 import EndpointHealth, Subscription
 from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
+from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
+from shipedge.webhooks.dispatch.v1.payload_service_pb2 import Explanation
 from shipedge.webhooks.events.v1.failure_kind_pb2 import FailureKind
 
 
@@ -55,11 +57,11 @@ def health(webhook: Subscription) -> Verdict:
     if found.state in {EndpointHealth.STATE_UNSPECIFIED, EndpointHealth.STATE_HEALTHY}:
         word = "Healthy" if found.state else "No reports"
         return Verdict(word, "good" if found.state else "plain")
-    reason = f"HTTP {found.response_code}" if found.response_code else kind(found.failure_kind)
+    why = reason(found.response_code, found.failure_kind)
     since = times.shown(
         found.failing_start_time if found.HasField("failing_start_time") else found.report_time
     )
-    return Verdict("Failing", "bad", f"since {since}: {reason}")
+    return Verdict("Failing", "bad", f"since {since}: {why}")
 
 
 def _inactive_sentence(webhook: Subscription) -> str:
@@ -73,10 +75,13 @@ def kind(failure: FailureKind.ValueType) -> str:
     """
     Return a kind of failure as a word: `http status`.
     """
-    return _kind_name(failure).replace("_", " ").lower()
+    return kind_name(failure).replace("_", " ").lower()
 
 
-def _kind_name(failure: FailureKind.ValueType) -> str:
+def kind_name(failure: FailureKind.ValueType) -> str:
+    """
+    Return a kind of failure as filters have it: `HTTP_STATUS`.
+    """
     return FailureKind.Name(failure).removeprefix("FAILURE_KIND_")
 
 
@@ -88,12 +93,54 @@ def of_attempt(attempt: Attempt) -> Verdict:
         return Verdict("Success", "good", f"HTTP {attempt.response_code}")
     if attempt.status == Attempt.STATUS_INTERRUPTED:
         return Verdict("Interrupted", "plain", "whether the request arrived is not known")
-    code = attempt.response_code
-    return Verdict("Failure", "bad", f"HTTP {code}" if code else kind(attempt.failure_kind))
+    return Verdict("Failure", "bad", reason(attempt.response_code, attempt.failure_kind))
+
+
+def reason(code: int, failure: FailureKind.ValueType) -> str:
+    """
+    Say why something failed: `HTTP 503`, `timeout`; nothing if it did not.
+    """
+    if code:
+        return f"HTTP {code}"
+    return kind(failure) if failure else ""
+
+
+_STATES = {
+    Delivery.STATE_PENDING: Verdict("Waiting", "plain"),
+    Delivery.STATE_DELIVERING: Verdict("Being sent", "plain"),
+    Delivery.STATE_SUCCEEDED: Verdict("Delivered", "good"),
+    Delivery.STATE_FAILED: Verdict("Failed", "bad"),
+    Delivery.STATE_CANCELLED: Verdict("Cancelled", "plain"),
+}
+
+
+def of_state(state: Delivery.State.ValueType) -> Verdict:
+    """
+    Say how far a delivery is.
+    """
+    return _STATES.get(state, Verdict("Not known", "plain"))
+
+
+_EXPLAINED = {
+    Explanation.VERDICT_DELIVERED: Verdict("Delivered", "good"),
+    Explanation.VERDICT_WAITING: Verdict("Waiting", "plain"),
+    Explanation.VERDICT_FAILED: Verdict("Failed", "bad"),
+    Explanation.VERDICT_CANCELLED: Verdict("Cancelled", "plain"),
+    Explanation.VERDICT_NOT_MATCHED: Verdict("Not sent", "plain"),
+    Explanation.VERDICT_DELETED: Verdict("Webhook deleted", "plain"),
+}
+
+
+def of_explanation(explanation: Explanation) -> Verdict:
+    """
+    Say what became of an event for a webhook, and why.
+    """
+    found = _EXPLAINED.get(explanation.verdict, Verdict("Not known", "plain"))
+    return replace(found, sentence=explanation.detail)
 
 
 def advice(attempt: Attempt) -> str:
     """
     Return what to do about a failure; nothing for a success.
     """
-    return _ADVICE.get(_kind_name(attempt.failure_kind), "") if attempt.failure_kind else ""
+    return _ADVICE.get(kind_name(attempt.failure_kind), "") if attempt.failure_kind else ""

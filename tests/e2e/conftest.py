@@ -7,8 +7,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.support.console_reader import console_of
 from tests.support.pair import Pair, environment_of, running_pair
 from tests.support.receivers import Receiver, answering, https_receiver
 from tests.support.templates import PostgresTemplates
@@ -30,6 +32,15 @@ async def pair(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Pair]:
     """
     async with running_pair(environment_of(tmp_path, receiver)) as running:
         yield running
+
+
+@pytest.fixture
+async def reader(pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
+    """
+    Yield a reader's browser at the console of the pair.
+    """
+    async with console_of(pair) as client:
+        yield client
 
 
 @pytest.fixture

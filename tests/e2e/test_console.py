@@ -4,73 +4,20 @@ The pages of the console, with a pair behind them.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
-from console.app import create_app
-from console.settings import Settings
-from tests.support.pair import CONFIG, DISPATCH, PATIENCE_SECONDS, Pair
+from tests.support.console_reader import HOME, page_with, send, webhook
+from tests.support.pair import Pair
 from tests.support.receivers import Receiver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-HOME = "/accounts/100"
 NEW = f"{HOME}/webhooks/new?event_type=orders/shipped&version=v2"
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/=]{20,}")
-
-
-@pytest.fixture
-async def reader(pair: Pair) -> AsyncIterator[httpx.AsyncClient]:
-    """
-    Yield a reader's browser at the console of the pair.
-    """
-    app = create_app(
-        Settings(config_address=pair.address(CONFIG), dispatch_address=pair.address(DISPATCH))
-    )
-    transport = httpx.ASGITransport(app=app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
-    ):
-        yield client
-
-
-async def send(reader: httpx.AsyncClient, path: str, **fields: str) -> httpx.Response:
-    """
-    Send a form as a page of the console does.
-    """
-    token = (await reader.get("/")).cookies["console_csrf"]
-    form = {"csrf": token, "request_id": str(uuid.uuid4()), **fields}
-    return await reader.post(path, data=form, follow_redirects=True)
-
-
-def webhook(receiver: Receiver, **changes: str) -> dict[str, str]:
-    """
-    Return the fields of the form of a webhook.
-    """
-    return {
-        "event_type": "orders/shipped",
-        "payload_version": "v2",
-        "url": receiver.url,
-        "status": "active",
-        "custom_headers": "X-Token: not-for-anyone",
-        **changes,
-    }
-
-
-async def page_with(reader: httpx.AsyncClient, path: str, text: str) -> str:
-    """
-    Return a page as soon as it has *text*.
-    """
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while text not in (page := (await reader.get(path)).text):
-            await asyncio.sleep(0.05)
-    return page
 
 
 async def test_from_a_webhook_to_its_log(reader: httpx.AsyncClient, receiver: Receiver) -> None:
