@@ -17,6 +17,7 @@ _WORDS = {
     ResendJob.STATE_RUNNING: Verdict("Running", "plain"),
     ResendJob.STATE_SUCCEEDED: Verdict("Done", "good"),
     ResendJob.STATE_CANCELLED: Verdict("Cancelled", "bad", "what was made due before is sent"),
+    ResendJob.STATE_FAILED: Verdict("Failed", "bad", "what was made due before is sent"),
 }
 
 
@@ -44,7 +45,7 @@ def of_job(job: ResendJob, now: datetime) -> Progress:
     """
     Return how far a job is at the time *now*.
     """
-    done = job.resent_count + job.skipped_count
+    done = job.succeeded_count + job.skipped_count + job.failed_count
     # More may match while a job runs than were counted when it was made.
     total = max(done, job.total_count)
     ended = job.HasField("end_time")

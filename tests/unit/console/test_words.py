@@ -23,7 +23,7 @@ def job(resent: int, skipped: int, total: int, *, ended_after: float | None = No
     """
     Return a job that began at `START`.
     """
-    made = ResendJob(resent_count=resent, skipped_count=skipped, total_count=total)
+    made = ResendJob(succeeded_count=resent, skipped_count=skipped, total_count=total)
     made.create_time.FromDatetime(START)
     if ended_after is not None:
         made.end_time.FromDatetime(START + timedelta(seconds=ended_after))

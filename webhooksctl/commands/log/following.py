@@ -60,7 +60,7 @@ def follow(session: Session, job: ResendJob) -> ResendJob:
 def _followed(session: Session, job: ResendJob, progress: Progress) -> ResendJob:
     bar = progress.add_task("resending", total=job.total_count)
     while True:
-        done = job.resent_count + job.skipped_count
+        done = job.succeeded_count + job.skipped_count + job.failed_count
         progress.update(bar, completed=done, total=max(job.total_count, done))
         if job.state != ResendJob.STATE_RUNNING:
             return job

@@ -24,8 +24,9 @@ _COLUMNS: Final = (
     ("Created", "create_time"),
     ("State", "state"),
     ("Of", "total_count"),
-    ("Resent", "resent_count"),
+    ("Resent", "succeeded_count"),
     ("Skipped", "skipped_count"),
+    ("Failed", "failed_count"),
     ("Requested by", "requested_by"),
 )
 

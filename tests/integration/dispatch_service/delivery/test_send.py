@@ -81,7 +81,7 @@ async def test_what_came_in_the_place_of_an_answer_is_kept() -> None:
         await asyncio.Event().wait()
 
     async with raw_receiver(script, scheme="http") as receiver, guarded_transport() as transport:
-        outcome = await exchange_outcome(transport, outbound(receiver), lambda: NOW)
+        outcome = await exchange_outcome(transport, outbound(receiver), lambda: NOW, FaultLines())
 
     assert (outcome.failure_kind, outcome.status_code) == (FailureKind.PROTOCOL, None)
     assert (outcome.response_body, outcome.response_headers) == (greeting[:2048], ())

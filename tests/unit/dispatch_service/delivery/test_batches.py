@@ -5,11 +5,11 @@ Batches that shrink around what the store refuses.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 import sqlalchemy as sa
 
-from dispatch_service.delivery import batches
 from dispatch_service.delivery.batches import LEAST, MOST, TRIES_ALONE, BisectingBatch, InFlight
 
 
@@ -88,7 +88,7 @@ def test_batches_that_take_long_are_halved_to_a_least(monkeypatch: pytest.Monkey
     Publishers wait for them; a quick one doubles the next.
     """
     seconds = iter([0.0, 9.0] * 5 + [0.0, 0.0] * 5)
-    monkeypatch.setattr(batches.time, "monotonic", lambda: next(seconds))
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
     waiting: BisectingBatch[int] = BisectingBatch(never)
     waiting.items += range(MOST * 10)
     sizes = []

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 
 import pytest
 
@@ -81,7 +82,7 @@ async def test_one_is_admitted_between_the_turns_of_others(
     In each turn where the loop has little else to do, else after some turns; in the order in which
     they came, and the first few at once.
     """
-    monkeypatch.setattr(throttle.time, "thread_time", Clock(cpu).read)
+    monkeypatch.setattr(time, "thread_time", Clock(cpu).read)
     crowd = crowd_of(AT_ONCE + 5)
 
     turns = await crowd.turns()
@@ -99,8 +100,8 @@ async def test_those_that_waited_long_are_admitted_in_every_turn(
     """
     However busy the loop is: nobody's lease ends while it waits here.
     """
-    monkeypatch.setattr(throttle.time, "thread_time", Clock(1.0).read)
-    monkeypatch.setattr(throttle.time, "monotonic", Clock(throttle.PATIENCE_SECONDS).read)
+    monkeypatch.setattr(time, "thread_time", Clock(1.0).read)
+    monkeypatch.setattr(time, "monotonic", Clock(throttle.PATIENCE_SECONDS).read)
     crowd = crowd_of(AT_ONCE * 3)
 
     turns = await crowd.turns()
