@@ -7,7 +7,6 @@ import asyncio
 import os
 import socket
 import ssl
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -15,6 +14,7 @@ from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.opening import OnLost
+from dispatch_service.egress.racing import first_connected, in_turns
 from dispatch_service.egress.requests import NO_PUBLIC_ADDRESS, ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls.causes import tls_failure
@@ -76,8 +76,8 @@ class Connector:
         addresses = await self._resolver.resolve(request.owner, url.host)
         self._check_all(url, addresses)
         clock.enter(Phase.CONNECT)
-        tried = addresses[:MAX_TRIED_ADDRESSES]
-        sock, address = await self._connect_first(tried, url, clock.deadline_at)
+        tried = in_turns(addresses)[:MAX_TRIED_ADDRESSES]
+        sock, address = await self._connect_first(tried, url)
         if secure:
             clock.enter(Phase.TLS)
         connection = await establish(sock, request, context, address, on_lost)
@@ -116,26 +116,21 @@ class Connector:
             )
 
     async def _connect_first(
-        self, addresses: tuple[str, ...], url: Url, deadline_at: float
+        self, addresses: tuple[str, ...], url: Url
     ) -> tuple[socket.socket, str]:
         """
-        Connect to the first address that accepts; each gets an equal share of the time left.
+        Connect to the first address that accepts; the deadline of the exchange bounds all.
         """
-        problem: OSError | None = None
-        for number, address in enumerate(addresses):
-            share = (deadline_at - time.monotonic()) / (len(addresses) - number)
-            try:
-                # The deadline of the exchange cancels from outside; this one bounds one address.
-                async with asyncio.timeout(share):
-                    return await self._connect_checked(address, url), address
-            except OSError as error:
-                problem = error
-        raise _connect_error(problem)
+        try:
+            return await first_connected(addresses, lambda it: self._connect_checked(it, url))
+        except OSError as error:
+            raise _connect_error(error) from None
 
     async def _connect_checked(self, address: str, url: Url) -> socket.socket:
         """
-        Connect to a checked address, and check the address of the peer as well.
+        Check an address, connect to it, and check the address of the peer as well.
         """
+        self._check(url, address)
         sock = await self._connect(address, url.port)
         try:
             self._check(url, sock.getpeername()[0])
@@ -184,14 +179,12 @@ async def establish(
     return connection
 
 
-def _connect_error(problem: OSError | None) -> ExchangeFailedError:
+def _connect_error(problem: OSError) -> ExchangeFailedError:
     """
     Say why no address could be connected to, in the system's words and without the address.
     """
-    if isinstance(problem, TimeoutError) and problem.errno is None:
-        return ExchangeFailedError(FailureKind.TIMEOUT, "the deadline passed while connecting")
     words = "no answer"
-    if problem is not None and problem.errno:
+    if problem.errno:
         with suppress(ValueError):
             words = os.strerror(problem.errno).lower()
     return ExchangeFailedError(FailureKind.CONNECT, f"cannot connect: {words}")

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
 from dispatch_service.egress.connection import Connection
-from dispatch_service.egress.connector import establish
+from dispatch_service.egress.connector import connect_tcp, establish
 from dispatch_service.egress.opening import OnLost
+from dispatch_service.egress.racing import first_connected, in_turns
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.tls.contexts import TlsContexts
 
@@ -98,26 +99,15 @@ class EgressProxy:
         """
         Connect to the proxy, whose name is trusted and may be internal.
         """
+        host, port = self._address
         loop = asyncio.get_running_loop()
-        problem = ""
         try:
-            found = await loop.getaddrinfo(*self._address, type=socket.SOCK_STREAM)
+            found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = in_turns([str(address[0]) for *_, address in found])
+            sock, _ = await first_connected(addresses, lambda it: connect_tcp(it, port))
         except OSError as error:
-            found, problem = [], str(error)
-        for family, kind, protocol, _, address in found:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                sock.setblocking(False)
-                await loop.sock_connect(sock, address)
-            except OSError as error:
-                sock.close()
-                problem = str(error)
-            except BaseException:
-                sock.close()
-                raise
-            else:
-                return sock
-        raise _proxy_error("the egress proxy cannot be reached", problem)
+            raise _proxy_error("the egress proxy cannot be reached", str(error)) from None
+        return sock
 
 
 async def _request_tunnel(sock: socket.socket, target: str) -> None:

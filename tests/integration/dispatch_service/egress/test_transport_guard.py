@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress import connector
 from dispatch_service.egress.connector import connect_tcp
 from dispatch_service.egress.httpx_adapter import HttpxAdapter
 from dispatch_service.egress.pool import ConnectionPool
@@ -139,30 +140,6 @@ async def test_every_address_is_tried() -> None:
     assert response.remote_address == "127.0.0.1"
 
 
-@pytest.mark.slow
-async def test_hanging_address_leaves_time_for_the_next() -> None:
-    """
-    An address that does not answer uses its share of the deadline, not all of it.
-    """
-    connected: list[str] = []
-
-    async def connect(address: str, port: int) -> socket.socket:
-        connected.append(address)
-        if address == "127.0.0.2":
-            await asyncio.Event().wait()
-        return await connect_tcp(address, port)
-
-    answers = {HOST: ("127.0.0.2", "127.0.0.1")}
-    async with (
-        https_receiver(answering()) as receiver,
-        guarded_transport(receiver, answers=answers, connect=connect) as transport,
-    ):
-        response = await transport.exchange(outbound(receiver, deadline_seconds=1.0))
-
-    assert connected == ["127.0.0.2", "127.0.0.1"]
-    assert response.status_code == 200
-
-
 async def test_no_address_accepts() -> None:
     """
     If all addresses hang, the failure is a timeout; if they refuse, a failed connection.
@@ -242,3 +219,67 @@ async def test_allowed_host_may_be_anywhere() -> None:
     with pytest.raises(ValueError, match="single label"):
         parse_url(f"https://receiver:{receiver.port + 1}/", rules)
     assert LOOPBACK.allow_http
+
+
+DEAD_6, DEAD_4 = "2606:4700::1", "1.1.1.9"
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [(DEAD_6, "127.0.0.1"), (DEAD_4, "127.0.0.1"), (DEAD_6, "2606:4700::2", "127.0.0.1")],
+)
+async def test_dead_address_delays_a_receiver_hardly(addresses: tuple[str, ...]) -> None:
+    """
+    The next address is connected to without waiting for one that does not answer.
+    """
+    asked: list[str] = []
+
+    async def connect(address: str, port: int) -> socket.socket:
+        asked.append(address)
+        if address != "127.0.0.1":
+            await asyncio.Event().wait()
+        return await connect_tcp(address, port)
+
+    async with (
+        http_receiver(answering()) as receiver,
+        guarded_transport(receiver, answers={HOST: addresses}, connect=connect) as transport,
+    ):
+        response = await transport.exchange(outbound(receiver, deadline_seconds=60))
+
+    assert response.status_code == 200
+    assert response.timings.connect_us is not None
+    assert asked == [addresses[0], "127.0.0.1"]
+
+
+async def test_each_address_is_judged_just_before_it_is_connected_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """
+    All are judged first, and each once more when its turn comes; one that has become forbidden
+    ends the exchange.
+    """
+    seen: list[str] = []
+
+    def judge(address: str) -> str | None:
+        seen.append(f"judge {address}")
+        return "forbidden by now" if seen.count("judge 1.0.0.1") == 2 else None
+
+    async def connect(address: str, port: int) -> socket.socket:
+        seen.append(f"connect {address}")
+        raise ConnectionRefusedError(port)
+
+    monkeypatch.setattr(connector, "why_forbidden", judge)
+    async with guarded_transport(
+        answers={"a.com": ("1.1.1.1", "1.0.0.1", PUBLIC)}, rules=UrlRules(), connect=connect
+    ) as transport:
+        failed = await failure(transport, outbound("https://a.com/"))
+
+    assert failed.kind is FailureKind.BLOCKED_ADDRESS
+    assert seen == [
+        "judge 1.1.1.1",
+        "judge 1.0.0.1",
+        f"judge {PUBLIC}",
+        "judge 1.1.1.1",
+        "connect 1.1.1.1",
+        "judge 1.0.0.1",
+    ]
