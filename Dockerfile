@@ -22,6 +22,21 @@ COPY webhooksctl webhooksctl
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /dist .
 RUN /opt/webhooks/bin/pip install --no-cache-dir --no-deps --no-index /dist/*.whl
 
+# Both services and the console for one developer: `python -m service_runtime.process.pair`.
+FROM ${PYTHON_IMAGE} AS development
+RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/webhooks webhooks \
+ && chmod 700 /var/lib/webhooks
+COPY --from=build /opt/webhooks /opt/webhooks
+COPY requirements/runtime.txt requirements/console.txt /tmp/requirements/
+RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement /tmp/requirements/console.txt
+ENV PATH=/opt/webhooks/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    SHIPEDGE_ENVIRONMENT=development \
+    SHIPEDGE_DATA_DIR=/var/lib/webhooks
+USER webhooks
+WORKDIR /var/lib/webhooks
+CMD ["python", "-m", "service_runtime.process.pair"]
+
 FROM ${PYTHON_IMAGE}
 LABEL org.opencontainers.image.title="shipedge-webhooks" \
       org.opencontainers.image.licenses="LicenseRef-Proprietary"
