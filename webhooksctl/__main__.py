@@ -4,6 +4,12 @@ Runs the program: `webhooksctl`, or `python -m webhooksctl`.
 
 from __future__ import annotations
 
+import os
+
+# The gRPC library writes handshakes that failed to the error output, where errors are one sentence.
+# It reads this when it is imported.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from webhooksctl.app import app
 
 

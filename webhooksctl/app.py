@@ -24,11 +24,12 @@ from webhooksctl.commands.log import (
     test_events,
     trigger,
 )
-from webhooksctl.commands.service import audit, callers, encryption_keys, health
+from webhooksctl.commands.service import audit, callers, encryption_keys, erase, health
 from webhooksctl.commands.webhooks import (
     certificates,
     credentials,
     egress,
+    endpoints,
     event_types,
     manifest,
     owner_settings,
@@ -131,12 +132,14 @@ app.add_typer(credentials.app, name="credentials")
 app.add_typer(certificates.app, name="certificates")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(owner_settings.app, name="settings")
+app.add_typer(endpoints.app, name="endpoints")
 app.command("egress")(egress.egress)
 app.command("export")(manifest.export)
 app.command("plan")(manifest.plan)
 app.command("apply")(manifest.apply)
 app.add_typer(callers.app, name="callers")
 app.add_typer(audit.app, name="audit")
+app.command("erase")(erase.erase)
 app.add_typer(encryption_keys.app, name="encryption-keys")
 app.command("trigger")(trigger.trigger)
 app.command("health")(health.health)

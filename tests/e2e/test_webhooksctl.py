@@ -19,6 +19,8 @@ from tests.support.receivers import Received, Receiver, http_receiver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
+PROGRAM = str(Path(sys.executable).parent / "webhooksctl")
+
 
 @pytest.fixture
 def run(pair: Pair, tmp_path: Path) -> CommandLine:
@@ -185,17 +187,25 @@ async def test_the_catalogue_and_health(pair: Pair, run: CommandLine) -> None:
 
 async def test_the_program_as_it_is_installed(pair: Pair, tmp_path: Path) -> None:
     """
-    It runs as a process, says what it found on its output, and exits with a code.
+    It runs as a process, says what it found on its output, and exits with a code; a handshake that
+    fails is one sentence too.
     """
-    program = str(Path(sys.executable).parent / "webhooksctl")
     child = await asyncio.create_subprocess_exec(
-        program, "subscriptions", "list", "-o", "json",
+        PROGRAM, "subscriptions", "list", "-o", "json",
         env=environment(pair, tmp_path),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     output, errors = await child.communicate()
+    silent = await asyncio.create_subprocess_exec(
+        PROGRAM, "subscriptions", "list",
+        env={**environment(pair, tmp_path), "WEBHOOKSCTL_CA_FILE": str(tmp_path / "receivers.pem")},
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, refused = await silent.communicate()
 
+    assert silent.returncode == 3
+    assert len(refused.splitlines()) == 1
     assert (child.returncode, json.loads(output), errors) == (0, [], b"")
 
 
@@ -230,3 +240,42 @@ async def test_samples_are_published(pair: Pair, run: CommandLine, receiver: Rec
     assert "colour" in wrong.stderr
     assert "itself" in own.stderr
     assert "--owner" in warehouse.stderr
+
+
+@pytest.mark.heavy
+async def test_a_lost_connection_is_made_anew(
+    pair: Pair, run: CommandLine, receiver: Receiver
+) -> None:
+    """
+    `tail` goes on behind the last attempt that it showed, and shows each once.
+    """
+    identifier = await run.subscribe(receiver.url)
+    await pair.known(f"accounts/100/subscriptions/{identifier}")
+    child = await asyncio.create_subprocess_exec(
+        PROGRAM, "attempts", "tail", "--count", "12", "-o", "json",
+        env=run.settings,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert child.stdout is not None
+    first = asyncio.create_task(child.stdout.readline())
+    for number in range(1_000):
+        await _publish(pair, range(number, number + 1))
+        if (await asyncio.wait([first], timeout=0.1))[0]:
+            break
+    await pair.stop(DISPATCH)
+    await pair.start(DISPATCH)
+    await _publish(pair, range(2_000, 2_012))
+    output, errors = await child.communicate()
+    shown = [json.loads(line)["name"] for line in [await first, *output.splitlines()]]
+
+    assert child.returncode == 0
+    assert len(shown) == len(set(shown)) == 12
+    assert b"connecting again" in errors
+
+
+async def _publish(pair: Pair, numbers: range) -> None:
+    for number in numbers:
+        event = example_event("orders/shipped")
+        event.account_id, event.event_id = 100, f"anew-{number}"
+        await pair.publish(event)

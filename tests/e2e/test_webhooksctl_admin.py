@@ -21,7 +21,7 @@ from tests.support import preloaded
 from tests.support.command_line import CommandLine, environment
 from tests.support.databases import free_port
 from tests.support.pair import Pair
-from tests.support.receivers import Receiver
+from tests.support.receivers import Receiver, answering, http_receiver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -223,6 +223,34 @@ async def test_jobs_are_listed_watched_and_stopped(
     assert watched["state"] == whole["state"] == "STATE_SUCCEEDED"
     assert [it["name"] for it in listed] == [whole["name"], job["name"]]
     assert "not told" in ranges.stderr
+
+
+async def test_what_is_observed_and_what_is_erased(pair: Pair, run: CommandLine) -> None:
+    """
+    An endpoint that is gone is observed; the data of an order is erased after a question.
+    """
+    async with http_receiver(answering(410), host="127.0.0.1") as gone:
+        identifier = await run.subscribe(gone.url)
+        await pair.known(f"accounts/100/subscriptions/{identifier}")
+        event = example_event("orders/shipped")
+        event.account_id = 100
+        await pair.publish(event)
+        observed = await run("endpoints", "tail", "--count", "1", "-o", "json")
+    listed = await run.until(bool, "subscriptions", "list", "--failing")
+    vague = await run("erase", "--yes", code=2)
+    kept = await run("erase", "--event", event.event_id, answer="n\n", code=1)
+    erased = await run.json("erase", "--event", event.event_id, "--yes")
+    shown = await run.json("events", "get", event.event_id)
+    (delivery,) = await run.json("deliveries", "list")
+    body = await run("deliveries", "body", last_part(delivery["name"]), code=1)
+
+    assert json.loads(observed.stdout)["kind"] == "KIND_GONE"
+    assert [last_part(it["name"]) for it in listed] == [identifier]
+    assert "one of --event, --order and --email" in vague.stderr
+    assert "for ever?" in kept.stderr
+    assert erased["erased_event_count"] == "1"
+    assert shown["content_erased"]
+    assert "BODY_ERASED" in body.stderr
 
 
 @asynccontextmanager

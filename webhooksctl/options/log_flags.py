@@ -42,6 +42,8 @@ def delivery_filter(given: Given, now: datetime, full: Callable[[str], str]) -> 
 
     Raises `ValueError`.
     """
+    if given["failed"] and given["state"]:
+        raise ValueError("--failed: with --state it says the same or the opposite")
     state = "FAILED" if given["failed"] else str(given["state"]).upper()
     parts = filters.between("create_time", given["since"], given["until"], now)
     parts += [f"state = {state}"] * bool(state)

@@ -58,6 +58,14 @@ def test_flags_choose_deliveries(values: dict[str, Any], text: str | None) -> No
     assert delivery_filter(given(DELIVERIES, **values), NOW, full) == expected
 
 
+def test_two_states_are_refused() -> None:
+    """
+    A delivery has one.
+    """
+    with pytest.raises(ValueError, match="--failed"):
+        delivery_filter(given(DELIVERIES, failed=True, state="pending"), NOW, full)
+
+
 def test_failed_attempts_are_all_that_did_not_succeed() -> None:
     """
     Those too whose outcome is not known.

@@ -4,28 +4,22 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from itertools import islice
 from typing import Annotated, Final
 
-import grpc
 import typer
 
-from shipedge.webhooks.client.errors import error_of_call
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
-from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
 from webhooksctl.options.flags import Limit, Output, Owner
 from webhooksctl.options.groups import Given, takes
 from webhooksctl.options.log_flags import ATTEMPTS, WATCHED, attempt_filter
-from webhooksctl.options.session import Session, owner_name_of, say, session_of, understood
+from webhooksctl.options.session import Session, owner_name_of, session_of, understood
+from webhooksctl.options.streams import followed
 from webhooksctl.output.formats import Format, show_list, show_message, write_line, write_row
 from webhooksctl.rpc.names import all_deliveries, attempt_name
 from webhooksctl.words.failures import CommandError
 
 app = typer.Typer(no_args_is_help=True, help="The webhook log, request by request.")
-
-RECONNECT_SECONDS: Final = 1.0
 
 OF_DELIVERY: Final = (
     ("No", "number"),
@@ -109,29 +103,13 @@ def tail(
     session = session_of(ctx)
     parent = session.owner(owner)
     request = pb.WatchAttemptsRequest(parent=parent, filter=_filter(session, given, parent))
-    for attempt in islice(_followed(session, request), count or None):
+    answers = followed(session.services.deliveries.WatchAttempts, request)
+    ended = (attempt for answer in answers for attempt in answer.attempts)
+    for attempt in islice(ended, count or None):
         if output is Format.TABLE:
             write_row(attempt, COLUMNS, parent)
         else:
             write_line(attempt, output)
-
-
-def _followed(session: Session, request: pb.WatchAttemptsRequest) -> Iterator[Attempt]:
-    """
-    Yield attempts as they end; where a connection is lost, a new one goes on behind the last.
-    """
-    say(f"watching {request.parent}: Ctrl-C ends it")
-    while True:
-        try:
-            for answer in session.services.deliveries.WatchAttempts(request):
-                request.cursor = answer.cursor
-                yield from answer.attempts
-        except grpc.RpcError as lost:
-            # Without a cursor nothing was seen: what is wrong then is not passing.
-            if not request.cursor or error_of_call(lost).code != "UNAVAILABLE":
-                raise
-            say("connection lost; connecting again")
-        time.sleep(RECONNECT_SECONDS)
 
 
 def _filter(session: Session, given: Given, owner: str) -> str:
