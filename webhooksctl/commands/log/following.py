@@ -5,8 +5,10 @@ Jobs until their end, with a progress bar.
 from __future__ import annotations
 
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -19,11 +21,14 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from shipedge.webhooks.dispatch.v1.delivery_service_pb2 import GetResendJobRequest
 from shipedge.webhooks.dispatch.v1.resend_job_pb2 import ResendJob
-from webhooksctl.options.session import Session, say
+from webhooksctl.options.session import say
+from webhooksctl.output.formats import Format, show_message
+from webhooksctl.words.failures import REFUSED
 
 POLL_SECONDS: Final = 0.5
+
+JobT = TypeVar("JobT", bound=ResendJob)
 
 
 class _Rate(ProgressColumn):
@@ -35,13 +40,13 @@ class _Rate(ProgressColumn):
         return Text(f"{task.speed or 0:.0f}/s")
 
 
-def follow(session: Session, job: ResendJob) -> ResendJob:
+def follow(job: JobT, read: Callable[[str], JobT], what: str) -> JobT:
     """
-    Return a job at its end. A terminal sees how far it is, its rate and the time left; Ctrl-C
-    ends the command and not the job.
+    Return a job at its end; *read* returns it by its name. A terminal sees how far it is, its rate
+    and the time left; Ctrl-C ends the command and not the job.
     """
     progress = Progress(
-        TextColumn("resending"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         _Rate(),
@@ -51,18 +56,28 @@ def follow(session: Session, job: ResendJob) -> ResendJob:
     )
     try:
         with progress:
-            return _followed(session, job, progress)
+            return _followed(job, read, progress)
     except KeyboardInterrupt:
         say(f"the job goes on: webhooksctl jobs get {job.name}")
         raise
 
 
-def _followed(session: Session, job: ResendJob, progress: Progress) -> ResendJob:
-    bar = progress.add_task("resending", total=job.total_count)
+def _followed(job: JobT, read: Callable[[str], JobT], progress: Progress) -> JobT:
+    bar = progress.add_task("", total=job.total_count)
     while True:
         done = job.succeeded_count + job.skipped_count + job.failed_count
         progress.update(bar, completed=done, total=max(job.total_count, done))
-        if job.state != ResendJob.STATE_RUNNING:
+        if job.state != job.STATE_RUNNING:
             return job
         time.sleep(POLL_SECONDS)
-        job = session.services.deliveries.GetResendJob(GetResendJobRequest(name=job.name))
+        job = read(job.name)
+
+
+def show_job(job: JobT, output: Format) -> None:
+    """
+    Show a job. Exits with 1 if it failed.
+    """
+    show_message(job, output)
+    if job.state == job.STATE_FAILED:
+        say(f"the job failed: {job.error.message}")
+        raise typer.Exit(REFUSED)

@@ -10,7 +10,7 @@ import typer
 
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1.resend_job_pb2 import ResendJob
-from webhooksctl.commands.log.following import follow
+from webhooksctl.commands.log.following import follow, show_job
 from webhooksctl.options.flags import Limit, Output, Owner, Yes
 from webhooksctl.options.session import Session, confirm, session_of
 from webhooksctl.output.formats import Format, show_list, show_message
@@ -24,7 +24,7 @@ _COLUMNS: Final = (
     ("Created", "create_time"),
     ("State", "state"),
     ("Of", "total_count"),
-    ("Resent", "succeeded_count"),
+    ("Done", "succeeded_count"),
     ("Skipped", "skipped_count"),
     ("Failed", "failed_count"),
     ("Requested by", "requested_by"),
@@ -53,7 +53,7 @@ def get(
     Show a job.
     """
     session = session_of(ctx)
-    show_message(_job(session, owner, name), output)
+    show_job(resend_job(session, session.name("resendJobs", owner, name)), output)
 
 
 @app.command("watch")
@@ -64,7 +64,8 @@ def watch(
     Show how far a job is until its end, with its rate and the time left.
     """
     session = session_of(ctx)
-    show_message(follow(session, _job(session, owner, name)), output)
+    job = resend_job(session, session.name("resendJobs", owner, name))
+    show_job(follow(job, lambda full: resend_job(session, full), "resending"), output)
 
 
 @app.command("cancel")
@@ -86,6 +87,8 @@ def cancel(
     show_message(session.services.deliveries.CancelResendJob(request), output)
 
 
-def _job(session: Session, owner: str, text: str) -> ResendJob:
-    name = session.name("resendJobs", owner, text)
+def resend_job(session: Session, name: str) -> ResendJob:
+    """
+    Return a job by its name.
+    """
     return session.services.deliveries.GetResendJob(pb.GetResendJobRequest(name=name))

@@ -10,7 +10,8 @@ import typer
 
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from webhooksctl.commands.log.deliveries import filter_of
-from webhooksctl.commands.log.following import follow
+from webhooksctl.commands.log.following import follow, show_job
+from webhooksctl.commands.log.jobs import resend_job
 from webhooksctl.options.flags import Output, Owner, Yes
 from webhooksctl.options.groups import Given, takes
 from webhooksctl.options.log_flags import DELIVERIES
@@ -50,7 +51,9 @@ def resend(
     request.force, request.rate_limit = force, rate
     _confirm_count(session, request, yes=yes)
     job = session.services.deliveries.ResendDeliveries(request)
-    show_message(follow(session, job) if wait else job, output)
+    if wait:
+        job = follow(job, lambda name: resend_job(session, name), "resending")
+    show_job(job, output)
 
 
 def _request(
