@@ -33,6 +33,7 @@ from service_runtime.process.worker_reports import ControlChannel
 from service_runtime.process.workers import WorkerFailedError
 from service_runtime.rpc.health import LIVENESS
 from service_runtime.rpc.server import PortTakenError
+from service_runtime.settings.ignored_variables import ignore_variables
 from service_runtime.settings.reading import SettingsInvalidError, read_settings
 from service_runtime.settings.service import ServiceSettings
 from service_runtime.settings.table import describe
@@ -78,6 +79,7 @@ def main(
     Run a service or one of its other commands. The exit code is 0 if it succeeded.
     """
     ignore_hangup()
+    ignored = ignore_variables(os.environ)
     asked = _parser(package, workers).parse_args()
     if asked.command == "settings":
         print_settings(kind)
@@ -98,6 +100,8 @@ def main(
         _probe(package, settings, LIVENESS if asked.liveness else "")
     if control is None and asked.command == "serve":
         warn_of_exposure(settings)
+        if ignored:
+            log.warning("environment.ignored", name=", ".join(ignored))
     if asked.command == "migrate":
         work: Awaitable[None] = migrate(settings.database(), package)
     elif control is not None and workers is not None:

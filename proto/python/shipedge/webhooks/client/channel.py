@@ -24,6 +24,8 @@ that must not be repeated are not retried.
 """
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
+    # A variable that is meant for browsers would cut the services off.
+    ("grpc.enable_http_proxy", 0),
     ("grpc.max_receive_message_length", 64 * 1024 * 1024),
     ("grpc.max_send_message_length", MESSAGE_BYTES),
     ("grpc.keepalive_time_ms", 60_000),
@@ -46,7 +48,7 @@ def connect(
 ) -> grpc.aio.Channel:
     """
     Open a channel to *address*, `host:port`; without *credentials*, without TLS. Its calls have the
-    deadlines and retries of `SERVICE_CONFIG`.
+    deadlines and retries of `SERVICE_CONFIG`. Proxies of the environment are not used.
 
     Channels of a process share a connection unless *own_connection* is set.
     """
