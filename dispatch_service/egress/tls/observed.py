@@ -21,7 +21,8 @@ _CERTIFICATE_REQUEST = 13
 
 class Handshake:
     """
-    What was seen of the handshakes of one connection.
+    What was seen of the handshakes of one connection: whether the server *asked* for a client
+    certificate, and may not have judged it yet.
     """
 
     __slots__ = ("asked",)
@@ -55,7 +56,11 @@ class ObservedTls(ssl.SSLObject):
         super().do_handshake()
         # TLS 1.3 has no renegotiation.
         self._is_counted = self.version() == "TLSv1.2"
-        self._finished = self.get_channel_binding() if self._is_counted else None
+        if self._is_counted:
+            self._finished = self.get_channel_binding()
+            if self.handshake is not None:
+                # Without a certificate it was content.
+                self.handshake.asked = False
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002 - its name in the base class
         """

@@ -248,6 +248,21 @@ async def test_closed_without_a_word() -> None:
         assert (await failed_with(receiver)).endswith("(closed)")
 
 
+async def test_certificate_that_is_optional() -> None:
+    """
+    With TLS 1.2 a server that closes behind the handshake was content without a certificate.
+    """
+    context = server_context(ssl.TLSVersion.TLSv1_2)
+    demanding()(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+
+    def asked(_: ssl.SSLSocket, __: int) -> None:
+        raise OSError("closed without an answer")
+
+    with tls_server(context, asked) as receiver:
+        assert (await failed_with(receiver)).startswith("protocol: ")
+
+
 async def exchanged_twice(receiver: Receiver, client: ClientIdentity | None) -> list[str]:
     """
     Return what came of two requests, one after the other.
