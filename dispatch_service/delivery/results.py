@@ -197,9 +197,10 @@ class ResultWriter:
             ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
         observe_batch("settle", len(settlements), started)
-        measures.observe(settlements, ended.lost)
+        ends = [it for it in settlements if measures.ends(it)]
+        measures.observe(settlements, ends, ended.lost)
         self._log_usage.add(settlements)
-        self.unfinished.remove([it.claimed.owner for it in settlements if measures.ends(it)])
+        self.unfinished.remove([it.claimed.owner for it in ends])
         self._held.end_all([it.claimed for it in results], LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))

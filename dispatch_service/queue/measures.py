@@ -9,7 +9,6 @@ from collections.abc import Collection, Sequence
 
 import structlog
 
-from dispatch_service.domain.attempt_record import AttemptRecord
 from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import LeaseKey, Settlement
 from service_runtime.observability import dispatch_metrics as metrics
@@ -19,12 +18,12 @@ from service_runtime.rpc.gate.log_context import trace_id_of
 log = structlog.get_logger()
 
 _MICROSECOND = 1e-6
-_first_attempt = metrics.FIRST_ATTEMPT_SECONDS.of().observe
-_success = metrics.SUCCESS_SECONDS.of().observe
-_dns, _connect, _tls, _first_byte, _total = (
-    metrics.PHASE_SECONDS.of(phase).observe
-    for phase in ("dns", "connect", "tls", "first_byte", "total")
+_first_attempt = metrics.FIRST_ATTEMPT_SECONDS.of()
+_success = metrics.SUCCESS_SECONDS.of()
+_dns, _connect, _tls, _first_byte, _total = map(
+    metrics.PHASE_SECONDS.of, ("dns", "connect", "tls", "first_byte", "total")
 )
+_PUBLISHED = frozenset({Trigger.EVENT, Trigger.RETRY})
 
 
 def ends(settlement: Settlement) -> bool:
@@ -34,28 +33,28 @@ def ends(settlement: Settlement) -> bool:
     return settlement.transition.delay is None and settlement.claimed.state is not State.SUCCEEDED
 
 
-def observe(settlements: Sequence[Settlement], lost: Collection[LeaseKey]) -> None:
+def observe(
+    settlements: Sequence[Settlement], ended: Sequence[Settlement], lost: Collection[LeaseKey]
+) -> None:
     """
-    Observe attempts, and count the deliveries that ended; log those that failed. Those whose
+    Observe attempts, and count the deliveries that *ended*; log those that failed. Those whose
     lease was *lost* count as late alone.
     """
-    succeeded, debugs = 0, log.is_enabled_for(logging.DEBUG)
-    for it in settlements:
-        if it.attempt is not None:
-            _observe_attempt(it, it.attempt)
-        if not ends(it) or (lost and it.claimed.key in lost):
-            continue
-        if it.transition.state is State.SUCCEEDED:
-            succeeded += 1
-            if debugs:
-                _log_success(it)
-            continue
+    _observe_attempts([it for it in settlements if it.attempt is not None])
+    if lost:
+        metrics.LATE_RESULTS.add(count=len(lost))
+        ended = [it for it in ended if it.claimed.key not in lost]
+    others = [it for it in ended if it.transition.state is not State.SUCCEEDED]
+    if len(ended) > len(others):
+        count_end(State.SUCCEEDED, "", len(ended) - len(others))
+    for it in others:
         count_end(it.transition.state, it.transition.failure_kind or "")
         if it.transition.state is State.FAILED:
             _log_failure(it)
-    if succeeded:
-        count_end(State.SUCCEEDED, "", succeeded)
-    metrics.LATE_RESULTS.add(count=len(lost))
+    if log.is_enabled_for(logging.DEBUG):
+        for it in ended:
+            if it.transition.state is State.SUCCEEDED:
+                _log_success(it)
 
 
 def count_end(state: State, failure_kind: str, count: int = 1) -> None:
@@ -102,19 +101,32 @@ def _log_success(settlement: Settlement) -> None:
     )
 
 
-def _observe_attempt(settlement: Settlement, attempt: AttemptRecord) -> None:
-    published = attempt.trigger is Trigger.EVENT
-    if published and attempt.number == 1:
-        _first_attempt(settlement.waited)
-    if attempt.failure_kind is None and (published or attempt.trigger is Trigger.RETRY):
-        _success(settlement.waited + settlement.seconds)
-    if attempt.first_byte_us is not None:
-        _first_byte(attempt.first_byte_us * _MICROSECOND)
-    if attempt.duration_us is not None:
-        _total(attempt.duration_us * _MICROSECOND)
-    if attempt.dns_us is not None:
-        _dns(attempt.dns_us * _MICROSECOND)
-    if attempt.connect_us is not None:
-        _connect(attempt.connect_us * _MICROSECOND)
-    if attempt.tls_us is not None:
-        _tls(attempt.tls_us * _MICROSECOND)
+def _observe_attempts(attempted: Sequence[Settlement]) -> None:
+    """
+    Observe how long deliveries waited for their first attempt and their success, and how long the
+    attempts took; each for all attempts before the next one (ADR 22).
+    """
+    records = [it.attempt for it in attempted if it.attempt is not None]
+    pairs = list(zip(attempted, records, strict=True))
+    _first_attempt.observe_all(
+        [it.waited for it, of in pairs if of.number == 1 and of.trigger is Trigger.EVENT]
+    )
+    _success.observe_all(
+        [
+            it.waited + it.seconds
+            for it, of in pairs
+            if of.failure_kind is None and of.trigger in _PUBLISHED
+        ]
+    )
+    _first_byte.observe_all(_seconds([it.first_byte_us for it in records]))
+    _total.observe_all(_seconds([it.duration_us for it in records]))
+    _dns.observe_all(_seconds([it.dns_us for it in records]))
+    _connect.observe_all(_seconds([it.connect_us for it in records]))
+    _tls.observe_all(_seconds([it.tls_us for it in records]))
+
+
+def _seconds(micros: Sequence[int | None]) -> Sequence[float]:
+    """
+    Return the seconds of the steps that were made.
+    """
+    return [it * _MICROSECOND for it in micros if it is not None]

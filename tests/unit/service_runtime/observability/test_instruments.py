@@ -15,6 +15,7 @@ from service_runtime.observability.instruments import (
     REGISTRY,
     Counter,
     Declaration,
+    Distribution,
     Gauge,
     Histogram,
     declare,
@@ -156,3 +157,18 @@ def test_moved_figures_are_differences() -> None:
     """
     with moved("webhooks_worker_restarts_total") as restarts:
         assert restarts() == 0
+
+
+def test_values_of_a_batch_are_counted_as_one_by_one() -> None:
+    """
+    A batch is only faster.
+    """
+    values = [0.5, 1, 1.5, 2.5, 7, 0.5]
+    one_by_one, together = Distribution((1, 2.5)), Distribution((1, 2.5))
+    for value in values:
+        one_by_one.observe(value)
+
+    together.observe_all(values)
+    together.observe_all([])
+
+    assert together.buckets() == one_by_one.buckets()
