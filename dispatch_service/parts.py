@@ -24,6 +24,10 @@ from dispatch_service.log.url_filters import Hash, url_hash
 from dispatch_service.queue.postgresql import PostgresQueue
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.queue.sqlite import SqliteQueue
+from dispatch_service.resend.job_runner import JobRunner, JobWork
+from dispatch_service.resend.replay_events import ReplayReader
+from dispatch_service.resend.replay_work import Refusals, ReplayWork
+from dispatch_service.resend.resend_work import ResendWork
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.settings import Settings
 from dispatch_service.storage.sealing import DayKeys
@@ -143,3 +147,20 @@ def guarded_transport(settings: Settings, stack: AsyncExitStack) -> GuardedTrans
     transport = GuardedTransport(opener, pool, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
     return transport
+
+
+def build_jobs(parts: Parts, refusals: Refusals) -> JobRunner:
+    """
+    Put the runner of all jobs together. Replays wait while *refusals* refuses their events.
+    """
+    store, subscriptions = parts.bulk_store, parts.subscriptions
+    replays = ReplayWork(
+        ReplayReader(store, parts.keys, subscriptions),
+        parts.queue,
+        parts.keys,
+        subscriptions,
+        parts.lease,
+        refusals,
+    )
+    works: list[JobWork] = [ResendWork(subscriptions, parts.hashed), replays]
+    return JobRunner(store, works, parts.signals.deliveries_due.set)

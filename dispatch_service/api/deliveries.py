@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.events import EventMethods
+from dispatch_service.api.replays import ReplayMethods
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
 from dispatch_service.log import across, read, watch
@@ -24,6 +25,7 @@ from dispatch_service.log.url_filters import Hash
 from dispatch_service.log.watch import Mark
 from dispatch_service.log.watch_poll import WatchPoll
 from dispatch_service.log.whole_urls import whole_urls
+from dispatch_service.resend.replay_events import ReplayReader
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage import associated_data
 from dispatch_service.storage.sealing import DayKeys
@@ -61,12 +63,12 @@ How often a watch sends an answer without attempts.
 
 
 class DeliveryServicer(
-    EventMethods, ResendMethods, delivery_service_pb2_grpc.DeliveryServiceServicer
+    EventMethods, ResendMethods, ReplayMethods, delivery_service_pb2_grpc.DeliveryServiceServicer
 ):
     """
     Serves `DeliveryService`.
 
-    *became_due* is called when deliveries became due, *job_created* when there is a resend job.
+    *became_due* is called when deliveries became due, *job_created* when there is a job.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class DeliveryServicer(
         self._hashed = hashed
         self._became_due = became_due
         self._job_created = job_created
+        self._replay_reader = ReplayReader(engine, keys, subscriptions)
         self._watches = WatchPoll(engine)
 
     async def GetDelivery(

@@ -153,4 +153,6 @@ def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
         described += ((b"X-Shipedge-Sequence", b"%d" % claimed.sequence),)
     if claimed.test:
         described += ((b"X-Shipedge-Test", b"true"),)
+    if claimed.replayed:
+        described += ((b"X-Shipedge-Replay", b"true"),)
     return described

@@ -259,6 +259,24 @@ class ResendJobEnded(FailedPrecondition):
         super().__init__(f"{name} has ended.", name=name)
 
 
+class ReplayJobNotFound(NotFound):
+    reason = "REPLAY_JOB_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no replay job {name}.", name=name)
+
+
+class ReplayJobEnded(FailedPrecondition):
+    """
+    A job that has ended cannot be stopped.
+    """
+
+    reason = "REPLAY_JOB_ENDED"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} has ended.", name=name)
+
+
 class CursorInvalid(InvalidArgument):
     reason = "CURSOR_INVALID"
 

@@ -100,6 +100,7 @@ class Trigger(StrEnum):
     RETRY = "RETRY"
     RESEND = "RESEND"
     TEST = "TEST"
+    REPLAY = "REPLAY"
 
 
 TEST_RESOURCES = "tests/"

@@ -55,6 +55,7 @@ class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
     *leased* is set directly before it is stored. An *ordered* one behind an unfinished one of the
     same resource is not leased, whatever *leased* says. A *failure_kind* stores it as failed: its
     payload could not be rendered. *trace_parent* is the place of its publisher's call in a trace.
+    A *replayed* one was asked for by a replay.
     """
 
     owner: str
@@ -72,6 +73,7 @@ class NewDelivery(msgspec.Struct, kw_only=True, gc=False):
     requested_by: str | None = None
     failure_kind: str | None = None
     trace_parent: str | None = None
+    replayed: bool = False
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -135,7 +137,8 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     *number* is the number of the attempt that has started. A result counts only with the present
     *token*. *sealed_body* is None if the payload is gone. *time_left* is the time until it expires,
     *age* that since its event was accepted. *cancelled* says that it was cancelled in an earlier
-    attempt, *dispatched* that it never waited in the table, *in_sequence* that it has a place.
+    attempt, *dispatched* that it never waited in the table, *in_sequence* that it has a place,
+    *replayed* that a replay made it.
     """
 
     owner: str
@@ -163,6 +166,7 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     in_sequence: bool = False
     trace_parent: str | None = None
     last_failure: str | None = None
+    replayed: bool = False
     sealed_body: bytes | None
 
     @property
@@ -196,37 +200,6 @@ class Claimed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         Whether the delivery is a test with a sample.
         """
         return self.resource.startswith(TEST_RESOURCES)
-
-
-def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
-    """
-    Describe a delivery that was stored leased: its first attempt has started.
-    """
-    return Claimed(
-        owner=delivery.owner,
-        delivery_id=delivery.delivery_id,
-        token=1,
-        number=1,
-        retries_used=0,
-        interrupted=0,
-        state=State.DELIVERING,
-        trigger=delivery.trigger,
-        requested_by=delivery.requested_by,
-        account=event.account,
-        event_id=event.event_id,
-        subscription=delivery.subscription,
-        event_type=delivery.event_type,
-        payload_version=delivery.payload_version,
-        endpoint=delivery.endpoint,
-        resource=event.resource,
-        sequence=event.sequence,
-        occurred_at=event.occurred_at,
-        time_left=delivery.lifetime,
-        dispatched=True,
-        in_sequence=delivery.ordered,
-        trace_parent=delivery.trace_parent,
-        sealed_body=None,
-    )
 
 
 class Settlement(msgspec.Struct, frozen=True, gc=False):

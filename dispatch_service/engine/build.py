@@ -36,9 +36,8 @@ from dispatch_service.intake.match_positions import position_of
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvents
 from dispatch_service.log.usage import LogUsage, LogUsageSync
-from dispatch_service.parts import Parts, guarded_transport
+from dispatch_service.parts import Parts, build_jobs, guarded_transport
 from dispatch_service.resend.job_runner import JobRunner
-from dispatch_service.resend.resend_work import ResendWork
 from dispatch_service.upkeep.schedule import Maintenance
 from service_runtime.process.progress import Progress, Readiness
 
@@ -109,7 +108,6 @@ def build_engine(parts: Parts) -> Engine:
     )
     delivery = _delivery(parts, health_log)
     acceptance = _acceptance(parts, delivery)
-    became_due = parts.signals.deliveries_due.set
     feed = build_feed(parts, health_log, delivery.endpoints, acceptance.skipped)
     return Engine(
         health_log,
@@ -117,9 +115,7 @@ def build_engine(parts: Parts) -> Engine:
         acceptance,
         feed,
         late=_late(parts, delivery, acceptance, feed),
-        jobs=JobRunner(
-            parts.bulk_store, [ResendWork(parts.subscriptions, parts.hashed)], became_due
-        ),
+        jobs=build_jobs(parts, acceptance.backlog.refusals),
         maintenance=Maintenance(
             parts.bulk_store,
             parts.subscriptions,

@@ -94,25 +94,33 @@ def _select(
     wanted: WantedEvents, begin_after: datetime, until: datetime, size: int
 ) -> sa.Select[Any]:
     """
-    Select keys in the order of the index of `event_keys`, each with whether it is wanted.
+    Select keys in the order of the index of `event_keys`, or of `events` where one account is
+    wanted, each with whether it is wanted.
     """
     key = event_keys.c
+    mine: sa.ColumnElement[bool] = sa.true()
+    if len(wanted.accounts) == 1 and not wanted.of_warehouses:
+        key = events.alias("mine").c
+        mine = key.account == min(wanted.accounts)
     recent = (
         sa.select(key.account, key.event_id, key.accept_time)
-        .where(key.accept_time > begin_after, key.accept_time <= until)
+        .where(mine, key.accept_time > begin_after, key.accept_time <= until)
         .order_by(key.accept_time)
         .limit(size)
         .subquery("recent")
     )
     columns = events.c
     same = sa.and_(columns.account == recent.c.account, columns.event_id == recent.c.event_id)
-    joined = recent.outerjoin(events, sa.and_(same, _is_wanted(wanted)))
+    joined = recent.outerjoin(events, sa.and_(same, is_wanted(wanted)))
     return sa.select(*recent.c, columns.event_id.is_not(None).label("is_wanted")).select_from(
         joined
     )
 
 
-def _is_wanted(wanted: WantedEvents) -> sa.ColumnElement[bool]:
+def is_wanted(wanted: WantedEvents) -> sa.ColumnElement[bool]:
+    """
+    Return the condition that an event may match.
+    """
     columns = events.c
     owned: sa.ColumnElement[bool] = columns.account.in_(wanted.accounts)
     if wanted.of_warehouses:

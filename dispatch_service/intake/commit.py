@@ -18,10 +18,11 @@ from dispatch_service.delivery.endpoint_queue import Ready
 from dispatch_service.domain.errors import EventInvalid
 from dispatch_service.domain.shares import OwnerCounts
 from dispatch_service.domain.transitions import State
-from dispatch_service.domain.work import EventKey, Lease, Receipt, dispatched
+from dispatch_service.domain.work import EventKey, Lease, Receipt
 from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
+from dispatch_service.queue.claimed import dispatched
 from dispatch_service.queue.measures import count_end, log_failed
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex

@@ -57,16 +57,20 @@ class SampleRequest(msgspec.Struct, frozen=True, gc=False):
     requested_by: str
 
 
-class _Cause(msgspec.Struct, frozen=True, gc=False):
+class Cause(msgspec.Struct, frozen=True, gc=False):
     """
-    Why deliveries are made.
+    Why deliveries are made; *replayed*: a replay was asked for.
     """
 
     trigger: Trigger = Trigger.EVENT
     requested_by: str | None = None
+    replayed: bool = False
 
 
-_PUBLISHED = _Cause()
+PUBLISHED = Cause()
+"""
+The cause of most: their event was published.
+"""
 
 
 class _Batch(msgspec.Struct, frozen=True, gc=False):
@@ -118,17 +122,21 @@ class Preparer:
         routed = [match(of_event, self._subscriptions) for of_event in facts]
         if contents is None:
             contents = [serialised(event) for event in events]
-        return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, _PUBLISHED)
+        return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, PUBLISHED)
 
     def prepare_routed(
-        self, events: Sequence[event_pb2.Event], routed: Sequence[Routed], sealer: Sealer
+        self,
+        events: Sequence[event_pb2.Event],
+        routed: Sequence[Routed],
+        sealer: Sealer,
+        cause: Cause = PUBLISHED,
     ) -> list[Prepared]:
         """
         Prepare events for the subscriptions that were found for each of them.
         """
         facts = [read_facts(event) for event in events]
         contents = [serialised(event) for event in events]
-        return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, _PUBLISHED)
+        return self._prepare_batch(_Batch(events, contents, facts, routed), sealer, cause)
 
     def prepare_sample(
         self, event: event_pb2.Event, sealer: Sealer, content: bytes, request: SampleRequest
@@ -138,10 +146,10 @@ class Preparer:
         """
         facts = replace(read_facts(event), resource=f"{TEST_RESOURCES}{event.event_id}")
         batch = _Batch([event], [content], [facts], [Routed((request.subscription,))])
-        (prepared,) = self._prepare_batch(batch, sealer, _Cause(Trigger.TEST, request.requested_by))
+        (prepared,) = self._prepare_batch(batch, sealer, Cause(Trigger.TEST, request.requested_by))
         return prepared
 
-    def _prepare_batch(self, batch: _Batch, sealer: Sealer, cause: _Cause) -> list[Prepared]:
+    def _prepare_batch(self, batch: _Batch, sealer: Sealer, cause: Cause) -> list[Prepared]:
         """
         Render and seal the bodies of matched events, make their deliveries and seal them.
 
@@ -179,7 +187,7 @@ class Preparer:
         ]
 
     def _delivery(
-        self, subscription: Subscription, cause: _Cause, body: bytes | None
+        self, subscription: Subscription, cause: Cause, body: bytes | None
     ) -> NewDelivery:
         return NewDelivery(
             owner=subscription.owner,
@@ -194,6 +202,7 @@ class Preparer:
             ordered=subscription.ordered and cause.trigger is Trigger.EVENT,
             trigger=cause.trigger,
             requested_by=cause.requested_by,
+            replayed=cause.replayed,
             failure_kind=FailureKind.RENDER if body is None else None,
         )
 

@@ -4,6 +4,7 @@ Convert rows of the log to messages of the contract.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -13,7 +14,14 @@ from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.domain.transitions import TEST_RESOURCES, State
 from dispatch_service.log.exchanges import Detail, KeptExchange
 from dispatch_service.log.waiting_times import waiting, waiting_times
-from dispatch_service.storage.rows import AttemptRow, DeliveryRow, EventRow, JobRow, ResendJobRow
+from dispatch_service.storage.rows import (
+    AttemptRow,
+    DeliveryRow,
+    EventRow,
+    JobRow,
+    ReplayJobRow,
+    ResendJobRow,
+)
 from dispatch_service.storage.urls import UrlKey
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
@@ -21,6 +29,7 @@ from shipedge.webhooks.dispatch.v1 import (
     accepted_event_pb2,
     attempt_pb2,
     delivery_pb2,
+    replay_job_pb2,
     resend_job_pb2,
 )
 
@@ -49,6 +58,7 @@ def delivery_message(row: DeliveryRow, urls: Mapping[UrlKey, str]) -> delivery_p
         body_bytes=row.body_bytes or 0,
         body_erased=row.sha256 is None,
         test=row.resource.startswith(TEST_RESOURCES),
+        replay=row.replayed,
     )
     _set_time(message.create_time, row.create_time)
     _set_time(message.end_time, row.end_time)
@@ -99,7 +109,25 @@ def resend_job_message(row: ResendJobRow) -> resend_job_pb2.ResendJob:
     return message
 
 
-def _set_progress(message: resend_job_pb2.ResendJob, row: JobRow) -> None:
+def replay_job_message(row: ReplayJobRow) -> replay_job_pb2.ReplayJob:
+    message = replay_job_pb2.ReplayJob(
+        name=names.replay_job(row.owner, row.job_id),
+        state=replay_job_pb2.ReplayJob.State.Value(f"STATE_{row.state}"),
+        subscription=names.subscription(row.owner, row.subscription),
+        kinds=json.loads(row.kinds or "[]"),
+        events=[names.event(*key) for key in json.loads(row.events or "[]")],
+        succeeded_count=row.succeeded_count,
+    )
+    if row.events is None:
+        _set_time(message.accept_start_time, row.accept_start_time)
+        _set_time(message.accept_end_time, row.accept_end_time)
+    _set_progress(message, row)
+    return message
+
+
+def _set_progress(
+    message: resend_job_pb2.ResendJob | replay_job_pb2.ReplayJob, row: JobRow
+) -> None:
     message.total_count = row.total_count
     message.skipped_count = row.skipped_count
     message.failed_count = row.failed_count

@@ -1,5 +1,5 @@
 """
-The rows that a claim returns.
+The rows that a claim returns, and what is leased without one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dispatch_service.domain.transitions import State, Trigger
-from dispatch_service.domain.work import Claimed
+from dispatch_service.domain.work import Claimed, NewDelivery, NewEvent
 
 CLAIMED = (
     "owner",
@@ -34,7 +34,13 @@ CLAIMED = (
     "sequence_position",
     "trace_parent",
     "failure_kind",
+    "replayed",
 )
+
+OLD_TRIGGER = "CASE WHEN $replayed AND $old_trigger = 'EVENT' THEN 'REPLAY' ELSE $old_trigger END"
+"""
+Why an attempt was made that was interrupted: the first one of a replay is that of no new event.
+"""
 
 
 def delivery_hex(stored: Any) -> str:
@@ -74,7 +80,7 @@ def claimed_from(
         retries_used=row.retries_used,
         interrupted=row.interrupted,
         state=State(row.state),
-        trigger=Trigger(row.next_trigger),
+        trigger=_trigger(row),
         requested_by=row.requested_by,
         account=row.account,
         event_id=row.event_id,
@@ -91,5 +97,42 @@ def claimed_from(
         in_sequence=row.sequence_position is not None,
         trace_parent=row.trace_parent,
         last_failure=row.failure_kind,
+        replayed=bool(row.replayed),
         sealed_body=row.sealed_body,
+    )
+
+
+def _trigger(row: Any) -> Trigger:
+    trigger = Trigger(row.next_trigger)
+    return Trigger.REPLAY if row.replayed and trigger is Trigger.EVENT else trigger
+
+
+def dispatched(event: NewEvent, delivery: NewDelivery) -> Claimed:
+    """
+    Describe a delivery that was stored leased: its first attempt has started.
+    """
+    return Claimed(
+        owner=delivery.owner,
+        delivery_id=delivery.delivery_id,
+        token=1,
+        number=1,
+        retries_used=0,
+        interrupted=0,
+        state=State.DELIVERING,
+        trigger=delivery.trigger,
+        requested_by=delivery.requested_by,
+        account=event.account,
+        event_id=event.event_id,
+        subscription=delivery.subscription,
+        event_type=delivery.event_type,
+        payload_version=delivery.payload_version,
+        endpoint=delivery.endpoint,
+        resource=event.resource,
+        sequence=event.sequence,
+        occurred_at=event.occurred_at,
+        time_left=delivery.lifetime,
+        dispatched=True,
+        in_sequence=delivery.ordered,
+        trace_parent=delivery.trace_parent,
+        sealed_body=None,
     )

@@ -23,6 +23,7 @@ from dispatch_service.storage.schema import (
     deliveries,
     dispatchers,
     endpoint_states,
+    replay_jobs,
     resend_jobs,
 )
 from service_runtime.database.conflicts import retry_on_conflict
@@ -166,7 +167,8 @@ async def _adjust_others(engine: AsyncEngine, moved: timedelta) -> None:
     async with writing(engine) as db:
         for column in (dispatchers.c.heartbeat_time, backlog_updates.c.due_time):
             await db.execute(_not_after_now(column))
-        await db.execute(_not_after_now(resend_jobs.c.due_time))
+        for jobs in (replay_jobs, resend_jobs):
+            await db.execute(_not_after_now(jobs.c.due_time))
         paused = clause("{now} + (@open_until - @update_time)", {})
         late = sa.update(endpoint_states).where(states.update_time > database_now())
         await db.execute(late.values(open_until=paused, update_time=database_now()))

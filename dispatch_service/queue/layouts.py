@@ -16,6 +16,7 @@ import msgspec
 
 from dispatch_service.domain.work import NewBody, NewDelivery, NewEvent, Settlement
 from dispatch_service.queue import moves
+from dispatch_service.queue.claimed import OLD_TRIGGER
 from dispatch_service.queue.sequences import Position
 from service_runtime.database.instants import micros
 
@@ -140,6 +141,7 @@ DELIVERY: Columns = {
     "requested_by": Column("text", "delivery.requested_by"),
     "failure_kind": Column("text", "delivery.failure_kind"),
     "trace_parent": Column("text", "delivery.trace_parent"),
+    "replayed": Column("boolean", "delivery.replayed"),
     "sequence_position": Column("bigint", "position.number"),
     "blocked": Column("boolean", "position.blocked"),
     "leased": Column("boolean", lambda it: it.delivery.leased and not it.position.blocked),
@@ -288,7 +290,7 @@ INTERRUPTED_ROW = {
     **_given(OF_DELIVERY),
     **_given(("url_shown", "url_hash", "requested_by")),
     "number": "$old_number",
-    "attempt_trigger": "$old_trigger",
+    "attempt_trigger": OLD_TRIGGER,
     "status": "'INTERRUPTED'",
     "failure_kind": "'interrupted'",
     "error": "$interrupted_error",

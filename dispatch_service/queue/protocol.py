@@ -49,8 +49,8 @@ Tells whether settlements may have effects.
 
 class Queue(Protocol):
     """
-    The operations of both databases. Each is a transaction of its own, except `insert_into`,
-    and except `release` with releases of both kinds, which is two.
+    The operations of both databases. Each is a transaction of its own, except those
+    whose names end in `_into`, and except `release` with releases of both kinds, which is two.
     """
 
     async def close(self) -> None:
@@ -87,6 +87,14 @@ class Queue(Protocol):
         """
         Store the deliveries of *group* that stored events lack, with their bodies; return how
         many. Events that are not stored, or without their payload, are left out.
+        """
+        ...
+
+    async def insert_missing_into(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> int:
+        """
+        Do what `insert_missing` does, in an open transaction.
         """
         ...
 

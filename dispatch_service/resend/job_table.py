@@ -126,6 +126,20 @@ class JobTable(Generic[RowT]):
             (await db.execute(sa.update(self._table).where(running).values(ended))).rowcount
         )
 
+    async def lease(self, db: AsyncConnection, job: RowT, span: timedelta) -> None:
+        """
+        Keep a job, which is locked, from others for *span*.
+        """
+        same = self._is((job.owner, job.job_id))
+        await db.execute(sa.update(self._table).where(same).values(due_time=after(span)))
+
+    async def unmoved(self, db: AsyncConnection, job: RowT) -> bool:
+        """
+        Lock a job; tell whether it is still as far as *job*, and goes on.
+        """
+        query = self._rows.select().where(self._is((job.owner, job.job_id)))
+        return await self._rows.first(db, query.with_for_update()) == job
+
     async def next_due(self, db: AsyncConnection, resting: Collection[JobKey]) -> RowT | None:
         """
         Lock the job that has been due for longest, but none that is *resting*.

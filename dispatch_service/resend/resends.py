@@ -40,15 +40,24 @@ def checked(
     Raises `SubscriptionDeleted`, `SubscriptionInactive`, `BodyErased`, and for a delivery that
     succeeded `DeliverySucceeded` unless *force* is set.
     """
-    subscription_name = names.subscription(row.owner, row.subscription)
-    if subscription is None or subscription.deleted:
-        raise SubscriptionDeleted(subscription_name)
-    if not subscription.active:
-        raise SubscriptionInactive(subscription_name)
+    subscription = active(names.subscription(row.owner, row.subscription), subscription)
     if row.sha256 is None:
         raise BodyErased(name)
     if row.state == State.SUCCEEDED and not force:
         raise DeliverySucceeded(name)
+    return subscription
+
+
+def active(name: str, subscription: Subscription | None) -> Subscription:
+    """
+    Return the subscription *name*, to which something may be sent.
+
+    Raises `SubscriptionDeleted` and `SubscriptionInactive`.
+    """
+    if subscription is None or subscription.deleted:
+        raise SubscriptionDeleted(name)
+    if not subscription.active:
+        raise SubscriptionInactive(name)
     return subscription
 
 

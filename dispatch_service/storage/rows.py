@@ -15,6 +15,7 @@ from dispatch_service.storage.schema import (
     endpoint_states,
     erasures,
     events,
+    replay_jobs,
     resend_jobs,
 )
 from service_runtime.database.instants import database_now
@@ -52,6 +53,7 @@ class DeliveryRow(msgspec.Struct, frozen=True, gc=False):
     wait_reason: str | None
     lease_owner: str | None
     attempt_count: int
+    replayed: bool
     sequence_position: int | None
     failure_kind: str | None
     response_code: int | None
@@ -156,6 +158,21 @@ class ResendJobRow(JobRow, frozen=True, gc=False):
     after_delivery_id: str | None
 
 
+class ReplayJobRow(JobRow, frozen=True, gc=False):
+    """
+    A replay job. *kinds* is a JSON array, None for all kinds; *events* one of pairs of an account
+    and an event id, None where the span chooses.
+    """
+
+    subscription: str
+    accept_start_time: datetime
+    accept_end_time: datetime
+    kinds: str | None
+    events: str | None
+    succeeded_count: int
+    after_time: datetime | None
+
+
 class ErasableEvent(msgspec.Struct, frozen=True, gc=False):
     """
     An event to erase; *warehouses* is a JSON array of ids.
@@ -189,6 +206,9 @@ EVENTS = RowReader(
 )
 RESEND_JOBS = RowReader(
     ResendJobRow, resend_jobs, other_columns={"job_id": resend_jobs.c.resend_job_id}
+)
+REPLAY_JOBS = RowReader(
+    ReplayJobRow, replay_jobs, other_columns={"job_id": replay_jobs.c.replay_job_id}
 )
 ERASABLE_EVENTS = RowReader(ErasableEvent, events)
 WAITING_ERASURES = RowReader(WaitingErasure, events, erasures)

@@ -18,6 +18,7 @@ from dispatch_service.storage.schema import (
     deliveries,
     event_keys,
     events,
+    replay_jobs,
     request_ids,
     resend_jobs,
     suspect_attempts,
@@ -154,9 +155,12 @@ async def prune_attempts(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int
 
 async def prune_deliveries(db: AsyncConnection, owner: str, cutoff: Cutoff) -> int:
     """
-    Delete old finished deliveries of an owner, with what is left of their attempts.
+    Delete old finished deliveries of an owner, with what is left of their attempts. One stays as
+    long as the content of its event, so that a replay does not make it once more.
     """
-    mine = sa.and_(deliveries.c.owner == owner, ~_unfinished())
+    same = (events.c.account == deliveries.c.account, events.c.event_id == deliveries.c.event_id)
+    replayable = sa.exists().where(*same, events.c.sealed_payload.is_not(None))
+    mine = sa.and_(deliveries.c.owner == owner, ~_unfinished(), ~replayable)
     old = _older(deliveries, mine, deliveries.c.create_time, cutoff.age)
     keys = (await db.execute(old)).all()
     if not keys:
@@ -188,12 +192,13 @@ async def prune_request_ids(db: AsyncConnection) -> int:
 
 async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
     """
-    Delete old resend jobs that have ended.
+    Delete old jobs that have ended.
     """
-    ended = resend_jobs.c.end_time.is_not(None)
-    return await _delete(
-        db, resend_jobs, _older(resend_jobs, ended, resend_jobs.c.create_time, keep)
-    )
+    count = 0
+    for jobs in (resend_jobs, replay_jobs):
+        ended = jobs.c.end_time.is_not(None)
+        count += await _delete(db, jobs, _older(jobs, ended, jobs.c.create_time, keep))
+    return count
 
 
 async def prune_suspect_attempts(db: AsyncConnection, keep: timedelta) -> int:

@@ -2,8 +2,8 @@
 Resource names. No other module puts them together or takes them apart.
 
 For each kind of resource there is a function that writes its name from the parts as they are
-stored; `parse` returns the same parts. Ids of deliveries and resend jobs have a prefix in
-names alone.
+stored; `parse` returns the same parts. Ids of deliveries and jobs have a prefix in names
+alone.
 """
 
 from __future__ import annotations
@@ -27,6 +27,11 @@ The prefix of delivery ids in names and in the header `webhook-id`.
 JOB_PREFIX = "rsj_"
 """
 The prefix of the ids of resend jobs in names.
+"""
+
+REPLAY_PREFIX = "rpj_"
+"""
+The prefix of the ids of replay jobs in names.
 """
 
 ID_RULE = "must be 4 to 40 of a-z 0-9 _ -, beginning with a letter"
@@ -78,6 +83,10 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "resend_job": (
         "{owner}/resendJobs/{resend_job}",
         rf"(?P<owner>{_OWNER})/resendJobs/{JOB_PREFIX}{_UUID}",
+    ),
+    "replay_job": (
+        "{owner}/replayJobs/{replay_job}",
+        rf"(?P<owner>{_OWNER})/replayJobs/{REPLAY_PREFIX}{_UUID}",
     ),
     "event_type": ("eventTypes/{event_type}", r"eventTypes/(?P<id>[a-z_]+/[a-z_]+)"),
     "caller": ("callers/{caller}", rf"callers/(?P<id>{_CHOSEN_ID})"),
@@ -135,6 +144,13 @@ def resend_job(owner: str, job_id: str) -> str:
     Name a resend job; its UUID may be written with hyphens.
     """
     return f"{owner}/resendJobs/{JOB_PREFIX}{job_id.replace('-', '')}"
+
+
+def replay_job(owner: str, job_id: str) -> str:
+    """
+    Name a replay job; its UUID may be written with hyphens.
+    """
+    return f"{owner}/replayJobs/{REPLAY_PREFIX}{job_id.replace('-', '')}"
 
 
 def event_type(event_type: str) -> str:

@@ -17,12 +17,13 @@ from dispatch_service.api.publisher import _fill
 from dispatch_service.delivery import request as outbound
 from dispatch_service.domain.outcomes import Response, Timings, from_response
 from dispatch_service.domain.transitions import decide, succeed
-from dispatch_service.domain.work import NewEvent, Receipt, Settlement, dispatched
+from dispatch_service.domain.work import NewEvent, Receipt, Settlement
 from dispatch_service.egress.requests import OutboundRequest, wire_form
 from dispatch_service.intake.bodies import seal_body
 from dispatch_service.intake.prepare import Preparer, seal_event, serialised
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.payloads import check, example_event, render
+from dispatch_service.queue.claimed import dispatched
 from dispatch_service.queue.layouts import (
     BODY,
     DELIVERY,

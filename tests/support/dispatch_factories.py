@@ -17,8 +17,8 @@ from dispatch_service.domain.work import (
     NewBody,
     NewDelivery,
     NewEvent,
-    dispatched,
 )
+from dispatch_service.queue.claimed import dispatched
 from dispatch_service.routing.subscriptions import Filter, SigningKey, Subscription
 from dispatch_service.storage.ids import new_id
 from service_runtime.rules.urls import parse_url

@@ -128,6 +128,14 @@ class SqliteQueue:
         async with writing(self._engine) as db:
             return await inserts.insert_missing(db, group, lease)
 
+    async def insert_missing_into(
+        self, db: AsyncConnection, group: Sequence[NewEvent], lease: Lease
+    ) -> int:
+        """
+        Store missing deliveries in an open transaction; see `Queue`.
+        """
+        return await inserts.insert_missing(db, group, lease)
+
     async def claim(
         self,
         lease: Lease,

@@ -18,7 +18,7 @@ from dispatch_service.storage.schema.feed import (
     subscription_health,
     subscription_overrides,
 )
-from dispatch_service.storage.schema.jobs import resend_jobs
+from dispatch_service.storage.schema.jobs import replay_jobs, resend_jobs
 from dispatch_service.storage.schema.keys import day_keys
 from dispatch_service.storage.schema.metadata import metadata
 from dispatch_service.storage.schema.queue import (
@@ -56,6 +56,7 @@ __all__ = [
     "held_resources",
     "log_usage",
     "metadata",
+    "replay_jobs",
     "request_ids",
     "resend_jobs",
     "sequences",

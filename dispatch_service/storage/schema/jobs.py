@@ -64,3 +64,25 @@ resend_jobs = sa.Table(
         " what comes after (after_time, after_delivery_id) has not been looked at yet."
     ),
 )
+
+replay_jobs = sa.Table(
+    "replay_jobs",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("replay_job_id", UuidText, primary_key=True),
+    sa.Column("subscription", sa.Text, nullable=False),
+    sa.Column("accept_start_time", Instant, nullable=False),
+    sa.Column("accept_end_time", Instant, nullable=False),
+    sa.Column("kinds", sa.Text),
+    sa.Column("events", sa.Text),
+    sa.Column("succeeded_count", sa.BigInteger, nullable=False),
+    sa.Column("after_time", Instant),
+    *_progress(),
+    *_rules("replay_jobs"),
+    comment=(
+        "Replays of accepted events to a subscription that lacks them. kinds is a JSON array of"
+        " kinds of events, NULL for all; events one of pairs of an account and an event id, in the"
+        " order of their acceptance, NULL where the span chooses. What was accepted after"
+        " after_time has not been looked at yet."
+    ),
+)

@@ -39,6 +39,7 @@ deliveries = sa.Table(
     sa.Column("interrupted", sa.Integer, nullable=False),
     sa.Column("next_trigger", sa.Text, nullable=False),
     sa.Column("requested_by", sa.Text),
+    sa.Column("replayed", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("sequence_position", sa.BigInteger),
     sa.Column("cancelled_by", sa.Text),
     sa.Column("failure_kind", sa.Text),

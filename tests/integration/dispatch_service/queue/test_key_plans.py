@@ -143,6 +143,7 @@ async def test_what_is_taken_away(queue: Queue, store: AsyncEngine, database_url
         async with writing(store) as db:
             await rows.write(db, {("accounts/100", "shipped"): None}, {})
             await prune_statements.prune_bodies(db, "accounts/100", EVERYTHING)
+            await prune_statements.prune_payloads(db, 100, EVERYTHING)
             await prune_statements.prune_attempts(db, "accounts/100", EVERYTHING)
             await prune_statements.prune_deliveries(db, "accounts/100", EVERYTHING)
             await prune_statements.prune_events(db, 100, EVERYTHING)

@@ -82,6 +82,14 @@ async def counts(store: AsyncEngine) -> dict[str, int]:
     return found
 
 
+async def clear_contents(store: AsyncEngine) -> None:
+    """
+    Let the contents of all events be past their retention.
+    """
+    async with writing(store) as db:
+        await db.execute(sa.update(events).values(sealed_payload=None))
+
+
 def pruner_of(store: AsyncEngine, **settings: Any) -> Pruner:
     """
     Make a pruner, with settings of account 100.
@@ -114,6 +122,25 @@ async def test_payloads_go_first_and_the_log_later(queue: Queue, store: AsyncEng
         await pruner.prune()
     assert set((await counts(store)).values()) == {0}
     assert pruned() == 1
+
+
+async def test_delivery_stays_as_long_as_the_content_of_its_event(
+    queue: Queue, store: AsyncEngine
+) -> None:
+    """
+    Where the log is kept for a shorter time than payloads, the attempts go first: without its
+    delivery a replay would send the event once more.
+    """
+    await settle(queue, new_event(new_delivery(leased=True)))
+    await grow_older(store, timedelta(days=20))
+    month = Cutoff(timedelta(days=10))
+
+    async with writing(store) as db:
+        assert await prune_statements.prune_attempts(db, "accounts/100", month) == 1
+        assert await prune_statements.prune_deliveries(db, "accounts/100", month) == 0
+    async with writing(store) as db:
+        await db.execute(sa.update(events).values(sealed_payload=None))
+        assert await prune_statements.prune_deliveries(db, "accounts/100", month) == 1
 
 
 async def test_unfinished_deliveries_keep_all_they_need(queue: Queue, store: AsyncEngine) -> None:
@@ -199,6 +226,7 @@ async def test_owners_without_anything_old_cost_no_trips(
             older = sa.update(table).where(table.c.owner.in_(owners[:2]))
             await db.execute(older.values({name: after(-timedelta(days=3))}))
 
+    await clear_contents(store)
     visited = []
     original = pruner._prune_owner
 
@@ -221,6 +249,7 @@ async def test_batches_are_small(queue: Queue, store: AsyncEngine) -> None:
     count = prune_statements.BATCH + 20
     await settle(queue, *(new_event(new_delivery(leased=True)) for _ in range(count)))
     await grow_older(store, timedelta(days=100))
+    await clear_contents(store)
 
     async with writing(store) as db:
         first = await prune_statements.prune_deliveries(

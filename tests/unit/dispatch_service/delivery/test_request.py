@@ -160,6 +160,16 @@ def test_test_events_are_marked() -> None:
     assert (b"X-Shipedge-Test", b"true") in request.headers
 
 
+def test_replays_are_marked() -> None:
+    """
+    A replay says so in a header; nothing else does.
+    """
+    replayed, published = (built(subscription(), replayed=it) for it in (True, False))
+
+    assert (b"X-Shipedge-Replay", b"true") in replayed.headers
+    assert b"X-Shipedge-Replay" not in dict(published.headers)
+
+
 def test_log_masks_what_was_configured() -> None:
     """
     The values of custom headers are secrets; the log shows their names.

@@ -12,7 +12,14 @@ from dispatch_service.queue import layouts
 from dispatch_service.queue.layouts import Columns
 from dispatch_service.storage.schema import attempts, bodies, deliveries, event_keys, events
 
-KINDS = {"BIGINT": "bigint", "BYTEA": "bytea", "INTEGER": "integer", "TEXT": "text", "UUID": "uuid"}
+KINDS = {
+    "BIGINT": "bigint",
+    "BOOLEAN": "boolean",
+    "BYTEA": "bytea",
+    "INTEGER": "integer",
+    "TEXT": "text",
+    "UUID": "uuid",
+}
 
 
 def kind_of(column: sa.Column[object]) -> str:

@@ -113,13 +113,14 @@ def test_owned_names_are_parsed_and_split_as_they_are_written(
 @pytest.mark.parametrize("owner", OWNERS)
 def test_ids_have_their_prefix_in_names_alone(owner: str) -> None:
     """
-    Ids of deliveries and resend jobs are parsed as they are stored, without hyphens.
+    Ids of deliveries and jobs are parsed as they are stored, without hyphens.
     """
     stored = str(uuid.UUID(UUID))
 
     assert names.parse("delivery", names.delivery(owner, stored)) == Name(owner, UUID)
     assert names.parse("attempt", names.attempt(owner, stored, 3)) == Name(owner, UUID, 3)
     assert names.parse("resend_job", names.resend_job(owner, stored)) == Name(owner, UUID)
+    assert names.parse("replay_job", names.replay_job(owner, stored)) == Name(owner, UUID)
     assert names.audit_entry(stored) == f"auditEntries/{UUID}"
 
 

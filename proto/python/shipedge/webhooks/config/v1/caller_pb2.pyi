@@ -39,7 +39,7 @@ class Caller(_message.Message):
         ROLE_READER: Caller._Role.ValueType  # 2
         """Reads configuration and logs, without secrets and payloads."""
         ROLE_OPERATOR: Caller._Role.ValueType  # 3
-        """Reads payloads; resends, cancels, previews and explains."""
+        """Reads payloads; resends, replays, cancels, previews and explains."""
         ROLE_ADMIN: Caller._Role.ValueType  # 4
         """Changes configuration; erases; manages callers and keys."""
         ROLE_FEED: Caller._Role.ValueType  # 5
@@ -55,7 +55,7 @@ class Caller(_message.Message):
     ROLE_READER: Caller.Role.ValueType  # 2
     """Reads configuration and logs, without secrets and payloads."""
     ROLE_OPERATOR: Caller.Role.ValueType  # 3
-    """Reads payloads; resends, cancels, previews and explains."""
+    """Reads payloads; resends, replays, cancels, previews and explains."""
     ROLE_ADMIN: Caller.Role.ValueType  # 4
     """Changes configuration; erases; manages callers and keys."""
     ROLE_FEED: Caller.Role.ValueType  # 5

@@ -44,6 +44,8 @@ class Attempt(_message.Message):
         """Requested by a caller."""
         TRIGGER_TEST: Attempt._Trigger.ValueType  # 4
         """A test event that a caller requested."""
+        TRIGGER_REPLAY: Attempt._Trigger.ValueType  # 5
+        """A replay of the event that a caller requested."""
 
     class Trigger(_Trigger, metaclass=_TriggerEnumTypeWrapper):
         """Why an attempt is made."""
@@ -58,6 +60,8 @@ class Attempt(_message.Message):
     """Requested by a caller."""
     TRIGGER_TEST: Attempt.Trigger.ValueType  # 4
     """A test event that a caller requested."""
+    TRIGGER_REPLAY: Attempt.Trigger.ValueType  # 5
+    """A replay of the event that a caller requested."""
 
     class _Status:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -291,7 +295,7 @@ class Attempt(_message.Message):
     response_code: _builtins.int
     """The status code of the response. 0: there was none."""
     requested_by: _builtins.str
-    """Who asked for it, where it is a resend or a test."""
+    """Who asked for it, where it is a resend, a replay or a test."""
     resource: _builtins.str
     """What the event is about, for example `orders/12345`."""
     exchange_detail: Global___Attempt.ExchangeDetail.ValueType

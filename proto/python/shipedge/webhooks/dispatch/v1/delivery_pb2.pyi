@@ -161,6 +161,7 @@ class Delivery(_message.Message):
     BODY_ERASED_FIELD_NUMBER: _builtins.int
     TEST_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
@@ -208,6 +209,10 @@ class Delivery(_message.Message):
     """Whether the payload was erased or is past its retention."""
     test: _builtins.bool
     """Whether it was made by `SendTestEvent`."""
+    replay: _builtins.bool
+    """Whether it was made by `ReplayEvents`. Each of its requests, also of
+    retries and resends, has the header `X-Shipedge-Replay: true`.
+    """
     @_builtins.property
     def waiting(self) -> Global___Delivery.Waiting:
         """Why it waits, as of the time at which it was read. Unset: it does not wait."""
@@ -253,6 +258,7 @@ class Delivery(_message.Message):
         body_erased: _builtins.bool = ...,
         test: _builtins.bool = ...,
         waiting: Global___Delivery.Waiting | None = ...,
+        replay: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
@@ -261,7 +267,7 @@ class Delivery(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "expire_time", b"expire_time", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "payload_version", b"payload_version", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_count", b"attempt_count", "body_bytes", b"body_bytes", "body_erased", b"body_erased", "body_sha256", b"body_sha256", "create_time", b"create_time", "end_time", b"end_time", "event", b"event", "event_type", b"event_type", "expire_time", b"expire_time", "failure_kind", b"failure_kind", "name", b"name", "next_attempt_time", b"next_attempt_time", "occur_time", b"occur_time", "payload_version", b"payload_version", "replay", b"replay", "resource", b"resource", "response_code", b"response_code", "sequence", b"sequence", "state", b"state", "subscription", b"subscription", "test", b"test", "topic", b"topic", "url", b"url", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

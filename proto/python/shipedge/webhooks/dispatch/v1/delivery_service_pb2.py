@@ -26,13 +26,15 @@ from google.api import client_pb2 as google_dot_api_dot_client__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import field_info_pb2 as google_dot_api_dot_field__info__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_attempt__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__pb2
 from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_accepted__event__pb2
+from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4shipedge/webhooks/dispatch/v1/delivery_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a+shipedge/webhooks/dispatch/v1/attempt.proto\x1a,shipedge/webhooks/dispatch/v1/delivery.proto\x1a\x32shipedge/webhooks/dispatch/v1/accepted_event.proto\x1a.shipedge/webhooks/dispatch/v1/resend_job.proto\"E\n\x0fGetEventRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\"\x92\x01\n\x11ListEventsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\x12\x1bwebhooks.shipedge.com/Event\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x12ListEventsResponse\x12:\n\x06\x65vents\x18\x01 \x03(\x0b\x32$.shipedge.webhooks.dispatch.v1.EventB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"K\n\x12GetDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"\x99\x01\n\x15ListDeliveriesRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \x12\x1ewebhooks.shipedge.com/Delivery\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.dispatch.v1.DeliveryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"O\n\x16GetDeliveryBodyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"_\n\x17GetDeliveryBodyResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"I\n\x11GetAttemptRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dwebhooks.shipedge.com/Attempt\"\x96\x01\n\x13ListAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x14ListAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x14WatchAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x63ursor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x15WatchAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x85\x01\n\x15ResendDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x8f\x02\n\x17ResendDeliveriesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05names\x18\x03 \x03(\tB\'\xe2\x41\x01\x01\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrate_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\"M\n\x13GetResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"\x84\x01\n\x15ListResendJobsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x16ListResendJobsResponse\x12\x43\n\x0bresend_jobs\x18\x01 \x03(\x0b\x32(.shipedge.webhooks.dispatch.v1.ResendJobB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x16\x43\x61ncelResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"N\n\x15\x43\x61ncelDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery2\x96\x0e\n\x0f\x44\x65liveryService\x12l\n\x08GetEvent\x12..shipedge.webhooks.dispatch.v1.GetEventRequest\x1a$.shipedge.webhooks.dispatch.v1.Event\"\n\x90\x02\x01\xda\x41\x04name\x12\x7f\n\nListEvents\x12\x30.shipedge.webhooks.dispatch.v1.ListEventsRequest\x1a\x31.shipedge.webhooks.dispatch.v1.ListEventsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12u\n\x0bGetDelivery\x12\x31.shipedge.webhooks.dispatch.v1.GetDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListDeliveries\x12\x34.shipedge.webhooks.dispatch.v1.ListDeliveriesRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListDeliveriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x0fGetDeliveryBody\x12\x35.shipedge.webhooks.dispatch.v1.GetDeliveryBodyRequest\x1a\x36.shipedge.webhooks.dispatch.v1.GetDeliveryBodyResponse\"\n\x90\x02\x01\xda\x41\x04name\x12r\n\nGetAttempt\x12\x30.shipedge.webhooks.dispatch.v1.GetAttemptRequest\x1a&.shipedge.webhooks.dispatch.v1.Attempt\"\n\x90\x02\x01\xda\x41\x04name\x12\x85\x01\n\x0cListAttempts\x12\x32.shipedge.webhooks.dispatch.v1.ListAttemptsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ListAttemptsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x81\x01\n\rWatchAttempts\x12\x33.shipedge.webhooks.dispatch.v1.WatchAttemptsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.WatchAttemptsResponse\"\x03\x90\x02\x01\x30\x01\x12x\n\x0eResendDelivery\x12\x34.shipedge.webhooks.dispatch.v1.ResendDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04name\x12\x86\x01\n\x10ResendDeliveries\x12\x36.shipedge.webhooks.dispatch.v1.ResendDeliveriesRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x10\xda\x41\rparent,filter\x12x\n\x0cGetResendJob\x12\x32.shipedge.webhooks.dispatch.v1.GetResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListResendJobs\x12\x34.shipedge.webhooks.dispatch.v1.ListResendJobsRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListResendJobsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12{\n\x0f\x43\x61ncelResendJob\x12\x35.shipedge.webhooks.dispatch.v1.CancelResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x07\xda\x41\x04name\x12x\n\x0e\x43\x61ncelDelivery\x12\x34.shipedge.webhooks.dispatch.v1.CancelDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04nameB\xee\x01\n!com.shipedge.webhooks.dispatch.v1B\x14\x44\x65liveryServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4shipedge/webhooks/dispatch/v1/delivery_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1bgoogle/api/field_info.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+shipedge/webhooks/dispatch/v1/attempt.proto\x1a,shipedge/webhooks/dispatch/v1/delivery.proto\x1a\x32shipedge/webhooks/dispatch/v1/accepted_event.proto\x1a.shipedge/webhooks/dispatch/v1/replay_job.proto\x1a.shipedge/webhooks/dispatch/v1/resend_job.proto\"E\n\x0fGetEventRequest\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\"\x92\x01\n\x11ListEventsRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\x12\x1bwebhooks.shipedge.com/Event\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"o\n\x12ListEventsResponse\x12:\n\x06\x65vents\x18\x01 \x03(\x0b\x32$.shipedge.webhooks.dispatch.v1.EventB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"K\n\x12GetDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"\x99\x01\n\x15ListDeliveriesRequest\x12\x37\n\x06parent\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \x12\x1ewebhooks.shipedge.com/Delivery\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"z\n\x16ListDeliveriesResponse\x12\x41\n\ndeliveries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.dispatch.v1.DeliveryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"O\n\x16GetDeliveryBodyRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\"_\n\x17GetDeliveryBodyResponse\x12\x12\n\x04\x62ody\x18\x01 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x1a\n\x0c\x63ontent_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"I\n\x11GetAttemptRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dwebhooks.shipedge.com/Attempt\"\x96\x01\n\x13ListAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"u\n\x14ListAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"z\n\x14WatchAttemptsRequest\x12\x36\n\x06parent\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\x12\x1dwebhooks.shipedge.com/Attempt\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x63ursor\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"m\n\x15WatchAttemptsResponse\x12>\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32&.shipedge.webhooks.dispatch.v1.AttemptB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x63ursor\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"\x85\x01\n\x15ResendDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x03 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\"\x8f\x02\n\x17ResendDeliveriesRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x14\n\x06\x66ilter\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x36\n\x05names\x18\x03 \x03(\tB\'\xe2\x41\x01\x01\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery\x12\x13\n\x05\x66orce\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12\x18\n\nrate_limit\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x06 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x07 \x01(\x08\x42\x04\xe2\x41\x01\x01\"M\n\x13GetResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"\x84\x01\n\x15ListResendJobsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ResendJob\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x16ListResendJobsResponse\x12\x43\n\x0bresend_jobs\x18\x01 \x03(\x0b\x32(.shipedge.webhooks.dispatch.v1.ResendJobB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x16\x43\x61ncelResendJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ResendJob\"\xf3\x02\n\x13ReplayEventsRequest\x12\x41\n\x0csubscription\x18\x01 \x01(\tB+\xe2\x41\x01\x02\xfa\x41$\n\"webhooks.shipedge.com/Subscription\x12;\n\x11\x61\x63\x63\x65pt_start_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x39\n\x0f\x61\x63\x63\x65pt_end_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x33\n\x05names\x18\x04 \x03(\tB$\xe2\x41\x01\x01\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\x12\x13\n\x05kinds\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12\x18\n\nrate_limit\x18\x06 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12 \n\nrequest_id\x18\x07 \x01(\tB\x0c\xe2\x41\x01\x01\xe2\x8c\xcf\xd7\x08\x02\x08\x01\x12\x1b\n\rvalidate_only\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\"M\n\x13GetReplayJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ReplayJob\"\x84\x01\n\x15ListReplayJobsRequest\x12\x38\n\x06parent\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\x12\x1fwebhooks.shipedge.com/ReplayJob\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\"|\n\x16ListReplayJobsResponse\x12\x43\n\x0breplay_jobs\x18\x01 \x03(\x0b\x32(.shipedge.webhooks.dispatch.v1.ReplayJobB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"P\n\x16\x43\x61ncelReplayJobRequest\x12\x36\n\x04name\x18\x01 \x01(\tB(\xe2\x41\x01\x02\xfa\x41!\n\x1fwebhooks.shipedge.com/ReplayJob\"N\n\x15\x43\x61ncelDeliveryRequest\x12\x35\n\x04name\x18\x01 \x01(\tB\'\xe2\x41\x01\x02\xfa\x41 \n\x1ewebhooks.shipedge.com/Delivery2\xbd\x12\n\x0f\x44\x65liveryService\x12l\n\x08GetEvent\x12..shipedge.webhooks.dispatch.v1.GetEventRequest\x1a$.shipedge.webhooks.dispatch.v1.Event\"\n\x90\x02\x01\xda\x41\x04name\x12\x7f\n\nListEvents\x12\x30.shipedge.webhooks.dispatch.v1.ListEventsRequest\x1a\x31.shipedge.webhooks.dispatch.v1.ListEventsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12u\n\x0bGetDelivery\x12\x31.shipedge.webhooks.dispatch.v1.GetDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListDeliveries\x12\x34.shipedge.webhooks.dispatch.v1.ListDeliveriesRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListDeliveriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x8c\x01\n\x0fGetDeliveryBody\x12\x35.shipedge.webhooks.dispatch.v1.GetDeliveryBodyRequest\x1a\x36.shipedge.webhooks.dispatch.v1.GetDeliveryBodyResponse\"\n\x90\x02\x01\xda\x41\x04name\x12r\n\nGetAttempt\x12\x30.shipedge.webhooks.dispatch.v1.GetAttemptRequest\x1a&.shipedge.webhooks.dispatch.v1.Attempt\"\n\x90\x02\x01\xda\x41\x04name\x12\x85\x01\n\x0cListAttempts\x12\x32.shipedge.webhooks.dispatch.v1.ListAttemptsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.ListAttemptsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12\x81\x01\n\rWatchAttempts\x12\x33.shipedge.webhooks.dispatch.v1.WatchAttemptsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.WatchAttemptsResponse\"\x03\x90\x02\x01\x30\x01\x12x\n\x0eResendDelivery\x12\x34.shipedge.webhooks.dispatch.v1.ResendDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04name\x12\x86\x01\n\x10ResendDeliveries\x12\x36.shipedge.webhooks.dispatch.v1.ResendDeliveriesRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x10\xda\x41\rparent,filter\x12x\n\x0cGetResendJob\x12\x32.shipedge.webhooks.dispatch.v1.GetResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListResendJobs\x12\x34.shipedge.webhooks.dispatch.v1.ListResendJobsRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListResendJobsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12{\n\x0f\x43\x61ncelResendJob\x12\x35.shipedge.webhooks.dispatch.v1.CancelResendJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ResendJob\"\x07\xda\x41\x04name\x12\x9f\x01\n\x0cReplayEvents\x12\x32.shipedge.webhooks.dispatch.v1.ReplayEventsRequest\x1a(.shipedge.webhooks.dispatch.v1.ReplayJob\"1\xda\x41.subscription,accept_start_time,accept_end_time\x12x\n\x0cGetReplayJob\x12\x32.shipedge.webhooks.dispatch.v1.GetReplayJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ReplayJob\"\n\x90\x02\x01\xda\x41\x04name\x12\x8b\x01\n\x0eListReplayJobs\x12\x34.shipedge.webhooks.dispatch.v1.ListReplayJobsRequest\x1a\x35.shipedge.webhooks.dispatch.v1.ListReplayJobsResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12{\n\x0f\x43\x61ncelReplayJob\x12\x35.shipedge.webhooks.dispatch.v1.CancelReplayJobRequest\x1a(.shipedge.webhooks.dispatch.v1.ReplayJob\"\x07\xda\x41\x04name\x12x\n\x0e\x43\x61ncelDelivery\x12\x34.shipedge.webhooks.dispatch.v1.CancelDeliveryRequest\x1a\'.shipedge.webhooks.dispatch.v1.Delivery\"\x07\xda\x41\x04nameB\xee\x01\n!com.shipedge.webhooks.dispatch.v1B\x14\x44\x65liveryServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -134,6 +136,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTRESENDJOBSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
   _globals['_CANCELRESENDJOBREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELRESENDJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037webhooks.shipedge.com/ResendJob'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['subscription']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['subscription']._serialized_options = b'\342A\001\002\372A$\n\"webhooks.shipedge.com/Subscription'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['accept_start_time']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['accept_start_time']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['accept_end_time']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['accept_end_time']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['names']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['names']._serialized_options = b'\342A\001\001\372A\035\n\033webhooks.shipedge.com/Event'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['kinds']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['kinds']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['rate_limit']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['rate_limit']._serialized_options = b'\342A\001\001'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['request_id']._serialized_options = b'\342A\001\001\342\214\317\327\010\002\010\001'
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['validate_only']._loaded_options = None
+  _globals['_REPLAYEVENTSREQUEST'].fields_by_name['validate_only']._serialized_options = b'\342A\001\001'
+  _globals['_GETREPLAYJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_GETREPLAYJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037webhooks.shipedge.com/ReplayJob'
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['parent']._loaded_options = None
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A!\022\037webhooks.shipedge.com/ReplayJob'
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['page_size']._serialized_options = b'\342A\001\001'
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTREPLAYJOBSREQUEST'].fields_by_name['page_token']._serialized_options = b'\342A\001\001'
+  _globals['_LISTREPLAYJOBSRESPONSE'].fields_by_name['replay_jobs']._loaded_options = None
+  _globals['_LISTREPLAYJOBSRESPONSE'].fields_by_name['replay_jobs']._serialized_options = b'\342A\001\003'
+  _globals['_LISTREPLAYJOBSRESPONSE'].fields_by_name['next_page_token']._loaded_options = None
+  _globals['_LISTREPLAYJOBSRESPONSE'].fields_by_name['next_page_token']._serialized_options = b'\342A\001\003'
+  _globals['_CANCELREPLAYJOBREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_CANCELREPLAYJOBREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A!\n\037webhooks.shipedge.com/ReplayJob'
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELDELIVERYREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A \n\036webhooks.shipedge.com/Delivery'
   _globals['_DELIVERYSERVICE'].methods_by_name['GetEvent']._loaded_options = None
@@ -162,48 +194,66 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DELIVERYSERVICE'].methods_by_name['ListResendJobs']._serialized_options = b'\220\002\001\332A\006parent'
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelResendJob']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelResendJob']._serialized_options = b'\332A\004name'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ReplayEvents']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ReplayEvents']._serialized_options = b'\332A.subscription,accept_start_time,accept_end_time'
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetReplayJob']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['GetReplayJob']._serialized_options = b'\220\002\001\332A\004name'
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListReplayJobs']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['ListReplayJobs']._serialized_options = b'\220\002\001\332A\006parent'
+  _globals['_DELIVERYSERVICE'].methods_by_name['CancelReplayJob']._loaded_options = None
+  _globals['_DELIVERYSERVICE'].methods_by_name['CancelReplayJob']._serialized_options = b'\332A\004name'
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._loaded_options = None
   _globals['_DELIVERYSERVICE'].methods_by_name['CancelDelivery']._serialized_options = b'\332A\004name'
-  _globals['_GETEVENTREQUEST']._serialized_start=392
-  _globals['_GETEVENTREQUEST']._serialized_end=461
-  _globals['_LISTEVENTSREQUEST']._serialized_start=464
-  _globals['_LISTEVENTSREQUEST']._serialized_end=610
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=612
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=723
-  _globals['_GETDELIVERYREQUEST']._serialized_start=725
-  _globals['_GETDELIVERYREQUEST']._serialized_end=800
-  _globals['_LISTDELIVERIESREQUEST']._serialized_start=803
-  _globals['_LISTDELIVERIESREQUEST']._serialized_end=956
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=958
-  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1080
-  _globals['_GETDELIVERYBODYREQUEST']._serialized_start=1082
-  _globals['_GETDELIVERYBODYREQUEST']._serialized_end=1161
-  _globals['_GETDELIVERYBODYRESPONSE']._serialized_start=1163
-  _globals['_GETDELIVERYBODYRESPONSE']._serialized_end=1258
-  _globals['_GETATTEMPTREQUEST']._serialized_start=1260
-  _globals['_GETATTEMPTREQUEST']._serialized_end=1333
-  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1336
-  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1486
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1488
-  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1605
-  _globals['_WATCHATTEMPTSREQUEST']._serialized_start=1607
-  _globals['_WATCHATTEMPTSREQUEST']._serialized_end=1729
-  _globals['_WATCHATTEMPTSRESPONSE']._serialized_start=1731
-  _globals['_WATCHATTEMPTSRESPONSE']._serialized_end=1840
-  _globals['_RESENDDELIVERYREQUEST']._serialized_start=1843
-  _globals['_RESENDDELIVERYREQUEST']._serialized_end=1976
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=1979
-  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=2250
-  _globals['_GETRESENDJOBREQUEST']._serialized_start=2252
-  _globals['_GETRESENDJOBREQUEST']._serialized_end=2329
-  _globals['_LISTRESENDJOBSREQUEST']._serialized_start=2332
-  _globals['_LISTRESENDJOBSREQUEST']._serialized_end=2464
-  _globals['_LISTRESENDJOBSRESPONSE']._serialized_start=2466
-  _globals['_LISTRESENDJOBSRESPONSE']._serialized_end=2590
-  _globals['_CANCELRESENDJOBREQUEST']._serialized_start=2592
-  _globals['_CANCELRESENDJOBREQUEST']._serialized_end=2672
-  _globals['_CANCELDELIVERYREQUEST']._serialized_start=2674
-  _globals['_CANCELDELIVERYREQUEST']._serialized_end=2752
-  _globals['_DELIVERYSERVICE']._serialized_start=2755
-  _globals['_DELIVERYSERVICE']._serialized_end=4569
+  _globals['_GETEVENTREQUEST']._serialized_start=473
+  _globals['_GETEVENTREQUEST']._serialized_end=542
+  _globals['_LISTEVENTSREQUEST']._serialized_start=545
+  _globals['_LISTEVENTSREQUEST']._serialized_end=691
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=693
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=804
+  _globals['_GETDELIVERYREQUEST']._serialized_start=806
+  _globals['_GETDELIVERYREQUEST']._serialized_end=881
+  _globals['_LISTDELIVERIESREQUEST']._serialized_start=884
+  _globals['_LISTDELIVERIESREQUEST']._serialized_end=1037
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_start=1039
+  _globals['_LISTDELIVERIESRESPONSE']._serialized_end=1161
+  _globals['_GETDELIVERYBODYREQUEST']._serialized_start=1163
+  _globals['_GETDELIVERYBODYREQUEST']._serialized_end=1242
+  _globals['_GETDELIVERYBODYRESPONSE']._serialized_start=1244
+  _globals['_GETDELIVERYBODYRESPONSE']._serialized_end=1339
+  _globals['_GETATTEMPTREQUEST']._serialized_start=1341
+  _globals['_GETATTEMPTREQUEST']._serialized_end=1414
+  _globals['_LISTATTEMPTSREQUEST']._serialized_start=1417
+  _globals['_LISTATTEMPTSREQUEST']._serialized_end=1567
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_start=1569
+  _globals['_LISTATTEMPTSRESPONSE']._serialized_end=1686
+  _globals['_WATCHATTEMPTSREQUEST']._serialized_start=1688
+  _globals['_WATCHATTEMPTSREQUEST']._serialized_end=1810
+  _globals['_WATCHATTEMPTSRESPONSE']._serialized_start=1812
+  _globals['_WATCHATTEMPTSRESPONSE']._serialized_end=1921
+  _globals['_RESENDDELIVERYREQUEST']._serialized_start=1924
+  _globals['_RESENDDELIVERYREQUEST']._serialized_end=2057
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_start=2060
+  _globals['_RESENDDELIVERIESREQUEST']._serialized_end=2331
+  _globals['_GETRESENDJOBREQUEST']._serialized_start=2333
+  _globals['_GETRESENDJOBREQUEST']._serialized_end=2410
+  _globals['_LISTRESENDJOBSREQUEST']._serialized_start=2413
+  _globals['_LISTRESENDJOBSREQUEST']._serialized_end=2545
+  _globals['_LISTRESENDJOBSRESPONSE']._serialized_start=2547
+  _globals['_LISTRESENDJOBSRESPONSE']._serialized_end=2671
+  _globals['_CANCELRESENDJOBREQUEST']._serialized_start=2673
+  _globals['_CANCELRESENDJOBREQUEST']._serialized_end=2753
+  _globals['_REPLAYEVENTSREQUEST']._serialized_start=2756
+  _globals['_REPLAYEVENTSREQUEST']._serialized_end=3127
+  _globals['_GETREPLAYJOBREQUEST']._serialized_start=3129
+  _globals['_GETREPLAYJOBREQUEST']._serialized_end=3206
+  _globals['_LISTREPLAYJOBSREQUEST']._serialized_start=3209
+  _globals['_LISTREPLAYJOBSREQUEST']._serialized_end=3341
+  _globals['_LISTREPLAYJOBSRESPONSE']._serialized_start=3343
+  _globals['_LISTREPLAYJOBSRESPONSE']._serialized_end=3467
+  _globals['_CANCELREPLAYJOBREQUEST']._serialized_start=3469
+  _globals['_CANCELREPLAYJOBREQUEST']._serialized_end=3549
+  _globals['_CANCELDELIVERYREQUEST']._serialized_start=3551
+  _globals['_CANCELDELIVERYREQUEST']._serialized_end=3629
+  _globals['_DELIVERYSERVICE']._serialized_start=3632
+  _globals['_DELIVERYSERVICE']._serialized_end=5997
 # @@protoc_insertion_point(module_scope)

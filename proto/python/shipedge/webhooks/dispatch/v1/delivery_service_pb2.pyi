@@ -6,10 +6,12 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as _accepted_event_pb2
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as _attempt_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
+from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as _replay_job_pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as _resend_job_pb2
 import builtins as _builtins
 import sys
@@ -604,6 +606,172 @@ class CancelResendJobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelResendJobRequest: _TypeAlias = CancelResendJobRequest  # noqa: Y015
+
+@_typing.final
+class ReplayEventsRequest(_message.Message):
+    """The request of `ReplayEvents`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_FIELD_NUMBER: _builtins.int
+    ACCEPT_START_TIME_FIELD_NUMBER: _builtins.int
+    ACCEPT_END_TIME_FIELD_NUMBER: _builtins.int
+    NAMES_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    subscription: _builtins.str
+    """The subscription, which must be Active."""
+    rate_limit: _builtins.int
+    """How many deliveries are made in a second at most. 0: as many as possible."""
+    request_id: _builtins.str
+    """A UUID. A call that is repeated with it within a day gets the same job."""
+    validate_only: _builtins.bool
+    """Whether to count only, and make nothing. All events of the choice are read
+    for it: of a long span that takes a while.
+    """
+    @_builtins.property
+    def accept_start_time(self) -> _timestamp_pb2.Timestamp:
+        """Events that were accepted from then on. Unset: 7 days before the end."""
+
+    @_builtins.property
+    def accept_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Events that were accepted before then. Unset, or later than now: now."""
+
+    @_builtins.property
+    def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Instead of the two times: which events, by name, at most 1,000."""
+
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these kinds: see `Event.kind`. Empty: of all that raise the
+        event type of the subscription.
+        """
+
+    def __init__(
+        self,
+        *,
+        subscription: _builtins.str = ...,
+        accept_start_time: _timestamp_pb2.Timestamp | None = ...,
+        accept_end_time: _timestamp_pb2.Timestamp | None = ...,
+        names: _abc.Iterable[_builtins.str] | None = ...,
+        kinds: _abc.Iterable[_builtins.str] | None = ...,
+        rate_limit: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_end_time", b"accept_end_time", "accept_start_time", b"accept_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_end_time", b"accept_end_time", "accept_start_time", b"accept_start_time", "kinds", b"kinds", "names", b"names", "rate_limit", b"rate_limit", "request_id", b"request_id", "subscription", b"subscription", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayEventsRequest: _TypeAlias = ReplayEventsRequest  # noqa: Y015
+
+@_typing.final
+class GetReplayJobRequest(_message.Message):
+    """The request of `GetReplayJob`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReplayJobRequest: _TypeAlias = GetReplayJobRequest  # noqa: Y015
+
+@_typing.final
+class ListReplayJobsRequest(_message.Message):
+    """The request of `ListReplayJobs`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`. With `accounts/-` or
+    `warehouses/-` the jobs of all are listed, for callers who may access all.
+    """
+    page_size: _builtins.int
+    """At most this many are returned. 0: 50; more than 1,000: 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; all else must be the same."""
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReplayJobsRequest: _TypeAlias = ListReplayJobsRequest  # noqa: Y015
+
+@_typing.final
+class ListReplayJobsResponse(_message.Message):
+    """The answer of `ListReplayJobs`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_JOBS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: there is none."""
+    @_builtins.property
+    def replay_jobs(self) -> _containers.RepeatedCompositeFieldContainer[_replay_job_pb2.ReplayJob]:
+        """The jobs."""
+
+    def __init__(
+        self,
+        *,
+        replay_jobs: _abc.Iterable[_replay_job_pb2.ReplayJob] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "replay_jobs", b"replay_jobs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReplayJobsResponse: _TypeAlias = ListReplayJobsResponse  # noqa: Y015
+
+@_typing.final
+class CancelReplayJobRequest(_message.Message):
+    """The request of `CancelReplayJob`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The job."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelReplayJobRequest: _TypeAlias = CancelReplayJobRequest  # noqa: Y015
 
 @_typing.final
 class CancelDeliveryRequest(_message.Message):

@@ -7,6 +7,7 @@ from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as shipedge_dot_web
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_attempt__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2
+from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -108,6 +109,26 @@ class DeliveryServiceStub:
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/CancelResendJob',
                 request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelResendJobRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2.ResendJob.FromString,
+                _registered_method=True)
+        self.ReplayEvents = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/ReplayEvents',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ReplayEventsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
+                _registered_method=True)
+        self.GetReplayJob = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/GetReplayJob',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetReplayJobRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
+                _registered_method=True)
+        self.ListReplayJobs = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/ListReplayJobs',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsResponse.FromString,
+                _registered_method=True)
+        self.CancelReplayJob = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/CancelReplayJob',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelReplayJobRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
                 _registered_method=True)
         self.CancelDelivery = channel.unary_unary(
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/CancelDelivery',
@@ -252,6 +273,49 @@ class DeliveryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayEvents(self, request, context):
+        """Makes the deliveries that a subscription lacks of events that were
+        accepted before it was there, or while it was Inactive, as a job. What it
+        has a delivery of already, in whatever state, is left as it is, so that a
+        second replay sends nothing. The deliveries have their own `webhook-id`
+        and the header `X-Shipedge-Replay: true`; those of ordered subscriptions
+        are sent in the order in which their events were accepted.
+
+        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+        `FAILED_PRECONDITION` / `SUBSCRIPTION_INACTIVE`, `SUBSCRIPTION_DELETED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReplayJob(self, request, context):
+        """Returns a replay job.
+
+        Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReplayJobs(self, request, context):
+        """Lists the replay jobs of an owner, newest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelReplayJob(self, request, context):
+        """Stops a replay job. The deliveries that it made are still sent.
+
+        Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `REPLAY_JOB_ENDED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelDelivery(self, request, context):
         """Cancels a delivery. An attempt that is being made is not interrupted.
 
@@ -329,6 +393,26 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.CancelResendJob,
                     request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelResendJobRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2.ResendJob.SerializeToString,
+            ),
+            'ReplayEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayEvents,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ReplayEventsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.SerializeToString,
+            ),
+            'GetReplayJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReplayJob,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetReplayJobRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.SerializeToString,
+            ),
+            'ListReplayJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReplayJobs,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsResponse.SerializeToString,
+            ),
+            'CancelReplayJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelReplayJob,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelReplayJobRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.SerializeToString,
             ),
             'CancelDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelDelivery,
@@ -693,6 +777,114 @@ class DeliveryService:
             '/shipedge.webhooks.dispatch.v1.DeliveryService/CancelResendJob',
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelResendJobRequest.SerializeToString,
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2.ResendJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/ReplayEvents',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ReplayEventsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReplayJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/GetReplayJob',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetReplayJobRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReplayJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/ListReplayJobs',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListReplayJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelReplayJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/CancelReplayJob',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.CancelReplayJobRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2.ReplayJob.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,6 +9,7 @@ from shipedge.webhooks.dispatch.v1 import accepted_event_pb2 as _accepted_event_
 from shipedge.webhooks.dispatch.v1 import attempt_pb2 as _attempt_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as _delivery_service_pb2
+from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as _replay_job_pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as _resend_job_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -118,6 +119,33 @@ class DeliveryServiceStub:
     Errors: `NOT_FOUND` / `RESEND_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
     `RESEND_JOB_ENDED`.
     """
+    ReplayEvents: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ReplayEventsRequest, _replay_job_pb2.ReplayJob]
+    """Makes the deliveries that a subscription lacks of events that were
+    accepted before it was there, or while it was Inactive, as a job. What it
+    has a delivery of already, in whatever state, is left as it is, so that a
+    second replay sends nothing. The deliveries have their own `webhook-id`
+    and the header `X-Shipedge-Replay: true`; those of ordered subscriptions
+    are sent in the order in which their events were accepted.
+
+    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+    `FAILED_PRECONDITION` / `SUBSCRIPTION_INACTIVE`, `SUBSCRIPTION_DELETED`.
+    """
+    GetReplayJob: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetReplayJobRequest, _replay_job_pb2.ReplayJob]
+    """Returns a replay job.
+
+    Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`.
+    """
+    ListReplayJobs: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListReplayJobsRequest, _delivery_service_pb2.ListReplayJobsResponse]
+    """Lists the replay jobs of an owner, newest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+    """
+    CancelReplayJob: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelReplayJobRequest, _replay_job_pb2.ReplayJob]
+    """Stops a replay job. The deliveries that it made are still sent.
+
+    Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `REPLAY_JOB_ENDED`.
+    """
     CancelDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_pb2.Delivery]
     """Cancels a delivery. An attempt that is being made is not interrupted.
 
@@ -210,6 +238,33 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
 
     Errors: `NOT_FOUND` / `RESEND_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
     `RESEND_JOB_ENDED`.
+    """
+    ReplayEvents: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ReplayEventsRequest, _replay_job_pb2.ReplayJob]  # type: ignore[assignment]
+    """Makes the deliveries that a subscription lacks of events that were
+    accepted before it was there, or while it was Inactive, as a job. What it
+    has a delivery of already, in whatever state, is left as it is, so that a
+    second replay sends nothing. The deliveries have their own `webhook-id`
+    and the header `X-Shipedge-Replay: true`; those of ordered subscriptions
+    are sent in the order in which their events were accepted.
+
+    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+    `FAILED_PRECONDITION` / `SUBSCRIPTION_INACTIVE`, `SUBSCRIPTION_DELETED`.
+    """
+    GetReplayJob: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetReplayJobRequest, _replay_job_pb2.ReplayJob]  # type: ignore[assignment]
+    """Returns a replay job.
+
+    Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`.
+    """
+    ListReplayJobs: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListReplayJobsRequest, _delivery_service_pb2.ListReplayJobsResponse]  # type: ignore[assignment]
+    """Lists the replay jobs of an owner, newest first.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+    """
+    CancelReplayJob: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelReplayJobRequest, _replay_job_pb2.ReplayJob]  # type: ignore[assignment]
+    """Stops a replay job. The deliveries that it made are still sent.
+
+    Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
+    `REPLAY_JOB_ENDED`.
     """
     CancelDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.CancelDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
     """Cancels a delivery. An attempt that is being made is not interrupted.
@@ -378,6 +433,57 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: `NOT_FOUND` / `RESEND_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
         `RESEND_JOB_ENDED`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReplayEvents(
+        self,
+        request: _delivery_service_pb2.ReplayEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_job_pb2.ReplayJob, _abc.Awaitable[_replay_job_pb2.ReplayJob]]:
+        """Makes the deliveries that a subscription lacks of events that were
+        accepted before it was there, or while it was Inactive, as a job. What it
+        has a delivery of already, in whatever state, is left as it is, so that a
+        second replay sends nothing. The deliveries have their own `webhook-id`
+        and the header `X-Shipedge-Replay: true`; those of ordered subscriptions
+        are sent in the order in which their events were accepted.
+
+        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+        `FAILED_PRECONDITION` / `SUBSCRIPTION_INACTIVE`, `SUBSCRIPTION_DELETED`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReplayJob(
+        self,
+        request: _delivery_service_pb2.GetReplayJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_job_pb2.ReplayJob, _abc.Awaitable[_replay_job_pb2.ReplayJob]]:
+        """Returns a replay job.
+
+        Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`.
+        """
+
+    @_abc_1.abstractmethod
+    def ListReplayJobs(
+        self,
+        request: _delivery_service_pb2.ListReplayJobsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.ListReplayJobsResponse, _abc.Awaitable[_delivery_service_pb2.ListReplayJobsResponse]]:
+        """Lists the replay jobs of an owner, newest first.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelReplayJob(
+        self,
+        request: _delivery_service_pb2.CancelReplayJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_replay_job_pb2.ReplayJob, _abc.Awaitable[_replay_job_pb2.ReplayJob]]:
+        """Stops a replay job. The deliveries that it made are still sent.
+
+        Errors: `NOT_FOUND` / `REPLAY_JOB_NOT_FOUND`; `FAILED_PRECONDITION` /
+        `REPLAY_JOB_ENDED`.
         """
 
     @_abc_1.abstractmethod

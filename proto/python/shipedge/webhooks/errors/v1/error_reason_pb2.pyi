@@ -402,6 +402,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "SIGNING_KEY_IN_USE", "metadata": {"name":
         "accounts/100/signingKeys/key_51c0", "subscriptions": "34"}}
     """
+    ERROR_REASON_REPLAY_JOB_NOT_FOUND: _ErrorReason.ValueType  # 83
+    """`NOT_FOUND`. There is no such replay job.
+
+        {"reason": "REPLAY_JOB_NOT_FOUND", "metadata": {"name":
+        "accounts/100/replayJobs/rpj_018d"}}
+    """
+    ERROR_REASON_REPLAY_JOB_ENDED: _ErrorReason.ValueType  # 84
+    """`FAILED_PRECONDITION`. The replay job has come to an end: it cannot be
+    cancelled.
+
+        {"reason": "REPLAY_JOB_ENDED", "metadata": {"name":
+        "accounts/100/replayJobs/rpj_018d"}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -793,5 +806,18 @@ ERROR_REASON_SIGNING_KEY_IN_USE: ErrorReason.ValueType  # 82
 
     {"reason": "SIGNING_KEY_IN_USE", "metadata": {"name":
     "accounts/100/signingKeys/key_51c0", "subscriptions": "34"}}
+"""
+ERROR_REASON_REPLAY_JOB_NOT_FOUND: ErrorReason.ValueType  # 83
+"""`NOT_FOUND`. There is no such replay job.
+
+    {"reason": "REPLAY_JOB_NOT_FOUND", "metadata": {"name":
+    "accounts/100/replayJobs/rpj_018d"}}
+"""
+ERROR_REASON_REPLAY_JOB_ENDED: ErrorReason.ValueType  # 84
+"""`FAILED_PRECONDITION`. The replay job has come to an end: it cannot be
+cancelled.
+
+    {"reason": "REPLAY_JOB_ENDED", "metadata": {"name":
+    "accounts/100/replayJobs/rpj_018d"}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
