@@ -55,8 +55,7 @@ def _is_due(settlement: Settlement) -> bool:
     """
     Tell whether a delivery is attempted again at once.
     """
-    delay = settlement.transition.delay
-    return delay is not None and not delay
+    return settlement.transition.delay is not None and not settlement.transition.delay
 
 
 def _always(_settlements: Sequence[Settlement]) -> bool:

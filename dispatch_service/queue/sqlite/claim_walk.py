@@ -5,6 +5,8 @@ deliveries are found without the lock of writers.
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,19 +14,25 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from dispatch_service.domain.work import Claimed, EndpointKey
+from dispatch_service.domain.work import Claimed, EndpointKey, Lease
 from dispatch_service.queue.claimed import claimed_from
 from dispatch_service.queue.layouts import INTERRUPTED_ERROR
 from dispatch_service.queue.protocol import START
 from dispatch_service.queue.sqlite import statements as sql
-from dispatch_service.queue.sqlite.execution import database_time, execute_many
+from dispatch_service.queue.sqlite.execution import database_time, execute_many, lease_now
+from service_runtime.database.engine import writing
 from service_runtime.database.instants import from_microseconds
 from service_runtime.observability.dispatch_metrics import LEASES_TAKEN_OVER
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _JSON = msgspec.json.Encoder()
+
+TAKE_SECONDS = 0.03
+"""
+After so long a claim lets other writers write before it goes on.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,61 @@ async def _walk(db: AsyncConnection, after: EndpointKey, full: Full, most: int, 
     goes_on = len(rows) == walk_limit or (rows and rows[-1].steps == most)
     ended = (rows[-1].owner, rows[-1].endpoint) if goes_on else START
     return Walk([endpoint for endpoint in due if endpoint not in full.endpoints], ended)
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """
+    How many deliveries are leased at most, in all and of an endpoint; those *held*, as JSON, are
+    not.
+    """
+
+    limit: int
+    per_endpoint: int
+    held: str
+
+
+async def take_all(
+    engine: AsyncEngine, due: Sequence[EndpointKey], lease: Lease, wanted: Take
+) -> tuple[list[Claimed], EndpointKey | None]:
+    """
+    Lease due deliveries of endpoints, in transactions that others do not wait long for; return
+    them, and the endpoint with which the limit was reached.
+    """
+    claimed: list[Claimed] = []
+    rest = deque(due)
+    while rest:
+        try:
+            last = await _take_some(engine, rest, lease, wanted, claimed)
+        except Exception:
+            # What is leased already has to be attempted; the next claim meets the error.
+            if not claimed:
+                raise
+            break
+        if len(claimed) >= wanted.limit:
+            return claimed, last
+    return claimed, None
+
+
+async def _take_some(
+    engine: AsyncEngine,
+    rest: deque[EndpointKey],
+    lease: Lease,
+    wanted: Take,
+    claimed: list[Claimed],
+) -> EndpointKey:
+    taken: list[Claimed] = []
+    async with writing(engine) as db:
+        until = time.monotonic() + TAKE_SECONDS
+        leased = await lease_now(db, lease) | {"held": wanted.held}
+        while True:
+            last = rest.popleft()
+            room = wanted.limit - len(claimed) - len(taken)
+            taken += await take(db, last, leased, min(wanted.per_endpoint, room))
+            if not rest or len(claimed) + len(taken) >= wanted.limit or time.monotonic() >= until:
+                break
+    claimed += taken
+    return last
 
 
 async def take(

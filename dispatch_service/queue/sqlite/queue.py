@@ -5,8 +5,6 @@ one process that has the file.
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +31,10 @@ from dispatch_service.queue.protocol import MOST_ENDPOINTS, START, OnSettled
 from dispatch_service.queue.releases import inactive_still, release_each
 from dispatch_service.queue.sqlite import inserts
 from dispatch_service.queue.sqlite import statements as sql
-from dispatch_service.queue.sqlite.claim_walk import Full, around, take
+from dispatch_service.queue.sqlite.claim_walk import Full, Take, around, take_all
 from dispatch_service.queue.sqlite.execution import (
     database_time,
     execute_many,
-    lease_now,
     row_reader,
 )
 from dispatch_service.storage.schema import deliveries
@@ -54,11 +51,6 @@ The deliveries whose lease is still held.
 """
 
 _JSON = msgspec.json.Encoder()
-
-TAKE_SECONDS = 0.03
-"""
-After so long a claim lets other writers write before it goes on.
-"""
 
 _settlement_row = row_reader(layouts.SETTLEMENT)
 _delivery_row = row_reader({**layouts.LEASE_KEY, **layouts.OF_DELIVERY})
@@ -163,36 +155,10 @@ class SqliteQueue:
         per_endpoint: int,
         held: Collection[str],
     ) -> Sequence[Claimed]:
-        claimed: list[Claimed] = []
-        rest, held_ids = deque(due), _JSON.encode(list(held)).decode()
-        while rest and len(claimed) < limit:
-            try:
-                claimed += await self._take_some(
-                    rest, lease, limit - len(claimed), per_endpoint, held_ids
-                )
-            except Exception:
-                # What is leased already has to be attempted; the next claim meets the error.
-                if not claimed:
-                    raise
-                break
-        return claimed
-
-    async def _take_some(
-        self, rest: deque[EndpointKey], lease: Lease, limit: int, per_endpoint: int, held: str
-    ) -> Sequence[Claimed]:
-        """
-        Lease deliveries of the next endpoints, in a transaction that others do not wait long for.
-        """
-        claimed: list[Claimed] = []
-        async with writing(self._engine) as db:
-            until = time.monotonic() + TAKE_SECONDS
-            leased = await lease_now(db, lease) | {"held": held}
-            while rest and time.monotonic() < until:
-                endpoint = rest.popleft()
-                claimed += await take(db, endpoint, leased, min(per_endpoint, limit - len(claimed)))
-                if len(claimed) >= limit:
-                    self._after = endpoint
-                    break
+        wanted = Take(limit, per_endpoint, _JSON.encode(list(held)).decode())
+        claimed, ended = await take_all(self._engine, due, lease, wanted)
+        if ended is not None:
+            self._after = ended
         return claimed
 
     async def settle(
