@@ -71,8 +71,9 @@ def changes(
 
 def _change(wanted: Subscription, found: Subscription | None, *, secrets: bool) -> Iterator[Change]:
     if found is None:
-        shown = (Difference(it, "", _shown(wanted, it)) for it in FIELDS)
-        yield Change(Action.CREATE, wanted, tuple(it for it in shown if it.after))
+        given = {field.name for field, _ in wanted.ListFields()}
+        shown = tuple(Difference(it, "", _shown(wanted, it)) for it in FIELDS if it in given)
+        yield Change(Action.CREATE, wanted, shown)
         return
     differences = tuple(_differences(wanted, found, secrets=secrets))
     paths = {it.field for it in differences}
@@ -110,7 +111,7 @@ def _shown(subscription: Subscription, field: str) -> str:
     """
     if field == "custom_headers":
         return ", ".join(sorted(header.name for header in subscription.custom_headers))
-    return text_at(subscription, field)
+    return text_at(subscription, "retry_schedule.delays" if field == "retry_schedule" else field)
 
 
 def with_secrets(change: Change, resolved: Callable[[str], str]) -> Change:

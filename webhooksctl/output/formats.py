@@ -14,6 +14,7 @@ import yaml
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +27,14 @@ _WIDE = 10_000
 Columns of what is not a terminal: nothing is wrapped there.
 """
 
+_SHORT = ("Id", "Delivery")
+
+_GAP = 3
+_LAST = 24
+"""
+The space between columns, and the least width of the last one, in columns of a terminal.
+"""
+
 _STYLES = {
     **dict.fromkeys(("active", "succeeded", "success", "healthy", "serving", "delivered"), "green"),
     **dict.fromkeys(("failed", "failure", "failing", "gone", "error", "not serving"), "red"),
@@ -34,7 +43,8 @@ _STYLES = {
 
 Columns = Sequence[tuple[str, str]]
 """
-The columns of a table: title and field. A column `Id` shows names without owner and collection.
+The columns of a table: title and field. Columns `Id` and `Delivery` show names without owner and
+collection.
 """
 
 
@@ -101,25 +111,38 @@ def row_of(message: Message, columns: Columns) -> list[str]:
     Return the cells of a message.
     """
     return [
-        short_name(text_at(message, path)) if title == "Id" else text_at(message, path)
+        short_name(text_at(message, path)) if title in _SHORT else text_at(message, path)
         for title, path in columns
     ]
 
 
-def show_rows(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+def show_rows(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """
-    Show a table of texts.
+    Show a table of texts. The last column is folded; where that is not enough for the terminal, it
+    breaks the lines itself.
     """
-    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
-    for position, title in enumerate(titles):
-        # The first column is the one that is copied into the next command.
-        table.add_column(title, overflow="fold", no_wrap=not position)
-    for row in rows:
-        table.add_row(*(_cell(text) for text in row))
-    if not table.rows:
+    if not rows:
         print("nothing was found", file=sys.stderr)  # noqa: T201 - not part of the output
         return
-    console().print(table)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False, show_edge=False)
+    for title in titles[:-1]:
+        table.add_column(title, no_wrap=True)
+    table.add_column(titles[-1], overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(text) for text in row))
+    terminal = console()
+    terminal.width = max(terminal.width, least_width([titles, *rows]))
+    terminal.print(table, crop=False)
+
+
+def least_width(rows: Sequence[Sequence[str]]) -> int:
+    """
+    Return how wide a terminal must be, in columns, to show rows with the last cell folded.
+    """
+    widths = [
+        max(cell_len(printable(cell)) for cell in column) for column in zip(*rows, strict=True)
+    ]
+    return sum(widths[:-1]) + _GAP * (len(widths) - 1) + min(widths[-1], _LAST)
 
 
 def show_message(message: Message, form: Format) -> None:

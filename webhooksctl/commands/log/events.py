@@ -18,6 +18,7 @@ from webhooksctl.options.groups import Flag, Given, takes
 from webhooksctl.options.log_flags import TIMES
 from webhooksctl.options.session import session_of
 from webhooksctl.output.formats import (
+    Columns,
     Format,
     plain,
     row_of,
@@ -44,10 +45,10 @@ _COLUMNS: Final = (
 )
 
 EXPLANATION: Final = (
-    ("Subscription", "subscription"),
     ("Verdict", "verdict"),
-    ("Why", "detail"),
+    ("Subscription", "subscription"),
     ("Delivery", "delivery"),
+    ("Why", "detail"),
 )
 
 _FLAGS: Final = (
@@ -136,8 +137,13 @@ def _show(events: Sequence[Event], output: Format, owner: str) -> None:
         return
     first = "Name" if is_wildcard(owner) else "Id"
     columns = ((first, "name"), *_COLUMNS[1:])
-    titles = [*(title for title, _ in columns), "Deliveries"]
-    show_rows(titles, [[*row_of(it, columns), _counts(it)] for it in events])
+    titles = ["Deliveries" if title == "Raised" else title for title, _ in columns]
+    show_rows([*titles, "Raised"], [_row(it, columns) for it in events])
+
+
+def _row(event: Event, columns: Columns) -> list[str]:
+    *first, raised = row_of(event, columns)
+    return [*first, _counts(event), raised]
 
 
 def _counts(event: Event) -> str:
