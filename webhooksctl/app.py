@@ -20,6 +20,7 @@ from webhooksctl.commands.log import (
     events,
     jobs,
     payloads,
+    replay,
     resend,
     test_events,
     trigger,
@@ -124,6 +125,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(attempts.app, name="attempts")
 app.command("resend")(resend.resend)
+app.command("replay")(replay.replay)
 app.add_typer(test_events.app, name="test")
 app.add_typer(jobs.app, name="jobs")
 app.command("preview")(payloads.preview)

@@ -316,3 +316,34 @@ async def test_production_with_a_certificate_and_with_a_token(
     assert "CALLER_FORBIDDEN" in foreign.stderr
     assert "CALLER_UNKNOWN" in unknown.stderr
     assert "unreachable" in plain.stdout
+
+
+async def test_what_was_missed_is_replayed(
+    pair: Pair, run: CommandLine, receiver: Receiver
+) -> None:
+    """
+    A subscription gets the events before it, after a question with their number, and only once.
+    """
+    for number in range(3):
+        event = example_event("orders/shipped")
+        event.account_id, event.event_id = 100, f"missed-{number}"
+        await pair.publish(event)
+    identifier = await run.subscribe(receiver.url)
+    await pair.known(f"accounts/100/subscriptions/{identifier}")
+    one = ("replay", identifier, "--event", "missed-0")
+    both = await run(*one, "--since", "1h", code=2)
+    refused = await run(*one, answer="n\n", code=1)
+    first = await run.json(*one, "--yes")
+    rest = await run("replay", identifier, "--since", "1h", answer="y\n")
+    nothing = await run("replay", identifier, "--since", "1h", "--yes", code=1)
+    watched = await run.json("jobs", "watch", last_part(first["name"]))
+    listed = await run.json("jobs", "list")
+    await run.until(lambda it: len(it) == 3, "deliveries", "list", "--state", "succeeded")
+
+    assert "not both" in both.stderr
+    assert "Send 1 event to" in refused.stderr
+    assert first["state"] == watched["state"] == "STATE_SUCCEEDED"
+    assert "Send 2 events to" in rest.stderr
+    assert "lacks none" in nothing.stderr
+    assert len(listed) == 2
+    assert len(receiver.requests) == 3

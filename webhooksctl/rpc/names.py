@@ -112,6 +112,13 @@ def short_name(name: str) -> str:
     return "/".join(parts[3::2])
 
 
+def is_replay_job(text: str) -> bool:
+    """
+    Tell whether the id or name of a job is that of a replay: its id begins with `rpj_`.
+    """
+    return text.rpartition("/")[2].startswith("rpj_")
+
+
 def split_name(name: str) -> tuple[str, str]:
     """
     Return the owner and the id of a resource directly under an owner.

@@ -21,6 +21,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from shipedge.webhooks.dispatch.v1.replay_job_pb2 import ReplayJob
 from shipedge.webhooks.dispatch.v1.resend_job_pb2 import ResendJob
 from webhooksctl.options.session import say
 from webhooksctl.output.formats import Format, show_message
@@ -28,7 +29,7 @@ from webhooksctl.words.failures import REFUSED
 
 POLL_SECONDS: Final = 0.5
 
-JobT = TypeVar("JobT", bound=ResendJob)
+JobT = TypeVar("JobT", ResendJob, ReplayJob)
 
 
 class _Rate(ProgressColumn):
