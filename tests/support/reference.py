@@ -49,14 +49,23 @@ _METRICS = (
 _MERGED = {"sum": "sum", "max": "greatest", "min": "least"}
 
 
+def declared_metrics() -> Mapping[str, Declaration]:
+    """
+    Return the declarations of both services, whatever was imported before.
+    """
+    for _, module in SERVICES.values():
+        importlib.import_module(module)
+    return DECLARED
+
+
 def metrics_page() -> str:
     """
     Return the page of all metrics.
     """
     lines = list(_METRICS)
-    for service, (title, module) in SERVICES.items():
-        importlib.import_module(module)
-        declared = [it for it in DECLARED.values() if it.service == service]
+    metrics = declared_metrics()
+    for service, (title, _) in SERVICES.items():
+        declared = [it for it in metrics.values() if it.service == service]
         lines += ["", f"## {title}", "", *_metrics_table(declared)]
     return "\n".join(lines) + "\n"
 
