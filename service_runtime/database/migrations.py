@@ -16,7 +16,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from service_runtime.database.engine import create_engine, sqlite_file
-from service_runtime.database.usable import read_each_table, usable
+from service_runtime.database.usable import (
+    DatabaseUnusableError,
+    place_of,
+    read_each_table,
+    usable,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -54,6 +59,29 @@ async def _migrate(url: str, package: str) -> None:
         await engine.dispose()
 
 
+async def check_current(url: str, package: str) -> None:
+    """
+    See that the database at *url* has the newest revision of *package*; change nothing.
+
+    Raises `DatabaseUnusableError`, which names both revisions, if it has another one or none, and
+    as `migrate` does.
+    """
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        raise DatabaseUnusableError(f"{place_of(url)} does not exist")
+    with usable(url):
+        engine = create_engine(url, application_name=f"{package} check")
+        try:
+            async with engine.connect() as db:
+                found = await db.run_sync(_revisions)
+        finally:
+            await engine.dispose()
+    newest = newest_revision(package)
+    if found != [newest]:
+        has = f"the revision {', '.join(found)}" if found else "no tables of this service"
+        raise DatabaseUnusableError(f"{place_of(url)} has {has}; this version needs {newest}")
+
+
 async def pending(engine: AsyncEngine, package: str) -> bool:
     """
     Tell whether the database lacks revisions of *package*.
@@ -71,10 +99,14 @@ def newest_revision(package: str) -> str:
 
 
 def _is_current(connection: sa.Connection, package: str) -> bool:
+    return _revisions(connection) == [newest_revision(package)]
+
+
+def _revisions(connection: sa.Connection) -> list[str]:
     if not sa.inspect(connection).has_table("alembic_version"):
-        return False
+        return []
     found = connection.execute(sa.text("SELECT version_num FROM alembic_version"))
-    return found.scalars().all() == [newest_revision(package)]
+    return list(found.scalars())
 
 
 async def _upgrade(engine: AsyncEngine, package: str, url: str) -> None:

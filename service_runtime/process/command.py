@@ -17,7 +17,7 @@ import structlog
 import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from service_runtime.database.migrations import migrate
+from service_runtime.database.migrations import check_current, migrate
 from service_runtime.database.usable import DatabaseUnusableError
 from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
@@ -103,7 +103,8 @@ def main(
         if ignored:
             log.warning("environment.ignored", name=", ".join(ignored))
     if asked.command == "migrate":
-        work: Awaitable[None] = migrate(settings.database(), package)
+        step = check_current if asked.check else migrate
+        work: Awaitable[None] = step(settings.database(), package)
     elif control is not None and workers is not None:
         work = workers.serve(settings, control)
     else:
@@ -132,6 +133,11 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
         "--liveness",
         action="store_true",
         help="probe: ask only whether the process answers, not whether it gets work done",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="migrate: change nothing, and fail unless the database is up to date",
     )
     parser.set_defaults(workers=None, control=None)
     if workers is not None:

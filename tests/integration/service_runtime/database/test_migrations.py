@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from config_service.store import schema as config_schema
 from dispatch_service.storage import schema as dispatch_schema
 from service_runtime.database import revisions
 from service_runtime.database.engine import create_engine
-from service_runtime.database.migrations import migrate, newest_revision, pending
+from service_runtime.database.migrations import check_current, migrate, newest_revision, pending
+from service_runtime.database.usable import DatabaseUnusableError
 from tests.support import preloaded
 
 pytestmark = pytest.mark.anyio
@@ -131,6 +133,50 @@ def test_files_are_named_after_their_revisions(package: str) -> None:
     assert scripts.get_heads() == [newest_revision(package)]
     for script in scripts.walk_revisions():
         assert Path(script.path).name.startswith(f"{script.revision}_")
+
+
+@SERVICES
+async def test_check_changes_nothing(
+    database_url: str, package: str, metadata: sa.MetaData
+) -> None:
+    """
+    A database that lacks revisions, or has one of a newer version, is refused with both
+    revisions; a current one is not, and an empty one stays empty.
+    """
+    newest = newest_revision(package)
+    with pytest.raises(DatabaseUnusableError, match=r"does not exist|no tables of this service"):
+        await check_current(database_url, package)
+    engine = create_engine(database_url, application_name="tests")
+    assert await pending(engine, package)
+
+    await migrate(database_url, package)
+    await check_current(database_url, package)
+
+    async with engine.begin() as db:
+        await db.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    expected = f"has the revision 9999; this version needs {newest}"
+    with pytest.raises(DatabaseUnusableError, match=expected):
+        await check_current(database_url, package)
+    await engine.dispose()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("package", ["config_service", "dispatch_service"])
+def test_check_of_the_command(package: str, tmp_path: Path) -> None:
+    """
+    `migrate --check` fails with one line before the migration, and succeeds after it.
+    """
+    environment = {
+        **os.environ,
+        "SHIPEDGE_ENVIRONMENT": "development",
+        "SHIPEDGE_DATA_DIR": str(tmp_path),
+    }
+    code, output = preloaded.run(package, environment, "migrate", "--check")
+    assert code == 1
+    assert re.fullmatch(rf"{package}: .* does not exist\n", output)
+
+    assert preloaded.run(package, environment, "migrate") == (0, "")
+    assert preloaded.run(package, environment, "migrate", "--check") == (0, "")
 
 
 @pytest.mark.slow
