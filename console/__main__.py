@@ -28,6 +28,10 @@ def main() -> int:
         port=settings.port(),
         log_level="warning",
         server_header=False,
+        ssl_certfile=settings.certificate_file or None,
+        ssl_keyfile=settings.tls_key_file or None,
+        # Nothing in front of the console says who asks, or how.
+        proxy_headers=False,
     )
     return 0
 

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from console.pages import saved
-from console.pages.failures import may_have_happened, status_of
-from console.pages.paths import owner_of, services_of, webhook_of
+from console.pages.failures import FORBIDDEN, may_have_happened, status_of
+from console.pages.paths import may_of, owner_of, services_of, webhook_of
 from console.rpc.filters import equals
 from console.rpc.services import Services, answer
 from console.web.forms import Form, new_request_id, read_form, request_id_of, text
@@ -55,15 +55,25 @@ async def act(request: Request) -> Response:
     Do what was asked for; a form that is sent twice does it once.
     """
     form = await read_form(request)
-    do = _DOERS.get(request.path_params["action"])
-    if do is None:
-        raise HTTPException(404)
+    do = _DOERS[_action_of(request)]
     request_id = request_id_of(form)
     try:
         return await do(_Asked(request, services_of(request), webhook_of(request), form))
     except ApiError as refused:
         kept = request_id if may_have_happened(refused) else new_request_id()
         return await _ask(request, kept, refused=refused)
+
+
+def _action_of(request: Request) -> str:
+    """
+    Return the action of a path, one that the reader may take.
+    """
+    action = str(request.path_params["action"])
+    if action not in _DOERS:
+        raise HTTPException(404)
+    if not getattr(may_of(request), consequences.ACTIONS[action].needs):
+        raise HTTPException(403, FORBIDDEN)
+    return action
 
 
 async def _ask(request: Request, request_id: str, *, refused: ApiError | None = None) -> Response:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.pages.paths import owner_of, services_of
+from console.pages.paths import may_of, owner_of, services_of
 from console.rpc.names import event_name, event_type_name
 from console.rpc.services import Services, answer
 from console.web.rendering import indented, page
@@ -51,13 +51,13 @@ async def show(request: Request) -> Response:
     before = version_of(event_type, query.get("from", "")).version
     owner, event = owner_of(request), query.get("event", "")
     found, problem = None, ""
-    if before and before != shown.version:
+    if before and before != shown.version and may_of(request).operate:
         try:
             asked = await _asked(services, event_name(owner, event) if event else "", event_type)
             asked.from_version, asked.to_version = before, shown.version
             found = await answer(services.payloads.DiffPayloadVersions(asked))
         except ApiError as refused:
-            # Not for this caller, or not an event of this type: the rest is shown all the same.
+            # Not an event of this type: the rest is shown all the same.
             problem = refused.message
     return _shown(request, event_type, shown, before, found, problem)
 

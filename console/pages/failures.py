@@ -25,6 +25,9 @@ _STATUS = {
 }
 
 
+FORBIDDEN = "Your role does not allow this."
+
+
 def status_of(error: ApiError) -> int:
     """
     Return the HTTP status of an error of the API.
@@ -56,6 +59,8 @@ async def refused(request: Request, error: Exception) -> Response:
     """
     text = "The page that you sent was too old, or not of this console. Go back, reload, try again."
     status = error.status_code if isinstance(error, HTTPException) else 400
+    if isinstance(error, HTTPException) and error.detail == FORBIDDEN:
+        text = error.detail
     return page(request, "error.html", status=status, title="Not sent", text=text)
 
 

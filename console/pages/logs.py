@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.pages.paths import delivery_of, owner_of, services_of
+from console.pages.paths import delivery_of, may_of, owner_of, services_of
 from console.rpc.filters import days, texts
 from console.rpc.names import attempt_name, delivery_name
 from console.rpc.services import answer
@@ -93,12 +93,14 @@ async def show_attempt(request: Request) -> Response:
 
 async def _body_of(request: Request, delivery: str) -> str:
     services = services_of(request)
+    if not may_of(request).operate:
+        return "Your role does not show payloads."
     try:
         body = await answer(
             services.deliveries.GetDeliveryBody(pb.GetDeliveryBodyRequest(name=delivery))
         )
     except ApiError as refused:
-        # Erased, or not for this caller: the rest of the page is shown all the same.
+        # Erased: the rest of the page is shown all the same.
         return refused.message
     return indented(body.body.decode())
 

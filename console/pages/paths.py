@@ -10,6 +10,7 @@ from datetime import datetime
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from console.rpc.abilities import Abilities
 from console.rpc.names import delivery_name, event_name, resend_job_name, subscription_name
 from console.rpc.services import Services
 
@@ -18,11 +19,20 @@ ID = re.compile(r"[A-Za-z0-9._~-]{1,128}")
 
 def services_of(request: Request) -> Services:
     """
-    Return the services that the console calls.
+    Return the services, called with the token of the reader.
     """
-    services = request.app.state.services
+    services = request.state.services
     assert isinstance(services, Services)  # noqa: S101 - for the type checker
     return services
+
+
+def may_of(request: Request) -> Abilities:
+    """
+    Return what the reader may do to the webhooks of the owner of a path.
+    """
+    may = request.state.may
+    assert isinstance(may, Abilities)  # noqa: S101 - for the type checker
+    return may
 
 
 def now_of(request: Request) -> datetime:

@@ -20,16 +20,19 @@ _HEADERS = {
 
 class SecurityHeaders:
     """
-    Adds these headers.
+    Adds these headers; with *secure*, that the console is only reached over TLS.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool) -> None:
         self._app = app
+        # For a year, browsers take no answer that is not encrypted.
+        hsts = {"Strict-Transport-Security": "max-age=31536000"}
+        self._headers = _HEADERS | (hsts if secure else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
+                MutableHeaders(scope=message).update(self._headers)
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

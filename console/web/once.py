@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from console.web.rendering import set_cookie
-from console.web.sealing import Sealer
+from console.web.sessions import sealer_of
 
 COOKIE = "console_once"
 SECONDS = 300
@@ -34,7 +34,7 @@ def go_to(request: Request, path: str, saved: Saved) -> Response:
     Lead to the page *path*, which shows *saved* once within five minutes.
     """
     answer = RedirectResponse(path, 303)
-    sealed = _sealer(request).seal(json.dumps(asdict(saved)), path)
+    sealed = sealer_of(request).seal(json.dumps(asdict(saved)), path)
     set_cookie(request, answer, COOKIE, sealed, path=path, max_age=SECONDS)
     return answer
 
@@ -44,7 +44,7 @@ def taken(request: Request) -> Saved | None:
     Return what this page is to show once, `None` if there is nothing.
     """
     kept = request.cookies.get(COOKIE, "")
-    opened = _sealer(request).unseal(kept, request.url.path, SECONDS)
+    opened = sealer_of(request).unseal(kept, request.url.path, SECONDS)
     return Saved(**json.loads(opened)) if opened is not None else None
 
 
@@ -53,9 +53,3 @@ def forget(request: Request, answer: Response) -> None:
     Let the browser drop what this page has shown.
     """
     set_cookie(request, answer, COOKIE, "", path=request.url.path, max_age=0)
-
-
-def _sealer(request: Request) -> Sealer:
-    sealer = request.app.state.sealer
-    assert isinstance(sealer, Sealer)  # noqa: S101 - for the type checker
-    return sealer

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -41,7 +42,14 @@ def page(request: Request, template: str, *, status: int = 200, **values: object
     token = token_of(request)
     parts = request.path_params
     owner = f"{parts['collection']}/{parts['owner_id']}" if "owner_id" in parts else ""
-    shared = {"csrf": token, "owner": owner, "path": request.url.path}
+    shared = {
+        "csrf": token,
+        "owner": owner,
+        "path": request.url.path,
+        # What the reader may do is known on pages of an owner.
+        "may": getattr(request.state, "may", None),
+        "production": request.app.state.production,
+    }
     html = _TEMPLATES.get_template(template).render(shared | values)
     answer = HTMLResponse(html, status_code=status)
     set_cookie(request, answer, COOKIE, token)
@@ -63,10 +71,11 @@ def set_cookie(
     *,
     path: str = "/",
     max_age: int | None = None,
+    samesite: Literal["lax", "strict"] = "strict",
 ) -> None:
     """
-    Let the browser keep a cookie that no script reads and no other site sends. With *max_age*, in
-    seconds, it ends; otherwise with the browser.
+    Let the browser keep a cookie that no script reads and no other site sends; with *samesite*
+    `lax`, its links do. With *max_age*, in seconds, it ends; otherwise with the browser.
     """
     answer.set_cookie(
         name,
@@ -75,5 +84,5 @@ def set_cookie(
         max_age=max_age,
         secure=request.url.scheme == "https",
         httponly=True,
-        samesite="strict",
+        samesite=samesite,
     )

@@ -13,13 +13,15 @@ from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
 @dataclass(frozen=True, slots=True)
 class Question:
     """
-    What a page asks before something is done: its title, what follows, and the button's text.
+    What a page asks before something is done: its title, what follows, the button's text, and
+    what the reader must be able to do.
     """
 
     title: str
     follows: str
     button: str
     dangerous: bool = False
+    needs: str = "administer"
 
 
 ACTIONS = {
@@ -28,6 +30,7 @@ ACTIONS = {
         "A sample of this event is sent to the address at once. It is marked as a test, in the"
         " header X-Shipedge-Test and in the log.",
         "Send the test",
+        needs="operate",
     ),
     "rotate": Question(
         "Rotate the signing secret?",

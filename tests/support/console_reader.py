@@ -39,7 +39,7 @@ async def send(reader: httpx.AsyncClient, path: str, **fields: str) -> httpx.Res
     """
     Send a form as a page of the console does.
     """
-    token = (await reader.get("/")).cookies["console_csrf"]
+    token = (await reader.get("/sign-in")).cookies["console_csrf"]
     form = {"csrf": token, "request_id": str(uuid.uuid4()), **fields}
     return await reader.post(path, data=form, follow_redirects=True)
 

@@ -1,0 +1,29 @@
+"""
+Calls that carry the token of a reader.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from shipedge.webhooks.client.deadlines import DeadlineChannel
+
+
+class TokenChannel(DeadlineChannel):
+    """
+    A channel whose unary calls have a bearer token, if there is one.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, token: str) -> None:
+        super().__init__(channel, {})
+        self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+
+    def unary_unary(self, method: str, *about: Any, **more: Any) -> Any:
+        call = self._channel.unary_unary(method, *about, **more)
+
+        def signed(request: Any, **options: Any) -> Any:
+            return call(request, metadata=self._metadata, **options)
+
+        return signed
