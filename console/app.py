@@ -21,6 +21,8 @@ from starlette.staticfiles import StaticFiles
 
 from console.pages import (
     actions,
+    audit,
+    authentication,
     catalogue,
     events,
     failures,
@@ -126,6 +128,8 @@ def _routes() -> list[Route | Mount]:
         _post(_JOB + "/cancel", jobs.cancel, needs="operate"),
         _page(_EVENTS, events.show_list),
         _page(_EVENTS + "/{event:str}", events.show),
+        _page(_OWNER + "/authentication", authentication.show),
+        _page(_OWNER + "/audit", audit.show, needs="administer"),
         _page(_OWNER + "/catalogue", catalogue.show_list),
         _page(_OWNER + "/catalogue/{event_type:path}", catalogue.show),
     ]

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from console.pages import saved
-from console.pages import subscription_fields as fields
 from console.pages.catalogue import version_of
 from console.pages.failures import may_have_happened, status_of
 from console.pages.paths import owner_of, services_of, webhook_of
 from console.rpc.names import event_type_name
 from console.rpc.services import Services, answer
+from console.web import subscription_fields as fields
 from console.web.forms import Form, new_request_id, read_form, request_id_of, text
 from console.web.rendering import indented, page
 from console.words.groups import titled

@@ -18,7 +18,11 @@ from shipedge.webhooks.client.errors import error_of_call
 from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc, config_service_pb2_grpc
 from shipedge.webhooks.config.v1.config_service_pb2 import ListEventTypesRequest
 from shipedge.webhooks.config.v1.event_type_pb2 import EventType
-from shipedge.webhooks.dispatch.v1 import delivery_service_pb2_grpc, payload_service_pb2_grpc
+from shipedge.webhooks.dispatch.v1 import (
+    delivery_service_pb2_grpc,
+    dispatch_admin_service_pb2_grpc,
+    payload_service_pb2_grpc,
+)
 
 AnswerT = TypeVar("AnswerT")
 
@@ -59,6 +63,7 @@ class Services:
 
     config: config_service_pb2_grpc.ConfigServiceAsyncStub
     admin: config_admin_service_pb2_grpc.ConfigAdminServiceAsyncStub
+    dispatch_admin: dispatch_admin_service_pb2_grpc.DispatchAdminServiceAsyncStub
     deliveries: delivery_service_pb2_grpc.DeliveryServiceAsyncStub
     payloads: payload_service_pb2_grpc.PayloadServiceAsyncStub
 
@@ -72,6 +77,7 @@ class Services:
         return Services(
             config_service_pb2_grpc.ConfigServiceStub(first),
             config_admin_service_pb2_grpc.ConfigAdminServiceStub(first),
+            dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(second),
             delivery_service_pb2_grpc.DeliveryServiceStub(second),
             payload_service_pb2_grpc.PayloadServiceStub(second),
         )

@@ -14,6 +14,9 @@ import httpx
 import pytest
 
 from dispatch_service.payloads import example_event
+from shipedge.webhooks.config.v1.config_service_pb2 import CreateCredentialRequest
+from shipedge.webhooks.config.v1.credential_pb2 import Credential
+from shipedge.webhooks.config.v1.signing_key_pb2 import CreateSigningKeyRequest, SigningKey
 from tests.support.console_reader import HOME, page_with, send
 from tests.support.pair import Pair, environment_of, running_pair
 from tests.support.receivers import Received, Receiver, https_receiver
@@ -181,3 +184,34 @@ async def test_the_catalogue_compares_versions(reader: httpx.AsyncClient) -> Non
     assert "What changes from v1 to v2" in compared.text
     assert missing.status_code == 404
     assert 'role="alert"' in strange.text
+
+
+async def test_authentication_and_audit(pair: Pair, reader: httpx.AsyncClient) -> None:
+    """
+    Credentials and signing keys are listed without their secrets; the audit log says who changed
+    what, and shows no secret either.
+    """
+    credential = Credential(display_name="Back office")
+    credential.basic.username, credential.basic.password = "oms", "not-for-anyone"
+    await pair.config.CreateCredential(
+        CreateCredentialRequest(parent=HOME[1:], credential=credential)
+    )
+    key = SigningKey(display_name="All of us")
+    made = await pair.config.CreateSigningKey(
+        CreateSigningKeyRequest(parent=HOME[1:], signing_key=key)
+    )
+    shown = await reader.get(f"{HOME}/authentication")
+    audit = await reader.get(f"{HOME}/audit")
+    one = await reader.get(f"{HOME}/audit?method=CreateCredential")
+    none = await reader.get(f"{HOME}/audit?about=deliveries&method=CreateCredential")
+
+    assert "HTTP Basic" in shown.text
+    assert "All of us" in shown.text
+    assert "0 webhooks" in shown.text
+    assert "CreateSigningKey" in audit.text
+    assert "CreateSigningKey" not in one.text.partition("<tbody>")[2]
+    assert "Back office" in one.text
+    assert "No entries match" in none.text
+    for page in (shown, audit, one):
+        assert "not-for-anyone" not in page.text
+        assert made.secret not in page.text

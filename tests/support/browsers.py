@@ -91,6 +91,7 @@ class Inspector:
         assert isinstance(answered, Response)
         if answered.status != status:
             self.faults.append(f"{name}: HTTP {answered.status} at {path}")
+        await page.evaluate(AXE)
         for scheme, rules in _LOOKS.items():
             await page.emulate_media(color_scheme=scheme)
             self.faults += [f"{name}, {scheme}: {each}" for each in await violations(page, rules)]
@@ -114,9 +115,8 @@ _LOOKS: Mapping[Literal["light", "dark"], Mapping[str, Any]] = {
 
 async def violations(page: Page, rules: Mapping[str, Any]) -> list[str]:
     """
-    Return what axe finds on a page, of any impact.
+    Return what axe, loaded before, finds on a page, of any impact.
     """
-    await page.evaluate(AXE)
     found: dict[str, Any] = await page.evaluate(
         "rules => axe.run({...rules, resultTypes: ['violations']})", dict(rules)
     )

@@ -7,9 +7,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from console.pages.jobs import list_filter
 from console.words.consequences import of_waiting
+from console.words.expiry import of_certificate
 from console.words.groups import by_reason
 from console.words.progress import of_job
 from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
@@ -49,6 +51,29 @@ def test_progress(given: ResendJob, seconds: float, expected: tuple[int, int, st
     found = of_job(given, START + timedelta(seconds=seconds))
 
     assert (found.done, found.total, found.rate, found.left) == expected
+
+
+@pytest.mark.parametrize(
+    ("begins", "ends", "expected"),
+    [
+        (-300, -1, ("Expired", "bad", "on 2026-01-30")),
+        (-300, 0, ("Expired", "bad", "on 2026-01-31")),
+        (-300, 1, ("Expires very soon", "bad", "1 day left, until 2026-02-01")),
+        (-300, 7, ("Expires soon", "plain", "7 days left, until 2026-02-07")),
+        (-300, 30, ("Valid", "good", "30 days left, until 2026-03-02")),
+        (1, 30, ("Not valid yet", "bad", "from 2026-02-01 09:00 UTC on")),
+    ],
+)
+def test_the_days_of_a_certificate(begins: int, ends: int, expected: tuple[str, str, str]) -> None:
+    """
+    A certificate is warned of 30 and 7 days before its end.
+    """
+    begin, end = Timestamp(), Timestamp()
+    begin.FromDatetime(START + timedelta(days=begins))
+    end.FromDatetime(START + timedelta(days=ends))
+    found = of_certificate(begin, end, START)
+
+    assert (found.word, found.kind, found.sentence) == expected
 
 
 def test_failures_are_counted_by_webhook_and_reason() -> None:
