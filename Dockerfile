@@ -1,5 +1,5 @@
-# One image for both services and `webhooksctl`: `python -m config_service` or
-# `python -m dispatch_service`.
+# One image for both services, the console and `webhooksctl`: `python -m config_service`,
+# `python -m dispatch_service` or `python -m console`.
 #
 # Pin the base image by its digest: --build-arg PYTHON_IMAGE=python:3.11-slim@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim
@@ -7,10 +7,8 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 RUN python -m venv /opt/webhooks && python -m venv /opt/build
-COPY requirements/runtime.txt requirements/runtime.txt
-COPY requirements/webhooksctl.txt requirements/webhooksctl.txt
-COPY requirements/build.txt requirements/build.txt
-RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement requirements/webhooksctl.txt
+COPY requirements requirements
+RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement requirements/image.txt
 RUN /opt/build/bin/pip install --no-cache-dir --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml ./
 COPY proto proto
@@ -27,8 +25,6 @@ FROM ${PYTHON_IMAGE} AS development
 RUN useradd --system --uid 10001 --create-home --home-dir /var/lib/webhooks webhooks \
  && chmod 700 /var/lib/webhooks
 COPY --from=build /opt/webhooks /opt/webhooks
-COPY requirements/runtime.txt requirements/console.txt /tmp/requirements/
-RUN /opt/webhooks/bin/pip install --no-cache-dir --require-hashes --requirement /tmp/requirements/console.txt
 ENV PATH=/opt/webhooks/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SHIPEDGE_ENVIRONMENT=development \
@@ -52,6 +48,6 @@ ENV PATH=/opt/webhooks/bin:$PATH \
     SHIPEDGE_DATA_DIR=/var/lib/webhooks
 USER webhooks
 WORKDIR /var/lib/webhooks
-EXPOSE 50051 50052
+EXPOSE 50051 50052 50080
 # Certificates, keys and databases are the operator's: the image has none.
 CMD ["python", "-m", "dispatch_service"]
