@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.pages.paths import delivery_of, may_of, owner_of, services_of
-from console.rpc.filters import days, texts
-from console.rpc.names import attempt_name, delivery_name
+from console.pages.paths import ID, delivery_of, may_of, owner_of, services_of
+from console.rpc.filters import days, equals, texts
+from console.rpc.names import attempt_name, delivery_name, subscription_name
 from console.rpc.services import answer
 from console.web.rendering import indented, page
 from console.words import results
@@ -40,7 +40,7 @@ async def show_list(request: Request) -> Response:
         services.deliveries.ListAttempts(
             pb.ListAttemptsRequest(
                 parent=delivery_name(owner_of(request), delivery),
-                filter=log_filter(query),
+                filter=log_filter(query, owner_of(request)),
                 page_token=query.get("page", ""),
             )
         )
@@ -55,7 +55,7 @@ async def show_list(request: Request) -> Response:
     )
 
 
-def log_filter(query: Mapping[str, str]) -> str:
+def log_filter(query: Mapping[str, str], owner: str) -> str:
     """
     Return the filter of a list of attempts. Days are whole days in UTC.
     """
@@ -63,6 +63,8 @@ def log_filter(query: Mapping[str, str]) -> str:
         *days(query, "start_time"),
         *texts(query, {"event": "event_type", "url": "url"}),
     ]
+    if ID.fullmatch(query.get("webhook", "")):
+        parts.append(equals("subscription", subscription_name(owner, query["webhook"])))
     if query.get("status", "") in _STATUSES:
         parts.append(f"status = {_STATUSES[query['status']]}")
     return " AND ".join(parts)

@@ -153,6 +153,7 @@ async def test_an_event_says_what_became_of_it(pair: Pair, reader: httpx.AsyncCl
     number = example_event("orders/shipped").order_status_changed.order.number
     found = await reader.get(f"{HOME}/events", params={"order": number})
     none = await reader.get(f"{HOME}/events?order=NO-SUCH")
+    of_other = await reader.get(f"{HOME}/logs?webhook={other.name.rpartition('/')[2]}")
     event = await reader.get(f"{HOME}/events/shipped-0")
     compared = await reader.get(f"{HOME}/catalogue/orders/shipped?event=shipped-0&from=v1&to=v2")
     warehouse = await reader.get("/warehouses/1/events")
@@ -160,6 +161,7 @@ async def test_an_event_says_what_became_of_it(pair: Pair, reader: httpx.AsyncCl
     assert found.text.count("/events/shipped-") == 3
     assert "Failed: 1" in found.text
     assert "No events match" in none.text
+    assert "No attempts match" in of_other.text
     assert ">Failed</span>" in event.text
     assert ">Not sent</span>" in event.text
     assert other.name.rpartition("/")[2] in event.text
