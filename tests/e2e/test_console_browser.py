@@ -14,6 +14,7 @@ from playwright.async_api import Page, expect
 from console.app import create_app
 from console.settings import Settings
 from dispatch_service.payloads import example_event
+from shipedge.webhooks.dispatch.v1.delivery_service_pb2 import ResendDeliveriesRequest
 from tests.support.browsers import CHROMIUM, Inspector, chromium, served
 from tests.support.console_reader import HOME
 from tests.support.pair import CONFIG, DISPATCH, PATIENCE_SECONDS, Pair
@@ -120,6 +121,10 @@ async def test_every_page(
     }
     for name, path in pages.items():
         await inspector.inspect(name, path)
+    asked = ResendDeliveriesRequest(parent=HOME[1:], filter="state = FAILED", rate_limit=1)
+    job = (await pair.deliveries.ResendDeliveries(asked)).name.rpartition("/")[2]
+    await inspector.inspect("job", f"{HOME}/resend/jobs/{job}?still=yes")
+    await inspector.inspect("sign-in", "/sign-in")
     await inspector.inspect("missing", "/stores/1/webhooks", status=404)
 
     assert inspector.faults == []
