@@ -49,7 +49,8 @@ def test_image_has_the_command_line() -> None:
     """
     An operator finds `webhooksctl` where the services are.
     """
-    assert "--requirement requirements/webhooksctl.txt" in DOCKERFILE
+    assert "--requirement requirements/image.txt" in DOCKERFILE
+    assert "-r webhooksctl.txt" in (ROOT / "requirements/image.txt").read_text()
     assert re.search(r"^COPY webhooksctl webhooksctl$", DOCKERFILE, re.MULTILINE)
 
 
