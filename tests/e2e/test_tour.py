@@ -31,10 +31,10 @@ URL = "http://127.0.0.1:9443/webhooks"
 
 def commands() -> list[str]:
     """
-    Return the commands of the tour.
+    Return the commands of the tour, which are for grpcurl.
     """
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    return [block.strip() for block in blocks]
+    return [block.strip() for block in blocks if block.startswith("grpcurl")]
 
 
 def translated(words: list[str]) -> list[str]:

@@ -100,10 +100,14 @@ async def settled(transport: GuardedTransport) -> None:
 
 
 def outbound(
-    url: str | Receiver, *, deadline_seconds: float = 20.0, owner: str = "accounts/100"
+    url: str | Receiver,
+    *,
+    deadline_seconds: float = 20.0,
+    owner: str = "accounts/100",
+    fresh: bool = False,
 ) -> OutboundRequest:
     """
-    Return a request to a URL or a receiver.
+    Return a request to a URL or a receiver, on a connection of its own if it is *fresh*.
     """
     text = url if isinstance(url, str) else url.url
     return OutboundRequest(
@@ -112,6 +116,7 @@ def outbound(
         headers=((b"Content-Type", b"application/json"),),
         body=b'{"event": "orders/shipped_v2"}',
         deadline_seconds=deadline_seconds,
+        fresh=fresh,
     )
 
 

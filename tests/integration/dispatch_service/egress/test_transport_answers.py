@@ -28,10 +28,10 @@ def anyio_backend(request: pytest.FixtureRequest) -> object:
 
 async def code(transport: GuardedTransport, url: str) -> int | None:
     """
-    Return the status of the answer; None if there is none.
+    Return the status of the answer on a connection of its own; None if there is none.
     """
     try:
-        return (await transport.exchange(outbound(url))).status_code
+        return (await transport.exchange(outbound(url, fresh=True))).status_code
     except ExchangeFailedError:
         return None
 
