@@ -21,7 +21,7 @@ from tests.support.console_reader import HOME, page_with, send
 from tests.support.pair import Pair, environment_of, running_pair
 from tests.support.receivers import Received, Receiver, https_receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 
 class Switch:

@@ -14,7 +14,7 @@ from tests.e2e.test_pair import receives, shipped
 from tests.support.pair import DISPATCH, environment_of, running_pair
 from tests.support.receivers import Receiver
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 _NOWHERE = "http://127.0.0.1:9"
 _HOSTILE = {

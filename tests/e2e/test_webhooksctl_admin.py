@@ -23,7 +23,7 @@ from tests.support.databases import free_port
 from tests.support.pair import Pair
 from tests.support.receivers import Receiver, answering, http_receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 SECRET = "not-for-anyone"
 

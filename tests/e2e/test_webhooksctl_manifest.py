@@ -14,7 +14,7 @@ from tests.support.command_line import CommandLine, environment
 from tests.support.pair import Pair
 from tests.support.receivers import Receiver
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 
 @pytest.fixture

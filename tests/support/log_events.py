@@ -8,6 +8,7 @@ import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from tests.support.project_files import ROOT
@@ -58,6 +59,7 @@ class UnknownEventError(Exception):
     """
 
 
+@cache
 def log_events() -> Mapping[str, LogEvent]:
     """
     Return all log events by name. Raises `UnknownEventError`.

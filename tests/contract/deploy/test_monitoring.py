@@ -103,6 +103,7 @@ def test_each_alert_is_tested_firing_and_quiet() -> None:
     assert found == set(product((rule["alert"] for rule in alerts()), (True, False)))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     "command",
     [
