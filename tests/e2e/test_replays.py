@@ -201,7 +201,7 @@ async def test_refusals(pair: Pair, receiver: Receiver) -> None:
             )
         ),
     )
-    assert (job.succeeded_count, list(job.events)) == (1, [f"{OWNER}/events/0-0"])
+    assert (job.succeeded_count, list(job.events)) == (1, [f"{OWNER}/events/0-0"]), job
     admin = admin_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
     entries = await admin.ListAuditEntries(admin_pb.ListAuditEntriesRequest(parent=OWNER))
     assert [it.method for it in entries.audit_entries] == ["ReplayEvents"]
