@@ -27,7 +27,7 @@ So often an item is tried by itself, for errors that pass such as a deadlock, be
 aside so that all others are written.
 """
 
-LONG_SECONDS = 0.1
+LONG_SECONDS = 0.25
 LEAST = 50
 """
 Batches get no smaller than this because they take long.
