@@ -4,14 +4,13 @@ Replaying events to a subscription over the wire.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.errors import RequestIdReused, SubscriptionNotFound
+from dispatch_service.domain.errors import SubscriptionNotFound
 from dispatch_service.log.messages import replay_job_message
 from dispatch_service.resend import jobs, known_requests, replays, resends
 from dispatch_service.resend.replay_events import ReplayReader
@@ -91,16 +90,11 @@ class ReplayMethods:
         """
         Return the name of the request's job: a new one, unless an earlier call created it.
         """
-        owner, wanted, job_id = subscription.owner, _digest(request), new_id()
+        owner, job_id = subscription.owner, new_id()
         name = names.replay_job(owner, job_id)
-        known = await known_requests.first_use(
-            db, owner, request.request_id, replays.METHOD, f"{name}?{wanted}"
-        )
-        if known is not None:
-            name, _, digest = known.partition("?")
-            if digest != wanted:
-                raise RequestIdReused(replays.METHOD)
-            return name
+        earlier = await known_requests.earlier_job(db, owner, request, replays.METHOD, name)
+        if earlier is not None:
+            return earlier
         late = replays.late_of(subscription, self._subscriptions)
         total = await replays.count(db, span, replays.wanted_by(late, span.kinds))
         await replays.create(
@@ -194,7 +188,3 @@ def _validated(request: pb.ReplayEventsRequest, span: Span, total: int) -> repla
         message.accept_start_time.FromDatetime(span.start)
         message.accept_end_time.FromDatetime(span.end)
     return message
-
-
-def _digest(request: pb.ReplayEventsRequest) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

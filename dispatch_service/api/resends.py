@@ -4,13 +4,11 @@ Resending and cancelling deliveries over the wire.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.domain.transitions import State, lifetime
 from dispatch_service.log import read
 from dispatch_service.log.messages import delivery_message, resend_job_message
@@ -151,16 +149,11 @@ class ResendMethods:
         """
         Return the name of the request's job: a new one, unless an earlier call created it.
         """
-        owner, wanted, job_id = choice.owner, _digest(request), new_id()
+        owner, job_id = choice.owner, new_id()
         name = names.resend_job(owner, job_id)
-        known = await known_requests.first_use(
-            db, owner, request.request_id, jobs.METHOD, f"{name}?{wanted}"
-        )
-        if known is not None:
-            name, _, digest = known.partition("?")
-            if digest != wanted:
-                raise RequestIdReused(jobs.METHOD)
-            return name
+        earlier = await known_requests.earlier_job(db, owner, request, jobs.METHOD, name)
+        if earlier is not None:
+            return earlier
         total = await jobs.count(db, choice, self._hashed)
         await jobs.create(
             db,
@@ -208,7 +201,3 @@ class ResendMethods:
             await jobs.JOBS.cancel(db, (row.owner, row.job_id))
             await self._audit.record(db, "CancelResendJob", request.name)
             return resend_job_message(await jobs.JOBS.get(db, request.name))
-
-
-def _digest(request: pb.ResendDeliveriesRequest) -> str:
-    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()

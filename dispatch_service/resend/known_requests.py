@@ -4,6 +4,7 @@ Request ids of the last day: a manual action that is repeated changes nothing.
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -16,6 +17,10 @@ from service_runtime.database.instants import database_now
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
+    from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
+
+    JobRequest = pb.ResendDeliveriesRequest | pb.ReplayEventsRequest
+
 
 async def seen(
     db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
@@ -25,13 +30,32 @@ async def seen(
 
     Raises `RequestIdReused` where the id was used for something else.
     """
-    known = await first_use(db, owner, request_id, method, resource)
+    known = await _first_use(db, owner, request_id, method, resource)
     if known not in {None, resource}:
         raise RequestIdReused(method)
     return known is not None
 
 
-async def first_use(
+async def earlier_job(
+    db: AsyncConnection, owner: str, request: JobRequest, method: str, name: str
+) -> str | None:
+    """
+    Record that a request creates the job *name*. Return the name of the job that an earlier call
+    with its id created, None if it is the first one.
+
+    Raises `RequestIdReused` where the id was used for another request.
+    """
+    digest = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
+    known = await _first_use(db, owner, request.request_id, method, f"{name}?{digest}")
+    if known is None:
+        return None
+    earlier, _, used_for = known.partition("?")
+    if used_for != digest:
+        raise RequestIdReused(method)
+    return earlier
+
+
+async def _first_use(
     db: AsyncConnection, owner: str, request_id: str, method: str, resource: str
 ) -> str | None:
     """
