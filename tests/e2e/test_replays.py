@@ -92,12 +92,19 @@ def shipped(event_id: str) -> event_pb2.Event:
     return event
 
 
-def let_a_day_pass(path: Path) -> None:
+async def let_a_day_pass(path: Path) -> None:
     """
     Let all events be a day older: events of the last moments before a webhook was made may be
     matched with it, since the clocks of both services differ.
+
+    Events that were accepted before the first snapshot are matched with all webhooks that this
+    one names, however old they are; so it is waited for.
     """
+    waiting = "SELECT count(*) FROM events WHERE match_state = 'PENDING_MATCH'"
     with closing(sqlite3.connect(path, timeout=PATIENCE_SECONDS)) as db, db:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while db.execute(waiting).fetchone() != (0,):
+                await asyncio.sleep(0.05)
         for table in ("event_keys", "events"):
             db.execute(f"UPDATE {table} SET accept_time = accept_time - 86400000000")  # noqa: S608
 
@@ -108,7 +115,7 @@ async def late_webhook(pair: Pair, receiver: Receiver) -> subscription_pb2.Subsc
     """
     for event_id in MISSED:
         await pair.publish(shipped(event_id))
-    let_a_day_pass(Path(pair.environment["SHIPEDGE_DATA_DIR"]) / "dispatch.db")
+    await let_a_day_pass(Path(pair.environment["SHIPEDGE_DATA_DIR"]) / "dispatch.db")
     made = await pair.subscribe(
         receiver.url, "orders/shipped", "v2", ordered=True, retry_seconds=[1, 1, 1, 1]
     )
