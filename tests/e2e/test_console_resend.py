@@ -19,21 +19,9 @@ from shipedge.webhooks.config.v1.credential_pb2 import Credential
 from shipedge.webhooks.config.v1.signing_key_pb2 import CreateSigningKeyRequest, SigningKey
 from tests.support.console_reader import HOME, page_with, send
 from tests.support.pair import Pair, environment_of, running_pair
-from tests.support.receivers import Received, Receiver, https_receiver
+from tests.support.receivers import Receiver, Switch, https_receiver
 
 pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
-
-
-class Switch:
-    """
-    A script of a receiver that answers with *status*.
-    """
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-    async def __call__(self, received: Received) -> None:
-        await received.answer(self.status)
 
 
 @pytest.fixture

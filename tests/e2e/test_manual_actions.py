@@ -23,25 +23,13 @@ from shipedge.webhooks.dispatch.v1 import (
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.events.v1 import event_pb2
 from tests.support.pair import DISPATCH, PATIENCE_SECONDS, Pair, environment_of, running_pair
-from tests.support.receivers import Received, Receiver, https_receiver
+from tests.support.receivers import Receiver, Switch, https_receiver
 
 pytestmark = pytest.mark.anyio
 
 OWNER = "accounts/100"
 Delivery = delivery_pb2.Delivery
 ResendJob = resend_job_pb2.ResendJob
-
-
-class Switch:
-    """
-    A script of a receiver that answers with *status*.
-    """
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-
-    async def __call__(self, received: Received) -> None:
-        await received.answer(self.status)
 
 
 @pytest.fixture

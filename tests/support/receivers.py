@@ -115,6 +115,18 @@ def reset(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+class Switch:
+    """
+    A script of a receiver that answers with *status*.
+    """
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+    async def __call__(self, received: Received) -> None:
+        await received.answer(self.status)
+
+
 @cache
 def authority() -> trustme.CA:
     """
