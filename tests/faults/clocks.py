@@ -9,6 +9,7 @@ import time
 
 from tests.faults.harness import rows
 from tests.faults.harness.model import Fault
+from tests.faults.harness.publisher import stop
 from tests.faults.harness.site import Site
 
 HOUR = 3600
@@ -41,7 +42,7 @@ async def forward_and_back(site: Site) -> None:
     site.clock.move(0)
     back = time.monotonic()
     await asyncio.sleep(8)
-    publishing.cancel()
+    await stop(publishing)
     await _expect_ended_since(site, back)
     await site.expect_all_confirmed(10)
 

@@ -15,6 +15,7 @@ from tests.crash.stage import shipped
 from tests.faults.harness import rows
 from tests.faults.harness.endpoints import Arrival
 from tests.faults.harness.model import Fault
+from tests.faults.harness.publisher import stop
 from tests.faults.harness.services import Service
 from tests.faults.harness.site import Site
 
@@ -131,8 +132,7 @@ async def at_random(site: Site, kills: int = KILLS) -> None:
         await replica.kill()
         await replica.start()
     failing.decide = None
-    for task in publishing:
-        task.cancel()
+    await stop(*publishing)
     await site.expect_all_confirmed(180)
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from service_runtime.process.pair import ServiceEndedError
 from tests.faults.harness import rows
 from tests.faults.harness.model import SQLITE, Fault
-from tests.faults.harness.publisher import OK
+from tests.faults.harness.publisher import OK, stop
 from tests.faults.harness.services import DISPATCH
 from tests.faults.harness.site import Site
 from tests.support.databases import run_sql
@@ -53,7 +53,7 @@ async def full_disk(site: Site) -> None:
     room = time.monotonic()
     while site.publisher.first_ok_after(room) > 60 and time.monotonic() - room < 60:
         await asyncio.sleep(0.1)
-    publishing.cancel()
+    await stop(publishing)
     seconds = site.publisher.first_ok_after(room)
     site.report.expect(seconds <= BACK_SECONDS, f"first OK after {seconds:.1f} s", timed=True)
     codes = site.publisher.codes()

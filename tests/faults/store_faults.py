@@ -21,7 +21,7 @@ from sqlalchemy.engine import make_url
 
 from tests.faults.harness.model import POSTGRESQL, Fault
 from tests.faults.harness.proxy import Proxy, running_proxy
-from tests.faults.harness.publisher import OK
+from tests.faults.harness.publisher import OK, stop
 from tests.faults.harness.services import DISPATCH
 from tests.faults.harness.site import Site
 
@@ -92,9 +92,7 @@ async def _load(site: Site) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop(*tasks)
 
 
 async def _look_at_health(site: Site) -> None:

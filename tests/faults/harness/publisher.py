@@ -71,11 +71,19 @@ class Publisher:
 
     async def keep_publishing(self, prefix: str, account: int, pause_seconds: float = 0.1) -> None:
         """
-        Publish one event after the other until cancelled.
+        Publish one event after the other until cancelled; the last one is acknowledged, too.
+
+        One whose call ended with its caller would be committed while deliveries are counted.
         """
         number = 0
         while True:
-            await self.publish([shipped(f"{prefix}-{number}", account)])
+            event = shipped(f"{prefix}-{number}", account)
+            publishing = asyncio.ensure_future(self.publish([event]))
+            try:
+                await asyncio.shield(publishing)
+            except asyncio.CancelledError:
+                await publishing
+                raise
             number += 1
             await asyncio.sleep(pause_seconds)
 
@@ -117,6 +125,15 @@ class Publisher:
         since = [a.time - moment for a in self.answers if a.code == OK]
         times = [seconds for seconds in since if seconds >= least]
         return min(times, default=float("inf"))
+
+
+async def stop(*publishing: asyncio.Future[None]) -> None:
+    """
+    End what keeps publishing, and wait for its last answers.
+    """
+    for task in publishing:
+        task.cancel()
+    await asyncio.gather(*publishing, return_exceptions=True)
 
 
 def grpc_code(number: int) -> str:
