@@ -5,7 +5,6 @@ The processes that share a database: they store which breakers are open and that
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -114,19 +113,17 @@ class Replicas:
         beats = time.monotonic() >= self._next_heartbeat
         if not (changes or beats):
             return
-        left = deque(sorted(changes))
+        left = sorted(changes)
         try:
             if beats:
                 async with writing(self._engine) as db:
                     await self._beat(db)
                 self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
             while left:
-                some = [left[n] for n in range(min(len(left), STORED_TOGETHER))]
                 async with writing(self._engine) as db:
-                    for key in some:
+                    for key in left[:STORED_TOGETHER]:
                         await _replace(db, key, changes[key])
-                for _ in some:
-                    left.popleft()
+                del left[:STORED_TOGETHER]
         except BaseException:
             self._endpoints.put_back({key: changes[key] for key in left})
             raise

@@ -145,18 +145,8 @@ class SqliteQueue:
             unwanted = Full(full, full_owners)
             walk = await around(db, self._after, unwanted, self._most_endpoints, limit)
         self._after = walk.ended
-        return await self._take(walk.due, lease, limit, per_endpoint, held) if walk.due else []
-
-    async def _take(
-        self,
-        due: Sequence[EndpointKey],
-        lease: Lease,
-        limit: int,
-        per_endpoint: int,
-        held: Collection[str],
-    ) -> Sequence[Claimed]:
         wanted = Take(limit, per_endpoint, _JSON.encode(list(held)).decode())
-        claimed, ended = await take_all(self._engine, due, lease, wanted)
+        claimed, ended = await take_all(self._engine, walk.due, lease, wanted)
         if ended is not None:
             self._after = ended
         return claimed
