@@ -49,23 +49,19 @@ async def record(db: AsyncConnection, held: Collection[str], reason: HeldReason)
     """
     columns, listed = held_resources.c, sorted(held)
     for start in range(0, len(listed), _ROWS_AT_ONCE):
-        rows = [
-            {
-                "name": name,
-                "reason": reason.value,
-                "hold_time": database_now(),
-                "missed_since": database_now(),
-            }
-            for name in listed[start : start + _ROWS_AT_ONCE]
-        ]
-        statement = insert(db.dialect.name, held_resources).values(rows)
+        rows = [{"name": name} for name in listed[start : start + _ROWS_AT_ONCE]]
+        now = database_now()
+        statement = insert(db.dialect.name, held_resources).values(
+            reason=reason.value, hold_time=now, missed_since=now
+        )
         returned = columns.reason == HeldReason.RETURNED.value
         times = sa.case((returned, statement.excluded.hold_time), else_=columns.hold_time)
         await db.execute(
             statement.on_conflict_do_update(
                 index_elements=[columns.name],
                 set_={"reason": statement.excluded.reason, "hold_time": times},
-            )
+            ),
+            rows,
         )
 
 

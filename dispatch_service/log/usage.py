@@ -150,12 +150,12 @@ class LogUsageSync:
             {"owner": owner, "day": day, "bytes": size} for owner, size in written.items()
         ]
         async with writing(self._engine) as db:
-            statement = insert(db.dialect.name, log_usage).values(rows)
+            statement = insert(db.dialect.name, log_usage)
             more = log_usage.c.bytes + statement.excluded.bytes
             adding = statement.on_conflict_do_update(
                 index_elements=["owner", "day"], set_={"bytes": more}
             ).returning(log_usage.c.owner, log_usage.c.bytes)
-            return dict((await db.execute(adding)).all())
+            return dict((await db.execute(adding, rows)).all())
 
     async def _prune(self, day: int) -> None:
         old = log_usage.c.day < day - KEPT_DAYS
