@@ -13,6 +13,7 @@ import structlog
 from dispatch_service.delivery import expiry, replicas, suspects
 from dispatch_service.engine.build import Engine
 from dispatch_service.feed import reporter
+from dispatch_service.figures import roll_up
 from dispatch_service.log import usage
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
@@ -158,6 +159,12 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             engine.log_usage.run_once,
             pause_seconds=usage.SYNC_SECONDS,
             failure="log.usage_failed",
+            pause_first=True,
+        ),
+        "figures": Periodic(
+            engine.figures.run_once,
+            pause_seconds=roll_up.INTERVAL_SECONDS,
+            failure="figures.failed",
             pause_first=True,
         ),
         "reports": Periodic(

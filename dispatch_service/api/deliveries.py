@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.events import EventMethods
+from dispatch_service.api.figures import FigureMethods
 from dispatch_service.api.replays import ReplayMethods
 from dispatch_service.api.resends import ResendMethods
 from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
@@ -63,7 +64,11 @@ How often a watch sends an answer without attempts.
 
 
 class DeliveryServicer(
-    EventMethods, ResendMethods, ReplayMethods, delivery_service_pb2_grpc.DeliveryServiceServicer
+    EventMethods,
+    FigureMethods,
+    ResendMethods,
+    ReplayMethods,
+    delivery_service_pb2_grpc.DeliveryServiceServicer,
 ):
     """
     Serves `DeliveryService`.

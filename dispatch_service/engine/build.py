@@ -26,6 +26,7 @@ from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.egress.oauth_tokens import OAuthTokens
 from dispatch_service.engine.feed_exchange import Feed, build_feed
+from dispatch_service.figures.roll_up import FigureWriter
 from dispatch_service.health.health_log import HealthLog
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog
@@ -86,6 +87,7 @@ class Engine:
     jobs: JobRunner
     maintenance: Maintenance
     log_usage: LogUsageSync
+    figures: FigureWriter
 
     def readiness(self) -> Readiness:
         """
@@ -123,6 +125,7 @@ def build_engine(parts: Parts) -> Engine:
             interval_seconds=parts.settings.maintenance_interval.total_seconds(),
         ),
         log_usage=LogUsageSync(parts.bulk_store, delivery.log_usage),
+        figures=FigureWriter(parts.store, parts.bulk_store, parts.lease.owner),
     )
 
 

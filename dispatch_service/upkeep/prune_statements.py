@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from dispatch_service.domain.figures import Unit
 from dispatch_service.storage.schema import (
+    attempt_figures,
     attempts,
     bodies,
     deliveries,
@@ -199,6 +201,15 @@ async def prune_jobs(db: AsyncConnection, keep: timedelta) -> int:
         ended = jobs.c.end_time.is_not(None)
         count += await _delete(db, jobs, _older(jobs, ended, jobs.c.create_time, keep))
     return count
+
+
+async def prune_figures(db: AsyncConnection, unit: Unit) -> int:
+    """
+    Delete old figures of the periods of *unit*.
+    """
+    of_unit = attempt_figures.c.unit == unit
+    old = _older(attempt_figures, of_unit, attempt_figures.c.start_time, unit.kept)
+    return await _delete(db, attempt_figures, old)
 
 
 async def prune_suspect_attempts(db: AsyncConnection, keep: timedelta) -> int:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from dispatch_service.domain.figures import Unit
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import attempts, bodies, deliveries, events
 from dispatch_service.upkeep import prune_statements
@@ -109,6 +110,10 @@ class Pruner:
             await self._prune_all("resend_job", jobs),
             await self._prune_all("suspect_attempt", suspects),
             await self._prune_all("url", urls),
+            *[
+                await self._prune_all("figure", partial(prune_statements.prune_figures, unit=unit))
+                for unit in Unit
+            ],
         ]
         return all(good)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
+from service_runtime.database.instants import to_microseconds
+
 RowKey = Sequence[Any]
 
 
@@ -21,7 +24,8 @@ def in_keys(
     columns: Sequence[sa.ColumnElement[Any]], keys: Iterable[RowKey]
 ) -> sa.ColumnElement[bool]:
     """
-    Return the condition that *columns* are one of *keys*, which are texts, integers and UUIDs.
+    Return the condition that *columns* are one of *keys*, which are texts, integers, UUIDs and
+    instants.
 
     SQLite scans the whole table for `(a, b) IN (VALUES …)`, since it uses no index for a compound
     query, but uses one for the same keys as a JSON list:
@@ -44,7 +48,9 @@ def _listed(columns: Sequence[sa.ColumnElement[Any]], keys: Sequence[RowKey]) ->
 
 
 def _as_stored(column: sa.ColumnElement[Any], value: Any) -> Any:
-    return UUID(str(value)).hex if isinstance(column.type, sa.Uuid) else value
+    if isinstance(column.type, sa.Uuid):
+        return UUID(str(value)).hex
+    return to_microseconds(value) if isinstance(value, datetime) else value
 
 
 class Condition(FunctionElement[bool]):

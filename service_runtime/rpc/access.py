@@ -115,6 +115,8 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "GetAttempt",
                 "ListAttempts",
                 "WatchAttempts",
+                "GetSubscriptionStats",
+                "ListSubscriptionStats",
                 "GetResendJob",
                 "ListResendJobs",
                 "GetReplayJob",

@@ -18,6 +18,7 @@ from dispatch_service.storage.schema.feed import (
     subscription_health,
     subscription_overrides,
 )
+from dispatch_service.storage.schema.figures import attempt_figures, figure_positions
 from dispatch_service.storage.schema.jobs import replay_jobs, resend_jobs
 from dispatch_service.storage.schema.keys import day_keys
 from dispatch_service.storage.schema.metadata import metadata
@@ -35,6 +36,7 @@ from dispatch_service.storage.schema.queue import (
 )
 
 __all__ = [
+    "attempt_figures",
     "attempts",
     "audit",
     "audit_entries",
@@ -53,6 +55,7 @@ __all__ = [
     "feed_positions",
     "feed_resources",
     "feed_state",
+    "figure_positions",
     "held_resources",
     "log_usage",
     "metadata",

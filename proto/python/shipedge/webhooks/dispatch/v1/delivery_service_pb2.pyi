@@ -13,6 +13,7 @@ from shipedge.webhooks.dispatch.v1 import attempt_pb2 as _attempt_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
 from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as _replay_job_pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as _resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import subscription_stats_pb2 as _subscription_stats_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -422,6 +423,128 @@ class WatchAttemptsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchAttemptsResponse: _TypeAlias = WatchAttemptsResponse  # noqa: Y015
+
+@_typing.final
+class GetSubscriptionStatsRequest(_message.Message):
+    """The request of `GetSubscriptionStats`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The subscription. One that was deleted has its figures still."""
+    granularity: _subscription_stats_pb2.Granularity.ValueType
+    """How long the periods are. There may be 3,000 of them at most."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span begins; the period that it belongs to is counted whole.
+        Unset: an hour before the end.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span ends; the period that it belongs to is counted whole. Unset,
+        or in the future: now.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        granularity: _subscription_stats_pb2.Granularity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "granularity", b"granularity", "name", b"name", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSubscriptionStatsRequest: _TypeAlias = GetSubscriptionStatsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionStatsRequest(_message.Message):
+    """The request of `ListSubscriptionStats`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    GRANULARITY_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`. With `accounts/-` or
+    `warehouses/-` those of all are listed, for callers who may access all.
+    """
+    page_size: _builtins.int
+    """At most this many are returned. 0: 50; more than 100: 100."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; all else must be the same."""
+    granularity: _subscription_stats_pb2.Granularity.ValueType
+    """How long the periods are. There may be 3,000 of them at most."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span begins; the period that it belongs to is counted whole.
+        Unset: an hour before the end.
+        """
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the span ends; the period that it belongs to is counted whole. Unset,
+        or in the future: now.
+        """
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        granularity: _subscription_stats_pb2.Granularity.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "granularity", b"granularity", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "start_time", b"start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionStatsRequest: _TypeAlias = ListSubscriptionStatsRequest  # noqa: Y015
+
+@_typing.final
+class ListSubscriptionStatsResponse(_message.Message):
+    """The answer of `ListSubscriptionStats`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBSCRIPTION_STATS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: there is none."""
+    @_builtins.property
+    def subscription_stats(self) -> _containers.RepeatedCompositeFieldContainer[_subscription_stats_pb2.SubscriptionStats]:
+        """The figures, without `periods`."""
+
+    def __init__(
+        self,
+        *,
+        subscription_stats: _abc.Iterable[_subscription_stats_pb2.SubscriptionStats] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "subscription_stats", b"subscription_stats"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSubscriptionStatsResponse: _TypeAlias = ListSubscriptionStatsResponse  # noqa: Y015
 
 @_typing.final
 class ResendDeliveryRequest(_message.Message):

@@ -9,6 +9,7 @@ from shipedge.webhooks.dispatch.v1 import delivery_pb2 as shipedge_dot_webhooks_
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2
 from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_replay__job__pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_resend__job__pb2
+from shipedge.webhooks.dispatch.v1 import subscription_stats_pb2 as shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_subscription__stats__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -84,6 +85,16 @@ class DeliveryServiceStub:
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/WatchAttempts',
                 request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsResponse.FromString,
+                _registered_method=True)
+        self.GetSubscriptionStats = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/GetSubscriptionStats',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetSubscriptionStatsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_subscription__stats__pb2.SubscriptionStats.FromString,
+                _registered_method=True)
+        self.ListSubscriptionStats = channel.unary_unary(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/ListSubscriptionStats',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.FromString,
                 _registered_method=True)
         self.ResendDelivery = channel.unary_unary(
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/ResendDelivery',
@@ -216,6 +227,24 @@ class DeliveryServiceServicer:
         """Streams attempts as they end, from a cursor on.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSubscriptionStats(self, request, context):
+        """Returns the figures of a subscription over a span: how many attempts ended
+        how, how long they took, in all and for each minute, hour or day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSubscriptionStats(self, request, context):
+        """Lists the figures of the subscriptions that had failures in a span, those
+        with the most failures first: which webhooks are failing.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -368,6 +397,16 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.WatchAttempts,
                     request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsResponse.SerializeToString,
+            ),
+            'GetSubscriptionStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubscriptionStats,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetSubscriptionStatsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_subscription__stats__pb2.SubscriptionStats.SerializeToString,
+            ),
+            'ListSubscriptionStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubscriptionStats,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.SerializeToString,
             ),
             'ResendDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.ResendDelivery,
@@ -642,6 +681,60 @@ class DeliveryService:
             '/shipedge.webhooks.dispatch.v1.DeliveryService/WatchAttempts',
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsRequest.SerializeToString,
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.WatchAttemptsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubscriptionStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/GetSubscriptionStats',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.GetSubscriptionStatsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_subscription__stats__pb2.SubscriptionStats.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSubscriptionStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/ListSubscriptionStats',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from shipedge.webhooks.dispatch.v1 import delivery_pb2 as _delivery_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as _delivery_service_pb2
 from shipedge.webhooks.dispatch.v1 import replay_job_pb2 as _replay_job_pb2
 from shipedge.webhooks.dispatch.v1 import resend_job_pb2 as _resend_job_pb2
+from shipedge.webhooks.dispatch.v1 import subscription_stats_pb2 as _subscription_stats_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -86,6 +87,16 @@ class DeliveryServiceStub:
     """Streams attempts as they end, from a cursor on.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
+    """
+    GetSubscriptionStats: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSubscriptionStatsRequest, _subscription_stats_pb2.SubscriptionStats]
+    """Returns the figures of a subscription over a span: how many attempts ended
+    how, how long they took, in all and for each minute, hour or day.
+    """
+    ListSubscriptionStats: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListSubscriptionStatsRequest, _delivery_service_pb2.ListSubscriptionStatsResponse]
+    """Lists the figures of the subscriptions that had failures in a span, those
+    with the most failures first: which webhooks are failing.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
     ResendDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ResendDeliveryRequest, _delivery_pb2.Delivery]
     """Sends a delivery again: the same bytes under the same `webhook-id`, to the
@@ -206,6 +217,16 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     """Streams attempts as they end, from a cursor on.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
+    """
+    GetSubscriptionStats: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSubscriptionStatsRequest, _subscription_stats_pb2.SubscriptionStats]  # type: ignore[assignment]
+    """Returns the figures of a subscription over a span: how many attempts ended
+    how, how long they took, in all and for each minute, hour or day.
+    """
+    ListSubscriptionStats: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListSubscriptionStatsRequest, _delivery_service_pb2.ListSubscriptionStatsResponse]  # type: ignore[assignment]
+    """Lists the figures of the subscriptions that had failures in a span, those
+    with the most failures first: which webhooks are failing.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
     ResendDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ResendDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
     """Sends a delivery again: the same bytes under the same `webhook-id`, to the
@@ -371,6 +392,28 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams attempts as they end, from a cursor on.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
+        """
+
+    @_abc_1.abstractmethod
+    def GetSubscriptionStats(
+        self,
+        request: _delivery_service_pb2.GetSubscriptionStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_subscription_stats_pb2.SubscriptionStats, _abc.Awaitable[_subscription_stats_pb2.SubscriptionStats]]:
+        """Returns the figures of a subscription over a span: how many attempts ended
+        how, how long they took, in all and for each minute, hour or day.
+        """
+
+    @_abc_1.abstractmethod
+    def ListSubscriptionStats(
+        self,
+        request: _delivery_service_pb2.ListSubscriptionStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_delivery_service_pb2.ListSubscriptionStatsResponse, _abc.Awaitable[_delivery_service_pb2.ListSubscriptionStatsResponse]]:
+        """Lists the figures of the subscriptions that had failures in a span, those
+        with the most failures first: which webhooks are failing.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
         """
 
     @_abc_1.abstractmethod

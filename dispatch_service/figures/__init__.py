@@ -1,0 +1,3 @@
+"""
+Figures: counts and durations of attempts by subscription and time, made from the log.
+"""

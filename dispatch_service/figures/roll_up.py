@@ -1,0 +1,180 @@
+"""
+Figures from the log: one process at a time, by a lease, counts the attempts that have settled.
+
+Delivering writes nothing more for it. The position moves in the transaction that adds to the
+figures, so each attempt is counted once, whichever process dies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+
+from dispatch_service.domain.figures import BUCKET_SQL, Figures, Unit, period_start
+from dispatch_service.log import watch
+from dispatch_service.storage.schema import attempt_figures, attempts, figure_positions
+from service_runtime.database.engine import reading, writing
+from service_runtime.database.inserts import insert
+from service_runtime.database.instants import Instant, after, database_now
+from service_runtime.database.row_values import in_keys
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+INTERVAL_SECONDS = 20.0
+"""
+How old figures may be.
+"""
+
+LEASE = timedelta(minutes=2)
+FIRST_SPAN = timedelta(days=2)
+"""
+How far back the log is counted when there are no figures yet.
+"""
+
+LONGEST_STEP = timedelta(minutes=5)
+BATCH = 500
+
+_KEY = ("owner", "subscription", "unit", "start_time")
+_MINUTES = {
+    "sqlite": "settle_time - settle_time % 60000000",
+    "postgresql": "date_trunc('minute', settle_time)",
+}
+
+
+class FigureKey(NamedTuple):
+    """
+    The key of a row of figures.
+    """
+
+    owner: str
+    subscription: str
+    unit: str
+    start_time: datetime
+
+
+class FigureWriter:
+    """
+    Counts settled attempts. *engine* is that of results, by whose transactions it is known which
+    attempts may still settle; the other statements use *bulk_engine*.
+    """
+
+    def __init__(self, engine: AsyncEngine, bulk_engine: AsyncEngine, name: str) -> None:
+        self._engine = engine
+        self._bulk_engine = bulk_engine
+        self._name = name
+
+    async def run_once(self) -> None:
+        """
+        Count what has settled until now, unless another process does.
+        """
+        before = await watch.horizon(self._engine)
+        while (since := await self._take_lease()) is not None and since < before:
+            until = min(before, since + LONGEST_STEP)
+            await self._store(since, until, await self._settled(since, until))
+
+    async def _take_lease(self) -> datetime | None:
+        """
+        Take or extend the lease; return the position, or None if another process has it.
+        """
+        first = {
+            "figure_position_id": 1,
+            "through_time": after(-FIRST_SPAN),
+            "lease_owner": self._name,
+            "lease_expire_time": after(LEASE),
+        }
+        mine = figure_positions.c.lease_owner == self._name
+        free = figure_positions.c.lease_expire_time < database_now()
+        lease = {"lease_owner": self._name, "lease_expire_time": after(LEASE)}
+        async with writing(self._bulk_engine) as db:
+            statement = insert(db.dialect.name, figure_positions).values(first)
+            await db.execute(statement.on_conflict_do_nothing())
+            taking = sa.update(figure_positions).where(sa.or_(mine, free)).values(lease)
+            found = await db.execute(taking.returning(figure_positions.c.through_time))
+            position: datetime | None = found.scalar_one_or_none()
+        return position
+
+    async def _settled(self, since: datetime, until: datetime) -> Mapping[FigureKey, Figures]:
+        """
+        Count the attempts that settled from *since* to before *until*.
+        """
+        async with reading(self._bulk_engine) as db:
+            rows = (await db.execute(_counts(db.dialect.name, since, until))).all()
+        found: dict[FigureKey, Figures] = {}
+        for row in rows:
+            for unit in Unit:
+                key = FigureKey(row.owner, row.subscription, unit, period_start(unit, row.minute))
+                figures = found.setdefault(key, Figures())
+                figures.add(row.status, row.attempts, row.last, row.bucket)
+        return found
+
+    async def _store(
+        self, since: datetime, until: datetime, more: Mapping[FigureKey, Figures]
+    ) -> None:
+        """
+        Add to the figures and move the position, unless another process has moved it.
+        """
+        # In the order of keys, so that batches of rows are near each other.
+        keys = sorted(more)
+        here = (figure_positions.c.lease_owner == self._name) & (
+            figure_positions.c.through_time == since
+        )
+        async with writing(self._bulk_engine) as db:
+            moving = sa.update(figure_positions).where(here).values(through_time=until)
+            if (await db.execute(moving)).rowcount != 1:
+                return
+            for start in range(0, len(keys), BATCH):
+                await _add(db, keys[start : start + BATCH], more)
+
+
+def _counts(dialect: str, since: datetime, until: datetime) -> sa.Select[Any]:
+    settled = attempts.c.settle_time
+    minute = sa.literal_column(_MINUTES[dialect], Instant()).label("minute")
+    bucket = sa.literal_column(BUCKET_SQL, sa.BigInteger()).label("bucket")
+    by = (attempts.c.owner, attempts.c.subscription, attempts.c.status, minute, bucket)
+    return (
+        sa.select(*by, sa.func.count().label("attempts"), sa.func.max(settled).label("last"))
+        .where(settled >= since, settled < until)
+        .group_by(*by)
+    )
+
+
+async def _add(
+    db: AsyncConnection, keys: Sequence[FigureKey], more: Mapping[FigureKey, Figures]
+) -> None:
+    columns = [attempt_figures.c[name] for name in _KEY]
+    query = sa.select(attempt_figures).where(in_keys(columns, [tuple(key) for key in keys]))
+    sums = {key: more[key] for key in keys}
+    for row in (await db.execute(query)).all():
+        key = FigureKey(row.owner, row.subscription, row.unit, row.start_time)
+        known = figures_of(row)
+        known.merge(sums[key])
+        sums[key] = known
+    statement = insert(db.dialect.name, attempt_figures).values(
+        [key._asdict() | _columns(figures) for key, figures in sums.items()]
+    )
+    new = {it.name: it for it in statement.excluded if it.name not in _KEY}
+    await db.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=new))
+
+
+def _columns(figures: Figures) -> dict[str, Any]:
+    return asdict(figures) | {"durations": msgspec.json.encode(figures.durations).decode()}
+
+
+def figures_of(row: Any) -> Figures:
+    """
+    Return the figures in a row.
+    """
+    return Figures(
+        row.success_count,
+        row.failure_count,
+        row.interrupted_count,
+        row.last_success_time,
+        row.last_failure_time,
+        msgspec.json.decode(row.durations, type=dict[int, int]),
+    )
