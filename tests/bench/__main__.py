@@ -20,7 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.bench import log_scenarios, scale_scenarios, scenarios, worker_scenarios, wrk
+from tests.bench import (
+    log_scenarios,
+    scale_scenarios,
+    scenarios,
+    support_scenarios,
+    worker_scenarios,
+    wrk,
+)
 from tests.bench.figures import summary, table, with_targets
 from tests.bench.machine import longest_stall_ms, machine
 from tests.bench.scenarios import Figures, Scale, Scenario
@@ -44,6 +51,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "slow_receiver": scenarios.slow_receiver,
     "origins": scenarios.origins,
     "large_log": log_scenarios.large_log,
+    "support": support_scenarios.support,
     "memory_growth": scenarios.memory_growth,
     "workers": worker_scenarios.workers,
     "large_scale": scale_scenarios.large_scale,
