@@ -35,6 +35,7 @@ from webhooksctl.commands.webhooks import (
     manifest,
     owner_settings,
     signing_keys,
+    stats,
     subscription_changes,
     subscriptions,
 )
@@ -119,6 +120,7 @@ def start(
 
 
 subscriptions.app.add_typer(subscription_changes.app)
+subscriptions.app.command("stats")(stats.stats)
 app.add_typer(subscriptions.app, name="subscriptions")
 app.add_typer(event_types.app, name="event-types")
 app.add_typer(events.app, name="events")

@@ -46,6 +46,8 @@ async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -
     (attempt,) = await run.until(bool, "attempts", "list")
     name = attempt["name"].split("/")
     shown = await run("attempts", "get", f"{name[3]}/{name[5]}")
+    stats = await run.json("subscriptions", "stats", identifier, "--since", "1d", "--by", "hour")
+    calm = await run("subscriptions", "stats", "--since", "1d")
     rotated = await run("subscriptions", "rotate", identifier, "--grace", "1h")
     off = await run("subscriptions", "deactivate", identifier, "-o", "json")
     deleted = await run("subscriptions", "delete", identifier, "--yes", "-o", "json")
@@ -64,6 +66,8 @@ async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -
     assert "accounts/100" in [
         it.headers["x-token"] for it in receiver.requests if "x-token" in it.headers
     ]
+    assert (stats["subscription"], stats["granularity"]) == (found["name"], "GRANULARITY_HOUR")
+    assert "nothing was found" in calm.stderr
     assert "whsec_" in rotated.stdout
     assert json.loads(off.stdout)["status"] == "STATUS_INACTIVE"
     assert "delete_time" in json.loads(deleted.stdout)

@@ -63,7 +63,7 @@ def text_at(message: Any, path: str) -> str:
     value = getattr(message, head)
     if field.is_repeated:
         return ", ".join(text_at(it, rest) if rest else _text(field, it) for it in value)
-    if field.message_type is not None and not message.HasField(head):
+    if field.has_presence and not message.HasField(head):
         return ""
     return text_at(value, rest) if rest else _text(field, value)
 
@@ -73,6 +73,8 @@ def _text(field: FieldDescriptor, value: Any) -> str:
         return word_of(field.enum_type, value) if value else ""
     if field.name == "response_code" and not value:
         return ""
+    if field.name == "success_rate":
+        return f"{value:.2%}"
     match value:
         case bool():
             return "yes" if value else "no"
