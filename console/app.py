@@ -19,6 +19,7 @@ from starlette.responses import Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from console.overview import pages as overview
 from console.pages import (
     actions,
     audit,
@@ -109,12 +110,15 @@ def _routes() -> list[Route | Mount]:
         Route("/sign-in", sign_in.sign_in, methods=["POST"]),
         Route("/sign-out", sign_in.sign_out, methods=["POST"]),
         _page("/", home.show),
+        _page("/overview/{collection:str}", overview.show_all),
+        _page(_OWNER + "/overview", overview.show),
         _page(_OWNER + "/webhooks", webhooks.show_list),
         _page(_OWNER + "/webhooks/new", form.show_new, needs="administer"),
         _post(_OWNER + "/webhooks/new", form.create, needs="administer"),
         _page(_WEBHOOK, form.show_existing),
         _post(_WEBHOOK, form.update, needs="administer"),
         _page(_WEBHOOK + "/saved", saved.show),
+        _page(_WEBHOOK + "/figures", overview.show_webhook),
         _page(_WEBHOOK + "/{action:str}", actions.ask),
         _post(_WEBHOOK + "/{action:str}", actions.act),
         _page(_OWNER + "/logs", logs.show_list),

@@ -4,23 +4,28 @@ The tab Webhooks: the list.
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from console.pages.paths import owner_of, services_of
+from console.pages.paths import now_of, owner_of, services_of
 from console.rpc.filters import texts
 from console.rpc.services import Services, answer
 from console.web.rendering import page
-from console.words import results
+from console.words import charts, results, spans
+from console.words.charts import Chart
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
+from shipedge.webhooks.dispatch.v1.subscription_stats_pb2 import SubscriptionStats
 
 HEALTH = ("Healthy", "Failing", "No reports", "Inactive")
 _STATUSES = {"active": "ACTIVE", "inactive": "INACTIVE"}
 _MOST = 1_000
+_WITH_FIGURES = 50
 
 
 async def show_list(request: Request) -> Response:
@@ -37,15 +42,32 @@ async def show_list(request: Request) -> Response:
     )
     searched = bool(query["text"].strip() or query["health"])
     found, next_page = await (_all if searched else _page)(services, asked)
+    shown = [each for each in found if is_shown(each, query, titles)]
     return page(
         request,
         "webhooks.html",
-        webhooks=[each for each in found if is_shown(each, query, titles)],
+        webhooks=shown,
+        figures=await _figures(services, shown[:_WITH_FIGURES], now_of(request)),
         titles=titles,
         healths=HEALTH,
         query=query,
         next_page=next_page,
     )
+
+
+async def _figures(
+    services: Services, webhooks: Sequence[Subscription], now: datetime
+) -> dict[str, tuple[SubscriptionStats, Chart]]:
+    """
+    Return the figures of the last 24 hours by the names of webhooks.
+    """
+    span = spans.SPANS[spans.DAY]
+    calls = [
+        answer(services.deliveries.GetSubscriptionStats(spans.asked(each.name, span, now)))
+        for each in webhooks
+    ]
+    found = await asyncio.gather(*calls)
+    return {each.subscription: (each, charts.attempts(each, span.period)) for each in found}
 
 
 async def _page(

@@ -19,6 +19,14 @@ def subscription_name(owner: str, subscription: str) -> str:
     return f"{owner}/subscriptions/{subscription}"
 
 
+def owner_and_id(name: str) -> tuple[str, str]:
+    """
+    Return the owner and the id in the name of a subscription.
+    """
+    owner, _, identifier = name.partition("/subscriptions/")
+    return owner, identifier
+
+
 def delivery_name(owner: str, delivery: str) -> str:
     """
     Return the name of a delivery; `-` stands for all of the owner.

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from console.web.forms import COOKIE, token_of
-from console.words import durations, progress, results, times
+from console.words import charts, durations, progress, results, times
 
 _TEMPLATES = Environment(
     loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -31,6 +31,8 @@ _TEMPLATES.filters |= {
     "state": results.of_state,
     "explained": results.of_explanation,
     "job_state": progress.state,
+    "share": charts.share,
+    "spent": charts.spent,
     "short_id": lambda name: name.rpartition("/")[2],
 }
 

@@ -167,7 +167,7 @@ class DeliveryServicer(
         List the attempts of a delivery, of all deliveries of an owner, or those that failed of
         all owners.
         """
-        parent = names.parse_attempts_parent(request.parent)
+        parent = names.parse_or_all("delivery", request.parent, "parent")
         of_one = partial(read.list_attempts, delivery_id=parent.id)
         listed = across.list_attempts if names.is_wildcard(parent.owner) else of_one
         async with reading(self._engine) as db:

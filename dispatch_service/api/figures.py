@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.figures import Figures, Unit, percentile
 from dispatch_service.figures import stats
+from dispatch_service.figures.roll_up import ALL
 from dispatch_service.figures.stats import Span, Stats
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
@@ -39,10 +40,10 @@ class FigureMethods:
         self, request: pb.GetSubscriptionStatsRequest, context: Context
     ) -> subscription_stats_pb2.SubscriptionStats:
         """
-        Return the figures of a subscription, period by period.
+        Return the figures of a subscription, or of all subscriptions together, period by period.
         """
-        name = names.parse("subscription", request.name)
-        key = (name.owner, name.id)
+        name = names.parse_or_all("subscription", request.name)
+        key = (name.owner, name.id or ALL)
         async with reading(self._engine) as db:
             span = await _span(db, request)
             found = await stats.stats_of(db, [key], span)

@@ -21,6 +21,7 @@ from service_runtime.database.engine import reading, writing
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import Instant, after, database_now
 from service_runtime.database.row_values import in_keys
+from service_runtime.rpc import names
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -34,6 +35,11 @@ LEASE = timedelta(minutes=2)
 FIRST_SPAN = timedelta(days=2)
 """
 How far back the log is counted when there are no figures yet.
+"""
+
+ALL = "-"
+"""
+What stands for all subscriptions in a row of figures.
 """
 
 LONGEST_STEP = timedelta(minutes=5)
@@ -110,9 +116,10 @@ class FigureWriter:
         found: dict[FigureKey, Figures] = {}
         for row in rows:
             for unit in Unit:
-                key = FigureKey(row.owner, row.subscription, unit, period_start(unit, row.minute))
-                figures = found.setdefault(key, Figures())
-                figures.add(row.status, row.attempts, row.last, row.bucket)
+                for owner, subscription in _counted_for(row.owner, row.subscription):
+                    key = FigureKey(owner, subscription, unit, period_start(unit, row.minute))
+                    figures = found.setdefault(key, Figures())
+                    figures.add(row.status, row.attempts, row.last, row.bucket)
         return found
 
     async def _store(
@@ -132,6 +139,14 @@ class FigureWriter:
                 return
             for start in range(0, len(keys), BATCH):
                 await _add(db, keys[start : start + BATCH], more)
+
+
+def _counted_for(owner: str, subscription: str) -> tuple[tuple[str, str], ...]:
+    """
+    Return whose figures an attempt belongs to: those of its subscription, of all subscriptions of
+    its owner, and of all owners of that kind.
+    """
+    return (owner, subscription), (owner, ALL), (names.all_owners(owner), ALL)
 
 
 def _counts(dialect: str, since: datetime, until: datetime) -> sa.Select[Any]:

@@ -21,7 +21,7 @@ from dispatch_service.domain.figures import (
     period_start,
     unit_for,
 )
-from dispatch_service.figures.roll_up import figures_of
+from dispatch_service.figures.roll_up import ALL, figures_of
 from dispatch_service.log.filters import of_parent
 from dispatch_service.storage.schema import attempt_figures, figure_positions
 from service_runtime.database.instants import database_now
@@ -158,7 +158,7 @@ async def list_failing(
     failures = sa.func.sum(_T.failure_count, type_=sa.BigInteger)
     query = (
         sa.select(_T.owner, _T.subscription, sa.cast(failures, sa.BigInteger).label("failures"))
-        .where(_FAILED, of_parent(_T.owner, parent), *_within(span))
+        .where(_FAILED, of_parent(_T.owner, parent), _T.subscription != ALL, *_within(span))
         .group_by(_T.owner, _T.subscription)
         .order_by(sa.desc("failures"), _T.owner, _T.subscription)
         .limit(size + 1)

@@ -24,14 +24,9 @@ DELIVERY_PREFIX = "dlv_"
 The prefix of delivery ids in names and in the header `webhook-id`.
 """
 
-JOB_PREFIX = "rsj_"
+JOB_PREFIX, REPLAY_PREFIX = "rsj_", "rpj_"
 """
-The prefix of the ids of resend jobs in names.
-"""
-
-REPLAY_PREFIX = "rpj_"
-"""
-The prefix of the ids of replay jobs in names.
+The prefixes of the ids of resend and replay jobs in names.
 """
 
 ID_RULE = "must be 4 to 40 of a-z 0-9 _ -, beginning with a letter"
@@ -91,6 +86,7 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "event_type": ("eventTypes/{event_type}", r"eventTypes/(?P<id>[a-z_]+/[a-z_]+)"),
     "caller": ("callers/{caller}", rf"callers/(?P<id>{_CHOSEN_ID})"),
 }
+_ALL_OF = {"subscription": "/subscriptions/-", "delivery": "/deliveries/-"}
 _PATTERNS = {kind: re.compile(pattern) for kind, (_, pattern) in _KINDS.items()}
 _ID = re.compile(_CHOSEN_ID)
 _WAREHOUSE_ID = re.compile(_WAREHOUSE)
@@ -204,6 +200,13 @@ def parse_owner(text: str, field: str = "parent") -> str:
     return parse("owner", text, field).owner
 
 
+def all_owners(owner: str) -> str:
+    """
+    Return what stands for all owners of the kind of *owner*: `accounts/-` or `warehouses/-`.
+    """
+    return f"{owner.partition('/')[0]}/-"
+
+
 def parse_parent(text: str, *, wildcard: bool = False, field: str = "parent") -> str:
     """
     Return the parent of a List. Raises `InvalidArgument`.
@@ -215,15 +218,15 @@ def parse_parent(text: str, *, wildcard: bool = False, field: str = "parent") ->
     return parse_owner(text, field)
 
 
-def parse_attempts_parent(text: str) -> Name:
+def parse_or_all(kind: str, text: str, field: str = "name") -> Name:
     """
-    Parse the parent of attempts. The id is empty for `{owner}/deliveries/-`, all deliveries; the
-    owner of these may be `accounts/-` or `warehouses/-`.
+    Parse the name of a subscription or delivery, or `{owner}/{collection}/-`, which stands for
+    all of an owner, and whose id is empty; the owner may be `accounts/-` or `warehouses/-` then.
     """
-    owner, found, rest = text.partition("/deliveries/")
-    if found and rest == "-":
-        return Name(parse_parent(owner, wildcard=True), "")
-    return parse("delivery", text, "parent")
+    owner, collection, rest = text.rpartition(_ALL_OF[kind])
+    if collection and not rest:
+        return Name(parse_parent(owner, wildcard=True, field=field), "")
+    return parse(kind, text, field)
 
 
 def is_wildcard(parent: str) -> bool:

@@ -10,6 +10,7 @@ import uuid
 import httpx
 import pytest
 
+from dispatch_service.payloads import example_event
 from tests.support.console_reader import HOME, page_with, send, webhook
 from tests.support.pair import Pair
 from tests.support.receivers import Receiver
@@ -235,3 +236,44 @@ async def test_pages_load_nothing_from_elsewhere(reader: httpx.AsyncClient) -> N
         cookie = page.headers["set-cookie"].lower()
         assert "httponly" in cookie
         assert "samesite=strict" in cookie
+
+
+@pytest.mark.heavy
+async def test_the_overview_shows_what_fails(
+    pair: Pair, reader: httpx.AsyncClient, receiver: Receiver
+) -> None:
+    """
+    Once attempts are counted, an owner's overview and that of all accounts name the webhook that
+    fails, and its own page and the list have its figures.
+    """
+    quiet = await reader.get(f"{HOME}/overview")
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2")
+    failing = await pair.subscribe(
+        "https://127.0.0.1:1/x", "orders/shipped", "v2", retry_seconds=[3600]
+    )
+    await pair.known(made.name, failing.name)
+    event = example_event("orders/shipped")
+    event.account_id = 100
+    await pair.publish(event)
+    await page_with(reader, f"{HOME}/overview?span=1h", "1 of 2 attempts failed")
+    here = failing.name.rpartition("/")[2]
+    pages = [
+        (await reader.get(path)).text
+        for path in (
+            f"{HOME}/overview",
+            "/overview/accounts?span=7d",
+            f"{HOME}/webhooks/{here}/figures",
+            f"{HOME}/webhooks",
+        )
+    ]
+
+    assert "no attempt ended" in quiet.text
+    assert "No webhook failed" in quiet.text
+    assert "Nothing waits" in quiet.text
+    for page in pages[:2]:
+        assert f"/webhooks/{here}" in page
+        assert "50 %" in page
+        assert "next attempt of its retry schedule" in page
+    assert "1 of 1 attempts failed" in pages[2]
+    assert 'class="spark"' in pages[3]
+    assert (await reader.get("/overview/callers")).status_code == 404

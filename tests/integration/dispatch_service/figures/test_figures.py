@@ -69,8 +69,9 @@ async def figures(store: AsyncEngine) -> dict[tuple[str, str], tuple[int, int, i
     """
     Return success, failure and all durations of each subscription by unit.
     """
+    of_one = attempt_figures.c.subscription != roll_up.ALL
     async with reading(store) as db:
-        rows = (await db.execute(sa.select(attempt_figures))).all()
+        rows = (await db.execute(sa.select(attempt_figures).where(of_one))).all()
     found: dict[tuple[str, str], Figures] = {}
     for row in rows:
         found.setdefault((row.subscription, row.unit), Figures()).merge(roll_up.figures_of(row))
@@ -178,6 +179,32 @@ async def test_figures_of_a_subscription(queue: Queue, store: AsyncEngine) -> No
     assert found.HasField("last_failure_time")
     start, end = found.start_time.ToMicroseconds(), found.end_time.ToMicroseconds()
     assert start <= found.periods[0].start_time.ToMicroseconds() < end
+
+
+async def test_figures_of_all_subscriptions(queue: Queue, store: AsyncEngine) -> None:
+    """
+    Those of an owner are counted together, and those of all accounts or all warehouses.
+    """
+    await attempted(queue, "sub_one", failed=1, succeeded=2)
+    await attempted(queue, "sub_two", succeeded=3)
+    await attempted(queue, "sub_three", owner=OTHER, failed=4)
+    await attempted(queue, "sub_depot", owner="warehouses/wh1", succeeded=5)
+    await age(store)
+    await writer(store).run_once()
+
+    methods, seen = Methods(store), {}
+    for owner in (OWNER, OTHER, "accounts/-", "warehouses/-"):
+        request = pb.GetSubscriptionStatsRequest(name=f"{owner}/subscriptions/-")
+        found = await methods.GetSubscriptionStats(request, None)  # type: ignore[arg-type]
+        assert found.subscription == request.name
+        seen[owner] = (found.total.success_count, found.total.failure_count)
+
+    assert seen == {
+        OWNER: (5, 1),
+        OTHER: (0, 4),
+        "accounts/-": (5, 5),
+        "warehouses/-": (5, 0),
+    }
 
 
 async def test_failing_webhooks_of_all_accounts(queue: Queue, store: AsyncEngine) -> None:

@@ -84,7 +84,19 @@ def test_wildcards() -> None:
     assert names.parse_parent("accounts/-", wildcard=True) == "accounts/-"
     with pytest.raises(InvalidArgument):
         names.parse_parent("accounts/-")
-    assert names.parse_attempts_parent("accounts/1/deliveries/-") == Name("accounts/1", "")
+    assert names.parse_or_all("delivery", "accounts/1/deliveries/-") == Name("accounts/1", "")
+    assert names.parse_or_all("subscription", "accounts/-/subscriptions/-") == Name(
+        "accounts/-", ""
+    )
+    assert names.parse_or_all("subscription", "warehouses/w/subscriptions/-") == Name(
+        "warehouses/w", ""
+    )
+    assert names.parse_or_all("subscription", "accounts/1/subscriptions/sub_1") == Name(
+        "accounts/1", "sub_1"
+    )
+    with pytest.raises(InvalidArgument):
+        names.parse_or_all("subscription", "accounts/-/subscriptions/sub_1")
+    assert names.all_owners("warehouses/w") == "warehouses/-"
 
 
 @pytest.mark.parametrize("owner", OWNERS)

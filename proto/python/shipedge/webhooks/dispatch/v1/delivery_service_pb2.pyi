@@ -435,7 +435,11 @@ class GetSubscriptionStatsRequest(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     GRANULARITY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The subscription. One that was deleted has its figures still."""
+    """The subscription. One that was deleted has its figures still.
+    `{owner}/subscriptions/-` stands for all of an owner;
+    `accounts/-/subscriptions/-` and `warehouses/-/subscriptions/-` for those of
+    all owners, for callers who may access all.
+    """
     granularity: _subscription_stats_pb2.Granularity.ValueType
     """How long the periods are. There may be 3,000 of them at most."""
     @_builtins.property

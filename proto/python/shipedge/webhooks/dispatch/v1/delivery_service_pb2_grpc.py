@@ -233,8 +233,9 @@ class DeliveryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetSubscriptionStats(self, request, context):
-        """Returns the figures of a subscription over a span: how many attempts ended
-        how, how long they took, in all and for each minute, hour or day.
+        """Returns the figures of a subscription, or of all together, over a span: how
+        many attempts ended how, how long they took, in all and for each minute,
+        hour or day.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -89,8 +89,9 @@ class DeliveryServiceStub:
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
     """
     GetSubscriptionStats: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSubscriptionStatsRequest, _subscription_stats_pb2.SubscriptionStats]
-    """Returns the figures of a subscription over a span: how many attempts ended
-    how, how long they took, in all and for each minute, hour or day.
+    """Returns the figures of a subscription, or of all together, over a span: how
+    many attempts ended how, how long they took, in all and for each minute,
+    hour or day.
     """
     ListSubscriptionStats: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ListSubscriptionStatsRequest, _delivery_service_pb2.ListSubscriptionStatsResponse]
     """Lists the figures of the subscriptions that had failures in a span, those
@@ -219,8 +220,9 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
     """
     GetSubscriptionStats: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.GetSubscriptionStatsRequest, _subscription_stats_pb2.SubscriptionStats]  # type: ignore[assignment]
-    """Returns the figures of a subscription over a span: how many attempts ended
-    how, how long they took, in all and for each minute, hour or day.
+    """Returns the figures of a subscription, or of all together, over a span: how
+    many attempts ended how, how long they took, in all and for each minute,
+    hour or day.
     """
     ListSubscriptionStats: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ListSubscriptionStatsRequest, _delivery_service_pb2.ListSubscriptionStatsResponse]  # type: ignore[assignment]
     """Lists the figures of the subscriptions that had failures in a span, those
@@ -400,8 +402,9 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _delivery_service_pb2.GetSubscriptionStatsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_subscription_stats_pb2.SubscriptionStats, _abc.Awaitable[_subscription_stats_pb2.SubscriptionStats]]:
-        """Returns the figures of a subscription over a span: how many attempts ended
-        how, how long they took, in all and for each minute, hour or day.
+        """Returns the figures of a subscription, or of all together, over a span: how
+        many attempts ended how, how long they took, in all and for each minute,
+        hour or day.
         """
 
     @_abc_1.abstractmethod
