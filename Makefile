@@ -5,6 +5,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 AUDIT := build/audit
 CHART := build/chart
+DOCS := build/docs_tools
+MERMAID := mermaid@11.17.2
+MERMAID_SHA256 := 6ad2f42c3fc26bbf9e45cbb6d11898972573ea52b33a5f4ff51952899f950ffd
 HELM := helm.sh/helm/v3/cmd/helm@v3.22.0
 MINUTES ?= 5
 # Tests wait for most of their time, so more processes than cores are faster.
@@ -24,7 +27,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: attack-test audit chart help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit chart docs help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
@@ -101,6 +104,12 @@ check: lint types layers tree proto-lint proto-breaking proto-check contracts-ch
 chart: $(STAMP) $(CHART)/.installed ## Check the Helm chart with helm and the schemas of Kubernetes; downloads both.
 	@$(PYTEST) tests/contract/deploy/test_chart.py
 
+docs: $(STAMP) $(DOCS)/.installed ## Build the documents as a site in build/site, and check its links.
+	@$(BIN)/python -m tests.support.docs_site stage $(DOCS) build/docs_source
+	@NO_MKDOCS_2_WARNING=true $(DOCS)/bin/mkdocs build --quiet --strict --config-file build/docs_source/mkdocs.yml
+	@$(BIN)/python -m tests.support.docs_site finish build/site
+	@echo "written: build/site; to search in it: $(PYTHON) -m http.server --bind 127.0.0.1 --directory build/site 8000"
+
 fmt: $(STAMP) ## Format the code and mend what can be mended by itself.
 	@$(BIN)/ruff check --quiet --fix .
 	@$(BIN)/ruff format --quiet .
@@ -173,6 +182,15 @@ $(CHART)/.installed: requirements/chart.txt
 	@$(CHART)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/chart.txt
 	@# helm is compiled, which takes minutes; without a Go compiler the tests say that they did not run.
 	@command -v go > /dev/null && GOBIN=$(abspath $(CHART)/bin) go install $(HELM) || echo "helm could not be installed"
+	@touch $@
+
+$(DOCS)/.installed: requirements/docs.txt
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/docs.txt
+	@# What draws the diagrams is a part of the site; the theme would load it from elsewhere.
+	@! command -v npm > /dev/null || (cd $(DOCS) && npm pack --silent $(MERMAID) > /dev/null \
+	  && echo "$(MERMAID_SHA256)  $(subst @,-,$(MERMAID)).tgz" | sha256sum --check --quiet \
+	  && tar -xzf $(subst @,-,$(MERMAID)).tgz --strip-components=2 package/dist/mermaid.min.js)
 	@touch $@
 
 $(AUDIT)/.installed: requirements/audit.txt
