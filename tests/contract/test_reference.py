@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 from service_runtime.observability.logs import ALLOWED
+from service_runtime.rpc.access import RULES
 from service_runtime.rpc.gate.log_context import CallSubject
+from shipedge.webhooks.errors.v1.error_reason_pb2 import ErrorReason
+from tests.support.api_reference import cell, prose
 from tests.support.log_events import UnknownEventError, events_of, log_events
 from tests.support.project_files import ROOT
 from tests.support.reference import DOCS, PAGES, declared_metrics, meanings
@@ -94,6 +97,47 @@ def test_name_that_the_code_does_not_say_is_refused() -> None:
     """
     with pytest.raises(UnknownEventError, match=r"x\.py:1: name"):
         events_of({Path("x.py"): "log.warning(name)"})
+
+
+def test_reference_of_the_api_has_all_methods_and_reasons() -> None:
+    """
+    Every method of the contract and every reason of an error is on its page, with its comment.
+    """
+    methods = [path.rpartition("/")[2] for path in RULES if ".feed." not in path]
+    pages = (DOCS / "api/config.md").read_text() + (DOCS / "api/dispatch.md").read_text()
+    shown = re.findall(r"^### (\w+)$", pages, re.MULTILINE)
+    reasons = {name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()}  # noqa: SIM118
+    explained = re.findall(
+        r"^\| `(\w+)` \| `[A-Z_]+`.* \| \S.* \| `\{.*`? \|$",
+        (DOCS / "reasons.md").read_text(),
+        re.MULTILINE,
+    )
+
+    assert sorted(shown) == sorted(methods)
+    assert set(explained) == reasons - {"UNSPECIFIED"}
+
+
+@pytest.mark.parametrize(
+    ("comment", "expected"),
+    [
+        (" One line.\n", "One line."),
+        (" One.\n\n Two.\n", "One.\n\nTwo."),
+        (' One.\n\n     {"an": "example"}\n', "One."),
+        (" - one\n   more\n", "- one\n  more"),
+    ],
+)
+def test_comments_are_markdown(comment: str, expected: str) -> None:
+    """
+    What a comment says is shown as it stands; examples of the contract are shown as code.
+    """
+    assert prose(comment) == expected
+
+
+def test_cell_is_one_line() -> None:
+    """
+    A table is not broken by what its cells say.
+    """
+    assert cell("one | two\nthree") == "one \\| two three"
 
 
 def test_every_metric_is_named_by_a_test() -> None:

@@ -9,9 +9,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
+from functools import partial
+from io import StringIO
 from pathlib import Path
 
+import config_service.settings
+import dispatch_service.settings
 from service_runtime.observability.instruments import DECLARED, Declaration, Service
+from service_runtime.process.command import print_settings
+from service_runtime.settings.service import ServiceSettings
+from tests.support import api_reference
 from tests.support.log_events import LEVELS, log_events
 from tests.support.project_files import ROOT
 
@@ -127,9 +135,36 @@ def log_events_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+SETTINGS: Mapping[str, type[ServiceSettings]] = {
+    "config service": config_service.settings.Settings,
+    "dispatch service": dispatch_service.settings.Settings,
+}
+
+
+def operations_page() -> str:
+    """
+    Return the handbook with the tables of all settings; the rest of it is kept.
+    """
+    text = (DOCS / "operations.md").read_text()
+    for service, kind in SETTINGS.items():
+        with redirect_stdout(StringIO()) as printed:
+            print_settings(kind)
+        before, heading, rest = text.partition(f"## Settings of the {service}\n")
+        after = rest[rest.index("\n\n## ") :]
+        text = f"{before}{heading}\n{printed.getvalue().strip()}{after}"
+    return text
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "log_events.md": log_events_page,
+    "operations.md": operations_page,
+    "reasons.md": api_reference.reasons_page,
+    "api/README.md": api_reference.overview,
+    **{
+        f"api/{package}.md": partial(api_reference.package_page, package)
+        for package in api_reference.PAGES
+    },
 }
 
 
