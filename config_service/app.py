@@ -33,7 +33,7 @@ from service_runtime.database.engine import (
     reading,
     sqlite_file,
 )
-from service_runtime.database.migrations import migrate
+from service_runtime.database.migrations import migrate_at_start
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability.loop_lag import watch_loop
@@ -80,7 +80,7 @@ async def run(settings: Settings) -> None:
     tls = settings.tls("server")
     async with AsyncExitStack() as stack:
         stack.enter_context(only_process(sqlite_file(settings.database()), "config service"))
-        await migrate(settings.database(), "config_service")
+        await migrate_at_start(settings.database(), "config_service")
         engine = create_engine(settings.database(), application_name="config_service")
         stack.push_async_callback(engine.dispose)
         async with reading(engine) as db:

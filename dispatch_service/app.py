@@ -36,7 +36,7 @@ from service_runtime.database.engine import (
     sqlite_file,
     writing,
 )
-from service_runtime.database.migrations import migrate
+from service_runtime.database.migrations import migrate_at_start
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import dispatch_metrics as metrics
@@ -78,7 +78,7 @@ async def prepare(settings: Settings) -> None:
     """
     if settings.production and settings.egress_proxy:
         await check_proxy(EgressProxy(settings.egress_proxy, TlsContexts(None)))
-    await migrate(settings.database(), "dispatch_service")
+    await migrate_at_start(settings.database(), "dispatch_service")
     store = create_engine(
         settings.database(), application_name="dispatch_service", statement_seconds=None
     )

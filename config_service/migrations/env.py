@@ -3,6 +3,6 @@ Runs the migrations of the config service.
 """
 
 from config_service.store.schema import metadata
-from service_runtime.database.revisions import run_environment
+from service_runtime.database.revisions.runs import run_environment
 
 run_environment(metadata)

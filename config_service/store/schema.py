@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from service_runtime.audit.tables import audit_tables, chain_columns
 from service_runtime.database.instants import Instant
+from service_runtime.database.revisions.compatibility import compatibility_table
 from service_runtime.database.tables import NAMING_CONVENTION
 
 metadata = sa.MetaData(naming_convention=NAMING_CONVENTION)
@@ -230,3 +231,5 @@ request_ids = sa.Table(
     sa.Index(None, "create_time"),
     comment="The request ids of a day, which make creating and rotating idempotent.",
 )
+
+compatibility_table(metadata)

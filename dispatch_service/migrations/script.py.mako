@@ -11,6 +11,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# "expand" if the version before works with these tables, "contract" if it does not.
+phase = None
 
 
 def upgrade() -> None:

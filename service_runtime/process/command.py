@@ -18,6 +18,7 @@ import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from service_runtime.database.migrations import check_current, migrate
+from service_runtime.database.revisions.phases import Step
 from service_runtime.database.usable import DatabaseUnusableError
 from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
@@ -103,8 +104,8 @@ def main(
         if ignored:
             log.warning("environment.ignored", name=", ".join(ignored))
     if asked.command == "migrate":
-        step = check_current if asked.check else migrate
-        work: Awaitable[None] = step(settings.database(), package)
+        change = check_current if asked.check else migrate
+        work: Awaitable[object] = change(settings.database(), package, asked.step)
     elif control is not None and workers is not None:
         work = workers.serve(settings, control)
     else:
@@ -139,6 +140,7 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
         action="store_true",
         help="migrate: change nothing, and fail unless the database is up to date",
     )
+    _add_steps(parser)
     parser.set_defaults(workers=None, control=None)
     if workers is not None:
         parser.add_argument(
@@ -149,13 +151,32 @@ def _parser(package: str, workers: WorkerOption[Any] | None) -> argparse.Argumen
     return parser
 
 
+def _add_steps(parser: argparse.ArgumentParser) -> None:
+    steps = parser.add_mutually_exclusive_group()
+    steps.add_argument(
+        "--expand",
+        dest="step",
+        action="store_const",
+        const=Step.EXPAND,
+        help="migrate: only what the version before works with, too; before an upgrade",
+    )
+    steps.add_argument(
+        "--contract",
+        dest="step",
+        action="store_const",
+        const=Step.CONTRACT,
+        help="migrate: what the version before needs; when none of its processes runs any more",
+    )
+    parser.set_defaults(step=Step.ALL)
+
+
 def _environment(asked: argparse.Namespace, workers: WorkerOption[Any] | None) -> Mapping[str, str]:
     if workers is None or asked.workers is None:
         return os.environ
     return {**os.environ, workers.setting: asked.workers}
 
 
-def _run(package: str, work: Awaitable[None]) -> None:
+def _run(package: str, work: Awaitable[object]) -> None:
     return_large_memory()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -176,7 +197,7 @@ def _run(package: str, work: Awaitable[None]) -> None:
         sys.exit(1)
 
 
-async def _awaited(work: Awaitable[None]) -> None:
+async def _awaited(work: Awaitable[object]) -> None:
     await work
 
 

@@ -200,8 +200,8 @@ def test_pods_have_few_rights_and_secrets_by_reference(service: str, more: tuple
 @pytest.mark.parametrize("service", KINDS)
 def test_two_versions_meet_only_if_asked_for(service: str) -> None:
     """
-    By default all pods end before new ones migrate; with `rolling` a job migrates, and no pod
-    ends before another one is ready.
+    By default all pods end before new ones migrate; with `rolling` a job expands the database,
+    and no pod ends before another one is ready.
     """
     stopped = resources("Deployment")[f"release-{service}"]["spec"]
     assert stopped["strategy"] == {"type": "Recreate"}
@@ -214,7 +214,8 @@ def test_two_versions_meet_only_if_asked_for(service: str) -> None:
     assert "initContainers" not in rolled["template"]["spec"]
     job = resources("Job", ROLLING)[f"release-{service}-migrate"]
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
-    assert job["spec"]["template"]["spec"]["containers"][0]["command"] == migrate["command"]
+    (expand,) = job["spec"]["template"]["spec"]["containers"]
+    assert expand["command"] == [*migrate["command"], "--expand"]
 
 
 @pytest.mark.parametrize("service", KINDS)

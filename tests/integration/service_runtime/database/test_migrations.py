@@ -22,9 +22,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.store import schema as config_schema
 from dispatch_service.storage import schema as dispatch_schema
-from service_runtime.database import revisions
 from service_runtime.database.engine import create_engine
 from service_runtime.database.migrations import check_current, migrate, newest_revision, pending
+from service_runtime.database.revisions import runs
 from service_runtime.database.usable import DatabaseUnusableError
 from tests.support import preloaded
 
@@ -115,7 +115,7 @@ async def test_second_run_changes_nothing(
     Every start migrates; on a current database nothing happens, and Alembic is not needed.
     """
     await migrate(database_url, package)
-    monkeypatch.delattr(revisions, "upgrade")
+    monkeypatch.delattr(runs, "upgrade")
     await migrate(database_url, package)
     engine = create_engine(database_url, application_name="tests")
     async with engine.connect() as db:
@@ -129,7 +129,7 @@ def test_files_are_named_after_their_revisions(package: str) -> None:
     """
     What the newest is can be told without Alembic.
     """
-    scripts = ScriptDirectory.from_config(revisions.config_of(package))
+    scripts = ScriptDirectory.from_config(runs.config_of(package))
     assert scripts.get_heads() == [newest_revision(package)]
     for script in scripts.walk_revisions():
         assert Path(script.path).name.startswith(f"{script.revision}_")
@@ -140,8 +140,8 @@ async def test_check_changes_nothing(
     database_url: str, package: str, metadata: sa.MetaData
 ) -> None:
     """
-    A database that lacks revisions, or has one of a newer version, is refused with both
-    revisions; a current one is not, and an empty one stays empty.
+    A database that lacks revisions, or has those of a newer version that contracted it, is
+    refused with both revisions; a current one is not, and an empty one stays empty.
     """
     newest = newest_revision(package)
     with pytest.raises(DatabaseUnusableError, match=r"does not exist|no tables of this service"):
@@ -154,6 +154,7 @@ async def test_check_changes_nothing(
 
     async with engine.begin() as db:
         await db.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        await db.execute(sa.text("UPDATE schema_compatibility SET needs_revision = '9999'"))
     expected = f"has the revision 9999; this version needs {newest}"
     with pytest.raises(DatabaseUnusableError, match=expected):
         await check_current(database_url, package)
@@ -354,7 +355,7 @@ async def step(
     """
     Move a database to a revision.
     """
-    config = revisions.config_of(package)
+    config = runs.config_of(package)
 
     def run(connection: sa.Connection) -> None:
         config.attributes["connection"] = connection

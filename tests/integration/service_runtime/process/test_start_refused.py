@@ -81,6 +81,7 @@ def test_newer_schema(tmp_path: Path) -> None:
     """
     fill_data_directory(tmp_path)
     changed(tmp_path / "config.db", "UPDATE alembic_version SET version_num = '9999'")
+    changed(tmp_path / "config.db", "UPDATE schema_compatibility SET needs_revision = '9999'")
 
     code, said = start("config_service", tmp_path)
 
