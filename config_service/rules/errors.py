@@ -202,17 +202,6 @@ class EtagMismatch(Aborted):
         super().__init__(f"{name} has changed since it was read: read it again.", name=name)
 
 
-class RequestIdReused(AlreadyExists):
-    """
-    A request id was used for another request.
-    """
-
-    reason = "REQUEST_ID_REUSED"
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"The request id was used for another {method}.", method=method)
-
-
 class RevisionCompacted(OutOfRange):
     """
     The feed cannot go on after a revision, so the reader must begin with a snapshot.

@@ -18,11 +18,11 @@ from weakref import WeakKeyDictionary
 import sqlalchemy as sa
 from google.protobuf.message import Message
 
-from config_service.rules.errors import RequestIdReused
 from config_service.store.feed import history
 from config_service.store.schema import feed_items, feed_state, request_ids
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import database_now
+from service_runtime.rpc.request_ids import RequestIdReused
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

@@ -49,6 +49,7 @@ def parse_cursor(text: str) -> int:
             "The cursor is not one of this stream.",
             reason="CURSOR_INVALID",
             faults=[FieldFault("cursor", "must be the cursor of an answer, or empty")],
+            method="WatchEndpointEvents",
         )
     return int(found[1])
 

@@ -222,7 +222,7 @@ class DeliveryServicer(
         try:
             key = self._tokens.read(request.cursor, request)
         except InvalidArgument:
-            raise CursorInvalid from None
+            raise CursorInvalid("WatchAttempts") from None
         return None if key is None else watch.mark_of(key)
 
     async def _present(self) -> Mark:

@@ -5,14 +5,15 @@ Previews, comparisons, test events and explanations for developers, over the wir
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.errors import (
     EventInvalid,
     EventNotFound,
     EventTypeNotRaised,
-    EventTypeUnknown,
-    PayloadVersionUnknown,
+    event_type_unknown,
+    payload_version_unknown,
 )
 from dispatch_service.domain.transitions import State
 from dispatch_service.intake.samples import Samples
@@ -34,6 +35,7 @@ from dispatch_service.storage.sealing import DayKeys
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
+from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
 from shipedge.webhooks.catalogue import CATALOGUE
@@ -74,8 +76,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         """
         Render the payload of an event, as it would be sent.
         """
-        _check_version(request.event_type, "payload_version", request.payload_version)
-        _check_event(request.event, request.event_type)
+        _check(request.event_type, request.event, payload_version=request.payload_version)
         body = render(request.event, request.event_type, request.payload_version)
         return pb.PreviewPayloadResponse(
             body=body,
@@ -90,13 +91,14 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         """
         Compare two payload versions of an event, given or an example.
         """
-        _check_version(request.event_type, "from_version", request.from_version)
-        _check_version(request.event_type, "to_version", request.to_version)
-        if request.HasField("event"):
-            event = request.event
-            _check_event(event, request.event_type)
-        else:
-            event = example_event(request.event_type)
+        given = request.event if request.HasField("event") else None
+        _check(
+            request.event_type,
+            given,
+            from_version=request.from_version,
+            to_version=request.to_version,
+        )
+        event = given or example_event(request.event_type)
         found = compare(event, request.event_type, request.from_version, request.to_version)
         return pb.DiffPayloadVersionsResponse(
             differences=map(_difference_message, found.differences),
@@ -183,20 +185,31 @@ def _event_delivery(row: DeliveryRow) -> tuple[str, EventDelivery]:
     return names.subscription(row.owner, row.subscription), delivery
 
 
-def _check_version(event_type: str, field: str, version: str) -> None:
+def _check(event_type: str, event: event_pb2.Event | None, **versions: str) -> None:
+    """
+    Check what is to be rendered: *versions* by the fields that hold them.
+
+    Raises `InvalidArgument` with all faults, and `EventTypeNotRaised`.
+    """
+    faults = [*_version_faults(event_type, versions)]
+    if event is not None:
+        wrong = check(event)
+        faults += [FieldFault(f"event.{at}", text, EventInvalid.reason) for at, text in wrong]
+    if faults:
+        raise InvalidArgument("The request is not valid.", faults=faults)
+    raised = [] if event is None else [it.event_type for it in read_facts(event).event_types]
+    if event is not None and event_type not in raised:
+        raise EventTypeNotRaised(event_type, raised)
+
+
+def _version_faults(event_type: str, versions: Mapping[str, str]) -> Iterator[FieldFault]:
     known = CATALOGUE.event_types.get(event_type)
     if known is None:
-        raise EventTypeUnknown(event_type)
-    if version not in known.payload_versions:
-        raise PayloadVersionUnknown(field, event_type, version, known.payload_versions)
-
-
-def _check_event(event: event_pb2.Event, event_type: str) -> None:
-    if faults := check(event):
-        raise EventInvalid([(f"event.{path}", text) for path, text in faults])
-    raised = [it.event_type for it in read_facts(event).event_types]
-    if event_type not in raised:
-        raise EventTypeNotRaised(event_type, raised)
+        yield event_type_unknown(event_type)
+        return
+    for field, version in versions.items():
+        if version not in known.payload_versions:
+            yield payload_version_unknown(field, event_type, version, known.payload_versions)
 
 
 def _by_name(explanation: Explanation) -> str:

@@ -33,29 +33,31 @@ class EventInvalid(InvalidArgument):
         )
 
 
-class EventTypeUnknown(InvalidArgument):
-    reason = "EVENT_TYPE_UNKNOWN"
+def event_type_unknown(event_type: str) -> FieldFault:
+    """
+    Return the fault of a request that names an event type which does not exist.
+    """
+    return FieldFault(
+        "event_type",
+        f"{event_type!r} is not an event type; ListEventTypes lists them",
+        "EVENT_TYPE_UNKNOWN",
+        {"eventType": event_type},
+    )
 
-    def __init__(self, event_type: str) -> None:
-        super().__init__(
-            f"{event_type!r} is not an event type; ListEventTypes lists them.",
-            faults=[FieldFault("event_type", "must be one of those of ListEventTypes")],
-            eventType=event_type,
-        )
 
-
-class PayloadVersionUnknown(InvalidArgument):
-    reason = "PAYLOAD_VERSION_UNKNOWN"
-
-    def __init__(self, field: str, event_type: str, version: str, offered: Sequence[str]) -> None:
-        allowed = ", ".join(offered)
-        super().__init__(
-            f"{event_type} does not offer {version!r}: choose {allowed}.",
-            faults=[FieldFault(field, f"must be one of {allowed}")],
-            eventType=event_type,
-            payloadVersion=version,
-            offered=allowed,
-        )
+def payload_version_unknown(
+    field: str, event_type: str, version: str, offered: Sequence[str]
+) -> FieldFault:
+    """
+    Return the fault of a request that names in *field* a version that an event type has not.
+    """
+    allowed = ", ".join(offered)
+    return FieldFault(
+        field,
+        f"{version!r} is not offered for {event_type}: choose {allowed}",
+        "PAYLOAD_VERSION_UNKNOWN",
+        {"eventType": event_type, "payloadVersion": version, "offered": allowed},
+    )
 
 
 class EventTypeNotRaised(FailedPrecondition):
@@ -280,19 +282,9 @@ class ReplayJobEnded(FailedPrecondition):
 class CursorInvalid(InvalidArgument):
     reason = "CURSOR_INVALID"
 
-    def __init__(self) -> None:
+    def __init__(self, method: str) -> None:
         super().__init__(
             "The cursor is not one of this stream.",
             faults=[FieldFault("cursor", "must be that of an answer to the same request")],
+            method=method,
         )
-
-
-class RequestIdReused(AlreadyExists):
-    """
-    A request id was used for another request.
-    """
-
-    reason = "REQUEST_ID_REUSED"
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"The request id was used for another {method}.", method=method)

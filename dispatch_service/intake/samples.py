@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from dispatch_service.domain.errors import (
-    RequestIdReused,
     SubscriptionInactive,
     SubscriptionNotFound,
 )
@@ -23,6 +22,7 @@ from dispatch_service.storage.ids import new_id
 from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import writing
 from service_runtime.rpc import names
+from service_runtime.rpc.request_ids import RequestIdReused
 from shipedge.webhooks.events.v1 import event_pb2
 
 if TYPE_CHECKING:

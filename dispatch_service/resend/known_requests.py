@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.storage.schema import request_ids
 from service_runtime.database.inserts import insert
 from service_runtime.database.instants import database_now
+from service_runtime.rpc.request_ids import RequestIdReused
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

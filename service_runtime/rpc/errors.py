@@ -37,8 +37,8 @@ class FieldFault:
     """
     A field of a request, and the rule that it breaks.
 
-    *reason* is the reason of the fault where it is not that of the error, and *metadata* what the
-    contract promises beside that reason.
+    *reason* is the reason of the fault where it is not that of the error's class, and *metadata*
+    what the contract promises beside that reason.
     """
 
     field: str
@@ -81,8 +81,9 @@ class RpcError(Exception):
     An error that the caller sees: a code, a reason and a message.
 
     *metadata* holds each variable part of the message, under names in lowerCamel. The reason is
-    the one given, else that of the first fault. Of many faults the first ones are shown, and texts
-    are cut, so that the error fits into the trailers of a call.
+    the one given, else that of the first fault. A fault without a reason has the one given, else
+    that of the class. Of many faults the first ones are shown, and texts are cut, so that the
+    error fits into the trailers of a call.
     """
 
     code: ClassVar[str] = "UNKNOWN"
@@ -97,7 +98,8 @@ class RpcError(Exception):
         retry_after: timedelta | None = None,
         **metadata: str,
     ) -> None:
-        self.faults = _bounded(faults)
+        own = reason or self.reason
+        self.faults = _bounded([replace(it, reason=it.reason or own) for it in faults])
         listed = "; ".join(f"{fault.field}: {fault.description}" for fault in self.faults)
         if len(faults) > len(self.faults):
             listed += f"; and {len(faults) - len(self.faults)} more"
@@ -106,7 +108,7 @@ class RpcError(Exception):
         if faults:
             fields = dict.fromkeys(fault.field for fault in self.faults)
             metadata = {**metadata, **faults[0].metadata, "fields": ", ".join(fields)}
-            reason = reason or faults[0].reason or None
+            reason = reason or self.faults[0].reason
         self.metadata = {it: shortened(text, MOST_VALUE_BYTES) for it, text in metadata.items()}
         if reason is not None:
             self.reason = reason

@@ -12,10 +12,11 @@ from contextlib import aclosing
 from typing import Any, TypeAlias, TypeVar
 
 import grpc
+from grpc_status import rpc_status
 
 from service_runtime.rpc import access
 from service_runtime.rpc.callers import Identify
-from service_runtime.rpc.errors import RpcError
+from service_runtime.rpc.errors import RpcError, not_offered
 from service_runtime.rpc.gate.call import RECEIVE_SECONDS, Call
 from service_runtime.rpc.gate.deadlines import Deadline, DeadlinePassedError
 from service_runtime.rpc.gate.health_checks import serve_checks
@@ -34,6 +35,7 @@ from service_runtime.rpc.gate.open_streams import OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
 from service_runtime.rpc.gate.usage import Usage
 from service_runtime.rpc.shielded import shielded
+from service_runtime.rpc.status import to_status
 
 DEFAULT_DEADLINE_SECONDS = 30.0
 """
@@ -122,7 +124,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return known
         handler = await continuation(handler_call_details)
         if handler is None:
-            return None
+            return _not_offered(path)
         self._wrapped[path] = wrapped = self._wrap(handler, path)
         return wrapped
 
@@ -197,6 +199,19 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                             call.answered()
 
         return grpc.stream_stream_rpc_method_handler(serve, None, handler.response_serializer)
+
+
+def _not_offered(path: str) -> Handler:
+    """
+    Return the handler of a method that does not exist: the library would refuse it without a
+    reason. Its message is not received.
+    """
+
+    async def refuse(_messages: Any, context: Context) -> None:
+        status = to_status(not_offered(path.rpartition("/")[2]))
+        await context.abort_with_status(rpc_status.to_status(status))
+
+    return grpc.stream_unary_rpc_method_handler(refuse, None, None)
 
 
 async def _unshielded(work: Coroutine[Any, Any, T]) -> T:

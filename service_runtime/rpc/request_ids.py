@@ -6,7 +6,18 @@ from __future__ import annotations
 
 import uuid
 
-from service_runtime.rpc.errors import FieldFault, InvalidArgument
+from service_runtime.rpc.errors import AlreadyExists, FieldFault, InvalidArgument
+
+
+class RequestIdReused(AlreadyExists):
+    """
+    A request id was used for another request.
+    """
+
+    reason = "REQUEST_ID_REUSED"
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f"The request id was used for another {method}.", method=method)
 
 
 def check_request_id(text: str) -> None:

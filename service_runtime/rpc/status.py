@@ -34,9 +34,7 @@ def to_status(error: RpcError, request_id: str = "") -> status_pb2.Status:
         bad_request = error_details_pb2.BadRequest()
         for fault in error.faults:
             bad_request.field_violations.add(
-                field=fault.field,
-                description=fault.description,
-                reason=fault.reason or error.reason,
+                field=fault.field, description=fault.description, reason=fault.reason
             )
         details.append(_packed(bad_request))
     if error.retry_after is not None:

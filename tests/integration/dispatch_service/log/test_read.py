@@ -14,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from dispatch_service.domain.errors import (
     BodyErased,
     DeliverySucceeded,
-    RequestIdReused,
     SubscriptionDeleted,
     SubscriptionInactive,
 )
@@ -31,6 +30,7 @@ from dispatch_service.storage.schema import bodies, deliveries
 from service_runtime.database.engine import reading, writing
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import InvalidArgument
+from service_runtime.rpc.request_ids import RequestIdReused
 from tests.support.dispatch_factories import (
     LEASE,
     attempt,

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.api.deliveries import DeliveryServicer
-from dispatch_service.domain.errors import RequestIdReused
 from dispatch_service.log.audit import audit_log
 from dispatch_service.resend import known_requests
 from dispatch_service.routing.index import SubscriptionIndex
@@ -23,6 +22,7 @@ from service_runtime.database.engine import writing
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc.callers import Caller, current_caller
 from service_runtime.rpc.paging import PageTokens
+from service_runtime.rpc.request_ids import RequestIdReused
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from tests.support.dispatch_factories import NOW
 from tests.support.lock_waits import changed, settle_down

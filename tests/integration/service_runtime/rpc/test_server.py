@@ -260,14 +260,15 @@ async def test_caller_is_known_to_the_method() -> None:
 
 async def test_method_that_is_not_there() -> None:
     """
-    An unknown method is UNIMPLEMENTED.
+    An unknown method is UNIMPLEMENTED, with a reason as everything else.
     """
     async with serving(Behaviour()) as connection:
         method = connection.unary_unary(
             "/test.Service/Other", Empty.SerializeToString, Empty.FromString
         )
         detail = await refused(method(Empty()))
-    assert detail.code == "UNIMPLEMENTED"
+    assert (detail.code, detail.reason) == ("UNIMPLEMENTED", "METHOD_UNIMPLEMENTED")
+    assert detail.metadata == {"method": "Other"}
 
 
 async def test_taken_port_is_a_clear_error() -> None:

@@ -254,7 +254,7 @@ def test_everything_is_said_at_once() -> None:
     assert [(it.field, it.reason) for it in raised.value.faults] == [
         ("subscription.payload_version", "PAYLOAD_VERSION_UNKNOWN"),
         ("subscription.url", "URL_INVALID"),
-        ("subscription.status", ""),
+        ("subscription.status", "FIELD_INVALID"),
     ]
     assert raised.value.reason == "PAYLOAD_VERSION_UNKNOWN"
     assert raised.value.metadata["offered"] == "v1, v2, v3"

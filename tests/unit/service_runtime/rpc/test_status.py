@@ -91,6 +91,21 @@ def test_collected_faults() -> None:
     assert len(faults) == 2
 
 
+def test_each_fault_has_its_reason() -> None:
+    """
+    A fault without a reason has that of the error's class, not that of the first fault.
+    """
+    faults = [
+        FieldFault("url", "must be https", "URL_INVALID"),
+        FieldFault("status", "must be set"),
+    ]
+
+    detail = read_status(to_status(InvalidArgument("Not valid.", faults=faults)))
+
+    assert detail.reason == "URL_INVALID"
+    assert [it.reason for it in detail.faults] == ["URL_INVALID", "FIELD_INVALID"]
+
+
 def test_not_offered() -> None:
     """
     A method of a later release says so.
@@ -130,7 +145,7 @@ def test_faults_that_are_not_shown_are_counted() -> None:
     faults = [FieldFault(f"a[{n}]", "is wrong") for n in range(23)]
     error = InvalidArgument("Not valid.", faults=faults)
 
-    assert error.faults == tuple(faults[:20])
+    assert [it.field for it in error.faults] == [it.field for it in faults[:20]]
     assert error.message.endswith("a[19]: is wrong; and 3 more")
     assert "a[19]" in error.metadata["fields"]
     assert "a[20]" not in error.metadata["fields"]

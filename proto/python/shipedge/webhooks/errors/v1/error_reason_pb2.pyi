@@ -33,20 +33,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_EVENT_TYPE_UNKNOWN: _ErrorReason.ValueType  # 2
     """`INVALID_ARGUMENT`. There is no such event type.
 
-        {"reason": "EVENT_TYPE_UNKNOWN", "metadata": {"eventType": "orders/sent"}}
+        {"reason": "EVENT_TYPE_UNKNOWN", "metadata": {"eventType": "orders/sent",
+        "fields": "subscription.event_type"}}
     """
     ERROR_REASON_PAYLOAD_VERSION_UNKNOWN: _ErrorReason.ValueType  # 3
     """`INVALID_ARGUMENT`. The event type does not offer that payload version.
 
         {"reason": "PAYLOAD_VERSION_UNKNOWN", "metadata": {"eventType":
-        "orders/shipped", "payloadVersion": "v9", "offered": "v1, v2, v3"}}
+        "orders/shipped", "payloadVersion": "v9", "offered": "v1, v2, v3",
+        "fields": "subscription.payload_version"}}
     """
     ERROR_REASON_FILTER_INVALID: _ErrorReason.ValueType  # 4
     """`INVALID_ARGUMENT`. A subscription's filter lacks what its event type
     requires, or holds what it does not allow.
 
         {"reason": "FILTER_INVALID", "metadata": {"eventType":
-        "orders/shipped_by_store", "required": "store_ids or channels"}}
+        "orders/shipped_by_store", "required": "store_ids or channels",
+        "fields": "subscription.filter.store_ids"}}
     """
     ERROR_REASON_URL_INVALID: _ErrorReason.ValueType  # 5
     """`INVALID_ARGUMENT`. A URL cannot be used: not https, not public, with
@@ -76,25 +79,30 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_BATCH_INVALID: _ErrorReason.ValueType  # 9
     """`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB,
-    or 200,000 messages at any depth.
+    or 200,000 messages at any depth. `limit` is the one that was passed, and
+    `events` or `bytes` what came; messages are not counted to the end.
 
-        {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500"}}
+        {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500",
+        "fields": "events"}}
     """
     ERROR_REASON_FILTER_SYNTAX: _ErrorReason.ValueType  # 10
     """`INVALID_ARGUMENT`. The `filter` of a List cannot be understood.
 
-        {"reason": "FILTER_SYNTAX", "metadata": {"position": "12"}}
+        {"reason": "FILTER_SYNTAX", "metadata": {"position": "12", "fields":
+        "filter"}}
     """
     ERROR_REASON_PAGE_TOKEN_INVALID: _ErrorReason.ValueType  # 11
     """`INVALID_ARGUMENT`. A page token is not ours, or was given for another
     request.
 
-        {"reason": "PAGE_TOKEN_INVALID", "metadata": {"method": "ListAttempts"}}
+        {"reason": "PAGE_TOKEN_INVALID", "metadata": {"method": "ListAttempts",
+        "fields": "page_token"}}
     """
     ERROR_REASON_CURSOR_INVALID: _ErrorReason.ValueType  # 12
     """`INVALID_ARGUMENT`. A cursor is not ours, or was given for another watch.
 
-        {"reason": "CURSOR_INVALID", "metadata": {"method": "WatchAttempts"}}
+        {"reason": "CURSOR_INVALID", "metadata": {"method": "WatchAttempts",
+        "fields": "cursor"}}
     """
     ERROR_REASON_CALLER_UNKNOWN: _ErrorReason.ValueType  # 13
     """`UNAUTHENTICATED`. No caller could be told from the certificate or the
@@ -104,9 +112,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_CALLER_FORBIDDEN: _ErrorReason.ValueType  # 14
     """`PERMISSION_DENIED`. The caller may not do this to that resource, or it
-    does not exist.
+    does not exist. `owner` is empty where the method is forbidden for all.
 
-        {"reason": "CALLER_FORBIDDEN", "metadata": {"method": "GetSubscription"}}
+        {"reason": "CALLER_FORBIDDEN", "metadata": {"method": "GetSubscription",
+        "owner": "accounts/100"}}
     """
     ERROR_REASON_SUBSCRIPTION_NOT_FOUND: _ErrorReason.ValueType  # 15
     """`NOT_FOUND`. There is no such subscription.
@@ -201,7 +210,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """`FAILED_PRECONDITION`. The owner lacks a feature that the event type needs.
 
         {"reason": "FEATURE_MISSING", "metadata": {"feature": "INVENTORY_MIRROR",
-        "eventType": "inventory/mirror"}}
+        "eventType": "inventory/mirror", "owner": "accounts/100"}}
     """
     ERROR_REASON_SUBSCRIPTION_NOT_DELETED: _ErrorReason.ValueType  # 31
     """`FAILED_PRECONDITION`. A subscription that was to be undeleted is not
@@ -379,7 +388,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_OWNER_LIMIT_REACHED: _ErrorReason.ValueType  # 61
     """`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
-    credentials, client certificates or signing keys as it may. Deleted ones do not count.
+    credentials, client certificates or signing keys as it may. Deleted ones do
+    not count.
 
         {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
         "what": "subscriptions", "limit": "2000"}}
@@ -423,8 +433,10 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
     The message of a status says in words what the details say; `metadata`
     holds everything that varies in it. With `BadRequest` each field violation
-    has a reason of its own, 20 violations at most; the reason of the call is
-    that of the first field. Each reason stands with its code and an example.
+    has a reason of its own, 20 violations at most; the reason of the call and
+    what `metadata` says of it are those of the first field, and `fields` names
+    all of them. Each reason stands with its code and an example, which has all
+    keys of `metadata`.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -438,20 +450,23 @@ ERROR_REASON_FIELD_INVALID: ErrorReason.ValueType  # 1
 ERROR_REASON_EVENT_TYPE_UNKNOWN: ErrorReason.ValueType  # 2
 """`INVALID_ARGUMENT`. There is no such event type.
 
-    {"reason": "EVENT_TYPE_UNKNOWN", "metadata": {"eventType": "orders/sent"}}
+    {"reason": "EVENT_TYPE_UNKNOWN", "metadata": {"eventType": "orders/sent",
+    "fields": "subscription.event_type"}}
 """
 ERROR_REASON_PAYLOAD_VERSION_UNKNOWN: ErrorReason.ValueType  # 3
 """`INVALID_ARGUMENT`. The event type does not offer that payload version.
 
     {"reason": "PAYLOAD_VERSION_UNKNOWN", "metadata": {"eventType":
-    "orders/shipped", "payloadVersion": "v9", "offered": "v1, v2, v3"}}
+    "orders/shipped", "payloadVersion": "v9", "offered": "v1, v2, v3",
+    "fields": "subscription.payload_version"}}
 """
 ERROR_REASON_FILTER_INVALID: ErrorReason.ValueType  # 4
 """`INVALID_ARGUMENT`. A subscription's filter lacks what its event type
 requires, or holds what it does not allow.
 
     {"reason": "FILTER_INVALID", "metadata": {"eventType":
-    "orders/shipped_by_store", "required": "store_ids or channels"}}
+    "orders/shipped_by_store", "required": "store_ids or channels",
+    "fields": "subscription.filter.store_ids"}}
 """
 ERROR_REASON_URL_INVALID: ErrorReason.ValueType  # 5
 """`INVALID_ARGUMENT`. A URL cannot be used: not https, not public, with
@@ -481,25 +496,30 @@ ERROR_REASON_EVENT_INVALID: ErrorReason.ValueType  # 8
 """
 ERROR_REASON_BATCH_INVALID: ErrorReason.ValueType  # 9
 """`INVALID_ARGUMENT`. A batch is empty, or holds more than 500 events, 4 MiB,
-or 200,000 messages at any depth.
+or 200,000 messages at any depth. `limit` is the one that was passed, and
+`events` or `bytes` what came; messages are not counted to the end.
 
-    {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500"}}
+    {"reason": "BATCH_INVALID", "metadata": {"events": "501", "limit": "500",
+    "fields": "events"}}
 """
 ERROR_REASON_FILTER_SYNTAX: ErrorReason.ValueType  # 10
 """`INVALID_ARGUMENT`. The `filter` of a List cannot be understood.
 
-    {"reason": "FILTER_SYNTAX", "metadata": {"position": "12"}}
+    {"reason": "FILTER_SYNTAX", "metadata": {"position": "12", "fields":
+    "filter"}}
 """
 ERROR_REASON_PAGE_TOKEN_INVALID: ErrorReason.ValueType  # 11
 """`INVALID_ARGUMENT`. A page token is not ours, or was given for another
 request.
 
-    {"reason": "PAGE_TOKEN_INVALID", "metadata": {"method": "ListAttempts"}}
+    {"reason": "PAGE_TOKEN_INVALID", "metadata": {"method": "ListAttempts",
+    "fields": "page_token"}}
 """
 ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 12
 """`INVALID_ARGUMENT`. A cursor is not ours, or was given for another watch.
 
-    {"reason": "CURSOR_INVALID", "metadata": {"method": "WatchAttempts"}}
+    {"reason": "CURSOR_INVALID", "metadata": {"method": "WatchAttempts",
+    "fields": "cursor"}}
 """
 ERROR_REASON_CALLER_UNKNOWN: ErrorReason.ValueType  # 13
 """`UNAUTHENTICATED`. No caller could be told from the certificate or the
@@ -509,9 +529,10 @@ token.
 """
 ERROR_REASON_CALLER_FORBIDDEN: ErrorReason.ValueType  # 14
 """`PERMISSION_DENIED`. The caller may not do this to that resource, or it
-does not exist.
+does not exist. `owner` is empty where the method is forbidden for all.
 
-    {"reason": "CALLER_FORBIDDEN", "metadata": {"method": "GetSubscription"}}
+    {"reason": "CALLER_FORBIDDEN", "metadata": {"method": "GetSubscription",
+    "owner": "accounts/100"}}
 """
 ERROR_REASON_SUBSCRIPTION_NOT_FOUND: ErrorReason.ValueType  # 15
 """`NOT_FOUND`. There is no such subscription.
@@ -606,7 +627,7 @@ ERROR_REASON_FEATURE_MISSING: ErrorReason.ValueType  # 30
 """`FAILED_PRECONDITION`. The owner lacks a feature that the event type needs.
 
     {"reason": "FEATURE_MISSING", "metadata": {"feature": "INVENTORY_MIRROR",
-    "eventType": "inventory/mirror"}}
+    "eventType": "inventory/mirror", "owner": "accounts/100"}}
 """
 ERROR_REASON_SUBSCRIPTION_NOT_DELETED: ErrorReason.ValueType  # 31
 """`FAILED_PRECONDITION`. A subscription that was to be undeleted is not
@@ -784,7 +805,8 @@ token.
 """
 ERROR_REASON_OWNER_LIMIT_REACHED: ErrorReason.ValueType  # 61
 """`FAILED_PRECONDITION`. An account or warehouse has as many subscriptions,
-credentials, client certificates or signing keys as it may. Deleted ones do not count.
+credentials, client certificates or signing keys as it may. Deleted ones do
+not count.
 
     {"reason": "OWNER_LIMIT_REACHED", "metadata": {"owner": "accounts/100",
     "what": "subscriptions", "limit": "2000"}}

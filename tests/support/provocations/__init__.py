@@ -1,0 +1,3 @@
+"""
+Calls that are refused: one for each reason of the contract.
+"""
