@@ -20,6 +20,7 @@ from config_service.background import (
     CALLERS_FAILED,
     acknowledgements_loop,
     callers_loop,
+    endpoint_events_loop,
     read_callers,
     store_loops,
 )
@@ -113,6 +114,7 @@ async def run(settings: Settings) -> None:
             "heartbeat": heartbeat_loop(progress),
             "acknowledgements": acknowledgements_loop(confirmations),
             "audit": audit_loop(audit, engine, settings.audit_retention),
+            "endpoint_events": endpoint_events_loop(engine, settings.endpoint_event_retention),
             **store_loops(engine, settings.tombstones),
         }
         if tls is not None:

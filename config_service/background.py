@@ -13,7 +13,8 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from config_service.api.confirmations import Confirmations
-from config_service.store import caller_store, endpoint_feed
+from config_service.store import caller_store
+from config_service.store.endpoint_events import certificates, event_rows
 from config_service.store.feed import acknowledgements, history, pages
 from config_service.store.rows import CertificateRow
 from service_runtime.database.engine import reading, writing
@@ -23,6 +24,7 @@ from service_runtime.process.periodic import Periodic
 from service_runtime.rpc.caller_directory import CallerDirectory
 
 COMPACT_SECONDS = 3600.0
+ENDPOINT_EVENTS_SECONDS = 3600.0
 CALLERS_SECONDS = 1.0
 ACKNOWLEDGEMENTS_SECONDS = 60.0
 REVISION_SECONDS = 5.0
@@ -95,6 +97,18 @@ def acknowledgements_loop(confirmations: Confirmations) -> Periodic:
     )
 
 
+def endpoint_events_loop(engine: AsyncEngine, keep: timedelta) -> Periodic:
+    """
+    Return the loop that completes the endpoint events of the release before, and deletes those
+    that are older than *keep*.
+    """
+    return Periodic(
+        partial(_keep_endpoint_events, engine, keep),
+        pause_seconds=ENDPOINT_EVENTS_SECONDS,
+        failure="endpoint_events.prune_failed",
+    )
+
+
 async def read_callers(engine: AsyncEngine, callers: CallerDirectory, failures: FailureLog) -> None:
     """
     Replace the callers in memory by those in the database. One that cannot be read is logged
@@ -108,6 +122,12 @@ async def _compact(engine: AsyncEngine, tombstones: timedelta) -> None:
     await pages.compact(engine, tombstones)
     await history.prune(engine)
     await acknowledgements.forget(engine)
+
+
+async def _keep_endpoint_events(engine: AsyncEngine, keep: timedelta) -> None:
+    await event_rows.complete(engine)
+    if count := await event_rows.prune(engine, keep):
+        log.info("endpoint_events.pruned", count=count)
 
 
 async def _read_revision(engine: AsyncEngine) -> None:
@@ -124,16 +144,16 @@ async def _watch_certificates(engine: AsyncEngine, failures: FailureLog) -> None
     fewest_days = float("inf")
     try:
         async with reading(engine) as db:
-            used = await endpoint_feed.certificates_in_use(db)
-        fewest_days = min(map(endpoint_feed.days_left, used.values()), default=fewest_days)
+            used = await certificates.certificates_in_use(db)
+        fewest_days = min(map(certificates.days_left, used.values()), default=fewest_days)
     finally:
         # Certificates that cannot be read raise no alarm here: the error is logged.
         shown = fewest_days if used else None
         CERTIFICATE_DAYS.read_with(lambda: shown)
     for name, certificate in used.items():
-        days = endpoint_feed.days_left(certificate)
-        if days < max(endpoint_feed.WARN_DAYS):
+        days = certificates.days_left(certificate)
+        if days < max(certificates.WARN_DAYS):
             log.warning("certificate.expires", name=name, count=days)
         with failures.isolated(name=name):
             async with writing(engine) as db:
-                await endpoint_feed.warn_of_certificate(db, certificate)
+                await certificates.warn_of_certificate(db, certificate)

@@ -78,6 +78,11 @@ class Settings(ServiceSettings):
         description="time for which deletions stay in the feed; older readers start with a new"
         " snapshot",
     )
+    endpoint_event_retention: Span = Field(
+        default=timedelta(days=90),
+        alias="SHIPEDGE_CONFIG_ENDPOINT_EVENT_RETENTION",
+        description="retention of endpoint events; numbers of skipped events are kept for a day",
+    )
     owner_subscriptions: int = Field(
         default=_LIMITS.subscriptions,
         ge=1,

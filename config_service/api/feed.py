@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from config_service.store import endpoint_reports
 from config_service.store.changes import changing
+from config_service.store.endpoint_events import reports
 from config_service.store.feed import pages
 from config_service.store.feed.history import Position
 from config_service.store.feed.pages import FeedPage
@@ -243,9 +243,9 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         """
         Store endpoint events of the dispatch service and apply them to subscriptions.
         """
-        endpoint_reports.check(request)
+        reports.check(request)
         async with changing(self._store.engine) as db:
-            stale = await endpoint_reports.store(db, request.endpoint_events, self._store)
+            stale = await reports.store(db, request.endpoint_events, self._store)
         # Not waited for: it is the dispatch service that calls.
         self._notifier.notify()
         return feed_service_pb2.ReportEndpointEventsResponse(stale_count=stale)

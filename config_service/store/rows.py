@@ -12,6 +12,7 @@ from config_service.store.schema import (
     caller_tokens,
     callers,
     client_certificates,
+    endpoint_events,
     feed_items,
     feed_state,
     owner_settings,
@@ -121,6 +122,19 @@ class SettingsRow(msgspec.Struct, frozen=True, gc=False):
     update_time: datetime
 
 
+class EndpointEventRow(msgspec.Struct, frozen=True, gc=False):
+    """
+    An endpoint event. Without *occur_time* the release before wrote it, and it is not listed yet.
+    """
+
+    endpoint_event_id: str
+    received_revision: int
+    stale: bool
+    report: bytes
+    create_time: datetime
+    occur_time: datetime | None
+
+
 class FeedItemRow(msgspec.Struct, frozen=True, gc=False):
     """
     The last change of a resource; *kind* is its field in `FeedChange`.
@@ -148,5 +162,6 @@ CERTIFICATES = RowReader(CertificateRow, client_certificates, other_columns={"no
 CALLERS = RowReader(CallerRow, callers)
 TOKENS = RowReader(TokenRow, caller_tokens)
 SETTINGS = RowReader(SettingsRow, owner_settings)
+ENDPOINT_EVENTS = RowReader(EndpointEventRow, endpoint_events)
 FEED_ITEMS = RowReader(FeedItemRow, feed_items)
 FEED_STATE = RowReader(FeedStateRow, feed_state, other_columns={"now": database_now()})

@@ -215,8 +215,18 @@ endpoint_events = sa.Table(
     sa.Column("stale", sa.Boolean, nullable=False),
     sa.Column("report", sa.LargeBinary, nullable=False),
     sa.Column("create_time", Instant, nullable=False),
+    sa.Column("subscription", sa.Text, nullable=False, server_default=""),
+    sa.Column("kind", sa.Text, nullable=False, server_default=""),
+    sa.Column("failure_kind", sa.Text, nullable=False, server_default=""),
+    sa.Column("occur_time", Instant),
     sa.Index(None, "owner", "received_revision"),
-    comment="What the dispatch service reported about endpoints.",
+    sa.Index(None, "owner", "occur_time"),
+    sa.Index(None, "kind", "occur_time"),
+    sa.Index(None, "occur_time"),
+    comment=(
+        "What the dispatch service reported about endpoints. Rows without occur_time are from the"
+        " release before 0011; they are completed in the background."
+    ),
 )
 
 request_ids = sa.Table(

@@ -56,6 +56,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
                 "GetSigningKey",
                 "ListSigningKeys",
                 "GetOwnerSettings",
+                "ListEndpointEvents",
                 "WatchEndpointEvents",
             ),
             AccessRule(_READ),

@@ -237,6 +237,9 @@ async def test_what_is_observed_and_what_is_erased(pair: Pair, run: CommandLine)
         await pair.publish(event)
         observed = await run("endpoints", "tail", "--count", "1", "-o", "json")
     listed = await run.until(bool, "subscriptions", "list", "--failing")
+    chosen = ("--kind", "gone", "--since", "1h", "--subscription", identifier)
+    kept_events = await run.json("endpoints", "list", *chosen)
+    never = await run.json("endpoints", "list", "--failure", "dns")
     vague = await run("erase", "--yes", code=2)
     kept = await run("erase", "--event", event.event_id, answer="n\n", code=1)
     erased = await run.json("erase", "--event", event.event_id, "--yes")
@@ -245,6 +248,8 @@ async def test_what_is_observed_and_what_is_erased(pair: Pair, run: CommandLine)
     body = await run("deliveries", "body", last_part(delivery["name"]), code=1)
 
     assert json.loads(observed.stdout)["kind"] == "KIND_GONE"
+    assert kept_events == [json.loads(observed.stdout)]
+    assert never == []
     assert [last_part(it["name"]) for it in listed] == [identifier]
     assert "one of --event, --order and --email" in vague.stderr
     assert "for ever?" in kept.stderr

@@ -1,5 +1,5 @@
 """
-The flags that choose deliveries and attempts, and the filter that they make.
+The flags that choose deliveries, attempts and endpoint events, and the filter that they make.
 """
 
 from __future__ import annotations
@@ -17,22 +17,32 @@ TIMES: Final = (
     Flag("until", "Before then, as --since."),
 )
 
+_SUBSCRIPTION: Final = Flag("subscription", "The id or name of a subscription.")
+_MORE: Final = Flag("filter", "More comparisons, as the API reads them.")
+
 _CHOICES: Final = (
     Flag("failed", "Only what failed.", bool, default=False),
     Flag("event", "The event type: orders/shipped.", completed=event_types),
     Flag("version", "The payload version: v2."),
     Flag("url", "A URL, one as readers see it, or its beginning up to the port and *."),
-    Flag("subscription", "The id or name of a subscription."),
+    _SUBSCRIPTION,
     Flag("order", "The id of an order: 12345."),
     Flag("code", "The status code of the response: 503.", int | None, default=None),
     Flag("kind", "How it failed: timeout, dns, connect, tls, certificate, http_status, …"),
-    Flag("filter", "More comparisons, as the API reads them."),
+    _MORE,
 )
 
 STATE: Final = Flag("state", "pending, delivering, succeeded, failed or cancelled.")
 
 DELIVERIES: Final = (*TIMES, STATE, *_CHOICES)
 WATCHED: Final = _CHOICES
+ENDPOINT_EVENTS: Final = (
+    *TIMES,
+    Flag("kind", "failing, recovered, gone, deactivated, events_skipped, certificate_expiring, …"),
+    _SUBSCRIPTION,
+    Flag("failure", "How it failed: timeout, dns, connect, tls, certificate, http_status, …"),
+    _MORE,
+)
 ATTEMPTS: Final = (*TIMES, *_CHOICES)
 
 
@@ -58,6 +68,20 @@ def attempt_filter(given: Given, now: datetime, full: Callable[[str], str]) -> s
     parts = filters.between("start_time", since, until, now)
     parts += ["status != SUCCESS"] * given["failed"]
     return filters.joined([*parts, *_common(given, full)], given["filter"])
+
+
+def endpoint_event_filter(given: Given, now: datetime, full: Callable[[str], str]) -> str:
+    """
+    Return the filter of endpoint events. *full* makes the name of a subscription of its id.
+
+    Raises `ValueError`.
+    """
+    parts = filters.between("occur_time", given["since"], given["until"], now)
+    parts += [f"kind = {given['kind'].upper()}"] * bool(given["kind"])
+    name = given["subscription"] and full(given["subscription"])
+    parts += filters.equal({"subscription": name})
+    parts += [f"failure_kind = {given['failure'].upper()}"] * bool(given["failure"])
+    return filters.joined(parts, given["filter"])
 
 
 def _common(given: Given, full: Callable[[str], str]) -> list[str]:

@@ -9,11 +9,17 @@ from typing import Annotated, Final
 
 import typer
 
-from shipedge.webhooks.config.v1.config_service_pb2 import WatchEndpointEventsRequest
-from webhooksctl.options.flags import Output, Owner
+from shipedge.webhooks.config.v1.config_service_pb2 import (
+    ListEndpointEventsRequest,
+    WatchEndpointEventsRequest,
+)
+from webhooksctl.options.flags import Limit, Output, Owner
+from webhooksctl.options.groups import Given, takes
+from webhooksctl.options.log_flags import ENDPOINT_EVENTS, endpoint_event_filter
 from webhooksctl.options.session import session_of
 from webhooksctl.options.streams import followed
-from webhooksctl.output.formats import Format, write_line, write_row
+from webhooksctl.output.formats import Format, show_list, write_line, write_row
+from webhooksctl.words.failures import CommandError
 
 app = typer.Typer(no_args_is_help=True, help="What is observed of the endpoints of webhooks.")
 
@@ -24,6 +30,32 @@ _COLUMNS: Final = (
     ("Failure", "failure_kind"),
     ("Code", "response_code"),
 )
+
+
+@app.command("list")
+@takes(ENDPOINT_EVENTS)
+def list_observed(
+    ctx: typer.Context,
+    *,
+    given: Given,
+    owner: Owner = "",
+    limit: Limit = 50,
+    output: Output = Format.TABLE,
+) -> None:
+    """
+    List what was observed, newest first.
+    """
+    session = session_of(ctx)
+    parent = session.owner(owner)
+    try:
+        chosen = endpoint_event_filter(
+            given, session.clock(), lambda text: session.name("subscriptions", parent, text)
+        )
+    except ValueError as refused:
+        raise CommandError(str(refused)) from refused
+    request = ListEndpointEventsRequest(parent=parent, filter=chosen)
+    found = session.found(session.services.config.ListEndpointEvents, request, limit)
+    show_list(found, _COLUMNS, output, parent)
 
 
 @app.command("tail")

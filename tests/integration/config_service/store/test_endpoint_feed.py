@@ -12,7 +12,7 @@ import grpc
 import pytest
 import sqlalchemy as sa
 
-from config_service.store import endpoint_feed
+from config_service.store.endpoint_events import certificates, watching
 from config_service.store.schema import client_certificates
 from service_runtime.database.engine import writing
 from service_runtime.database.instants import after
@@ -102,15 +102,15 @@ async def test_certificates_are_warned_of_once(running: Running, days: int, warn
         await db.execute(sa.update(client_certificates).values(not_after=end))
     for _ in range(2):
         async with writing(running.engine) as db:
-            used = await endpoint_feed.certificates_in_use(db)
+            used = await certificates.certificates_in_use(db)
             for each in used.values():
-                await endpoint_feed.warn_of_certificate(db, each)
-    left = {name: endpoint_feed.days_left(each) for name, each in used.items()}
+                await certificates.warn_of_certificate(db, each)
+    left = {name: certificates.days_left(each) for name, each in used.items()}
     assert left == {certificate.name: days}
     assert spare.name not in left
 
     async with writing(running.engine) as db:
-        events, _ = await endpoint_feed.after(db, OWNER, 0)
+        events, _ = await watching.after(db, OWNER, 0)
     assert [(it.kind, it.subscription) for it in events] == [
         (EndpointEvent.KIND_CERTIFICATE_EXPIRING, made.name)
     ] * warnings

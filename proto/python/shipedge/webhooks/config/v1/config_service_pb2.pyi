@@ -824,6 +824,75 @@ class GetEgressRangesResponse(_message.Message):
 Global___GetEgressRangesResponse: _TypeAlias = GetEgressRangesResponse  # noqa: Y015
 
 @_typing.final
+class ListEndpointEventsRequest(_message.Message):
+    """The request of `ListEndpointEvents`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`. With `accounts/-` or
+    `warehouses/-` those of all are listed, for callers who may access all.
+    """
+    page_size: _builtins.int
+    """At most this many are returned. 0: 50; more than 1,000: 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the page before; all else must be the same."""
+    filter: _builtins.str
+    """Comparisons joined by `AND`, for example
+    `kind = FAILING AND occur_time >= "2026-01-31T00:00:00Z"`. Fields:
+    `occur_time`, `kind`, `subscription`, `failure_kind`.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointEventsRequest: _TypeAlias = ListEndpointEventsRequest  # noqa: Y015
+
+@_typing.final
+class ListEndpointEventsResponse(_message.Message):
+    """The answer of `ListEndpointEvents`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINT_EVENTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page. Empty: there is none."""
+    @_builtins.property
+    def endpoint_events(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_event_pb2.EndpointEvent]:
+        """What was observed. `KIND_EVENTS_SKIPPED` is kept for a day: the sum is on
+        the subscription.
+        """
+
+    def __init__(
+        self,
+        *,
+        endpoint_events: _abc.Iterable[_endpoint_event_pb2.EndpointEvent] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_events", b"endpoint_events", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEndpointEventsResponse: _TypeAlias = ListEndpointEventsResponse  # noqa: Y015
+
+@_typing.final
 class WatchEndpointEventsRequest(_message.Message):
     """The request of `WatchEndpointEvents`."""
 

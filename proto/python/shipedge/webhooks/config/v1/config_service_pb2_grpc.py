@@ -162,6 +162,11 @@ class ConfigServiceStub:
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesResponse.FromString,
                 _registered_method=True)
+        self.ListEndpointEvents = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/ListEndpointEvents',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.FromString,
+                _registered_method=True)
         self.WatchEndpointEvents = channel.unary_stream(
                 '/shipedge.webhooks.config.v1.ConfigService/WatchEndpointEvents',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.WatchEndpointEventsRequest.SerializeToString,
@@ -434,9 +439,19 @@ class ConfigServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEndpointEvents(self, request, context):
+        """Lists what was observed of the endpoints of an owner, newest first, for as
+        long as it is kept: 90 days unless the operator has set another time.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEndpointEvents(self, request, context):
         """Streams what is observed of the endpoints of an owner, from a cursor on,
-        and goes on as more is observed.
+        and goes on as more is observed. What is kept no longer is passed over.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
         """
@@ -616,6 +631,11 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     servicer.GetEgressRanges,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesResponse.SerializeToString,
+            ),
+            'ListEndpointEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEndpointEvents,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.SerializeToString,
             ),
             'WatchEndpointEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEndpointEvents,
@@ -1258,6 +1278,33 @@ class ConfigService:
             '/shipedge.webhooks.config.v1.ConfigService/GetEgressRanges',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.GetEgressRangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEndpointEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/ListEndpointEvents',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -183,9 +183,15 @@ class ConfigServiceStub:
     """Returns the addresses that deliveries come from, for the firewalls of
     receivers.
     """
+    ListEndpointEvents: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.ListEndpointEventsRequest, _config_service_pb2.ListEndpointEventsResponse]
+    """Lists what was observed of the endpoints of an owner, newest first, for as
+    long as it is kept: 90 days unless the operator has set another time.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
     WatchEndpointEvents: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]
     """Streams what is observed of the endpoints of an owner, from a cursor on,
-    and goes on as more is observed.
+    and goes on as more is observed. What is kept no longer is passed over.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
     """
@@ -374,9 +380,15 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     """Returns the addresses that deliveries come from, for the firewalls of
     receivers.
     """
+    ListEndpointEvents: _aio.UnaryUnaryMultiCallable[_config_service_pb2.ListEndpointEventsRequest, _config_service_pb2.ListEndpointEventsResponse]  # type: ignore[assignment]
+    """Lists what was observed of the endpoints of an owner, newest first, for as
+    long as it is kept: 90 days unless the operator has set another time.
+
+    Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
     WatchEndpointEvents: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]  # type: ignore[assignment]
     """Streams what is observed of the endpoints of an owner, from a cursor on,
-    and goes on as more is observed.
+    and goes on as more is observed. What is kept no longer is passed over.
 
     Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
     """
@@ -696,13 +708,25 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListEndpointEvents(
+        self,
+        request: _config_service_pb2.ListEndpointEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_config_service_pb2.ListEndpointEventsResponse, _abc.Awaitable[_config_service_pb2.ListEndpointEventsResponse]]:
+        """Lists what was observed of the endpoints of an owner, newest first, for as
+        long as it is kept: 90 days unless the operator has set another time.
+
+        Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+
+    @_abc_1.abstractmethod
     def WatchEndpointEvents(
         self,
         request: _config_service_pb2.WatchEndpointEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_config_service_pb2.WatchEndpointEventsResponse], _abc.AsyncIterator[_config_service_pb2.WatchEndpointEventsResponse]]:
         """Streams what is observed of the endpoints of an owner, from a cursor on,
-        and goes on as more is observed.
+        and goes on as more is observed. What is kept no longer is passed over.
 
         Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`.
         """

@@ -85,6 +85,7 @@ class EndpointEvent(_message.Message):
     FAILURE_KIND_FIELD_NUMBER: _builtins.int
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
     SKIPPED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
     endpoint_event_id: _builtins.str
     """Made by the dispatch service; a report that is repeated changes nothing."""
     subscription: _builtins.str
@@ -103,6 +104,10 @@ class EndpointEvent(_message.Message):
     skipped_event_count: _builtins.int
     """How many events were not sent because the subscription was Inactive,
     with `KIND_EVENTS_SKIPPED`.
+    """
+    stale: _builtins.bool
+    """Whether the report was about an older revision of the subscription than
+    its last change, and so had no effect.
     """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
@@ -124,10 +129,11 @@ class EndpointEvent(_message.Message):
         failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,
         response_code: _builtins.int = ...,
         skipped_event_count: _builtins.int = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failing_start_time", b"failing_start_time", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "stale", b"stale", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,18 +1,16 @@
 """
-Endpoint events as owners watch them, and those that the config service raises itself: client
-certificates that expire soon.
+Endpoint events that the config service raises itself: client certificates that expire soon.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config_service.store import endpoint_reports, owned_resources
+from config_service.store import owned_resources
+from config_service.store.endpoint_events import event_rows
 from config_service.store.owned_resources import CLIENT_CERTIFICATE
 from config_service.store.rows import (
     CERTIFICATES,
@@ -22,69 +20,16 @@ from config_service.store.rows import (
 )
 from config_service.store.schema import (
     endpoint_events,
-    feed_state,
     subscriptions,
 )
 from config_service.store.subscription_rows import name_of
 from service_runtime.rpc import names
-from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 
-BATCH = 500
 WARN_DAYS = (30, 7)
 """
 The days before the expiry of a certificate at which owners are warned.
 """
-
-_CURSOR = re.compile(r"r(0|[1-9][0-9]{0,17})")
-
-
-def parse_cursor(text: str) -> int:
-    """
-    Return the revision of a cursor. Raises `InvalidArgument`.
-    """
-    found = _CURSOR.fullmatch(text)
-    if found is None:
-        raise InvalidArgument(
-            "The cursor is not one of this stream.",
-            reason="CURSOR_INVALID",
-            faults=[FieldFault("cursor", "must be the cursor of an answer, or empty")],
-            method="WatchEndpointEvents",
-        )
-    return int(found[1])
-
-
-def cursor(revision: int) -> str:
-    """
-    Return the cursor after a revision.
-    """
-    return f"r{revision}"
-
-
-async def newest(db: AsyncConnection) -> int:
-    """
-    Return the newest revision: what is reported from now on gets a higher one.
-    """
-    return int((await db.execute(sa.select(feed_state.c.revision))).scalar_one())
-
-
-async def after(
-    db: AsyncConnection, owner: str, revision: int
-) -> tuple[Sequence[EndpointEvent], int]:
-    """
-    Return at most one batch of *owner*'s endpoint events after a revision, and the revision
-    that it reaches.
-    """
-    columns = endpoint_events.c
-    query = (
-        sa.select(columns.received_revision, columns.report)
-        .where(columns.owner == owner, columns.received_revision > revision)
-        .order_by(columns.received_revision)
-        .limit(BATCH)
-    )
-    rows = (await db.execute(query)).all()
-    reached = rows[-1].received_revision if rows else revision
-    return [EndpointEvent.FromString(row.report) for row in rows], reached
 
 
 async def certificates_in_use(db: AsyncConnection) -> dict[str, CertificateRow]:
@@ -128,7 +73,7 @@ async def _warn(db: AsyncConnection, name: str, certificate: CertificateRow, lim
         )
         if (await db.execute(known)).first() is None:
             event = _expiring(event_id, row, certificate.now)
-            await endpoint_reports.insert(db, row.owner, event)
+            await event_rows.insert(db, row.owner, event)
 
 
 def _expiring(event_id: str, row: SubscriptionRow, now: datetime) -> EndpointEvent:

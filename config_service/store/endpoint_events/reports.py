@@ -12,11 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.store import subscription_store
 from config_service.store.audit import differences, shown_fields
-from config_service.store.changes import next_revision
+from config_service.store.endpoint_events import event_rows
 from config_service.store.rows import SubscriptionRow
 from config_service.store.schema import endpoint_events
 from config_service.store.store import Sealing, Store
-from service_runtime.database.instants import database_now
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFaults, InvalidArgument
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
@@ -108,7 +107,7 @@ async def _store_one(
     stale = row is None or row.delete_time is not None or _is_outdated(event, row)
     if row is not None and not stale and await _apply(db, row, event, sealing):
         deactivated.append(row)
-    await insert(db, name.owner, event, stale=stale)
+    await event_rows.insert(db, name.owner, event, stale=stale)
     return stale
 
 
@@ -116,23 +115,6 @@ def _is_outdated(event: EndpointEvent, row: SubscriptionRow) -> bool:
     # Skipped events stay skipped, whatever the subscription has become since.
     skipped = event.kind == EndpointEvent.KIND_EVENTS_SKIPPED
     return not skipped and event.subscription_revision < row.revision
-
-
-async def insert(
-    db: AsyncConnection, owner: str, event: EndpointEvent, *, stale: bool = False
-) -> None:
-    """
-    Store an endpoint event at a new revision, by which watchers find it.
-    """
-    row = {
-        "endpoint_event_id": event.endpoint_event_id,
-        "owner": owner,
-        "received_revision": await next_revision(db),
-        "stale": stale,
-        "report": event.SerializeToString(),
-        "create_time": database_now(),
-    }
-    await db.execute(sa.insert(endpoint_events).values(row))
 
 
 async def _apply(

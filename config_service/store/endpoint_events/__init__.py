@@ -1,0 +1,3 @@
+"""
+Endpoint events: what is reported, what follows from it, and what is kept, watched and listed.
+"""
