@@ -1,6 +1,6 @@
 """
-The events that wait for their commit: which of them make a group, how long a group waits for
-more, and the answers of one call. No I/O but the clock.
+The events that wait for their commit: which of them make a group, and the answers of one call.
+No I/O but the clock.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from dispatch_service.delivery.batches import InFlight
+from dispatch_service.domain.commit_spacing import CommitSpacing
 from dispatch_service.domain.errors import BacklogFull
 from dispatch_service.domain.shares import SHARE_PERCENT, kept_beside
 from dispatch_service.domain.work import EventKey, Receipt
@@ -42,19 +43,6 @@ GROUP_DELIVERIES = 1000
 """
 A group is also full with events that make so many deliveries: one event for each of hundreds of
 subscriptions takes as long as hundreds of events.
-"""
-
-LINGER_SECONDS = 0.002
-LINGER_BELOW = 20
-"""
-With fewer events waiting, the commit waits `LINGER_SECONDS` for more.
-"""
-
-SPACING_SECONDS = 0.003
-MOST_SPACING_SECONDS = 0.004
-"""
-The time between the starts of two groups: for each event of the last group, and at most.
-A commit costs as much as thirty events in one.
 """
 
 PATIENCE_SECONDS = 10.0
@@ -225,15 +213,16 @@ class WaitingEvents:
         """
         Have groups committed, one at a time, until `stop` was called and nothing waits any more.
         """
-        last_group, started = 0, time.monotonic()
+        spacing = CommitSpacing(time.monotonic())
         while not (self._stopping and not self._events):
             await self._arrived.wait()
-            pause = linger_seconds(len(self._events), last_group, time.monotonic() - started)
+            pause = spacing.wait_seconds(len(self._events), time.monotonic())
             if pause and not self._stopping:
                 await asyncio.sleep(pause)
-            started = time.monotonic()
+            spacing.begin(time.monotonic())
             with self.in_flight.work():
-                last_group = await commit(self.take())
+                count = await commit(self.take())
+            spacing.end(count, time.monotonic())
             if not self._events and not self._stopping:
                 self._arrived.clear()
 
@@ -283,16 +272,3 @@ class WaitingEvents:
             else:
                 self._events.append(it)
         return taken
-
-
-def linger_seconds(waiting: int, last_group: int, since_last: float) -> float:
-    """
-    Return how long a group waits for more events.
-
-    That is no time once enough events wait, otherwise two milliseconds, and longer if the
-    last group, which started *since_last* seconds ago, shows that events come often.
-    """
-    if waiting >= LINGER_BELOW:
-        return 0.0
-    spacing = min(last_group * SPACING_SECONDS, MOST_SPACING_SECONDS)
-    return max(LINGER_SECONDS, spacing - since_last)

@@ -1,5 +1,5 @@
 """
-Which of the waiting events make a group, and how long a group waits for more.
+Which of the waiting events make a group.
 """
 
 from __future__ import annotations
@@ -14,15 +14,10 @@ from dispatch_service.intake.waiting import (
     GROUP_BYTES,
     GROUP_DELIVERIES,
     GROUP_EVENTS,
-    LINGER_BELOW,
-    LINGER_SECONDS,
-    MOST_SPACING_SECONDS,
     PATIENCE_SECONDS,
-    SPACING_SECONDS,
     Answers,
     WaitingEvent,
     WaitingEvents,
-    linger_seconds,
 )
 from shipedge.webhooks.events.v1 import event_pb2
 
@@ -97,25 +92,3 @@ def _waiting(sizes: list[int]) -> list[WaitingEvent]:
     shared = asyncio.run(answers())
     event = event_pb2.Event()
     return [WaitingEvent((1, str(n)), size, shared, n, event, b"") for n, size in enumerate(sizes)]
-
-
-@pytest.mark.parametrize(
-    ("waiting", "last_group", "since_last", "expected"),
-    [
-        (1, 0, 60.0, LINGER_SECONDS),
-        (1, 1, 0.0, SPACING_SECONDS),
-        (1, 1, SPACING_SECONDS, LINGER_SECONDS),
-        (2, 2, 0.0, MOST_SPACING_SECONDS),
-        (2, 2, 0.0005, MOST_SPACING_SECONDS - 0.0005),
-        (2, 2, 1.0, LINGER_SECONDS),
-        (1, 100, 0.0, MOST_SPACING_SECONDS),
-        (1, 100, 0.004, LINGER_SECONDS),
-        (LINGER_BELOW, 100, 0.0, 0.0),
-        (500, 0, 0.0, 0.0),
-    ],
-)
-def test_linger(waiting: int, last_group: int, since_last: float, expected: float) -> None:
-    """
-    A group waits for nothing if it has enough events, and longer if events come often.
-    """
-    assert linger_seconds(waiting, last_group, since_last) == pytest.approx(expected)
