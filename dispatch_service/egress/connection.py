@@ -20,6 +20,9 @@ from dispatch_service.egress.tls.causes import tls_failure
 from dispatch_service.egress.tls.observed import Handshake
 
 CLOSED_UNANSWERED = "the connection was closed before an answer came"
+CLOSED_BEHIND_CERTIFICATE = (
+    f"{CLOSED_UNANSWERED}; perhaps the server does not accept the webhook's client certificate"
+)
 LOST = "the connection was closed after the request was written, before an answer came"
 NO_ANSWER = "the deadline passed before an answer came"
 SPOKE_FIRST = "the receiver spoke before it was asked"
@@ -137,6 +140,8 @@ class Connection(AnswerReader, asyncio.Protocol):
         super().reset_response()
         self.first_byte_at = None
         self._is_written = False
+        if self.handshake is not None:
+            self.handshake.renegotiations = 0
 
     def expire(self) -> None:
         """
@@ -209,7 +214,17 @@ class Connection(AnswerReader, asyncio.Protocol):
         elif self.idle_since and self._is_written and self.first_byte_at is None:
             self._fail(FailureKind.CONNECTION_LOST, LOST)
         else:
-            self._fail(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
+            judged = self._was_asked_as_new and self.key[2] is not None
+            text = CLOSED_BEHIND_CERTIFICATE if judged else CLOSED_UNANSWERED
+            self._fail(FailureKind.PROTOCOL, text)
+
+    @property
+    def _was_asked_as_new(self) -> bool:
+        """
+        Tell whether the server asked for a client certificate, and then nothing came from it.
+        """
+        asked = self.handshake is not None and self.handshake.asked
+        return asked and not self.idle_since and self.first_byte_at is None
 
     def _tls_failure(self, exc: Exception | None) -> ExchangeFailedError | None:
         """
@@ -220,8 +235,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         """
         asked = self.handshake is not None and self.handshake.asked
         has_certificate = self.key[2] is not None
-        is_new = not self.idle_since and self.first_byte_at is None
-        is_judged = asked and is_new and (exc is not None or not has_certificate)
+        is_judged = self._was_asked_as_new and (exc is not None or not has_certificate)
         if isinstance(exc, ssl.SSLError) or is_judged:
             return tls_failure(exc, asked=asked, has_certificate=has_certificate)
         return None

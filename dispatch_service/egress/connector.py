@@ -4,6 +4,7 @@ handshake.
 """
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -12,7 +13,7 @@ from contextlib import suppress
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
-from dispatch_service.egress.connection import Connection
+from dispatch_service.egress.connection import CLOSED_UNANSWERED, Connection
 from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.racing import first_connected, in_turns
 from dispatch_service.egress.requests import NO_PUBLIC_ADDRESS, ExchangeFailedError, OutboundRequest
@@ -24,6 +25,9 @@ from service_runtime.rules.addresses import AllowList, why_forbidden
 from service_runtime.rules.urls import Url
 
 MAX_TRIED_ADDRESSES = 4
+
+# The connection was made, and reset before it could be used.
+_ENDED = frozenset({errno.ECONNRESET, errno.ENOTCONN})
 
 Connect = Callable[[str, int], Awaitable[socket.socket]]
 
@@ -124,7 +128,7 @@ class Connector:
         try:
             return await first_connected(addresses, lambda it: self._connect_checked(it, url))
         except OSError as error:
-            raise _connect_error(error) from None
+            raise _connect_error(error, secure=url.scheme == "https") from None
 
     async def _connect_checked(self, address: str, url: Url) -> socket.socket:
         """
@@ -179,10 +183,16 @@ async def establish(
     return connection
 
 
-def _connect_error(problem: OSError) -> ExchangeFailedError:
+def _connect_error(problem: OSError, *, secure: bool) -> ExchangeFailedError:
     """
     Say why no address could be connected to, in the system's words and without the address.
+
+    A server that accepts a connection and resets it is the same, however soon it does.
     """
+    if problem.errno in _ENDED:
+        if secure:
+            return tls_failure(None, asked=False, has_certificate=False)
+        return ExchangeFailedError(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
     words = "no answer"
     if problem.errno:
         with suppress(ValueError):

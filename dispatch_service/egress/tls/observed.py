@@ -12,7 +12,8 @@ from dispatch_service.egress.tls.causes import RenegotiatedError
 
 MAX_RENEGOTIATIONS = 1
 """
-With TLS 1.2 a server that wants a client certificate for a path asks for one more handshake.
+With TLS 1.2 a server that wants a client certificate for a path asks for one more handshake, for a
+request to each such path.
 """
 
 _HANDSHAKE = 22
@@ -22,13 +23,14 @@ _CERTIFICATE_REQUEST = 13
 class Handshake:
     """
     What was seen of the handshakes of one connection: whether the server *asked* for a client
-    certificate, and may not have judged it yet.
+    certificate, and may not have judged it yet; and its *renegotiations* since the last answer.
     """
 
-    __slots__ = ("asked",)
+    __slots__ = ("asked", "renegotiations")
 
     def __init__(self) -> None:
         self.asked = False
+        self.renegotiations = 0
 
 
 current: ContextVar[Handshake | None] = ContextVar("handshake", default=None)
@@ -44,7 +46,6 @@ class ObservedTls(ssl.SSLObject):
 
     handshake: Handshake | None = None
     _finished: bytes | None = None
-    _renegotiations = 0
     _is_counted = False
 
     def do_handshake(self) -> None:
@@ -55,12 +56,11 @@ class ObservedTls(ssl.SSLObject):
             self.handshake = current.get()
         super().do_handshake()
         # TLS 1.3 has no renegotiation.
-        self._is_counted = self.version() == "TLSv1.2"
-        if self._is_counted:
+        self._is_counted = self.handshake is not None and self.version() == "TLSv1.2"
+        if self._is_counted and self.handshake is not None:
             self._finished = self.get_channel_binding()
-            if self.handshake is not None:
-                # Without a certificate it was content.
-                self.handshake.asked = False
+            # Without a certificate it was content.
+            self.handshake.asked = False
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002 - its name in the base class
         """
@@ -75,11 +75,11 @@ class ObservedTls(ssl.SSLObject):
     def _count(self) -> None:
         # It is made of the last handshake, so it is another one after each of them.
         finished = self.get_channel_binding()
-        if finished == self._finished:
+        if finished == self._finished or self.handshake is None:
             return
         self._finished = finished
-        self._renegotiations += 1
-        if self._renegotiations > MAX_RENEGOTIATIONS:
+        self.handshake.renegotiations += 1
+        if self.handshake.renegotiations > MAX_RENEGOTIATIONS:
             raise RenegotiatedError("too many handshakes")
 
 

@@ -5,7 +5,9 @@ Why TLS failed: the same kind and text each time, whichever the version of TLS.
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import socket
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +21,7 @@ from msgspec.structs import replace
 
 from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.connection import CLOSED_BEHIND_CERTIFICATE, CLOSED_UNANSWERED
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.tls.causes import TlsCause
 from tests.support.receivers import (
@@ -246,6 +249,42 @@ async def test_closed_without_a_word() -> None:
 
     async with raw_receiver(script) as receiver:
         assert (await failed_with(receiver)).endswith("(closed)")
+
+
+async def test_closed_behind_a_certificate() -> None:
+    """
+    A server that asked for a certificate, got one and closes may not have accepted it.
+    """
+    clients = trustme.CA()
+    context = server_context(ssl.TLSVersion.TLSv1_3)
+    demanding(clients)(context)
+
+    def asked(_: ssl.SSLSocket, __: int) -> None:
+        raise OSError("closed without an answer")
+
+    with tls_server(context, asked) as receiver:
+        found = await failed_with(receiver, identity(clients))
+
+    assert found == f"protocol: {CLOSED_BEHIND_CERTIFICATE}"
+
+
+@pytest.mark.parametrize("number", [errno.ECONNRESET, errno.ENOTCONN])
+async def test_reset_as_soon_as_accepted(number: int) -> None:
+    """
+    Whether the reset comes before the handshake or in it makes no difference.
+    """
+
+    async def connect(_: str, __: int) -> socket.socket:
+        raise OSError(number, "ended")
+
+    seen = []
+    async with guarded_transport(connect=connect) as transport:
+        for scheme in ("https", "http"):
+            failed = await failure(transport, outbound(f"{scheme}://{HOST}:9/hook"))
+            seen.append(f"{failed.kind}: {failed.error}")
+
+    closed = TlsCause.CLOSED
+    assert seen == [f"tls: {closed.value} ({closed.code})", f"protocol: {CLOSED_UNANSWERED}"]
 
 
 async def test_certificate_that_is_optional() -> None:

@@ -17,7 +17,7 @@ from dispatch_service.egress.tls.causes import (
     tls_failure,
 )
 from dispatch_service.egress.tls.contexts import build_context
-from dispatch_service.egress.tls.observed import MAX_RENEGOTIATIONS, ObservedTls
+from dispatch_service.egress.tls.observed import MAX_RENEGOTIATIONS, Handshake, ObservedTls
 from tests.support.receivers import HOST
 
 REQUIRED, REFUSED = TlsCause.CLIENT_CERTIFICATE_REQUIRED, TlsCause.CLIENT_CERTIFICATE_REFUSED
@@ -116,17 +116,21 @@ class Renegotiating(ObservedTls):
 
 def test_renegotiations_are_limited() -> None:
     """
-    The one that asks for a client certificate is allowed, further ones end the connection.
+    For each request the one that asks for a client certificate is allowed; a further one ends the
+    connection.
     """
     context = build_context()
     context.sslobject_class = Renegotiating
     tls = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=HOST)
     assert isinstance(tls, Renegotiating)
     tls._is_counted, tls._finished = True, b"0"
+    tls.handshake = Handshake()
 
-    for tls.handshakes in range(MAX_RENEGOTIATIONS + 1):
-        with pytest.raises(ssl.SSLWantReadError):
-            tls.read()
+    for request in range(3):
+        tls.handshake.renegotiations = 0
+        for tls.handshakes in range(request, request + MAX_RENEGOTIATIONS + 1):
+            with pytest.raises(ssl.SSLWantReadError):
+                tls.read()
     tls.handshakes += 1
 
     with pytest.raises(RenegotiatedError):
