@@ -225,7 +225,7 @@ endpoint_events = sa.Table(
     sa.Index(None, "occur_time"),
     comment=(
         "What the dispatch service reported about endpoints. Rows without occur_time are from the"
-        " release before 0011; they are completed in the background."
+        " release before 0012; they are completed in the background."
     ),
 )
 

@@ -113,7 +113,7 @@ async def test_signing_keys_migrate_back_when_no_subscription_uses_one(database_
 
 async def test_endpoint_events_migrate_there_and_back(database_url: str) -> None:
     """
-    Rows that were there before revision 0011 stay, and await what completes them.
+    Rows that were there before revision 0012 stay, and await what completes them.
     """
     engine = create_engine(database_url, application_name="tests")
     await step(engine, command.downgrade, "0010", PACKAGE)
@@ -124,7 +124,7 @@ async def test_endpoint_events_migrate_there_and_back(database_url: str) -> None
         values = f"'one', 'accounts/1', 7, false, {report}, {now}"
         await db.execute(sa.text(f"INSERT INTO endpoint_events ({columns}) VALUES ({values})"))  # noqa: S608 - words of ours
 
-    await step(engine, command.upgrade, "0011", PACKAGE)
+    await step(engine, command.upgrade, "0012", PACKAGE)
     added = "SELECT report, subscription, kind, failure_kind, occur_time FROM endpoint_events"
     assert await read_rows(engine, added) == [(b"\x0a", "", "", "", None)]
     await step(engine, command.downgrade, "0010", PACKAGE)
