@@ -2,11 +2,9 @@
 Payload contracts agree with the catalogue, the golden files and the protos.
 """
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -15,16 +13,11 @@ from google.type.money_pb2 import Money
 from msgspec import Struct, inspect
 
 from dispatch_service.payloads import CONTRACTS, check, example_event
-from dispatch_service.payloads.checks.messages import REQUIRED
 from dispatch_service.payloads.core.money import Price
 from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from tests.contract.payload_sources import NOT_SHOWN, SOURCES, TOP
 from tests.support.goldens import FOLDER, golden_path
-
-_FIELD = re.compile(r"(?:repeated |optional )?[\w.]+ (\w+) = \d+;")
-_REQUIRED = re.compile(r"Required[.,]|At least one\.|Exactly one\.")
-_PROTOS = Path(__file__).parents[2] / "proto" / "shipedge" / "webhooks" / "events" / "v1"
 
 
 def test_event_types_have_all_versions() -> None:
@@ -207,29 +200,3 @@ def test_every_field_is_shown() -> None:
     }
 
     assert stated - shown == set(NOT_SHOWN)
-
-
-def _required(source: str) -> Iterator[tuple[str, str]]:
-    """
-    Yield the fields that a comment in a proto file declares required.
-    """
-    message, comment = "", ""
-    for line in map(str.strip, source.splitlines()):
-        if line.startswith("//"):
-            comment += f"{line[2:]} "
-            continue
-        if opened := re.match(r"message (\w+)", line):
-            message = opened[1]
-        elif (named := _FIELD.match(line)) and _REQUIRED.search(comment):
-            yield message, named[1]
-        comment = ""
-
-
-def test_checks_require_what_comments_declare() -> None:
-    """
-    The checks require the fields that the comments of the contract declare required.
-    """
-    documented = {pair for path in _PROTOS.glob("*.proto") for pair in _required(path.read_text())}
-    checked = {(message, field) for message, fields in REQUIRED.items() for field in fields}
-
-    assert documented | {("Event", "payload")} == checked

@@ -5,15 +5,18 @@ that `error_reason.proto` documents.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.descriptor import MethodDescriptor
 
 from shipedge.webhooks.config.v1.subscription_pb2 import CustomHeader
+from tests.contract.test_field_behaviours import required_of
 from tests.support.loops import BACKEND
 from tests.support.pair import environment_of, running_pair
-from tests.support.provocations import config_service, dispatch_service, gate
+from tests.support.provocations import config_service, dispatch_service, gate, incomplete
 from tests.support.provocations.documented import documented, names, seen, violations
 from tests.support.provocations.scene import SETTINGS, Scene, prepared, shipped, status_of
 from tests.support.receivers import answering, https_receiver
@@ -138,3 +141,31 @@ async def test_each_fault_of_a_preview_has_its_reason(scene: Scene) -> None:
         "payload_version": "PAYLOAD_VERSION_UNKNOWN",
         "event.order_status_changed.order.id": "EVENT_INVALID",
     }
+
+
+@pytest.mark.parametrize("lacking", incomplete.LACKING, ids=lambda it: f"{it.method}-{it.path}")
+async def test_resource_without_a_required_field(scene: Scene, lacking: incomplete.Lacking) -> None:
+    """
+    A resource without a field that the contract declares required is refused, and named.
+    """
+    status = await status_of(incomplete.called_without(scene, lacking))
+
+    assert lacking.path in violations(status)
+
+
+@pytest.mark.parametrize(
+    ("package", "method"),
+    [(package, it) for package, methods in incomplete.METHODS.items() for it in methods],
+    ids=lambda it: it if isinstance(it, str) else it.name,
+)
+async def test_request_without_its_required_fields(
+    scene: Scene, package: str, method: MethodDescriptor
+) -> None:
+    """
+    An empty request of a method that has required fields is refused, and names one of them.
+    """
+    status = await status_of(incomplete.called_empty(scene, package, method))
+
+    named = {re.split(r"[.\[]", field)[0] for field in violations(status)}
+    assert named, status
+    assert named <= required_of(method.input_type)

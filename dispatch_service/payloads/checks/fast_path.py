@@ -14,10 +14,10 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from dispatch_service.payloads.checks import rules
 from dispatch_service.payloads.checks.messages import (
-    REQUIRED,
     is_choice,
     known_values,
     leaf_rule,
+    required_fields,
     scalar_rule,
 )
 from dispatch_service.payloads.checks.rules import LARGEST_INTEGER, Currencies, Rule
@@ -108,7 +108,7 @@ class _Writer:
         """
         Write the checks of the message in the variable *at*: scalars first, then nested messages.
         """
-        required = REQUIRED.get(kind.name, frozenset())
+        required = required_fields(kind)
         fields = [field for field in kind.fields if not is_choice(field)]
         started = len(self.lines)
         # Looking up a method costs more than calling it.

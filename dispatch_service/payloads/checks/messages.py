@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Final, TypeAlias
 
+from google.api.field_behavior_pb2 import REQUIRED, field_behavior
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
@@ -51,35 +52,6 @@ _FIELD_RULES: Final[Mapping[str, Rule]] = {
     },
 }
 
-REQUIRED: Final[Mapping[str, frozenset[str]]] = {
-    message: frozenset(fields.split())
-    for message, fields in {
-        "Event": "event_id account_id occurred_at payload",
-        "OrderStatusChanged": "order to_status",
-        "OrderItemsStatusChanged": "order item_status items",
-        "OrderUpdated": "order",
-        "OrderSentToFulfillment": "order destination",
-        "OrderRefunded": "order refund_id total",
-        "Order": "id",
-        "OrderItem": "sku quantity",
-        "ItemChange": "sku quantity",
-        "RefundItem": "sku",
-        "InventoryCorrected": ("correction_id sku previous_quantity new_quantity adjustment"),
-        "InventoryLevelsChanged": "levels",
-        "InventoryLevel": "sku available",
-        "ReplenishmentInitiated": "replenishment",
-        "ReplenishmentReceived": "replenishment receipt",
-        "Replenishment": "id",
-        "ReplenishmentItem": "sku",
-        "ReceiptItem": "sku",
-        "ReturnInitiated": "return_order",
-        "ReturnReceived": "return_order",
-        "ReturnOrder": "id type",
-        "ReturnItem": "sku",
-        "ExchangeItem": "sku",
-    }.items()
-}
-
 # By the field of an open enum: the field with the label of its value `OTHER`.
 _LABELS: Final[Mapping[str, str]] = {
     "status": "status_label",
@@ -110,11 +82,20 @@ def prefixed(prefix: str, found: Iterable[Fault]) -> list[Fault]:
 
 
 @cache
+def required_fields(message: Descriptor) -> frozenset[str]:
+    """
+    Return the fields of *message* that the contract declares required (AIP-203).
+    """
+    behaviours = {it.name: it.GetOptions().Extensions[field_behavior] for it in message.fields}
+    return frozenset(name for name, found in behaviours.items() if REQUIRED in found)
+
+
+@cache
 def checks_of(message: Descriptor) -> Sequence[Check]:
     """
     Derive the checks of *message*. Members of a oneof are left out.
     """
-    required = REQUIRED.get(message.name, frozenset())
+    required = required_fields(message)
     checks: list[Check] = []
     for field in message.fields:
         if is_choice(field):

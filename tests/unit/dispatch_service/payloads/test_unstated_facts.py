@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.money_pb2 import Money
 
 from dispatch_service.payloads import CONTRACTS, check, example_event, render
-from dispatch_service.payloads.checks.messages import REQUIRED
+from dispatch_service.payloads.checks.messages import required_fields
 from shipedge.webhooks.events.v1.event_pb2 import Event
 from shipedge.webhooks.events.v1.inventory_pb2 import InventoryLevel, InventoryLevelsChanged
 from shipedge.webhooks.events.v1.return_order_pb2 import ReturnItem
@@ -26,7 +26,7 @@ def _unstate(message: Message) -> None:
     """
     Clear all optional numbers and flags of *message* and within it.
     """
-    required = REQUIRED.get(message.DESCRIPTOR.name, frozenset())
+    required = required_fields(message.DESCRIPTOR)
     for field in message.DESCRIPTOR.fields:
         if field.message_type is None:
             if field.has_presence and field.name not in required:

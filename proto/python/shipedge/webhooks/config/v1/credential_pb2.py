@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/config/v1/credential.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x06\n\nCredential\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x41\n\x05\x62\x61sic\x18\x03 \x01(\x0b\x32\x30.shipedge.webhooks.config.v1.BasicAuthenticationH\x00\x12\x43\n\x06\x62\x65\x61rer\x18\x04 \x01(\x0b\x32\x31.shipedge.webhooks.config.v1.BearerAuthenticationH\x00\x12\x44\n\x07\x61pi_key\x18\x05 \x01(\x0b\x32\x31.shipedge.webhooks.config.v1.ApiKeyAuthenticationH\x00\x12Y\n\x19oauth2_client_credentials\x18\x06 \x01(\x0b\x32\x34.shipedge.webhooks.config.v1.OAuth2ClientCredentialsH\x00\x12?\n\x04hmac\x18\x07 \x01(\x0b\x32/.shipedge.webhooks.config.v1.HmacAuthenticationH\x00\x12 \n\x12subscription_count\x18\x14 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\" \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18# \x01(\tB\x04\xe2\x41\x01\x01:\x9d\x01\xea\x41\x99\x01\n webhooks.shipedge.com/Credential\x12+accounts/{account}/credentials/{credential}\x12/warehouses/{warehouse}/credentials/{credential}*\x0b\x63redentials2\ncredentialB\x08\n\x06method\"d\n\x13\x42\x61sicAuthentication\x12\x16\n\x08username\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x08password\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x1a\n\x0cpassword_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"G\n\x14\x42\x65\x61rerAuthentication\x12\x16\n\x05token\x18\x01 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x17\n\ttoken_set\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"Y\n\x14\x41piKeyAuthentication\x12\x14\n\x06header\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x03key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x15\n\x07key_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xab\x03\n\x17OAuth2ClientCredentials\x12\x17\n\ttoken_url\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tclient_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\rclient_secret\x18\x03 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x1f\n\x11\x63lient_secret_set\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06scopes\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x61udience\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12n\n\x15\x63lient_authentication\x18\x07 \x01(\x0e\x32I.shipedge.webhooks.config.v1.OAuth2ClientCredentials.ClientAuthenticationB\x04\xe2\x41\x01\x01\"\x7f\n\x14\x43lientAuthentication\x12%\n!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12 \n\x1c\x43LIENT_AUTHENTICATION_HEADER\x10\x01\x12\x1e\n\x1a\x43LIENT_AUTHENTICATION_BODY\x10\x02\"\xc8\x03\n\x12HmacAuthentication\x12\x14\n\x06header\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x03key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x15\n\x07key_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12R\n\talgorithm\x18\x04 \x01(\x0e\x32\x39.shipedge.webhooks.config.v1.HmacAuthentication.AlgorithmB\x04\xe2\x41\x01\x01\x12P\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x38.shipedge.webhooks.config.v1.HmacAuthentication.EncodingB\x04\xe2\x41\x01\x01\x12\x14\n\x06prefix\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41LGORITHM_SHA256\x10\x01\x12\x14\n\x10\x41LGORITHM_SHA512\x10\x02\x12\x12\n\x0e\x41LGORITHM_SHA1\x10\x03\"K\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_HEX\x10\x01\x12\x13\n\x0f\x45NCODING_BASE64\x10\x02\x42\xdd\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0f\x43redentialProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/config/v1/credential.proto\x12\x1bshipedge.webhooks.config.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x06\n\nCredential\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12G\n\x05\x62\x61sic\x18\x03 \x01(\x0b\x32\x30.shipedge.webhooks.config.v1.BasicAuthenticationB\x04\xe2\x41\x01\x01H\x00\x12I\n\x06\x62\x65\x61rer\x18\x04 \x01(\x0b\x32\x31.shipedge.webhooks.config.v1.BearerAuthenticationB\x04\xe2\x41\x01\x01H\x00\x12J\n\x07\x61pi_key\x18\x05 \x01(\x0b\x32\x31.shipedge.webhooks.config.v1.ApiKeyAuthenticationB\x04\xe2\x41\x01\x01H\x00\x12_\n\x19oauth2_client_credentials\x18\x06 \x01(\x0b\x32\x34.shipedge.webhooks.config.v1.OAuth2ClientCredentialsB\x04\xe2\x41\x01\x01H\x00\x12\x45\n\x04hmac\x18\x07 \x01(\x0b\x32/.shipedge.webhooks.config.v1.HmacAuthenticationB\x04\xe2\x41\x01\x01H\x00\x12 \n\x12subscription_count\x18\x14 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x1e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x1f \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x16\n\x08revision\x18\" \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x12\n\x04\x65tag\x18# \x01(\tB\x04\xe2\x41\x01\x01:\x9d\x01\xea\x41\x99\x01\n webhooks.shipedge.com/Credential\x12+accounts/{account}/credentials/{credential}\x12/warehouses/{warehouse}/credentials/{credential}*\x0b\x63redentials2\ncredentialB\x08\n\x06method\"d\n\x13\x42\x61sicAuthentication\x12\x16\n\x08username\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x08password\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x1a\n\x0cpassword_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"G\n\x14\x42\x65\x61rerAuthentication\x12\x16\n\x05token\x18\x01 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x17\n\ttoken_set\x18\x02 \x01(\x08\x42\x04\xe2\x41\x01\x03\"Y\n\x14\x41piKeyAuthentication\x12\x14\n\x06header\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x03key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x15\n\x07key_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"\xab\x03\n\x17OAuth2ClientCredentials\x12\x17\n\ttoken_url\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\tclient_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x1e\n\rclient_secret\x18\x03 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x1f\n\x11\x63lient_secret_set\x18\x04 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06scopes\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x61udience\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12n\n\x15\x63lient_authentication\x18\x07 \x01(\x0e\x32I.shipedge.webhooks.config.v1.OAuth2ClientCredentials.ClientAuthenticationB\x04\xe2\x41\x01\x01\"\x7f\n\x14\x43lientAuthentication\x12%\n!CLIENT_AUTHENTICATION_UNSPECIFIED\x10\x00\x12 \n\x1c\x43LIENT_AUTHENTICATION_HEADER\x10\x01\x12\x1e\n\x1a\x43LIENT_AUTHENTICATION_BODY\x10\x02\"\xc8\x03\n\x12HmacAuthentication\x12\x14\n\x06header\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x14\n\x03key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x04\x12\x15\n\x07key_set\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12R\n\talgorithm\x18\x04 \x01(\x0e\x32\x39.shipedge.webhooks.config.v1.HmacAuthentication.AlgorithmB\x04\xe2\x41\x01\x01\x12P\n\x08\x65ncoding\x18\x05 \x01(\x0e\x32\x38.shipedge.webhooks.config.v1.HmacAuthentication.EncodingB\x04\xe2\x41\x01\x01\x12\x14\n\x06prefix\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\"f\n\tAlgorithm\x12\x19\n\x15\x41LGORITHM_UNSPECIFIED\x10\x00\x12\x14\n\x10\x41LGORITHM_SHA256\x10\x01\x12\x14\n\x10\x41LGORITHM_SHA512\x10\x02\x12\x12\n\x0e\x41LGORITHM_SHA1\x10\x03\"K\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_HEX\x10\x01\x12\x13\n\x0f\x45NCODING_BASE64\x10\x02\x42\xdd\x01\n\x1f\x63om.shipedge.webhooks.config.v1B\x0f\x43redentialProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/config/v1;configv1\xa2\x02\x03SWC\xaa\x02\x1bShipedge.Webhooks.Config.V1\xca\x02\x1bShipedge\\Webhooks\\Config\\V1\xea\x02\x1eShipedge::Webhooks::Config::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREDENTIAL'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_CREDENTIAL'].fields_by_name['display_name']._loaded_options = None
   _globals['_CREDENTIAL'].fields_by_name['display_name']._serialized_options = b'\342A\001\002'
+  _globals['_CREDENTIAL'].fields_by_name['basic']._loaded_options = None
+  _globals['_CREDENTIAL'].fields_by_name['basic']._serialized_options = b'\342A\001\001'
+  _globals['_CREDENTIAL'].fields_by_name['bearer']._loaded_options = None
+  _globals['_CREDENTIAL'].fields_by_name['bearer']._serialized_options = b'\342A\001\001'
+  _globals['_CREDENTIAL'].fields_by_name['api_key']._loaded_options = None
+  _globals['_CREDENTIAL'].fields_by_name['api_key']._serialized_options = b'\342A\001\001'
+  _globals['_CREDENTIAL'].fields_by_name['oauth2_client_credentials']._loaded_options = None
+  _globals['_CREDENTIAL'].fields_by_name['oauth2_client_credentials']._serialized_options = b'\342A\001\001'
+  _globals['_CREDENTIAL'].fields_by_name['hmac']._loaded_options = None
+  _globals['_CREDENTIAL'].fields_by_name['hmac']._serialized_options = b'\342A\001\001'
   _globals['_CREDENTIAL'].fields_by_name['subscription_count']._loaded_options = None
   _globals['_CREDENTIAL'].fields_by_name['subscription_count']._serialized_options = b'\342A\001\003'
   _globals['_CREDENTIAL'].fields_by_name['create_time']._loaded_options = None
@@ -94,21 +104,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HMACAUTHENTICATION'].fields_by_name['prefix']._loaded_options = None
   _globals['_HMACAUTHENTICATION'].fields_by_name['prefix']._serialized_options = b'\342A\001\001'
   _globals['_CREDENTIAL']._serialized_start=171
-  _globals['_CREDENTIAL']._serialized_end=951
-  _globals['_BASICAUTHENTICATION']._serialized_start=953
-  _globals['_BASICAUTHENTICATION']._serialized_end=1053
-  _globals['_BEARERAUTHENTICATION']._serialized_start=1055
-  _globals['_BEARERAUTHENTICATION']._serialized_end=1126
-  _globals['_APIKEYAUTHENTICATION']._serialized_start=1128
-  _globals['_APIKEYAUTHENTICATION']._serialized_end=1217
-  _globals['_OAUTH2CLIENTCREDENTIALS']._serialized_start=1220
-  _globals['_OAUTH2CLIENTCREDENTIALS']._serialized_end=1647
-  _globals['_OAUTH2CLIENTCREDENTIALS_CLIENTAUTHENTICATION']._serialized_start=1520
-  _globals['_OAUTH2CLIENTCREDENTIALS_CLIENTAUTHENTICATION']._serialized_end=1647
-  _globals['_HMACAUTHENTICATION']._serialized_start=1650
-  _globals['_HMACAUTHENTICATION']._serialized_end=2106
-  _globals['_HMACAUTHENTICATION_ALGORITHM']._serialized_start=1927
-  _globals['_HMACAUTHENTICATION_ALGORITHM']._serialized_end=2029
-  _globals['_HMACAUTHENTICATION_ENCODING']._serialized_start=2031
-  _globals['_HMACAUTHENTICATION_ENCODING']._serialized_end=2106
+  _globals['_CREDENTIAL']._serialized_end=981
+  _globals['_BASICAUTHENTICATION']._serialized_start=983
+  _globals['_BASICAUTHENTICATION']._serialized_end=1083
+  _globals['_BEARERAUTHENTICATION']._serialized_start=1085
+  _globals['_BEARERAUTHENTICATION']._serialized_end=1156
+  _globals['_APIKEYAUTHENTICATION']._serialized_start=1158
+  _globals['_APIKEYAUTHENTICATION']._serialized_end=1247
+  _globals['_OAUTH2CLIENTCREDENTIALS']._serialized_start=1250
+  _globals['_OAUTH2CLIENTCREDENTIALS']._serialized_end=1677
+  _globals['_OAUTH2CLIENTCREDENTIALS_CLIENTAUTHENTICATION']._serialized_start=1550
+  _globals['_OAUTH2CLIENTCREDENTIALS_CLIENTAUTHENTICATION']._serialized_end=1677
+  _globals['_HMACAUTHENTICATION']._serialized_start=1680
+  _globals['_HMACAUTHENTICATION']._serialized_end=2136
+  _globals['_HMACAUTHENTICATION_ALGORITHM']._serialized_start=1957
+  _globals['_HMACAUTHENTICATION_ALGORITHM']._serialized_end=2059
+  _globals['_HMACAUTHENTICATION_ENCODING']._serialized_start=2061
+  _globals['_HMACAUTHENTICATION_ENCODING']._serialized_end=2136
 # @@protoc_insertion_point(module_scope)

@@ -28,7 +28,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from shipedge.webhooks.config.v1 import audit_entry_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_audit__entry__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:shipedge/webhooks/dispatch/v1/dispatch_admin_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\"\xa2\x01\n\x18\x45raseCustomerDataRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\x12\x1bwebhooks.shipedge.com/Event\x12\x12\n\x08\x65vent_id\x18\x02 \x01(\tH\x00\x12\x12\n\x08order_id\x18\x03 \x01(\x03H\x00\x12\x1d\n\x0e\x63ustomer_email\x18\x04 \x01(\tB\x03\x80\x01\x01H\x00\x42\t\n\x07subject\"\xb2\x01\n\x19\x45raseCustomerDataResponse\x12 \n\x12\x65rased_event_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18\x63\x61ncelled_delivery_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18succeeded_delivery_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12#\n\x15in_flight_event_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\"~\n\x17ListAuditEntriesRequest\x12\x1a\n\x06parent\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\x41\x03\n\x01*\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"F\n\x15VerifyAuditLogRequest\x12\x18\n\ncheckpoint\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x82\x02\n\x16VerifyAuditLogResponse\x12\x1c\n\x0everified_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.AuditFaultB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_position\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpruned_position\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10\x61\x64opted_position\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xc4\x04\n\x14\x44ispatchAdminService\x12\x86\x01\n\x11\x45raseCustomerData\x12\x37.shipedge.webhooks.dispatch.v1.EraseCustomerDataRequest\x1a\x38.shipedge.webhooks.dispatch.v1.EraseCustomerDataResponse\x12\x91\x01\n\x10ListAuditEntries\x12\x36.shipedge.webhooks.dispatch.v1.ListAuditEntriesRequest\x1a\x37.shipedge.webhooks.dispatch.v1.ListAuditEntriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12}\n\x0eVerifyAuditLog\x12\x34.shipedge.webhooks.dispatch.v1.VerifyAuditLogRequest\x1a\x35.shipedge.webhooks.dispatch.v1.VerifyAuditLogResponse\x12\x8f\x01\n\x14RotateEncryptionKeys\x12:.shipedge.webhooks.dispatch.v1.RotateEncryptionKeysRequest\x1a;.shipedge.webhooks.dispatch.v1.RotateEncryptionKeysResponseB\xf3\x01\n!com.shipedge.webhooks.dispatch.v1B\x19\x44ispatchAdminServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:shipedge/webhooks/dispatch/v1/dispatch_admin_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a-shipedge/webhooks/config/v1/audit_entry.proto\"\xb2\x01\n\x18\x45raseCustomerDataRequest\x12\x34\n\x06parent\x18\x01 \x01(\tB$\xe2\x41\x01\x02\xfa\x41\x1d\x12\x1bwebhooks.shipedge.com/Event\x12\x18\n\x08\x65vent_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01H\x00\x12\x18\n\x08order_id\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x12!\n\x0e\x63ustomer_email\x18\x04 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x01H\x00\x42\t\n\x07subject\"\xb2\x01\n\x19\x45raseCustomerDataResponse\x12 \n\x12\x65rased_event_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18\x63\x61ncelled_delivery_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12&\n\x18succeeded_delivery_count\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12#\n\x15in_flight_event_count\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x03\"~\n\x17ListAuditEntriesRequest\x12\x1a\n\x06parent\x18\x01 \x01(\tB\n\xe2\x41\x01\x02\xfa\x41\x03\n\x01*\x12\x17\n\tpage_size\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12\x18\n\npage_token\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x66ilter\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\"\x7f\n\x18ListAuditEntriesResponse\x12\x44\n\raudit_entries\x18\x01 \x03(\x0b\x32\'.shipedge.webhooks.config.v1.AuditEntryB\x04\xe2\x41\x01\x03\x12\x1d\n\x0fnext_page_token\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\"F\n\x15VerifyAuditLogRequest\x12\x18\n\ncheckpoint\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x13\n\x05limit\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\"\x82\x02\n\x16VerifyAuditLogResponse\x12\x1c\n\x0everified_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x05\x66\x61ult\x18\x02 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.AuditFaultB\x04\xe2\x41\x01\x03\x12\x16\n\x08\x63omplete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x18\n\ncheckpoint\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\rlast_position\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fpruned_position\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1e\n\x10\x61\x64opted_position\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x03\"2\n\x1bRotateEncryptionKeysRequest\x12\x13\n\x05limit\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x01\"p\n\x1cRotateEncryptionKeysResponse\x12\x1b\n\rrotated_count\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1d\n\x0fremaining_count\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06key_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x32\xc4\x04\n\x14\x44ispatchAdminService\x12\x86\x01\n\x11\x45raseCustomerData\x12\x37.shipedge.webhooks.dispatch.v1.EraseCustomerDataRequest\x1a\x38.shipedge.webhooks.dispatch.v1.EraseCustomerDataResponse\x12\x91\x01\n\x10ListAuditEntries\x12\x36.shipedge.webhooks.dispatch.v1.ListAuditEntriesRequest\x1a\x37.shipedge.webhooks.dispatch.v1.ListAuditEntriesResponse\"\x0c\x90\x02\x01\xda\x41\x06parent\x12}\n\x0eVerifyAuditLog\x12\x34.shipedge.webhooks.dispatch.v1.VerifyAuditLogRequest\x1a\x35.shipedge.webhooks.dispatch.v1.VerifyAuditLogResponse\x12\x8f\x01\n\x14RotateEncryptionKeys\x12:.shipedge.webhooks.dispatch.v1.RotateEncryptionKeysRequest\x1a;.shipedge.webhooks.dispatch.v1.RotateEncryptionKeysResponseB\xf3\x01\n!com.shipedge.webhooks.dispatch.v1B\x19\x44ispatchAdminServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,8 +38,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n!com.shipedge.webhooks.dispatch.v1B\031DispatchAdminServiceProtoP\001ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\242\002\003SWD\252\002\035Shipedge.Webhooks.Dispatch.V1\312\002\035Shipedge\\Webhooks\\Dispatch\\V1\352\002 Shipedge::Webhooks::Dispatch::V1'
   _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['parent']._loaded_options = None
   _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['parent']._serialized_options = b'\342A\001\002\372A\035\022\033webhooks.shipedge.com/Event'
+  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['event_id']._loaded_options = None
+  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['event_id']._serialized_options = b'\342A\001\001'
+  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['order_id']._serialized_options = b'\342A\001\001'
   _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['customer_email']._loaded_options = None
-  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['customer_email']._serialized_options = b'\200\001\001'
+  _globals['_ERASECUSTOMERDATAREQUEST'].fields_by_name['customer_email']._serialized_options = b'\200\001\001\342A\001\001'
   _globals['_ERASECUSTOMERDATARESPONSE'].fields_by_name['erased_event_count']._loaded_options = None
   _globals['_ERASECUSTOMERDATARESPONSE'].fields_by_name['erased_event_count']._serialized_options = b'\342A\001\003'
   _globals['_ERASECUSTOMERDATARESPONSE'].fields_by_name['cancelled_delivery_count']._loaded_options = None
@@ -89,21 +93,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISPATCHADMINSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
   _globals['_DISPATCHADMINSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\220\002\001\332A\006parent'
   _globals['_ERASECUSTOMERDATAREQUEST']._serialized_start=226
-  _globals['_ERASECUSTOMERDATAREQUEST']._serialized_end=388
-  _globals['_ERASECUSTOMERDATARESPONSE']._serialized_start=391
-  _globals['_ERASECUSTOMERDATARESPONSE']._serialized_end=569
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=571
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=697
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=699
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=826
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=828
-  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=898
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=901
-  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1159
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=1161
-  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=1211
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=1213
-  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=1325
-  _globals['_DISPATCHADMINSERVICE']._serialized_start=1328
-  _globals['_DISPATCHADMINSERVICE']._serialized_end=1908
+  _globals['_ERASECUSTOMERDATAREQUEST']._serialized_end=404
+  _globals['_ERASECUSTOMERDATARESPONSE']._serialized_start=407
+  _globals['_ERASECUSTOMERDATARESPONSE']._serialized_end=585
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=587
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=713
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=715
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=842
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_start=844
+  _globals['_VERIFYAUDITLOGREQUEST']._serialized_end=914
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_start=917
+  _globals['_VERIFYAUDITLOGRESPONSE']._serialized_end=1175
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_start=1177
+  _globals['_ROTATEENCRYPTIONKEYSREQUEST']._serialized_end=1227
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_start=1229
+  _globals['_ROTATEENCRYPTIONKEYSRESPONSE']._serialized_end=1341
+  _globals['_DISPATCHADMINSERVICE']._serialized_start=1344
+  _globals['_DISPATCHADMINSERVICE']._serialized_end=1924
 # @@protoc_insertion_point(module_scope)

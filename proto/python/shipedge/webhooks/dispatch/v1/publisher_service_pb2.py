@@ -30,7 +30,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from shipedge.webhooks.events.v1 import event_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5shipedge/webhooks/dispatch/v1/publisher_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\'shipedge/webhooks/events/v1/event.proto\"P\n\x14PublishEventsRequest\x12\x38\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\"\\\n\x15PublishEventsResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32,.shipedge.webhooks.dispatch.v1.PublishResultB\x04\xe2\x41\x01\x03\"\x80\x01\n\rPublishResult\x12@\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32,.shipedge.webhooks.dispatch.v1.AcceptedEventH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"z\n\rAcceptedEvent\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x03\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\x12\x35\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"g\n\x13StreamEventsRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x38\n\x06\x65vents\x18\x02 \x03(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\"\xb6\x01\n\x14StreamEventsResponse\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08position\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12>\n\x07results\x18\x03 \x01(\x0b\x32+.shipedge.webhooks.dispatch.v1.BatchResultsH\x00\x12#\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"S\n\x0c\x42\x61tchResults\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32,.shipedge.webhooks.dispatch.v1.PublishResultB\x04\xe2\x41\x01\x03\x32\xa0\x02\n\x10PublisherService\x12\x88\x01\n\rPublishEvents\x12\x33.shipedge.webhooks.dispatch.v1.PublishEventsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.PublishEventsResponse\"\x0c\x90\x02\x02\xda\x41\x06\x65vents\x12\x80\x01\n\x0cStreamEvents\x12\x32.shipedge.webhooks.dispatch.v1.StreamEventsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.StreamEventsResponse\"\x03\x90\x02\x02(\x01\x30\x01\x42\xef\x01\n!com.shipedge.webhooks.dispatch.v1B\x15PublisherServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n5shipedge/webhooks/dispatch/v1/publisher_service.proto\x12\x1dshipedge.webhooks.dispatch.v1\x1a\x17google/api/client.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\'shipedge/webhooks/events/v1/event.proto\"P\n\x14PublishEventsRequest\x12\x38\n\x06\x65vents\x18\x01 \x03(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\"\\\n\x15PublishEventsResponse\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32,.shipedge.webhooks.dispatch.v1.PublishResultB\x04\xe2\x41\x01\x03\"\x8c\x01\n\rPublishResult\x12\x46\n\x08\x61\x63\x63\x65pted\x18\x01 \x01(\x0b\x32,.shipedge.webhooks.dispatch.v1.AcceptedEventB\x04\xe2\x41\x01\x03H\x00\x12)\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00\x42\x08\n\x06result\"z\n\rAcceptedEvent\x12\x32\n\x04name\x18\x01 \x01(\tB$\xe2\x41\x01\x03\xfa\x41\x1d\n\x1bwebhooks.shipedge.com/Event\x12\x35\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"g\n\x13StreamEventsRequest\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x38\n\x06\x65vents\x18\x02 \x03(\x0b\x32\".shipedge.webhooks.events.v1.EventB\x04\xe2\x41\x01\x02\"\xc2\x01\n\x14StreamEventsResponse\x12\x16\n\x08\x62\x61tch_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x16\n\x08position\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x44\n\x07results\x18\x03 \x01(\x0b\x32+.shipedge.webhooks.dispatch.v1.BatchResultsB\x04\xe2\x41\x01\x03H\x00\x12)\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusB\x04\xe2\x41\x01\x03H\x00\x42\t\n\x07outcome\"S\n\x0c\x42\x61tchResults\x12\x43\n\x07results\x18\x01 \x03(\x0b\x32,.shipedge.webhooks.dispatch.v1.PublishResultB\x04\xe2\x41\x01\x03\x32\xa0\x02\n\x10PublisherService\x12\x88\x01\n\rPublishEvents\x12\x33.shipedge.webhooks.dispatch.v1.PublishEventsRequest\x1a\x34.shipedge.webhooks.dispatch.v1.PublishEventsResponse\"\x0c\x90\x02\x02\xda\x41\x06\x65vents\x12\x80\x01\n\x0cStreamEvents\x12\x32.shipedge.webhooks.dispatch.v1.StreamEventsRequest\x1a\x33.shipedge.webhooks.dispatch.v1.StreamEventsResponse\"\x03\x90\x02\x02(\x01\x30\x01\x42\xef\x01\n!com.shipedge.webhooks.dispatch.v1B\x15PublisherServiceProtoP\x01ZHgithub.com/shipedge/webhooks-go/shipedge/webhooks/dispatch/v1;dispatchv1\xa2\x02\x03SWD\xaa\x02\x1dShipedge.Webhooks.Dispatch.V1\xca\x02\x1dShipedge\\Webhooks\\Dispatch\\V1\xea\x02 Shipedge::Webhooks::Dispatch::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHEVENTSREQUEST'].fields_by_name['events']._serialized_options = b'\342A\001\002'
   _globals['_PUBLISHEVENTSRESPONSE'].fields_by_name['results']._loaded_options = None
   _globals['_PUBLISHEVENTSRESPONSE'].fields_by_name['results']._serialized_options = b'\342A\001\003'
+  _globals['_PUBLISHRESULT'].fields_by_name['accepted']._loaded_options = None
+  _globals['_PUBLISHRESULT'].fields_by_name['accepted']._serialized_options = b'\342A\001\003'
+  _globals['_PUBLISHRESULT'].fields_by_name['error']._loaded_options = None
+  _globals['_PUBLISHRESULT'].fields_by_name['error']._serialized_options = b'\342A\001\003'
   _globals['_ACCEPTEDEVENT'].fields_by_name['name']._loaded_options = None
   _globals['_ACCEPTEDEVENT'].fields_by_name['name']._serialized_options = b'\342A\001\003\372A\035\n\033webhooks.shipedge.com/Event'
   _globals['_ACCEPTEDEVENT'].fields_by_name['accept_time']._loaded_options = None
@@ -54,6 +58,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STREAMEVENTSRESPONSE'].fields_by_name['batch_id']._serialized_options = b'\342A\001\003'
   _globals['_STREAMEVENTSRESPONSE'].fields_by_name['position']._loaded_options = None
   _globals['_STREAMEVENTSRESPONSE'].fields_by_name['position']._serialized_options = b'\342A\001\003'
+  _globals['_STREAMEVENTSRESPONSE'].fields_by_name['results']._loaded_options = None
+  _globals['_STREAMEVENTSRESPONSE'].fields_by_name['results']._serialized_options = b'\342A\001\003'
+  _globals['_STREAMEVENTSRESPONSE'].fields_by_name['error']._loaded_options = None
+  _globals['_STREAMEVENTSRESPONSE'].fields_by_name['error']._serialized_options = b'\342A\001\003'
   _globals['_BATCHRESULTS'].fields_by_name['results']._loaded_options = None
   _globals['_BATCHRESULTS'].fields_by_name['results']._serialized_options = b'\342A\001\003'
   _globals['_PUBLISHERSERVICE'].methods_by_name['PublishEvents']._loaded_options = None
@@ -65,15 +73,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUBLISHEVENTSRESPONSE']._serialized_start=354
   _globals['_PUBLISHEVENTSRESPONSE']._serialized_end=446
   _globals['_PUBLISHRESULT']._serialized_start=449
-  _globals['_PUBLISHRESULT']._serialized_end=577
-  _globals['_ACCEPTEDEVENT']._serialized_start=579
-  _globals['_ACCEPTEDEVENT']._serialized_end=701
-  _globals['_STREAMEVENTSREQUEST']._serialized_start=703
-  _globals['_STREAMEVENTSREQUEST']._serialized_end=806
-  _globals['_STREAMEVENTSRESPONSE']._serialized_start=809
-  _globals['_STREAMEVENTSRESPONSE']._serialized_end=991
-  _globals['_BATCHRESULTS']._serialized_start=993
-  _globals['_BATCHRESULTS']._serialized_end=1076
-  _globals['_PUBLISHERSERVICE']._serialized_start=1079
-  _globals['_PUBLISHERSERVICE']._serialized_end=1367
+  _globals['_PUBLISHRESULT']._serialized_end=589
+  _globals['_ACCEPTEDEVENT']._serialized_start=591
+  _globals['_ACCEPTEDEVENT']._serialized_end=713
+  _globals['_STREAMEVENTSREQUEST']._serialized_start=715
+  _globals['_STREAMEVENTSREQUEST']._serialized_end=818
+  _globals['_STREAMEVENTSRESPONSE']._serialized_start=821
+  _globals['_STREAMEVENTSRESPONSE']._serialized_end=1015
+  _globals['_BATCHRESULTS']._serialized_start=1017
+  _globals['_BATCHRESULTS']._serialized_end=1100
+  _globals['_PUBLISHERSERVICE']._serialized_start=1103
+  _globals['_PUBLISHERSERVICE']._serialized_end=1391
 # @@protoc_insertion_point(module_scope)

@@ -22,11 +22,12 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 from shipedge.webhooks.events.v1 import states_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_states__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+shipedge/webhooks/events/v1/catalogue.proto\x12\x1bshipedge.webhooks.events.v1\x1a google/protobuf/descriptor.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\x80\x03\n\rEventTypeRule\x12\x12\n\nevent_type\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x36\n\x05group\x18\x03 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.EventGroup\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x18\n\x10payload_versions\x18\x05 \x03(\t\x12\x1b\n\x13recommended_version\x18\x06 \x01(\t\x12\x37\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\'.shipedge.webhooks.events.v1.FilterRule\x12\x11\n\twarehouse\x18\x08 \x01(\x08\x12:\n\x07\x66\x65\x61ture\x18\t \x01(\x0e\x32).shipedge.webhooks.events.v1.OwnerFeature\x12@\n\nconditions\x18\n \x01(\x0b\x32,.shipedge.webhooks.events.v1.EventConditions\"\xd3\x03\n\x0f\x45ventConditions\x12;\n\tto_status\x18\x01 \x01(\x0e\x32(.shipedge.webhooks.events.v1.OrderStatus\x12<\n\x0bitem_status\x18\x02 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ItemStatus\x12\x46\n\x10\x66ulfillment_type\x18\x03 \x01(\x0e\x32,.shipedge.webhooks.events.v1.FulfillmentType\x12\x41\n\x0b\x64\x65stination\x18\x04 \x01(\x0e\x32,.shipedge.webhooks.events.v1.FulfillmentType\x12<\n\x0breturn_type\x18\x05 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ReturnType\x12\x38\n\x06source\x18\x06 \x01(\x0e\x32(.shipedge.webhooks.events.v1.EventSource\x12\x42\n\x0e\x65ndpoint_state\x18\x07 \x01(\x0e\x32*.shipedge.webhooks.events.v1.EndpointState\"\x82\x01\n\nFilterRule\x12\x35\n\x04kind\x18\x01 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.FilterKind\x12=\n\x08presence\x18\x02 \x01(\x0e\x32+.shipedge.webhooks.events.v1.FilterPresence*\xb0\x01\n\nFilterKind\x12\x1b\n\x17\x46ILTER_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_KIND_STATUSES\x10\x01\x12 \n\x1c\x46ILTER_KIND_SHIPPING_METHODS\x10\x02\x12\x16\n\x12\x46ILTER_KIND_STORES\x10\x03\x12\x1b\n\x17\x46ILTER_KIND_ORDER_TYPES\x10\x04\x12\x14\n\x10\x46ILTER_KIND_SKUS\x10\x05*m\n\x0e\x46ilterPresence\x12\x1f\n\x1b\x46ILTER_PRESENCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46ILTER_PRESENCE_REQUIRED\x10\x01\x12\x1c\n\x18\x46ILTER_PRESENCE_OPTIONAL\x10\x02*\x93\x02\n\nEventGroup\x12\x1b\n\x17\x45VENT_GROUP_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_GROUP_ORDER_STATUS\x10\x01\x12\x1e\n\x1a\x45VENT_GROUP_ORDER_SHIPPING\x10\x02\x12!\n\x1d\x45VENT_GROUP_ORDER_FULFILLMENT\x10\x03\x12\x1c\n\x18\x45VENT_GROUP_ORDER_ACTION\x10\x04\x12\x19\n\x15\x45VENT_GROUP_INVENTORY\x10\x05\x12\x1d\n\x19\x45VENT_GROUP_REPLENISHMENT\x10\x06\x12\x16\n\x12\x45VENT_GROUP_RETURN\x10\x07\x12\x17\n\x13\x45VENT_GROUP_WEBHOOK\x10\x08*Q\n\x0cOwnerFeature\x12\x1d\n\x19OWNER_FEATURE_UNSPECIFIED\x10\x00\x12\"\n\x1eOWNER_FEATURE_INVENTORY_MIRROR\x10\x01:b\n\x0b\x65vent_types\x12\x1f.google.protobuf.MessageOptions\x18\xf1\x8c\x03 \x03(\x0b\x32*.shipedge.webhooks.events.v1.EventTypeRuleB\xdc\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x0e\x43\x61talogueProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+shipedge/webhooks/events/v1/catalogue.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a google/protobuf/descriptor.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\xbc\x03\n\rEventTypeRule\x12\x18\n\nevent_type\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x13\n\x05title\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12<\n\x05group\x18\x03 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.EventGroupB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1e\n\x10payload_versions\x18\x05 \x03(\tB\x04\xe2\x41\x01\x01\x12!\n\x13recommended_version\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x06\x66ilter\x18\x07 \x01(\x0b\x32\'.shipedge.webhooks.events.v1.FilterRuleB\x04\xe2\x41\x01\x01\x12\x17\n\twarehouse\x18\x08 \x01(\x08\x42\x04\xe2\x41\x01\x01\x12@\n\x07\x66\x65\x61ture\x18\t \x01(\x0e\x32).shipedge.webhooks.events.v1.OwnerFeatureB\x04\xe2\x41\x01\x01\x12\x46\n\nconditions\x18\n \x01(\x0b\x32,.shipedge.webhooks.events.v1.EventConditionsB\x04\xe2\x41\x01\x01\"\xfd\x03\n\x0f\x45ventConditions\x12\x41\n\tto_status\x18\x01 \x01(\x0e\x32(.shipedge.webhooks.events.v1.OrderStatusB\x04\xe2\x41\x01\x01\x12\x42\n\x0bitem_status\x18\x02 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ItemStatusB\x04\xe2\x41\x01\x01\x12L\n\x10\x66ulfillment_type\x18\x03 \x01(\x0e\x32,.shipedge.webhooks.events.v1.FulfillmentTypeB\x04\xe2\x41\x01\x01\x12G\n\x0b\x64\x65stination\x18\x04 \x01(\x0e\x32,.shipedge.webhooks.events.v1.FulfillmentTypeB\x04\xe2\x41\x01\x01\x12\x42\n\x0breturn_type\x18\x05 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ReturnTypeB\x04\xe2\x41\x01\x01\x12>\n\x06source\x18\x06 \x01(\x0e\x32(.shipedge.webhooks.events.v1.EventSourceB\x04\xe2\x41\x01\x01\x12H\n\x0e\x65ndpoint_state\x18\x07 \x01(\x0e\x32*.shipedge.webhooks.events.v1.EndpointStateB\x04\xe2\x41\x01\x01\"\x8e\x01\n\nFilterRule\x12;\n\x04kind\x18\x01 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.FilterKindB\x04\xe2\x41\x01\x02\x12\x43\n\x08presence\x18\x02 \x01(\x0e\x32+.shipedge.webhooks.events.v1.FilterPresenceB\x04\xe2\x41\x01\x02*\xb0\x01\n\nFilterKind\x12\x1b\n\x17\x46ILTER_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46ILTER_KIND_STATUSES\x10\x01\x12 \n\x1c\x46ILTER_KIND_SHIPPING_METHODS\x10\x02\x12\x16\n\x12\x46ILTER_KIND_STORES\x10\x03\x12\x1b\n\x17\x46ILTER_KIND_ORDER_TYPES\x10\x04\x12\x14\n\x10\x46ILTER_KIND_SKUS\x10\x05*m\n\x0e\x46ilterPresence\x12\x1f\n\x1b\x46ILTER_PRESENCE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x46ILTER_PRESENCE_REQUIRED\x10\x01\x12\x1c\n\x18\x46ILTER_PRESENCE_OPTIONAL\x10\x02*\x93\x02\n\nEventGroup\x12\x1b\n\x17\x45VENT_GROUP_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x45VENT_GROUP_ORDER_STATUS\x10\x01\x12\x1e\n\x1a\x45VENT_GROUP_ORDER_SHIPPING\x10\x02\x12!\n\x1d\x45VENT_GROUP_ORDER_FULFILLMENT\x10\x03\x12\x1c\n\x18\x45VENT_GROUP_ORDER_ACTION\x10\x04\x12\x19\n\x15\x45VENT_GROUP_INVENTORY\x10\x05\x12\x1d\n\x19\x45VENT_GROUP_REPLENISHMENT\x10\x06\x12\x16\n\x12\x45VENT_GROUP_RETURN\x10\x07\x12\x17\n\x13\x45VENT_GROUP_WEBHOOK\x10\x08*Q\n\x0cOwnerFeature\x12\x1d\n\x19OWNER_FEATURE_UNSPECIFIED\x10\x00\x12\"\n\x1eOWNER_FEATURE_INVENTORY_MIRROR\x10\x01:b\n\x0b\x65vent_types\x12\x1f.google.protobuf.MessageOptions\x18\xf1\x8c\x03 \x03(\x0b\x32*.shipedge.webhooks.events.v1.EventTypeRuleB\xdc\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x0e\x43\x61talogueProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,18 +35,56 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\016CatalogueProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
-  _globals['_FILTERKIND']._serialized_start=1143
-  _globals['_FILTERKIND']._serialized_end=1319
-  _globals['_FILTERPRESENCE']._serialized_start=1321
-  _globals['_FILTERPRESENCE']._serialized_end=1430
-  _globals['_EVENTGROUP']._serialized_start=1433
-  _globals['_EVENTGROUP']._serialized_end=1708
-  _globals['_OWNERFEATURE']._serialized_start=1710
-  _globals['_OWNERFEATURE']._serialized_end=1791
-  _globals['_EVENTTYPERULE']._serialized_start=153
-  _globals['_EVENTTYPERULE']._serialized_end=537
-  _globals['_EVENTCONDITIONS']._serialized_start=540
-  _globals['_EVENTCONDITIONS']._serialized_end=1007
-  _globals['_FILTERRULE']._serialized_start=1010
-  _globals['_FILTERRULE']._serialized_end=1140
+  _globals['_EVENTTYPERULE'].fields_by_name['event_type']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['event_type']._serialized_options = b'\342A\001\002'
+  _globals['_EVENTTYPERULE'].fields_by_name['title']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['title']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['group']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['group']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['description']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['description']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['payload_versions']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['payload_versions']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['recommended_version']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['recommended_version']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['filter']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['filter']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['warehouse']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['feature']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['feature']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTTYPERULE'].fields_by_name['conditions']._loaded_options = None
+  _globals['_EVENTTYPERULE'].fields_by_name['conditions']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['to_status']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['to_status']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['item_status']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['item_status']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['fulfillment_type']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['fulfillment_type']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['destination']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['destination']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['return_type']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['return_type']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['source']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['source']._serialized_options = b'\342A\001\001'
+  _globals['_EVENTCONDITIONS'].fields_by_name['endpoint_state']._loaded_options = None
+  _globals['_EVENTCONDITIONS'].fields_by_name['endpoint_state']._serialized_options = b'\342A\001\001'
+  _globals['_FILTERRULE'].fields_by_name['kind']._loaded_options = None
+  _globals['_FILTERRULE'].fields_by_name['kind']._serialized_options = b'\342A\001\002'
+  _globals['_FILTERRULE'].fields_by_name['presence']._loaded_options = None
+  _globals['_FILTERRULE'].fields_by_name['presence']._serialized_options = b'\342A\001\002'
+  _globals['_FILTERKIND']._serialized_start=1290
+  _globals['_FILTERKIND']._serialized_end=1466
+  _globals['_FILTERPRESENCE']._serialized_start=1468
+  _globals['_FILTERPRESENCE']._serialized_end=1577
+  _globals['_EVENTGROUP']._serialized_start=1580
+  _globals['_EVENTGROUP']._serialized_end=1855
+  _globals['_OWNERFEATURE']._serialized_start=1857
+  _globals['_OWNERFEATURE']._serialized_end=1938
+  _globals['_EVENTTYPERULE']._serialized_start=186
+  _globals['_EVENTTYPERULE']._serialized_end=630
+  _globals['_EVENTCONDITIONS']._serialized_start=633
+  _globals['_EVENTCONDITIONS']._serialized_end=1142
+  _globals['_FILTERRULE']._serialized_start=1145
+  _globals['_FILTERRULE']._serialized_end=1287
 # @@protoc_insertion_point(module_scope)

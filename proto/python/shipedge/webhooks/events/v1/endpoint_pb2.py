@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_catalogue__pb2
@@ -29,7 +30,7 @@ from shipedge.webhooks.events.v1 import failure_kind_pb2 as shipedge_dot_webhook
 from shipedge.webhooks.events.v1 import states_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_states__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*shipedge/webhooks/events/v1/endpoint.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\x1a.shipedge/webhooks/events/v1/failure_kind.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\x8e\x06\n\x14\x45ndpointStateChanged\x12\x14\n\x0csubscription\x18\x01 \x01(\t\x12\x1d\n\x15subscribed_event_type\x18\x02 \x01(\t\x12\x0b\n\x03url\x18\x03 \x01(\t\x12\x39\n\x05state\x18\x04 \x01(\x0e\x32*.shipedge.webhooks.events.v1.EndpointState\x12\x31\n\rfailing_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x66\x61iled_attempts\x18\x06 \x01(\x03\x12>\n\x0c\x66\x61ilure_kind\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.FailureKind\x12\x15\n\rresponse_code\x18\x08 \x01(\x05\x12\x0e\n\x06reason\x18\t \x01(\t\x12.\n\x0b\x66\x61iling_for\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration:\x95\x03\x8a\xe7\x18\x97\x01\n\x19webhooks/endpoint_failing\x12\x10\x45ndpoint failing\x18\x08\"XThe attempts to deliver to the endpoint of a subscription have been failing for a while.*\x02v32\x02v3@\x01R\x02\x38\x01\x8a\xe7\x18|\n\x1bwebhooks/endpoint_recovered\x12\x12\x45ndpoint recovered\x18\x08\"9Attempts to the endpoint of a subscription succeed again.*\x02v32\x02v3@\x01R\x02\x38\x02\x8a\xe7\x18u\n\x1dwebhooks/endpoint_deactivated\x12\x14\x45ndpoint deactivated\x18\x08\".A subscription was set Inactive by the system.*\x02v32\x02v3@\x01R\x02\x38\x03\x42\xdb\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\rEndpointProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*shipedge/webhooks/events/v1/endpoint.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\x1a.shipedge/webhooks/events/v1/failure_kind.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\xca\x06\n\x14\x45ndpointStateChanged\x12\x1a\n\x0csubscription\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12#\n\x15subscribed_event_type\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x11\n\x03url\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\x05state\x18\x04 \x01(\x0e\x32*.shipedge.webhooks.events.v1.EndpointStateB\x04\xe2\x41\x01\x03\x12\x37\n\rfailing_since\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1d\n\x0f\x66\x61iled_attempts\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x44\n\x0c\x66\x61ilure_kind\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.FailureKindB\x04\xe2\x41\x01\x03\x12\x1b\n\rresponse_code\x18\x08 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x34\n\x0b\x66\x61iling_for\x18\n \x01(\x0b\x32\x19.google.protobuf.DurationB\x04\xe2\x41\x01\x03:\x95\x03\x8a\xe7\x18\x97\x01\n\x19webhooks/endpoint_failing\x12\x10\x45ndpoint failing\x18\x08\"XThe attempts to deliver to the endpoint of a subscription have been failing for a while.*\x02v32\x02v3@\x01R\x02\x38\x01\x8a\xe7\x18|\n\x1bwebhooks/endpoint_recovered\x12\x12\x45ndpoint recovered\x18\x08\"9Attempts to the endpoint of a subscription succeed again.*\x02v32\x02v3@\x01R\x02\x38\x02\x8a\xe7\x18u\n\x1dwebhooks/endpoint_deactivated\x12\x14\x45ndpoint deactivated\x18\x08\".A subscription was set Inactive by the system.*\x02v32\x02v3@\x01R\x02\x38\x03\x42\xdb\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\rEndpointProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +38,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\rEndpointProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['subscription']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['subscription']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['subscribed_event_type']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['subscribed_event_type']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['url']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['url']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['state']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['state']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failing_since']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failing_since']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failed_attempts']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failed_attempts']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failure_kind']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failure_kind']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['response_code']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['response_code']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['reason']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failing_for']._loaded_options = None
+  _globals['_ENDPOINTSTATECHANGED'].fields_by_name['failing_for']._serialized_options = b'\342A\001\003'
   _globals['_ENDPOINTSTATECHANGED']._loaded_options = None
   _globals['_ENDPOINTSTATECHANGED']._serialized_options = b'\212\347\030\227\001\n\031webhooks/endpoint_failing\022\020Endpoint failing\030\010\"XThe attempts to deliver to the endpoint of a subscription have been failing for a while.*\002v32\002v3@\001R\0028\001\212\347\030|\n\033webhooks/endpoint_recovered\022\022Endpoint recovered\030\010\"9Attempts to the endpoint of a subscription succeed again.*\002v32\002v3@\001R\0028\002\212\347\030u\n\035webhooks/endpoint_deactivated\022\024Endpoint deactivated\030\010\".A subscription was set Inactive by the system.*\002v32\002v3@\001R\0028\003'
-  _globals['_ENDPOINTSTATECHANGED']._serialized_start=276
-  _globals['_ENDPOINTSTATECHANGED']._serialized_end=1058
+  _globals['_ENDPOINTSTATECHANGED']._serialized_start=309
+  _globals['_ENDPOINTSTATECHANGED']._serialized_end=1151
 # @@protoc_insertion_point(module_scope)

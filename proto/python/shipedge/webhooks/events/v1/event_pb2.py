@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shipedge.webhooks.events.v1 import endpoint_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_endpoint__pb2
 from shipedge.webhooks.events.v1 import inventory_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_inventory__pb2
@@ -31,7 +32,7 @@ from shipedge.webhooks.events.v1 import return_order_pb2 as shipedge_dot_webhook
 from shipedge.webhooks.events.v1 import states_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_states__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'shipedge/webhooks/events/v1/event.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*shipedge/webhooks/events/v1/endpoint.proto\x1a+shipedge/webhooks/events/v1/inventory.proto\x1a.shipedge/webhooks/events/v1/order_events.proto\x1a/shipedge/webhooks/events/v1/replenishment.proto\x1a.shipedge/webhooks/events/v1/return_order.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\xdc\t\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x12\n\naccount_id\x18\x02 \x01(\x03\x12\x12\n\nwarehouses\x18\x03 \x03(\t\x12/\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08sequence\x18\x05 \x01(\x03\x12\x31\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\".shipedge.webhooks.events.v1.Actor\x12\x38\n\x06source\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.EventSource\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\x12O\n\x14order_status_changed\x18\x14 \x01(\x0b\x32/.shipedge.webhooks.events.v1.OrderStatusChangedH\x00\x12Z\n\x1aorder_items_status_changed\x18\x15 \x01(\x0b\x32\x34.shipedge.webhooks.events.v1.OrderItemsStatusChangedH\x00\x12\x42\n\rorder_updated\x18\x16 \x01(\x0b\x32).shipedge.webhooks.events.v1.OrderUpdatedH\x00\x12X\n\x19order_sent_to_fulfillment\x18\x17 \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.OrderSentToFulfillmentH\x00\x12\x44\n\x0eorder_refunded\x18\x18 \x01(\x0b\x32*.shipedge.webhooks.events.v1.OrderRefundedH\x00\x12N\n\x13inventory_corrected\x18( \x01(\x0b\x32/.shipedge.webhooks.events.v1.InventoryCorrectedH\x00\x12W\n\x18inventory_levels_changed\x18) \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.InventoryLevelsChangedH\x00\x12V\n\x17replenishment_initiated\x18\x32 \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.ReplenishmentInitiatedH\x00\x12T\n\x16replenishment_received\x18\x33 \x01(\x0b\x32\x32.shipedge.webhooks.events.v1.ReplenishmentReceivedH\x00\x12H\n\x10return_initiated\x18< \x01(\x0b\x32,.shipedge.webhooks.events.v1.ReturnInitiatedH\x00\x12\x46\n\x0freturn_received\x18= \x01(\x0b\x32+.shipedge.webhooks.events.v1.ReturnReceivedH\x00\x12S\n\x16\x65ndpoint_state_changed\x18Z \x01(\x0b\x32\x31.shipedge.webhooks.events.v1.EndpointStateChangedH\x00\x42\t\n\x07payload\"K\n\x05\x41\x63tor\x12\x34\n\x04kind\x18\x01 \x01(\x0e\x32&.shipedge.webhooks.events.v1.ActorKind\x12\x0c\n\x04name\x18\x02 \x01(\t*S\n\tActorKind\x12\x1a\n\x16\x41\x43TOR_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_KIND_USER\x10\x01\x12\x15\n\x11\x41\x43TOR_KIND_SYSTEM\x10\x02\x42\xd8\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\nEventProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'shipedge/webhooks/events/v1/event.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a*shipedge/webhooks/events/v1/endpoint.proto\x1a+shipedge/webhooks/events/v1/inventory.proto\x1a.shipedge/webhooks/events/v1/order_events.proto\x1a/shipedge/webhooks/events/v1/replenishment.proto\x1a.shipedge/webhooks/events/v1/return_order.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\xd4\n\n\x05\x45vent\x12\x16\n\x08\x65vent_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\naccount_id\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\nwarehouses\x18\x03 \x03(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0boccurred_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x02\x12\x16\n\x08sequence\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x37\n\x05\x61\x63tor\x18\x06 \x01(\x0b\x32\".shipedge.webhooks.events.v1.ActorB\x04\xe2\x41\x01\x01\x12>\n\x06source\x18\x07 \x01(\x0e\x32(.shipedge.webhooks.events.v1.EventSourceB\x04\xe2\x41\x01\x01\x12\x15\n\x07\x63hannel\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12U\n\x14order_status_changed\x18\x14 \x01(\x0b\x32/.shipedge.webhooks.events.v1.OrderStatusChangedB\x04\xe2\x41\x01\x01H\x00\x12`\n\x1aorder_items_status_changed\x18\x15 \x01(\x0b\x32\x34.shipedge.webhooks.events.v1.OrderItemsStatusChangedB\x04\xe2\x41\x01\x01H\x00\x12H\n\rorder_updated\x18\x16 \x01(\x0b\x32).shipedge.webhooks.events.v1.OrderUpdatedB\x04\xe2\x41\x01\x01H\x00\x12^\n\x19order_sent_to_fulfillment\x18\x17 \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.OrderSentToFulfillmentB\x04\xe2\x41\x01\x01H\x00\x12J\n\x0eorder_refunded\x18\x18 \x01(\x0b\x32*.shipedge.webhooks.events.v1.OrderRefundedB\x04\xe2\x41\x01\x01H\x00\x12T\n\x13inventory_corrected\x18( \x01(\x0b\x32/.shipedge.webhooks.events.v1.InventoryCorrectedB\x04\xe2\x41\x01\x01H\x00\x12]\n\x18inventory_levels_changed\x18) \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.InventoryLevelsChangedB\x04\xe2\x41\x01\x01H\x00\x12\\\n\x17replenishment_initiated\x18\x32 \x01(\x0b\x32\x33.shipedge.webhooks.events.v1.ReplenishmentInitiatedB\x04\xe2\x41\x01\x01H\x00\x12Z\n\x16replenishment_received\x18\x33 \x01(\x0b\x32\x32.shipedge.webhooks.events.v1.ReplenishmentReceivedB\x04\xe2\x41\x01\x01H\x00\x12N\n\x10return_initiated\x18< \x01(\x0b\x32,.shipedge.webhooks.events.v1.ReturnInitiatedB\x04\xe2\x41\x01\x01H\x00\x12L\n\x0freturn_received\x18= \x01(\x0b\x32+.shipedge.webhooks.events.v1.ReturnReceivedB\x04\xe2\x41\x01\x01H\x00\x12Y\n\x16\x65ndpoint_state_changed\x18Z \x01(\x0b\x32\x31.shipedge.webhooks.events.v1.EndpointStateChangedB\x04\xe2\x41\x01\x03H\x00\x42\t\n\x07payload\"W\n\x05\x41\x63tor\x12:\n\x04kind\x18\x01 \x01(\x0e\x32&.shipedge.webhooks.events.v1.ActorKindB\x04\xe2\x41\x01\x01\x12\x12\n\x04name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01*S\n\tActorKind\x12\x1a\n\x16\x41\x43TOR_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41\x43TOR_KIND_USER\x10\x01\x12\x15\n\x11\x41\x43TOR_KIND_SYSTEM\x10\x02\x42\xd8\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\nEventProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,10 +40,54 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\nEventProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
-  _globals['_ACTORKIND']._serialized_start=1705
-  _globals['_ACTORKIND']._serialized_end=1788
-  _globals['_EVENT']._serialized_start=382
-  _globals['_EVENT']._serialized_end=1626
-  _globals['_ACTOR']._serialized_start=1628
-  _globals['_ACTOR']._serialized_end=1703
+  _globals['_EVENT'].fields_by_name['event_id']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['event_id']._serialized_options = b'\342A\001\002'
+  _globals['_EVENT'].fields_by_name['account_id']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['account_id']._serialized_options = b'\342A\001\002'
+  _globals['_EVENT'].fields_by_name['warehouses']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['warehouses']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['occurred_at']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['occurred_at']._serialized_options = b'\342A\001\002'
+  _globals['_EVENT'].fields_by_name['sequence']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['sequence']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['actor']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['actor']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['source']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['source']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['channel']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['channel']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['order_status_changed']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['order_status_changed']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['order_items_status_changed']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['order_items_status_changed']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['order_updated']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['order_updated']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['order_sent_to_fulfillment']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['order_sent_to_fulfillment']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['order_refunded']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['order_refunded']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['inventory_corrected']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['inventory_corrected']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['inventory_levels_changed']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['inventory_levels_changed']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['replenishment_initiated']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['replenishment_initiated']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['replenishment_received']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['replenishment_received']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['return_initiated']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['return_initiated']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['return_received']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['return_received']._serialized_options = b'\342A\001\001'
+  _globals['_EVENT'].fields_by_name['endpoint_state_changed']._loaded_options = None
+  _globals['_EVENT'].fields_by_name['endpoint_state_changed']._serialized_options = b'\342A\001\003'
+  _globals['_ACTOR'].fields_by_name['kind']._loaded_options = None
+  _globals['_ACTOR'].fields_by_name['kind']._serialized_options = b'\342A\001\001'
+  _globals['_ACTOR'].fields_by_name['name']._loaded_options = None
+  _globals['_ACTOR'].fields_by_name['name']._serialized_options = b'\342A\001\001'
+  _globals['_ACTORKIND']._serialized_start=1870
+  _globals['_ACTORKIND']._serialized_end=1953
+  _globals['_EVENT']._serialized_start=415
+  _globals['_EVENT']._serialized_end=1779
+  _globals['_ACTOR']._serialized_start=1781
+  _globals['_ACTOR']._serialized_end=1868
 # @@protoc_insertion_point(module_scope)

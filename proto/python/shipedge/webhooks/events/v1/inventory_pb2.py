@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_catalogue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+shipedge/webhooks/events/v1/inventory.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xda\x04\n\x12InventoryCorrected\x12\x15\n\rcorrection_id\x18\x01 \x01(\x03\x12\x0c\n\x04line\x18\x02 \x01(\x05\x12\x39\n\x04type\x18\x03 \x01(\x0e\x32+.shipedge.webhooks.events.v1.CorrectionType\x12\x0b\n\x03sku\x18\x04 \x01(\t\x12\x11\n\twarehouse\x18\x05 \x01(\t\x12\x10\n\x08location\x18\x06 \x01(\t\x12\x0b\n\x03\x62in\x18\x07 \x01(\t\x12\x1e\n\x11previous_quantity\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0cnew_quantity\x18\t \x01(\x03H\x01\x88\x01\x01\x12\x17\n\nadjustment\x18\n \x01(\x03H\x02\x88\x01\x01\x12>\n\tcondition\x18\x0b \x01(\x0e\x32+.shipedge.webhooks.events.v1.StockCondition\x12\x0b\n\x03lot\x18\x0c \x01(\t\x12*\n\x0f\x65xpiration_date\x18\r \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06reason\x18\x0e \x01(\t:\x91\x01\x8a\xe7\x18\x8c\x01\n\x15inventory/corrections\x12\x15Inventory corrections\x18\x05\"HThe stock of a SKU was adjusted or corrected: one webhook for each line.*\x02v1*\x02v2*\x02v32\x02v2@\x01\x42\x14\n\x12_previous_quantityB\x0f\n\r_new_quantityB\r\n\x0b_adjustment\"\xbe\x02\n\x16InventoryLevelsChanged\x12;\n\x06levels\x18\x01 \x03(\x0b\x32+.shipedge.webhooks.events.v1.InventoryLevel\x12\x36\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.LevelCause\x12\x13\n\x0b\x63\x61use_label\x18\x03 \x01(\t:\x99\x01\x8a\xe7\x18\x94\x01\n\x10inventory/mirror\x12\x10Inventory mirror\x18\x05\"XA stock level of a SKU changed, for whatever reason. Needs the feature of the same name.*\x02v1*\x02v2*\x02v32\x02v2@\x01H\x01\"\xcd\x02\n\x0eInventoryLevel\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0b\n\x03upc\x18\x02 \x01(\t\x12\x11\n\twarehouse\x18\x03 \x01(\t\x12\x16\n\tavailable\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0cin_warehouse\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x15\n\x08reserved\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x16\n\tbackorder\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x11\n\x04hurt\x18\x08 \x01(\x03H\x04\x88\x01\x01\x12\x17\n\nin_transit\x18\t \x01(\x03H\x05\x88\x01\x01\x12.\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x0c\n\n_availableB\x0f\n\r_in_warehouseB\x0b\n\t_reservedB\x0c\n\n_backorderB\x07\n\x05_hurtB\r\n\x0b_in_transit*\x88\x01\n\x0e\x43orrectionType\x12\x1f\n\x1b\x43ORRECTION_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ORRECTION_TYPE_RECOUNT\x10\x01\x12\x18\n\x14\x43ORRECTION_TYPE_MOVE\x10\x02\x12\x1e\n\x1a\x43ORRECTION_TYPE_RELOCATION\x10\x03*e\n\x0eStockCondition\x12\x1f\n\x1bSTOCK_CONDITION_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_CONDITION_GOOD\x10\x01\x12\x18\n\x14STOCK_CONDITION_HURT\x10\x02*\xde\x01\n\nLevelCause\x12\x1b\n\x17LEVEL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEVEL_CAUSE_CORRECTION\x10\x01\x12\x15\n\x11LEVEL_CAUSE_ORDER\x10\x02\x12\x18\n\x14LEVEL_CAUSE_SHIPMENT\x10\x03\x12\x1d\n\x19LEVEL_CAUSE_REPLENISHMENT\x10\x04\x12\x16\n\x12LEVEL_CAUSE_RETURN\x10\x05\x12\x18\n\x14LEVEL_CAUSE_TRANSFER\x10\x06\x12\x15\n\x11LEVEL_CAUSE_OTHER\x10\x63\x42\xdc\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x0eInventoryProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+shipedge/webhooks/events/v1/inventory.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xae\x05\n\x12InventoryCorrected\x12\x1b\n\rcorrection_id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x12\n\x04line\x18\x02 \x01(\x05\x42\x04\xe2\x41\x01\x01\x12?\n\x04type\x18\x03 \x01(\x0e\x32+.shipedge.webhooks.events.v1.CorrectionTypeB\x04\xe2\x41\x01\x01\x12\x11\n\x03sku\x18\x04 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\twarehouse\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08location\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03\x62in\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12$\n\x11previous_quantity\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x12\x1f\n\x0cnew_quantity\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x02H\x01\x88\x01\x01\x12\x1d\n\nadjustment\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x02H\x02\x88\x01\x01\x12\x44\n\tcondition\x18\x0b \x01(\x0e\x32+.shipedge.webhooks.events.v1.StockConditionB\x04\xe2\x41\x01\x01\x12\x11\n\x03lot\x18\x0c \x01(\tB\x04\xe2\x41\x01\x01\x12\x30\n\x0f\x65xpiration_date\x18\r \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x14\n\x06reason\x18\x0e \x01(\tB\x04\xe2\x41\x01\x01:\x91\x01\x8a\xe7\x18\x8c\x01\n\x15inventory/corrections\x12\x15Inventory corrections\x18\x05\"HThe stock of a SKU was adjusted or corrected: one webhook for each line.*\x02v1*\x02v2*\x02v32\x02v2@\x01\x42\x14\n\x12_previous_quantityB\x0f\n\r_new_quantityB\r\n\x0b_adjustment\"\xd0\x02\n\x16InventoryLevelsChanged\x12\x41\n\x06levels\x18\x01 \x03(\x0b\x32+.shipedge.webhooks.events.v1.InventoryLevelB\x04\xe2\x41\x01\x02\x12<\n\x05\x63\x61use\x18\x02 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.LevelCauseB\x04\xe2\x41\x01\x01\x12\x19\n\x0b\x63\x61use_label\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01:\x99\x01\x8a\xe7\x18\x94\x01\n\x10inventory/mirror\x12\x10Inventory mirror\x18\x05\"XA stock level of a SKU changed, for whatever reason. Needs the feature of the same name.*\x02v1*\x02v2*\x02v32\x02v2@\x01H\x01\"\x89\x03\n\x0eInventoryLevel\x12\x11\n\x03sku\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x11\n\x03upc\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\twarehouse\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\tavailable\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x02H\x00\x88\x01\x01\x12\x1f\n\x0cin_warehouse\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x1b\n\x08reserved\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x1c\n\tbackorder\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x17\n\x04hurt\x18\x08 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x04\x88\x01\x01\x12\x1d\n\nin_transit\x18\t \x01(\x03\x42\x04\xe2\x41\x01\x01H\x05\x88\x01\x01\x12\x34\n\nupdated_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x42\x0c\n\n_availableB\x0f\n\r_in_warehouseB\x0b\n\t_reservedB\x0c\n\n_backorderB\x07\n\x05_hurtB\r\n\x0b_in_transit*\x88\x01\n\x0e\x43orrectionType\x12\x1f\n\x1b\x43ORRECTION_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x43ORRECTION_TYPE_RECOUNT\x10\x01\x12\x18\n\x14\x43ORRECTION_TYPE_MOVE\x10\x02\x12\x1e\n\x1a\x43ORRECTION_TYPE_RELOCATION\x10\x03*e\n\x0eStockCondition\x12\x1f\n\x1bSTOCK_CONDITION_UNSPECIFIED\x10\x00\x12\x18\n\x14STOCK_CONDITION_GOOD\x10\x01\x12\x18\n\x14STOCK_CONDITION_HURT\x10\x02*\xde\x01\n\nLevelCause\x12\x1b\n\x17LEVEL_CAUSE_UNSPECIFIED\x10\x00\x12\x1a\n\x16LEVEL_CAUSE_CORRECTION\x10\x01\x12\x15\n\x11LEVEL_CAUSE_ORDER\x10\x02\x12\x18\n\x14LEVEL_CAUSE_SHIPMENT\x10\x03\x12\x1d\n\x19LEVEL_CAUSE_REPLENISHMENT\x10\x04\x12\x16\n\x12LEVEL_CAUSE_RETURN\x10\x05\x12\x18\n\x14LEVEL_CAUSE_TRANSFER\x10\x06\x12\x15\n\x11LEVEL_CAUSE_OTHER\x10\x63\x42\xdc\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x0eInventoryProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,20 +36,74 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\016InventoryProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['correction_id']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['correction_id']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['line']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['line']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['type']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['type']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['sku']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['warehouse']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['location']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['location']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['bin']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['bin']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['previous_quantity']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['previous_quantity']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['new_quantity']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['new_quantity']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['adjustment']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['adjustment']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['condition']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['condition']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['lot']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['lot']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['expiration_date']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['expiration_date']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYCORRECTED'].fields_by_name['reason']._loaded_options = None
+  _globals['_INVENTORYCORRECTED'].fields_by_name['reason']._serialized_options = b'\342A\001\001'
   _globals['_INVENTORYCORRECTED']._loaded_options = None
   _globals['_INVENTORYCORRECTED']._serialized_options = b'\212\347\030\214\001\n\025inventory/corrections\022\025Inventory corrections\030\005\"HThe stock of a SKU was adjusted or corrected: one webhook for each line.*\002v1*\002v2*\002v32\002v2@\001'
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['levels']._loaded_options = None
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['levels']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['cause']._loaded_options = None
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['cause']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['cause_label']._loaded_options = None
+  _globals['_INVENTORYLEVELSCHANGED'].fields_by_name['cause_label']._serialized_options = b'\342A\001\001'
   _globals['_INVENTORYLEVELSCHANGED']._loaded_options = None
   _globals['_INVENTORYLEVELSCHANGED']._serialized_options = b'\212\347\030\224\001\n\020inventory/mirror\022\020Inventory mirror\030\005\"XA stock level of a SKU changed, for whatever reason. Needs the feature of the same name.*\002v1*\002v2*\002v32\002v2@\001H\001'
-  _globals['_CORRECTIONTYPE']._serialized_start=1441
-  _globals['_CORRECTIONTYPE']._serialized_end=1577
-  _globals['_STOCKCONDITION']._serialized_start=1579
-  _globals['_STOCKCONDITION']._serialized_end=1680
-  _globals['_LEVELCAUSE']._serialized_start=1683
-  _globals['_LEVELCAUSE']._serialized_end=1905
-  _globals['_INVENTORYCORRECTED']._serialized_start=179
-  _globals['_INVENTORYCORRECTED']._serialized_end=781
-  _globals['_INVENTORYLEVELSCHANGED']._serialized_start=784
-  _globals['_INVENTORYLEVELSCHANGED']._serialized_end=1102
-  _globals['_INVENTORYLEVEL']._serialized_start=1105
-  _globals['_INVENTORYLEVEL']._serialized_end=1438
+  _globals['_INVENTORYLEVEL'].fields_by_name['sku']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYLEVEL'].fields_by_name['upc']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['upc']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['warehouse']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['available']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['available']._serialized_options = b'\342A\001\002'
+  _globals['_INVENTORYLEVEL'].fields_by_name['in_warehouse']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['in_warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['reserved']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['reserved']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['backorder']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['backorder']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['hurt']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['hurt']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['in_transit']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['in_transit']._serialized_options = b'\342A\001\001'
+  _globals['_INVENTORYLEVEL'].fields_by_name['updated_at']._loaded_options = None
+  _globals['_INVENTORYLEVEL'].fields_by_name['updated_at']._serialized_options = b'\342A\001\001'
+  _globals['_CORRECTIONTYPE']._serialized_start=1636
+  _globals['_CORRECTIONTYPE']._serialized_end=1772
+  _globals['_STOCKCONDITION']._serialized_start=1774
+  _globals['_STOCKCONDITION']._serialized_end=1875
+  _globals['_LEVELCAUSE']._serialized_start=1878
+  _globals['_LEVELCAUSE']._serialized_end=2100
+  _globals['_INVENTORYCORRECTED']._serialized_start=212
+  _globals['_INVENTORYCORRECTED']._serialized_end=898
+  _globals['_INVENTORYLEVELSCHANGED']._serialized_start=901
+  _globals['_INVENTORYLEVELSCHANGED']._serialized_end=1237
+  _globals['_INVENTORYLEVEL']._serialized_start=1240
+  _globals['_INVENTORYLEVEL']._serialized_end=1633
 # @@protoc_insertion_point(module_scope)

@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_catalogue__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/shipedge/webhooks/events/v1/replenishment.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xc8\x01\n\x16ReplenishmentInitiated\x12\x41\n\rreplenishment\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.events.v1.Replenishment:k\x8a\xe7\x18g\n\x18replenishments/initiated\x12\x17Replenishment initiated\x18\x06\"\x1e\x41 replenishment was requested.*\x02v1*\x02v2*\x02v32\x02v2@\x01\"\xba\x02\n\x15ReplenishmentReceived\x12\x41\n\rreplenishment\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.events.v1.Replenishment\x12\x35\n\x07receipt\x18\x02 \x01(\x0b\x32$.shipedge.webhooks.events.v1.Receipt:\xa6\x01\x8a\xe7\x18\xa1\x01\n\x17replenishments/received\x12\x16Replenishment received\x18\x06\"ZGoods of a replenishment were received: one webhook for each receipt, partial or complete.*\x02v1*\x02v2*\x02v32\x02v2@\x01\"\xf2\x02\n\rReplenishment\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x11\n\tpo_number\x18\x02 \x01(\t\x12@\n\x06status\x18\x03 \x01(\x0e\x32\x30.shipedge.webhooks.events.v1.ReplenishmentStatus\x12\x14\n\x0cstatus_label\x18\x04 \x01(\t\x12\x15\n\rsupplier_name\x18\x05 \x01(\t\x12\x11\n\twarehouse\x18\x06 \x01(\t\x12\x17\n\x0ftracking_number\x18\x07 \x01(\t\x12&\n\x0b\x65xpected_on\x18\x08 \x01(\x0b\x32\x11.google.type.Date\x12.\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x63omments\x18\n \x01(\t\x12=\n\x05items\x18\x0b \x03(\x0b\x32..shipedge.webhooks.events.v1.ReplenishmentItem\"\xde\x01\n\x11ReplenishmentItem\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x1f\n\x12quantity_requested\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x1e\n\x11quantity_received\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rquantity_hurt\x18\x05 \x01(\x03H\x02\x88\x01\x01\x12\x0b\n\x03uom\x18\x06 \x01(\tB\x15\n\x13_quantity_requestedB\x14\n\x12_quantity_receivedB\x10\n\x0e_quantity_hurt\"\xa3\x01\n\x07Receipt\x12\n\n\x02id\x18\x01 \x01(\t\x12/\n\x0breceived_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\x08\x63omplete\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12\x37\n\x05items\x18\x04 \x03(\x0b\x32(.shipedge.webhooks.events.v1.ReceiptItemB\x0b\n\t_complete\"\xee\x01\n\x0bReceiptItem\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x1a\n\rquantity_good\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rquantity_hurt\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0b\n\x03\x62in\x18\x04 \x01(\t\x12\x0b\n\x03lpn\x18\x05 \x01(\t\x12\x0b\n\x03lot\x18\x06 \x01(\t\x12*\n\x0f\x65xpiration_date\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12\x0b\n\x03uom\x18\x08 \x01(\t\x12\x16\n\x0eserial_numbers\x18\t \x03(\tB\x10\n\x0e_quantity_goodB\x10\n\x0e_quantity_hurt*\xad\x03\n\x13ReplenishmentStatus\x12$\n REPLENISHMENT_STATUS_UNSPECIFIED\x10\x00\x12#\n\x1fREPLENISHMENT_STATUS_INCOMPLETE\x10\x01\x12#\n\x1fREPLENISHMENT_STATUS_IN_TRANSIT\x10\x02\x12#\n\x1fREPLENISHMENT_STATUS_PROCESSING\x10\x03\x12 \n\x1cREPLENISHMENT_STATUS_ARRIVED\x10\x04\x12)\n%REPLENISHMENT_STATUS_READY_FOR_REVIEW\x10\x05\x12+\n\'REPLENISHMENT_STATUS_PARTIALLY_RECEIVED\x10\x06\x12!\n\x1dREPLENISHMENT_STATUS_RECEIVED\x10\x07\x12!\n\x1dREPLENISHMENT_STATUS_ARCHIVED\x10\x08\x12!\n\x1dREPLENISHMENT_STATUS_CANCELED\x10\t\x12\x1e\n\x1aREPLENISHMENT_STATUS_OTHER\x10\x63\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x12ReplenishmentProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/shipedge/webhooks/events/v1/replenishment.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\"\xce\x01\n\x16ReplenishmentInitiated\x12G\n\rreplenishment\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.events.v1.ReplenishmentB\x04\xe2\x41\x01\x02:k\x8a\xe7\x18g\n\x18replenishments/initiated\x12\x17Replenishment initiated\x18\x06\"\x1e\x41 replenishment was requested.*\x02v1*\x02v2*\x02v32\x02v2@\x01\"\xc6\x02\n\x15ReplenishmentReceived\x12G\n\rreplenishment\x18\x01 \x01(\x0b\x32*.shipedge.webhooks.events.v1.ReplenishmentB\x04\xe2\x41\x01\x02\x12;\n\x07receipt\x18\x02 \x01(\x0b\x32$.shipedge.webhooks.events.v1.ReceiptB\x04\xe2\x41\x01\x02:\xa6\x01\x8a\xe7\x18\xa1\x01\n\x17replenishments/received\x12\x16Replenishment received\x18\x06\"ZGoods of a replenishment were received: one webhook for each receipt, partial or complete.*\x02v1*\x02v2*\x02v32\x02v2@\x01\"\xb4\x03\n\rReplenishment\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x17\n\tpo_number\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x46\n\x06status\x18\x03 \x01(\x0e\x32\x30.shipedge.webhooks.events.v1.ReplenishmentStatusB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cstatus_label\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\rsupplier_name\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x17\n\twarehouse\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0ftracking_number\x18\x07 \x01(\tB\x04\xe2\x41\x01\x01\x12,\n\x0b\x65xpected_on\x18\x08 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x34\n\ncreated_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x63omments\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x43\n\x05items\x18\x0b \x03(\x0b\x32..shipedge.webhooks.events.v1.ReplenishmentItemB\x04\xe2\x41\x01\x01\"\x82\x02\n\x11ReplenishmentItem\x12\x11\n\x03sku\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12%\n\x12quantity_requested\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12$\n\x11quantity_received\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12 \n\rquantity_hurt\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12\x11\n\x03uom\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x42\x15\n\x13_quantity_requestedB\x14\n\x12_quantity_receivedB\x10\n\x0e_quantity_hurt\"\xbb\x01\n\x07Receipt\x12\x10\n\x02id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0breceived_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x1b\n\x08\x63omplete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12=\n\x05items\x18\x04 \x03(\x0b\x32(.shipedge.webhooks.events.v1.ReceiptItemB\x04\xe2\x41\x01\x01\x42\x0b\n\t_complete\"\xa4\x02\n\x0bReceiptItem\x12\x11\n\x03sku\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12 \n\rquantity_good\x18\x02 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12 \n\rquantity_hurt\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12\x11\n\x03\x62in\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03lpn\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03lot\x18\x06 \x01(\tB\x04\xe2\x41\x01\x01\x12\x30\n\x0f\x65xpiration_date\x18\x07 \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x12\x11\n\x03uom\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\x0eserial_numbers\x18\t \x03(\tB\x04\xe2\x41\x01\x01\x42\x10\n\x0e_quantity_goodB\x10\n\x0e_quantity_hurt*\xad\x03\n\x13ReplenishmentStatus\x12$\n REPLENISHMENT_STATUS_UNSPECIFIED\x10\x00\x12#\n\x1fREPLENISHMENT_STATUS_INCOMPLETE\x10\x01\x12#\n\x1fREPLENISHMENT_STATUS_IN_TRANSIT\x10\x02\x12#\n\x1fREPLENISHMENT_STATUS_PROCESSING\x10\x03\x12 \n\x1cREPLENISHMENT_STATUS_ARRIVED\x10\x04\x12)\n%REPLENISHMENT_STATUS_READY_FOR_REVIEW\x10\x05\x12+\n\'REPLENISHMENT_STATUS_PARTIALLY_RECEIVED\x10\x06\x12!\n\x1dREPLENISHMENT_STATUS_RECEIVED\x10\x07\x12!\n\x1dREPLENISHMENT_STATUS_ARCHIVED\x10\x08\x12!\n\x1dREPLENISHMENT_STATUS_CANCELED\x10\t\x12\x1e\n\x1aREPLENISHMENT_STATUS_OTHER\x10\x63\x42\xe0\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x12ReplenishmentProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +36,88 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\022ReplenishmentProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
+  _globals['_REPLENISHMENTINITIATED'].fields_by_name['replenishment']._loaded_options = None
+  _globals['_REPLENISHMENTINITIATED'].fields_by_name['replenishment']._serialized_options = b'\342A\001\002'
   _globals['_REPLENISHMENTINITIATED']._loaded_options = None
   _globals['_REPLENISHMENTINITIATED']._serialized_options = b'\212\347\030g\n\030replenishments/initiated\022\027Replenishment initiated\030\006\"\036A replenishment was requested.*\002v1*\002v2*\002v32\002v2@\001'
+  _globals['_REPLENISHMENTRECEIVED'].fields_by_name['replenishment']._loaded_options = None
+  _globals['_REPLENISHMENTRECEIVED'].fields_by_name['replenishment']._serialized_options = b'\342A\001\002'
+  _globals['_REPLENISHMENTRECEIVED'].fields_by_name['receipt']._loaded_options = None
+  _globals['_REPLENISHMENTRECEIVED'].fields_by_name['receipt']._serialized_options = b'\342A\001\002'
   _globals['_REPLENISHMENTRECEIVED']._loaded_options = None
   _globals['_REPLENISHMENTRECEIVED']._serialized_options = b'\212\347\030\241\001\n\027replenishments/received\022\026Replenishment received\030\006\"ZGoods of a replenishment were received: one webhook for each receipt, partial or complete.*\002v1*\002v2*\002v32\002v2@\001'
-  _globals['_REPLENISHMENTSTATUS']._serialized_start=1708
-  _globals['_REPLENISHMENTSTATUS']._serialized_end=2137
-  _globals['_REPLENISHMENTINITIATED']._serialized_start=183
-  _globals['_REPLENISHMENTINITIATED']._serialized_end=383
-  _globals['_REPLENISHMENTRECEIVED']._serialized_start=386
-  _globals['_REPLENISHMENTRECEIVED']._serialized_end=700
-  _globals['_REPLENISHMENT']._serialized_start=703
-  _globals['_REPLENISHMENT']._serialized_end=1073
-  _globals['_REPLENISHMENTITEM']._serialized_start=1076
-  _globals['_REPLENISHMENTITEM']._serialized_end=1298
-  _globals['_RECEIPT']._serialized_start=1301
-  _globals['_RECEIPT']._serialized_end=1464
-  _globals['_RECEIPTITEM']._serialized_start=1467
-  _globals['_RECEIPTITEM']._serialized_end=1705
+  _globals['_REPLENISHMENT'].fields_by_name['id']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_REPLENISHMENT'].fields_by_name['po_number']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['po_number']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['status']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['status']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['status_label']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['status_label']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['supplier_name']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['supplier_name']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['warehouse']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['tracking_number']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['tracking_number']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['expected_on']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['expected_on']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['created_at']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['created_at']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['comments']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['comments']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENT'].fields_by_name['items']._loaded_options = None
+  _globals['_REPLENISHMENT'].fields_by_name['items']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['description']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['description']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_requested']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_requested']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_received']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_received']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_hurt']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['quantity_hurt']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTITEM'].fields_by_name['uom']._loaded_options = None
+  _globals['_REPLENISHMENTITEM'].fields_by_name['uom']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPT'].fields_by_name['id']._loaded_options = None
+  _globals['_RECEIPT'].fields_by_name['id']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPT'].fields_by_name['received_at']._loaded_options = None
+  _globals['_RECEIPT'].fields_by_name['received_at']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPT'].fields_by_name['complete']._loaded_options = None
+  _globals['_RECEIPT'].fields_by_name['complete']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPT'].fields_by_name['items']._loaded_options = None
+  _globals['_RECEIPT'].fields_by_name['items']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_RECEIPTITEM'].fields_by_name['quantity_good']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['quantity_good']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['quantity_hurt']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['quantity_hurt']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['bin']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['bin']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['lpn']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['lpn']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['lot']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['lot']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['expiration_date']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['expiration_date']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['uom']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['uom']._serialized_options = b'\342A\001\001'
+  _globals['_RECEIPTITEM'].fields_by_name['serial_numbers']._loaded_options = None
+  _globals['_RECEIPTITEM'].fields_by_name['serial_numbers']._serialized_options = b'\342A\001\001'
+  _globals['_REPLENISHMENTSTATUS']._serialized_start=1939
+  _globals['_REPLENISHMENTSTATUS']._serialized_end=2368
+  _globals['_REPLENISHMENTINITIATED']._serialized_start=216
+  _globals['_REPLENISHMENTINITIATED']._serialized_end=422
+  _globals['_REPLENISHMENTRECEIVED']._serialized_start=425
+  _globals['_REPLENISHMENTRECEIVED']._serialized_end=751
+  _globals['_REPLENISHMENT']._serialized_start=754
+  _globals['_REPLENISHMENT']._serialized_end=1190
+  _globals['_REPLENISHMENTITEM']._serialized_start=1193
+  _globals['_REPLENISHMENTITEM']._serialized_end=1451
+  _globals['_RECEIPT']._serialized_start=1454
+  _globals['_RECEIPT']._serialized_end=1641
+  _globals['_RECEIPTITEM']._serialized_start=1644
+  _globals['_RECEIPTITEM']._serialized_end=1936
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,7 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from shipedge.webhooks.events.v1 import catalogue_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_catalogue__pb2
@@ -29,7 +30,7 @@ from shipedge.webhooks.events.v1 import order_pb2 as shipedge_dot_webhooks_dot_e
 from shipedge.webhooks.events.v1 import states_pb2 as shipedge_dot_webhooks_dot_events_dot_v1_dot_states__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/events/v1/return_order.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\x1a\'shipedge/webhooks/events/v1/order.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\xfc\x03\n\x0fReturnInitiated\x12>\n\x0creturn_order\x18\x01 \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnOrder:\xa8\x03\x8a\xe7\x18\x66\n\x18returns/simple_initiated\x12\x1dSimple return order initiated\x18\x07\"\x15\x41 return was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x01\x8a\xe7\x18\x90\x01\n\x1ereturns/exchange_now_initiated\x12\x1c\x45xchange now order initiated\x18\x07\":An exchange whose replacement is sent at once was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x02\x8a\xe7\x18\xa4\x01\n&returns/exchange_on_received_initiated\x12$Exchange on received order initiated\x18\x07\">An exchange whose replacement waits for the goods was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x03\"\xad\x05\n\x0eReturnReceived\x12>\n\x0creturn_order\x18\x01 \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnOrder:\xda\x04\x8a\xe7\x18u\n\x17returns/simple_received\x12\x1cSimple return order received\x18\x07\"$The goods of a return were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x01\x8a\xe7\x18\xa0\x01\n\x1dreturns/exchange_now_received\x12\x1b\x45xchange now order received\x18\x07\"JThe goods of an exchange whose replacement was sent at once were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x02\x8a\xe7\x18\xaf\x01\n%returns/exchange_on_received_received\x12#Exchange on received order received\x18\x07\"IThe goods of an exchange whose replacement waited for them were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x03\x8a\xe7\x18\x83\x01\n\x1breturns/unexpected_received\x12 Unexpected Return Order Received\x18\x07\"*Goods came back that nobody had announced.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x04\"\xee\x04\n\x0bReturnOrder\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x12\n\nrma_number\x18\x02 \x01(\t\x12\x35\n\x04type\x18\x03 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ReturnType\x12\x39\n\x06status\x18\x04 \x01(\x0e\x32).shipedge.webhooks.events.v1.ReturnStatus\x12\x14\n\x0cstatus_label\x18\x05 \x01(\t\x12.\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\twarehouse\x18\x08 \x01(\t\x12\x10\n\x08\x63omments\x18\t \x01(\t\x12\x37\n\x05label\x18\n \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnLabel\x12\x36\n\x05items\x18\x0b \x03(\x0b\x32\'.shipedge.webhooks.events.v1.ReturnItem\x12\x37\n\x08\x63ustomer\x18\x0c \x01(\x0b\x32%.shipedge.webhooks.events.v1.Customer\x12\x43\n\x0eoriginal_order\x18\r \x01(\x0b\x32+.shipedge.webhooks.events.v1.OrderReference\x12\x42\n\x0e\x65xchange_order\x18\x0e \x01(\x0b\x32*.shipedge.webhooks.events.v1.ExchangeOrder\"Y\n\x0bReturnLabel\x12\x0f\n\x07\x63\x61rrier\x18\x01 \x01(\t\x12\x17\n\x0ftracking_number\x18\x02 \x01(\t\x12\x14\n\x07prepaid\x18\x03 \x01(\x08H\x00\x88\x01\x01\x42\n\n\x08_prepaid\"\xe5\x02\n\nReturnItem\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x1a\n\rexpected_good\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\rexpected_hurt\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x1a\n\rreceived_good\x18\x06 \x01(\x03H\x02\x88\x01\x01\x12\x1a\n\rreceived_hurt\x18\x07 \x01(\x03H\x03\x88\x01\x01\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x0b\n\x03\x62in\x18\t \x01(\t\x12\x0b\n\x03lot\x18\n \x01(\t\x12\x16\n\x0eserial_numbers\x18\x0b \x03(\t\x12*\n\x0f\x65xpiration_date\x18\x0c \x01(\x0b\x32\x11.google.type.DateB\x10\n\x0e_expected_goodB\x10\n\x0e_expected_hurtB\x10\n\x0e_received_goodB\x10\n\x0e_received_hurt\"\xe6\x01\n\rExchangeOrder\x12\n\n\x02id\x18\x01 \x01(\x03\x12\x0e\n\x06number\x18\x02 \x01(\t\x12\x38\n\x06status\x18\x03 \x01(\x0e\x32(.shipedge.webhooks.events.v1.OrderStatus\x12\x14\n\x0cstatus_label\x18\x04 \x01(\t\x12/\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x05items\x18\x06 \x03(\x0b\x32).shipedge.webhooks.events.v1.ExchangeItem\"e\n\x0c\x45xchangeItem\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\x08quantity\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x0b\n\t_quantity*\xf9\x01\n\x0cReturnStatus\x12\x1d\n\x19RETURN_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RETURN_STATUS_PENDING\x10\x01\x12\x1c\n\x18RETURN_STATUS_IN_TRANSIT\x10\x02\x12\x1c\n\x18RETURN_STATUS_PROCESSING\x10\x03\x12\x1d\n\x19RETURN_STATUS_AS_EXPECTED\x10\x04\x12\x1d\n\x19RETURN_STATUS_DISCREPANCY\x10\x05\x12\x1c\n\x18RETURN_STATUS_INCOMPLETE\x10\x06\x12\x17\n\x13RETURN_STATUS_OTHER\x10\x63\x42\xde\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x10ReturnOrderProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.shipedge/webhooks/events/v1/return_order.proto\x12\x1bshipedge.webhooks.events.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a+shipedge/webhooks/events/v1/catalogue.proto\x1a\'shipedge/webhooks/events/v1/order.proto\x1a(shipedge/webhooks/events/v1/states.proto\"\x82\x04\n\x0fReturnInitiated\x12\x44\n\x0creturn_order\x18\x01 \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnOrderB\x04\xe2\x41\x01\x02:\xa8\x03\x8a\xe7\x18\x66\n\x18returns/simple_initiated\x12\x1dSimple return order initiated\x18\x07\"\x15\x41 return was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x01\x8a\xe7\x18\x90\x01\n\x1ereturns/exchange_now_initiated\x12\x1c\x45xchange now order initiated\x18\x07\":An exchange whose replacement is sent at once was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x02\x8a\xe7\x18\xa4\x01\n&returns/exchange_on_received_initiated\x12$Exchange on received order initiated\x18\x07\">An exchange whose replacement waits for the goods was created.*\x02v1*\x02v2*\x02v32\x02v2R\x02(\x03\"\xb3\x05\n\x0eReturnReceived\x12\x44\n\x0creturn_order\x18\x01 \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnOrderB\x04\xe2\x41\x01\x02:\xda\x04\x8a\xe7\x18u\n\x17returns/simple_received\x12\x1cSimple return order received\x18\x07\"$The goods of a return were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x01\x8a\xe7\x18\xa0\x01\n\x1dreturns/exchange_now_received\x12\x1b\x45xchange now order received\x18\x07\"JThe goods of an exchange whose replacement was sent at once were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x02\x8a\xe7\x18\xaf\x01\n%returns/exchange_on_received_received\x12#Exchange on received order received\x18\x07\"IThe goods of an exchange whose replacement waited for them were received.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x03\x8a\xe7\x18\x83\x01\n\x1breturns/unexpected_received\x12 Unexpected Return Order Received\x18\x07\"*Goods came back that nobody had announced.*\x02v1*\x02v2*\x02v32\x02v2@\x01R\x02(\x04\"\xc2\x05\n\x0bReturnOrder\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x02\x12\x18\n\nrma_number\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12;\n\x04type\x18\x03 \x01(\x0e\x32\'.shipedge.webhooks.events.v1.ReturnTypeB\x04\xe2\x41\x01\x02\x12?\n\x06status\x18\x04 \x01(\x0e\x32).shipedge.webhooks.events.v1.ReturnStatusB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cstatus_label\x18\x05 \x01(\tB\x04\xe2\x41\x01\x01\x12\x34\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x35\n\x0breceived_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12\x17\n\twarehouse\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x16\n\x08\x63omments\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12=\n\x05label\x18\n \x01(\x0b\x32(.shipedge.webhooks.events.v1.ReturnLabelB\x04\xe2\x41\x01\x01\x12<\n\x05items\x18\x0b \x03(\x0b\x32\'.shipedge.webhooks.events.v1.ReturnItemB\x04\xe2\x41\x01\x01\x12=\n\x08\x63ustomer\x18\x0c \x01(\x0b\x32%.shipedge.webhooks.events.v1.CustomerB\x04\xe2\x41\x01\x01\x12I\n\x0eoriginal_order\x18\r \x01(\x0b\x32+.shipedge.webhooks.events.v1.OrderReferenceB\x04\xe2\x41\x01\x01\x12H\n\x0e\x65xchange_order\x18\x0e \x01(\x0b\x32*.shipedge.webhooks.events.v1.ExchangeOrderB\x04\xe2\x41\x01\x01\"k\n\x0bReturnLabel\x12\x15\n\x07\x63\x61rrier\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1d\n\x0ftracking_number\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1a\n\x07prepaid\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\n\n\x08_prepaid\"\xad\x03\n\nReturnItem\x12\x15\n\x07line_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03sku\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12 \n\rexpected_good\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x12 \n\rexpected_hurt\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x01\x88\x01\x01\x12 \n\rreceived_good\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x02\x88\x01\x01\x12 \n\rreceived_hurt\x18\x07 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x03\x88\x01\x01\x12\x14\n\x06reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03\x62in\x18\t \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03lot\x18\n \x01(\tB\x04\xe2\x41\x01\x01\x12\x1c\n\x0eserial_numbers\x18\x0b \x03(\tB\x04\xe2\x41\x01\x01\x12\x30\n\x0f\x65xpiration_date\x18\x0c \x01(\x0b\x32\x11.google.type.DateB\x04\xe2\x41\x01\x01\x42\x10\n\x0e_expected_goodB\x10\n\x0e_expected_hurtB\x10\n\x0e_received_goodB\x10\n\x0e_received_hurt\"\x8a\x02\n\rExchangeOrder\x12\x10\n\x02id\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x14\n\x06number\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12>\n\x06status\x18\x03 \x01(\x0e\x32(.shipedge.webhooks.events.v1.OrderStatusB\x04\xe2\x41\x01\x01\x12\x1a\n\x0cstatus_label\x18\x04 \x01(\tB\x04\xe2\x41\x01\x01\x12\x35\n\x0breleased_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\x12>\n\x05items\x18\x06 \x03(\x0b\x32).shipedge.webhooks.events.v1.ExchangeItemB\x04\xe2\x41\x01\x01\"}\n\x0c\x45xchangeItem\x12\x15\n\x07line_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x01\x12\x11\n\x03sku\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x19\n\x0b\x64\x65scription\x18\x03 \x01(\tB\x04\xe2\x41\x01\x01\x12\x1b\n\x08quantity\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01H\x00\x88\x01\x01\x42\x0b\n\t_quantity*\xf9\x01\n\x0cReturnStatus\x12\x1d\n\x19RETURN_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RETURN_STATUS_PENDING\x10\x01\x12\x1c\n\x18RETURN_STATUS_IN_TRANSIT\x10\x02\x12\x1c\n\x18RETURN_STATUS_PROCESSING\x10\x03\x12\x1d\n\x19RETURN_STATUS_AS_EXPECTED\x10\x04\x12\x1d\n\x19RETURN_STATUS_DISCREPANCY\x10\x05\x12\x1c\n\x18RETURN_STATUS_INCOMPLETE\x10\x06\x12\x17\n\x13RETURN_STATUS_OTHER\x10\x63\x42\xde\x01\n\x1f\x63om.shipedge.webhooks.events.v1B\x10ReturnOrderProtoP\x01ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\xa2\x02\x03SWE\xaa\x02\x1bShipedge.Webhooks.Events.V1\xca\x02\x1bShipedge\\Webhooks\\Events\\V1\xea\x02\x1eShipedge::Webhooks::Events::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,24 +38,106 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shipedge.webhooks.events.v1
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\037com.shipedge.webhooks.events.v1B\020ReturnOrderProtoP\001ZDgithub.com/shipedge/webhooks-go/shipedge/webhooks/events/v1;eventsv1\242\002\003SWE\252\002\033Shipedge.Webhooks.Events.V1\312\002\033Shipedge\\Webhooks\\Events\\V1\352\002\036Shipedge::Webhooks::Events::V1'
+  _globals['_RETURNINITIATED'].fields_by_name['return_order']._loaded_options = None
+  _globals['_RETURNINITIATED'].fields_by_name['return_order']._serialized_options = b'\342A\001\002'
   _globals['_RETURNINITIATED']._loaded_options = None
   _globals['_RETURNINITIATED']._serialized_options = b'\212\347\030f\n\030returns/simple_initiated\022\035Simple return order initiated\030\007\"\025A return was created.*\002v1*\002v2*\002v32\002v2R\002(\001\212\347\030\220\001\n\036returns/exchange_now_initiated\022\034Exchange now order initiated\030\007\":An exchange whose replacement is sent at once was created.*\002v1*\002v2*\002v32\002v2R\002(\002\212\347\030\244\001\n&returns/exchange_on_received_initiated\022$Exchange on received order initiated\030\007\">An exchange whose replacement waits for the goods was created.*\002v1*\002v2*\002v32\002v2R\002(\003'
+  _globals['_RETURNRECEIVED'].fields_by_name['return_order']._loaded_options = None
+  _globals['_RETURNRECEIVED'].fields_by_name['return_order']._serialized_options = b'\342A\001\002'
   _globals['_RETURNRECEIVED']._loaded_options = None
   _globals['_RETURNRECEIVED']._serialized_options = b'\212\347\030u\n\027returns/simple_received\022\034Simple return order received\030\007\"$The goods of a return were received.*\002v1*\002v2*\002v32\002v2@\001R\002(\001\212\347\030\240\001\n\035returns/exchange_now_received\022\033Exchange now order received\030\007\"JThe goods of an exchange whose replacement was sent at once were received.*\002v1*\002v2*\002v32\002v2@\001R\002(\002\212\347\030\257\001\n%returns/exchange_on_received_received\022#Exchange on received order received\030\007\"IThe goods of an exchange whose replacement waited for them were received.*\002v1*\002v2*\002v32\002v2@\001R\002(\003\212\347\030\203\001\n\033returns/unexpected_received\022 Unexpected Return Order Received\030\007\"*Goods came back that nobody had announced.*\002v1*\002v2*\002v32\002v2@\001R\002(\004'
-  _globals['_RETURNSTATUS']._serialized_start=2876
-  _globals['_RETURNSTATUS']._serialized_end=3125
-  _globals['_RETURNINITIATED']._serialized_start=265
-  _globals['_RETURNINITIATED']._serialized_end=773
-  _globals['_RETURNRECEIVED']._serialized_start=776
-  _globals['_RETURNRECEIVED']._serialized_end=1461
-  _globals['_RETURNORDER']._serialized_start=1464
-  _globals['_RETURNORDER']._serialized_end=2086
-  _globals['_RETURNLABEL']._serialized_start=2088
-  _globals['_RETURNLABEL']._serialized_end=2177
-  _globals['_RETURNITEM']._serialized_start=2180
-  _globals['_RETURNITEM']._serialized_end=2537
-  _globals['_EXCHANGEORDER']._serialized_start=2540
-  _globals['_EXCHANGEORDER']._serialized_end=2770
-  _globals['_EXCHANGEITEM']._serialized_start=2772
-  _globals['_EXCHANGEITEM']._serialized_end=2873
+  _globals['_RETURNORDER'].fields_by_name['id']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['id']._serialized_options = b'\342A\001\002'
+  _globals['_RETURNORDER'].fields_by_name['rma_number']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['rma_number']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['type']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['type']._serialized_options = b'\342A\001\002'
+  _globals['_RETURNORDER'].fields_by_name['status']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['status']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['status_label']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['status_label']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['created_at']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['created_at']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['received_at']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['received_at']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['warehouse']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['warehouse']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['comments']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['comments']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['label']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['label']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['items']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['items']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['customer']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['customer']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['original_order']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['original_order']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNORDER'].fields_by_name['exchange_order']._loaded_options = None
+  _globals['_RETURNORDER'].fields_by_name['exchange_order']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNLABEL'].fields_by_name['carrier']._loaded_options = None
+  _globals['_RETURNLABEL'].fields_by_name['carrier']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNLABEL'].fields_by_name['tracking_number']._loaded_options = None
+  _globals['_RETURNLABEL'].fields_by_name['tracking_number']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNLABEL'].fields_by_name['prepaid']._loaded_options = None
+  _globals['_RETURNLABEL'].fields_by_name['prepaid']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['line_id']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['line_id']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_RETURNITEM'].fields_by_name['description']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['description']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['expected_good']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['expected_good']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['expected_hurt']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['expected_hurt']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['received_good']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['received_good']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['received_hurt']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['received_hurt']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['reason']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['reason']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['bin']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['bin']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['lot']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['lot']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['serial_numbers']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['serial_numbers']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNITEM'].fields_by_name['expiration_date']._loaded_options = None
+  _globals['_RETURNITEM'].fields_by_name['expiration_date']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['id']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['id']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['number']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['number']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['status']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['status']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['status_label']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['status_label']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['released_at']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['released_at']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEORDER'].fields_by_name['items']._loaded_options = None
+  _globals['_EXCHANGEORDER'].fields_by_name['items']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEITEM'].fields_by_name['line_id']._loaded_options = None
+  _globals['_EXCHANGEITEM'].fields_by_name['line_id']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEITEM'].fields_by_name['sku']._loaded_options = None
+  _globals['_EXCHANGEITEM'].fields_by_name['sku']._serialized_options = b'\342A\001\002'
+  _globals['_EXCHANGEITEM'].fields_by_name['description']._loaded_options = None
+  _globals['_EXCHANGEITEM'].fields_by_name['description']._serialized_options = b'\342A\001\001'
+  _globals['_EXCHANGEITEM'].fields_by_name['quantity']._loaded_options = None
+  _globals['_EXCHANGEITEM'].fields_by_name['quantity']._serialized_options = b'\342A\001\001'
+  _globals['_RETURNSTATUS']._serialized_start=3155
+  _globals['_RETURNSTATUS']._serialized_end=3404
+  _globals['_RETURNINITIATED']._serialized_start=298
+  _globals['_RETURNINITIATED']._serialized_end=812
+  _globals['_RETURNRECEIVED']._serialized_start=815
+  _globals['_RETURNRECEIVED']._serialized_end=1506
+  _globals['_RETURNORDER']._serialized_start=1509
+  _globals['_RETURNORDER']._serialized_end=2215
+  _globals['_RETURNLABEL']._serialized_start=2217
+  _globals['_RETURNLABEL']._serialized_end=2324
+  _globals['_RETURNITEM']._serialized_start=2327
+  _globals['_RETURNITEM']._serialized_end=2756
+  _globals['_EXCHANGEORDER']._serialized_start=2759
+  _globals['_EXCHANGEORDER']._serialized_end=3025
+  _globals['_EXCHANGEITEM']._serialized_start=3027
+  _globals['_EXCHANGEITEM']._serialized_end=3152
 # @@protoc_insertion_point(module_scope)

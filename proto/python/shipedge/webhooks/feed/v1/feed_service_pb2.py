@@ -33,7 +33,7 @@ from shipedge.webhooks.config.v1 import signing_key_pb2 as shipedge_dot_webhooks
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/feed/v1/feed_service.proto\x12\x19shipedge.webhooks.feed.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30shipedge/webhooks/config/v1/owner_settings.proto\x1a(shipedge/webhooks/config/v1/caller.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a-shipedge/webhooks/config/v1/signing_key.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\xa4\x01\n\x19WatchConfigurationRequest\x12\x1c\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07replica\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x61pplied_revision\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1c\n\x0erequest_number\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xb6\x02\n\x1aWatchConfigurationResponse\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x07\x63hanges\x18\x02 \x03(\x0b\x32%.shipedge.webhooks.feed.v1.FeedChangeB\x04\xe2\x41\x01\x03\x12\x1f\n\x11snapshot_complete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63onfig_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0erequest_number\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x36\n\x0crequest_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x98\x04\n\nFeedChange\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x43\n\x0csubscription\x18\t \x01(\x0b\x32+.shipedge.webhooks.feed.v1.FeedSubscriptionH\x00\x12=\n\ncredential\x18\x03 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialH\x00\x12L\n\x12\x63lient_certificate\x18\x04 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateH\x00\x12\x44\n\x0eowner_settings\x18\x05 \x01(\x0b\x32*.shipedge.webhooks.config.v1.OwnerSettingsH\x00\x12\x37\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32%.shipedge.webhooks.feed.v1.FeedCallerH\x00\x12\x16\n\x0c\x64\x65leted_name\x18\x07 \x01(\tH\x00\x12@\n\x0bsigning_key\x18\n \x01(\x0b\x32).shipedge.webhooks.feed.v1.FeedSigningKeyH\x00\x12\x37\n\rmatches_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x08\n\x06\x63hangeJ\x04\x08\x02\x10\x03\"\xa6\x01\n\x10\x46\x65\x65\x64Subscription\x12\x45\n\x0csubscription\x18\x01 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x03\x12K\n\x0fsigning_secrets\x18\x02 \x03(\x0b\x32,.shipedge.webhooks.feed.v1.FeedSigningSecretB\x04\xe2\x41\x01\x03\"\xa1\x01\n\x0e\x46\x65\x65\x64SigningKey\x12\x42\n\x0bsigning_key\x18\x01 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.SigningKeyB\x04\xe2\x41\x01\x03\x12K\n\x0fsigning_secrets\x18\x02 \x03(\x0b\x32,.shipedge.webhooks.feed.v1.FeedSigningSecretB\x04\xe2\x41\x01\x03\"\x81\x01\n\x11\x46\x65\x65\x64SigningSecret\x12\x17\n\x06secret\x18\x01 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x1c\n\x0bsigning_key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x83\x01\n\nFeedCaller\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12:\n\x06tokens\x18\x02 \x03(\x0b\x32$.shipedge.webhooks.feed.v1.FeedTokenB\x04\xe2\x41\x01\x03\"[\n\tFeedToken\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xb4\x01\n\x1bReportEndpointEventsRequest\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x02\x12\x15\n\x07replica\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tsend_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"9\n\x1cReportEndpointEventsResponse\x12\x19\n\x0bstale_count\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\xa9\x02\n\x0b\x46\x65\x65\x64Service\x12\x8a\x01\n\x12WatchConfiguration\x12\x34.shipedge.webhooks.feed.v1.WatchConfigurationRequest\x1a\x35.shipedge.webhooks.feed.v1.WatchConfigurationResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12\x8c\x01\n\x14ReportEndpointEvents\x12\x36.shipedge.webhooks.feed.v1.ReportEndpointEventsRequest\x1a\x37.shipedge.webhooks.feed.v1.ReportEndpointEventsResponse\"\x03\x90\x02\x02\x42\xd2\x01\n\x1d\x63om.shipedge.webhooks.feed.v1B\x10\x46\x65\x65\x64ServiceProtoP\x01Z@github.com/shipedge/webhooks-go/shipedge/webhooks/feed/v1;feedv1\xa2\x02\x03SWF\xaa\x02\x19Shipedge.Webhooks.Feed.V1\xca\x02\x19Shipedge\\Webhooks\\Feed\\V1\xea\x02\x1cShipedge::Webhooks::Feed::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,shipedge/webhooks/feed/v1/feed_service.proto\x12\x19shipedge.webhooks.feed.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x30shipedge/webhooks/config/v1/owner_settings.proto\x1a(shipedge/webhooks/config/v1/caller.proto\x1a\x34shipedge/webhooks/config/v1/client_certificate.proto\x1a,shipedge/webhooks/config/v1/credential.proto\x1a\x30shipedge/webhooks/config/v1/endpoint_event.proto\x1a-shipedge/webhooks/config/v1/signing_key.proto\x1a.shipedge/webhooks/config/v1/subscription.proto\"\xa4\x01\n\x19WatchConfigurationRequest\x12\x1c\n\x0e\x61\x66ter_revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x15\n\x07replica\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x14\n\x06\x64igest\x18\x03 \x01(\x0c\x42\x04\xe2\x41\x01\x01\x12\x1e\n\x10\x61pplied_revision\x18\x04 \x01(\x03\x42\x04\xe2\x41\x01\x01\x12\x1c\n\x0erequest_number\x18\x05 \x01(\x03\x42\x04\xe2\x41\x01\x01\"\xb6\x02\n\x1aWatchConfigurationResponse\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12<\n\x07\x63hanges\x18\x02 \x03(\x0b\x32%.shipedge.webhooks.feed.v1.FeedChangeB\x04\xe2\x41\x01\x03\x12\x1f\n\x11snapshot_complete\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\x04 \x01(\x0c\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63onfig_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x1c\n\x0erequest_number\x18\x06 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x36\n\x0crequest_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xc2\x04\n\nFeedChange\x12\x16\n\x08revision\x18\x01 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12I\n\x0csubscription\x18\t \x01(\x0b\x32+.shipedge.webhooks.feed.v1.FeedSubscriptionB\x04\xe2\x41\x01\x03H\x00\x12\x43\n\ncredential\x18\x03 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.CredentialB\x04\xe2\x41\x01\x03H\x00\x12R\n\x12\x63lient_certificate\x18\x04 \x01(\x0b\x32..shipedge.webhooks.config.v1.ClientCertificateB\x04\xe2\x41\x01\x03H\x00\x12J\n\x0eowner_settings\x18\x05 \x01(\x0b\x32*.shipedge.webhooks.config.v1.OwnerSettingsB\x04\xe2\x41\x01\x03H\x00\x12=\n\x06\x63\x61ller\x18\x06 \x01(\x0b\x32%.shipedge.webhooks.feed.v1.FeedCallerB\x04\xe2\x41\x01\x03H\x00\x12\x1c\n\x0c\x64\x65leted_name\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03H\x00\x12\x46\n\x0bsigning_key\x18\n \x01(\x0b\x32).shipedge.webhooks.feed.v1.FeedSigningKeyB\x04\xe2\x41\x01\x03H\x00\x12\x37\n\rmatches_since\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x42\x08\n\x06\x63hangeJ\x04\x08\x02\x10\x03\"\xa6\x01\n\x10\x46\x65\x65\x64Subscription\x12\x45\n\x0csubscription\x18\x01 \x01(\x0b\x32).shipedge.webhooks.config.v1.SubscriptionB\x04\xe2\x41\x01\x03\x12K\n\x0fsigning_secrets\x18\x02 \x03(\x0b\x32,.shipedge.webhooks.feed.v1.FeedSigningSecretB\x04\xe2\x41\x01\x03\"\xa1\x01\n\x0e\x46\x65\x65\x64SigningKey\x12\x42\n\x0bsigning_key\x18\x01 \x01(\x0b\x32\'.shipedge.webhooks.config.v1.SigningKeyB\x04\xe2\x41\x01\x03\x12K\n\x0fsigning_secrets\x18\x02 \x03(\x0b\x32,.shipedge.webhooks.feed.v1.FeedSigningSecretB\x04\xe2\x41\x01\x03\"\x81\x01\n\x11\x46\x65\x65\x64SigningSecret\x12\x17\n\x06secret\x18\x01 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x1c\n\x0bsigning_key\x18\x02 \x01(\tB\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\x83\x01\n\nFeedCaller\x12\x39\n\x06\x63\x61ller\x18\x01 \x01(\x0b\x32#.shipedge.webhooks.config.v1.CallerB\x04\xe2\x41\x01\x03\x12:\n\x06tokens\x18\x02 \x03(\x0b\x32$.shipedge.webhooks.feed.v1.FeedTokenB\x04\xe2\x41\x01\x03\"[\n\tFeedToken\x12\x17\n\x06sha256\x18\x01 \x01(\x0c\x42\x07\x80\x01\x01\xe2\x41\x01\x03\x12\x35\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"\xb4\x01\n\x1bReportEndpointEventsRequest\x12I\n\x0f\x65ndpoint_events\x18\x01 \x03(\x0b\x32*.shipedge.webhooks.config.v1.EndpointEventB\x04\xe2\x41\x01\x01\x12\x15\n\x07replica\x18\x02 \x01(\tB\x04\xe2\x41\x01\x01\x12\x33\n\tsend_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x01\"9\n\x1cReportEndpointEventsResponse\x12\x19\n\x0bstale_count\x18\x01 \x01(\x05\x42\x04\xe2\x41\x01\x03\x32\xa9\x02\n\x0b\x46\x65\x65\x64Service\x12\x8a\x01\n\x12WatchConfiguration\x12\x34.shipedge.webhooks.feed.v1.WatchConfigurationRequest\x1a\x35.shipedge.webhooks.feed.v1.WatchConfigurationResponse\"\x03\x90\x02\x01(\x01\x30\x01\x12\x8c\x01\n\x14ReportEndpointEvents\x12\x36.shipedge.webhooks.feed.v1.ReportEndpointEventsRequest\x1a\x37.shipedge.webhooks.feed.v1.ReportEndpointEventsResponse\"\x03\x90\x02\x02\x42\xd2\x01\n\x1d\x63om.shipedge.webhooks.feed.v1B\x10\x46\x65\x65\x64ServiceProtoP\x01Z@github.com/shipedge/webhooks-go/shipedge/webhooks/feed/v1;feedv1\xa2\x02\x03SWF\xaa\x02\x19Shipedge.Webhooks.Feed.V1\xca\x02\x19Shipedge\\Webhooks\\Feed\\V1\xea\x02\x1cShipedge::Webhooks::Feed::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -67,6 +67,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCONFIGURATIONRESPONSE'].fields_by_name['request_time']._serialized_options = b'\342A\001\003'
   _globals['_FEEDCHANGE'].fields_by_name['revision']._loaded_options = None
   _globals['_FEEDCHANGE'].fields_by_name['revision']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['subscription']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['subscription']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['credential']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['credential']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['client_certificate']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['client_certificate']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['owner_settings']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['owner_settings']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['caller']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['caller']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['deleted_name']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['deleted_name']._serialized_options = b'\342A\001\003'
+  _globals['_FEEDCHANGE'].fields_by_name['signing_key']._loaded_options = None
+  _globals['_FEEDCHANGE'].fields_by_name['signing_key']._serialized_options = b'\342A\001\003'
   _globals['_FEEDCHANGE'].fields_by_name['matches_since']._loaded_options = None
   _globals['_FEEDCHANGE'].fields_by_name['matches_since']._serialized_options = b'\342A\001\003'
   _globals['_FEEDSUBSCRIPTION'].fields_by_name['subscription']._loaded_options = None
@@ -92,7 +106,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEEDTOKEN'].fields_by_name['expire_time']._loaded_options = None
   _globals['_FEEDTOKEN'].fields_by_name['expire_time']._serialized_options = b'\342A\001\003'
   _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['endpoint_events']._loaded_options = None
-  _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['endpoint_events']._serialized_options = b'\342A\001\002'
+  _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['endpoint_events']._serialized_options = b'\342A\001\001'
   _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['replica']._loaded_options = None
   _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['replica']._serialized_options = b'\342A\001\001'
   _globals['_REPORTENDPOINTEVENTSREQUEST'].fields_by_name['send_time']._loaded_options = None
@@ -108,21 +122,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_start=646
   _globals['_WATCHCONFIGURATIONRESPONSE']._serialized_end=956
   _globals['_FEEDCHANGE']._serialized_start=959
-  _globals['_FEEDCHANGE']._serialized_end=1495
-  _globals['_FEEDSUBSCRIPTION']._serialized_start=1498
-  _globals['_FEEDSUBSCRIPTION']._serialized_end=1664
-  _globals['_FEEDSIGNINGKEY']._serialized_start=1667
-  _globals['_FEEDSIGNINGKEY']._serialized_end=1828
-  _globals['_FEEDSIGNINGSECRET']._serialized_start=1831
-  _globals['_FEEDSIGNINGSECRET']._serialized_end=1960
-  _globals['_FEEDCALLER']._serialized_start=1963
-  _globals['_FEEDCALLER']._serialized_end=2094
-  _globals['_FEEDTOKEN']._serialized_start=2096
-  _globals['_FEEDTOKEN']._serialized_end=2187
-  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_start=2190
-  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_end=2370
-  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_start=2372
-  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_end=2429
-  _globals['_FEEDSERVICE']._serialized_start=2432
-  _globals['_FEEDSERVICE']._serialized_end=2729
+  _globals['_FEEDCHANGE']._serialized_end=1537
+  _globals['_FEEDSUBSCRIPTION']._serialized_start=1540
+  _globals['_FEEDSUBSCRIPTION']._serialized_end=1706
+  _globals['_FEEDSIGNINGKEY']._serialized_start=1709
+  _globals['_FEEDSIGNINGKEY']._serialized_end=1870
+  _globals['_FEEDSIGNINGSECRET']._serialized_start=1873
+  _globals['_FEEDSIGNINGSECRET']._serialized_end=2002
+  _globals['_FEEDCALLER']._serialized_start=2005
+  _globals['_FEEDCALLER']._serialized_end=2136
+  _globals['_FEEDTOKEN']._serialized_start=2138
+  _globals['_FEEDTOKEN']._serialized_end=2229
+  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_start=2232
+  _globals['_REPORTENDPOINTEVENTSREQUEST']._serialized_end=2412
+  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_start=2414
+  _globals['_REPORTENDPOINTEVENTSRESPONSE']._serialized_end=2471
+  _globals['_FEEDSERVICE']._serialized_start=2474
+  _globals['_FEEDSERVICE']._serialized_end=2771
 # @@protoc_insertion_point(module_scope)

@@ -364,7 +364,7 @@ class ReportEndpointEventsRequest(_message.Message):
     """The name of the process that reports, for the logs."""
     @_builtins.property
     def endpoint_events(self) -> _containers.RepeatedCompositeFieldContainer[_endpoint_event_pb2.EndpointEvent]:
-        """What was observed, at most 1,000."""
+        """What was observed, at most 1,000; it may be nothing."""
 
     @_builtins.property
     def send_time(self) -> _timestamp_pb2.Timestamp:
