@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.domain.errors import (
+    BodyErased,
     EventInvalid,
     EventNotFound,
     EventTypeNotRaised,
@@ -16,7 +17,7 @@ from dispatch_service.domain.errors import (
     payload_version_unknown,
 )
 from dispatch_service.domain.transitions import State
-from dispatch_service.intake.samples import Samples
+from dispatch_service.intake.samples import Samples, Source
 from dispatch_service.log import events, read
 from dispatch_service.log.waiting_times import waiting
 from dispatch_service.payloads import check, example_event, render, schema
@@ -110,14 +111,35 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
         self, request: pb.SendTestEventRequest, context: Context
     ) -> pb.SendTestEventResponse:
         """
-        Send a sample event to one subscription.
+        Send a test event to one subscription.
         """
         names.parse("subscription", request.subscription, "subscription")
         check_request_id(request.request_id)
+        caller, source = current_caller.get().name, await self._source(request)
         delivery = await self._samples.send(
-            request.subscription, request.request_id, current_caller.get().name
+            request.subscription, request.request_id, caller, source
         )
         return pb.SendTestEventResponse(delivery=delivery)
+
+    async def _source(self, request: pb.SendTestEventRequest) -> Source | None:
+        """
+        Return the event that a test sends; None for the sample. Raises `EventNotFound` and
+        `BodyErased`.
+        """
+        match request.WhichOneof("source"):
+            case "event":
+                return Source(request.event)
+            case "accepted_event":
+                name = request.accepted_event
+                parsed = names.parse("event", name, "accepted_event")
+                account = names.account_number(parsed.owner)
+                stored = await events.find(self._engine, self._keys, account, parsed.id)
+                if stored is None:
+                    raise EventNotFound(name)
+                if stored.event is None:
+                    raise BodyErased(name)
+                return Source(stored.event, name)
+        return None
 
     async def ExplainEvent(
         self, request: pb.ExplainEventRequest, context: Context

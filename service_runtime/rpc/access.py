@@ -213,6 +213,11 @@ def _accounts(events: Any) -> Iterator[str]:
         yield names.account(account)
 
 
+def _account(event: Any) -> Iterator[str]:
+    if event.account_id:
+        yield names.account(event.account_id)
+
+
 # All fields of requests that can name an owner, but for warehouses of events: those are judged
 # event by event.
 _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
@@ -223,9 +228,15 @@ _READERS: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "credential": _names,
     "client_certificate": _names,
     "signing_key": _names,
+    "accepted_event": _names,
     "requests": _subscriptions,
     "settings": _names,
     "events": _accounts,
+}
+
+# Fields that name an owner in one request alone: an event that is previewed concerns nobody.
+_READERS_OF_REQUEST: Mapping[tuple[str, str], Callable[[Any], Iterator[str]]] = {
+    ("SendTestEventRequest", "event"): _account,
 }
 
 
@@ -234,8 +245,10 @@ def _naming_fields(kind: Any) -> Sequence[tuple[str, Callable[[Any], Iterator[st
     """
     Return the fields of a request type that name owners, with their readers.
     """
+    request = str(kind.DESCRIPTOR.name)
     fields = [str(it) for it in kind.DESCRIPTOR.fields_by_name]
-    return [(it, _READERS[it]) for it in fields if it in _READERS]
+    readers = [_READERS.get(it) or _READERS_OF_REQUEST.get((request, it)) for it in fields]
+    return [(it, read) for it, read in zip(fields, readers, strict=True) if read is not None]
 
 
 def _denied(method: str, owner: str) -> PermissionDenied:

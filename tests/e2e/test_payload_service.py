@@ -225,6 +225,52 @@ async def test_test_event_is_marked(pair: Pair, receiver: Receiver, owner: str) 
     ]
 
 
+async def test_own_event_is_sent_as_a_test(pair: Pair, receiver: Receiver) -> None:
+    """
+    One that is given, and one that was accepted before: to the one subscription, with its filter
+    and order left aside, under an id of its own.
+    """
+    made = await subscribed(pair, receiver, "orders/shipped", "v2")
+    send = payloads(pair).SendTestEvent
+    given = shipped("not used")
+    given.order_status_changed.order.number = "MINE-1"
+    await send(pb.SendTestEventRequest(subscription=made.name, event=given))
+    given.event_id, given.order_status_changed.order.number = "kept", "MINE-2"
+    await pair.publish(given)
+    again = pb.SendTestEventRequest(
+        subscription=made.name, accepted_event="accounts/100/events/kept"
+    )
+    await send(again)
+
+    await eventually(lambda: len(receiver.requests) == 4)
+    sent = [it for it in receiver.requests if b"MINE" in it.body]
+    tests = [it for it in sent if it.headers.get("x-shipedge-test") == "true"]
+    tests.sort(key=lambda it: b"MINE-2" in it.body)
+    assert [json.loads(it.body)["order_number"] for it in tests] == ["MINE-1", "MINE-2"]
+    assert all(it.headers["x-shipedge-event-id"].startswith("test_") for it in tests)
+    (published,) = [it for it in sent if it not in tests]
+    assert published.body == tests[1].body
+    admin = dispatch_admin_service_pb2_grpc.DispatchAdminServiceStub(pair.channels[DISPATCH])
+    audited = await admin.ListAuditEntries(
+        dispatch_admin_service_pb2.ListAuditEntriesRequest(parent="accounts/100", page_size=1)
+    )
+    (change,) = audited.audit_entries[0].changes
+    assert (change.field, change.after) == ("accepted_event", "accounts/100/events/kept")
+
+    again.accepted_event = "accounts/100/events/nobody"
+    assert (await refused(send(again))).reason == "EVENT_NOT_FOUND"
+    again.accepted_event = "kept"
+    assert [it.field for it in (await refused(send(again))).faults] == ["accepted_event"]
+    given.account_id = 200
+    again.event.CopyFrom(given)
+    assert [it.field for it in (await refused(send(again))).faults] == ["event.account_id"]
+    await admin.EraseCustomerData(
+        dispatch_admin_service_pb2.EraseCustomerDataRequest(parent="accounts/100", event_id="kept")
+    )
+    again.accepted_event = "accounts/100/events/kept"
+    assert (await refused(send(again))).reason == "BODY_ERASED"
+
+
 async def test_test_event_needs_an_active_subscription(pair: Pair, receiver: Receiver) -> None:
     """
     An Inactive or unknown subscription gets no test event.

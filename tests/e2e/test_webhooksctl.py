@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from google.protobuf.json_format import MessageToJson
 
 from dispatch_service.payloads import example_event
 from tests.support.command_line import CommandLine, environment
@@ -30,7 +31,9 @@ def run(pair: Pair, tmp_path: Path) -> CommandLine:
     return CommandLine(environment(pair, tmp_path))
 
 
-async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -> None:
+async def test_from_a_webhook_to_its_log(
+    run: CommandLine, receiver: Receiver, tmp_path: Path
+) -> None:
     """
     A webhook is made, shown, tested, found in the log, rotated, switched off and deleted.
     """
@@ -44,6 +47,13 @@ async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -
     table = await run("subscriptions", "list", "--status", "active")
     tested = await run("test", "send", identifier, answer="y\n")
     (attempt,) = await run.until(bool, "attempts", "list")
+    own = example_event("orders/shipped")
+    own.order_status_changed.order.number = "MINE-1"
+    (tmp_path / "event.json").write_text(MessageToJson(own))
+    file = ("--file", str(tmp_path / "event.json"))
+    mine = await run("test", "send", identifier, *file, "--yes")
+    both = await run("test", "send", identifier, *file, "--event", "e1", "--yes", code=2)
+    unknown = await run("test", "send", identifier, "--event", "e1", "--yes", code=1)
     name = attempt["name"].split("/")
     shown = await run("attempts", "get", f"{name[3]}/{name[5]}")
     stats = await run.json("subscriptions", "stats", identifier, "--since", "1d", "--by", "hour")
@@ -61,6 +71,10 @@ async def test_from_a_webhook_to_its_log(run: CommandLine, receiver: Receiver) -
     assert identifier in table.stdout
     assert "Send 1 test event, orders/shipped" in tested.stderr
     assert "success" in tested.stdout
+    assert "success" in mine.stdout
+    assert b"MINE-1" in receiver.requests[-1].body
+    assert "not both" in both.stderr
+    assert "EVENT_NOT_FOUND" in unknown.stderr
     assert attempt["trigger"] == "TRIGGER_TEST"
     assert "X-Shipedge-Test" in shown.stdout
     assert "accounts/100" in [

@@ -92,6 +92,16 @@ def diff(
         show_message(answer, output)
 
 
+def event_in(file: str) -> Event:
+    """
+    Return the event in a file. Raises `CommandError`.
+    """
+    try:
+        return Parse(content(file), Event())
+    except (ParseError, UnicodeDecodeError) as refused:
+        raise CommandError(f"--file: {file} is no event: {refused}") from refused
+
+
 def _event(session: Session, name: str, file: str, owner: str) -> Event | None:
     """
     Return the event that a flag names, `None` if there is none. Raises `CommandError`.
@@ -99,10 +109,7 @@ def _event(session: Session, name: str, file: str, owner: str) -> Event | None:
     if name and file:
         raise CommandError("give --event or --file, not both")
     if file:
-        try:
-            return Parse(content(file), Event())
-        except (ParseError, UnicodeDecodeError) as refused:
-            raise CommandError(f"--file: {file} is no event: {refused}") from refused
+        return event_in(file)
     if name:
         request = GetEventRequest(name=session.name("events", owner, name))
         found = session.services.deliveries.GetEvent(request)

@@ -1,5 +1,5 @@
 """
-`test`: samples to one webhook.
+`test`: test events to one webhook.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
 from shipedge.webhooks.dispatch.v1.payload_service_pb2 import SendTestEventRequest
 from webhooksctl.commands.log.attempts import OF_DELIVERY
+from webhooksctl.commands.log.payloads import File, Name, event_in
 from webhooksctl.commands.webhooks.subscriptions import subscription
 from webhooksctl.options.flags import Output, Owner, Yes
 from webhooksctl.options.session import Session, confirm, session_of
 from webhooksctl.output.formats import Format, plain, show_list, show_message, write
-from webhooksctl.words.failures import REFUSED
+from webhooksctl.words.failures import REFUSED, CommandError
 
-app = typer.Typer(no_args_is_help=True, help="Samples to one webhook.")
+app = typer.Typer(no_args_is_help=True, help="Test events to one webhook.")
 
 POLL_SECONDS: Final = 0.2
 WAIT_SECONDS: Final = 15.0
@@ -36,17 +37,26 @@ def send(
     name: Annotated[str, typer.Argument(help="Id or name of a subscription.")],
     *,
     owner: Owner = "",
+    event: Name = "",
+    file: File = "",
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="For the answer.")] = True,
     yes: Yes = False,
     output: Output = Format.TABLE,
 ) -> None:
     """
-    Send a sample, marked as a test, and show what was answered. Exits with 1 if it failed.
+    Send the sample, unless an event is named, marked as a test, and show what was answered. Exits
+    with 1 if it failed.
     """
     session = session_of(ctx)
+    if event and file:
+        raise CommandError("give --event or --file, not both")
     found = subscription(session, owner, name)
     confirm(f"Send 1 test event, {found.event_type} to {found.url}?", yes=yes)
     request = SendTestEventRequest(subscription=found.name)
+    if file:
+        request.event.CopyFrom(event_in(file))
+    elif event:
+        request.accepted_event = session.name("events", owner, event)
     delivery = session.services.payloads.SendTestEvent(request).delivery
     if not wait:
         show_message(_get(session, delivery), output)

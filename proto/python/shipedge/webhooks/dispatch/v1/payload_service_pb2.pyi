@@ -242,21 +242,39 @@ class SendTestEventRequest(_message.Message):
 
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    ACCEPTED_EVENT_FIELD_NUMBER: _builtins.int
     subscription: _builtins.str
     """The subscription."""
     request_id: _builtins.str
     """A UUID. A call that is repeated with it within a day changes nothing."""
+    accepted_event: _builtins.str
+    """The name of an accepted event whose content is still kept,
+    `accounts/{account}/events/{event}`; the same holds for it.
+    """
+    @_builtins.property
+    def event(self) -> _event_pb2.Event:
+        """This event. It is checked as a published one, must raise the
+        subscription's event type and concern its owner: `account_id` of an
+        account's subscription, and `warehouses` of a warehouse's, may be left
+        out. `event_id` is not used.
+        """
+
     def __init__(
         self,
         *,
         subscription: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        event: _event_pb2.Event | None = ...,
+        accepted_event: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted_event", b"accepted_event", "event", b"event", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "subscription", b"subscription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted_event", b"accepted_event", "event", b"event", "request_id", b"request_id", "source", b"source", "subscription", b"subscription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["event", "accepted_event"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___SendTestEventRequest: _TypeAlias = SendTestEventRequest  # noqa: Y015
 

@@ -93,11 +93,13 @@ class PayloadServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SendTestEvent(self, request, context):
-        """Sends a realistic sample to one subscription, marked as a test in the
-        header `X-Shipedge-Test` and in the log.
+        """Sends a realistic sample, an event that is given or one that was accepted
+        before to one subscription, whatever its filter says, marked as a test in
+        the header `X-Shipedge-Test` and in the log.
 
-        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-        `SUBSCRIPTION_INACTIVE`.
+        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+        `INVALID_ARGUMENT` / `EVENT_INVALID`; `FAILED_PRECONDITION` /
+        `SUBSCRIPTION_INACTIVE`, `EVENT_TYPE_NOT_RAISED`, `BODY_ERASED`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,11 +53,13 @@ class PayloadServiceStub:
     Errors: as `PreviewPayload`.
     """
     SendTestEvent: _grpc.UnaryUnaryMultiCallable[_payload_service_pb2.SendTestEventRequest, _payload_service_pb2.SendTestEventResponse]
-    """Sends a realistic sample to one subscription, marked as a test in the
-    header `X-Shipedge-Test` and in the log.
+    """Sends a realistic sample, an event that is given or one that was accepted
+    before to one subscription, whatever its filter says, marked as a test in
+    the header `X-Shipedge-Test` and in the log.
 
-    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-    `SUBSCRIPTION_INACTIVE`.
+    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+    `INVALID_ARGUMENT` / `EVENT_INVALID`; `FAILED_PRECONDITION` /
+    `SUBSCRIPTION_INACTIVE`, `EVENT_TYPE_NOT_RAISED`, `BODY_ERASED`.
     """
     ExplainEvent: _grpc.UnaryUnaryMultiCallable[_payload_service_pb2.ExplainEventRequest, _payload_service_pb2.ExplainEventResponse]
     """Returns for each subscription of the owners of an event what became of it:
@@ -91,11 +93,13 @@ class PayloadServiceAsyncStub(PayloadServiceStub):
     Errors: as `PreviewPayload`.
     """
     SendTestEvent: _aio.UnaryUnaryMultiCallable[_payload_service_pb2.SendTestEventRequest, _payload_service_pb2.SendTestEventResponse]  # type: ignore[assignment]
-    """Sends a realistic sample to one subscription, marked as a test in the
-    header `X-Shipedge-Test` and in the log.
+    """Sends a realistic sample, an event that is given or one that was accepted
+    before to one subscription, whatever its filter says, marked as a test in
+    the header `X-Shipedge-Test` and in the log.
 
-    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-    `SUBSCRIPTION_INACTIVE`.
+    Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+    `INVALID_ARGUMENT` / `EVENT_INVALID`; `FAILED_PRECONDITION` /
+    `SUBSCRIPTION_INACTIVE`, `EVENT_TYPE_NOT_RAISED`, `BODY_ERASED`.
     """
     ExplainEvent: _aio.UnaryUnaryMultiCallable[_payload_service_pb2.ExplainEventRequest, _payload_service_pb2.ExplainEventResponse]  # type: ignore[assignment]
     """Returns for each subscription of the owners of an event what became of it:
@@ -144,11 +148,13 @@ class PayloadServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payload_service_pb2.SendTestEventRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payload_service_pb2.SendTestEventResponse, _abc.Awaitable[_payload_service_pb2.SendTestEventResponse]]:
-        """Sends a realistic sample to one subscription, marked as a test in the
-        header `X-Shipedge-Test` and in the log.
+        """Sends a realistic sample, an event that is given or one that was accepted
+        before to one subscription, whatever its filter says, marked as a test in
+        the header `X-Shipedge-Test` and in the log.
 
-        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`; `FAILED_PRECONDITION` /
-        `SUBSCRIPTION_INACTIVE`.
+        Errors: `NOT_FOUND` / `SUBSCRIPTION_NOT_FOUND`, `EVENT_NOT_FOUND`;
+        `INVALID_ARGUMENT` / `EVENT_INVALID`; `FAILED_PRECONDITION` /
+        `SUBSCRIPTION_INACTIVE`, `EVENT_TYPE_NOT_RAISED`, `BODY_ERASED`.
         """
 
     @_abc_1.abstractmethod
