@@ -141,9 +141,8 @@ def guarded_transport(settings: Settings, stack: AsyncExitStack) -> GuardedTrans
     if settings.egress_proxy:
         opener = EgressProxy(settings.egress_proxy, contexts)
     # One that is closed after a burst costs a handshake at the next: as much as fifty requests.
-    pool = ConnectionPool(
-        max_idle=settings.total_concurrency, max_idle_per_key=settings.endpoint_concurrency
-    )
+    most = max(settings.endpoint_concurrency, settings.most_endpoint_concurrency)
+    pool = ConnectionPool(max_idle=settings.total_concurrency, max_idle_per_key=most)
     transport = GuardedTransport(opener, pool, rules=settings.url_rules())
     stack.push_async_callback(transport.aclose)
     return transport

@@ -121,7 +121,14 @@ class Settings(ServiceSettings):
         ge=1,
         le=1000,
         alias="SHIPEDGE_DISPATCH_ENDPOINT_CONCURRENCY",
-        description="maximum open requests to one endpoint",
+        description="open requests to one endpoint until it has shown that it bears more",
+    )
+    most_endpoint_concurrency: int = Field(
+        default=64,
+        ge=1,
+        le=1000,
+        alias="SHIPEDGE_DISPATCH_MOST_ENDPOINT_CONCURRENCY",
+        description="maximum open requests to one endpoint, if it is more than those to begin with",
     )
     total_concurrency: int = Field(
         default=3000,

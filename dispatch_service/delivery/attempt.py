@@ -219,7 +219,7 @@ class AttemptWorker:
             # Otherwise the URL has changed since the claim: the outcome says nothing of the
             # endpoint in whose queue this delivery waited.
             key = (claimed.owner, claimed.endpoint)
-            opened = self._endpoints.record_outcome(key, finished.outcome)
+            opened = self._endpoints.record_outcome(key, finished.outcome, finished.seconds)
         ATTEMPTS.add(finished.outcome.failure_kind or "success")
         if not finished.outcome.succeeded:
             self._log_failure(finished)

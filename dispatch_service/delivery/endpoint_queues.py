@@ -92,7 +92,7 @@ class EndpointQueues:
         queue = self._queues.get(key) or self._opened(key)
         if (
             not self.usage.has_place(queue.usage, size)
-            or queue.room(self._endpoints.limit(key)) <= 0
+            or queue.room(self._allowed(key)) <= 0
             or not queue.allows(subscription, self._limit_of(owner, subscription), time.monotonic())
         ):
             self._forget_if_idle(key, queue)
@@ -142,14 +142,14 @@ class EndpointQueues:
         """
         Return the endpoints whose queues can start nothing more soon.
         """
-        return [key for key, it in self._queues.items() if it.room(self._endpoints.limit(key)) <= 0]
+        return [key for key, it in self._queues.items() if it.room(self._allowed(key)) <= 0]
 
     def starts_at_once(self, key: EndpointKey) -> bool:
         """
         Tell whether the attempt of one more delivery to an endpoint would start now.
         """
         queue = self._queues.get(key)
-        is_free = queue is None or queue.waiting + queue.running < self._endpoints.limit(key)
+        is_free = queue is None or queue.waiting + queue.running < self._allowed(key)
         return is_free and self.usage.has_slot(self.usage.of(key[0]))
 
     def release_waiting(self, key: EndpointKey, reason: WaitReason = WaitReason.BACKLOG) -> None:
@@ -177,6 +177,10 @@ class EndpointQueues:
         if self._runners:
             await asyncio.wait(self._runners, timeout=seconds)
 
+    def _allowed(self, key: EndpointKey) -> int:
+        limit = self._endpoints.limit(key)
+        return min(limit, self._endpoints.cap) if self.usage.crowded else limit
+
     def _opened(self, key: EndpointKey) -> EndpointQueue:
         usage = self.usage.queue_opened(key[0])
         queue = self._queues[key] = EndpointQueue(usage=usage, horizon=self._horizon)
@@ -193,7 +197,7 @@ class EndpointQueues:
             self._release(Requeue(claimed, delay, WaitReason.THROTTLED))
 
     def _start_waiting(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
-        allowed = self._endpoints.limit(key)
+        allowed = self._allowed(key)
         while queue.waiting and queue.running < allowed and not self._stopping:
             if not self.usage.has_slot(queue.usage):
                 self._starved.add(queue.usage, key)
@@ -204,6 +208,8 @@ class EndpointQueues:
             runner = start_watched(self._run(key, queue, started), "delivery")
             self._runners.add(runner)
             runner.add_done_callback(self._runners.discard)
+        if queue.waiting and queue.running >= allowed:
+            self._endpoints.want_more(key)
 
     def _start_next(
         self, key: EndpointKey, queue: EndpointQueue, now: float, allowed: int
@@ -214,6 +220,8 @@ class EndpointQueues:
         later_allowed = has_later_slot and queue.later_allowed(allowed)
         started = queue.start_next(now, later_allowed=later_allowed)
         if started is None:
+            if has_later_slot and not later_allowed:
+                self._endpoints.want_more(key)
             # The end of an attempt of this queue looks here again; all else must be arranged for.
             if (seconds := queue.wait_seconds(now)) is not None:
                 self._set_timer(key, queue, seconds)
@@ -244,7 +252,9 @@ class EndpointQueues:
                 break
             if not self.usage.has_slot(queue.usage):
                 break  # what its owner holds beyond its share is left to others
-            started = self._start_next(key, queue, now, self._endpoints.limit(key))
+            started = self._start_next(key, queue, now, self._allowed(key))
+            if queue.waiting:
+                self._start_waiting(key, queue, now)  # it may get more than before
         self._pass_on_slot(key, queue, now)
 
     def _pass_on_slot(self, key: EndpointKey, queue: EndpointQueue, now: float) -> None:
@@ -285,4 +295,5 @@ class EndpointQueues:
             self._set_timer(key, queue, seconds)
         else:
             del self._queues[key]
+            self._endpoints.forget_grown(key)
             self.usage.queue_closed(key[0], queue.usage)

@@ -16,6 +16,7 @@ import structlog
 
 from dispatch_service.delivery import breakers
 from dispatch_service.delivery.breakers import Breaker, EndpointVerdict
+from dispatch_service.domain.concurrency import Concurrency
 from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.domain.work import EndpointKey
 from service_runtime.observability.dispatch_metrics import BREAKER_CHANGES
@@ -49,11 +50,14 @@ class Endpoints:
     """
     Says how many requests each endpoint may get. Used by one event loop only.
 
-    *cap* is how many a healthy endpoint may get at a time.
+    *cap* is how many a healthy endpoint may get at a time to begin with, and *most* up to how many
+    that grows while more wait; without it, it does not grow.
     """
 
-    def __init__(self, cap: int) -> None:
-        self._cap = cap
+    def __init__(self, cap: int, most: int = 0) -> None:
+        self.cap = cap
+        self._most = most
+        self._grown: dict[EndpointKey, Concurrency] = {}
         self._known: dict[EndpointKey, _EndpointState] = {}
         self._changes: dict[EndpointKey, OpenBreaker | None] = {}
         self._changed_at: dict[EndpointKey, float] = {}
@@ -64,7 +68,25 @@ class Endpoints:
         Return how many requests an endpoint may get at a time.
         """
         known = self._known.get(key)
-        return self._cap if known is None else known.breaker.limit
+        return self._healthy_limit(key) if known is None else known.breaker.limit
+
+    def want_more(self, key: EndpointKey) -> None:
+        """
+        Record that more deliveries wait for an endpoint than may start.
+        """
+        if self._most <= self.cap:
+            return
+        grown = self._grown.get(key)
+        if grown is None:
+            grown = self._grown[key] = Concurrency(self.cap, self._most)
+        grown.want_more()
+
+    def forget_grown(self, key: EndpointKey) -> None:
+        """
+        Let an endpoint for which nothing waits begin with *cap* again.
+        """
+        if self._grown:
+            self._grown.pop(key, None)
 
     def is_open(self, key: EndpointKey) -> bool:
         """
@@ -86,13 +108,16 @@ class Endpoints:
         """
         return len(self._known)
 
-    def record_outcome(self, key: EndpointKey, outcome: Outcome) -> bool:
+    def record_outcome(self, key: EndpointKey, outcome: Outcome, seconds: float = 0.0) -> bool:
         """
-        Take the outcome of an attempt into account; return whether it opened the breaker.
+        Take the outcome of an attempt that took so many *seconds* into account; return whether it
+        opened the breaker.
         """
         known = self._known.get(key)
         self._probed.discard(key)
         if known is None and outcome.succeeded:
+            if (grown := self._grown.get(key)) is not None:
+                grown.succeeded(seconds)
             return False
         before = known.breaker if known is not None else None
         verdict = breakers.judge(outcome)
@@ -100,7 +125,9 @@ class Endpoints:
         if failed and known is not None and _is_open(known):
             # The attempt started before the breaker opened; it must not prolong the pause.
             return False
-        now = breakers.after(before, verdict, self._cap)
+        now = breakers.after(before, verdict, self._healthy_limit(key))
+        if (grown := self._grown.get(key)) is not None and not outcome.succeeded:
+            (grown.halve if failed else grown.refused)()
         if failed and breakers.opens(now, outcome.retry_after):
             self._open(key, now or Breaker(1), outcome)
             return True
@@ -157,6 +184,7 @@ class Endpoints:
         """
         self._changed_at = {key: at for key, at in self._changed_at.items() if at >= asked_at}
         for key, opened in self._unchanged(stored.items()):
+            self.forget_grown(key)
             breaker = Breaker(1, trips=opened.trips, open=True)
             self._known[key] = _EndpointState(breaker, asked_at + opened.pause.total_seconds())
         open_here = [(key, it) for key, it in self._known.items() if it.breaker.open]
@@ -170,7 +198,12 @@ class Endpoints:
     ) -> list[tuple[EndpointKey, _Item]]:
         return [(key, it) for key, it in items if key not in self._changed_at]
 
+    def _healthy_limit(self, key: EndpointKey) -> int:
+        grown = self._grown.get(key)
+        return self.cap if grown is None else grown.limit
+
     def _open(self, key: EndpointKey, breaker: Breaker, outcome: Outcome) -> None:
+        self.forget_grown(key)
         opened, pause = breakers.opened(breaker, outcome.retry_after, random())  # noqa: S311 - jitter is no secret
         self._known[key] = _EndpointState(opened, time.monotonic() + pause.total_seconds())
         kind, code = outcome.failure_kind, outcome.status_code

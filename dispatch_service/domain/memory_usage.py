@@ -150,6 +150,13 @@ class MemoryUsage:
         """
         return self.running < self._common_slots or self._slots.allows(self.running, usage.running)
 
+    @property
+    def crowded(self) -> bool:
+        """
+        Tell whether half of the slots are taken: then no endpoint has more than others begin with.
+        """
+        return self.running * 2 >= self._common_slots
+
     def has_later_slot(self, usage: OwnerUsage) -> bool:
         """
         Tell whether a retry or resend of an owner may start, if `has_slot` says so too.

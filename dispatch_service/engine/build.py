@@ -131,7 +131,7 @@ def build_engine(parts: Parts) -> Engine:
 
 def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     settings = parts.settings
-    endpoints = Endpoints(settings.endpoint_concurrency)
+    endpoints = Endpoints(settings.endpoint_concurrency, settings.most_endpoint_concurrency)
     clock = ClockWatch()
     replicas = Replicas(parts.store, endpoints, parts.lease.owner, clock, parts.lease.duration)
     held, log_usage = HeldLeases(), LogUsage(settings.owner_log_mb * 1024 * 1024)

@@ -111,3 +111,38 @@ def test_changes_that_could_not_be_stored_are_kept() -> None:
     endpoints.put_back(changes)
 
     assert endpoints.take_changes() == {KEY: None}
+
+
+def test_an_endpoint_that_bears_more_gets_more() -> None:
+    """
+    While more waits for it than may start; once nothing waits it begins afresh.
+    """
+    endpoints = Endpoints(8, 10)
+    for _ in range(100):
+        endpoints.want_more(KEY)
+        endpoints.record_outcome(KEY, WELL, 0.1)
+    assert endpoints.limit(KEY) == 10
+    assert endpoints.degraded() == 0
+
+    endpoints.forget_grown(KEY)
+    assert endpoints.limit(KEY) == 8
+
+
+def test_overload_halves_what_an_endpoint_has_grown_to() -> None:
+    """
+    It then gets one more for each success, and grows again; an open breaker makes it start afresh.
+    """
+    endpoints = Endpoints(8, 64)
+    for _ in range(1000):
+        endpoints.want_more(KEY)
+        endpoints.record_outcome(KEY, WELL, 0.1)
+    endpoints.record_outcome(KEY, REFUSED)
+    assert endpoints.limit(KEY) == 32
+    endpoints.record_outcome(KEY, WELL, 0.1)
+    assert (endpoints.limit(KEY), endpoints.degraded()) == (32, 0)
+
+    for _ in range(5):
+        endpoints.record_outcome(KEY, REFUSED)
+    for _ in range(20):
+        endpoints.record_outcome(KEY, WELL, 0.1)
+    assert endpoints.limit(KEY) == 8
