@@ -150,7 +150,7 @@ proto-publish: $(STAMP) ## Publish the contract: it may not be broken from then 
 proto-bundle: $(STAMP) ## Write what clients of other languages are generated from into build/proto, and pack it.
 	@$(BIN)/python proto/bundle.py build/proto
 
-clients: $(STAMP) ## Compile clients in Go, Java, TypeScript and PHP, and try that of Python; downloads libraries.
+clients: $(STAMP) ## Compile clients in Go, Java, TypeScript and PHP, and run the programs of clients/; downloads libraries.
 	@$(PYTEST) -o timeout=1800 -o python_files='check_*.py' tests/clients
 
 contracts: $(STAMP) ## Write the payload contracts' files and pages from the typed definitions.

@@ -7,7 +7,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tests.clients.programs import LOCKS, download, need, run, workshop
+import pytest
+
+from tests.clients.expected import assert_went_well
+from tests.clients.programs import EXAMPLES, LOCKS, Services, download, need, run, workshop
 from tests.support.proto_recipes import run_recipe
 
 PLUGINS = (
@@ -16,9 +19,10 @@ PLUGINS = (
 )
 
 
-def test_go_compiles(bundle: Path) -> None:
+@pytest.fixture(scope="module")
+def client(bundle: Path) -> Path:
     """
-    All packages compile with the module name of the protos.
+    Generate and compile all packages; return the folder of the module.
     """
     need("go")
     programs = workshop("go")
@@ -30,8 +34,29 @@ def test_go_compiles(bundle: Path) -> None:
 
     download("go", "mod", "download", folder=out)
     run("go", "build", "./...", folder=out)
+    return out
 
-    packages = run("go", "list", "./...", folder=out).split()
+
+def test_go_compiles(client: Path) -> None:
+    """
+    The packages have the module name of the protos.
+    """
+    packages = run("go", "list", "./...", folder=client).split()
     module = "github.com/shipedge/webhooks-go/shipedge/webhooks"
     rooms = ("config", "dispatch", "errors", "events")
     assert packages == [f"{module}/{room}/v1" for room in rooms]
+
+
+@pytest.mark.anyio
+async def test_example_runs(client: Path, services: Services, tmp_path: Path) -> None:
+    """
+    The program of `clients/go` does what it says, against a running pair.
+    """
+    folder = tmp_path / "example"
+    shutil.copytree(EXAMPLES / "go", folder)
+    (folder / "webhooks-go").symlink_to(client)
+    download("go", "mod", "download", folder=folder)
+    run("go", "vet", ".", folder=folder)
+    run("go", "build", "-o", "example", ".", folder=folder)
+
+    assert_went_well(await services.run(folder / "example", folder=folder))

@@ -6,13 +6,28 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clients.programs import LOCKS, download, need, run, workshop
+import pytest
+
+from tests.clients.expected import assert_went_well
+from tests.clients.programs import EXAMPLES, LOCKS, Services, download, need, run, workshop
 from tests.support.proto_recipes import RECIPES, run_recipe
 
 COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
 PLUGIN = "protoc-gen-grpc-java"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """
+    A compiled client: the folders with its sources and classes, and the path of the libraries.
+    """
+
+    sources: Path
+    classes: Path
+    libraries: str
 
 
 def hashes(folder: Path) -> str:
@@ -23,10 +38,12 @@ def hashes(folder: Path) -> str:
     return "".join(f"{hashlib.sha256(it.read_bytes()).hexdigest()}  {it.name}\n" for it in files)
 
 
-def test_java_compiles(bundle: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Client:
     """
-    All messages and stubs compile with the libraries that the instructions name.
+    Generate and compile all messages and stubs, with the libraries that the instructions name.
     """
+    tmp_path = tmp_path_factory.mktemp("java")
     need("mvn", "javac")
     programs = workshop("java")
     shutil.rmtree(programs / "lib", ignore_errors=True)
@@ -45,6 +62,27 @@ def test_java_compiles(bundle: Path, tmp_path: Path) -> None:
     libraries = f"{programs / 'lib'}/*"
     run("javac", "-d", classes, "-cp", libraries, f"@{arguments}", folder=bundle)
 
-    assert list(classes.rglob("PublisherServiceGrpc.class"))
+    return Client(out, classes, libraries)
+
+
+def test_java_compiles(client: Client, bundle: Path) -> None:
+    """
+    Each proto makes its class, and the clients are among them.
+    """
     protos = len(list(bundle.glob("shipedge/**/*.proto")))
-    assert len(list(out.rglob(RECIPES["Java"].one_of_each))) == protos
+
+    assert list(client.classes.rglob("PublisherServiceGrpc.class"))
+    assert len(list(client.sources.rglob(RECIPES["Java"].one_of_each))) == protos
+
+
+@pytest.mark.anyio
+async def test_example_runs(client: Client, services: Services, tmp_path: Path) -> None:
+    """
+    The program of `clients/java` does what it says, against a running pair.
+    """
+    path = f"{client.classes}:{client.libraries}"
+    run("javac", "-d", tmp_path, "-cp", path, EXAMPLES / "java/Example.java", folder=tmp_path)
+
+    assert_went_well(
+        await services.run("java", "-cp", f"{tmp_path}:{path}", "Example", folder=tmp_path)
+    )

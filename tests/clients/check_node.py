@@ -6,11 +6,13 @@ without generated code.
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.clients.programs import download, need, run, workshop
+from tests.clients.expected import assert_went_well
+from tests.clients.programs import EXAMPLES, Services, download, need, run, workshop
 from tests.support.proto_recipes import run_recipe
 
 COMPILER_OPTIONS = {
@@ -19,7 +21,6 @@ COMPILER_OPTIONS = {
     "target": "es2022",
     "esModuleInterop": True,
     "skipLibCheck": True,
-    "noEmit": True,
     "types": ["node"],
 }
 
@@ -50,7 +51,7 @@ SERVICES = [
 ]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def project(bundle: Path) -> Path:
     """
     Return an unpacked bundle with the packages that the instructions name.
@@ -62,13 +63,21 @@ def project(bundle: Path) -> Path:
     return bundle
 
 
-def test_typescript_compiles(project: Path) -> None:
+@pytest.fixture(scope="module")
+def generated(project: Path) -> Path:
+    """
+    Generate the client; return the folder with it.
+    """
+    return run_recipe("TypeScript and Node.js", project)
+
+
+def test_typescript_compiles(project: Path, generated: Path) -> None:
     """
     All modules compile in strict mode, those of the details of errors included.
     """
-    out = run_recipe("TypeScript and Node.js", project)
+    out = generated
     settings = {
-        "compilerOptions": COMPILER_OPTIONS,
+        "compilerOptions": {**COMPILER_OPTIONS, "noEmit": True},
         "include": [str(out)],
     }
     (project / "tsconfig.json").write_text(json.dumps(settings))
@@ -84,3 +93,22 @@ def test_node_loads_the_protos(project: Path) -> None:
     proto-loader finds all services, in the protos and in the descriptors.
     """
     assert json.loads(run("node", "-e", LOAD, folder=project)) == [SERVICES, SERVICES]
+
+
+@pytest.mark.anyio
+async def test_example_runs(project: Path, generated: Path, services: Services) -> None:
+    """
+    The program of `clients/typescript` compiles in strict mode, and does what it says, against a
+    running pair.
+    """
+    folder = project / "example"
+    shutil.copytree(EXAMPLES / "typescript", folder)
+    (folder / "generated").symlink_to(generated)
+    settings = {
+        "compilerOptions": {**COMPILER_OPTIONS, "outDir": "made", "preserveSymlinks": True},
+        "include": ["example.ts"],
+    }
+    (folder / "tsconfig.json").write_text(json.dumps(settings))
+    run(project / "node_modules/.bin/tsc", "-p", ".", folder=folder)
+
+    assert_went_well(await services.run("node", "made/example.js", folder=folder))

@@ -9,7 +9,10 @@ import sys
 import tomllib
 from pathlib import Path
 
-from tests.clients.programs import run
+import pytest
+
+from tests.clients.expected import assert_went_well
+from tests.clients.programs import EXAMPLES, Services, run
 from tests.support.project_files import ROOT
 
 FOLDER = ROOT / "proto/python"
@@ -45,3 +48,13 @@ def test_wheel_works_with_the_oldest_packages(tmp_path: Path) -> None:
     run(python, "-m", "pip", "install", wheel, *oldest, folder=tmp_path)
 
     assert run(python, "-I", "-c", USE, folder=tmp_path).strip() == "NotAnsweredError"
+
+
+@pytest.mark.anyio
+async def test_example_runs(services: Services, tmp_path: Path) -> None:
+    """
+    The program of `clients/python` does what it says, against a running pair.
+    """
+    example = EXAMPLES / "python/example.py"
+
+    assert_went_well(await services.run(sys.executable, example, folder=tmp_path))

@@ -4,20 +4,42 @@ Run the compilers of other languages.
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from tests.support.project_files import ROOT
 
+EXAMPLES = ROOT / "clients"
 LOCKS = ROOT / "tests/clients"
 BUILD = ROOT / "build/clients"
 SECONDS = 900
 """
 The longest that one program may take.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """
+    A running pair, and a receiver, as the *settings* of an example program.
+    """
+
+    settings: dict[str, str]
+
+    async def run(self, *command: str | Path, folder: Path) -> str:
+        """
+        Run an example program in *folder*; return what it printed.
+        """
+        # In a thread, so that the receiver goes on.
+        return await asyncio.to_thread(run, *command, folder=folder, settings=self.settings)
 
 
 def need(*programs: str) -> None:
@@ -28,13 +50,17 @@ def need(*programs: str) -> None:
         pytest.skip(f"NOT RUN, THE CLIENT WAS NOT COMPILED: no {', '.join(missing)} here")
 
 
-def run(*command: str | Path, folder: Path) -> str:
+def run(
+    *command: str | Path, folder: Path, settings: Mapping[str, str] = MappingProxyType({})
+) -> str:
     """
-    Run a program in *folder*; return what it printed. Raises `AssertionError` with its messages.
+    Run a program in *folder*; return what it printed. *settings* are added to the environment.
+    Raises `AssertionError` with its messages.
     """
     done = subprocess.run(
         [shutil.which(str(command[0])) or command[0], *command[1:]],
         cwd=folder,
+        env={**os.environ, **settings},
         capture_output=True,
         text=True,
         check=False,
