@@ -127,7 +127,7 @@ layers: $(STAMP) ## Check that imports go one way.
 tree: $(STAMP) ## Check sizes of rooms, files and functions, and words of names.
 	@$(BIN)/python -m tests.support.tree_check
 
-reference: $(STAMP) ## Write the pages of metrics, log events, settings, methods and reasons from the code.
+reference: $(STAMP) ## Write the pages of metrics, log events, settings, methods, reasons and failures from the code.
 	@$(BIN)/python -m tests.support.reference
 
 ##@ The contract

@@ -80,13 +80,15 @@ async def show_attempt(request: Request) -> Response:
     delivery = await answer(services.deliveries.GetDelivery(pb.GetDeliveryRequest(name=of_attempt)))
     all_attempts = pb.ListAttemptsRequest(parent=of_attempt)
     attempts = await answer(services.deliveries.ListAttempts(all_attempts))
+    happened, advice = results.explained(attempt)
     return page(
         request,
         "attempt.html",
         attempt=attempt,
         delivery=delivery,
         attempts=attempts.attempts,
-        advice=results.advice(attempt),
+        happened=happened,
+        advice=advice,
         phases=_phases(attempt),
         sent=await _body_of(request, of_attempt),
         answered=attempt.response.body.decode(errors="replace"),

@@ -12,6 +12,7 @@ from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
 from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
 from shipedge.webhooks.dispatch.v1.payload_service_pb2 import Explanation
 from shipedge.webhooks.events.v1.failure_kind_pb2 import FailureKind
+from shipedge.webhooks.failures.words import parts_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,24 +24,6 @@ class Verdict:
     word: str
     kind: str
     sentence: str = ""
-
-
-_ADVICE = {
-    "TIMEOUT": "Answer 200 at once and process the data afterwards: the limit is 10 seconds.",
-    "DNS": "Check the host of the address.",
-    "CONNECT": "Check that the server runs and that its firewall allows our addresses.",
-    "TLS": "Check the TLS versions of the server, and whether it asks for a client certificate.",
-    "CERTIFICATE": "Renew the server's certificate, with its whole chain, for this host.",
-    "INVALID_URL": "Correct the address of the webhook.",
-    "BLOCKED_ADDRESS": "Use a host with public addresses.",
-    "HTTP_STATUS": "See the answer of the server: it must be 200 to 299.",
-    "REDIRECT": "Enter the address that the server redirects to: redirects are not followed.",
-    "AUTH": "Check the authentication of the webhook.",
-    "PROTOCOL": "The server did not answer in HTTP. Check the port of the address.",
-    "CONNECTION_LOST": "Nothing: the request was repeated at once. See the attempt after it.",
-    "INACTIVE": "Set the webhook to Active, and resend.",
-    "EXPIRED": "Resend when the server answers again.",
-}
 
 
 def health(webhook: Subscription) -> Verdict:
@@ -139,8 +122,13 @@ def of_explanation(explanation: Explanation) -> Verdict:
     return replace(found, sentence=explanation.detail)
 
 
-def advice(attempt: Attempt) -> str:
+def explained(attempt: Attempt) -> tuple[str, str]:
     """
-    Return what to do about a failure; nothing for a success.
+    Return how an attempt failed and what to do about it, as sentences; nothing for a success.
     """
-    return _ADVICE.get(kind_name(attempt.failure_kind), "") if attempt.failure_kind else ""
+    happened, to_do = parts_of(attempt.error, attempt.failure_kind, attempt.response_code)
+    return _sentence(happened), _sentence(to_do)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:].removesuffix('.')}." if text else ""

@@ -16,6 +16,7 @@ from dispatch_service.domain.errors import (
     event_type_unknown,
     payload_version_unknown,
 )
+from dispatch_service.domain.outcomes import failure_kind_value
 from dispatch_service.domain.transitions import State
 from dispatch_service.intake.samples import Samples, Source
 from dispatch_service.log import events, read
@@ -43,6 +44,7 @@ from shipedge.webhooks.catalogue import CATALOGUE
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1 import payload_service_pb2_grpc
 from shipedge.webhooks.events.v1 import event_pb2
+from shipedge.webhooks.failures.words import failure_text
 
 if TYPE_CHECKING:
     import grpc
@@ -202,7 +204,9 @@ def _event_delivery(row: DeliveryRow) -> tuple[str, EventDelivery]:
     if row.state == State.DELIVERING:
         detail = "an attempt is being made"
     if row.state in {State.FAILED, State.CANCELLED} and row.failure_kind:
-        detail = f"the reason is {row.failure_kind}, after {row.attempt_count} attempts"
+        kind = failure_kind_value(row.failure_kind)
+        count = f"{row.attempt_count} attempt{'' if row.attempt_count == 1 else 's'}"
+        detail = f"after {count}: {failure_text(kind, row.response_code or 0)}"
     delivery = EventDelivery(names.delivery(row.owner, row.delivery_id), State(row.state), detail)
     return names.subscription(row.owner, row.subscription), delivery
 

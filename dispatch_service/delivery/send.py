@@ -28,6 +28,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from service_runtime.observability.sampled_lines import SampledLines
 from service_runtime.process.failures import FailureLog
+from shipedge.webhooks.failures.causes import Cause
 
 UNAUTHORIZED = 401
 
@@ -73,11 +74,12 @@ class PreparedRequest(Confidential, frozen=True, gc=False):
         """
         return self.end - time.monotonic()
 
-    def failed(self, kind: FailureKind, error: str) -> FinishedAttempt:
+    def failed(self, cause: Cause, why: str = "") -> FinishedAttempt:
         """
-        Return the attempt as failed before a request was sent; *error* is shown to customers.
+        Return the attempt as failed before a request was sent; *why* is shown to customers.
         """
-        return self.finished(outcomes.failed(kind, error), ())
+        kind = FailureKind(cause.row.kind.lower())
+        return self.finished(outcomes.failed(kind, cause.text(why)), ())
 
     def finished(self, outcome: Outcome, shown_headers: tuple[Header, ...]) -> FinishedAttempt:
         """
@@ -167,12 +169,11 @@ class AttemptSender:
             keys=self._keys(subscription),
         )
         if subscription.url is None:
-            return prepared.failed(FailureKind.INVALID_URL, subscription.url_problem)
+            return prepared.failed(Cause.URL_REFUSED, subscription.url_problem)
         if subscription.client_certificate and prepared.identity is None:
-            error = "the client certificate is not known here"
-            return prepared.failed(FailureKind.CERTIFICATE, error)
+            return prepared.failed(Cause.CERTIFICATE_UNKNOWN)
         if not prepared.keys:
-            return prepared.failed(FailureKind.AUTH, "the signing key is not known here")
+            return prepared.failed(Cause.SIGNING_KEY_UNKNOWN)
         if not subscription.credential:
             return await self._send(prepared, ())
         credential = self._subscriptions.credentials.get(subscription.credential)
@@ -191,7 +192,7 @@ class AttemptSender:
         self, prepared: PreparedRequest, credential: CompiledCredential | None
     ) -> FinishedAttempt:
         if credential is None:
-            return prepared.failed(FailureKind.AUTH, "the credential is not known here")
+            return prepared.failed(Cause.CREDENTIAL_UNKNOWN)
         if isinstance(credential, ClientCredentials):
             return await self._send_with_token(prepared, credential)
         return await self._send(prepared, fixed_headers(credential, prepared.body))
@@ -211,7 +212,7 @@ class AttemptSender:
             self._tokens.refused(credential, token)
             fresh = await self._tokens.token(credential, prepared.seconds_left)
         except TokenRefusedError as refused:
-            return prepared.failed(FailureKind.AUTH, str(refused))
+            return prepared.finished(outcomes.failed(FailureKind.AUTH, str(refused)), ())
         # The same token again would bring the same answer: that answer is the outcome.
         return attempt if fresh == token else await self._send(prepared, bearer(fresh))
 
@@ -222,7 +223,7 @@ class AttemptSender:
         seconds_left = prepared.seconds_left
         if seconds_left <= 0:
             # The token server took all of it.
-            return prepared.failed(FailureKind.TIMEOUT, "no time was left for the request")
+            return prepared.failed(Cause.TOKEN_TIMEOUT, "no time was left for the request")
         outbound = request.build(
             claimed,
             subscription,
@@ -264,5 +265,5 @@ async def exchange_outcome(
     except Exception as error:  # noqa: BLE001 - a bug must not end the worker
         # Its text may name what no customer may see.
         lines.bug(outbound, error)
-        return outcomes.failed(FailureKind.INTERNAL, "the attempt failed on our side")
+        return outcomes.failed(FailureKind.INTERNAL, Cause.OWN_FAULT.text())
     return outcomes.from_response(response, clock)

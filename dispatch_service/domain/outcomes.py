@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from shipedge.webhooks.events.v1 import failure_kind_pb2
+from shipedge.webhooks.failures.words import status_text
 
 MAX_RETRY_AFTER = timedelta(hours=24)
 MAX_KEPT_HEADERS = 50
@@ -198,9 +199,9 @@ def _failure(status_code: int) -> tuple[FailureKind | None, str | None]:
         case 2:
             return None, None
         case 3:
-            return FailureKind.REDIRECT, f"HTTP {status_code}: redirects are not followed"
+            return FailureKind.REDIRECT, status_text(status_code)
         case _:
-            return FailureKind.HTTP_STATUS, f"HTTP {status_code}"
+            return FailureKind.HTTP_STATUS, status_text(status_code)
 
 
 def _retry_after(headers: tuple[tuple[str, str], ...], now: datetime) -> timedelta | None:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from dispatch_service.domain.outcomes import Timings
+from shipedge.webhooks.failures.causes import Cause
 
 TICK_SECONDS = 0.01
 """
@@ -36,13 +37,13 @@ _MICROSECONDS = 1_000_000
 
 class Phase(Enum):
     """
-    A step of an exchange, with the error text for a deadline that passes during it.
+    A step of an exchange, with the cause of a failure where the deadline passes during it.
     """
 
-    DNS = "the deadline passed while the host name was being resolved"
-    CONNECT = "the deadline passed while connecting"
-    TLS = "the deadline passed during the TLS handshake"
-    RESPONSE = "the deadline passed before an answer came"
+    DNS = Cause.TIMEOUT_DNS
+    CONNECT = Cause.TIMEOUT_CONNECT
+    TLS = Cause.TIMEOUT_TLS
+    RESPONSE = Cause.TIMEOUT_FIRST_BYTE
 
 
 class ExchangeClock:
@@ -92,6 +93,13 @@ class ExchangeClock:
         Return the current step.
         """
         return self._phase or Phase.RESPONSE
+
+    @property
+    def limit_seconds(self) -> float:
+        """
+        Return how long after its beginning the deadline passes.
+        """
+        return self.deadline_at - self._started_at
 
     @property
     def is_over(self) -> bool:

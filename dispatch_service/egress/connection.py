@@ -11,23 +11,13 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.answers.lenient import MAX_FIRST_BYTES
 from dispatch_service.egress.answers.reader import MAX_KEPT_BODY, AnswerReader
 from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.requests import ConnectionKey, ExchangeFailedError
 from dispatch_service.egress.tls.causes import tls_failure
 from dispatch_service.egress.tls.observed import Handshake
-
-CLOSED_UNANSWERED = "the connection was closed before an answer came"
-CLOSED_BEHIND_CERTIFICATE = (
-    f"{CLOSED_UNANSWERED}; perhaps the server does not accept the webhook's client certificate"
-)
-LOST = "the connection was closed after the request was written, before an answer came"
-NO_ANSWER = "the deadline passed before an answer came"
-SPOKE_FIRST = "the receiver spoke before it was asked"
-NOT_SENT = "the deadline passed before the request was sent"
-NOT_WRITTEN = "the request could not be written"
+from shipedge.webhooks.failures.causes import Cause
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
@@ -112,7 +102,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         if self._transport is not None and not self._transport.is_closing():
             self._wire = wire
         elif self.idle_since:
-            self._fail(FailureKind.PROTOCOL, "the connection was closed before the request")
+            self._fail(Cause.CLOSED_UNANSWERED)
         elif self._transport is None:
             self._lose(self._lost_by)
         return waiter
@@ -125,13 +115,13 @@ class Connection(AnswerReader, asyncio.Protocol):
         if wire is None or self._transport is None:
             return
         if self._clock is not None and now >= self._clock.deadline_at:
-            self._fail(FailureKind.TIMEOUT, NOT_SENT)
+            self._time_out(Cause.TIMEOUT_NOT_SENT)
             return
         try:
             self._transport.write(wire)
             self._is_written = not self._transport.is_closing()
         except Exception:  # noqa: BLE001 - the requests of other connections must still be written
-            self._fail(FailureKind.PROTOCOL, NOT_WRITTEN)
+            self._fail(Cause.NOT_WRITTEN)
 
     def reset_response(self) -> None:
         """
@@ -151,8 +141,10 @@ class Connection(AnswerReader, asyncio.Protocol):
         """
         if self.end():
             self._finish_early()
+        elif self.first_byte_at is None:
+            self._time_out(Cause.TIMEOUT_FIRST_BYTE)
         else:
-            self._fail(FailureKind.TIMEOUT, NO_ANSWER)
+            self._time_out(Cause.TIMEOUT_STATUS_LINE)
 
     def abort(self) -> None:
         """
@@ -188,14 +180,14 @@ class Connection(AnswerReader, asyncio.Protocol):
             self.abort()
             return
         if self._wire is not None:
-            self._fail(FailureKind.PROTOCOL, SPOKE_FIRST, data[:MAX_FIRST_BYTES])
+            self._end_failed(ExchangeFailedError(Cause.SPOKE_FIRST), data[:MAX_FIRST_BYTES])
             return
         if self.first_byte_at is None:
             self.first_byte_at = time.monotonic()
         problem = self.feed(data)
         if self._complete:
             self._finish()
-        elif problem:
+        elif problem is not None:
             self._refuse(problem)
         elif self._clock is not None and self.is_decided:
             self._clock.hurry()
@@ -210,13 +202,12 @@ class Connection(AnswerReader, asyncio.Protocol):
             framed = any(name.lower() in _FRAMING for name, _ in self.headers)
             self._finish_early(truncated=framed or not has_head or exc is not None)
         elif (failure := self._tls_failure(exc)) is not None:
-            self._fail(failure.kind, failure.error)
+            self._end_failed(failure)
         elif self.idle_since and self._is_written and self.first_byte_at is None:
-            self._fail(FailureKind.CONNECTION_LOST, LOST)
+            self._fail(Cause.CONNECTION_LOST)
         else:
             judged = self._was_asked_as_new and self.key[2] is not None
-            text = CLOSED_BEHIND_CERTIFICATE if judged else CLOSED_UNANSWERED
-            self._fail(FailureKind.PROTOCOL, text)
+            self._fail(Cause.CLOSED_BEHIND_CERTIFICATE if judged else Cause.CLOSED_UNANSWERED)
 
     @property
     def _was_asked_as_new(self) -> bool:
@@ -256,14 +247,20 @@ class Connection(AnswerReader, asyncio.Protocol):
         self._end_wait(None)
         self.abort()
 
-    def _refuse(self, error: str) -> None:
+    def _refuse(self, problem: Cause) -> None:
         if self.end():
             self._finish_early()
         else:
-            self._fail(FailureKind.PROTOCOL, error)
+            self._fail(problem)
 
-    def _fail(self, kind: FailureKind, error: str, received: bytes = b"") -> None:
-        failure = ExchangeFailedError(kind, error)
+    def _fail(self, cause: Cause) -> None:
+        self._end_failed(ExchangeFailedError(cause))
+
+    def _time_out(self, cause: Cause) -> None:
+        seconds = None if self._clock is None else self._clock.limit_seconds
+        self._end_failed(ExchangeFailedError(cause, seconds=seconds))
+
+    def _end_failed(self, failure: ExchangeFailedError, received: bytes = b"") -> None:
         failure.received = received or self.first_bytes
         self._end_wait(failure)
         self.abort()

@@ -13,16 +13,17 @@ from contextlib import suppress
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
-from dispatch_service.egress.connection import CLOSED_UNANSWERED, Connection
+from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.racing import first_connected, in_turns
-from dispatch_service.egress.requests import NO_PUBLIC_ADDRESS, ExchangeFailedError, OutboundRequest
+from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.resolver import Resolver
 from dispatch_service.egress.tls.causes import tls_failure
 from dispatch_service.egress.tls.contexts import TlsContexts
 from dispatch_service.egress.tls.observed import Handshake, current
 from service_runtime.rules.addresses import AllowList, why_forbidden
 from service_runtime.rules.urls import Url
+from shipedge.webhooks.failures.causes import Cause
 
 MAX_TRIED_ADDRESSES = 4
 
@@ -99,7 +100,7 @@ class Connector:
         Check every address of a host: one forbidden address refuses the host.
         """
         if not addresses:
-            raise ExchangeFailedError(FailureKind.DNS, NO_PUBLIC_ADDRESS)
+            raise ExchangeFailedError(Cause.NO_PUBLIC_ADDRESS)
         for address in addresses:
             self._check(url, address)
 
@@ -114,9 +115,9 @@ class Connector:
             and not self._allow.has_address(address, url.port)
         ):
             raise ExchangeFailedError(
-                FailureKind.BLOCKED_ADDRESS,
-                NO_PUBLIC_ADDRESS,
+                Cause.NO_PUBLIC_ADDRESS,
                 f"{url.endpoint} is {address}, {why}",
+                kind=FailureKind.BLOCKED_ADDRESS,
             )
 
     async def _connect_first(
@@ -192,9 +193,9 @@ def _connect_error(problem: OSError, *, secure: bool) -> ExchangeFailedError:
     if problem.errno in _ENDED:
         if secure:
             return tls_failure(None, asked=False, has_certificate=False)
-        return ExchangeFailedError(FailureKind.PROTOCOL, CLOSED_UNANSWERED)
+        return ExchangeFailedError(Cause.CLOSED_UNANSWERED)
     words = "no answer"
     if problem.errno:
         with suppress(ValueError):
             words = os.strerror(problem.errno).lower()
-    return ExchangeFailedError(FailureKind.CONNECT, f"cannot connect: {words}")
+    return ExchangeFailedError(Cause.NOT_CONNECTED, why=words)

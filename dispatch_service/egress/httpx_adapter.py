@@ -12,6 +12,7 @@ from dispatch_service.egress.requests import (
 )
 from dispatch_service.egress.transport import GuardedTransport
 from service_runtime.rules.urls import UrlRefusedError, parse_url
+from shipedge.webhooks.failures.causes import Cause
 
 # Headers that a client of httpx sets by itself, and that are set anew here or by `wire_form`.
 _SET_HERE = frozenset({b"host", b"content-length", b"connection", b"accept-encoding"})
@@ -65,7 +66,7 @@ class HttpxAdapter(httpx.AsyncBaseTransport):
         try:
             url = parse_url(str(request.url), self._transport.rules)
         except UrlRefusedError as error:
-            raise ExchangeFailedError(FailureKind.INVALID_URL, str(error)) from None
+            raise ExchangeFailedError(Cause.URL_REFUSED, why=str(error)) from None
         headers = [pair for pair in request.headers.raw if pair[0].lower() not in _SET_HERE]
         return OutboundRequest(
             owner=str(request.extensions.get("owner", "")),

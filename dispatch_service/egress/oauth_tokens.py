@@ -16,8 +16,11 @@ import structlog
 
 from dispatch_service.domain.authentication import ClientCredentials
 from dispatch_service.domain.outcomes import FailureKind, Response
+from dispatch_service.egress.answers.reader import MAX_KEPT_BODY
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from service_runtime.observability.tasks import start_awaited
+from shipedge.webhooks.failures.causes import Cause
+from shipedge.webhooks.failures.rows import shown_seconds
 
 log = structlog.get_logger()
 
@@ -102,7 +105,8 @@ class OAuthTokens:
             async with asyncio.timeout(deadline_seconds):
                 return await asyncio.shield(fetching)
         except TimeoutError:
-            raise TokenRefusedError("the token endpoint did not answer in time") from None
+            why = f"no token came within {shown_seconds(deadline_seconds)}"
+            raise TokenRefusedError(Cause.TOKEN_TIMEOUT.text(why)) from None
 
     async def _fetch(self, credential: ClientCredentials, deadline_seconds: float) -> Token:
         request = OutboundRequest(
@@ -125,8 +129,9 @@ class OAuthTokens:
                     endpoint=request.url.endpoint,
                     detail=failure.detail,
                 )
-            refusal = f"the token endpoint could not be asked: {failure.shown_kind}"
-            token = Token("", started_at + REFUSAL_SECONDS, refusal)
+            is_late = failure.kind is FailureKind.TIMEOUT
+            cause = Cause.TOKEN_TIMEOUT if is_late else Cause.TOKEN_UNREACHABLE
+            token = _refusal(started_at, cause, failure.happened)
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
         self._cached[credential.id] = token
@@ -140,13 +145,18 @@ def read_token(response: Response, started_at: float) -> Token:
     content = _object(response.body)
     if response.status_code != _OK:
         code = content.get("error")
-        shown = f": {code}" if isinstance(code, str) and _ERROR.fullmatch(code) else ""
-        return _refusal(started_at, f"the token endpoint answered {response.status_code}{shown}")
+        shown = f", {code}" if isinstance(code, str) and _ERROR.fullmatch(code) else ""
+        why = f"HTTP {response.status_code}{shown}"
+        return _refusal(started_at, Cause.TOKEN_REFUSED, why)
     text, kind = content.get("access_token"), content.get("token_type", "bearer")
-    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
-        return _refusal(started_at, "the token endpoint gave no usable access_token")
+    if not content and response.body_truncated:
+        return _refusal(started_at, Cause.TOKEN_INCOMPLETE, _missing_rest(response))
+    if not isinstance(text, str) or not text:
+        return _refusal(started_at, Cause.TOKEN_UNREADABLE)
+    if not _TOKEN.fullmatch(text):
+        return _refusal(started_at, Cause.TOKEN_UNUSABLE)
     if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _refusal(started_at, "the token endpoint gave a token of another type than bearer")
+        return _refusal(started_at, Cause.TOKEN_OF_OTHER_TYPE)
     return Token(text, started_at + _useful_seconds(content.get("expires_in")))
 
 
@@ -163,8 +173,18 @@ def _useful_seconds(expires_in: object) -> float:
     return max(seconds - MARGIN_SECONDS, seconds / 2)
 
 
-def _refusal(started_at: float, text: str) -> Token:
-    return Token("", started_at + REFUSAL_SECONDS, text)
+def _missing_rest(response: Response) -> str:
+    """
+    Say why the body of a response is not whole.
+    """
+    if len(response.body) >= MAX_KEPT_BODY:
+        return f"it is longer than {MAX_KEPT_BODY // 1024} KiB"
+    seconds = (response.timings.total_us or 0) / 1_000_000
+    return f"the rest of its body had not come after {shown_seconds(seconds)}"
+
+
+def _refusal(started_at: float, cause: Cause, why: str = "") -> Token:
+    return Token("", started_at + REFUSAL_SECONDS, cause.text(why))
 
 
 def _object(body: bytes) -> dict[str, Any]:

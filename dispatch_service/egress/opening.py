@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.throttle import HandshakeThrottle
 from service_runtime.observability.tasks import start_awaited
+from shipedge.webhooks.failures.causes import Cause
 
 OnLost = Callable[[Connection], None]
 
@@ -109,8 +109,8 @@ def _abort_opened(task: asyncio.Task[Connection]) -> None:
 
 
 def _expired_error(clock: ExchangeClock) -> ExchangeFailedError:
-    return ExchangeFailedError(FailureKind.TIMEOUT, clock.phase.value)
+    return ExchangeFailedError(clock.phase.value, seconds=clock.limit_seconds)
 
 
 def _closed_error() -> ExchangeFailedError:
-    return ExchangeFailedError(FailureKind.INTERRUPTED, "the sender was closed")
+    return ExchangeFailedError(Cause.SENDER_CLOSED)

@@ -8,7 +8,6 @@ import re
 import socket
 from urllib.parse import urlsplit
 
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.clocks import ExchangeClock, Phase
 from dispatch_service.egress.connection import Connection
 from dispatch_service.egress.connector import connect_tcp, establish
@@ -16,13 +15,9 @@ from dispatch_service.egress.opening import OnLost
 from dispatch_service.egress.racing import first_connected, in_turns
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
 from dispatch_service.egress.tls.contexts import TlsContexts
+from shipedge.webhooks.failures.causes import Cause
 
 MAX_RESPONSE = 16 * 1024
-
-REFUSED = "the egress proxy refused the destination"
-"""
-The error where the proxy has answered, but not with a connection.
-"""
 
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")
 _DEFAULT_PORT = 3128
@@ -89,7 +84,7 @@ class EgressProxy:
             await _request_tunnel(sock, target)
         except OSError as error:
             sock.close()
-            raise _proxy_error("the egress proxy does not answer", str(error)) from None
+            raise ExchangeFailedError(Cause.PROXY_SILENT, str(error)) from None
         except BaseException:
             sock.close()
             raise
@@ -106,7 +101,7 @@ class EgressProxy:
             addresses = in_turns([str(address[0]) for *_, address in found])
             sock, _ = await first_connected(addresses, lambda it: connect_tcp(it, port))
         except OSError as error:
-            raise _proxy_error("the egress proxy cannot be reached", str(error)) from None
+            raise ExchangeFailedError(Cause.PROXY_UNREACHABLE, str(error)) from None
         return sock
 
 
@@ -124,13 +119,6 @@ async def _request_tunnel(sock: socket.socket, target: str) -> None:
             break
     status = _STATUS.match(response)
     if status is None or not response.endswith(b"\r\n\r\n"):
-        raise _proxy_error("the egress proxy does not answer", repr(response[:100]))
+        raise ExchangeFailedError(Cause.PROXY_SILENT, repr(response[:100]))
     if not status[1].startswith(b"2"):
-        raise _proxy_error(REFUSED, repr(response[:100]))
-
-
-def _proxy_error(error: str, detail: str) -> ExchangeFailedError:
-    """
-    Make the error of a failed proxy; only *detail* may name its address.
-    """
-    return ExchangeFailedError(FailureKind.PROXY, error, detail)
+        raise ExchangeFailedError(Cause.PROXY_REFUSED, repr(response[:100]))

@@ -11,9 +11,10 @@ import asyncio
 
 import structlog
 
-from dispatch_service.egress.proxy import REFUSED, EgressProxy
+from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.requests import ExchangeFailedError
 from service_runtime.process.lifecycle import StartRefusedError
+from shipedge.webhooks.failures.causes import Cause
 
 CHECK_SECONDS = 5.0
 
@@ -41,7 +42,7 @@ async def check_proxy(proxy: EgressProxy) -> None:
                 f"the proxy of SHIPEDGE_DISPATCH_EGRESS_PROXY connects to {target}, so deliveries"
                 " could reach internal addresses: let it refuse addresses that are not public"
             )
-    unclear = [problem for _, problem in answers if problem != REFUSED]
+    unclear = [problem for _, problem in answers if problem != Cause.PROXY_REFUSED.happened()]
     if unclear:
         log.warning("egress_proxy.unchecked", problem=unclear[0])
 
@@ -62,7 +63,7 @@ async def _answer(proxy: EgressProxy, target: str) -> tuple[str, str]:
         async with asyncio.timeout(CHECK_SECONDS):
             await proxy.probe(target)
     except ExchangeFailedError as refused:
-        return target, refused.error
+        return target, refused.happened
     except TimeoutError:
-        return target, "the egress proxy does not answer in time"
+        return target, f"{Cause.PROXY_SILENT.happened()} in time"
     return target, ""

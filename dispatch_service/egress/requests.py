@@ -10,6 +10,8 @@ from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.outcomes import NO_TIMINGS, FailureKind, Response, Timings
 from service_runtime.rules.urls import Url
+from shipedge.webhooks.failures.causes import Cause
+from shipedge.webhooks.failures.rows import FailureCause
 
 DEADLINE_SECONDS = 10.0
 
@@ -66,24 +68,32 @@ class OutboundRequest(Confidential, frozen=True, kw_only=True, gc=False):
         return (self.owner, self.url.endpoint, None if identity is None else identity.id)
 
 
-NO_PUBLIC_ADDRESS = "the host name does not resolve to public addresses"
-"""
-The error of a name without addresses, and of one with an address that is not public.
-"""
-
-
 class ExchangeFailedError(Exception):
     """
     An exchange ended without a response. The only exception that a transport raises.
 
-    Customers may read `error` and `shown_kind`; `kind` and `detail` are for the operator's log,
-    and `detail` may name addresses. `received` is the beginning of what came instead of an answer.
+    Customers may read `error`, `happened`, which is its first half, and `shown_kind`; `kind` and
+    `detail` are for the operator's log, and `detail` may name addresses. `received` is the
+    beginning of what came instead of an answer.
+
+    *why* makes the text of the cause more exact, *seconds* is the length of a timeout. *kind* is
+    given where it is not to be shown.
     """
 
-    def __init__(self, kind: FailureKind, error: str, detail: str = "") -> None:
-        super().__init__(kind, error, detail)
-        self.kind = kind
-        self.error = error
+    def __init__(
+        self,
+        cause: FailureCause,
+        detail: str = "",
+        *,
+        why: str = "",
+        seconds: float | None = None,
+        kind: FailureKind | None = None,
+    ) -> None:
+        super().__init__(cause, detail, why)
+        self.cause = cause
+        self.kind = kind or FailureKind(cause.row.kind.lower())
+        self.happened = cause.happened(why, seconds=seconds)
+        self.error = cause.text(why, seconds=seconds)
         self.detail = detail
         self.timings: Timings = NO_TIMINGS
         self.remote_address: str | None = None
@@ -119,7 +129,7 @@ def wire_form(request: OutboundRequest, *, allow_http: bool = False) -> bytes:
     """
     url, headers = request.url, request.headers
     if url.scheme != "https" and not allow_http:
-        raise ExchangeFailedError(FailureKind.INVALID_URL, "the URL must begin with https://")
+        raise ExchangeFailedError(Cause.HTTPS_REQUIRED)
     start = _start(request.method, url.target, url.authority)
     lines = b"".join([b"%b: %b\r\n" % pair for pair in headers])
     head = b"%bContent-Length: %d\r\n%b\r\n" % (start, len(request.body), lines)
@@ -127,7 +137,7 @@ def wire_form(request: OutboundRequest, *, allow_http: bool = False) -> bytes:
     # All bytes that are not text must be line ends, and as many as were written here.
     whole = head.count(b"\r\n") == ends and len(head.translate(None, _TEXT)) == 2 * ends
     if not (whole and start and _may_be_set(tuple([name for name, _ in headers]))):
-        raise ExchangeFailedError(FailureKind.INTERNAL, "the request cannot be written")
+        raise ExchangeFailedError(Cause.UNSENDABLE)
     return head + request.body
 
 

@@ -19,8 +19,9 @@ from dispatch_service.queue import moves
 from dispatch_service.queue.claimed import OLD_TRIGGER
 from dispatch_service.queue.sequences import Position
 from service_runtime.database.instants import micros
+from shipedge.webhooks.failures.causes import Cause
 
-INTERRUPTED_ERROR = "The service was cut off: whether the request arrived is not known."
+INTERRUPTED_ERROR = Cause.INTERRUPTED.text()
 
 
 class Column:
@@ -148,7 +149,6 @@ DELIVERY: Columns = {
     "lifetime_us": Column("bigint", "delivery.lifetime", micros),
 }
 
-# Of tuples: a sequence's key and the count.
 SEQUENCE_COUNT: Columns = {
     "owner": Column("text", itemgetter(0)),
     "subscription": Column("text", itemgetter(1)),
@@ -169,8 +169,8 @@ def _late_note(settlement: Settlement) -> str:
     if record is None:
         raise ValueError("a settlement without an attempt has no outcome")
     seconds = (record.duration_us or 0) / 1_000_000
-    outcome = record.error or f"HTTP {record.response_code}"
-    return f" Late outcome after {seconds:.1f} s: {outcome}."
+    said = record.error or f"HTTP {record.response_code}"
+    return f". Late outcome after {seconds:.1f} s: {said}."
 
 
 LEASE_KEY: Columns = {

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dispatch_service.egress.tls.causes import TlsCause
 from tests.support.answers.corpus import CASES
 from tests.support.answers.record import CLIENTS, PAGE, page, recorded
 
@@ -53,14 +52,3 @@ def test_what_any_client_takes_as_success_is_one() -> None:
     refused = [case.name for case in CASES if case.name in taken and (case.code or 0) // 100 != 2]
 
     assert refused == []
-
-
-def test_page_lists_each_cause_of_tls_failures() -> None:
-    """
-    Code and text of each cause are as customers read them.
-    """
-    rows = [line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| `")]
-
-    assert [(row[0].strip("| `"), row[2]) for row in rows] == [
-        (cause.code, cause.value) for cause in TlsCause
-    ]

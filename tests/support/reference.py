@@ -20,6 +20,7 @@ from service_runtime.observability.instruments import DECLARED, Declaration, Ser
 from service_runtime.process.command import print_settings
 from service_runtime.settings.service import ServiceSettings
 from tests.support import api_reference
+from tests.support.failures_page import failures_page
 from tests.support.log_events import LEVELS, log_events
 from tests.support.project_files import ROOT
 
@@ -165,6 +166,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
         f"api/{package}.md": partial(api_reference.package_page, package)
         for package in api_reference.PAGES
     },
+    "why_did_my_webhook_fail.md": failures_page,
 }
 
 

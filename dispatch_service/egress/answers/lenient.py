@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import re
 
+from shipedge.webhooks.failures.causes import Cause
+
 MAX_HEADERS = 100
 MAX_HEAD_BYTES = 32 * 1024
 MAX_INFORMATIONAL = 10
 MAX_FIRST_BYTES = 2048
-
-NOT_HTTP = "the answer is not valid HTTP"
-TOO_LONG = "the answer's headers are too long"
-TOO_MANY_INTERIM = "too many interim answers"
-SWITCHED = "the server switched to another protocol"
 
 NO_HEADER = b"(no header)"
 """
@@ -36,8 +33,12 @@ _SWITCHING = 101
 
 class UnreadableAnswerError(Exception):
     """
-    What has come is no answer, or is beyond all bounds. Customers may read the text.
+    What has come is no answer, or is beyond all bounds, for a *cause*.
     """
+
+    def __init__(self, cause: Cause) -> None:
+        super().__init__(cause)
+        self.cause = cause
 
 
 class LenientHead:
@@ -120,19 +121,19 @@ class LenientHead:
     def _read_status(self, line: bytes) -> None:
         found = _STATUS_LINE.fullmatch(line)
         if found is None:
-            raise UnreadableAnswerError(NOT_HTTP)
+            raise UnreadableAnswerError(Cause.NOT_HTTP)
         self._take_status(int(found[1]))
 
     def _take_status(self, status_code: int) -> None:
         if status_code == _SWITCHING:
-            raise UnreadableAnswerError(SWITCHED)
+            raise UnreadableAnswerError(Cause.SWITCHED_PROTOCOL)
         if status_code // 100 != 1:
             self.status_code = status_code
             return
         self._interim = True
         self._informational += 1
         if self._informational > MAX_INFORMATIONAL:
-            raise UnreadableAnswerError(TOO_MANY_INTERIM)
+            raise UnreadableAnswerError(Cause.TOO_MANY_INTERIM)
 
     def _read_header(self, line: bytes) -> None:
         """
@@ -158,7 +159,7 @@ class LenientHead:
             return
         begin = bytes(self._buffer[:_MOST_BLANK]).lstrip()[: len(_START)].upper()
         if not _START.startswith(begin):
-            raise UnreadableAnswerError(NOT_HTTP)
+            raise UnreadableAnswerError(Cause.NOT_HTTP)
 
 
 def sound_head(status_code: int, headers: list[tuple[bytes, bytes]]) -> bytes:

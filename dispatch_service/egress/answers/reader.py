@@ -10,14 +10,11 @@ from dispatch_service.egress.answers.lenient import (
     MAX_HEAD_BYTES,
     MAX_HEADERS,
     MAX_INFORMATIONAL,
-    NOT_HTTP,
-    SWITCHED,
-    TOO_LONG,
-    TOO_MANY_INTERIM,
     LenientHead,
     UnreadableAnswerError,
     sound_head,
 )
+from shipedge.webhooks.failures.causes import Cause
 
 MAX_KEPT_BODY = 16 * 1024
 
@@ -79,9 +76,9 @@ class AnswerReader:
         """
         self._parser = httptools.HttpResponseParser(self)
 
-    def feed(self, data: bytes) -> str:
+    def feed(self, data: bytes) -> Cause | None:
         """
-        Read a part of the answer. Return the problem that ends it, or an empty text.
+        Read a part of the answer. Return the problem that ends it, or None.
         """
         # The fast parser would take an answer in RTSP, too.
         if not self._received and data[:1] != b"H":
@@ -91,27 +88,27 @@ class AnswerReader:
             return self._feed_head(data)
         return self._parse(data)
 
-    def _parse(self, data: bytes) -> str:
+    def _parse(self, data: bytes) -> Cause | None:
         """
         Have the fast parser read a part, and the lenient one if that has no final head yet.
         """
         if self._parser is None:
-            return NOT_HTTP
+            return Cause.NOT_HTTP
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            return self._feed_head(data) or SWITCHED
+            return self._feed_head(data) or Cause.SWITCHED_PROTOCOL
         except httptools.HttpParserError:
             self.reusable = False
             if self.status_code:
-                return "" if self._complete else NOT_HTTP
+                return None if self._complete else Cause.NOT_HTTP
             self._is_lenient = True
         if not self.status_code:
             return self._feed_head(data)
         if self._complete:
-            return ""
+            return None
         beyond = self._body_size > MAX_KEPT_BODY or self._received > MAX_RECEIVED
-        return TOO_LONG if beyond else ""
+        return Cause.HEADERS_TOO_LONG if beyond else None
 
     @property
     def is_decided(self) -> bool:
@@ -144,7 +141,7 @@ class AnswerReader:
             self.status_code, self.headers = head.status_code, head.headers
         return bool(self.status_code)
 
-    def _feed_head(self, data: bytes) -> str:
+    def _feed_head(self, data: bytes) -> Cause | None:
         """
         Read a part of the head leniently; go on with the body if the fast parser cannot.
         """
@@ -154,14 +151,14 @@ class AnswerReader:
         try:
             rest = head.feed(data)
         except UnreadableAnswerError as problem:
-            return str(problem)
+            return problem.cause
         if self._informational > MAX_INFORMATIONAL:
-            return TOO_MANY_INTERIM
+            return Cause.TOO_MANY_INTERIM
         if rest is not None:
             return self._feed_body(head, rest)
-        return TOO_LONG if self._received > MAX_RECEIVED else ""
+        return Cause.HEADERS_TOO_LONG if self._received > MAX_RECEIVED else None
 
-    def _feed_body(self, head: LenientHead, rest: bytes) -> str:
+    def _feed_body(self, head: LenientHead, rest: bytes) -> Cause | None:
         """
         Have the fast parser read the body of an answer, behind a head that it can read.
         """

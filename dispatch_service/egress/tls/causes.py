@@ -7,48 +7,9 @@ from __future__ import annotations
 
 import re
 import ssl
-from enum import Enum
 
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError
-
-
-class TlsCause(Enum):
-    """
-    A cause, with the text that customers read.
-    """
-
-    NOT_TLS = "the port does not speak TLS; look at the port of the URL, or at its https://"
-    PROTOCOL_VERSION = "the server offers no TLS 1.2 or later"
-    NO_COMMON_CIPHER = "the server accepts none of our ciphers"
-    NO_COMMON_PROTOCOL = "the server does not accept HTTP/1.1"
-    CLIENT_CERTIFICATE_REQUIRED = (
-        "the server asks for a client certificate, and the webhook has none"
-    )
-    CLIENT_CERTIFICATE_REFUSED = "the server does not accept the webhook's client certificate"
-    UNRECOGNIZED_NAME = "the server does not know the host name of the URL"
-    SERVER_ERROR = "the server reported an error of its own"
-    CLOSED = "the server closed the connection during the TLS handshake"
-    RENEGOTIATION = "the server asked for another TLS handshake too often"
-    OTHER = "the TLS connection failed"
-
-    UNKNOWN_AUTHORITY = (
-        "the server's certificate is of no known authority, or an intermediate one is not sent"
-    )
-    EXPIRED = "the server's certificate has expired"
-    NOT_YET_VALID = "the server's certificate is not valid yet"
-    HOSTNAME = "the server's certificate is for another host name"
-    REVOKED = "the server's certificate was revoked"
-    WEAK_CERTIFICATE = "the server's certificate has a key or signature that is too weak"
-    INVALID_CERTIFICATE = "the server's certificate is refused"
-
-    @property
-    def code(self) -> str:
-        """
-        Return the name of the cause, as it stands behind the text.
-        """
-        return self.name.lower()
-
+from shipedge.webhooks.failures.tls_causes import TlsCause
 
 # Alerts in which a server refuses the client's certificate, or misses one. Servers choose between
 # them freely, so they all mean the same.
@@ -168,7 +129,7 @@ def tls_failure(
     The other arguments are those of `tls_cause`.
     """
     cause = tls_cause(error, asked=asked, has_certificate=has_certificate)
+    why = ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        shown = f"{cause.value}: {error.verify_message} ({cause.code})"
-        return ExchangeFailedError(FailureKind.CERTIFICATE, shown, detail)
-    return ExchangeFailedError(FailureKind.TLS, f"{cause.value} ({cause.code})", detail)
+        why = error.verify_message.rstrip(".")
+    return ExchangeFailedError(cause, detail, why=why)

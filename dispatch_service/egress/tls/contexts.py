@@ -11,9 +11,9 @@ import ssl
 from collections import OrderedDict
 
 from dispatch_service.domain.authentication import ClientIdentity
-from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError
 from dispatch_service.egress.tls.observed import observe
+from shipedge.webhooks.failures.causes import Cause
 
 
 def build_context(
@@ -78,11 +78,7 @@ class TlsContexts:
         try:
             return await asyncio.to_thread(build_context, self._ca_pem, identity)
         except (OSError, ValueError) as error:
-            raise ExchangeFailedError(
-                FailureKind.CERTIFICATE,
-                "the client certificate cannot be used",
-                type(error).__name__,
-            ) from None
+            raise ExchangeFailedError(Cause.CERTIFICATE_UNUSABLE, type(error).__name__) from None
 
 
 def _load_identity(context: ssl.SSLContext, identity: ClientIdentity) -> None:

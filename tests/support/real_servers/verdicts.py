@@ -30,7 +30,7 @@ async def answer_to(
 async def verdict(transport: GuardedTransport, request: OutboundRequest) -> str:
     """
     Return what the log would show of an attempt: its code if it succeeded, or else the kind of its
-    failure and the text.
+    failure and the code or text.
     """
     answer = await answer_to(transport, request)
     if isinstance(answer, ExchangeFailedError):
@@ -38,7 +38,7 @@ async def verdict(transport: GuardedTransport, request: OutboundRequest) -> str:
     outcome = from_response(answer, lambda: NOW)
     if outcome.succeeded:
         return str(outcome.status_code)
-    return f"{outcome.failure_kind}: {outcome.error}"
+    return f"{outcome.failure_kind}: HTTP {outcome.status_code}"
 
 
 class CountedConnections:

@@ -14,6 +14,8 @@ from console.words.consequences import of_waiting
 from console.words.expiry import of_certificate
 from console.words.groups import by_reason
 from console.words.progress import of_job
+from console.words.results import explained
+from shipedge.webhooks.dispatch.v1.attempt_pb2 import Attempt
 from shipedge.webhooks.dispatch.v1.delivery_pb2 import Delivery
 from shipedge.webhooks.dispatch.v1.resend_job_pb2 import ResendJob
 from shipedge.webhooks.events.v1 import failure_kind_pb2
@@ -140,3 +142,32 @@ def test_filters_of_resends(query: dict[str, str], expected: list[str]) -> None:
 
     assert list_filter(query, "accounts/1") == " AND ".join([*expected, "state = FAILED"])
     assert pending == " AND ".join([*expected, "state = PENDING"])
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "expected"),
+    [
+        (
+            "HTTP 401: the server asks for authentication; look at the webhook's authentication",
+            401,
+            (
+                "HTTP 401: the server asks for authentication.",
+                "Look at the webhook's authentication.",
+            ),
+        ),
+        ("HTTP 404", 404, ("HTTP 404.", "Look at the path of the webhook's URL.")),
+        ("", 0, ("", "Look at the server's answer, which the attempt shows.")),
+    ],
+)
+def test_failed_attempts(error: str, code: int, expected: tuple[str, str]) -> None:
+    """
+    What happened and what to do are two sentences; older errors have what is known of their code.
+    """
+    attempt = Attempt(
+        error=error,
+        response_code=code,
+        failure_kind=failure_kind_pb2.FAILURE_KIND_HTTP_STATUS,
+    )
+
+    assert explained(attempt) == expected
+    assert explained(Attempt(response_code=200)) == ("", "")

@@ -28,8 +28,8 @@ OF_DELIVERY: Final = (
     ("Status", "status"),
     ("Code", "response_code"),
     ("Took", "duration"),
-    ("Error", "error"),
     ("Next", "next_attempt_time"),
+    ("Error", "error"),
 )
 
 COLUMNS: Final = (
@@ -39,8 +39,8 @@ COLUMNS: Final = (
     ("Status", "status"),
     ("Code", "response_code"),
     ("Took", "duration"),
-    ("Error", "error"),
     ("Url", "url"),
+    ("Error", "error"),
 )
 
 

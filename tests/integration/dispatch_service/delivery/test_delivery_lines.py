@@ -23,6 +23,7 @@ from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from service_runtime.observability.logs import only_allowed, with_subject
 from service_runtime.rpc.gate.log_context import CallSubject, current_subject
+from shipedge.webhooks.failures.words import status_text
 from tests.support.delivery_process import DeliveryProcess
 from tests.support.dispatch_factories import (
     LEASE,
@@ -81,7 +82,7 @@ async def test_first_failed_attempt_of_an_endpoint_has_a_line(
     assert (line["owner"], line["endpoint"]) == ("accounts/100", "https://example.com:443")
     assert line["subscription"] == "accounts/100/subscriptions/shipped"
     assert (line["failure_kind"], line["response_code"]) == ("http_status", 500)
-    assert line["detail"] == "HTTP 500"
+    assert line["detail"] == status_text(500)
     assert line["delivery"].startswith("dlv_")
     assert line["attempt"] == 1
 

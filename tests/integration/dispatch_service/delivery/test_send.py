@@ -22,6 +22,7 @@ from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import SharedKeys
 from service_runtime.rules.urls import UrlRules, parse_url
 from shipedge.webhooks.config.v1.credential_pb2 import Credential, OAuth2ClientCredentials
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.dispatch_factories import claimed, subscription
 from tests.support.receivers import answering, https_receiver, raw_receiver
 from tests.support.transports import LOOPBACK, guarded_transport, outbound
@@ -126,7 +127,8 @@ async def test_blocked_token_servers_are_reported() -> None:
                     await OAuthTokens(transport).token(credential, 5.0)
                 refusals.append(str(raised.value))
 
-    assert set(refusals) == {"the token endpoint could not be asked: dns"}
+    why = Cause.NO_PUBLIC_ADDRESS.happened()
+    assert set(refusals) == {Cause.TOKEN_UNREACHABLE.text(why)}
     (line,) = logs
     assert (line["event"], line["owner"]) == ("delivery.blocked", "accounts/100")
     assert line["detail"] == "https://a.com:443 is 10.0.0.5, in 10.0.0.0/8"
@@ -199,7 +201,7 @@ async def test_nothing_is_sent_without_a_signature(without: dict[str, Any]) -> N
             chance=0.5,
         )
         assert (outcome.failure_kind, outcome.status_code) == (FailureKind.AUTH, None)
-        assert outcome.error == "the signing key is not known here"
+        assert outcome.error == Cause.SIGNING_KEY_UNKNOWN.text()
         assert (after.state, after.failure_kind) == (State.PENDING, FailureKind.AUTH)
         assert receiver.requests == []
 

@@ -11,6 +11,7 @@ from dispatch_service.domain.outcomes import FailureKind, Response
 from dispatch_service.egress.proxy import EgressProxy
 from dispatch_service.egress.requests import ExchangeFailedError
 from dispatch_service.egress.transport import GuardedTransport
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.receivers import Receiver, answering, https_receiver, raw_receiver
 from tests.support.transports import LOOPBACK, LOOPS, contexts, outbound, until
 
@@ -83,17 +84,17 @@ async def test_tunnel() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("said", "cause"),
     [
-        (b"HTTP/1.1 407 Denied\r\nContent-Length: 0\r\n\r\n", "refused the destination"),
-        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "refused the destination"),
-        (b"HTTP/1.1 200 OK\r\n\r\nsurplus", "does not answer"),
-        (b"garbage\r\n\r\n", "does not answer"),
-        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 9999, "does not answer"),
-        (b"", "does not answer"),
+        (b"HTTP/1.1 407 Denied\r\nContent-Length: 0\r\n\r\n", Cause.PROXY_REFUSED),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", Cause.PROXY_REFUSED),
+        (b"HTTP/1.1 200 OK\r\n\r\nsurplus", Cause.PROXY_SILENT),
+        (b"garbage\r\n\r\n", Cause.PROXY_SILENT),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 9999, Cause.PROXY_SILENT),
+        (b"", Cause.PROXY_SILENT),
     ],
 )
-async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
+async def test_proxy_that_does_not_tunnel(said: bytes, cause: Cause) -> None:
     """
     A failure at the proxy is of kind proxy, and does not count against the customer.
     """
@@ -109,7 +110,7 @@ async def test_proxy_that_does_not_tunnel(said: bytes, error: str) -> None:
             await exchanged(f"http://127.0.0.1:{proxy.port}", receiver)
 
     assert raised.value.kind is FailureKind.PROXY
-    assert raised.value.error == f"the egress proxy {error}"
+    assert raised.value.cause is cause
     assert receiver.connections == 0
 
 
@@ -133,7 +134,7 @@ async def test_proxy_that_is_down_or_silent() -> None:
     assert silent_proxy.value.kind is FailureKind.TIMEOUT
     assert (down.value.kind, down.value.error) == (
         FailureKind.PROXY,
-        "the egress proxy cannot be reached",
+        Cause.PROXY_UNREACHABLE.text(),
     )
 
 

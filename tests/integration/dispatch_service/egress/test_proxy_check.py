@@ -75,4 +75,4 @@ async def test_proxy_that_is_away_is_logged() -> None:
 
     (line,) = logs
     assert line["event"] == "egress_proxy.unchecked"
-    assert line["problem"] == "the egress proxy cannot be reached"
+    assert line["problem"] == "our egress proxy cannot be reached"

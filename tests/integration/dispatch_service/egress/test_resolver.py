@@ -9,6 +9,7 @@ import pytest
 
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.resolver import Resolver
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.transports import LOOPS, failure, guarded_transport, outbound
 
 pytestmark = pytest.mark.anyio
@@ -120,5 +121,5 @@ async def test_deadline_covers_the_lookup() -> None:
         hang.set()
 
     assert failed.kind is FailureKind.TIMEOUT
-    assert failed.error == "the deadline passed while the host name was being resolved"
+    assert failed.cause is Cause.TIMEOUT_DNS
     assert failed.timings.dns_us is not None

@@ -12,13 +12,14 @@ from msgspec.structs import replace
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.requests import ExchangeFailedError
 from dispatch_service.egress.transport import GuardedTransport
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.receivers import HOST, Received, http_receiver, raw_receiver
 from tests.support.transports import LOOPS, guarded_transport, outbound, settled, until
 
 pytestmark = pytest.mark.anyio
 
 DEADLINE = 0.3
-CONNECTING = "the deadline passed while connecting"
+CONNECTING = Cause.TIMEOUT_CONNECT.text(seconds=DEADLINE)
 OK = b"HTTP/1.1 200 OK\r\n"
 
 

@@ -16,6 +16,7 @@ from dispatch_service.egress.pool import ConnectionPool
 from dispatch_service.egress.requests import OutboundRequest
 from service_runtime.rules.addresses import AllowList
 from service_runtime.rules.urls import UrlRules, parse_url
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.receivers import HOST, Received, answering, http_receiver, https_receiver
 from tests.support.transports import (
     LOOPBACK,
@@ -161,7 +162,7 @@ async def test_no_address_accepts() -> None:
     assert hung.kind is FailureKind.TIMEOUT
     assert (refused.kind, refused.error) == (
         FailureKind.CONNECT,
-        "cannot connect: connection refused",
+        Cause.NOT_CONNECTED.text("connection refused"),
     )
 
 

@@ -21,9 +21,9 @@ from msgspec.structs import replace
 
 from dispatch_service.domain.authentication import ClientIdentity
 from dispatch_service.domain.outcomes import FailureKind
-from dispatch_service.egress.connection import CLOSED_BEHIND_CERTIFICATE, CLOSED_UNANSWERED
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest
-from dispatch_service.egress.tls.causes import TlsCause
+from shipedge.webhooks.failures.causes import Cause
+from shipedge.webhooks.failures.tls_causes import TlsCause
 from tests.support.receivers import (
     HOST,
     Receiver,
@@ -144,7 +144,7 @@ async def test_each_cause_is_named_with_every_version(cause: TlsCause, prepare: 
 
     kind = FailureKind.CERTIFICATE if cause in CERTIFICATE_CAUSES else FailureKind.TLS
     (shown,) = seen
-    assert shown.startswith(f"{kind}: {cause.value}")
+    assert shown.startswith(f"{kind}: {cause.happened()}")
     assert shown.endswith(f"({cause.code})")
 
 
@@ -160,7 +160,7 @@ async def test_refused_client_certificate() -> None:
             seen.add(await failed_with(receiver, identity(trustme.CA())))
 
     cause = TlsCause.CLIENT_CERTIFICATE_REFUSED
-    assert seen == {f"tls: {cause.value} ({cause.code})"}
+    assert seen == {f"tls: {cause.text()}"}
 
 
 @asynccontextmanager
@@ -199,7 +199,7 @@ async def test_missing_client_certificate_is_one_kind_and_one_text(
                 seen[await failed_with(receiver)] += 1
 
     cause = TlsCause.CLIENT_CERTIFICATE_REQUIRED
-    assert seen == {f"tls: {cause.value} ({cause.code})": 2 * TIMES}
+    assert seen == {f"tls: {cause.text()}": 2 * TIMES}
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
@@ -265,7 +265,7 @@ async def test_closed_behind_a_certificate() -> None:
     with tls_server(context, asked) as receiver:
         found = await failed_with(receiver, identity(clients))
 
-    assert found == f"protocol: {CLOSED_BEHIND_CERTIFICATE}"
+    assert found == f"protocol: {Cause.CLOSED_BEHIND_CERTIFICATE.text()}"
 
 
 @pytest.mark.parametrize("number", [errno.ECONNRESET, errno.ENOTCONN])
@@ -283,8 +283,7 @@ async def test_reset_as_soon_as_accepted(number: int) -> None:
             failed = await failure(transport, outbound(f"{scheme}://{HOST}:9/hook"))
             seen.append(f"{failed.kind}: {failed.error}")
 
-    closed = TlsCause.CLOSED
-    assert seen == [f"tls: {closed.value} ({closed.code})", f"protocol: {CLOSED_UNANSWERED}"]
+    assert seen == [f"tls: {TlsCause.CLOSED.text()}", f"protocol: {Cause.CLOSED_UNANSWERED.text()}"]
 
 
 async def test_certificate_that_is_optional() -> None:
@@ -343,4 +342,4 @@ async def test_certificate_for_a_path_on_a_kept_connection(has_certificate: bool
 
     cause = TlsCause.CLIENT_CERTIFICATE_REQUIRED
     assert receiver.connections == 1
-    assert found == ["200", "200" if has_certificate else f"tls: {cause.value} ({cause.code})"]
+    assert found == ["200", "200" if has_certificate else f"tls: {cause.text()}"]

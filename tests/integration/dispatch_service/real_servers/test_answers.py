@@ -26,7 +26,7 @@ VERDICTS = {
     "/204": "204",
     "/chunked": "200",
     "/large": "200",
-    "/redirect": "redirect: HTTP 302: redirects are not followed",
+    "/redirect": "redirect: HTTP 302",
     "/400": "http_status: HTTP 400",
     "/404": "http_status: HTTP 404",
     "/410": "http_status: HTTP 410",

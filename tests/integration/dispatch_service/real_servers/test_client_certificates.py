@@ -8,9 +8,9 @@ import pytest
 import trustme
 
 from dispatch_service.domain.authentication import ClientIdentity
-from dispatch_service.egress.connection import CLOSED_BEHIND_CERTIFICATE
-from dispatch_service.egress.tls.causes import TlsCause
 from dispatch_service.egress.transport import GuardedTransport
+from shipedge.webhooks.failures.causes import Cause
+from shipedge.webhooks.failures.tls_causes import TlsCause
 from tests.support.real_servers.site import Site, identity
 from tests.support.real_servers.verdicts import CountedConnections, verdict
 
@@ -18,13 +18,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 TIMES = 20
 REQUIRED, REFUSED = (
-    f"tls: {cause.value} ({cause.code})"
+    f"tls: {cause.text()}"
     for cause in (TlsCause.CLIENT_CERTIFICATE_REQUIRED, TlsCause.CLIENT_CERTIFICATE_REFUSED)
 )
 # nginx ends no handshake: it answers, and its page says why.
 BY_NGINX = "http_status: HTTP 400"
 # Node.js ends the handshake first, and then closes without a word.
-PERHAPS_REFUSED = f"protocol: {CLOSED_BEHIND_CERTIFICATE}"
+PERHAPS_REFUSED = f"protocol: {Cause.CLOSED_BEHIND_CERTIFICATE.text()}"
 CASES = [
     ("apache", "whole-1.2", REQUIRED, REFUSED),
     ("apache", "whole-1.3", REQUIRED, REFUSED),

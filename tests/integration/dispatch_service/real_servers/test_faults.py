@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from dispatch_service.egress.connection import CLOSED_UNANSWERED
 from dispatch_service.egress.requests import OutboundRequest
-from dispatch_service.egress.tls.causes import TlsCause
 from dispatch_service.egress.transport import GuardedTransport
+from shipedge.webhooks.failures.causes import Cause
+from shipedge.webhooks.failures.tls_causes import TlsCause
 from tests.support.real_servers.site import Site
 from tests.support.real_servers.verdicts import answer_to, verdict
 from tests.support.transports import outbound
@@ -19,12 +19,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 TOO_LARGE = "http_status: HTTP 413"
 CASES = [
     ("nginx", "dead", "/200", "http_status: HTTP 502"),
-    ("nginx", "silent", "/200", f"protocol: {CLOSED_UNANSWERED}"),
+    ("nginx", "silent", "/200", f"protocol: {Cause.CLOSED_UNANSWERED.text()}"),
     (
         "nginx",
         "plain",
         "/200",
-        f"tls: {TlsCause.NOT_TLS.value} (not_tls)",
+        f"tls: {TlsCause.NOT_TLS.text()}",
     ),
     ("haproxy", "dead", "/200", "http_status: HTTP 503"),
     ("haproxy", "late", "/200", "http_status: HTTP 504"),
@@ -33,7 +33,7 @@ CASES = [
         "haproxy",
         "rejecting",
         "/200",
-        f"tls: {TlsCause.CLOSED.value} (closed)",
+        f"tls: {TlsCause.CLOSED.text()}",
     ),
     ("express", "main", "/crash", "http_status: HTTP 500"),
     ("express", "main", "/hints", "200"),

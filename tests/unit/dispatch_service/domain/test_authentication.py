@@ -150,14 +150,14 @@ def test_token_is_used_until_shortly_before_its_end(expires_in: object, seconds:
 @pytest.mark.parametrize(
     ("status", "content", "refusal"),
     [
-        (401, {"error": "invalid_client"}, "the token endpoint answered 401: invalid_client"),
-        (400, {"error": "bad\r\ntext"}, "the token endpoint answered 400"),
-        (500, {}, "the token endpoint answered 500"),
-        (302, {}, "the token endpoint answered 302"),
-        (200, {"token_type": "bearer"}, "the token endpoint gave no usable access_token"),
-        (200, {"access_token": "a\nb"}, "the token endpoint gave no usable access_token"),
-        (200, {"access_token": 5}, "the token endpoint gave no usable access_token"),
-        (200, {"access_token": "t", "token_type": "mac"}, "another type than bearer"),
+        (401, {"error": "invalid_client"}, "HTTP 401, invalid_client; look at the token URL"),
+        (400, {"error": "bad\r\ntext"}, ": HTTP 400; "),
+        (500, {}, ": HTTP 500; "),
+        (302, {}, ": HTTP 302; "),
+        (200, {"token_type": "bearer"}, "(token_unreadable)"),
+        (200, {"access_token": "a\nb"}, "(token_unusable)"),
+        (200, {"access_token": 5}, "(token_unreadable)"),
+        (200, {"access_token": "t", "token_type": "mac"}, "(token_of_other_type)"),
     ],
 )
 def test_refusals(status: int, content: dict[str, Any], refusal: str) -> None:

@@ -38,13 +38,17 @@ def test_every_2xx_is_success(status_code: int) -> None:
 @pytest.mark.parametrize(
     ("status_code", "kind", "error"),
     [
-        (301, FailureKind.REDIRECT, "HTTP 301: redirects are not followed"),
-        (307, FailureKind.REDIRECT, "HTTP 307: redirects are not followed"),
-        (400, FailureKind.HTTP_STATUS, "HTTP 400"),
-        (410, FailureKind.HTTP_STATUS, "HTTP 410"),
-        (503, FailureKind.HTTP_STATUS, "HTTP 503"),
-        (999, FailureKind.HTTP_STATUS, "HTTP 999"),
-        (42, FailureKind.HTTP_STATUS, "HTTP 42"),
+        (
+            301,
+            FailureKind.REDIRECT,
+            "HTTP 301: the server has moved for good, and redirects are not followed",
+        ),
+        (307, FailureKind.REDIRECT, "HTTP 307: the server redirects to another address"),
+        (400, FailureKind.HTTP_STATUS, "HTTP 400: the server does not accept the request"),
+        (410, FailureKind.HTTP_STATUS, "HTTP 410: the server says that this address is gone"),
+        (503, FailureKind.HTTP_STATUS, "HTTP 503: the server is overloaded"),
+        (999, FailureKind.HTTP_STATUS, "HTTP 999: the status is none of HTTP"),
+        (42, FailureKind.HTTP_STATUS, "HTTP 42: the status is none of HTTP"),
     ],
 )
 def test_other_answers_have_failed(status_code: int, kind: FailureKind, error: str) -> None:
@@ -54,7 +58,8 @@ def test_other_answers_have_failed(status_code: int, kind: FailureKind, error: s
     outcome = from_response(Response(status_code=status_code), lambda: NOW)
 
     assert not outcome.succeeded
-    assert (outcome.failure_kind, outcome.error) == (kind, error)
+    assert outcome.failure_kind == kind
+    assert (outcome.error or "").startswith(error)
 
 
 def test_what_was_answered_is_kept() -> None:

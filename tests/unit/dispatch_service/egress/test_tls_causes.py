@@ -12,12 +12,12 @@ import pytest
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.egress.tls.causes import (
     RenegotiatedError,
-    TlsCause,
     tls_cause,
     tls_failure,
 )
 from dispatch_service.egress.tls.contexts import build_context
 from dispatch_service.egress.tls.observed import MAX_RENEGOTIATIONS, Handshake, ObservedTls
+from shipedge.webhooks.failures.tls_causes import TlsCause
 from tests.support.receivers import HOST
 
 REQUIRED, REFUSED = TlsCause.CLIENT_CERTIFICATE_REQUIRED, TlsCause.CLIENT_CERTIFICATE_REFUSED
@@ -95,7 +95,8 @@ def test_certificate_errors_have_the_words_of_openssl() -> None:
 
     assert failed.kind is FailureKind.CERTIFICATE
     assert failed.error == (
-        "the server's certificate has expired: certificate has expired (expired)"
+        "the server's certificate has expired: certificate has expired;"
+        " renew the server's certificate (expired)"
     )
 
 
