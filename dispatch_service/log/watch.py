@@ -40,10 +40,12 @@ _MOMENT = timedelta(milliseconds=100)
 
 _FIRST_ID = "0" * 32
 
+# A process has several pools, "dispatch_service" and "dispatch_service bulk": any may settle.
 _OLDEST_TRANSACTION = sa.text("""
     SELECT least(min(xact_start), now()) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
-      AND application_name = current_setting('application_name')
+      AND split_part(application_name, ' ', 1)
+        = split_part(current_setting('application_name'), ' ', 1)
 """).columns(oldest=sa.DateTime(timezone=True))
 
 

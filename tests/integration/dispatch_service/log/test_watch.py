@@ -18,7 +18,7 @@ from dispatch_service.log.filters import parse_watch_filter
 from dispatch_service.log.watch import Mark
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import attempts
-from service_runtime.database.engine import reading
+from service_runtime.database.engine import create_engine, reading
 from service_runtime.database.instants import database_now
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event
 
@@ -168,6 +168,32 @@ async def test_settling_that_takes_long_is_not_missed(queue: Queue, store: Async
     rows, mark = await looking
     if not rows:
         await seen(store, mark, 1)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_horizon_waits_for_other_pools(
+    queue: Queue, store: AsyncEngine, database_url: str
+) -> None:
+    """
+    A watch reads with a pool of its own; a result that another pool of the service is writing is
+    not behind its horizon.
+    """
+    bulk = create_engine(database_url, application_name="tests bulk")
+    event = new_event(new_delivery(leased=True))
+    await queue.insert([event], LEASE)
+    slow = SlowFollow()
+    began = await _now(store)
+    settling = asyncio.create_task(queue.settle([_succeeded(event)], slow))
+    await slow.started.wait()
+    writing_since = await _now(store)
+    await passes(store, timedelta(milliseconds=200))
+
+    seen_from_bulk = await watch.horizon(bulk)
+
+    slow.go_on.set()
+    await settling
+    await bulk.dispose()
+    assert began <= seen_from_bulk <= writing_since
 
 
 async def passes(store: AsyncEngine, span: timedelta) -> None:
