@@ -162,6 +162,7 @@ def _add_services(grpc_server: grpc.aio.Server, parts: Parts, engine: Engine) ->
         hashed=parts.hashed,
         became_due=parts.signals.deliveries_due.set,
         job_created=parts.signals.jobs_created.set,
+        clock=parts.clock,
     )
     delivery_service_pb2_grpc.add_DeliveryServiceServicer_to_server(deliveries, grpc_server)
     samples = Samples(store, subscriptions, engine.acceptance.acceptor, parts.audit, parts.clock)

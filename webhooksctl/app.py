@@ -19,6 +19,7 @@ from webhooksctl.commands.log import (
     deliveries,
     events,
     jobs,
+    listen,
     payloads,
     replay,
     resend,
@@ -126,6 +127,7 @@ app.add_typer(event_types.app, name="event-types")
 app.add_typer(events.app, name="events")
 app.add_typer(deliveries.app, name="deliveries")
 app.add_typer(attempts.app, name="attempts")
+app.command("listen")(listen.listen)
 app.command("resend")(resend.resend)
 app.command("replay")(replay.replay)
 app.add_typer(test_events.app, name="test")

@@ -4,27 +4,25 @@ The log of deliveries and attempts over the wire.
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dispatch_service.api.events import EventMethods
 from dispatch_service.api.figures import FigureMethods
+from dispatch_service.api.forwards import ForwardMethods
 from dispatch_service.api.replays import ReplayMethods
 from dispatch_service.api.resends import ResendMethods
-from dispatch_service.domain.errors import AttemptNotFound, BodyErased, CursorInvalid
-from dispatch_service.log import across, read, watch
+from dispatch_service.domain.errors import AttemptNotFound, BodyErased
+from dispatch_service.log import across, read
 from dispatch_service.log.exchanges import read_exchange
 from dispatch_service.log.filters import (
     parse_attempt_filter,
     parse_delivery_filter,
-    parse_watch_filter,
 )
 from dispatch_service.log.messages import attempt_message, delivery_message
 from dispatch_service.log.url_filters import Hash
-from dispatch_service.log.watch import Mark
-from dispatch_service.log.watch_poll import WatchPoll
+from dispatch_service.log.watches.watch_poll import WatchPoll
 from dispatch_service.log.whole_urls import whole_urls
 from dispatch_service.resend.replay_events import ReplayReader
 from dispatch_service.routing.index import SubscriptionIndex
@@ -34,9 +32,7 @@ from service_runtime.audit.log import AuditLog
 from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
-from service_runtime.rpc.errors import InvalidArgument
 from service_runtime.rpc.paging import PageTokens, page_size
-from service_runtime.rpc.shielded import shielded
 from shipedge.webhooks.dispatch.v1 import (
     attempt_pb2,
     delivery_pb2,
@@ -50,22 +46,15 @@ if TYPE_CHECKING:
     import grpc
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from service_runtime.rpc.filters import Comparison
-
     Context = grpc.aio.ServicerContext[Any, Any]
 
 CONTENT_TYPE = "application/json; charset=utf-8"
 
 
-HEARTBEAT_SECONDS = 5.0
-"""
-How often a watch sends an answer without attempts.
-"""
-
-
 class DeliveryServicer(
     EventMethods,
     FigureMethods,
+    ForwardMethods,
     ResendMethods,
     ReplayMethods,
     delivery_service_pb2_grpc.DeliveryServiceServicer,
@@ -73,7 +62,8 @@ class DeliveryServicer(
     """
     Serves `DeliveryService`.
 
-    *became_due* is called when deliveries became due, *job_created* when there is a job.
+    *became_due* is called when deliveries became due, *job_created* when there is a job;
+    *clock* gives the time of signatures.
     """
 
     def __init__(
@@ -87,6 +77,7 @@ class DeliveryServicer(
         hashed: Hash,
         became_due: Callable[[], None],
         job_created: Callable[[], None],
+        clock: Callable[[], datetime],
     ) -> None:
         self._engine = engine
         self._keys = keys
@@ -98,6 +89,7 @@ class DeliveryServicer(
         self._job_created = job_created
         self._replay_reader = ReplayReader(engine, keys, subscriptions)
         self._watches = WatchPoll(engine)
+        self._clock = clock
 
     async def GetDelivery(
         self, request: delivery_service_pb2.GetDeliveryRequest, context: Context
@@ -184,56 +176,3 @@ class DeliveryServicer(
         return delivery_service_pb2.ListAttemptsResponse(
             attempts=shown, next_page_token=self._tokens.make(last, request)
         )
-
-    async def WatchAttempts(
-        self, request: delivery_service_pb2.WatchAttemptsRequest, context: Context
-    ) -> AsyncIterator[delivery_service_pb2.WatchAttemptsResponse]:
-        """
-        Stream the attempts of an owner, or those that fail of all owners, as they end.
-        """
-        owner = names.parse_parent(request.parent, wildcard=True)
-        comparisons = parse_watch_filter(request.filter)
-        if names.is_wildcard(owner):
-            across.check_attempts(comparisons)
-        begin = self._mark(request)
-        mark = await shielded(self._present()) if begin is None else begin
-        spoke = time.monotonic() - HEARTBEAT_SECONDS
-        with self._watches.joined(owner) as watcher:
-            before = await watcher.first()
-            while True:
-                rows: Sequence[attempt_pb2.Attempt] = ()
-                if watcher.unread:
-                    watcher.unread = False
-                    rows, mark = await shielded(
-                        self._settled_after(owner, comparisons, mark, before)
-                    )
-                    watcher.unread = watcher.unread or len(rows) == watch.BATCH
-                else:
-                    mark = watch.passed(mark, before)
-                if rows or time.monotonic() - spoke >= HEARTBEAT_SECONDS:
-                    yield delivery_service_pb2.WatchAttemptsResponse(
-                        attempts=rows,
-                        cursor=self._tokens.make(mark.key(), request),
-                    )
-                    spoke = time.monotonic()
-                before = await watcher.next() if len(rows) < watch.BATCH else watcher.final()
-
-    def _mark(self, request: delivery_service_pb2.WatchAttemptsRequest) -> Mark | None:
-        try:
-            key = self._tokens.read(request.cursor, request)
-        except InvalidArgument:
-            raise CursorInvalid("WatchAttempts") from None
-        return None if key is None else watch.mark_of(key)
-
-    async def _present(self) -> Mark:
-        return Mark(await watch.horizon(self._engine))
-
-    async def _settled_after(
-        self, owner: str, comparisons: tuple[Comparison, ...], mark: Mark, before: datetime
-    ) -> tuple[Sequence[attempt_pb2.Attempt], Mark]:
-        rows, mark = await watch.read(self._engine, owner, comparisons, self._hashed, mark, before)
-        if not rows:
-            return [], mark
-        async with reading(self._engine) as db:
-            urls = await whole_urls(db, self._keys.ring, rows)
-        return [attempt_message(row, urls) for row in rows], mark

@@ -9,6 +9,7 @@ import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from typing import Protocol
 
 from dispatch_service.domain.authentication import ClientIdentity, Header
 from dispatch_service.domain.transitions import State, is_repetition
@@ -32,7 +33,36 @@ _CONSTANT = (
 _SECONDS = len("2024-01-15T10:30:00")
 
 
-def webhook_id(claimed: Claimed) -> str:
+class Described(Protocol):
+    """
+    What the headers of a request say of its delivery: a claimed one, or one of the log.
+    """
+
+    @property
+    def delivery_id(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    @property
+    def account(self) -> int: ...
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def subscription(self) -> str: ...
+    @property
+    def event_type(self) -> str: ...
+    @property
+    def payload_version(self) -> str: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def occurred_at(self) -> datetime: ...
+    @property
+    def test(self) -> bool: ...
+    @property
+    def replayed(self) -> bool: ...
+
+
+def webhook_id(claimed: Described) -> str:
     """
     Return the delivery's id as receivers see it: the same on every attempt.
     """
@@ -59,20 +89,13 @@ def build(
     """
     if subscription.url is None:
         raise ValueError(subscription.url_problem)
-    timestamp = int(now.timestamp())
-    message_id = webhook_id(claimed).encode()
-    signature = sign(keys, message_id, timestamp, body, now)
     return OutboundRequest(
         owner=claimed.owner,
         url=subscription.url,
         headers=(
             *_custom(subscription, authentication),
             *authentication,
-            *_CONSTANT,
-            *_described(claimed, message_id),
-            (b"webhook-id", message_id),
-            (b"webhook-timestamp", b"%d" % timestamp),
-            (b"webhook-signature", signature),
+            *own_headers(claimed, body, keys, now),
         ),
         body=body,
         identity=identity,
@@ -80,6 +103,23 @@ def build(
         # A forced resend has no second attempt if its connection is lost.
         fresh=is_repetition(claimed.last_failure) or claimed.state is State.SUCCEEDED,
         deadline_seconds=deadline,
+    )
+
+
+def own_headers(
+    described: Described, body: bytes, keys: Sequence[SigningKey], now: datetime
+) -> tuple[Header, ...]:
+    """
+    Return the headers that each request has: what it is about, and its signature with *keys*.
+    """
+    timestamp = int(now.timestamp())
+    message_id = webhook_id(described).encode()
+    return (
+        *_CONSTANT,
+        *_described(described, message_id),
+        (b"webhook-id", message_id),
+        (b"webhook-timestamp", b"%d" % timestamp),
+        (b"webhook-signature", sign(keys, message_id, timestamp, body, now)),
     )
 
 
@@ -137,7 +177,7 @@ def _topic(event_type: str, payload_version: str) -> bytes:
     return CATALOGUE.topic(event_type, payload_version).encode()
 
 
-def _described(claimed: Claimed, message_id: bytes) -> tuple[Header, ...]:
+def _described(claimed: Described, message_id: bytes) -> tuple[Header, ...]:
     # The instants of deliveries are in UTC, so their offset is the same six characters.
     occurred_at = claimed.occurred_at.isoformat(timespec="seconds")[:_SECONDS] + "Z"
     described: tuple[Header, ...] = (

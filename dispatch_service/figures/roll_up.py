@@ -15,7 +15,7 @@ import msgspec
 import sqlalchemy as sa
 
 from dispatch_service.domain.figures import BUCKET_SQL, Figures, Unit, period_start
-from dispatch_service.log import watch
+from dispatch_service.log.watches import watch
 from dispatch_service.storage.schema import attempt_figures, attempts, figure_positions
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.inserts import insert

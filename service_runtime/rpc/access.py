@@ -128,6 +128,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
         **dict.fromkeys(
             (
                 "GetDeliveryBody",
+                "ForwardDeliveries",
                 "ResendDelivery",
                 "ResendDeliveries",
                 "CancelResendJob",

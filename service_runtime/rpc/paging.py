@@ -26,7 +26,7 @@ The largest page: clients receive messages of 4 MiB by default.
 """
 
 _NONCE_BYTES = 12
-_UNBOUND = frozenset({"page_size", "page_token", "cursor"})
+_UNBOUND = frozenset({"page_size", "page_token", "cursor", "signing_secret"})
 
 RowT = TypeVar("RowT")
 MessageT = TypeVar("MessageT", bound=Message)
@@ -98,7 +98,8 @@ class PageTokens:
     Makes and reads page tokens under *key*, 32 bytes.
 
     A token is bound to its method and to the whole request except the page's
-    size and the token itself. It grants nothing. Cursors of streams are made the same way.
+    size, the token itself and the secret that a stream is signed with. It grants nothing. Cursors
+    of streams are made the same way.
     """
 
     def __init__(self, key: bytes) -> None:

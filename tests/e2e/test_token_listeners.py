@@ -76,6 +76,14 @@ class Listeners:
         stub = delivery_grpc.DeliveryServiceStub(self.dispatch)
         return stub.WatchAttempts(request, metadata=bearer(token))
 
+    def forward_deliveries(self, token: str) -> Any:
+        """
+        Open a stream of payloads at the dispatch service.
+        """
+        request = delivery.ForwardDeliveriesRequest(parent="accounts/100")
+        stub = delivery_grpc.DeliveryServiceStub(self.dispatch)
+        return stub.ForwardDeliveries(request, metadata=bearer(token))
+
 
 def bearer(token: str) -> list[tuple[str, str]]:
     """
@@ -207,3 +215,27 @@ async def test_token_alone_will_do(tmp_path: Path, receiver: Receiver, database:
         )
         await becomes(UNKNOWN, listeners.list_attempts, second.token, 300)
         await becomes(UNKNOWN, listeners.list_attempts, made.token, 300)
+
+
+async def test_payloads_are_streamed_to_operators_until_they_are_revoked(
+    tmp_path: Path, receiver: Receiver, database: str
+) -> None:
+    """
+    Over a connection with TLS that the developer's side opened; a reader sees no payloads.
+    """
+    async with listening(tmp_path, receiver, database) as listeners:
+        administrator = listeners.administrator
+        tokens = {}
+        for name, role in (("reader", Caller.ROLE_READER), ("developer", Caller.ROLE_OPERATOR)):
+            caller = Caller(display_name=name, roles=[role], owners=["accounts/100"])
+            request = admin.CreateCallerRequest(caller=caller, caller_id=name)
+            tokens[name] = (await administrator.CreateCaller(request)).token
+            await becomes(("OK", ""), listeners.list_attempts, tokens[name])
+
+        assert await end_of(listeners.forward_deliveries(tokens["reader"])) == DENIED
+        stream = listeners.forward_deliveries(tokens["developer"])
+        first = await stream.read()
+        await administrator.DeleteCaller(admin.DeleteCallerRequest(name="callers/developer"))
+
+        assert first.signing_secret.startswith("whsec_")
+        assert await end_of(stream) == ("UNAUTHENTICATED", "CALLER_REVOKED")

@@ -169,6 +169,12 @@ def write_row(message: Message, columns: Columns, owner: str) -> None:
     Write a row of a table that has no end, without a box.
     """
     wide = [("Name", path) if title == "Id" else (title, path) for title, path in columns]
-    cells = row_of(message, wide if is_wildcard(owner) else columns)
+    write_cells(row_of(message, wide if is_wildcard(owner) else columns))
+
+
+def write_cells(cells: Sequence[str]) -> None:
+    """
+    Write the cells of a row that are not empty as a line.
+    """
     line = Text("  ").join(_cell(text) for text in cells if text)
     console().print(line, soft_wrap=True)

@@ -14,7 +14,7 @@ from webhooksctl.options.flags import Limit, Output, Owner
 from webhooksctl.options.groups import Given, takes
 from webhooksctl.options.log_flags import ATTEMPTS, WATCHED, attempt_filter
 from webhooksctl.options.session import Session, owner_name_of, session_of, understood
-from webhooksctl.options.streams import followed
+from webhooksctl.options.streams import watched
 from webhooksctl.output.formats import Format, show_list, show_message, write_line, write_row
 from webhooksctl.rpc.names import all_deliveries, attempt_name
 from webhooksctl.words.failures import CommandError
@@ -63,7 +63,7 @@ def list_attempts(
     of = all_deliveries(parent)
     if delivery != "-":
         of = session.name("deliveries", parent, delivery)
-    request = pb.ListAttemptsRequest(parent=of, filter=_filter(session, given, parent))
+    request = pb.ListAttemptsRequest(parent=of, filter=attempts_filter(session, given, parent))
     found = session.found(session.services.deliveries.ListAttempts, request, limit)
     show_list(found, COLUMNS, output, parent)
 
@@ -102,8 +102,8 @@ def tail(
     """
     session = session_of(ctx)
     parent = session.owner(owner)
-    request = pb.WatchAttemptsRequest(parent=parent, filter=_filter(session, given, parent))
-    answers = followed(session.services.deliveries.WatchAttempts, request)
+    request = pb.WatchAttemptsRequest(parent=parent, filter=attempts_filter(session, given, parent))
+    answers = watched(session.services.deliveries.WatchAttempts, request)
     ended = (attempt for answer in answers for attempt in answer.attempts)
     for attempt in islice(ended, count or None):
         if output is Format.TABLE:
@@ -112,7 +112,10 @@ def tail(
             write_line(attempt, output)
 
 
-def _filter(session: Session, given: Given, owner: str) -> str:
+def attempts_filter(session: Session, given: Given, owner: str) -> str:
+    """
+    Return the filter of attempts that flags give. Raises `CommandError`.
+    """
     try:
         return attempt_filter(
             given, session.clock(), lambda text: session.name("subscriptions", owner, text)

@@ -17,7 +17,7 @@ from webhooksctl.options.flags import Limit, Output, Owner
 from webhooksctl.options.groups import Given, takes
 from webhooksctl.options.log_flags import ENDPOINT_EVENTS, endpoint_event_filter
 from webhooksctl.options.session import session_of
-from webhooksctl.options.streams import followed
+from webhooksctl.options.streams import watched
 from webhooksctl.output.formats import Format, show_list, write_line, write_row
 from webhooksctl.words.failures import CommandError
 
@@ -72,7 +72,7 @@ def tail(
     session = session_of(ctx)
     parent = session.owner(owner)
     request = WatchEndpointEventsRequest(parent=parent)
-    answers = followed(session.services.config.WatchEndpointEvents, request)
+    answers = watched(session.services.config.WatchEndpointEvents, request)
     observed = (each for answer in answers for each in answer.endpoint_events)
     for each in islice(observed, count or None):
         if output is Format.TABLE:

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from dispatch_service.log import across, watch
+from dispatch_service.log import across
 from dispatch_service.log.filters import (
     parse_attempt_filter,
     parse_delivery_filter,
     parse_watch_filter,
 )
-from dispatch_service.log.watch_poll import Watcher
+from dispatch_service.log.watches import watch
+from dispatch_service.log.watches.watch_poll import Watcher
 from dispatch_service.queue.protocol import Queue
 from service_runtime.database.engine import reading
 from service_runtime.rpc.errors import InvalidArgument

@@ -78,6 +78,7 @@ async def test_same_job_twice_at_once(store: AsyncEngine) -> None:
         hashed=str.encode,
         became_due=lambda: None,
         job_created=lambda: None,
+        clock=lambda: NOW,
     )
     current_caller.set(Caller("callers/ann", frozenset(), frozenset({OWNER})))
     request = pb.ResendDeliveriesRequest(parent=OWNER, request_id=str(uuid4()))

@@ -551,6 +551,87 @@ class ListSubscriptionStatsResponse(_message.Message):
 Global___ListSubscriptionStatsResponse: _TypeAlias = ListSubscriptionStatsResponse  # noqa: Y015
 
 @_typing.final
+class ForwardDeliveriesRequest(_message.Message):
+    """The request of `ForwardDeliveries`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SIGNING_SECRET_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    filter: _builtins.str
+    """Which attempts, as in `WatchAttempts`."""
+    cursor: _builtins.str
+    """The `cursor` of the last answer that was seen. Empty: from now on."""
+    signing_secret: _builtins.str
+    """What the requests are signed with: `whsec_` and the base64 of 24 to 64
+    bytes, the `signing_secret` of the stream before, for example. Empty: a new
+    one is made.
+    """
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        signing_secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "filter", b"filter", "parent", b"parent", "signing_secret", b"signing_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardDeliveriesRequest: _TypeAlias = ForwardDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class ForwardDeliveriesResponse(_message.Message):
+    """An answer of `ForwardDeliveries`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SIGNING_SECRET_FIELD_NUMBER: _builtins.int
+    body: _builtins.bytes
+    """The payload, to the byte."""
+    cursor: _builtins.str
+    """Where to go on."""
+    signing_secret: _builtins.str
+    """What the requests are signed with; in the first answer."""
+    @_builtins.property
+    def attempt(self) -> _attempt_pb2.Attempt:
+        """The attempt at the endpoint, without its request and response. Unset: the
+        first answer, or a heartbeat.
+        """
+
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[_attempt_pb2.Attempt.Header]:
+        """The headers of the request, in their order."""
+
+    def __init__(
+        self,
+        *,
+        attempt: _attempt_pb2.Attempt | None = ...,
+        headers: _abc.Iterable[_attempt_pb2.Attempt.Header] | None = ...,
+        body: _builtins.bytes = ...,
+        cursor: _builtins.str = ...,
+        signing_secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "body", b"body", "cursor", b"cursor", "headers", b"headers", "signing_secret", b"signing_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForwardDeliveriesResponse: _TypeAlias = ForwardDeliveriesResponse  # noqa: Y015
+
+@_typing.final
 class ResendDeliveryRequest(_message.Message):
     """The request of `ResendDelivery`."""
 

@@ -96,6 +96,11 @@ class DeliveryServiceStub:
                 request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.FromString,
                 _registered_method=True)
+        self.ForwardDeliveries = channel.unary_stream(
+                '/shipedge.webhooks.dispatch.v1.DeliveryService/ForwardDeliveries',
+                request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesResponse.FromString,
+                _registered_method=True)
         self.ResendDelivery = channel.unary_unary(
                 '/shipedge.webhooks.dispatch.v1.DeliveryService/ResendDelivery',
                 request_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ResendDeliveryRequest.SerializeToString,
@@ -246,6 +251,20 @@ class DeliveryServiceServicer:
         with the most failures first: which webhooks are failing.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForwardDeliveries(self, request, context):
+        """Streams a copy of each request that was sent to the endpoints of an owner,
+        as soon as its attempt has ended, for a developer's own machine: retries
+        and resends too. It has the headers and the body of the request, freshly
+        signed with a secret of the stream, without custom headers and credentials
+        of the subscription. Nothing is stored for it. A client that reads slowly
+        falls behind and misses nothing.
+
+        Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -408,6 +427,11 @@ def add_DeliveryServiceServicer_to_server(servicer, server):
                     servicer.ListSubscriptionStats,
                     request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.SerializeToString,
+            ),
+            'ForwardDeliveries': grpc.unary_stream_rpc_method_handler(
+                    servicer.ForwardDeliveries,
+                    request_deserializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesResponse.SerializeToString,
             ),
             'ResendDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.ResendDelivery,
@@ -736,6 +760,33 @@ class DeliveryService:
             '/shipedge.webhooks.dispatch.v1.DeliveryService/ListSubscriptionStats',
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsRequest.SerializeToString,
             shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ListSubscriptionStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForwardDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/shipedge.webhooks.dispatch.v1.DeliveryService/ForwardDeliveries',
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_dispatch_dot_v1_dot_delivery__service__pb2.ForwardDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

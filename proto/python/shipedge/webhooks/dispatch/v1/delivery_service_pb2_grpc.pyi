@@ -99,6 +99,16 @@ class DeliveryServiceStub:
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
     """
+    ForwardDeliveries: _grpc.UnaryStreamMultiCallable[_delivery_service_pb2.ForwardDeliveriesRequest, _delivery_service_pb2.ForwardDeliveriesResponse]
+    """Streams a copy of each request that was sent to the endpoints of an owner,
+    as soon as its attempt has ended, for a developer's own machine: retries
+    and resends too. It has the headers and the body of the request, freshly
+    signed with a secret of the stream, without custom headers and credentials
+    of the subscription. Nothing is stored for it. A client that reads slowly
+    falls behind and misses nothing.
+
+    Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
+    """
     ResendDelivery: _grpc.UnaryUnaryMultiCallable[_delivery_service_pb2.ResendDeliveryRequest, _delivery_pb2.Delivery]
     """Sends a delivery again: the same bytes under the same `webhook-id`, to the
     subscription's present URL with its present headers and credential,
@@ -229,6 +239,16 @@ class DeliveryServiceAsyncStub(DeliveryServiceStub):
     with the most failures first: which webhooks are failing.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+    """
+    ForwardDeliveries: _aio.UnaryStreamMultiCallable[_delivery_service_pb2.ForwardDeliveriesRequest, _delivery_service_pb2.ForwardDeliveriesResponse]  # type: ignore[assignment]
+    """Streams a copy of each request that was sent to the endpoints of an owner,
+    as soon as its attempt has ended, for a developer's own machine: retries
+    and resends too. It has the headers and the body of the request, freshly
+    signed with a secret of the stream, without custom headers and credentials
+    of the subscription. Nothing is stored for it. A client that reads slowly
+    falls behind and misses nothing.
+
+    Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
     """
     ResendDelivery: _aio.UnaryUnaryMultiCallable[_delivery_service_pb2.ResendDeliveryRequest, _delivery_pb2.Delivery]  # type: ignore[assignment]
     """Sends a delivery again: the same bytes under the same `webhook-id`, to the
@@ -417,6 +437,22 @@ class DeliveryServiceServicer(metaclass=_abc_1.ABCMeta):
         with the most failures first: which webhooks are failing.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`.
+        """
+
+    @_abc_1.abstractmethod
+    def ForwardDeliveries(
+        self,
+        request: _delivery_service_pb2.ForwardDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_delivery_service_pb2.ForwardDeliveriesResponse], _abc.AsyncIterator[_delivery_service_pb2.ForwardDeliveriesResponse]]:
+        """Streams a copy of each request that was sent to the endpoints of an owner,
+        as soon as its attempt has ended, for a developer's own machine: retries
+        and resends too. It has the headers and the body of the request, freshly
+        signed with a secret of the stream, without custom headers and credentials
+        of the subscription. Nothing is stored for it. A client that reads slowly
+        falls behind and misses nothing.
+
+        Errors: `INVALID_ARGUMENT` / `CURSOR_INVALID`, `FILTER_SYNTAX`.
         """
 
     @_abc_1.abstractmethod

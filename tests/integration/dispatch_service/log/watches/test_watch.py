@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import NewEvent, Settlement
-from dispatch_service.log import watch
 from dispatch_service.log.filters import parse_watch_filter
-from dispatch_service.log.watch import Mark
+from dispatch_service.log.watches import watch
+from dispatch_service.log.watches.watch import Mark
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import create_engine, reading

@@ -13,9 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from dispatch_service.domain.transitions import succeed
 from dispatch_service.domain.work import Settlement
-from dispatch_service.log import watch, watch_poll
-from dispatch_service.log.watch import Mark
-from dispatch_service.log.watch_poll import Watcher, WatchPoll
+from dispatch_service.log.watches import watch, watch_poll
+from dispatch_service.log.watches.watch import Mark
+from dispatch_service.log.watches.watch_poll import Watcher, WatchPoll
 from dispatch_service.queue.protocol import Queue
 from service_runtime.rpc.shielded import finish_shielded
 from tests.support.dispatch_factories import LEASE, attempt, claimed_of, new_delivery, new_event

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from dispatch_service.log.filters import of_parent, unbounded
 from dispatch_service.log.url_filters import Hash
-from dispatch_service.storage.rows import SETTLED_ATTEMPTS, AttemptRow
+from dispatch_service.storage.rows import SETTLED_ATTEMPTS, SettledAttemptRow
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading, writing
 from service_runtime.database.instants import (
@@ -74,6 +74,13 @@ def mark_of(key: PageKey) -> Mark:
     return Mark(from_microseconds(int(at)), str(delivery_id), int(number))
 
 
+def mark_at(row: SettledAttemptRow) -> Mark:
+    """
+    Return the position of an attempt.
+    """
+    return Mark(row.settle_time, row.delivery_id, row.number)
+
+
 async def horizon(engine: AsyncEngine) -> datetime:
     """
     Return an instant before which no attempt will settle any more.
@@ -97,7 +104,7 @@ async def read(
     hashed: Hash,
     mark: Mark,
     before: datetime | None = None,
-) -> tuple[Sequence[AttemptRow], Mark]:
+) -> tuple[Sequence[SettledAttemptRow], Mark]:
     """
     Return at most a batch of attempts of *owner* after *mark*, and the mark to go on from. The
     owner may be `accounts/-` or `warehouses/-`.
@@ -118,8 +125,7 @@ async def read(
     async with reading(engine) as db:
         rows = await SETTLED_ATTEMPTS.all(db, query)
     if len(rows) == BATCH:
-        last = rows[-1]
-        return rows, Mark(last.settle_time, last.delivery_id, last.number)
+        return rows, mark_at(rows[-1])
     return rows, passed(mark, before)
 
 

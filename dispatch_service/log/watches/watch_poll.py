@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from dispatch_service.log.watch import horizon
+from dispatch_service.log.watches.watch import horizon
 from dispatch_service.storage.schema import attempts
 from service_runtime.database.engine import reading
 from service_runtime.observability.tasks import start_watched
