@@ -78,7 +78,7 @@ class Cause(FailureCause):
     )
     CLOSED_BEHIND_CERTIFICATE = Row(
         "PROTOCOL",
-        "the server closed the connection before it answered; perhaps it does not accept the"
+        "the server closed the connection before it answered, perhaps since it does not accept the"
         " webhook's client certificate",
         "look at the server's log, and at the authorities of client certificates that it knows",
     )
