@@ -11,6 +11,7 @@ import grpc
 import structlog
 
 from dispatch_service.delivery import expiry, replicas, suspects
+from dispatch_service.delivery.replicas import Replicas
 from dispatch_service.engine.build import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.figures import roll_up
@@ -27,6 +28,7 @@ from service_runtime.rpc import server
 from service_runtime.rpc.health import ServerHealth
 
 COMMITS = "commits"
+HEARTBEATS = "heartbeats"
 RESULTS = "results"
 
 HOLDS_SECONDS = 5.0
@@ -59,6 +61,7 @@ async def serve(
             tasks.start("control", control.answer(lambda: health.serving))
         tasks.start(COMMITS, engine.acceptance.waiting.run(engine.acceptance.committer.commit))
         tasks.start(RESULTS, engine.delivery.results.run())
+        tasks.start(HEARTBEATS, _heartbeats(engine.delivery.replicas).run())
         for name, loop in loops.items():
             tasks.start(name, loop.run())
         tune_garbage_collector()
@@ -67,6 +70,7 @@ async def serve(
         await health.drain()
         await tasks.cancel(*loops)
         await _finish(engine, tasks, grpc_server, parts.settings.grace.total_seconds())
+        await tasks.cancel(HEARTBEATS)
         await _leave(engine)
     log.info("service.stopped", service="dispatch")
 
@@ -128,6 +132,17 @@ def _work(parts: Parts, engine: Engine) -> Mapping[str, Periodic]:
     }
 
 
+def _heartbeats(known: Replicas) -> Periodic:
+    """
+    Return the loop that goes on until the last attempt has ended: what others did not take over.
+    """
+    return Periodic(
+        known.heartbeat,
+        pause_seconds=known.heartbeat_seconds,
+        failure="replicas.heartbeat_failed",
+    )
+
+
 def _watches(engine: Engine) -> Mapping[str, Periodic]:
     """
     Return the loops that only look at the clock.
@@ -137,6 +152,13 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             engine.delivery.replicas.sync,
             pause_seconds=replicas.SYNC_SECONDS,
             failure="replicas.sync_failed",
+            pause_first=True,
+        ),
+        "takeovers": Periodic(
+            engine.delivery.replicas.take_over,
+            pause_seconds=replicas.FORGET_SECONDS,
+            failure="replicas.take_over_failed",
+            wakeup=engine.delivery.replicas.found_dead,
             pause_first=True,
         ),
         "backlog count": Periodic(

@@ -12,6 +12,7 @@ from datetime import timedelta
 from dispatch_service.delivery import request
 from dispatch_service.delivery.endpoint_queue import MissingBody, Ready
 from dispatch_service.delivery.endpoints import Endpoints
+from dispatch_service.delivery.replicas import Liveness
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender, FinishedAttempt
 from dispatch_service.delivery.suspect_attempts import SuspectAttempts
@@ -121,6 +122,7 @@ def plan(
 class AttemptWorker:
     """
     Makes attempts and passes on their results. *deadline* is that of a request, in seconds.
+    None begins while *liveness* does not allow it, where other processes share the database.
     """
 
     def __init__(
@@ -132,6 +134,7 @@ class AttemptWorker:
         suspect_attempts: SuspectAttempts,
         *,
         deadline: float,
+        liveness: Liveness | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._sender = sender
@@ -139,6 +142,7 @@ class AttemptWorker:
         self._endpoints = endpoints
         self._suspect_attempts = suspect_attempts
         self._deadline = deadline
+        self._liveness = liveness
         self._unstored = FailureLog("delivery.suspect_unstored")
         self._errors = FailureLog("delivery.attempt_error")
         self._failed = SampledLines("delivery.attempt_failed")
@@ -163,6 +167,10 @@ class AttemptWorker:
 
     async def _deliver(self, ready: Ready) -> FinishedAttempt | None:
         claimed = ready.claimed
+        if self._liveness is None:
+            lease_left = ready.lease_end - time.monotonic()
+        else:
+            lease_left = await self._liveness.lease_left(ready.lease_end)
         key = (claimed.owner, claimed.subscription)
         subscription = self._subscriptions.by_key.get(key)
         # One that is held is not active.
@@ -171,7 +179,7 @@ class AttemptWorker:
             ready,
             subscription,
             held=None if is_active else self._subscriptions.held_revision(key),
-            lease_left=ready.lease_end - time.monotonic(),
+            lease_left=lease_left,
             deadline=self._deadline,
         )
         if isinstance(step, Attempt):

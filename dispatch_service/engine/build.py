@@ -16,7 +16,7 @@ from dispatch_service.delivery.endpoint_queues import EndpointQueues
 from dispatch_service.delivery.endpoints import Endpoints
 from dispatch_service.delivery.expiry import Expirer
 from dispatch_service.delivery.held_leases import HeldLeases
-from dispatch_service.delivery.replicas import Replicas, SubscriptionLimits
+from dispatch_service.delivery.replicas import Liveness, Replicas, SubscriptionLimits
 from dispatch_service.delivery.results import ResultWriter
 from dispatch_service.delivery.send import AttemptSender
 from dispatch_service.delivery.suspect_attempts import SuspectAttempts
@@ -133,7 +133,14 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency, settings.most_endpoint_concurrency)
     clock = ClockWatch()
-    replicas = Replicas(parts.store, endpoints, parts.lease.owner, clock, parts.lease.duration)
+    replicas = Replicas(
+        parts.store,
+        endpoints,
+        parts.lease.owner,
+        clock,
+        parts.lease.duration,
+        parts.signals.deliveries_due.set,
+    )
     held, log_usage = HeldLeases(), LogUsage(settings.owner_log_mb * 1024 * 1024)
     results = ResultWriter(
         parts.queue,
@@ -148,7 +155,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     )
     suspect_attempts = SuspectAttempts(parts.store, parts.lease.owner)
     endpoint_queues = EndpointQueues(
-        _worker(parts, results, endpoints, suspect_attempts).deliver,
+        _worker(parts, results, endpoints, suspect_attempts, replicas.liveness).deliver,
         results.release,
         endpoints,
         Bounds(
@@ -179,7 +186,11 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
 
 
 def _worker(
-    parts: Parts, results: ResultWriter, endpoints: Endpoints, suspect_attempts: SuspectAttempts
+    parts: Parts,
+    results: ResultWriter,
+    endpoints: Endpoints,
+    suspect_attempts: SuspectAttempts,
+    liveness: Liveness | None,
 ) -> AttemptWorker:
     deadline = parts.settings.deadline.total_seconds()
     transport = guarded_transport(parts.settings, parts.stack)
@@ -191,7 +202,13 @@ def _worker(
         deadline=deadline,
     )
     return AttemptWorker(
-        parts.subscriptions, sender, results, endpoints, suspect_attempts, deadline=deadline
+        parts.subscriptions,
+        sender,
+        results,
+        endpoints,
+        suspect_attempts,
+        deadline=deadline,
+        liveness=liveness,
     )
 
 

@@ -187,6 +187,8 @@ dispatchers = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("heartbeat_time", Instant, nullable=False),
+    # It begins nothing while its heartbeats do not get through, so others may take over from it.
+    sa.Column("stops_when_silent", sa.Boolean, nullable=False, server_default=sa.false()),
     comment="The processes that deliver, to share limits among those that are alive.",
 )
 
