@@ -9,6 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import structlog
 
@@ -42,6 +43,8 @@ REFUSED_SECONDS = 0.05
 The pause after a failed write: longer where the store does not answer.
 """
 
+NOW = timedelta()
+
 Result = FinishedAttempt | Settlement
 
 log = structlog.get_logger()
@@ -49,13 +52,6 @@ log = structlog.get_logger()
 
 def _nobody() -> None:
     pass
-
-
-def _is_due(settlement: Settlement) -> bool:
-    """
-    Tell whether a delivery is attempted again at once.
-    """
-    return settlement.transition.delay is not None and not settlement.transition.delay
 
 
 def _always(_settlements: Sequence[Settlement]) -> bool:
@@ -203,7 +199,8 @@ class ResultWriter:
         self._held.end_all([it.claimed for it in results], LeaseEnd.SETTLED)
         if ended.lost:
             log.warning("delivery.settled_late", count=len(ended.lost))
-        if ended.unblocked or any(_is_due(it) for it in settlements):
+        # A request under which the connection was lost is repeated at once.
+        if ended.unblocked or any(it.transition.delay == NOW for it in settlements):
             self._unblocked()
 
     async def _write_releases(self) -> int:
@@ -276,6 +273,7 @@ class ResultWriter:
             # Somebody waits for the result of a test, so it is not tried again for days.
             schedule=() if claimed.test else self._subscriptions.schedule_of(attempt.subscription),
             time_left=claimed.time_left,
+            age=claimed.age,
             chance=random.random(),  # noqa: S311 - jitter is no secret
             last_failure=claimed.last_failure,
         )

@@ -177,6 +177,7 @@ def decide(
     retries_used: int,
     schedule: tuple[timedelta, ...],
     time_left: timedelta,
+    age: timedelta,
     chance: float,
     last_failure: str | None = None,
 ) -> Transition:
@@ -184,10 +185,11 @@ def decide(
     Choose what a delivery becomes after an attempt.
 
     *retries_used* is how many delays of *schedule* were used before the attempt, *time_left*
-    the time until it expired when the attempt began, *chance* a random number in [0, 1) for the
-    jitter. With `Retry-After` a receiver can make the delay longer, not shorter; the rest of the
-    schedule still follows. A delivery expires now if its time ends before its next attempt. One
-    that had succeeded before, which is a forced resend, stays SUCCEEDED.
+    the time until it expired when the attempt began, *age* the time since its acceptance, *chance*
+    a random number in [0, 1) for the jitter. With `Retry-After` a receiver can make the delay
+    longer, not shorter; the rest of the schedule still follows. A delivery expires now if its time
+    ends before its next attempt; where the schedule has become longer since, it has the time of
+    the longer one. One that had succeeded before, which is a forced resend, stays SUCCEEDED.
 
     Where the connection was lost under the request, that is repeated at once, without a step of
     the schedule, unless *last_failure*, of the attempt before, says that this was the repetition.
@@ -197,6 +199,8 @@ def decide(
     kind = outcome.failure_kind or FailureKind.INTERNAL
     if outcome.status_code == GONE:
         return fail(retries_used, kind, gone=True)
+    # It is longer than what is left alone where the schedule has changed.
+    time_left = max(time_left, lifetime(schedule) - age)
     is_lost = kind is FailureKind.CONNECTION_LOST and not is_repetition(last_failure)
     if is_lost and time_left > timedelta():
         return retry(

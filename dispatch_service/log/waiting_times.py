@@ -39,6 +39,9 @@ def waiting_times(row: DeliveryRow) -> WaitingTimes:
         if row.wait_reason == WaitReason.HELD and row.due_time is not None:
             rest = row.due_time - row.read_time
         return WaitingTimes(None, row.expire_time - rest)
+    if row.failure_kind is not None and row.due_time >= row.expire_time:
+        # The limits of its subscription have used up its time: it ends without another attempt.
+        return WaitingTimes(None, row.expire_time)
     possible = [row.due_time, row.read_time, row.open_until]
     attempt = max(it for it in possible if it is not None)
     if row.state != State.PENDING:

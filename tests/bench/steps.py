@@ -142,6 +142,7 @@ def delivery_steps(stored: NewEvent, wanted: Subscription, sealer: Sealer, now: 
             retries_used=0,
             schedule=(),
             time_left=timedelta(),
+            age=timedelta(),
             chance=0.5,
         ),
         "attempt_record": settled,

@@ -198,6 +198,7 @@ async def test_nothing_is_sent_without_a_signature(without: dict[str, Any]) -> N
             retries_used=0,
             schedule=DEFAULT_RETRY_SCHEDULE,
             time_left=timedelta(days=4),
+            age=timedelta(),
             chance=0.5,
         )
         assert (outcome.failure_kind, outcome.status_code) == (FailureKind.AUTH, None)

@@ -19,7 +19,7 @@ from dispatch_service.domain.transitions import (
     lifetime,
 )
 
-SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
+SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SCHEDULE = (SECOND, HOUR)
 SUCCESS = Outcome(succeeded=True, status_code=200)
 LOST = Outcome(succeeded=False, failure_kind=FailureKind.CONNECTION_LOST)
@@ -44,6 +44,7 @@ def after(
     retries_used: int = 0,
     state: State = State.DELIVERING,
     time_left: timedelta = 2 * HOUR,
+    age: timedelta = DAY,
     last_failure: FailureKind | None = None,
 ) -> Transition:
     """
@@ -55,6 +56,7 @@ def after(
         retries_used=retries_used,
         schedule=SCHEDULE,
         time_left=time_left,
+        age=age,
         chance=0.5,
         last_failure=last_failure,
     )
@@ -207,12 +209,53 @@ def test_every_schedule_is_used_up(asked: timedelta | None) -> None:
                 retries_used=used,
                 schedule=schedule,
                 time_left=left,
+                age=DAY,
                 chance=0.999,
             )
             assert moved.state is State.PENDING
             assert moved.time_left is not None
             assert moved.delay is not None
             left, used = moved.time_left - moved.delay, moved.retries_used
+
+
+@pytest.mark.parametrize("asked", [None, timedelta(seconds=120)])
+def test_schedule_that_became_longer_is_used_up(asked: timedelta | None) -> None:
+    """
+    A delivery that was accepted under a short schedule has all attempts of the longer one by which
+    it is retried now, and the time for them.
+    """
+    left, age, used = lifetime((SECOND,)), timedelta(), 0
+    while used < len(DEFAULT_RETRY_SCHEDULE):
+        moved = decide(
+            failed(429, asked),
+            state=State.DELIVERING,
+            retries_used=used,
+            schedule=DEFAULT_RETRY_SCHEDULE,
+            time_left=left,
+            age=age,
+            chance=0.999,
+        )
+        assert moved.state is State.PENDING
+        assert moved.time_left is not None
+        assert moved.delay is not None
+        left, used, age = moved.time_left - moved.delay, moved.retries_used, age + moved.delay
+
+
+@pytest.mark.parametrize(
+    ("age", "time_left"),
+    [
+        (timedelta(), lifetime(SCHEDULE)),
+        (timedelta(minutes=1), lifetime(SCHEDULE) - timedelta(minutes=1)),
+        (DAY, HOUR),
+    ],
+)
+def test_time_of_a_schedule_counts_from_the_acceptance(
+    age: timedelta, time_left: timedelta
+) -> None:
+    """
+    What is left of it is never shortened: it may have been put off.
+    """
+    assert after(TIMEOUT, time_left=HOUR, age=age).time_left == time_left
 
 
 def test_forced_resend_of_a_success_stays_a_success() -> None:

@@ -34,6 +34,13 @@ def row(**over: Any) -> DeliveryRow:
 
 LATE = {"due_time": NOW - 2 * HOUR, "expire_time": NOW - HOUR}
 
+LIMITED = {
+    "due_time": NOW + 2 * HOUR,
+    "expire_time": NOW + HOUR,
+    "failure_kind": "timeout",
+    "wait_reason": "throttled",
+}
+
 # What is read, how long until the next attempt, and until it expires.
 CASES: list[tuple[dict[str, Any], timedelta | None, timedelta]] = [
     ({}, MINUTE, MINUTE + HOUR),
@@ -42,6 +49,8 @@ CASES: list[tuple[dict[str, Any], timedelta | None, timedelta]] = [
     ({"open_until": NOW + timedelta(seconds=1)}, MINUTE, MINUTE + HOUR),
     (LATE | {"open_until": NOW + 5 * MINUTE}, 5 * MINUTE, 5 * MINUTE + HOUR),
     (LATE | {"create_time": NOW - 40 * DAY}, timedelta(), timedelta()),
+    (LIMITED, None, HOUR),
+    (LIMITED | {"failure_kind": None}, 2 * HOUR, HOUR),
     ({"due_time": None, "wait_reason": "order"}, None, MINUTE + HOUR),
     ({"due_time": NOW + HOUR, "expire_time": NOW + HOUR, "wait_reason": "inactive"}, None, HOUR),
     ({"wait_reason": "held"}, None, HOUR),
