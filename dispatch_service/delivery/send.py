@@ -1,6 +1,6 @@
 """
-One attempt to send a delivery: authentication, client certificate, the signed request, a second
-request with a fresh token where the receiver refused the first, and the outcome.
+One attempt to send a delivery: authentication, client certificate, the signed request, and the
+outcome.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+
+from msgspec.structs import replace
 
 from dispatch_service.delivery import request
 from dispatch_service.domain import outcomes
@@ -21,6 +23,7 @@ from dispatch_service.domain.authentication import (
 )
 from dispatch_service.domain.confidential import Confidential
 from dispatch_service.domain.outcomes import FailureKind, Outcome
+from dispatch_service.domain.transitions import State, is_repetition
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.oauth_tokens import OAuthTokens, TokenRefusedError
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
@@ -49,6 +52,14 @@ class FinishedAttempt(Confidential, frozen=True, gc=False):
     start_time: datetime
     waited: float = 0.0
     seconds: float = 0.0
+
+    def with_stale_token(self) -> FinishedAttempt:
+        """
+        Return the attempt as failed because of a token that was fetched too long ago.
+        """
+        error = Cause.STALE_TOKEN.text()
+        outcome = replace(self.outcome, failure_kind=FailureKind.STALE_TOKEN, error=error)
+        return replace(self, outcome=outcome)
 
 
 class PreparedRequest(Confidential, frozen=True, gc=False):
@@ -201,20 +212,23 @@ class AttemptSender:
         self, prepared: PreparedRequest, credential: ClientCredentials
     ) -> FinishedAttempt:
         """
-        Send with a token; if the receiver answers 401, send once more with a fresh token.
+        Send with a token. If the receiver answers 401 to one that was fetched for an earlier
+        request, the attempt says so: it is repeated at once, with a new token.
         """
+        claimed = prepared.claimed
+        # Where there is no repetition a token must not turn out to be stale.
+        is_last = is_repetition(claimed.last_failure) or claimed.state is State.SUCCEEDED
         try:
-            token = await self._tokens.token(credential, prepared.seconds_left)
-            attempt = await self._send(prepared, bearer(token))
-            if attempt.outcome.status_code != UNAUTHORIZED or prepared.seconds_left <= 0:
-                return attempt
-            # A token may be revoked before it expires, and a 401 is the only sign of it.
-            self._tokens.refused(credential, token)
-            fresh = await self._tokens.token(credential, prepared.seconds_left)
+            token = await self._tokens.token(credential, prepared.seconds_left, new=is_last)
         except TokenRefusedError as refused:
             return prepared.finished(outcomes.failed(FailureKind.AUTH, str(refused)), ())
-        # The same token again would bring the same answer: that answer is the outcome.
-        return attempt if fresh == token else await self._send(prepared, bearer(fresh))
+        attempt = await self._send(prepared, bearer(token.text))
+        if attempt.outcome.status_code != UNAUTHORIZED:
+            return attempt
+        # A token may be revoked before it expires, and a 401 is the only sign of it.
+        self._tokens.refused(credential, token)
+        is_new = token.start >= prepared.began
+        return attempt if is_last or is_new else attempt.with_stale_token()
 
     async def _send(
         self, prepared: PreparedRequest, authentication: tuple[Header, ...]

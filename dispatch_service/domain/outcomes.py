@@ -50,6 +50,7 @@ class FailureKind(StrEnum):
     INTERNAL = "internal"
     MISSING = "missing"
     CONNECTION_LOST = "connection_lost"
+    STALE_TOKEN = "stale_token"  # noqa: S105 - the name of a kind
 
 
 def failure_kind_value(kind: str | None) -> failure_kind_pb2.FailureKind.ValueType:

@@ -62,6 +62,8 @@ So many processes that died while a suspect was the only one on the wire make it
 
 GONE = 410
 
+_REPEATED = frozenset({FailureKind.CONNECTION_LOST, FailureKind.STALE_TOKEN})
+
 
 class State(StrEnum):
     """
@@ -191,8 +193,9 @@ def decide(
     ends before its next attempt; where the schedule has become longer since, it has the time of
     the longer one. One that had succeeded before, which is a forced resend, stays SUCCEEDED.
 
-    Where the connection was lost under the request, that is repeated at once, without a step of
-    the schedule, unless *last_failure*, of the attempt before, says that this was the repetition.
+    Where the connection was lost under the request, or its token was stale, it is repeated at
+    once, without a step of the schedule, unless *last_failure*, of the attempt before, says that
+    this was the repetition.
     """
     if outcome.succeeded or state is State.SUCCEEDED:
         return succeed(retries_used)
@@ -201,8 +204,8 @@ def decide(
         return fail(retries_used, kind, gone=True)
     # It is longer than what is left alone where the schedule has changed.
     time_left = max(time_left, lifetime(schedule) - age)
-    is_lost = kind is FailureKind.CONNECTION_LOST and not is_repetition(last_failure)
-    if is_lost and time_left > timedelta():
+    is_repeated = kind in _REPEATED and not is_repetition(last_failure)
+    if is_repeated and time_left > timedelta():
         return retry(
             retries_used, timedelta(), kind, reason=WaitReason.BACKLOG, time_left=time_left
         )
@@ -224,10 +227,10 @@ def decide(
 
 def is_repetition(last_failure: str | None) -> bool:
     """
-    Tell whether an attempt repeats at once a request under which the connection was lost, by the
-    kind of failure of the attempt before.
+    Tell whether an attempt repeats at once a request under which the connection was lost, or whose
+    token was stale, by the kind of failure of the attempt before.
     """
-    return last_failure == FailureKind.CONNECTION_LOST
+    return last_failure in _REPEATED
 
 
 def jittered(delay: timedelta, chance: float) -> timedelta:

@@ -6,17 +6,14 @@ expire.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
-import msgspec
 import structlog
 
 from dispatch_service.domain.authentication import ClientCredentials
-from dispatch_service.domain.outcomes import FailureKind, Response
-from dispatch_service.egress.answers.reader import MAX_KEPT_BODY
+from dispatch_service.domain.outcomes import FailureKind
+from dispatch_service.egress.answers.tokens import TokenAnswer, read_answer
 from dispatch_service.egress.requests import ExchangeFailedError, OutboundRequest, Transport
 from service_runtime.observability.tasks import start_awaited
 from shipedge.webhooks.failures.causes import Cause
@@ -24,27 +21,17 @@ from shipedge.webhooks.failures.rows import shown_seconds
 
 log = structlog.get_logger()
 
-MARGIN_SECONDS = 60.0
-"""
-For so long before it expires a token is no longer used.
-"""
-
-DEFAULT_LIFETIME_SECONDS = 300.0
-"""
-The assumed lifetime of a token if its server names none.
-"""
-
-MAX_LIFETIME_SECONDS = 24 * 3600.0
 REFUSAL_SECONDS = 5.0
 """
 For so long a refusal is cached, so that a backlog does not flood the server.
 """
 
-MAX_CACHED = 10_000
+NEW_SECONDS = 5.0
+"""
+For so long a token counts as new: where a token was refused, many that wait take one newer one.
+"""
 
-_TOKEN = re.compile(r"[\x21-\x7e]{1,8192}")
-_ERROR = re.compile(r"[\x20\x21\x23-\x5b\x5d-\x7e]{1,100}")
-_OK = 200
+MAX_CACHED = 10_000
 
 
 class TokenRefusedError(Exception):
@@ -56,10 +43,12 @@ class TokenRefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Token:
     """
-    A token, or the reason why there is none; valid until *end* on the monotonic clock.
+    A token, or the reason why there is none, requested at *start* and valid until *end*, both on
+    the monotonic clock.
     """
 
     text: str = field(repr=False)
+    start: float
     end: float
     refusal: str = ""
 
@@ -74,25 +63,28 @@ class OAuthTokens:
         self._cached: dict[str, Token] = {}
         self._fetching: dict[str, asyncio.Task[Token]] = {}
 
-    async def token(self, credential: ClientCredentials, deadline_seconds: float) -> str:
+    async def token(
+        self, credential: ClientCredentials, deadline_seconds: float, *, new: bool = False
+    ) -> Token:
         """
         Return a token, fetched within the deadline if there is none; raise `TokenRefusedError`.
+        A *new* one has just been fetched.
 
         Deliveries that need a token of one credential at the same time share one request.
         """
+        now = time.monotonic()
         token = self._cached.get(credential.id)
-        if token is None or token.end <= time.monotonic():
+        if token is None or token.end <= now or (new and token.start < now - NEW_SECONDS):
             token = await self._fetched(credential, deadline_seconds)
         if token.refusal:
             raise TokenRefusedError(token.refusal)
-        return token.text
+        return token
 
-    def refused(self, credential: ClientCredentials, token: str) -> None:
+    def refused(self, credential: ClientCredentials, token: Token) -> None:
         """
         Drop a token that the receiver did not accept.
         """
-        cached = self._cached.get(credential.id)
-        if cached is not None and cached.text == token:
+        if self._cached.get(credential.id) == token:
             del self._cached[credential.id]
 
     async def _fetched(self, credential: ClientCredentials, deadline_seconds: float) -> Token:
@@ -118,78 +110,30 @@ class OAuthTokens:
             fresh=True,
             needs_body=True,
         )
-        started_at = time.monotonic()
+        start = time.monotonic()
         try:
-            token = read_token(await self._transport.exchange(request), started_at)
+            answer = read_answer(await self._transport.exchange(request))
         except ExchangeFailedError as failure:
-            if failure.kind is FailureKind.BLOCKED_ADDRESS:
-                log.warning(
-                    "delivery.blocked",
-                    owner=request.owner,
-                    endpoint=request.url.endpoint,
-                    detail=failure.detail,
-                )
-            is_late = failure.kind is FailureKind.TIMEOUT
-            cause = Cause.TOKEN_TIMEOUT if is_late else Cause.TOKEN_UNREACHABLE
-            token = _refusal(started_at, cause, failure.happened)
+            answer = _unanswered(request, failure)
+        seconds = REFUSAL_SECONDS if answer.refusal else answer.seconds
+        token = Token(answer.text, start, start + seconds, answer.refusal)
         if len(self._cached) >= MAX_CACHED:
             self._cached.clear()
         self._cached[credential.id] = token
         return token
 
 
-def read_token(response: Response, started_at: float) -> Token:
+def _unanswered(request: OutboundRequest, failure: ExchangeFailedError) -> TokenAnswer:
     """
-    Read the response of a token endpoint to a request of *started_at*: RFC 6749, section 5.
+    Return the refusal where a token server did not answer; operators learn of blocked ones.
     """
-    content = _object(response.body)
-    if response.status_code != _OK:
-        code = content.get("error")
-        shown = f", {code}" if isinstance(code, str) and _ERROR.fullmatch(code) else ""
-        why = f"HTTP {response.status_code}{shown}"
-        return _refusal(started_at, Cause.TOKEN_REFUSED, why)
-    text, kind = content.get("access_token"), content.get("token_type", "bearer")
-    if not content and response.body_truncated:
-        return _refusal(started_at, Cause.TOKEN_INCOMPLETE, _missing_rest(response))
-    if not isinstance(text, str) or not text:
-        return _refusal(started_at, Cause.TOKEN_UNREADABLE)
-    if not _TOKEN.fullmatch(text):
-        return _refusal(started_at, Cause.TOKEN_UNUSABLE)
-    if not isinstance(kind, str) or kind.lower() != "bearer":
-        return _refusal(started_at, Cause.TOKEN_OF_OTHER_TYPE)
-    return Token(text, started_at + _useful_seconds(content.get("expires_in")))
-
-
-def _useful_seconds(expires_in: object) -> float:
-    """
-    Return for how long a token is used: its lifetime less a margin, or half of a short lifetime.
-    """
-    try:
-        seconds = float(str(expires_in)) if expires_in is not None else DEFAULT_LIFETIME_SECONDS
-    except ValueError:
-        seconds = DEFAULT_LIFETIME_SECONDS
-    if not 0 <= seconds <= MAX_LIFETIME_SECONDS:
-        seconds = MAX_LIFETIME_SECONDS if seconds > 0 else 0.0
-    return max(seconds - MARGIN_SECONDS, seconds / 2)
-
-
-def _missing_rest(response: Response) -> str:
-    """
-    Say why the body of a response is not whole.
-    """
-    if len(response.body) >= MAX_KEPT_BODY:
-        return f"it is longer than {MAX_KEPT_BODY // 1024} KiB"
-    seconds = (response.timings.total_us or 0) / 1_000_000
-    return f"the rest of its body had not come after {shown_seconds(seconds)}"
-
-
-def _refusal(started_at: float, cause: Cause, why: str = "") -> Token:
-    return Token("", started_at + REFUSAL_SECONDS, cause.text(why))
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        content = msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    if failure.kind is FailureKind.BLOCKED_ADDRESS:
+        log.warning(
+            "delivery.blocked",
+            owner=request.owner,
+            endpoint=request.url.endpoint,
+            detail=failure.detail,
+        )
+    is_late = failure.kind is FailureKind.TIMEOUT
+    cause = Cause.TOKEN_TIMEOUT if is_late else Cause.TOKEN_UNREACHABLE
+    return TokenAnswer(refusal=cause.text(failure.happened))

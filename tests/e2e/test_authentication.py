@@ -9,7 +9,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -210,9 +210,23 @@ async def oauth_pair(tmp_path: Path) -> AsyncIterator[tuple[Pair, TokenEndpoint,
         yield pair, endpoint, tokens, made
 
 
+async def both_of(pair: Pair, made: Subscription) -> Sequence[attempt_pb2.Attempt]:
+    """
+    Send a test event to a subscription; return its two attempts.
+    """
+    where = delivery_service_pb2.ListAttemptsRequest(
+        parent=(await probed(pair, made)).name.partition("/attempts/")[0]
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len(found := (await pair.deliveries.ListAttempts(where)).attempts) < 2:
+            await asyncio.sleep(0.05)
+    return sorted(found, key=lambda it: it.number)
+
+
 async def test_oauth_token_is_fetched_kept_and_renewed(tmp_path: Path) -> None:
     """
-    One token serves many requests; one that the receiver refuses is replaced in the same attempt.
+    One token serves many requests; one that the receiver refuses fails its attempt, which is
+    repeated at once with another one.
     """
     async with oauth_pair(tmp_path) as (pair, endpoint, tokens, made):
         assert (await probed(pair, made)).response_code == 200
@@ -223,14 +237,18 @@ async def test_oauth_token_is_fetched_kept_and_renewed(tmp_path: Path) -> None:
         assert tokens.requests[0].body == b"grant_type=client_credentials"
 
         endpoint.stale.add("token-1")
-        attempt = await probed(pair, made)
-        assert attempt.response_code == 200
+        stale, again = await both_of(pair, made)
+        assert stale.failure_kind == failure_kind_pb2.FAILURE_KIND_STALE_TOKEN
+        assert (stale.number, stale.response_code) == (1, 401)
+        assert (again.number, again.response_code) == (2, 200)
         assert endpoint.given == 2
-        assert "token-2" not in str(attempt)
+        assert "token-2" not in str(again)
 
         endpoint.stale.add("token-2")
         endpoint.stale.add("token-3")
-        assert (await probed(pair, made)).response_code == 401
+        stale, again = await both_of(pair, made)
+        assert stale.failure_kind == failure_kind_pb2.FAILURE_KIND_STALE_TOKEN
+        assert again.failure_kind == failure_kind_pb2.FAILURE_KIND_HTTP_STATUS
         assert endpoint.given == 3
 
 

@@ -49,6 +49,7 @@ _SECTIONS = {
     "CONNECT": "No connection",
     "TLS": "TLS failed",
     "CERTIFICATE": "A certificate cannot be used",
+    "STALE_TOKEN": "The token was refused",
     "AUTH": "The webhook's authentication cannot be used",
     "PROTOCOL": "What came is no answer",
     "CONNECTION_LOST": "The connection was lost",

@@ -20,6 +20,7 @@ from service_runtime.observability.instruments import DECLARED, Declaration, Ser
 from service_runtime.process.command import print_settings
 from service_runtime.settings.service import ServiceSettings
 from tests.support import api_reference
+from tests.support.answers.tokens import token_table
 from tests.support.failures_page import failures_page
 from tests.support.log_events import LEVELS, log_events
 from tests.support.project_files import ROOT
@@ -156,6 +157,18 @@ def operations_page() -> str:
     return text
 
 
+_TOKENS, _END_OF_TOKENS = "<!-- tokens -->\n", "<!-- end of tokens -->\n"
+
+
+def receivers_page() -> str:
+    """
+    Return the page about receivers, with the corpus of token servers' answers.
+    """
+    before, _, rest = (DOCS / "receivers.md").read_text().partition(_TOKENS)
+    behind = rest.partition(_END_OF_TOKENS)[2]
+    return f"{before}{_TOKENS}\n{token_table()}\n{_END_OF_TOKENS}{behind}"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "metrics.md": metrics_page,
     "log_events.md": log_events_page,
@@ -166,6 +179,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
         f"api/{package}.md": partial(api_reference.package_page, package)
         for package in api_reference.PAGES
     },
+    "receivers.md": receivers_page,
     "why_did_my_webhook_fail.md": failures_page,
 }
 

@@ -1,5 +1,5 @@
 """
-How requests authenticate, and how token endpoints are read.
+How requests authenticate.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import json
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,12 +18,6 @@ from dispatch_service.domain.authentication import (
     compile_credential,
     compile_identity,
     fixed_headers,
-)
-from dispatch_service.domain.outcomes import Response
-from dispatch_service.egress.oauth_tokens import (
-    DEFAULT_LIFETIME_SECONDS,
-    MARGIN_SECONDS,
-    read_token,
 )
 from service_runtime.rules.urls import UrlRules
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
@@ -117,64 +110,6 @@ def test_token_request_names_the_client_in_the_body() -> None:
     assert b"Authorization" not in dict(compiled.headers)
     form = parse_qs(compiled.form.decode())
     assert (form["client_id"], form["client_secret"]) == (["id with space"], ["s:cret"])
-
-
-def answered(status: int = 200, **content: Any) -> Any:
-    """
-    Read an answer of a token endpoint to a request that began at 1000.
-    """
-    return read_token(Response(status_code=status, body=json.dumps(content).encode()), 1000.0)
-
-
-@pytest.mark.parametrize(
-    ("expires_in", "seconds"),
-    [
-        (3600, 3600 - MARGIN_SECONDS),
-        ("3600", 3600 - MARGIN_SECONDS),
-        (30, 15),
-        (0, 0),
-        (None, DEFAULT_LIFETIME_SECONDS - MARGIN_SECONDS),
-        ("soon", DEFAULT_LIFETIME_SECONDS - MARGIN_SECONDS),
-        (10**12, 24 * 3600 - MARGIN_SECONDS),
-        (-5, 0),
-    ],
-)
-def test_token_is_used_until_shortly_before_its_end(expires_in: object, seconds: float) -> None:
-    """
-    Whatever the server says of its life, a token is not used to its very end.
-    """
-    token = answered(access_token="t", token_type="Bearer", expires_in=expires_in)
-    assert (token.text, token.end - 1000.0, token.refusal) == ("t", seconds, "")
-
-
-@pytest.mark.parametrize(
-    ("status", "content", "refusal"),
-    [
-        (401, {"error": "invalid_client"}, "HTTP 401, invalid_client; look at the token URL"),
-        (400, {"error": "bad\r\ntext"}, ": HTTP 400; "),
-        (500, {}, ": HTTP 500; "),
-        (302, {}, ": HTTP 302; "),
-        (200, {"token_type": "bearer"}, "(token_unreadable)"),
-        (200, {"access_token": "a\nb"}, "(token_unusable)"),
-        (200, {"access_token": 5}, "(token_unreadable)"),
-        (200, {"access_token": "t", "token_type": "mac"}, "(token_of_other_type)"),
-    ],
-)
-def test_refusals(status: int, content: dict[str, Any], refusal: str) -> None:
-    """
-    What is no token is a refusal that customers may read.
-    """
-    token = answered(status, **content)
-    assert token.text == ""
-    assert refusal in token.refusal
-
-
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[1]", b"\xff\xfe", b"[" * 16000])
-def test_nonsense_is_a_refusal(body: bytes) -> None:
-    """
-    Nothing that a token endpoint sends can raise.
-    """
-    assert read_token(Response(status_code=200, body=body), 0.0).refusal
 
 
 def test_authentication_takes_the_place_of_a_configured_header() -> None:

@@ -23,6 +23,7 @@ SECOND, HOUR, DAY = timedelta(seconds=1), timedelta(hours=1), timedelta(days=1)
 SCHEDULE = (SECOND, HOUR)
 SUCCESS = Outcome(succeeded=True, status_code=200)
 LOST = Outcome(succeeded=False, failure_kind=FailureKind.CONNECTION_LOST)
+STALE = Outcome(succeeded=False, status_code=401, failure_kind=FailureKind.STALE_TOKEN)
 TIMEOUT = Outcome(succeeded=False, failure_kind=FailureKind.TIMEOUT)
 
 
@@ -64,13 +65,14 @@ def after(
 
 @pytest.mark.parametrize("retries_used", [0, 1, 2])
 @pytest.mark.parametrize("last_failure", [None, FailureKind.TIMEOUT])
-def test_lost_connection_is_repeated_at_once(
-    retries_used: int, last_failure: FailureKind | None
+@pytest.mark.parametrize("outcome", [LOST, STALE], ids=["lost", "stale"])
+def test_lost_connection_and_stale_token_are_repeated_at_once(
+    outcome: Outcome, retries_used: int, last_failure: FailureKind | None
 ) -> None:
     """
     The repetition uses no step of the schedule, not even behind the last one.
     """
-    moved = after(LOST, retries_used=retries_used, last_failure=last_failure)
+    moved = after(outcome, retries_used=retries_used, last_failure=last_failure)
 
     assert moved == Transition(
         State.PENDING,
@@ -78,16 +80,17 @@ def test_lost_connection_is_repeated_at_once(
         delay=timedelta(),
         wait_reason=WaitReason.BACKLOG,
         time_left=2 * HOUR,
-        failure_kind=FailureKind.CONNECTION_LOST,
+        failure_kind=outcome.failure_kind,
     )
 
 
-@pytest.mark.parametrize("outcome", [TIMEOUT, LOST])
-def test_repetition_that_fails_uses_up_a_delay(outcome: Outcome) -> None:
+@pytest.mark.parametrize("outcome", [TIMEOUT, LOST, STALE])
+@pytest.mark.parametrize("last_failure", [FailureKind.CONNECTION_LOST, FailureKind.STALE_TOKEN])
+def test_repetition_that_fails_uses_up_a_delay(outcome: Outcome, last_failure: FailureKind) -> None:
     """
     There is one repetition a step.
     """
-    moved = after(outcome, last_failure=FailureKind.CONNECTION_LOST)
+    moved = after(outcome, last_failure=last_failure)
 
     assert (moved.retries_used, moved.delay) == (1, SECOND)
 

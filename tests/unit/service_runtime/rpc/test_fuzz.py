@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from config_service.store.subscription_store import FILTER_FIELDS
 from dispatch_service.domain.outcomes import Response
-from dispatch_service.egress.oauth_tokens import read_token
+from dispatch_service.egress.answers.tokens import read_answer
 from dispatch_service.log.filters import parse_attempt_filter, parse_delivery_filter
 from dispatch_service.payloads import check
 from service_runtime.rpc import filters, names
@@ -104,7 +104,7 @@ def test_token_endpoints(status: int, body: bytes) -> None:
     """
     Whatever a token endpoint answers is a token or a refusal.
     """
-    token = read_token(Response(status_code=status, body=body), 0.0)
+    token = read_answer(Response(status_code=status, body=body))
     assert bool(token.text) != bool(token.refusal)
 
 

@@ -132,6 +132,12 @@ class Cause(FailureCause):
         "the webhook's signing key is not known here",
         "wait a moment if it was changed just now, or choose the webhook's signing key again",
     )
+    STALE_TOKEN = Row(
+        "STALE_TOKEN",
+        "the server asks for authentication (HTTP 401), although it was sent a token that had not"
+        " expired",
+        "nothing has to be done, the request is repeated at once with a new token",
+    )
     TOKEN_UNREACHABLE = Row("AUTH", "the token server could not be asked", _FOR_THE_SERVER)
     TOKEN_TIMEOUT = Row("AUTH", "the token server did not answer in time", _FOR_THE_SERVER)
     TOKEN_REFUSED = Row("AUTH", "the token server refused to give a token", _FOR_THE_CLIENT)

@@ -96,6 +96,11 @@ _ROWS = (
         "the server closed the connection, which earlier requests had used, before it answered",
         "nothing has to be done, the request is repeated at once",
     ),
+    Row(
+        "STALE_TOKEN",
+        "the server did not take a token that was fetched for an earlier request",
+        "nothing has to be done, the request is repeated at once with a new token",
+    ),
 )
 
 KINDS: Mapping[str, Row] = {row.kind: row for row in _ROWS}

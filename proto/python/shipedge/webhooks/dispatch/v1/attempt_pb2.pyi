@@ -291,7 +291,9 @@ class Attempt(_message.Message):
     failure_kind: _failure_kind_pb2.FailureKind.ValueType
     """How it failed."""
     error: _builtins.str
-    """How it failed, for people."""
+    """How it failed and what to do about it, for people. Without a
+    `response_code` its cause stands in brackets at the end, from a closed list.
+    """
     response_code: _builtins.int
     """The status code of the response. 0: there was none."""
     requested_by: _builtins.str

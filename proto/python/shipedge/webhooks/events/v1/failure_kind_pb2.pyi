@@ -71,6 +71,11 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     request was written and before an answer came. Whether the request arrived
     is not known; it is repeated at once, and no step of the schedule is used.
     """
+    FAILURE_KIND_STALE_TOKEN: _FailureKind.ValueType  # 22
+    """The receiver answered 401 to an OAuth token that was fetched for an earlier
+    request. It is repeated at once with a new token, and no step of the
+    schedule is used.
+    """
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """Why an attempt or a delivery failed."""
@@ -123,5 +128,10 @@ FAILURE_KIND_CONNECTION_LOST: FailureKind.ValueType  # 21
 """The connection, which earlier requests had used, was closed after the
 request was written and before an answer came. Whether the request arrived
 is not known; it is repeated at once, and no step of the schedule is used.
+"""
+FAILURE_KIND_STALE_TOKEN: FailureKind.ValueType  # 22
+"""The receiver answered 401 to an OAuth token that was fetched for an earlier
+request. It is repeated at once with a new token, and no step of the
+schedule is used.
 """
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
