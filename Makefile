@@ -27,7 +27,7 @@ endef
 
 .DEFAULT_GOAL := help
 
-.PHONY: attack-test audit chart docs help bench bench-quick bench-growth install run demo trace reference test test-heavy quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
+.PHONY: attack-test audit chart docs help bench bench-quick bench-growth install run demo trace reference test test-heavy upgrade-test quick unit integration contract e2e crash-test fault-test test-long check fmt lint types layers tree \
         bench-rendering contracts contracts-check contract-bundle proto proto-check proto-lint proto-breaking proto-publish proto-bundle clients clean
 
 help: ## Show this list.
@@ -78,6 +78,9 @@ fault-test: $(STAMP) ## Bring about all faults around the services, or FAULTS="N
 
 attack-test: $(STAMP) ## Let one caller attack the others in all ways, or ATTACKS="NAME ...", in about 10 minutes.
 	@$(BIN)/python -m tests.attacks $(ATTACKS)
+
+upgrade-test: $(STAMP) ## Run the release PREVIOUS=<commit or tag> and this one side by side under traffic, in about ten minutes.
+	@PREVIOUS=$(PREVIOUS) $(PYTEST) -s -o timeout=900 -o python_files='check_*.py' tests/upgrade
 
 test-long: $(STAMP) ## Search further: random operations and inputs by the thousand, then crash-test.
 	@TEST_PROFILE=long $(PARALLEL) -o timeout=3600 tests/unit tests/integration/dispatch_service/queue/test_state_machine.py

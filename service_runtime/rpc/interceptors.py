@@ -34,6 +34,7 @@ from service_runtime.rpc.gate.method import (
 from service_runtime.rpc.gate.open_streams import OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
 from service_runtime.rpc.gate.usage import Usage
+from service_runtime.rpc.server import accepted
 from service_runtime.rpc.shielded import shielded
 from service_runtime.rpc.status import to_status
 
@@ -118,6 +119,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """
         Return the wrapped handler of a method.
         """
+        accepted.count += 1
         path = handler_call_details.method
         known = self._wrapped.get(path)
         if known is not None:

@@ -4,12 +4,15 @@ gRPC servers with their limits.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 
+from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.shielded import finish_shielded
 
 _SECOND_MS = 1000
@@ -50,6 +53,35 @@ MOST_CALLS = 10_000
 The calls of all callers that the library lets run. It refuses others without a reason, so it is
 more than what the limits of callers allow.
 """
+
+
+QUIET_SECONDS, QUIET_LOOKS = 0.01, 5
+UNTIL_REFUSED_SECONDS, REFUSING_SECONDS = 0.5, 1.0
+"""
+A server stops when it has accepted no call at so many looks in a row. If that does not come, it
+refuses new calls, and stops in any case.
+"""
+
+
+class AcceptedCalls:
+    """
+    The *count* of calls that the server of this process has accepted; whether it is *refusing*
+    new ones.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.refusing = False
+
+    def check(self) -> None:
+        """
+        Raise `ShuttingDown` if new calls are refused.
+        """
+        if self.refusing:
+            raise ShuttingDown
+
+
+accepted = AcceptedCalls()
 
 
 class PortTakenError(Exception):
@@ -129,6 +161,32 @@ def _listen(
 async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
     """
     Refuse new calls, wait for running ones, and cancel the rest after *grace_seconds*.
+
+    The library cancels calls that it has received and not yet handed over. Their callers would
+    see `CANCELLED`, so a moment is awaited when there are none.
     """
-    await server.stop(grace_seconds)
-    await finish_shielded()
+    try:
+        if not await _quiet(UNTIL_REFUSED_SECONDS):
+            accepted.refusing = True
+            await _quiet(REFUSING_SECONDS)
+        await server.stop(grace_seconds)
+        await finish_shielded()
+    finally:
+        accepted.refusing = False
+
+
+async def _quiet(seconds: float) -> bool:
+    """
+    Wait, for so many seconds at most, until no call was accepted for a moment; tell whether it
+    came. A look that took too long says nothing: on a busy machine calls are accepted late.
+    """
+    looks = 0
+    end = time.monotonic() + seconds
+    while (began := time.monotonic()) < end:
+        before = accepted.count
+        await asyncio.sleep(QUIET_SECONDS)
+        is_late = time.monotonic() - began > 2 * QUIET_SECONDS
+        looks = 0 if is_late or accepted.count != before else looks + 1
+        if looks == QUIET_LOOKS:
+            return True
+    return False

@@ -33,6 +33,7 @@ from service_runtime.rpc.gate.method import Context, Gate, Method
 from service_runtime.rpc.gate.open_streams import OpenStream
 from service_runtime.rpc.gate.refusals import REASONS, peer_of
 from service_runtime.rpc.gate.usage import CallerUsage, most_open
+from service_runtime.rpc.server import accepted
 from service_runtime.rpc.status import public_error, to_status
 
 RECEIVE_SECONDS, HANG_UP_SECONDS = 20.0, 0.01
@@ -75,6 +76,7 @@ class Call:
     async def __aenter__(self) -> Self:
         current_subject.set(self._about)
         try:
+            accepted.check()
             self._caller = caller = self._identified()
             current_caller.set(caller)
             self._about.caller = caller.name
