@@ -170,7 +170,7 @@ contract-bundle: $(STAMP) ## Write all schemas, examples and an AsyncAPI documen
 
 install: $(STAMP) ## Install what is needed into .venv.
 
-$(STAMP): requirements/runtime.txt requirements/build.txt requirements/console.txt requirements/webhooksctl.txt requirements/dev.txt pyproject.toml
+$(STAMP): requirements/runtime.txt requirements/build.txt requirements/console.txt requirements/otel.txt requirements/webhooksctl.txt requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'
 	@# An environment without pip is half made, by a Python without its venv module.
 	@$(BIN)/python -m pip --version > /dev/null 2>&1 || { rm -rf .venv; $(PYTHON) -m venv .venv; } || \

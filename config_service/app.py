@@ -39,6 +39,7 @@ from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability.loop_lag import watch_loop
 from service_runtime.observability.metrics import show_keys
+from service_runtime.observability.tracing import traced
 from service_runtime.process.background import (
     BackgroundTasks,
     audit_loop,
@@ -80,6 +81,7 @@ async def run(settings: Settings) -> None:
     """
     tls = settings.tls("server")
     async with AsyncExitStack() as stack:
+        stack.enter_context(traced("config", exported=settings.traces == "otlp"))
         stack.enter_context(only_process(sqlite_file(settings.database()), "config service"))
         await migrate_at_start(settings.database(), "config_service")
         engine = create_engine(settings.database(), application_name="config_service")

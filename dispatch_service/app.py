@@ -40,6 +40,7 @@ from service_runtime.database.migrations import migrate_at_start
 from service_runtime.database.usable import usable
 from service_runtime.keys.rotation import check_key_file, check_keys
 from service_runtime.observability import dispatch_metrics as metrics
+from service_runtime.observability.tracing import traced
 from service_runtime.process import failpoints
 from service_runtime.process.lifecycle import only_process, tune_garbage_collector
 from service_runtime.process.operators import operators_listeners
@@ -104,6 +105,7 @@ async def run(settings: Settings, control: ControlChannel | None = None) -> None
     failpoints.arm(settings.failpoint)
     tune_garbage_collector()
     async with AsyncExitStack() as stack:
+        stack.enter_context(traced("dispatch", exported=settings.traces == "otlp"))
         stack.enter_context(only_process(sqlite_file(settings.database()), "dispatch service"))
         if control is None:
             await prepare(settings)

@@ -44,6 +44,7 @@ CONFIGURED = (
     "description",
     "asymmetric_signature",
     "signing_key",
+    "trace_context",
 )
 """
 The fields that callers set; the server sets all others.

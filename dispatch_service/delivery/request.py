@@ -15,8 +15,10 @@ from dispatch_service.domain.authentication import ClientIdentity, Header
 from dispatch_service.domain.transitions import State, is_repetition
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.requests import OutboundRequest
+from dispatch_service.queue.spans import attempt_place
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from service_runtime.rpc import names
+from service_runtime.rpc.tracing.spans import tracing
 from shipedge.webhooks.catalogue import CATALOGUE
 
 MASK = b"***"
@@ -95,6 +97,7 @@ def build(
         headers=(
             *_custom(subscription, authentication),
             *authentication,
+            *(_traced(claimed) if subscription.trace_context else ()),
             *own_headers(claimed, body, keys, now),
         ),
         body=body,
@@ -196,3 +199,12 @@ def _described(claimed: Described, message_id: bytes) -> tuple[Header, ...]:
     if claimed.replayed:
         described += ((b"X-Shipedge-Replay", b"true"),)
     return described
+
+
+def _traced(claimed: Claimed) -> tuple[Header, ...]:
+    """
+    Return the place of an attempt in a trace; that of its publisher's call if this process
+    records no spans.
+    """
+    place = claimed.trace_parent if tracing.tracer is None else attempt_place(claimed)
+    return () if place is None else ((b"traceparent", place.encode()),)

@@ -191,7 +191,7 @@ class ResultWriter:
         with self.in_flight.work():
             ended = await self._queue.settle(settlements, on_settled) if settlements else Ended()
         reach("settle.after_commit")
-        observe_batch("settle", len(settlements), started)
+        measures.observe_results(settlements, started)
         ends = [it for it in settlements if measures.ends(it)]
         measures.observe(settlements, ends, ended.lost)
         self._log_usage.add(settlements)

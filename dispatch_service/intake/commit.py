@@ -23,7 +23,7 @@ from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
 from dispatch_service.queue.claimed import dispatched
-from dispatch_service.queue.measures import count_end, log_failed
+from dispatch_service.queue.measures import count_end, log_failed, observe_commit
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id
@@ -166,7 +166,7 @@ class GroupCommitter:
             prepared = await self._prepare(group, sealer)
             lease_start = time.monotonic()
             receipts = await self._store(prepared)
-            metrics.observe_batch("commit", len(group), lease_start)
+            observe_commit(group, lease_start)
         except Exception as error:  # noqa: BLE001 - every failure is answered, none ends the loop
             return error
         self.progress.through()

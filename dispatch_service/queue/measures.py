@@ -11,9 +11,11 @@ import structlog
 
 from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import LeaseKey, Settlement
+from dispatch_service.queue import spans
 from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.rpc import names
 from service_runtime.rpc.gate.log_context import trace_id_of
+from service_runtime.rpc.tracing.spans import tracing
 
 log = structlog.get_logger()
 
@@ -31,6 +33,24 @@ def ends(settlement: Settlement) -> bool:
     Tell whether a delivery ends that had not ended before.
     """
     return settlement.transition.delay is None and settlement.claimed.state is not State.SUCCEEDED
+
+
+def observe_commit(group: Sequence[spans.Traced], started: float) -> None:
+    """
+    Observe a commit of events that began at a monotonic time.
+    """
+    metrics.observe_batch("commit", len(group), started)
+    if tracing.tracer is not None:
+        tracing.tracer.record(spans.of_commit(group, started))
+
+
+def observe_results(settlements: Sequence[Settlement], started: float) -> None:
+    """
+    Observe a commit of results that began at a monotonic time.
+    """
+    metrics.observe_batch("settle", len(settlements), started)
+    if tracing.tracer is not None:
+        tracing.tracer.record(spans.of_results(settlements, started))
 
 
 def observe(

@@ -98,6 +98,7 @@ class Subscription:
     client_certificate: str
     signing_key: str = ""
     asymmetric_signature: bool = False
+    trace_context: bool = False
     schedule: tuple[timedelta, ...]
     ordered: bool
     max_concurrency: int
@@ -157,6 +158,7 @@ def compile_subscription(
         client_certificate=message.client_certificate,
         signing_key=message.signing_key,
         asymmetric_signature=message.asymmetric_signature,
+        trace_context=message.trace_context,
         schedule=read_schedule(message.retry_schedule.delays),
         ordered=message.ordered,
         max_concurrency=message.max_concurrency,

@@ -24,6 +24,7 @@ from service_runtime.keys.hardening import keep_secrets
 from service_runtime.keys.rotation import KeysMissingError
 from service_runtime.observability import logs
 from service_runtime.observability.traces import database_problem
+from service_runtime.observability.tracing import ExtraMissingError
 from service_runtime.process.lifecycle import (
     StartRefusedError,
     allow_files,
@@ -48,6 +49,7 @@ PROBE_SECONDS = 3.0
 
 REFUSALS = (
     DatabaseUnusableError,
+    ExtraMissingError,
     KeysMissingError,
     PermissionError,
     PortTakenError,

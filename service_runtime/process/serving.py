@@ -12,6 +12,7 @@ import structlog
 
 from service_runtime.observability import metrics
 from service_runtime.observability.open_connections import open_connections
+from service_runtime.observability.tracing import measure_traced
 from service_runtime.process.failures import StoreFaults
 from service_runtime.rpc import server
 from service_runtime.rpc.callers import Identify
@@ -20,6 +21,7 @@ from service_runtime.rpc.gate.method import CheckBytes
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.interceptors import CallInterceptor
 from service_runtime.rpc.reflection import servicer as reflection
+from service_runtime.rpc.tracing.spans import tracing
 from service_runtime.settings.service import ServiceSettings
 from service_runtime.tls.current import CurrentTls
 
@@ -48,7 +50,7 @@ def listening_server(
         identify,
         limits=settings.limits(),
         publishing=publishing,
-        measure=metrics.measure_call,
+        measure=metrics.measure_call if tracing.tracer is None else measure_traced,
         count_refusal=metrics.count_refusal,
         store_is_away=StoreFaults().unavailable,
     )

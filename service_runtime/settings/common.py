@@ -61,6 +61,12 @@ class CommonSettings(LimitSettings):
         alias="SHIPEDGE_LOG_FORMAT",
         description="auto: console in development, one JSON object a line in production",
     )
+    traces: Literal["off", "otlp"] = Field(
+        default="off",
+        alias="SHIPEDGE_TRACES",
+        description="otlp: export spans with OpenTelemetry, which has settings of its own"
+        " (`OTEL_…`); needs the extra `otel`",
+    )
     encryption_keys: SecretStr = Field(
         default=SecretStr(""),
         alias="SHIPEDGE_ENCRYPTION_KEYS",

@@ -39,7 +39,17 @@ def test_pins_have_no_addresses_and_fit_the_bounds() -> None:
     Requirements are pinned by version alone, and cover all dependencies of the package.
     """
     pins: set[str] = set()
-    for name in ("runtime", "build", "console", "webhooksctl", "dev", "audit", "chart", "docs"):
+    for name in (
+        "runtime",
+        "build",
+        "console",
+        "otel",
+        "webhooksctl",
+        "dev",
+        "audit",
+        "chart",
+        "docs",
+    ):
         text = (ROOT / f"requirements/{name}.txt").read_text()
         assert "//" not in text
         pins |= pinned(text)

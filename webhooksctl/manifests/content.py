@@ -28,6 +28,7 @@ FIELDS: Final = (
     "client_certificate",
     "signing_key",
     "asymmetric_signature",
+    "trace_context",
     "ordered",
     "retry_schedule",
     "deactivate_after",

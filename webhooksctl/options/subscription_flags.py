@@ -60,6 +60,13 @@ FLAGS: Final = (
         None,
         "--asymmetric-signature/--no-asymmetric-signature",
     ),
+    Flag(
+        "trace_context",
+        "Send traceparent with requests.",
+        bool | None,
+        None,
+        "--trace-context/--no-trace-context",
+    ),
     *(
         Flag(name, f"{field} of the filter, repeated.", list[str] | None, None)
         for name, field in _FILTERS.items()

@@ -11,6 +11,8 @@ from contextvars import ContextVar
 from itertools import count
 from typing import Protocol
 
+from service_runtime.rpc.tracing.spans import Span, SpanKind, tracing
+
 REQUEST_ID = "x-request-id"
 """
 The metadata with which a caller names its call; without it the service does.
@@ -51,13 +53,16 @@ What is being worked on in this task.
 class CallSubject:
     """
     A call: its id, its place in a trace, its method and its caller, as far as they are known.
+
+    With a tracer, *trace_parent* is the place of the call's own span, below the one that the
+    caller gave.
     """
 
-    __slots__ = ("caller", "method", "request_id", "trace_parent")
+    __slots__ = ("_given_parent", "caller", "method", "request_id", "trace_parent")
 
     def __init__(self, method: str) -> None:
         self.method = method
-        self.caller = self.request_id = self.trace_parent = ""
+        self.caller = self.request_id = self.trace_parent = self._given_parent = ""
 
     def read(self, metadata: Mapping[str, str | bytes]) -> None:
         """
@@ -66,6 +71,35 @@ class CallSubject:
         if not self.request_id:
             self.request_id = request_id_of(metadata) or f"{_PROCESS}-{next(_numbers):x}"
             self.trace_parent = trace_parent_of(metadata)
+            if tracing.tracer is not None:
+                self._given_parent = self.trace_parent
+                self.trace_parent = tracing.tracer.place(self.trace_parent, self.method)
+
+    def span(self, code: str, start: float, seconds: float) -> Span | None:
+        """
+        Return the span of this call, which began at *start*, in seconds since 1970; None if it
+        has none of its own.
+        """
+        if self.trace_parent == self._given_parent:
+            return None
+        service, _, method = self.method.lstrip("/").partition("/")
+        return Span(
+            f"{service}/{method}",
+            SpanKind.SERVER,
+            self.trace_parent,
+            self._given_parent,
+            start,
+            seconds,
+            {
+                "rpc.system": "grpc",
+                "rpc.service": service,
+                "rpc.method": method,
+                "rpc.response.status_code": code,
+                "shipedge.caller": self.caller,
+                "shipedge.request_id": self.request_id,
+            },
+            "" if code == "OK" else code,
+        )
 
     def log_fields(self) -> Mapping[str, object]:
         """

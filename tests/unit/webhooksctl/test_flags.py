@@ -100,6 +100,7 @@ def test_flags_describe_a_subscription() -> None:
         certificate="",
         retry="5s, 2m",
         ordered=False,
+        trace_context=True,
         rate_limit=5,
         filter_store=["7"],
         filter_channel=["shopify"],
@@ -113,6 +114,7 @@ def test_flags_describe_a_subscription() -> None:
         "client_certificate",
         "retry_schedule",
         "ordered",
+        "trace_context",
         "rate_limit",
         "filter",
     }

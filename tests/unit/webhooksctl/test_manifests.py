@@ -27,6 +27,7 @@ subscriptions:
     client_certificate: crt_a
     signing_key: key_a
     asymmetric_signature: true
+    trace_context: true
     ordered: true
     retry_schedule: [5s, 1h30m]
     deactivate_after: 2d

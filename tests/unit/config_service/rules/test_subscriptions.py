@@ -72,6 +72,7 @@ def minutes(count: int) -> duration_pb2.Duration:
         {},
         {"ordered": True, "max_concurrency": 100, "rate_limit": 10_000},
         {"deactivate_after": minutes(60)},
+        {"trace_context": True},
         {"event_type": "webhooks/endpoint_failing", "payload_version": "v3"},
         {"payload_version": "v1"},
         {"status": Subscription.STATUS_INACTIVE},

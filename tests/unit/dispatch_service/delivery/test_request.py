@@ -19,6 +19,7 @@ from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from tests.support.dispatch_factories import claimed, subscription
 
+TRACE_PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOW = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
 BODY = '{"event":"orders/shipped_v2","name":"Zoë"}'.encode()
 
@@ -192,3 +193,21 @@ def test_unusable_url_is_refused() -> None:
 
     with pytest.raises(ValueError, match="not a public address"):
         built(broken)
+
+
+@pytest.mark.parametrize(
+    ("asked", "parent", "expected"),
+    [
+        (True, TRACE_PARENT, TRACE_PARENT),
+        (True, None, None),
+        (False, TRACE_PARENT, None),
+    ],
+)
+def test_place_in_a_trace(asked: bool, parent: str | None, expected: str | None) -> None:
+    """
+    Only on request, and only if the publisher named one.
+    """
+    request = built(subscription(trace_context=asked), trace_parent=parent)
+
+    found = dict(request.headers).get(b"traceparent")
+    assert found == (None if expected is None else expected.encode())

@@ -115,6 +115,7 @@ class Subscription(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     ASYMMETRIC_SIGNATURE_FIELD_NUMBER: _builtins.int
     SIGNING_KEY_FIELD_NUMBER: _builtins.int
+    TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
     TOPIC_FIELD_NUMBER: _builtins.int
     STATUS_REASON_FIELD_NUMBER: _builtins.int
     SIGNING_SECRET_FIELD_NUMBER: _builtins.int
@@ -180,6 +181,11 @@ class Subscription(_message.Message):
     """The signing key of the same owner that requests are signed with, for
     example `accounts/100/signingKeys/key_51c0`. Empty: a secret of its own
     signs them; where there is none yet, one is made.
+    """
+    trace_context: _builtins.bool
+    """Whether requests say where they are in the trace of the call that
+    published the event, if that named one: `traceparent` of W3C Trace
+    Context.
     """
     topic: _builtins.str
     """What `event` says in the payload, for example `orders/shipped_v2`."""
@@ -282,6 +288,7 @@ class Subscription(_message.Message):
         description: _builtins.str = ...,
         asymmetric_signature: _builtins.bool = ...,
         signing_key: _builtins.str = ...,
+        trace_context: _builtins.bool = ...,
         topic: _builtins.str = ...,
         status_reason: Global___Subscription.StatusReason.ValueType = ...,
         signing_secret: _builtins.str = ...,
@@ -300,7 +307,7 @@ class Subscription(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "trace_context", b"trace_context", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,3 @@
+"""
+Places in traces, and the spans that a tracer takes.
+"""
