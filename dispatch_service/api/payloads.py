@@ -85,7 +85,7 @@ class PayloadServicer(payload_service_pb2_grpc.PayloadServiceServicer):
             body=body,
             text=body.decode(),
             json_schema=json.dumps(schema(request.event_type, request.payload_version)),
-            large=len(body) > LARGE_BYTES,
+            over_100_kb=len(body) > LARGE_BYTES,
         )
 
     async def DiffPayloadVersions(

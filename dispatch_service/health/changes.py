@@ -27,11 +27,11 @@ _KINDS: Mapping[HealthChange, endpoint_event_pb2.EndpointEvent.Kind.ValueType] =
     HealthChange.DEACTIVATED: endpoint_event_pb2.EndpointEvent.KIND_DEACTIVATED,
 }
 
-_STATES: Mapping[HealthChange, states_pb2.EndpointState.ValueType] = {
-    HealthChange.FAILING: states_pb2.ENDPOINT_STATE_FAILING,
-    HealthChange.RECOVERED: states_pb2.ENDPOINT_STATE_RECOVERED,
-    HealthChange.GONE: states_pb2.ENDPOINT_STATE_DEACTIVATED,
-    HealthChange.DEACTIVATED: states_pb2.ENDPOINT_STATE_DEACTIVATED,
+_STATES: Mapping[HealthChange, states_pb2.EndpointChange.ValueType] = {
+    HealthChange.FAILING: states_pb2.ENDPOINT_CHANGE_FAILING,
+    HealthChange.RECOVERED: states_pb2.ENDPOINT_CHANGE_RECOVERED,
+    HealthChange.GONE: states_pb2.ENDPOINT_CHANGE_DEACTIVATED,
+    HealthChange.DEACTIVATED: states_pb2.ENDPOINT_CHANGE_DEACTIVATED,
 }
 
 _REASONS = {HealthChange.GONE: "gone", HealthChange.DEACTIVATED: "failing"}

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from dispatch_service.payloads.core.builder_types import Builder, Key
 from dispatch_service.payloads.core.enum_strings import (
-    ENDPOINT_STATES,
+    ENDPOINT_CHANGES,
     FAILURE_KINDS,
-    EndpointStateText,
+    EndpointChangeText,
 )
 from dispatch_service.payloads.core.envelope import Sequence, SystemEnvelope, system_envelope
 from dispatch_service.payloads.core.field_types import Instant, Part, Quantity, note
@@ -24,7 +24,7 @@ class EndpointV3(Part, frozen=True, kw_only=True):
 
     url: Annotated[str | None, note("Its URL: scheme, host, port and path.")]
     event_type: Annotated[str | None, note("The event type that the subscription is for.")]
-    state: Annotated[EndpointStateText | None, note("What it changed to.")]
+    state: Annotated[EndpointChangeText | None, note("What it changed to.")]
     failing_since: Annotated[Instant | None, note("Since when its attempts were failing.")]
     failing_for_seconds: Annotated[Quantity | None, note("How long they had been failing.")]
     failed_attempts: Annotated[Quantity, note("How many attempts have failed since.")]
@@ -58,7 +58,7 @@ def _endpoint(change: EndpointStateChanged) -> EndpointV3:
     return EndpointV3(
         url=change.url or None,
         event_type=change.subscribed_event_type or None,
-        state=ENDPOINT_STATES.get(change.state),
+        state=ENDPOINT_CHANGES.get(change.state),
         failing_since=optional_instant(change, "failing_since"),
         failing_for_seconds=lasted,
         failed_attempts=change.failed_attempts,

@@ -174,7 +174,7 @@ _CONDITIONS: Mapping[str, Callable[[event_pb2.Event, Any], int]] = {
     "destination": lambda _, payload: payload.destination,
     "return_type": lambda _, payload: payload.return_order.type,
     "source": lambda event, _: event.source,
-    "endpoint_state": lambda _, payload: payload.state,
+    "endpoint_change": lambda _, payload: payload.state,
 }
 
 

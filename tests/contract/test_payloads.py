@@ -47,7 +47,7 @@ def _condition(event: Event, payload: Any, name: str) -> int:
     paths = {
         "fulfillment_type": "order.fulfillment_type",
         "return_type": "return_order.type",
-        "endpoint_state": "state",
+        "endpoint_change": "state",
     }
     value: int = attrgetter(paths.get(name, name))(payload)
     return value

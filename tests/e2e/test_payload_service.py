@@ -116,7 +116,7 @@ async def test_preview_is_what_is_sent(pair: Pair, receiver: Receiver) -> None:
     )
     Draft202012Validator(json.loads(preview.json_schema)).validate(json.loads(preview.body))
     assert preview.text.encode() == preview.body
-    assert not preview.large
+    assert not preview.over_100_kb
 
     await subscribed(pair, receiver, "orders/shipped", "v3")
     await pair.publish(event)

@@ -184,7 +184,7 @@ return_orders = messages(
 )
 endpoint_changes = messages(
     endpoint_pb2.EndpointStateChanged,
-    states(states_pb2.EndpointState, "state"),
+    states(states_pb2.EndpointChange, "state"),
     states(failure_kind_pb2.FailureKind, "failure_kind"),
     subscription=labels,
     subscribed_event_type=texts,

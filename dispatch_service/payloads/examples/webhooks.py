@@ -12,10 +12,10 @@ from shipedge.webhooks.events.v1 import failure_kind_pb2
 from shipedge.webhooks.events.v1.endpoint_pb2 import EndpointStateChanged
 from shipedge.webhooks.events.v1.event_pb2 import ACTOR_KIND_SYSTEM, Actor, Event
 from shipedge.webhooks.events.v1.states_pb2 import (
-    ENDPOINT_STATE_DEACTIVATED,
-    ENDPOINT_STATE_FAILING,
-    ENDPOINT_STATE_RECOVERED,
-    EndpointState,
+    ENDPOINT_CHANGE_DEACTIVATED,
+    ENDPOINT_CHANGE_FAILING,
+    ENDPOINT_CHANGE_RECOVERED,
+    EndpointChange,
 )
 
 
@@ -32,7 +32,7 @@ def _endpoint(event_id: str, moment: str, change: EndpointStateChanged) -> Event
     )
 
 
-def _changed(state: EndpointState.ValueType, attempts: int, hours: int) -> EndpointStateChanged:
+def _changed(state: EndpointChange.ValueType, attempts: int, hours: int) -> EndpointStateChanged:
     return EndpointStateChanged(
         state=state,
         failing_since=at("2024-01-15T10:30:10Z"),
@@ -42,18 +42,18 @@ def _changed(state: EndpointState.ValueType, attempts: int, hours: int) -> Endpo
 
 
 def _failing(_: str) -> Event:
-    change = _changed(ENDPOINT_STATE_FAILING, 20, 1)
+    change = _changed(ENDPOINT_CHANGE_FAILING, 20, 1)
     change.failure_kind = failure_kind_pb2.FAILURE_KIND_TIMEOUT
     return _endpoint("018d0ce2-d5d0-7f03-9b6a-2e84c1d7f590", "2024-01-15T11:30:10Z", change)
 
 
 def _recovered(_: str) -> Event:
-    change = _changed(ENDPOINT_STATE_RECOVERED, 32, 2)
+    change = _changed(ENDPOINT_CHANGE_RECOVERED, 32, 2)
     return _endpoint("018d0d19-c450-7a68-8d31-f5b02e96c74a", "2024-01-15T12:30:10Z", change)
 
 
 def _deactivated(_: str) -> Event:
-    change = _changed(ENDPOINT_STATE_DEACTIVATED, 1, 0)
+    change = _changed(ENDPOINT_CHANGE_DEACTIVATED, 1, 0)
     change.failure_kind = failure_kind_pb2.FAILURE_KIND_HTTP_STATUS
     change.response_code = 410
     change.reason = "gone"

@@ -189,7 +189,7 @@ class Call:
     def _identified(self) -> Caller:
         caller = self._identify()
         if caller is None:
-            raise Unauthenticated("No caller could be told from the certificate or the token.")
+            raise Unauthenticated("No caller matches the certificate or the token.")
         return caller
 
     def _identify(self) -> Caller | None:

@@ -68,7 +68,7 @@ _OTHERS = (
     enum_strings.ITEM_STATUSES,
     enum_strings.FULFILLMENT_TYPES,
     enum_strings.SOURCES,
-    enum_strings.ENDPOINT_STATES,
+    enum_strings.ENDPOINT_CHANGES,
     enum_strings.REFUND_TYPES,
     enum_strings.RESTOCKS,
     enum_strings.CORRECTION_TYPES,

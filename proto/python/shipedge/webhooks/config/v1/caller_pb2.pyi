@@ -76,7 +76,7 @@ class Caller(_message.Message):
     name: _builtins.str
     """`callers/{caller}`."""
     display_name: _builtins.str
-    """For people. 1 to 100 characters."""
+    """Display text. 1 to 100 characters."""
     certificate_identity: _builtins.str
     """The name in its client certificate (a DNS name or URI of the subject
     alternative names) that it is known by. Empty: it uses a token. A caller

@@ -45,7 +45,7 @@ class ClientCertificate(_message.Message):
     with `warehouses/{warehouse}`.
     """
     display_name: _builtins.str
-    """For people. 1 to 100 characters."""
+    """Display text. 1 to 100 characters."""
     subject: _builtins.str
     """The subject, for example `CN=shipedge-client`."""
     issuer: _builtins.str

@@ -45,7 +45,7 @@ class Credential(_message.Message):
     `warehouses/{warehouse}`.
     """
     display_name: _builtins.str
-    """For people. 1 to 100 characters."""
+    """Display text. 1 to 100 characters."""
     subscription_count: _builtins.int
     """How many subscriptions use it."""
     revision: _builtins.int

@@ -43,7 +43,7 @@ class EventType(_message.Message):
     type: _builtins.str
     """As subscriptions name it, for example `orders/shipped`."""
     title: _builtins.str
-    """For people, for example `Order shipped`."""
+    """Display text, for example `Order shipped`."""
     group: _catalogue_pb2.EventGroup.ValueType
     """The group that it is listed under."""
     description: _builtins.str

@@ -43,7 +43,7 @@ class SigningKey(_message.Message):
     `warehouses/{warehouse}`. Made by the server at creation.
     """
     display_name: _builtins.str
-    """For people. 1 to 100 characters."""
+    """Display text. 1 to 100 characters."""
     secret: _builtins.str
     """The secret that requests are signed with, `whsec_` and the base64 of 24
     to 64 bytes. Empty at creation: one is made, which the answer alone shows.

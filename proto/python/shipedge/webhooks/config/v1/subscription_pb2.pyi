@@ -174,7 +174,7 @@ class Subscription(_message.Message):
     rate_limit: _builtins.int
     """How many requests may begin in a second, 1 to 10,000. 0: no limit."""
     description: _builtins.str
-    """For people. At most 500 characters."""
+    """Display text. At most 500 characters."""
     asymmetric_signature: _builtins.bool
     """Whether requests are also signed with an ed25519 key (`v1a`)."""
     signing_key: _builtins.str

@@ -123,7 +123,7 @@ class Delivery(_message.Message):
         reason: Global___Delivery.Waiting.Reason.ValueType
         """The reason."""
         text: _builtins.str
-        """For people, for example
+        """Display text, for example
         `its receiver has asked to wait, until 2026-01-31 09:30:00 UTC`.
         """
         @_builtins.property

@@ -62,14 +62,14 @@ class PreviewPayloadResponse(_message.Message):
     BODY_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     JSON_SCHEMA_FIELD_NUMBER: _builtins.int
-    LARGE_FIELD_NUMBER: _builtins.int
+    OVER_100_KB_FIELD_NUMBER: _builtins.int
     body: _builtins.bytes
     """The payload, to the byte."""
     text: _builtins.str
     """The same as text."""
     json_schema: _builtins.str
     """The JSON Schema (2020-12) that it satisfies."""
-    large: _builtins.bool
+    over_100_kb: _builtins.bool
     """Whether it is over 100 kB, which some receivers refuse by default."""
     def __init__(
         self,
@@ -77,11 +77,11 @@ class PreviewPayloadResponse(_message.Message):
         body: _builtins.bytes = ...,
         text: _builtins.str = ...,
         json_schema: _builtins.str = ...,
-        large: _builtins.bool = ...,
+        over_100_kb: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "json_schema", b"json_schema", "large", b"large", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "json_schema", b"json_schema", "over_100_kb", b"over_100_kb", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,7 +485,7 @@ class Explanation(_message.Message):
     delivery: _builtins.str
     """The delivery, if there is one."""
     detail: _builtins.str
-    """For people, for example `store 12 is not in store_ids 7, 9`."""
+    """Display text, for example `store 12 is not in store_ids 7, 9`."""
     reason: Global___Explanation.Reason.ValueType
     """Why there is no delivery. Unset: there is one, or the subscription was
     deleted.

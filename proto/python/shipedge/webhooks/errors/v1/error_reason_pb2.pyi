@@ -105,7 +105,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         "fields": "cursor"}}
     """
     ERROR_REASON_CALLER_UNKNOWN: _ErrorReason.ValueType  # 13
-    """`UNAUTHENTICATED`. No caller could be told from the certificate or the
+    """`UNAUTHENTICATED`. No caller matches the certificate or the
     token.
 
         {"reason": "CALLER_UNKNOWN", "metadata": {}}
@@ -522,7 +522,7 @@ ERROR_REASON_CURSOR_INVALID: ErrorReason.ValueType  # 12
     "fields": "cursor"}}
 """
 ERROR_REASON_CALLER_UNKNOWN: ErrorReason.ValueType  # 13
-"""`UNAUTHENTICATED`. No caller could be told from the certificate or the
+"""`UNAUTHENTICATED`. No caller matches the certificate or the
 token.
 
     {"reason": "CALLER_UNKNOWN", "metadata": {}}

@@ -247,7 +247,7 @@ class EventConditions(_message.Message):
     DESTINATION_FIELD_NUMBER: _builtins.int
     RETURN_TYPE_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
-    ENDPOINT_STATE_FIELD_NUMBER: _builtins.int
+    ENDPOINT_CHANGE_FIELD_NUMBER: _builtins.int
     to_status: _states_pb2.OrderStatus.ValueType
     """The status that the order changed to."""
     item_status: _states_pb2.ItemStatus.ValueType
@@ -260,7 +260,7 @@ class EventConditions(_message.Message):
     """The kind of return."""
     source: _states_pb2.EventSource.ValueType
     """The system that the change was made in."""
-    endpoint_state: _states_pb2.EndpointState.ValueType
+    endpoint_change: _states_pb2.EndpointChange.ValueType
     """The state that an endpoint changed to."""
     def __init__(
         self,
@@ -271,11 +271,11 @@ class EventConditions(_message.Message):
         destination: _states_pb2.FulfillmentType.ValueType = ...,
         return_type: _states_pb2.ReturnType.ValueType = ...,
         source: _states_pb2.EventSource.ValueType = ...,
-        endpoint_state: _states_pb2.EndpointState.ValueType = ...,
+        endpoint_change: _states_pb2.EndpointChange.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "endpoint_state", b"endpoint_state", "fulfillment_type", b"fulfillment_type", "item_status", b"item_status", "return_type", b"return_type", "source", b"source", "to_status", b"to_status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "endpoint_change", b"endpoint_change", "fulfillment_type", b"fulfillment_type", "item_status", b"item_status", "return_type", b"return_type", "source", b"source", "to_status", b"to_status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

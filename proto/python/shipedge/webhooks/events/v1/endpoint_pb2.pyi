@@ -48,7 +48,7 @@ class EndpointStateChanged(_message.Message):
     """The URL as far as anybody may see it, for example
     `https://example.com/webhooks/…#1f3c09ab`: see `Delivery.url`.
     """
-    state: _states_pb2.EndpointState.ValueType
+    state: _states_pb2.EndpointChange.ValueType
     """What the endpoint changed to."""
     failed_attempts: _builtins.int
     """How many attempts have failed since."""
@@ -72,7 +72,7 @@ class EndpointStateChanged(_message.Message):
         subscription: _builtins.str = ...,
         subscribed_event_type: _builtins.str = ...,
         url: _builtins.str = ...,
-        state: _states_pb2.EndpointState.ValueType = ...,
+        state: _states_pb2.EndpointChange.ValueType = ...,
         failing_since: _timestamp_pb2.Timestamp | None = ...,
         failed_attempts: _builtins.int = ...,
         failure_kind: _failure_kind_pb2.FailureKind.ValueType = ...,

@@ -226,30 +226,30 @@ EVENT_SOURCE_CHANNEL: EventSource.ValueType  # 4
 """A sales channel. Shown as `channel`."""
 Global___EventSource: _TypeAlias = EventSource  # noqa: Y015
 
-class _EndpointState:
+class _EndpointChange:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _EndpointStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointState.ValueType], _builtins.type):
+class _EndpointChangeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndpointChange.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    ENDPOINT_STATE_UNSPECIFIED: _EndpointState.ValueType  # 0
+    ENDPOINT_CHANGE_UNSPECIFIED: _EndpointChange.ValueType  # 0
     """Not known."""
-    ENDPOINT_STATE_FAILING: _EndpointState.ValueType  # 1
+    ENDPOINT_CHANGE_FAILING: _EndpointChange.ValueType  # 1
     """Attempts have been failing for a while. Shown as `failing`."""
-    ENDPOINT_STATE_RECOVERED: _EndpointState.ValueType  # 2
+    ENDPOINT_CHANGE_RECOVERED: _EndpointChange.ValueType  # 2
     """Attempts succeed again. Shown as `recovered`."""
-    ENDPOINT_STATE_DEACTIVATED: _EndpointState.ValueType  # 3
+    ENDPOINT_CHANGE_DEACTIVATED: _EndpointChange.ValueType  # 3
     """The subscription was set Inactive by the system. Shown as `deactivated`."""
 
-class EndpointState(_EndpointState, metaclass=_EndpointStateEnumTypeWrapper):
+class EndpointChange(_EndpointChange, metaclass=_EndpointChangeEnumTypeWrapper):
     """What a subscription's endpoint changed to."""
 
-ENDPOINT_STATE_UNSPECIFIED: EndpointState.ValueType  # 0
+ENDPOINT_CHANGE_UNSPECIFIED: EndpointChange.ValueType  # 0
 """Not known."""
-ENDPOINT_STATE_FAILING: EndpointState.ValueType  # 1
+ENDPOINT_CHANGE_FAILING: EndpointChange.ValueType  # 1
 """Attempts have been failing for a while. Shown as `failing`."""
-ENDPOINT_STATE_RECOVERED: EndpointState.ValueType  # 2
+ENDPOINT_CHANGE_RECOVERED: EndpointChange.ValueType  # 2
 """Attempts succeed again. Shown as `recovered`."""
-ENDPOINT_STATE_DEACTIVATED: EndpointState.ValueType  # 3
+ENDPOINT_CHANGE_DEACTIVATED: EndpointChange.ValueType  # 3
 """The subscription was set Inactive by the system. Shown as `deactivated`."""
-Global___EndpointState: _TypeAlias = EndpointState  # noqa: Y015
+Global___EndpointChange: _TypeAlias = EndpointChange  # noqa: Y015
