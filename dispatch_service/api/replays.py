@@ -179,6 +179,7 @@ def _validated(request: pb.ReplayEventsRequest, span: Span, total: int) -> repla
     """
     message = replay_job_pb2.ReplayJob(
         subscription=request.subscription,
+        state=replay_job_pb2.ReplayJob.STATE_VALIDATED,
         kinds=span.kinds,
         events=[names.event(*key) for key in span.keys or ()],
         total_count=total,

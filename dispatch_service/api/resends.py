@@ -137,7 +137,10 @@ class ResendMethods:
             if request.validate_only:
                 total = await jobs.count(db, choice, self._hashed)
                 return resend_job_pb2.ResendJob(
-                    filter=choice.filter, total_count=total, rate_limit=request.rate_limit
+                    filter=choice.filter,
+                    state=resend_job_pb2.ResendJob.STATE_VALIDATED,
+                    total_count=total,
+                    rate_limit=request.rate_limit,
                 )
             row = await jobs.JOBS.get(db, await self._job(db, request, choice))
         self._job_created()

@@ -70,6 +70,12 @@ class AttemptSubject:
         }
 
 
+_MISSING = {
+    MissingBody.GONE: FailureKind.BODY_ERASED,
+    MissingBody.SEAL_BROKEN: FailureKind.BODY_DAMAGED,
+}
+
+
 class Attempt(Confidential, frozen=True, gc=False):
     """
     The decision to send.
@@ -98,25 +104,33 @@ def plan(
     claimed = ready.claimed
     if held is not None and not claimed.cancelled:
         return Suspend(claimed, held, hold=LONGEST_LIFETIME)
-    if claimed.cancelled or subscription is None or subscription.deleted:
+    if claimed.cancelled:
         return transitions.cancel(claimed.retries_used)
+    if subscription is None or subscription.deleted:
+        return transitions.cancel(claimed.retries_used, FailureKind.SUBSCRIPTION_DELETED)
     if not subscription.active and claimed.expired:
-        return transitions.cancel(claimed.retries_used)
-    if claimed.used_up:
-        return transitions.fail(claimed.retries_used, FailureKind.EXPIRED)
-    if ready.deaths >= transitions.POISON_DEATHS:
-        return transitions.fail(claimed.retries_used, FailureKind.POISON)
+        return transitions.cancel(claimed.retries_used, FailureKind.SUBSCRIPTION_INACTIVE)
+    if (spent := _spent(ready)) is not None:
+        return transitions.fail(claimed.retries_used, spent)
     if not subscription.active:
         return Suspend(claimed, subscription.revision)
     if ready.body is MissingBody.UNREAD:
         return Requeue(claimed, UNREAD_DELAY)
     if isinstance(ready.body, MissingBody):
-        # The contract has one kind for every payload that is not there, whatever the cause.
-        return transitions.fail(claimed.retries_used, FailureKind.RENDER)
+        return transitions.fail(claimed.retries_used, _MISSING[ready.body])
     if lease_left < deadline + SETTLING_SECONDS:
         # The lease might end while the request is under way, and the delivery be sent twice.
         return Requeue(claimed)
     return Attempt(subscription, ready.body)
+
+
+def _spent(ready: Ready) -> FailureKind | None:
+    """
+    Return why a delivery is not attempted again, whoever wants it.
+    """
+    if ready.claimed.used_up:
+        return FailureKind.EXPIRED
+    return FailureKind.POISON if ready.deaths >= transitions.POISON_DEATHS else None
 
 
 class AttemptWorker:

@@ -284,6 +284,6 @@ _STATES = {
 
 def _kind(endpoint: OpenEndpoint, cause: Cause) -> str:
     if cause is Cause.INACTIVE:
-        return FailureKind.INACTIVE.value
+        return FailureKind.SUBSCRIPTION_INACTIVE.value
     kind = endpoint.failure_kind if cause is Cause.DEAD else None
     return kind or FailureKind.EXPIRED.value

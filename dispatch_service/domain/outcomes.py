@@ -43,8 +43,11 @@ class FailureKind(StrEnum):
     PROTOCOL = "protocol"
     PROXY = "proxy"
     INTERRUPTED = "interrupted"
-    INACTIVE = "inactive"
+    SUBSCRIPTION_INACTIVE = "subscription_inactive"
+    SUBSCRIPTION_DELETED = "subscription_deleted"
     RENDER = "render"
+    BODY_ERASED = "body_erased"
+    BODY_DAMAGED = "body_damaged"
     POISON = "poison"
     EXPIRED = "expired"
     INTERNAL = "internal"
@@ -53,13 +56,19 @@ class FailureKind(StrEnum):
     STALE_TOKEN = "stale_token"  # noqa: S105 - the name of a kind
 
 
+_EARLIER_KINDS = {"inactive": FailureKind.SUBSCRIPTION_INACTIVE.value}
+
+
 def failure_kind_value(kind: str | None) -> failure_kind_pb2.FailureKind.ValueType:
     """
-    Convert a stored kind of failure to that of the contract; none is unspecified.
+    Convert a stored kind of failure to that of the contract; none, and one that a later release
+    has stored, is unspecified.
     """
-    if not kind:
+    name = _EARLIER_KINDS.get(kind or "unspecified", kind or "unspecified")
+    try:
+        return failure_kind_pb2.FailureKind.Value(f"FAILURE_KIND_{name.upper()}")
+    except ValueError:
         return failure_kind_pb2.FAILURE_KIND_UNSPECIFIED
-    return failure_kind_pb2.FailureKind.Value(f"FAILURE_KIND_{kind.upper()}")
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True, gc=False):

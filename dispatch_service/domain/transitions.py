@@ -165,11 +165,12 @@ def retry(
     )
 
 
-def cancel(retries_used: int) -> Transition:
+def cancel(retries_used: int, kind: FailureKind | None = None) -> Transition:
     """
-    End a delivery that was cancelled, or whose subscription was deleted or stayed Inactive.
+    End a delivery that was cancelled, or by *kind*, because its subscription was deleted or
+    stayed Inactive.
     """
-    return Transition(State.CANCELLED, retries_used, failure_kind=FailureKind.INACTIVE)
+    return Transition(State.CANCELLED, retries_used, failure_kind=kind)
 
 
 def decide(

@@ -116,7 +116,7 @@ def failure_kind(update: BacklogUpdate) -> FailureKind:
     """
     Return why an update cancels deliveries.
     """
-    return FailureKind.MISSING if update.held else FailureKind.INACTIVE
+    return FailureKind.MISSING if update.held else FailureKind.SUBSCRIPTION_DELETED
 
 
 def _left(update: BacklogUpdate) -> sa.ColumnElement[bool]:

@@ -37,7 +37,15 @@ if TYPE_CHECKING:
 _ENDS = {HealthChange.GONE: "GONE", HealthChange.DEACTIVATED: "FAILING"}
 
 # These kinds say nothing about the receiver.
-_INTERNAL_KINDS = frozenset({FailureKind.INTERNAL, FailureKind.RENDER, FailureKind.INTERRUPTED})
+_INTERNAL_KINDS = frozenset(
+    {
+        FailureKind.INTERNAL,
+        FailureKind.RENDER,
+        FailureKind.BODY_ERASED,
+        FailureKind.BODY_DAMAGED,
+        FailureKind.INTERRUPTED,
+    }
+)
 
 log = structlog.get_logger()
 

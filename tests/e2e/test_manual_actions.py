@@ -104,6 +104,7 @@ async def test_job_resends_all_failed_deliveries(pair: Pair, switch: Switch) -> 
     request = pb.ResendDeliveriesRequest(parent=OWNER, validate_only=True)
     counted = await pair.deliveries.ResendDeliveries(request)
     assert (counted.total_count, counted.name) == (5, "")
+    assert counted.state == ResendJob.STATE_VALIDATED
     switch.status = 200
 
     request = pb.ResendDeliveriesRequest(

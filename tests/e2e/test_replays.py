@@ -159,6 +159,7 @@ async def test_day_is_replayed(pair: Pair, receiver: Receiver, orders: Orders) -
     request = pb.ReplayEventsRequest(subscription=webhook.name, validate_only=True)
     counted = await pair.deliveries.ReplayEvents(request)
     assert (counted.total_count, counted.name) == (len(MISSED), "")
+    assert counted.state == ReplayJob.STATE_VALIDATED
     assert len(await pair.log_of()) == 1
 
     request = pb.ReplayEventsRequest(

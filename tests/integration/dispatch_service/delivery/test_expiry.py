@@ -213,7 +213,7 @@ async def test_inactive_deliveries_are_cancelled_at_their_time(
     assert await claim(queue) == []
     assert await expire(store, "s0", "s2") == 1
 
-    states = [("CANCELLED", "inactive"), ("PENDING", None), ("PENDING", None)]
+    states = [("CANCELLED", "subscription_inactive"), ("PENDING", None), ("PENDING", None)]
     assert await ended_states(store) == states
 
 

@@ -146,7 +146,7 @@ async def test_deletion_that_a_snapshot_names_cancels(queue: Queue, store: Async
     await process.snapshot(Position(3, b"restored"), deleted(revision=2))
     await apply_updates(store)
 
-    assert await states(store) == {("CANCELLED", "inactive")}
+    assert await states(store) == {("CANCELLED", "subscription_deleted")}
     assert await held_rows(store) == {}
     assert process.index.held == {}
 

@@ -59,7 +59,7 @@ async def test_change_of_the_status_is_followed_in_batches(
 
 
 @pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize(("held", "kind"), [(False, "inactive"), (True, "missing")])
+@pytest.mark.parametrize(("held", "kind"), [(False, "subscription_deleted"), (True, "missing")])
 async def test_metrics_count_what_a_deleted_subscription_cancels(
     queue: Queue, store: AsyncEngine, *, ordered: bool, held: bool, kind: str
 ) -> None:

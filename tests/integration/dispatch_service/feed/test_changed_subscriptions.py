@@ -63,7 +63,7 @@ async def test_deletion_is_followed_in_batches(
     rows = await rows_of(store)
     assert sorted(it.state for it in rows) == ["CANCELLED"] * 7 + ["DELIVERING"]
     cancelled = [it for it in rows if it.state == "CANCELLED"]
-    assert {(it.due_time, it.failure_kind) for it in cancelled} == {(None, "inactive")}
+    assert {(it.due_time, it.failure_kind) for it in cancelled} == {(None, "subscription_deleted")}
     await queue.settle([Settlement(claimed_of(sent), succeed(0), None)])
     assert [it.state for it in await rows_of(store)].count("SUCCEEDED") == 1
 

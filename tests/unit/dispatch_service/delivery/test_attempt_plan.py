@@ -39,17 +39,6 @@ def test_wanted_delivery_is_attempted() -> None:
     assert planned(claimed(), subscription()) == Attempt(subscription(), b"{}")
 
 
-@pytest.mark.parametrize("wanted", [None, subscription(deleted=True)])
-def test_delivery_of_a_deleted_subscription_is_cancelled(wanted: Subscription | None) -> None:
-    """
-    A delivery whose subscription is deleted is cancelled.
-    """
-    done = planned(claimed(), wanted)
-
-    assert isinstance(done, Transition)
-    assert done.state is State.CANCELLED
-
-
 @pytest.mark.parametrize(
     ("it", "deaths", "kind"),
     [
@@ -95,18 +84,48 @@ def test_late_delivery_of_an_inactive_subscription_is_cancelled() -> None:
         done = planned(it, subscription(active=False))
 
         assert isinstance(done, Transition)
-        assert (done.state, done.failure_kind) == (State.CANCELLED, FailureKind.INACTIVE)
+        assert (done.state, done.failure_kind) == (
+            State.CANCELLED,
+            FailureKind.SUBSCRIPTION_INACTIVE,
+        )
 
 
-@pytest.mark.parametrize("cause", [MissingBody.GONE, MissingBody.SEAL_BROKEN])
-def test_delivery_without_a_payload_fails(cause: MissingBody) -> None:
+@pytest.mark.parametrize(
+    ("it", "wanted", "kind"),
+    [
+        (claimed(cancelled=True), subscription(), None),
+        (claimed(), None, FailureKind.SUBSCRIPTION_DELETED),
+        (claimed(), subscription(deleted=True), FailureKind.SUBSCRIPTION_DELETED),
+    ],
+    ids=["cancelled", "unknown", "deleted"],
+)
+def test_delivery_that_nobody_wants_is_cancelled(
+    it: Claimed, wanted: Subscription | None, kind: FailureKind | None
+) -> None:
     """
-    Without a payload a delivery fails for good.
+    It says whether its subscription was deleted; one that a caller cancelled has no failure.
+    """
+    done = planned(it, wanted)
+
+    assert isinstance(done, Transition)
+    assert (done.state, done.failure_kind) == (State.CANCELLED, kind)
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (MissingBody.GONE, FailureKind.BODY_ERASED),
+        (MissingBody.SEAL_BROKEN, FailureKind.BODY_DAMAGED),
+    ],
+)
+def test_delivery_without_a_payload_fails(cause: MissingBody, kind: FailureKind) -> None:
+    """
+    Without a payload a delivery fails for good, and says why there is none.
     """
     done = planned(claimed(), subscription(), body=cause)
 
     assert isinstance(done, Transition)
-    assert done.failure_kind is FailureKind.RENDER
+    assert done.failure_kind is kind
 
 
 def test_delivery_whose_payload_was_not_opened_waits() -> None:

@@ -16,12 +16,31 @@ from dispatch_service.domain.outcomes import (
     Response,
     Timings,
     failed,
+    failure_kind_value,
     from_response,
     kept_headers,
     parse_retry_after,
 )
+from shipedge.webhooks.events.v1.failure_kind_pb2 import FailureKind as FailureKindValue
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        (None, "UNSPECIFIED"),
+        ("", "UNSPECIFIED"),
+        ("inactive", "SUBSCRIPTION_INACTIVE"),
+        ("of a later release", "UNSPECIFIED"),
+        *[(kind.value, kind.name) for kind in FailureKind],
+    ],
+)
+def test_kinds_of_failures_are_those_of_the_contract(stored: str | None, shown: str) -> None:
+    """
+    Each kind is shown by its name, also one that an earlier release has stored.
+    """
+    assert FailureKindValue.Name(failure_kind_value(stored)) == f"FAILURE_KIND_{shown}"
 
 
 @pytest.mark.parametrize("status_code", [200, 201, 202, 204, 299])

@@ -65,11 +65,22 @@ _ROWS = (
         "nothing has to be done, the request is repeated at once",
     ),
     Row(
-        "INACTIVE",
-        "the webhook is Inactive or was deleted",
+        "SUBSCRIPTION_INACTIVE",
+        "the webhook was Inactive until the time of the delivery was up",
         "set the webhook Active, and resend",
     ),
+    Row(
+        "SUBSCRIPTION_DELETED",
+        "the webhook was deleted",
+        "restore the webhook, and resend, if it was not meant",
+    ),
     Row("RENDER", "the payload could not be made", _SUPPORT),
+    Row(
+        "BODY_ERASED",
+        "the payload was erased, or is past its retention",
+        "nothing can be done, what is not kept cannot be sent",
+    ),
+    Row("BODY_DAMAGED", "the stored payload is damaged", _SUPPORT),
     Row(
         "POISON",
         "our service was stopped by this delivery again and again, and does not try it any more",

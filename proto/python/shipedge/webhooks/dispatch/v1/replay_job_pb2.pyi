@@ -36,7 +36,7 @@ class ReplayJob(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ReplayJob._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: ReplayJob._State.ValueType  # 0
-        """Not known, or made with `validate_only`."""
+        """Not known."""
         STATE_RUNNING: ReplayJob._State.ValueType  # 1
         """It goes on."""
         STATE_SUCCEEDED: ReplayJob._State.ValueType  # 2
@@ -48,12 +48,14 @@ class ReplayJob(_message.Message):
         The deliveries that it made are still sent; another replay makes the
         rest.
         """
+        STATE_VALIDATED: ReplayJob._State.ValueType  # 5
+        """Not created: with `validate_only` it was only counted."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far a job is."""
 
     STATE_UNSPECIFIED: ReplayJob.State.ValueType  # 0
-    """Not known, or made with `validate_only`."""
+    """Not known."""
     STATE_RUNNING: ReplayJob.State.ValueType  # 1
     """It goes on."""
     STATE_SUCCEEDED: ReplayJob.State.ValueType  # 2
@@ -65,6 +67,8 @@ class ReplayJob(_message.Message):
     The deliveries that it made are still sent; another replay makes the
     rest.
     """
+    STATE_VALIDATED: ReplayJob.State.ValueType  # 5
+    """Not created: with `validate_only` it was only counted."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int

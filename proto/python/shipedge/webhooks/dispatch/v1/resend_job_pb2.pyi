@@ -32,7 +32,7 @@ class ResendJob(_message.Message):
     class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ResendJob._State.ValueType], _builtins.type):
         DESCRIPTOR: _descriptor.EnumDescriptor
         STATE_UNSPECIFIED: ResendJob._State.ValueType  # 0
-        """Not known, or made with `validate_only`."""
+        """Not known."""
         STATE_RUNNING: ResendJob._State.ValueType  # 1
         """It goes on."""
         STATE_SUCCEEDED: ResendJob._State.ValueType  # 2
@@ -41,12 +41,14 @@ class ResendJob(_message.Message):
         """Cancelled by a caller."""
         STATE_FAILED: ResendJob._State.ValueType  # 4
         """It could not go on: `error` says why. What it made due is still sent."""
+        STATE_VALIDATED: ResendJob._State.ValueType  # 5
+        """Not created: with `validate_only` it was only counted."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """How far a job is."""
 
     STATE_UNSPECIFIED: ResendJob.State.ValueType  # 0
-    """Not known, or made with `validate_only`."""
+    """Not known."""
     STATE_RUNNING: ResendJob.State.ValueType  # 1
     """It goes on."""
     STATE_SUCCEEDED: ResendJob.State.ValueType  # 2
@@ -55,6 +57,8 @@ class ResendJob(_message.Message):
     """Cancelled by a caller."""
     STATE_FAILED: ResendJob.State.ValueType  # 4
     """It could not go on: `error` says why. What it made due is still sent."""
+    STATE_VALIDATED: ResendJob.State.ValueType  # 5
+    """Not created: with `validate_only` it was only counted."""
 
     NAME_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int

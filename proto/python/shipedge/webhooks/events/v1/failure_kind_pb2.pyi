@@ -50,10 +50,10 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     """The egress proxy failed: not the receiver's fault."""
     FAILURE_KIND_INTERRUPTED: _FailureKind.ValueType  # 13
     """The service was interrupted; whether the request arrived is not known."""
-    FAILURE_KIND_INACTIVE: _FailureKind.ValueType  # 14
-    """The subscription is Inactive or deleted."""
+    FAILURE_KIND_SUBSCRIPTION_INACTIVE: _FailureKind.ValueType  # 14
+    """The subscription was Inactive until the delivery expired."""
     FAILURE_KIND_RENDER: _FailureKind.ValueType  # 15
-    """The payload could not be written."""
+    """The payload could not be rendered. A resend tries once more."""
     FAILURE_KIND_POISON: _FailureKind.ValueType  # 16
     """Ten processes of the service died while they attempted this delivery."""
     FAILURE_KIND_EXPIRED: _FailureKind.ValueType  # 17
@@ -76,6 +76,12 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     request. It is repeated at once with a new token, and no step of the
     schedule is used.
     """
+    FAILURE_KIND_SUBSCRIPTION_DELETED: _FailureKind.ValueType  # 23
+    """The subscription was deleted."""
+    FAILURE_KIND_BODY_ERASED: _FailureKind.ValueType  # 24
+    """The payload was erased, or is past its retention."""
+    FAILURE_KIND_BODY_DAMAGED: _FailureKind.ValueType  # 25
+    """The stored payload is damaged, or is not that of the delivery."""
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """Why an attempt or a delivery failed."""
@@ -108,10 +114,10 @@ FAILURE_KIND_PROXY: FailureKind.ValueType  # 12
 """The egress proxy failed: not the receiver's fault."""
 FAILURE_KIND_INTERRUPTED: FailureKind.ValueType  # 13
 """The service was interrupted; whether the request arrived is not known."""
-FAILURE_KIND_INACTIVE: FailureKind.ValueType  # 14
-"""The subscription is Inactive or deleted."""
+FAILURE_KIND_SUBSCRIPTION_INACTIVE: FailureKind.ValueType  # 14
+"""The subscription was Inactive until the delivery expired."""
 FAILURE_KIND_RENDER: FailureKind.ValueType  # 15
-"""The payload could not be written."""
+"""The payload could not be rendered. A resend tries once more."""
 FAILURE_KIND_POISON: FailureKind.ValueType  # 16
 """Ten processes of the service died while they attempted this delivery."""
 FAILURE_KIND_EXPIRED: FailureKind.ValueType  # 17
@@ -134,4 +140,10 @@ FAILURE_KIND_STALE_TOKEN: FailureKind.ValueType  # 22
 request. It is repeated at once with a new token, and no step of the
 schedule is used.
 """
+FAILURE_KIND_SUBSCRIPTION_DELETED: FailureKind.ValueType  # 23
+"""The subscription was deleted."""
+FAILURE_KIND_BODY_ERASED: FailureKind.ValueType  # 24
+"""The payload was erased, or is past its retention."""
+FAILURE_KIND_BODY_DAMAGED: FailureKind.ValueType  # 25
+"""The stored payload is damaged, or is not that of the delivery."""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
