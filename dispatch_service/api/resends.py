@@ -14,7 +14,7 @@ from dispatch_service.log import read
 from dispatch_service.log.messages import delivery_message, resend_job_message
 from dispatch_service.log.url_filters import Hash
 from dispatch_service.log.whole_urls import whole_urls
-from dispatch_service.queue.measures import count_end
+from dispatch_service.queue.observability.measures import count_end
 from dispatch_service.resend import cancellations, jobs, known_requests, late_bodies, resends
 from dispatch_service.resend.jobs import Choice
 from dispatch_service.routing.index import SubscriptionIndex

@@ -28,7 +28,7 @@ from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.dialects import clause
 from dispatch_service.queue.expire_times import USED_UP
 from dispatch_service.queue.lock_order import by_key
-from dispatch_service.queue.measures import count_end, log_failed
+from dispatch_service.queue.observability.measures import count_end, log_failed
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.schema import deliveries, endpoint_states
 from service_runtime.database.conflicts import retry_on_conflict

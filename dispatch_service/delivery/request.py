@@ -15,7 +15,7 @@ from dispatch_service.domain.authentication import ClientIdentity, Header
 from dispatch_service.domain.transitions import State, is_repetition
 from dispatch_service.domain.work import Claimed
 from dispatch_service.egress.requests import OutboundRequest
-from dispatch_service.queue.spans import attempt_place
+from dispatch_service.queue.observability.spans import attempt_place
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from service_runtime.rpc import names
 from service_runtime.rpc.tracing.spans import tracing

@@ -22,7 +22,7 @@ from dispatch_service.domain.transitions import Transition, decide
 from dispatch_service.domain.work import Claimed, Ended, Release, Settlement
 from dispatch_service.log.attempts import attempt_record
 from dispatch_service.log.usage import LogUsage
-from dispatch_service.queue import measures
+from dispatch_service.queue.observability import measures
 from dispatch_service.queue.protocol import HasEffects, OnSettled, Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.sealing import DayKeys, Sealer

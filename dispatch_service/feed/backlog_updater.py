@@ -13,7 +13,7 @@ from dispatch_service.domain.transitions import State
 from dispatch_service.feed import backlog_statements, backlog_updates
 from dispatch_service.feed.backlog_updates import Progress, RecordedUpdate, Status
 from dispatch_service.queue import sequences
-from dispatch_service.queue.measures import count_end
+from dispatch_service.queue.observability.measures import count_end
 from dispatch_service.queue.sequences import SequenceKey
 from service_runtime.database.conflicts import retry_on_conflict
 from service_runtime.database.engine import reading, writing

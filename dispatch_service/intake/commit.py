@@ -23,7 +23,7 @@ from dispatch_service.intake.prepare import Prepared, Preparer
 from dispatch_service.intake.skipped import SkippedCounts
 from dispatch_service.intake.waiting import WaitingEvent, WaitingEvents
 from dispatch_service.queue.claimed import dispatched
-from dispatch_service.queue.measures import count_end, log_failed, observe_commit
+from dispatch_service.queue.observability.measures import count_end, log_failed, observe_commit
 from dispatch_service.queue.protocol import Queue
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.storage.ids import new_id

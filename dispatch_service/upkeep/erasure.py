@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from dispatch_service.domain.transitions import State
 from dispatch_service.queue import sequences, waiting_moves
 from dispatch_service.queue.lock_order import locked
-from dispatch_service.queue.measures import count_end
+from dispatch_service.queue.observability.measures import count_end
 from dispatch_service.storage.rows import (
     ERASABLE_EVENTS,
     WAITING_ERASURES,

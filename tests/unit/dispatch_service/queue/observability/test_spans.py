@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from dispatch_service.domain.outcomes import FailureKind
 from dispatch_service.domain.transitions import fail, succeed
 from dispatch_service.domain.work import Settlement
-from dispatch_service.queue import spans
+from dispatch_service.queue.observability import spans
 from service_runtime.rpc.tracing.spans import SpanKind
 from tests.support.dispatch_factories import NOW, attempt, claimed
 

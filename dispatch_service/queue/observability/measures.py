@@ -11,7 +11,7 @@ import structlog
 
 from dispatch_service.domain.transitions import State, Trigger
 from dispatch_service.domain.work import LeaseKey, Settlement
-from dispatch_service.queue import spans
+from dispatch_service.queue.observability import spans
 from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.rpc import names
 from service_runtime.rpc.gate.log_context import trace_id_of

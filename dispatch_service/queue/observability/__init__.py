@@ -1,0 +1,3 @@
+"""
+The metrics and spans of what the queue writes.
+"""
