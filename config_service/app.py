@@ -54,6 +54,7 @@ from service_runtime.process.periodic import Periodic
 from service_runtime.process.progress import Progress, Readiness
 from service_runtime.process.serving import listening_server
 from service_runtime.rpc import server
+from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import Identify, development_caller
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rpc.paging import PageTokens
@@ -93,14 +94,15 @@ async def run(settings: Settings) -> None:
         show_keys(ring.first, ring.key_ids[1:])
         audit = audit_log(ring)
         await audit.begin(engine)
+        sealing = Sealing(ring, settings.url_rules())
         if callers is not None:
+            callers.use_link_key(sealing.link_key)
             with usable(settings.database()):
                 await read_callers(engine, callers, FailureLog(CALLERS_FAILED))
         notifier = ChangeNotifier(callers_changed)
         # A quiet reader acknowledges heartbeats alone.
         connected_for = max(CONNECTED_FOR, 2 * settings.feed_heartbeat)
         confirmations = Confirmations(engine, notifier, connected_for)
-        sealing = Sealing(ring, settings.url_rules())
         limits = settings.owner_limits()
         store = Store(engine, sealing, audit, confirmations.changed, limits)
         progress = Progress("changes", partial(pages.beat, engine))
@@ -108,7 +110,9 @@ async def run(settings: Settings) -> None:
         identify: Identify = development_caller if callers is None else callers.identify
         if tls is not None:
             identify = tls.unless_revoked(identify)
-        grpc_server = build_server(settings, store, notifier, confirmations, health, identify, tls)
+        grpc_server = build_server(
+            settings, store, notifier, confirmations, health, identify, tls, callers
+        )
         listeners = (settings.operators_listen, settings.metrics_listen)
         await stack.enter_async_context(operators_listeners(*listeners, health, SERVICES))
         loops = {
@@ -134,6 +138,7 @@ def build_server(
     health: ServerHealth,
     identify: Identify = development_caller,
     tls: CurrentTls | None = None,
+    callers: CallerDirectory | None = None,
 ) -> grpc.aio.Server:
     """
     Create the gRPC server with all its services.
@@ -141,7 +146,7 @@ def build_server(
     grpc_server = listening_server(
         "config", settings, SERVICES, identify=identify, tls=tls, health=health
     )
-    _add_services(grpc_server, settings, store, notifier, confirmations)
+    _add_services(grpc_server, settings, store, notifier, confirmations, callers)
     return grpc_server
 
 
@@ -151,6 +156,7 @@ def _add_services(
     store: Store,
     notifier: ChangeNotifier,
     confirmations: Confirmations,
+    callers: CallerDirectory | None,
 ) -> None:
     tokens = PageTokens(store.sealing.ring.keyed_hash("page tokens", "config"))
     poll_seconds = settings.feed_poll.total_seconds()
@@ -159,6 +165,7 @@ def _add_services(
         store,
         tokens,
         tuple(settings.egress_ranges),
+        callers=callers,
         notifier=notifier,
         poll_seconds=poll_seconds,
         heartbeat_seconds=heartbeat_seconds,

@@ -28,14 +28,13 @@ from console.pages import (
     events,
     failures,
     form,
-    home,
     jobs,
     logs,
     resends,
     saved,
-    sign_in,
     webhooks,
 )
+from console.pages.entry import home, portal, sign_in
 from console.rpc.abilities import KnownAbilities
 from console.rpc.services import Channels
 from console.settings import Settings, read_key
@@ -109,6 +108,7 @@ def _routes() -> list[Route | Mount]:
         Route("/sign-in", sign_in.show),
         Route("/sign-in", sign_in.sign_in, methods=["POST"]),
         Route("/sign-out", sign_in.sign_out, methods=["POST"]),
+        Route(_OWNER + "/portal", portal.enter),
         _page("/", home.show),
         _page("/overview/{collection:str}", overview.show_all),
         _page(_OWNER + "/overview", overview.show),
@@ -133,7 +133,7 @@ def _routes() -> list[Route | Mount]:
         _page(_EVENTS, events.show_list),
         _page(_EVENTS + "/{event:str}", events.show),
         _page(_OWNER + "/authentication", authentication.show),
-        _page(_OWNER + "/audit", audit.show, needs="administer"),
+        _page(_OWNER + "/audit", audit.show, needs="audit"),
         _page(_OWNER + "/catalogue", catalogue.show_list),
         _page(_OWNER + "/catalogue/{event_type:path}", catalogue.show),
     ]

@@ -35,6 +35,7 @@ from webhooksctl.commands.webhooks import (
     event_types,
     manifest,
     owner_settings,
+    portal_links,
     signing_keys,
     stats,
     subscription_changes,
@@ -139,6 +140,7 @@ app.add_typer(certificates.app, name="certificates")
 app.add_typer(signing_keys.app, name="signing-keys")
 app.add_typer(owner_settings.app, name="settings")
 app.add_typer(endpoints.app, name="endpoints")
+app.add_typer(portal_links.app, name="portal-links")
 app.command("egress")(egress.egress)
 app.command("export")(manifest.export)
 app.command("plan")(manifest.plan)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from config_service.api.callers import CallerMethods
+from config_service.api.access.callers import CallerMethods
 from config_service.store.sealed_columns import SEALED_COLUMNS
 from config_service.store.store import Store
 from service_runtime.audit.answers import begin_and_limit, listed_owners, verification_message

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from config_service.api.access.portal_links import PortalLinkMethods
 from config_service.api.catalogue import CatalogueMethods
 from config_service.api.credentials import CredentialMethods
 from config_service.api.endpoint_events import EndpointEventMethods
@@ -13,6 +14,7 @@ from config_service.api.signing_keys import SigningKeyMethods
 from config_service.api.subscription_batches import SubscriptionBatchMethods
 from config_service.api.subscriptions import SubscriptionMethods
 from config_service.store.store import Store
+from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.paging import PageTokens
 from shipedge.webhooks.config.v1.config_service_pb2_grpc import ConfigServiceServicer
 
@@ -23,6 +25,7 @@ class ConfigServicer(
     CredentialMethods,
     SigningKeyMethods,
     SettingsMethods,
+    PortalLinkMethods,
     CatalogueMethods,
     EndpointEventMethods,
     ConfigServiceServicer,
@@ -30,8 +33,9 @@ class ConfigServicer(
     """
     Serves `ConfigService`.
 
-    *notifier* wakes streams at changes of this process. Changes of other processes are looked
-    for every *poll_seconds*; a heartbeat is sent every *heartbeat_seconds*.
+    *callers* may make portal links; None in development. *notifier* wakes streams at changes of
+    this process. Changes of other processes are looked for every *poll_seconds*; a heartbeat is
+    sent every *heartbeat_seconds*.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class ConfigServicer(
         tokens: PageTokens,
         egress_ranges: tuple[str, ...],
         *,
+        callers: CallerDirectory | None,
         notifier: ChangeNotifier,
         poll_seconds: float,
         heartbeat_seconds: float,
@@ -47,6 +52,7 @@ class ConfigServicer(
         self._store = store
         self._tokens = tokens
         self._egress_ranges = egress_ranges
+        self._callers = callers
         self._notifier = notifier
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds

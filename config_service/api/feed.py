@@ -117,7 +117,11 @@ class _LastRequest:
 
 
 def _answer(
-    page: FeedPage, request: tuple[int, timedelta], *, snapshot_complete: bool = False
+    page: FeedPage,
+    request: tuple[int, timedelta],
+    link_key: bytes,
+    *,
+    snapshot_complete: bool = False,
 ) -> WatchConfigurationResponse:
     """
     Make an answer of a page that was read when the last *request* was as old as it says.
@@ -129,6 +133,7 @@ def _answer(
         changes=page.changes,
         snapshot_complete=snapshot_complete,
         request_number=number,
+        link_key=link_key,
     )
     answer.config_time.FromDatetime(page.time)
     answer.request_time.FromDatetime(page.time - age)
@@ -157,6 +162,10 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
         self._confirmations = confirmations
         self._poll_seconds = poll_seconds
         self._heartbeat_seconds = heartbeat_seconds
+
+    @property
+    def _link_key(self) -> bytes:
+        return self._store.sealing.link_key
 
     @property
     def _ring(self) -> KeyRing:
@@ -214,7 +223,8 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
             after = await shielded(pages.position(self._store.engine))
             request = last.age()
             async for page in pages.snapshot(self._store.engine, self._ring, after):
-                yield _answer(page, request, snapshot_complete=page.position is after)
+                complete = page.position is after
+                yield _answer(page, request, self._link_key, snapshot_complete=complete)
                 request = last.age()
         else:
             await shielded(pages.check_resumable(self._store.engine, after))
@@ -224,14 +234,15 @@ class FeedServicer(feed_service_pb2_grpc.FeedServiceServicer):
     async def _changes(
         self, after: Position, last: _LastRequest
     ) -> AsyncIterator[WatchConfigurationResponse]:
-        last_answer = time.monotonic()
+        # A reader that lacks nothing waits for the key of links.
+        last_answer = time.monotonic() - self._heartbeat_seconds
         while True:
             # Taken before the read, so that no change falls between the read and the wait.
             changed, request = self._notifier.next_change(), last.age()
             page = await shielded(pages.changes_after(self._store.engine, after, self._ring))
             quiet = time.monotonic() - last_answer
             if page.changes or quiet >= self._heartbeat_seconds:
-                yield _answer(page, request)
+                yield _answer(page, request, self._link_key)
                 last_answer = time.monotonic()
             after = page.position
             if len(page.changes) < pages.BATCH:

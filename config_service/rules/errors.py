@@ -39,6 +39,17 @@ class SubscriptionNotDeleted(FailedPrecondition):
         super().__init__(f"{name} is not deleted.", name=name)
 
 
+class PortalLinksNotOffered(FailedPrecondition):
+    """
+    In development nobody signs in, so there are no guests.
+    """
+
+    reason = "PORTAL_LINKS_NOT_OFFERED"
+
+    def __init__(self) -> None:
+        super().__init__("There are no portal links in development, where nobody signs in.")
+
+
 class FeatureMissing(FailedPrecondition):
     """
     The owner lacks a feature that the event type needs.

@@ -24,6 +24,13 @@ class Sealing:
     ring: KeyRing
     rules: UrlRules
 
+    @property
+    def link_key(self) -> bytes:
+        """
+        Return what portal links are sealed under.
+        """
+        return self.ring.keyed_hash("portal links", "config")
+
 
 @dataclass(frozen=True, slots=True)
 class Store:

@@ -11,10 +11,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable
 from dataclasses import dataclass
 
-from console.rpc.names import delivery_name
+from console.rpc.names import delivery_name, subscription_name
 from console.rpc.services import Services, answer
 from shipedge.webhooks.client.errors import ApiError
 from shipedge.webhooks.config.v1.config_admin_service_pb2 import ListAuditEntriesRequest
+from shipedge.webhooks.config.v1.config_service_pb2 import DeleteSubscriptionRequest
 from shipedge.webhooks.dispatch.v1.delivery_service_pb2 import GetDeliveryBodyRequest
 
 SECONDS = 60
@@ -29,11 +30,12 @@ _MOST = 10_000
 class Abilities:
     """
     Whether a reader may change configuration, and resend, test and read payloads. This decides
-    what pages show; what is done is decided by the services.
+    what pages show; what is done is decided by the services. The *audit* log is not for guests.
     """
 
     administer: bool = True
     operate: bool = True
+    audit: bool = True
 
 
 class KnownAbilities:
@@ -61,14 +63,17 @@ class KnownAbilities:
 
 
 async def _ask(services: Services, owner: str) -> Abilities:
+    # There are no such resources, which only those are told who may delete or read them.
+    deleted = DeleteSubscriptionRequest(name=subscription_name(owner, "-"))
     entries = ListAuditEntriesRequest(parent=owner, page_size=1)
-    # There is no such delivery, which only those are told who may read payloads.
     body = GetDeliveryBodyRequest(name=delivery_name(owner, "none"))
-    administer, operate = await asyncio.gather(
-        _may(services.admin.ListAuditEntries(entries)),
-        _may(services.deliveries.GetDeliveryBody(body)),
+    return Abilities(
+        *await asyncio.gather(
+            _may(services.config.DeleteSubscription(deleted)),
+            _may(services.deliveries.GetDeliveryBody(body)),
+            _may(services.admin.ListAuditEntries(entries)),
+        )
     )
-    return Abilities(administer, operate)
 
 
 async def _may(call: Awaitable[object]) -> bool:

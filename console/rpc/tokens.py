@@ -10,6 +10,22 @@ import grpc
 
 from shipedge.webhooks.client.deadlines import DeadlineChannel
 
+_LINK = "shpl_"
+
+
+def is_link(token: str) -> bool:
+    """
+    Tell whether a token is that of a portal link.
+    """
+    return token.startswith(_LINK)
+
+
+def is_text(token: str) -> bool:
+    """
+    Tell whether a token can stand in a header.
+    """
+    return bool(token) and token.isascii() and token.isprintable()
+
 
 class TokenChannel(DeadlineChannel):
     """

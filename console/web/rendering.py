@@ -50,7 +50,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: object
         "path": request.url.path,
         # What the reader may do is known on pages of an owner.
         "may": getattr(request.state, "may", None),
-        "production": request.app.state.production,
+        "signed_in": request.app.state.production and request.url.path != "/sign-in",
     }
     html = _TEMPLATES.get_template(template).render(shared | values)
     answer = HTMLResponse(html, status_code=status)

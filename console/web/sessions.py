@@ -1,9 +1,10 @@
 """
-Sessions: the token of a reader, sealed in a cookie that only the console can read.
+Sessions: the token of a reader or guest, sealed in a cookie that only the console can read.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from console.web.rendering import set_cookie
 from console.web.sealing import Sealer
 
 SECONDS = 8 * 3600
+GUEST_SECONDS = 3600
 COOKIE = "console_session"
 _PLACE = "session"
 
@@ -23,16 +25,37 @@ class NotSignedInError(Exception):
     """
 
 
-def token_of_session(request: Request) -> str:
+@dataclass(frozen=True, slots=True)
+class Session:
     """
-    Return the token of the reader; nothing in development. Raises `NotSignedInError`.
+    The token of a reader. A guest sees the pages of *owner* alone; for others that is empty.
+    """
+
+    token: str = ""
+    owner: str = ""
+
+
+def session_of(request: Request) -> Session:
+    """
+    Return the session of the reader; an empty one in development. Raises `NotSignedInError`.
     """
     if not request.app.state.production:
-        return ""
-    token = sealer_of(request).unseal(request.cookies.get(COOKIE, ""), _PLACE, SECONDS)
+        return Session()
+    sealed = request.cookies.get(COOKIE, "")
+    token, _, owner = (sealer_of(request).unseal(sealed, _PLACE, SECONDS) or "").partition(" ")
     if not token:
         raise NotSignedInError
-    return token
+    return Session(token, owner)
+
+
+def is_guest(request: Request) -> bool:
+    """
+    Tell whether the reader came by a portal link.
+    """
+    try:
+        return bool(session_of(request).owner)
+    except NotSignedInError:
+        return False
 
 
 def begin(request: Request, answer: Response, token: str) -> None:
@@ -43,6 +66,14 @@ def begin(request: Request, answer: Response, token: str) -> None:
     """
     sealed = sealer_of(request).seal(token, _PLACE)
     set_cookie(request, answer, COOKIE, sealed, max_age=SECONDS, samesite="lax")
+
+
+def begin_guest(request: Request, answer: Response, token: str, owner: str) -> None:
+    """
+    Let the browser keep the token of a portal link, which is good for the pages of *owner*.
+    """
+    sealed = sealer_of(request).seal(f"{token} {owner}", _PLACE)
+    set_cookie(request, answer, COOKIE, sealed, max_age=GUEST_SECONDS, samesite="lax")
 
 
 def end(request: Request, answer: Response) -> None:

@@ -75,7 +75,7 @@ def build_feed(
     listener = _FeedListener(endpoints, signals, newly_known)
     store = parts.bulk_store
     applier = FeedApplier(store, parts.ring, cache, listener, failures, hold=settings.missing_hold)
-    client = FeedClient(config, applier, replica=replica)
+    client = FeedClient(config, applier, replica=replica, use_link_key=parts.callers.use_link_key)
     reporter = Reporter(store, config, health_log.load, skipped.write_down, replica=replica)
     updater = BacklogUpdater(store, parts.lease.duration, signals.deliveries_due.set)
     return Feed(config, applier, client, reporter, updater, newly_known)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -45,15 +45,28 @@ The reason of the config service for a position that is of another history.
 log = structlog.get_logger()
 
 
+def _ignore(_key: bytes) -> None:
+    pass
+
+
 class FeedClient:
     """
-    Follows the feed, and goes on where it ended. *replica* is the name of this process.
+    Follows the feed, and goes on where it ended. *replica* is the name of this process;
+    *use_link_key* gets the key of portal links.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, applier: FeedApplier, *, replica: str) -> None:
+    def __init__(
+        self,
+        channel: grpc.aio.Channel,
+        applier: FeedApplier,
+        *,
+        replica: str,
+        use_link_key: Callable[[bytes], None] = _ignore,
+    ) -> None:
         self._stub = feed_service_pb2_grpc.FeedServiceStub(channel)
         self._applier = applier
         self._replica = replica
+        self._use_link_key = use_link_key
         self._pause = FIRST_PAUSE_SECONDS
         self._call: Call | None = None
         self._broken = SampledLines("feed.broken")
@@ -119,6 +132,7 @@ class FeedClient:
             )
             async for answer in call:
                 await applier.apply(answer)
+                self._use_link_key(answer.link_key)
                 self._connected, self._applied_at = True, time.monotonic()
                 revision = applier.position.revision
                 if self._call is call and not call.done():

@@ -33,10 +33,12 @@ class AccessRule:
     The roles that may call a method; the caller needs one of them.
 
     A method with *everything* concerns all owners, so only callers for all owners may call it.
+    Without *guests* those who came by a portal link may not.
     """
 
     roles: frozenset[str]
     everything: bool = False
+    guests: bool = True
 
 
 _CONFIG = "shipedge.webhooks.config.v1"
@@ -83,6 +85,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
             AccessRule(_ADMINISTER),
         ),
         **dict.fromkeys(("ListEventTypes", "GetEventType", "GetEgressRanges"), AccessRule(_ANY)),
+        "CreatePortalLink": AccessRule(_READ, guests=False),
     },
     f"{_FEED_PACKAGE}.FeedService": dict.fromkeys(
         ("WatchConfiguration", "ReportEndpointEvents"), AccessRule(_FEED, everything=True)
@@ -101,7 +104,7 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
             ),
             AccessRule(_ADMINISTER, everything=True),
         ),
-        "ListAuditEntries": AccessRule(_ADMINISTER),
+        "ListAuditEntries": AccessRule(_ADMINISTER, guests=False),
     },
     f"{_DISPATCH}.PublisherService": dict.fromkeys(
         ("PublishEvents", "StreamEvents"), AccessRule(_PUBLISH)
@@ -144,8 +147,8 @@ _BY_SERVICE: Mapping[str, Mapping[str, AccessRule]] = {
         AccessRule(_OPERATE),
     ),
     f"{_DISPATCH}.DispatchAdminService": {
-        "EraseCustomerData": AccessRule(_ADMINISTER),
-        "ListAuditEntries": AccessRule(_ADMINISTER),
+        "EraseCustomerData": AccessRule(_ADMINISTER, guests=False),
+        "ListAuditEntries": AccessRule(_ADMINISTER, guests=False),
         "RotateEncryptionKeys": AccessRule(_ADMINISTER, everything=True),
         "VerifyAuditLog": AccessRule(_ADMINISTER, everything=True),
     },
@@ -170,6 +173,8 @@ def authorise(caller: Caller, method: str, request: Any) -> Sequence[str]:
     if rule is None or not rule.roles & caller.roles:
         raise _denied(method, "")
     if rule.everything and not caller.touches_everything:
+        raise _denied(method, "")
+    if caller.guest and not rule.guests:
         raise _denied(method, "")
     owners = tuple(owners_of(request))
     for owner in owners:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import EVERY_OWNER, ROLES, Caller
+from service_runtime.rpc.portal import links
+from service_runtime.rpc.portal.links import LinkSealer
 from shipedge.webhooks.config.v1 import (
     caller_pb2,
 )
@@ -40,13 +42,15 @@ class Token:
 @dataclass(frozen=True, slots=True)
 class CallerEntry:
     """
-    A caller with its name in a certificate, or with its tokens: several during a rotation.
+    A caller with its name in a certificate, or with its tokens: several during a rotation. It was
+    created at *created_us*, in microseconds since 1970; 0 for one of the settings.
     """
 
     caller: Caller
     certificate_identity: str = ""
     tokens: Sequence[Token] = ()
     expire_time: datetime | None = None
+    created_us: int = 0
 
 
 class CallerDirectory:
@@ -59,7 +63,21 @@ class CallerDirectory:
         self._entries: dict[str, CallerEntry] = {}
         self._by_identity: dict[str, CallerEntry] = {}
         self._by_token: dict[bytes, tuple[CallerEntry, Token]] = {}
+        self._links: LinkSealer | None = None
         self._index()
+
+    def use_link_key(self, key: bytes) -> None:
+        """
+        Let guests in by links that are sealed under *key*, 32 bytes; without one, nobody.
+        """
+        if key and (self._links is None or self._links.key != key):
+            self._links = LinkSealer(key)
+
+    def find(self, name: str) -> CallerEntry | None:
+        """
+        Return the caller of a name.
+        """
+        return self._fixed.get(name) or self._entries.get(name)
 
     def put(self, entry: CallerEntry) -> None:
         """
@@ -93,16 +111,31 @@ class CallerDirectory:
         """
         authorization = str(metadata.get("authorization", ""))
         if authorization:
-            return _unexpired(self._of_token(authorization))
+            return self._of_authorization(authorization)
         for name in authentication.get(_ALTERNATIVE_NAMES, ()):
             if caller := _unexpired(self._by_identity.get(name.decode(errors="replace"))):
                 return caller
         return None
 
-    def _of_token(self, authorization: str) -> CallerEntry | None:
+    def _of_authorization(self, authorization: str) -> Caller | None:
         if authorization[: len(_SCHEME)].lower() != _SCHEME:
             return None
         given = authorization[len(_SCHEME) :].strip()
+        if given.startswith(links.PREFIX):
+            return self._guest(given)
+        return _unexpired(self._of_token(given))
+
+    def _guest(self, given: str) -> Caller | None:
+        link = None if self._links is None else self._links.unseal(given)
+        if link is None or link.expires_us <= time.time_ns() // 1_000:
+            return None
+        entry = self.find(link.caller)
+        maker = _unexpired(entry)
+        if entry is None or maker is None or entry.created_us != link.created_us:
+            return None
+        return link.guest(maker)
+
+    def _of_token(self, given: str) -> CallerEntry | None:
         entry, token = self._by_token.get(hashlib.sha256(given.encode()).digest(), _NOBODY)
         return None if token is None or _is_over(token.expire_time) else entry
 
@@ -162,6 +195,7 @@ def read_caller(message: feed_service_pb2.FeedCaller) -> CallerEntry:
         shown.certificate_identity,
         [Token(token.sha256, _expire_time(token)) for token in message.tokens],
         _expire_time(shown),
+        shown.create_time.ToMicroseconds(),
     )
 
 

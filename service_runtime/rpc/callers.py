@@ -24,11 +24,13 @@ The owners that stand for all accounts and all warehouses.
 class Caller:
     """
     A caller. *owners* are those that it may touch, `accounts/-` and `warehouses/-` all of a kind.
+    A *guest* acts for a caller by a portal link.
     """
 
     name: str
     roles: frozenset[str]
     owners: frozenset[str]
+    guest: bool = False
 
     @property
     def touches_everything(self) -> bool:

@@ -26,6 +26,7 @@ from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc as admin_g
 from shipedge.webhooks.config.v1.caller_pb2 import Caller
 from tests.e2e.test_production import probed, production
 from tests.support import preloaded
+from tests.support.command_line import CommandLine
 from tests.support.console_reader import HOME, send, webhook
 from tests.support.databases import free_port
 from tests.support.pair import PATIENCE_SECONDS
@@ -43,12 +44,15 @@ ROLES = {
 @dataclass(frozen=True)
 class Console:
     """
-    A console in production, the tokens of callers of account 100 by role, and an administrator.
+    A console in production and its settings, the tokens of callers of account 100 by role, an
+    administrator, and webhooksctl as an admin calls it.
     """
 
     client: httpx.AsyncClient
     tokens: dict[str, str]
     administrator: admin_grpc.ConfigAdminServiceAsyncStub
+    run: CommandLine
+    settings: Settings
 
     async def sign_in(self, role: str, target: str = f"{HOME}/webhooks") -> httpx.Response:
         """
@@ -91,7 +95,8 @@ async def console(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Console]:
         holder = tmp_path / "secrets/operator"
         files = (holder / "certificate.pem", holder / "key.pem", holder / "ca.pem")
         certified = channel.channel_credentials(*files)
-        app = create_app(settings_of(environment, tmp_path))
+        settings = settings_of(environment, tmp_path)
+        app = create_app(settings)
         transport = httpx.ASGITransport(app=app)
         async with (
             channel.connect(environment["SHIPEDGE_CONFIG_LISTEN"], certified) as administration,
@@ -99,7 +104,9 @@ async def console(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Console]:
             httpx.AsyncClient(transport=transport, base_url="https://console.example") as client,
         ):
             stub = admin_grpc.ConfigAdminServiceStub(administration)
-            yield Console(client, await callers(stub), stub)
+            tokens = await callers(stub)
+            run = command_line(environment, tmp_path, tokens["admin"])
+            yield Console(client, tokens, stub, run, settings)
 
 
 def settings_of(environment: dict[str, str], directory: Path) -> Settings:
@@ -115,6 +122,21 @@ def settings_of(environment: dict[str, str], directory: Path) -> Settings:
         key_file=str(key),
         ca_file=environment["SHIPEDGE_TLS_CA_FILE"],
         production=True,
+    )
+
+
+def command_line(environment: dict[str, str], directory: Path, token: str) -> CommandLine:
+    """
+    Return webhooksctl as the OMS calls it, with a token.
+    """
+    return CommandLine(
+        {
+            "XDG_CONFIG_HOME": str(directory),
+            "WEBHOOKSCTL_CONFIG_ADDRESS": environment["SHIPEDGE_CONFIG_TOKEN_LISTEN"],
+            "WEBHOOKSCTL_CA_FILE": environment["SHIPEDGE_TLS_CA_FILE"],
+            "WEBHOOKSCTL_TOKEN": token,
+            "WEBHOOKSCTL_OWNER": "accounts/100",
+        }
     )
 
 
@@ -186,7 +208,7 @@ async def test_what_a_role_may_not_do_is_neither_shown_nor_done(
         await console.sign_in(role)
         pages = [await client.get(path) for path in (f"{HOME}/webhooks", here)]
         text = "".join(page.text for page in pages)
-        offers = rf'(?<=href="{here}/)\w+|Save(?=</button>)|Add new webhook'
+        offers = rf'(?<=href="{here}/)(?!figures)\w+|Save(?=</button>)|Add new webhook'
         found[role] = sorted(set(re.findall(offers, text)))
         forms = (f"{here}/test", f"{here}/rotate", here, f"{HOME}/webhooks/new")
         sent = [await send(client, path, grace="1", url=receiver.url) for path in forms]
@@ -228,3 +250,67 @@ async def test_a_payload_is_for_operators(console: Console, receiver: Receiver) 
     assert "Resend …" in shown["operator"]
     assert shown["reader-resend"] == "403"
     assert shown["operator-resend"] == "200"
+
+
+async def test_a_guest_sees_one_owner_until_the_maker_of_the_link_is_gone(
+    console: Console, receiver: Receiver
+) -> None:
+    """
+    A portal link leads to the pages of its owner, in its role, and to no others; it is no token of
+    a caller, and ends with the caller who made it.
+    """
+    client = console.client
+    await console.sign_in("admin")
+    await send(client, f"{HOME}/webhooks/new", **webhook(receiver))
+    await send(client, "/sign-out")
+    links = {}
+    for role in ROLES:
+        made = await console.run(
+            "portal-links", "create", "--role", role, "--console", "https://console.example"
+        )
+        links[role] = made.stderr.strip()
+    token = links["reader"].partition("token=")[2]
+    shown, denied = {}, {}
+    for role, link in links.items():
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            # The dispatch service may get the key of links a moment later.
+            while (page := await follow(client, link)).status_code != httpx.codes.OK:
+                await asyncio.sleep(0.1)
+        shown[role] = page
+        denied[role] = [
+            (await client.get(path)).status_code
+            for path in ("/accounts/200/webhooks", f"{HOME}/audit", "/warehouses/100/webhooks")
+        ]
+    home = await follow(client, "/")
+    all_owners = await follow(client, "/overview/accounts")
+    as_caller = await send(client, "/sign-in", token=token, next="/")
+    elsewhere = await client.get(f"/accounts/200/portal?token={token}")
+    cut = await client.get(f"{HOME}/portal?token={token[:-9]}")
+    caller = await client.get(f"{HOME}/portal?token={console.tokens['reader']}")
+    await follow(client, links["reader"])
+    await console.administrator.DeleteCaller(admin.DeleteCallerRequest(name="callers/admin"))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (ended := await client.get(f"{HOME}/webhooks")).status_code == httpx.codes.OK:
+            await asyncio.sleep(0.1)
+
+    assert all("orders/shipped" in page.text for page in shown.values())
+    assert {role: "Add new webhook" in page.text for role, page in shown.items()} == {
+        "reader": False,
+        "operator": False,
+        "admin": True,
+    }
+    assert all("Audit log" not in page.text for page in shown.values())
+    assert all(codes == [404, 403, 404] for codes in denied.values())
+    assert home.url.path == all_owners.url.path == f"{HOME}/webhooks"
+    assert as_caller.status_code == httpx.codes.UNAUTHORIZED
+    for page in (elsewhere, cut, caller, ended):
+        assert page.status_code == httpx.codes.UNAUTHORIZED
+        assert "The link has ended" in page.text
+    assert token not in client.cookies["console_session"]
+
+
+async def follow(client: httpx.AsyncClient, link: str) -> httpx.Response:
+    """
+    Follow a link to the page behind it.
+    """
+    return await client.get(link, follow_redirects=True)

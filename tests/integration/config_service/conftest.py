@@ -23,6 +23,7 @@ from service_runtime.database.engine import create_engine
 from service_runtime.keys.keyring import KeyRing
 from service_runtime.process.progress import Readiness
 from service_runtime.rpc import server
+from service_runtime.rpc.caller_directory import CallerDirectory
 from service_runtime.rpc.callers import DEVELOPMENT, Caller
 from service_runtime.rpc.health import ServerHealth
 from service_runtime.rules.urls import UrlRules
@@ -43,7 +44,8 @@ from tests.support.templates import migrated_database
 @dataclass
 class Running:
     """
-    A running config service, its clients and its database; *caller* is who calls.
+    A running config service, its clients and its database; *caller* is who calls. Those in the
+    directory of *callers* make portal links.
     """
 
     engine: AsyncEngine
@@ -51,6 +53,7 @@ class Running:
     feed: feed_service_pb2_grpc.FeedServiceAsyncStub
     admin: config_admin_service_pb2_grpc.ConfigAdminServiceAsyncStub
     channel: grpc.aio.Channel
+    callers: CallerDirectory
     caller: Caller = DEVELOPMENT
 
 
@@ -98,8 +101,15 @@ async def running(database_url: str) -> AsyncIterator[Running]:
     store = Store(engine, Sealing(ring, UrlRules()), audit, confirmations.changed, limits)
     health = ServerHealth((), Readiness([]).check)
     acting: list[Running] = []
+    callers = CallerDirectory()
     grpc_server = build_server(
-        settings, store, notifier, confirmations, health, lambda *_: acting[0].caller
+        settings,
+        store,
+        notifier,
+        confirmations,
+        health,
+        lambda *_: acting[0].caller,
+        callers=callers,
     )
     await grpc_server.start()
     async with channel.connect(address) as connection:
@@ -110,6 +120,7 @@ async def running(database_url: str) -> AsyncIterator[Running]:
                 feed_service_pb2_grpc.FeedServiceStub(connection),
                 config_admin_service_pb2_grpc.ConfigAdminServiceStub(connection),
                 connection,
+                callers,
             )
         )
         yield acting[0]

@@ -202,6 +202,9 @@ CALLS: Mapping[str, Callable[[Scene], Any]] = {
     "CLIENT_CERTIFICATE_IN_USE": lambda it: it.pair.config.DeleteClientCertificate(
         pb.DeleteClientCertificateRequest(name=named("clientCertificates", "used"))
     ),
+    "PORTAL_LINKS_NOT_OFFERED": lambda it: it.pair.config.CreatePortalLink(
+        pb.CreatePortalLinkRequest(parent=OWNER, role=Caller.ROLE_READER)
+    ),
     "SIGNING_KEY_IN_USE": lambda it: it.pair.config.DeleteSigningKey(
         DeleteSigningKeyRequest(name=named("signingKeys", "used"))
     ),

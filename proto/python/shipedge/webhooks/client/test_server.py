@@ -28,8 +28,8 @@ _MODULE = "service_runtime.process.pair"
 
 class TestServer:
     """
-    Runs both services in development mode on free ports of loopback, with SQLite in a folder
-    that is deleted at the end.
+    Runs both services and the console in development mode on free ports of loopback, with SQLite
+    in a folder that is deleted at the end.
 
         with TestServer() as server, Publisher(server.dispatch_address) as publisher:
             publisher.publish(event).result()
@@ -42,6 +42,7 @@ class TestServer:
 
     def __init__(self, **settings: str) -> None:
         self.config_address, self.dispatch_address = _free_address(), _free_address()
+        self.console_address = _free_address()
         self._settings = settings
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._child: subprocess.Popen[bytes] | None = None
@@ -99,6 +100,7 @@ class TestServer:
             "SHIPEDGE_CONFIG_LISTEN": self.config_address,
             "SHIPEDGE_DISPATCH_LISTEN": self.dispatch_address,
             "SHIPEDGE_DISPATCH_CONFIG_ADDRESS": self.config_address,
+            "SHIPEDGE_CONSOLE_LISTEN": self.console_address,
             **self._settings,
         }
 

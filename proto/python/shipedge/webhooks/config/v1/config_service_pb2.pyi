@@ -9,6 +9,7 @@ from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from shipedge.webhooks.config.v1 import caller_pb2 as _caller_pb2
 from shipedge.webhooks.config.v1 import client_certificate_pb2 as _client_certificate_pb2
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import endpoint_event_pb2 as _endpoint_event_pb2
@@ -1009,3 +1010,35 @@ class BatchCreateSubscriptionsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchCreateSubscriptionsResponse: _TypeAlias = BatchCreateSubscriptionsResponse  # noqa: Y015
+
+@_typing.final
+class CreatePortalLinkRequest(_message.Message):
+    """The request of `CreatePortalLink`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARENT_FIELD_NUMBER: _builtins.int
+    ROLE_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    parent: _builtins.str
+    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    role: _caller_pb2.Caller.Role.ValueType
+    """What the guest may do: `ROLE_READER`, `ROLE_OPERATOR` or `ROLE_ADMIN`."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long it is good for: 1 second to 1 hour. Unset: 1 hour."""
+
+    def __init__(
+        self,
+        *,
+        parent: _builtins.str = ...,
+        role: _caller_pb2.Caller.Role.ValueType = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent", "role", b"role", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreatePortalLinkRequest: _TypeAlias = CreatePortalLinkRequest  # noqa: Y015

@@ -9,6 +9,7 @@ from shipedge.webhooks.config.v1 import config_service_pb2 as shipedge_dot_webho
 from shipedge.webhooks.config.v1 import credential_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_credential__pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_event__type__pb2
 from shipedge.webhooks.config.v1 import owner_settings_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_owner__settings__pb2
+from shipedge.webhooks.config.v1 import portal_link_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_portal__link__pb2
 from shipedge.webhooks.config.v1 import signing_key_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_signing__key__pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as shipedge_dot_webhooks_dot_config_dot_v1_dot_subscription__pb2
 
@@ -166,6 +167,11 @@ class ConfigServiceStub:
                 '/shipedge.webhooks.config.v1.ConfigService/ListEndpointEvents',
                 request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.SerializeToString,
                 response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.FromString,
+                _registered_method=True)
+        self.CreatePortalLink = channel.unary_unary(
+                '/shipedge.webhooks.config.v1.ConfigService/CreatePortalLink',
+                request_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.CreatePortalLinkRequest.SerializeToString,
+                response_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_portal__link__pb2.PortalLink.FromString,
                 _registered_method=True)
         self.WatchEndpointEvents = channel.unary_stream(
                 '/shipedge.webhooks.config.v1.ConfigService/WatchEndpointEvents',
@@ -449,6 +455,17 @@ class ConfigServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CreatePortalLink(self, request, context):
+        """Makes a link with which a guest acts for the caller on one account or
+        warehouse, in a role that the caller has or one below it. It is stored
+        nowhere, and ends with the caller. A guest cannot make links.
+
+        Errors: `FAILED_PRECONDITION` / `PORTAL_LINKS_NOT_OFFERED`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEndpointEvents(self, request, context):
         """Streams what is observed of the endpoints of an owner, from a cursor on,
         and goes on as more is observed. What is kept no longer is passed over.
@@ -636,6 +653,11 @@ def add_ConfigServiceServicer_to_server(servicer, server):
                     servicer.ListEndpointEvents,
                     request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.FromString,
                     response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.SerializeToString,
+            ),
+            'CreatePortalLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreatePortalLink,
+                    request_deserializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.CreatePortalLinkRequest.FromString,
+                    response_serializer=shipedge_dot_webhooks_dot_config_dot_v1_dot_portal__link__pb2.PortalLink.SerializeToString,
             ),
             'WatchEndpointEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEndpointEvents,
@@ -1305,6 +1327,33 @@ class ConfigService:
             '/shipedge.webhooks.config.v1.ConfigService/ListEndpointEvents',
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsRequest.SerializeToString,
             shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.ListEndpointEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreatePortalLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shipedge.webhooks.config.v1.ConfigService/CreatePortalLink',
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_config__service__pb2.CreatePortalLinkRequest.SerializeToString,
+            shipedge_dot_webhooks_dot_config_dot_v1_dot_portal__link__pb2.PortalLink.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,6 +11,7 @@ from shipedge.webhooks.config.v1 import config_service_pb2 as _config_service_pb
 from shipedge.webhooks.config.v1 import credential_pb2 as _credential_pb2
 from shipedge.webhooks.config.v1 import event_type_pb2 as _event_type_pb2
 from shipedge.webhooks.config.v1 import owner_settings_pb2 as _owner_settings_pb2
+from shipedge.webhooks.config.v1 import portal_link_pb2 as _portal_link_pb2
 from shipedge.webhooks.config.v1 import signing_key_pb2 as _signing_key_pb2
 from shipedge.webhooks.config.v1 import subscription_pb2 as _subscription_pb2
 import abc as _abc_1
@@ -188,6 +189,13 @@ class ConfigServiceStub:
     long as it is kept: 90 days unless the operator has set another time.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
+    CreatePortalLink: _grpc.UnaryUnaryMultiCallable[_config_service_pb2.CreatePortalLinkRequest, _portal_link_pb2.PortalLink]
+    """Makes a link with which a guest acts for the caller on one account or
+    warehouse, in a role that the caller has or one below it. It is stored
+    nowhere, and ends with the caller. A guest cannot make links.
+
+    Errors: `FAILED_PRECONDITION` / `PORTAL_LINKS_NOT_OFFERED`.
     """
     WatchEndpointEvents: _grpc.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]
     """Streams what is observed of the endpoints of an owner, from a cursor on,
@@ -385,6 +393,13 @@ class ConfigServiceAsyncStub(ConfigServiceStub):
     long as it is kept: 90 days unless the operator has set another time.
 
     Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+    """
+    CreatePortalLink: _aio.UnaryUnaryMultiCallable[_config_service_pb2.CreatePortalLinkRequest, _portal_link_pb2.PortalLink]  # type: ignore[assignment]
+    """Makes a link with which a guest acts for the caller on one account or
+    warehouse, in a role that the caller has or one below it. It is stored
+    nowhere, and ends with the caller. A guest cannot make links.
+
+    Errors: `FAILED_PRECONDITION` / `PORTAL_LINKS_NOT_OFFERED`.
     """
     WatchEndpointEvents: _aio.UnaryStreamMultiCallable[_config_service_pb2.WatchEndpointEventsRequest, _config_service_pb2.WatchEndpointEventsResponse]  # type: ignore[assignment]
     """Streams what is observed of the endpoints of an owner, from a cursor on,
@@ -717,6 +732,19 @@ class ConfigServiceServicer(metaclass=_abc_1.ABCMeta):
         long as it is kept: 90 days unless the operator has set another time.
 
         Errors: `INVALID_ARGUMENT` / `PAGE_TOKEN_INVALID`, `FILTER_SYNTAX`.
+        """
+
+    @_abc_1.abstractmethod
+    def CreatePortalLink(
+        self,
+        request: _config_service_pb2.CreatePortalLinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_portal_link_pb2.PortalLink, _abc.Awaitable[_portal_link_pb2.PortalLink]]:
+        """Makes a link with which a guest acts for the caller on one account or
+        warehouse, in a role that the caller has or one below it. It is stored
+        nowhere, and ends with the caller. A guest cannot make links.
+
+        Errors: `FAILED_PRECONDITION` / `PORTAL_LINKS_NOT_OFFERED`.
         """
 
     @_abc_1.abstractmethod

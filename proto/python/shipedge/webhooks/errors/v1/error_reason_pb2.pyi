@@ -425,6 +425,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "REPLAY_JOB_ENDED", "metadata": {"name":
         "accounts/100/replayJobs/rpj_018d"}}
     """
+    ERROR_REASON_PORTAL_LINKS_NOT_OFFERED: _ErrorReason.ValueType  # 85
+    """`FAILED_PRECONDITION`. There are no portal links in development, where
+    nobody signs in.
+
+        {"reason": "PORTAL_LINKS_NOT_OFFERED", "metadata": {}}
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call or an event was refused: the `reason` of the one
@@ -841,5 +847,11 @@ cancelled.
 
     {"reason": "REPLAY_JOB_ENDED", "metadata": {"name":
     "accounts/100/replayJobs/rpj_018d"}}
+"""
+ERROR_REASON_PORTAL_LINKS_NOT_OFFERED: ErrorReason.ValueType  # 85
+"""`FAILED_PRECONDITION`. There are no portal links in development, where
+nobody signs in.
+
+    {"reason": "PORTAL_LINKS_NOT_OFFERED", "metadata": {}}
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -83,6 +83,7 @@ class WatchConfigurationResponse(_message.Message):
     CONFIG_TIME_FIELD_NUMBER: _builtins.int
     REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
     REQUEST_TIME_FIELD_NUMBER: _builtins.int
+    LINK_KEY_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """Keep this once the changes are applied. In a snapshot it is 0 until
     `snapshot_complete`.
@@ -93,6 +94,8 @@ class WatchConfigurationResponse(_message.Message):
     """The digest of the history up to `revision`. Empty where that is 0."""
     request_number: _builtins.int
     """The number of the last request that had come when the answer was made."""
+    link_key: _builtins.bytes
+    """What portal links are sealed under, 32 bytes."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___FeedChange]:
         """In the order in which they were committed."""
@@ -117,10 +120,11 @@ class WatchConfigurationResponse(_message.Message):
         config_time: _timestamp_pb2.Timestamp | None = ...,
         request_number: _builtins.int = ...,
         request_time: _timestamp_pb2.Timestamp | None = ...,
+        link_key: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config_time", b"config_time", "request_time", b"request_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "config_time", b"config_time", "digest", b"digest", "request_number", b"request_number", "request_time", b"request_time", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "config_time", b"config_time", "digest", b"digest", "link_key", b"link_key", "request_number", b"request_number", "request_time", b"request_time", "revision", b"revision", "snapshot_complete", b"snapshot_complete"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

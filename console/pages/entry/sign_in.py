@@ -11,10 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from console.pages.entry import portal
 from console.pages.failures import FORBIDDEN
 from console.pages.paths import owner_of
 from console.rpc.abilities import Abilities
 from console.rpc.services import Services
+from console.rpc.tokens import is_link, is_text
 from console.web import sessions
 from console.web.forms import read_form, text
 from console.web.rendering import page
@@ -25,16 +27,21 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 def signed_in(endpoint: Endpoint, needs: str = "") -> Endpoint:
     """
-    Let *endpoint* answer readers only who have signed in and, with *needs*, may `administer` or
-    `operate`; others get 403.
+    Let *endpoint* answer readers only who have signed in and, with *needs*, may `administer`,
+    `operate` or `audit`; others get 403. Guests find the pages of their owner alone: others get
+    404, and those of no owner lead there.
     """
 
     async def of_reader(request: Request) -> Response:
-        token = sessions.token_of_session(request)
-        services = Services.over(request.app.state.channels, token)
+        session = sessions.session_of(request)
+        services = Services.over(request.app.state.channels, session.token)
         request.state.services = services
+        if session.owner and "owner_id" not in request.path_params:
+            return RedirectResponse(f"/{session.owner}/webhooks", 303)
         if "owner_id" in request.path_params:
-            request.state.may = await _abilities(request, services, token)
+            if session.owner and session.owner != owner_of(request):
+                raise HTTPException(404)
+            request.state.may = await _abilities(request, services, session.token)
         if needs and not getattr(request.state.may, needs):
             raise HTTPException(403, FORBIDDEN)
         return await endpoint(request)
@@ -73,8 +80,8 @@ async def sign_in(request: Request) -> Response:
 
 
 async def _is_known(request: Request, token: str) -> bool:
-    # What is no text of a header is no token.
-    if not token or not token.isascii() or not token.isprintable():
+    # Links lead to one owner's pages, by a page of their own.
+    if not is_text(token) or is_link(token):
         return False
     try:
         await Services.over(request.app.state.channels, token).event_types()
@@ -97,8 +104,10 @@ async def sign_out(request: Request) -> Response:
 
 async def ask(request: Request, _error: Exception | None = None) -> Response:
     """
-    Lead to the page that asks for a token, and back from there.
+    Lead to the page that asks for a token, and back from there. A guest needs another link.
     """
+    if sessions.is_guest(request):
+        return portal.ended(request)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     target = here if request.method == "GET" else "/"
     answer = RedirectResponse(f"/sign-in?next={quote(target, safe='')}", 303)

@@ -1,0 +1,3 @@
+"""
+Who may call the services: callers, and the guests of their links.
+"""

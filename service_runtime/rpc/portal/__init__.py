@@ -1,0 +1,3 @@
+"""
+Guests: who acts for a caller by a link that the caller made.
+"""
