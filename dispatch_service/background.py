@@ -15,6 +15,7 @@ from dispatch_service.delivery.replicas import Replicas
 from dispatch_service.engine.build import Engine
 from dispatch_service.feed import reporter
 from dispatch_service.figures import roll_up
+from dispatch_service.health import url_verifier
 from dispatch_service.log import usage
 from dispatch_service.parts import Parts
 from dispatch_service.resend import job_runner
@@ -188,6 +189,11 @@ def _watches(engine: Engine) -> Mapping[str, Periodic]:
             pause_seconds=roll_up.INTERVAL_SECONDS,
             failure="figures.failed",
             pause_first=True,
+        ),
+        "url challenges": Periodic(
+            engine.verifier.run_once,
+            pause_seconds=url_verifier.INTERVAL_SECONDS,
+            failure="endpoint.verify_failed",
         ),
         "reports": Periodic(
             engine.feed.reporter.run_once,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from config_service.api import request_fields
 from config_service.api import subscription_operations as operations
 from config_service.rules.subscriptions import given_secret_faults, normalised
+from config_service.rules.verification import until_verified
 from config_service.store.changes import changing, remember, remembered
 from config_service.store.store import Store
 from service_runtime.rpc import names
@@ -127,7 +128,7 @@ def _named(request: pb.BatchCreateSubscriptionsRequest, owner: str) -> dict[str,
     found = {}
     for it in request.requests:
         chosen = request_fields.chosen_id(it.subscription_id, "sub", "subscription_id")
-        found[names.subscription(owner, chosen)] = normalised(it.subscription)
+        found[names.subscription(owner, chosen)] = until_verified(normalised(it.subscription))
     return found
 
 

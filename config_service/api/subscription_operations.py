@@ -136,6 +136,7 @@ async def checked(
     Return the answer of a call that only checks.
     """
     answer = public(configured(wanted), store.sealing)
+    answer.status_reason = wanted.status_reason
     answer.warnings.extend(await _warnings(db, store, name, wanted))
     return answer
 

@@ -17,8 +17,10 @@ from config_service.rules.subscriptions import (
     normalised,
     refuse,
 )
+from config_service.rules.verification import until_verified
 from config_service.store import subscription_store
 from config_service.store.changes import changing, remember, remembered
+from config_service.store.shown_urls import url_hash
 from config_service.store.store import Store
 from config_service.store.subscription_rows import (
     audited,
@@ -59,7 +61,7 @@ class SubscriptionMethods:
         )
         check_request_id(request.request_id)
         refuse([*given_secret_faults(request.subscription)])
-        wanted = normalised(request.subscription)
+        wanted = until_verified(normalised(request.subscription))
         name, method = names.subscription(owner, subscription_id), "CreateSubscription"
         async with changing(self._store.engine) as db:
             earlier = await remembered(db, owner, request.request_id, method, request)
@@ -122,7 +124,11 @@ class SubscriptionMethods:
             after = masks.merged(before, given, fields)
             check_destination(before, after, fields, self._store.sealing.rules)
             keep_header_values(before, after)
-            after = normalised(after)
+            # Set by name, the status means what it says; in a resource that was read it does not.
+            awaited = row.unverified and "status" not in request.update_mask.paths
+            hashed = url_hash(after.url.strip(), self._store.sealing)
+            verified = row.verified_url_hash == hashed
+            after = until_verified(normalised(after), verified=verified, awaited=awaited)
             await operations.check_wanted(db, self._store, after, name.owner)
             if request.validate_only:
                 return await operations.checked(db, self._store, given.name, after)

@@ -25,7 +25,8 @@ from service_runtime.database.typed_rows import RowReader
 class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
     """
     A subscription; *sealed_config* holds the fields that callers set. Without *matches_since*
-    it is not known since when events are matched with it.
+    it is not known since when events are matched with it. *verified_url_hash* is that of the URL
+    that last answered a challenge.
     """
 
     owner: str
@@ -42,6 +43,14 @@ class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
     update_time: datetime
     delete_time: datetime | None
     matches_since: datetime | None
+    verified_url_hash: bytes | None
+
+    @property
+    def unverified(self) -> bool:
+        """
+        Whether it is Inactive until its URL has answered a challenge.
+        """
+        return self.status_reason == "UNVERIFIED"
 
 
 class SecretRow(msgspec.Struct, frozen=True, gc=False):

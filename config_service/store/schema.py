@@ -79,8 +79,11 @@ subscriptions = sa.Table(
     sa.Column("update_time", Instant, nullable=False),
     sa.Column("delete_time", Instant),
     sa.Column("matches_since", Instant),
+    sa.Column("verified_url_hash", sa.LargeBinary),
     sa.CheckConstraint("status IN ('ACTIVE', 'INACTIVE')", name="status"),
-    sa.CheckConstraint("status_reason IN ('MANUAL', 'GONE', 'FAILING')", name="status_reason"),
+    sa.CheckConstraint(
+        "status_reason IN ('MANUAL', 'GONE', 'FAILING', 'UNVERIFIED')", name="status_reason"
+    ),
     comment="Subscriptions; sealed_config holds all that was set, the URL and headers included.",
 )
 

@@ -45,6 +45,7 @@ CONFIGURED = (
     "asymmetric_signature",
     "signing_key",
     "trace_context",
+    "verify_url",
 )
 """
 The fields that callers set; the server sets all others.
@@ -81,8 +82,10 @@ def config_columns(
     subscription: Subscription, owner: str, subscription_id: str, sealing: Sealing
 ) -> dict[str, object]:
     """
-    Return the columns that hold or follow from the fields that callers set.
+    Return the columns that hold or follow from the fields that callers set, and the reason of the
+    status if that is UNVERIFIED.
     """
+    unverified = subscription.status_reason == Subscription.STATUS_REASON_UNVERIFIED
     config = configured(subscription)
     associated = associated_data.subscription(owner, subscription_id)
     return {
@@ -94,6 +97,7 @@ def config_columns(
         "signing_key": config.signing_key,
         "url_hash": url_hash(config.url, sealing),
         "sealed_config": sealing.ring.seal(config.SerializeToString(), associated),
+        **({"status_reason": "UNVERIFIED"} if unverified else {}),
     }
 
 

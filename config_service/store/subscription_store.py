@@ -140,8 +140,8 @@ async def update_config(
     Return the secret of one that has neither signing key nor secret any more, else an empty text.
     """
     columns = config_columns(message, row.owner, row.subscription_id, sealing)
-    if columns["status"] != row.status:
-        columns["status_reason"] = "MANUAL"
+    if columns["status"] != row.status or row.unverified:
+        columns = {"status_reason": "MANUAL"} | columns
     if begins_to_match(stored_config(row, sealing.ring), message):
         columns["matches_since"] = database_now()
     if columns["status"] == "ACTIVE" != row.status:
@@ -151,18 +151,6 @@ async def update_config(
         secret = await _first_secret(db, (row.owner, row.subscription_id), sealing.ring)
     await update(db, row, columns)
     return secret
-
-
-async def deactivate(
-    db: AsyncConnection, row: SubscriptionRow, reason: str, sealing: Sealing
-) -> None:
-    """
-    Set a subscription Inactive for *reason*, GONE or FAILING.
-    """
-    message = stored_config(row, sealing.ring)
-    message.status = Subscription.STATUS_INACTIVE
-    columns = config_columns(message, row.owner, row.subscription_id, sealing)
-    await update(db, row, {**columns, "status_reason": reason})
 
 
 async def rotate_secret(

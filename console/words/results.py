@@ -51,6 +51,7 @@ def _inactive_sentence(webhook: Subscription) -> str:
     return {
         Subscription.STATUS_REASON_GONE: "the server answered 410 Gone",
         Subscription.STATUS_REASON_FAILING: "it failed for too long",
+        Subscription.STATUS_REASON_UNVERIFIED: "its URL has not answered the challenge yet",
     }.get(webhook.status_reason, "switched off")
 
 

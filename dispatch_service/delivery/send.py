@@ -177,7 +177,7 @@ class AttemptSender:
             now,
             now + self._deadline,
             identity=self._subscriptions.identities.get(subscription.client_certificate),
-            keys=self._keys(subscription),
+            keys=self._subscriptions.keys_of(subscription),
         )
         if subscription.url is None:
             return prepared.failed(Cause.URL_REFUSED, subscription.url_problem)
@@ -189,15 +189,6 @@ class AttemptSender:
             return await self._send(prepared, ())
         credential = self._subscriptions.credentials.get(subscription.credential)
         return await self._authenticate(prepared, credential)
-
-    def _keys(self, subscription: Subscription) -> Sequence[SigningKey]:
-        """
-        Return the keys that sign the requests of a subscription; none if they are not known.
-        """
-        if not subscription.signing_key:
-            return subscription.keys
-        shared = self._subscriptions.signing_keys.get(subscription.signing_key)
-        return () if shared is None else shared.of(subscription)
 
     async def _authenticate(
         self, prepared: PreparedRequest, credential: CompiledCredential | None

@@ -25,9 +25,11 @@ from dispatch_service.domain import leases
 from dispatch_service.domain.clock_watch import ClockWatch
 from dispatch_service.domain.memory_usage import Bounds
 from dispatch_service.egress.oauth_tokens import OAuthTokens
+from dispatch_service.egress.requests import Transport
 from dispatch_service.engine.feed_exchange import Feed, build_feed
 from dispatch_service.figures.roll_up import FigureWriter
 from dispatch_service.health.health_log import HealthLog
+from dispatch_service.health.url_verifier import UrlVerifier
 from dispatch_service.intake.accept import EventAcceptor
 from dispatch_service.intake.backlog_limits import Backlog
 from dispatch_service.intake.commit import GroupCommitter
@@ -88,6 +90,7 @@ class Engine:
     maintenance: Maintenance
     log_usage: LogUsageSync
     figures: FigureWriter
+    verifier: UrlVerifier
 
     def readiness(self) -> Readiness:
         """
@@ -108,7 +111,8 @@ def build_engine(parts: Parts) -> Engine:
         parts.lease,
         report_after=parts.settings.failing_after,
     )
-    delivery = _delivery(parts, health_log)
+    transport = guarded_transport(parts.settings, parts.stack)
+    delivery = _delivery(parts, health_log, transport)
     acceptance = _acceptance(parts, delivery)
     feed = build_feed(parts, health_log, delivery.endpoints, acceptance.skipped)
     return Engine(
@@ -126,10 +130,17 @@ def build_engine(parts: Parts) -> Engine:
         ),
         log_usage=LogUsageSync(parts.bulk_store, delivery.log_usage),
         figures=FigureWriter(parts.store, parts.bulk_store, parts.lease.owner),
+        verifier=UrlVerifier(
+            parts.bulk_store,
+            parts.subscriptions,
+            transport,
+            clock=parts.clock,
+            deadline=parts.settings.deadline.total_seconds(),
+        ),
     )
 
 
-def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
+def _delivery(parts: Parts, health_log: HealthLog, transport: Transport) -> Delivery:
     settings = parts.settings
     endpoints = Endpoints(settings.endpoint_concurrency, settings.most_endpoint_concurrency)
     clock = ClockWatch()
@@ -155,7 +166,7 @@ def _delivery(parts: Parts, health_log: HealthLog) -> Delivery:
     )
     suspect_attempts = SuspectAttempts(parts.store, parts.lease.owner)
     endpoint_queues = EndpointQueues(
-        _worker(parts, results, endpoints, suspect_attempts, replicas.liveness).deliver,
+        _worker(parts, results, endpoints, suspect_attempts, transport, replicas.liveness).deliver,
         results.release,
         endpoints,
         Bounds(
@@ -190,10 +201,10 @@ def _worker(
     results: ResultWriter,
     endpoints: Endpoints,
     suspect_attempts: SuspectAttempts,
+    transport: Transport,
     liveness: Liveness | None,
 ) -> AttemptWorker:
     deadline = parts.settings.deadline.total_seconds()
-    transport = guarded_transport(parts.settings, parts.stack)
     sender = AttemptSender(
         parts.subscriptions,
         transport,

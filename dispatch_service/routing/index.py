@@ -5,7 +5,7 @@ no clock.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
@@ -14,7 +14,12 @@ from typing import Any
 from dispatch_service.domain.authentication import ClientIdentity, CompiledCredential
 from dispatch_service.domain.transitions import DEFAULT_RETRY_SCHEDULE
 from dispatch_service.routing.owner_settings import DEFAULT_SETTINGS, OwnerSettings
-from dispatch_service.routing.subscriptions import SharedKeys, Subscription, SubscriptionKey
+from dispatch_service.routing.subscriptions import (
+    SharedKeys,
+    SigningKey,
+    Subscription,
+    SubscriptionKey,
+)
 from service_runtime.rpc import names
 from shipedge.webhooks.catalogue import CATALOGUE
 
@@ -30,6 +35,7 @@ class SubscriptionIndex:
     *received*: a snapshot was received at least once in the life of the database.
     *complete*: the events that waited for the snapshot have been matched.
     *limited*: keys of the subscriptions with a limit on concurrency or rate.
+    *unverified*: subscriptions that are Inactive until their URL has answered a challenge, by name.
     *held*: names of subscriptions that match nothing and whose deliveries wait, with their
     revisions: the feed lacks them without having deleted them, or they cannot be used.
     Changes happen between two awaits of one event loop, so readers see whole changes.
@@ -44,6 +50,7 @@ class SubscriptionIndex:
     signing_keys: dict[str, SharedKeys] = field(default_factory=dict)
     limited: set[SubscriptionKey] = field(default_factory=set)
     held: dict[str, int] = field(default_factory=dict)
+    unverified: dict[str, Subscription] = field(default_factory=dict)
     _live: dict[str, dict[str, dict[str, Subscription]]] = field(default_factory=dict)
     _others: dict[str, dict[str, Subscription]] = field(default_factory=dict)
     _overrides: dict[str, int] = field(default_factory=dict)
@@ -129,6 +136,8 @@ class SubscriptionIndex:
         self.by_name[subscription.name] = self.by_key[subscription.key] = subscription
         if subscription.max_concurrency or subscription.rate_limit:
             self.limited.add(subscription.key)
+        if subscription.unverified and not (subscription.deleted or is_held):
+            self.unverified[subscription.name] = subscription
         if subscription.deleted or is_held:
             self._others.setdefault(subscription.owner, {})[subscription.name] = subscription
         else:
@@ -153,6 +162,7 @@ class SubscriptionIndex:
             return
         del self.by_key[old.key]
         self.limited.discard(old.key)
+        self.unverified.pop(name, None)
         others = self._others.get(old.owner, {})
         others.pop(name, None)
         if not others:
@@ -194,6 +204,15 @@ class SubscriptionIndex:
         Replace the settings of *owner*.
         """
         self._settings[owner] = settings
+
+    def keys_of(self, subscription: Subscription) -> Sequence[SigningKey]:
+        """
+        Return the keys that sign the requests of a subscription; none if they are not known.
+        """
+        if not subscription.signing_key:
+            return subscription.keys
+        shared = self.signing_keys.get(subscription.signing_key)
+        return () if shared is None else shared.of(subscription)
 
     def schedule_of(self, subscription: Subscription) -> tuple[timedelta, ...]:
         """

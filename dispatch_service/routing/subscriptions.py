@@ -74,7 +74,8 @@ class Subscription:
     *url* is None where the URL cannot be used, for the reason in *url_problem*; then *endpoint*
     and *url_shown* are empty. *schedule* is empty where the subscription has none of its own.
     *matches_since* is the instant by the config service's database from which on events are
-    matched with it, None where that is not known.
+    matched with it, None where that is not known. *unverified*: it is Inactive until its URL has
+    answered a challenge.
 
     The last fields follow from the others: *name* is its resource name, *endpoint* is scheme, host
     and port, which choose the endpoint's queue, *url_shown* is what logs may show of the URL.
@@ -99,6 +100,7 @@ class Subscription:
     signing_key: str = ""
     asymmetric_signature: bool = False
     trace_context: bool = False
+    unverified: bool = False
     schedule: tuple[timedelta, ...]
     ordered: bool
     max_concurrency: int
@@ -159,6 +161,7 @@ def compile_subscription(
         signing_key=message.signing_key,
         asymmetric_signature=message.asymmetric_signature,
         trace_context=message.trace_context,
+        unverified=message.status_reason == subscription_pb2.Subscription.STATUS_REASON_UNVERIFIED,
         schedule=read_schedule(message.retry_schedule.delays),
         ordered=message.ordered,
         max_concurrency=message.max_concurrency,

@@ -5,6 +5,7 @@ Endpoint events: on the subscription, in the stream and as webhooks.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -33,15 +34,19 @@ Health = subscription_pb2.EndpointHealth
 
 class Endpoint:
     """
-    A receiver that answers events with a status, and confirms system events.
+    A receiver that answers events and challenges with a status, and confirms system events.
     """
 
     def __init__(self) -> None:
         self.status = 500
         self.bodies: list[bytes] = []
+        self.answers_challenges = False
 
     async def __call__(self, received: Received) -> None:
-        if b'"event":"webhooks/' in received.body:
+        if received.headers["x-shipedge-topic"] == "webhooks/url_challenge":
+            text = json.loads(received.body)["challenge"].encode()
+            await received.answer(200 if self.answers_challenges else self.status, text)
+        elif b'"event":"webhooks/' in received.body:
             self.bodies.append(received.body)
             await received.answer(200)
         else:
@@ -137,6 +142,36 @@ async def test_failing_and_recovered_are_shown_streamed_and_delivered(
     await eventually(lambda: any(b"endpoint_recovered" in it for it in endpoint.bodies))
     assert made.name.encode() in endpoint.bodies[0]
     assert await watched(pair, 2) == ["KIND_FAILING", "KIND_RECOVERED"]
+
+
+async def test_url_is_verified_before_anything_is_sent(
+    pair: Pair, receiver: Receiver, endpoint: Endpoint
+) -> None:
+    """
+    A URL that does not answer its challenge is told; asked again, it answers, and events arrive.
+    """
+    made = await pair.subscribe(receiver.url, "orders/shipped", "v2", verify_url=True)
+    assert made.status_reason == Subscription.STATUS_REASON_UNVERIFIED
+    await shows(pair, made.name, Health.STATE_UNVERIFIED)
+    listed = await pair.config.ListEndpointEvents(
+        config_service_pb2.ListEndpointEventsRequest(
+            parent="accounts/-", filter=f'subscription = "{made.name}"'
+        )
+    )
+    (failed,) = listed.endpoint_events
+    assert (failed.kind, failed.response_code) == (EndpointEvent.KIND_URL_NOT_VERIFIED, 500)
+    assert failed.detail == "HTTP 500"
+
+    endpoint.answers_challenges = True
+    await pair.set_status(made.name, Subscription.STATUS_ACTIVE)
+    verified = await shows(pair, made.name, Health.STATE_HEALTHY)
+    assert verified.status == Subscription.STATUS_ACTIVE
+    endpoint.status = 200
+    await decided(pair, made.name, Reason.REASON_UNSPECIFIED)
+    await pair.publish(shipped("sent"))
+    await eventually(
+        lambda: any(it.headers.get("x-shipedge-event-id") == "sent" for it in receiver.requests)
+    )
 
 
 async def test_gone_sets_a_subscription_inactive(

@@ -34,6 +34,7 @@ FIELDS: Final = (
     "deactivate_after",
     "max_concurrency",
     "rate_limit",
+    "verify_url",
 )
 """
 The fields that a manifest decides; one that it leaves out has its default.

@@ -67,6 +67,13 @@ FLAGS: Final = (
         None,
         "--trace-context/--no-trace-context",
     ),
+    Flag(
+        "verify_url",
+        "Send nothing until the URL has answered a challenge; given again, it is asked again.",
+        bool | None,
+        None,
+        "--verify-url/--no-verify-url",
+    ),
     *(
         Flag(name, f"{field} of the filter, repeated.", list[str] | None, None)
         for name, field in _FILTERS.items()

@@ -10,7 +10,7 @@ from datetime import UTC
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config_service.store import subscription_store
+from config_service.store import subscription_status, subscription_store
 from config_service.store.audit import differences, shown_fields
 from config_service.store.endpoint_events import event_rows
 from config_service.store.rows import SubscriptionRow
@@ -32,6 +32,8 @@ _HEALTH = {
     EndpointEvent.KIND_GONE: EndpointHealth.STATE_GONE,
     EndpointEvent.KIND_DEACTIVATED: EndpointHealth.STATE_FAILING,
     EndpointEvent.KIND_ERROR: EndpointHealth.STATE_ERROR,
+    EndpointEvent.KIND_URL_VERIFIED: EndpointHealth.STATE_HEALTHY,
+    EndpointEvent.KIND_URL_NOT_VERIFIED: EndpointHealth.STATE_UNVERIFIED,
 }
 _DEACTIVATES = {
     EndpointEvent.KIND_GONE: "GONE",
@@ -64,24 +66,24 @@ async def store(db: AsyncConnection, events: Iterable[EndpointEvent], into: Stor
     Store the events that are new and apply them; return how many are stale.
     """
     stale = 0
-    deactivated: list[SubscriptionRow] = []
+    changed: list[SubscriptionRow] = []
     for event in events:
         known = sa.select(endpoint_events.c.stale).where(
             endpoint_events.c.endpoint_event_id == event.endpoint_event_id
         )
         was_stale = (await db.execute(known)).scalar_one_or_none()
         if was_stale is None:
-            was_stale = await _store_one(db, event, into.sealing, deactivated)
+            was_stale = await _store_one(db, event, into.sealing, changed)
         stale += bool(was_stale)
     # Last, because others wait for the audit log.
-    for before in deactivated:
+    for before in changed:
         await _record(db, before, into)
     return stale
 
 
 async def _record(db: AsyncConnection, before: SubscriptionRow, into: Store) -> None:
     """
-    Write in the audit log that a subscription, which was as *before*, has been set Inactive.
+    Write in the audit log that the status of a subscription, which was as *before*, has changed.
     """
     now = await subscription_store.find(db, before.owner, before.subscription_id)
     was, become = (_status(it) for it in (before, now or before))
@@ -100,13 +102,13 @@ def _status(row: SubscriptionRow) -> Mapping[str, str]:
 
 
 async def _store_one(
-    db: AsyncConnection, event: EndpointEvent, sealing: Sealing, deactivated: list[SubscriptionRow]
+    db: AsyncConnection, event: EndpointEvent, sealing: Sealing, changed: list[SubscriptionRow]
 ) -> bool:
     name = names.parse("subscription", event.subscription)
     row = await subscription_store.find(db, name.owner, name.id)
     stale = row is None or row.delete_time is not None or _is_outdated(event, row)
     if row is not None and not stale and await _apply(db, row, event, sealing):
-        deactivated.append(row)
+        changed.append(row)
     await event_rows.insert(db, name.owner, event, stale=stale)
     return stale
 
@@ -121,8 +123,8 @@ async def _apply(
     db: AsyncConnection, row: SubscriptionRow, event: EndpointEvent, sealing: Sealing
 ) -> bool:
     """
-    Apply an event to its subscription: health, number of skipped events, Inactive status. Return
-    whether it deactivated it.
+    Apply an event to its subscription: health, number of skipped events, status. Return whether
+    the status has changed.
     """
     if event.kind == EndpointEvent.KIND_EVENTS_SKIPPED:
         at = event.occur_time.ToDatetime(tzinfo=UTC)
@@ -142,8 +144,17 @@ async def _apply(
         await subscription_store.set_columns(
             db, row, {"endpoint_health": health.SerializeToString()}
         )
+    return await _set_status(db, row, event, sealing)
+
+
+async def _set_status(
+    db: AsyncConnection, row: SubscriptionRow, event: EndpointEvent, sealing: Sealing
+) -> bool:
     reason = _DEACTIVATES.get(event.kind)
-    if reason is None or row.status != "ACTIVE":
-        return False
-    await subscription_store.deactivate(db, row, reason, sealing)
-    return True
+    if reason is not None and row.status == "ACTIVE":
+        await subscription_status.deactivate(db, row, reason, sealing)
+        return True
+    if event.kind == EndpointEvent.KIND_URL_VERIFIED and row.unverified:
+        await subscription_status.activate_verified(db, row, sealing)
+        return True
+    return False

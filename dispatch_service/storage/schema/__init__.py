@@ -17,6 +17,7 @@ from dispatch_service.storage.schema.feed import (
     held_resources,
     subscription_health,
     subscription_overrides,
+    url_challenges,
 )
 from dispatch_service.storage.schema.figures import attempt_figures, figure_positions
 from dispatch_service.storage.schema.jobs import replay_jobs, resend_jobs
@@ -66,5 +67,6 @@ __all__ = [
     "subscription_health",
     "subscription_overrides",
     "suspect_attempts",
+    "url_challenges",
     "urls",
 ]

@@ -108,6 +108,20 @@ subscription_health = sa.Table(
     comment="Subscriptions whose last attempt failed; one that succeeds takes the row away.",
 )
 
+url_challenges = sa.Table(
+    "url_challenges",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("subscription", sa.Text, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("lease_time", Instant, nullable=False),
+    sa.Column("end_time", Instant),
+    comment=(
+        "The revision of each subscription whose URL was last sent a challenge. Without end_time"
+        " a process does so until lease_time; then another one may."
+    ),
+)
+
 endpoint_reports = sa.Table(
     "endpoint_reports",
     metadata,

@@ -131,3 +131,27 @@ async def test_endpoint_events_migrate_there_and_back(database_url: str) -> None
     kept = "SELECT endpoint_event_id, report FROM endpoint_events"
     assert await read_rows(engine, kept) == [("one", b"\x0a")]
     await engine.dispose()
+
+
+async def test_unverified_subscriptions_migrate_back(database_url: str) -> None:
+    """
+    Before revision 0013 nothing asks their URLs: they stay Inactive, as if somebody had set it.
+    """
+    engine = create_engine(database_url, application_name="tests")
+    row = {
+        **dict.fromkeys(("owner", "subscription_id", "event_type", "payload_version"), "any"),
+        **dict.fromkeys(("credential", "client_certificate"), ""),
+        **dict.fromkeys(("url_hash", "sealed_config", "endpoint_health"), b""),
+        **dict.fromkeys(("created_revision", "revision", "skipped_event_count"), 1),
+        **dict.fromkeys(("create_time", "update_time"), database_now()),
+        "status": "INACTIVE",
+        "status_reason": "UNVERIFIED",
+    }
+    async with engine.begin() as db:
+        await db.execute(sa.insert(subscriptions).values(row))
+    await step(engine, command.downgrade, "0012", PACKAGE)
+    query = "SELECT status, status_reason FROM subscriptions"
+    assert await read_rows(engine, query) == [("INACTIVE", "MANUAL")]
+    await step(engine, command.upgrade, "0013", PACKAGE)
+    assert await read_rows(engine, "SELECT verified_url_hash FROM subscriptions") == [(None,)]
+    await engine.dispose()

@@ -28,6 +28,7 @@ subscriptions:
     signing_key: key_a
     asymmetric_signature: true
     trace_context: true
+    verify_url: true
     ordered: true
     retry_schedule: [5s, 1h30m]
     deactivate_after: 2d

@@ -51,6 +51,10 @@ class EndpointEvent(_message.Message):
         """The dispatch service cannot use this revision of the subscription, so
         nothing is sent for it.
         """
+        KIND_URL_VERIFIED: EndpointEvent._Kind.ValueType  # 8
+        """The URL answered its challenge; the subscription is to be Active."""
+        KIND_URL_NOT_VERIFIED: EndpointEvent._Kind.ValueType  # 9
+        """The URL did not answer its challenge: `detail` says why."""
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What was observed."""
@@ -75,6 +79,10 @@ class EndpointEvent(_message.Message):
     """The dispatch service cannot use this revision of the subscription, so
     nothing is sent for it.
     """
+    KIND_URL_VERIFIED: EndpointEvent.Kind.ValueType  # 8
+    """The URL answered its challenge; the subscription is to be Active."""
+    KIND_URL_NOT_VERIFIED: EndpointEvent.Kind.ValueType  # 9
+    """The URL did not answer its challenge: `detail` says why."""
 
     ENDPOINT_EVENT_ID_FIELD_NUMBER: _builtins.int
     SUBSCRIPTION_FIELD_NUMBER: _builtins.int
@@ -86,6 +94,7 @@ class EndpointEvent(_message.Message):
     RESPONSE_CODE_FIELD_NUMBER: _builtins.int
     SKIPPED_EVENT_COUNT_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     endpoint_event_id: _builtins.str
     """Made by the dispatch service; a report that is repeated changes nothing."""
     subscription: _builtins.str
@@ -109,6 +118,10 @@ class EndpointEvent(_message.Message):
     """Whether the report was about an older revision of the subscription than
     its last change, and so had no effect.
     """
+    detail: _builtins.str
+    """Why the URL did not answer its challenge, for people, with
+    `KIND_URL_NOT_VERIFIED`.
+    """
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When."""
@@ -130,10 +143,11 @@ class EndpointEvent(_message.Message):
         response_code: _builtins.int = ...,
         skipped_event_count: _builtins.int = ...,
         stale: _builtins.bool = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failing_start_time", b"failing_start_time", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoint_event_id", b"endpoint_event_id", "failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "stale", b"stale", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "endpoint_event_id", b"endpoint_event_id", "failing_start_time", b"failing_start_time", "failure_kind", b"failure_kind", "kind", b"kind", "occur_time", b"occur_time", "response_code", b"response_code", "skipped_event_count", b"skipped_event_count", "stale", b"stale", "subscription", b"subscription", "subscription_revision", b"subscription_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -65,6 +65,8 @@ class Subscription(_message.Message):
         """The endpoint answered 410 Gone."""
         STATUS_REASON_FAILING: Subscription._StatusReason.ValueType  # 3
         """Nothing but failures for as long as `deactivate_after`."""
+        STATUS_REASON_UNVERIFIED: Subscription._StatusReason.ValueType  # 4
+        """The URL has not answered its challenge, which `verify_url` asks for."""
 
     class StatusReason(_StatusReason, metaclass=_StatusReasonEnumTypeWrapper):
         """Why a subscription has its status."""
@@ -77,6 +79,8 @@ class Subscription(_message.Message):
     """The endpoint answered 410 Gone."""
     STATUS_REASON_FAILING: Subscription.StatusReason.ValueType  # 3
     """Nothing but failures for as long as `deactivate_after`."""
+    STATUS_REASON_UNVERIFIED: Subscription.StatusReason.ValueType  # 4
+    """The URL has not answered its challenge, which `verify_url` asks for."""
 
     class _PayloadFormat:
         ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -131,6 +135,7 @@ class Subscription(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     UNCONFIRMED_REPLICAS_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    VERIFY_URL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`accounts/{account}/subscriptions/{subscription}`, or the same with
     `warehouses/{warehouse}`. Made by the server at creation.
@@ -210,6 +215,15 @@ class Subscription(_message.Message):
     """How many connected replicas of the dispatch service had not confirmed the
     change when it was answered: they apply it later. Only in answers to
     changes.
+    """
+    verify_url: _builtins.bool
+    """Whether the URL must answer a challenge before anything is sent to it.
+    Until it has, the subscription is Inactive for the reason `UNVERIFIED`;
+    then it is Active. Another URL is asked, too. The challenge is a POST of
+    `{"event": "webhooks/url_challenge", "challenge": "…"}`, signed, without
+    custom headers, credential and client certificate; a 2xx whose body is the
+    challenge, or a JSON object with it as `challenge`, answers it. It is sent
+    once for each change, so setting this field or `status` asks again.
     """
     @_builtins.property
     def filter(self) -> Global___SubscriptionFilter:
@@ -304,10 +318,11 @@ class Subscription(_message.Message):
         etag: _builtins.str = ...,
         unconfirmed_replicas: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        verify_url: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "trace_context", b"trace_context", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "trace_context", b"trace_context", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "verify_url", b"verify_url", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,6 +524,8 @@ class EndpointHealth(_message.Message):
         """The dispatch service cannot use the subscription as it is, so nothing
         is sent: `failure_kind` says why. A change of it is tried anew.
         """
+        STATE_UNVERIFIED: EndpointHealth._State.ValueType  # 5
+        """The URL did not answer its challenge: `ListEndpointEvents` says why."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """The states of an endpoint."""
@@ -525,6 +542,8 @@ class EndpointHealth(_message.Message):
     """The dispatch service cannot use the subscription as it is, so nothing
     is sent: `failure_kind` says why. A change of it is tried anew.
     """
+    STATE_UNVERIFIED: EndpointHealth.State.ValueType  # 5
+    """The URL did not answer its challenge: `ListEndpointEvents` says why."""
 
     STATE_FIELD_NUMBER: _builtins.int
     FAILING_START_TIME_FIELD_NUMBER: _builtins.int
