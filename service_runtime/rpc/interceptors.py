@@ -29,12 +29,12 @@ from service_runtime.rpc.gate.method import (
     Gate,
     Measure,
     Method,
+    OpenCalls,
     StoreIsAway,
 )
 from service_runtime.rpc.gate.open_streams import OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
 from service_runtime.rpc.gate.usage import Usage
-from service_runtime.rpc.server import accepted
 from service_runtime.rpc.shielded import shielded
 from service_runtime.rpc.status import to_status
 
@@ -94,6 +94,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
     ) -> None:
         self.streams = OpenStreams()
+        self.calls = OpenCalls()
         self.usage = Usage(limits or Limits())
         self._gate = Gate(
             identify,
@@ -105,6 +106,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             Refusals(),
             self.streams,
             Deadline(RECEIVE_SECONDS),
+            self.calls,
         )
         self._publishing = publishing or {}
         self._deadline_seconds = deadline_seconds
@@ -119,7 +121,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """
         Return the wrapped handler of a method.
         """
-        accepted.count += 1
         path = handler_call_details.method
         known = self._wrapped.get(path)
         if known is not None:

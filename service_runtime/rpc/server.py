@@ -5,18 +5,24 @@ gRPC servers with their limits.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import grpc
 
-from service_runtime.rpc.errors import ShuttingDown
+from service_runtime.rpc.gate.method import CountsCalls, OpenCalls
 from service_runtime.rpc.shielded import finish_shielded
 
 _SECOND_MS = 1000
 _MINUTE_MS = 60 * _SECOND_MS
+_FAMILIES = frozenset({socket.AF_INET, socket.AF_INET6})
 
 BATCH_BYTES = 16 * 1024 * 1024
 """
@@ -55,33 +61,24 @@ more than what the limits of callers allow.
 """
 
 
-QUIET_SECONDS, QUIET_LOOKS = 0.01, 5
-UNTIL_REFUSED_SECONDS, REFUSING_SECONDS = 0.5, 1.0
+LOOK_SECONDS, LAST_ANSWERS_SECONDS = 0.01, 0.1
 """
-A server stops when it has accepted no call at so many looks in a row. If that does not come, it
-refuses new calls, and stops in any case.
+How often a server that stops looks whether calls are open, and how long it waits then until their
+answers are sent.
 """
 
 
-class AcceptedCalls:
+@dataclass(frozen=True, slots=True)
+class _Parts:
     """
-    The *count* of calls that the server of this process has accepted; whether it is *refusing*
-    new ones.
+    What a server stops with: its ports, and what its interceptors know of its calls.
     """
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.refusing = False
-
-    def check(self) -> None:
-        """
-        Raise `ShuttingDown` if new calls are refused.
-        """
-        if self.refusing:
-            raise ShuttingDown
+    ports: frozenset[int]
+    calls: Sequence[OpenCalls]
 
 
-accepted = AcceptedCalls()
+_parts: WeakKeyDictionary[grpc.aio.Server, _Parts] = WeakKeyDictionary()
 
 
 class PortTakenError(Exception):
@@ -142,8 +139,9 @@ def build(
         maximum_concurrent_rpcs=MOST_CALLS,
     )
     port = _listen(server, listen, credentials)
-    for listener in more_listeners:
-        _listen(server, listener.listen, listener.credentials)
+    more = [_listen(server, it.listen, it.credentials) for it in more_listeners]
+    calls = [it.calls for it in interceptors if isinstance(it, CountsCalls)]
+    _parts[server] = _Parts(frozenset({port, *more}), calls)
     return server, port
 
 
@@ -160,33 +158,35 @@ def _listen(
 
 async def stop(server: grpc.aio.Server, grace_seconds: float) -> None:
     """
-    Refuse new calls, wait for running ones, and cancel the rest after *grace_seconds*.
+    Refuse new calls with `UNAVAILABLE`, wait for those that are open, and close all connections;
+    calls that are open after *grace_seconds* end.
 
-    The library cancels calls that it has received and not yet handed over. Their callers would
-    see `CANCELLED`, so a moment is awaited when there are none.
+    The library cannot refuse calls that arrive while it shuts down: it cancels them, and their
+    callers see `CANCELLED`. Those of connections that were closed before see `UNAVAILABLE`.
     """
-    try:
-        if not await _quiet(UNTIL_REFUSED_SECONDS):
-            accepted.refusing = True
-            await _quiet(REFUSING_SECONDS)
-        await server.stop(grace_seconds)
-        await finish_shielded()
-    finally:
-        accepted.refusing = False
+    parts = _parts.pop(server, _Parts(frozenset(), ()))
+    for each in parts.calls:
+        each.refusing = True
+    end = time.monotonic() + grace_seconds
+    while any(it.count for it in parts.calls) and time.monotonic() < end:  # noqa: ASYNC110 - rare
+        await asyncio.sleep(LOOK_SECONDS)
+    if parts.calls and grace_seconds:
+        await asyncio.sleep(LAST_ANSWERS_SECONDS)
+    close_connections(parts.ports)
+    await server.stop(None)
+    await finish_shielded()
 
 
-async def _quiet(seconds: float) -> bool:
+def close_connections(ports: frozenset[int]) -> None:
     """
-    Wait, for so many seconds at most, until no call was accepted for a moment; tell whether it
-    came. A look that took too long says nothing: on a busy machine calls are accepted late.
+    Close the connections of this process to its *ports*. Where the system does not list what is
+    open in `/proc` they stay.
     """
-    looks = 0
-    end = time.monotonic() + seconds
-    while (began := time.monotonic()) < end:
-        before = accepted.count
-        await asyncio.sleep(QUIET_SECONDS)
-        is_late = time.monotonic() - began > 2 * QUIET_SECONDS
-        looks = 0 if is_late or accepted.count != before else looks + 1
-        if looks == QUIET_LOOKS:
-            return True
-    return False
+    listed = Path("/proc/self/fd")
+    entries = list(listed.iterdir()) if ports and listed.exists() else []
+    for entry in filter(Path.is_socket, entries):
+        # One that was closed meanwhile is none of ours.
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as found:
+            is_listener = found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            if found.family in _FAMILIES and found.getsockname()[1] in ports and not is_listener:
+                found.shutdown(socket.SHUT_RDWR)

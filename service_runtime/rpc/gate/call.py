@@ -33,7 +33,6 @@ from service_runtime.rpc.gate.method import Context, Gate, Method
 from service_runtime.rpc.gate.open_streams import OpenStream
 from service_runtime.rpc.gate.refusals import REASONS, peer_of
 from service_runtime.rpc.gate.usage import CallerUsage, most_open
-from service_runtime.rpc.server import accepted
 from service_runtime.rpc.status import public_error, to_status
 
 RECEIVE_SECONDS, HANG_UP_SECONDS = 20.0, 0.01
@@ -76,7 +75,7 @@ class Call:
     async def __aenter__(self) -> Self:
         current_subject.set(self._about)
         try:
-            accepted.check()
+            self._gate.calls.check()
             self._caller = caller = self._identified()
             current_caller.set(caller)
             self._about.caller = caller.name
@@ -86,6 +85,7 @@ class Call:
                 answers = kind is Kind.PUBLISH_STREAM
                 self._stream = OpenStream(path, caller, self._identify, answers=answers)
                 self._gate.streams.add(self._stream)
+            self._gate.calls.count += 1
         except Exception as error:  # noqa: BLE001 - every error becomes a status here
             await self._refuse(error)
         return self
@@ -255,6 +255,7 @@ class Call:
         Count the end of the call.
         """
         gate, kind, usage = self._gate, self._method.kind, self._usage
+        gate.calls.count -= 1
         if self._stream is not None:
             gate.streams.remove(self._stream)
         gate.usage.closed_on(self._owners, kind)

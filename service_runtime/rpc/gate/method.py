@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import grpc
 
 from service_runtime.rpc.callers import Caller, Identify
+from service_runtime.rpc.errors import ShuttingDown
 from service_runtime.rpc.gate.deadlines import Deadline
 from service_runtime.rpc.gate.limits import Kind
 from service_runtime.rpc.gate.open_streams import OpenStreams
@@ -45,6 +46,32 @@ Tells whether an error means that the database does not answer.
 """
 
 
+class OpenCalls:
+    """
+    The *count* of the calls of a server that are open; whether it is *refusing* new ones.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.refusing = False
+
+    def check(self) -> None:
+        """
+        Raise `ShuttingDown` if new calls are refused.
+        """
+        if self.refusing:
+            raise ShuttingDown
+
+
+@runtime_checkable
+class CountsCalls(Protocol):
+    """
+    An interceptor that knows which calls are open.
+    """
+
+    calls: OpenCalls
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """
@@ -60,6 +87,7 @@ class Gate:
     refusals: Refusals
     streams: OpenStreams
     receipt: Deadline
+    calls: OpenCalls
 
 
 @dataclass(frozen=True, slots=True)
