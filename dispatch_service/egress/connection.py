@@ -206,16 +206,27 @@ class Connection(AnswerReader, asyncio.Protocol):
         elif self.idle_since and self._is_written and self.first_byte_at is None:
             self._fail(Cause.CONNECTION_LOST)
         else:
-            judged = self._was_asked_as_new and self.key[2] is not None
-            self._fail(Cause.CLOSED_BEHIND_CERTIFICATE if judged else Cause.CLOSED_UNANSWERED)
+            self._fail(self._closed_cause())
+
+    def _closed_cause(self) -> Cause:
+        """
+        Return why the connection may have been closed: servers that accept everybody in the
+        handshake, and look at the certificate then, cannot be told from those that fail.
+        """
+        handshake = self.handshake
+        if handshake is None or not (handshake.asked or handshake.went_on) or not self._is_new:
+            return Cause.CLOSED_UNANSWERED
+        has_certificate = self.key[2] is not None
+        return (
+            Cause.CLOSED_BEHIND_CERTIFICATE if has_certificate else Cause.CLOSED_WITHOUT_CERTIFICATE
+        )
 
     @property
-    def _was_asked_as_new(self) -> bool:
+    def _is_new(self) -> bool:
         """
-        Tell whether the server asked for a client certificate, and then nothing came from it.
+        Whether nothing has come from the server behind the handshake.
         """
-        asked = self.handshake is not None and self.handshake.asked
-        return asked and not self.idle_since and self.first_byte_at is None
+        return not self.idle_since and self.first_byte_at is None
 
     def _tls_failure(self, exc: Exception | None) -> ExchangeFailedError | None:
         """
@@ -226,7 +237,7 @@ class Connection(AnswerReader, asyncio.Protocol):
         """
         asked = self.handshake is not None and self.handshake.asked
         has_certificate = self.key[2] is not None
-        is_judged = self._was_asked_as_new and (exc is not None or not has_certificate)
+        is_judged = asked and self._is_new and (exc is not None or not has_certificate)
         if isinstance(exc, ssl.SSLError) or is_judged:
             return tls_failure(exc, asked=asked, has_certificate=has_certificate)
         return None

@@ -18,18 +18,21 @@ request to each such path.
 
 _HANDSHAKE = 22
 _CERTIFICATE_REQUEST = 13
+_NEW_SESSION_TICKET = 4
 
 
 class Handshake:
     """
     What was seen of the handshakes of one connection: whether the server *asked* for a client
-    certificate, and may not have judged it yet; and its *renegotiations* since the last answer.
+    certificate, and may not have judged it yet; whether it *went_on* behind that; and its
+    *renegotiations* since the last answer.
     """
 
-    __slots__ = ("asked", "renegotiations")
+    __slots__ = ("asked", "renegotiations", "went_on")
 
     def __init__(self) -> None:
         self.asked = False
+        self.went_on = False
         self.renegotiations = 0
 
 
@@ -60,7 +63,7 @@ class ObservedTls(ssl.SSLObject):
         if self._is_counted and self.handshake is not None:
             self._finished = self.get_channel_binding()
             # Without a certificate it was content.
-            self.handshake.asked = False
+            self.handshake.asked = self.handshake.went_on = False
 
     def read(self, len: int = 1024, buffer: bytearray | None = None) -> bytes:  # type: ignore[override]  # noqa: A002 - its name in the base class
         """
@@ -103,12 +106,15 @@ def _notice(
     data: bytes,
 ) -> None:
     """
-    Note that the server asks for a certificate; called for every record and message.
+    Note that the server asks for a certificate, and that it goes on; called for every record and
+    message.
     """
     del direction, version, data
-    if (
-        message_type == _CERTIFICATE_REQUEST
-        and content_type == _HANDSHAKE
-        and tls.handshake is not None
-    ):
-        tls.handshake.asked = True
+    handshake = tls.handshake
+    if content_type != _HANDSHAKE or handshake is None:
+        return
+    if message_type == _CERTIFICATE_REQUEST:
+        handshake.asked = True
+    elif message_type == _NEW_SESSION_TICKET and handshake.asked:
+        # A server gives tickets to those whom it has accepted.
+        handshake.asked, handshake.went_on = False, True

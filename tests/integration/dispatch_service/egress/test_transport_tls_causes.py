@@ -9,6 +9,7 @@ import errno
 import hashlib
 import socket
 import ssl
+import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -299,6 +300,43 @@ async def test_certificate_that_is_optional() -> None:
 
     with tls_server(context, asked) as receiver:
         assert (await failed_with(receiver)).startswith("protocol: ")
+
+
+def closing(tls: ssl.SSLSocket, _: int) -> None:
+    """
+    Close the connection, as a server does that fails.
+    """
+    raise OSError("closed without an answer")
+
+
+def resetting(tls: ssl.SSLSocket, _: int) -> None:
+    """
+    Reset the connection.
+    """
+    tls.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    raise OSError("reset without an answer")
+
+
+@pytest.mark.parametrize("end", [closing, resetting])
+@pytest.mark.parametrize("has_certificate", [False, True])
+async def test_certificate_that_is_optional_with_tls_1_3(
+    end: Callable[[ssl.SSLSocket, int], None], has_certificate: bool
+) -> None:
+    """
+    A server that went on behind the handshake, and then closes, may have done so for any reason:
+    the text says perhaps, each time the same.
+    """
+    clients = trustme.CA()
+    context = server_context(ssl.TLSVersion.TLSv1_3)
+    demanding(clients)(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    seen: Counter[str] = Counter()
+    with tls_server(context, end) as receiver:
+        for _ in range(TIMES):
+            seen[await failed_with(receiver, identity(clients) if has_certificate else None)] += 1
+
+    without, behind = Cause.CLOSED_WITHOUT_CERTIFICATE, Cause.CLOSED_BEHIND_CERTIFICATE
+    assert seen == {f"protocol: {(behind if has_certificate else without).text()}": TIMES}
 
 
 async def exchanged_twice(receiver: Receiver, client: ClientIdentity | None) -> list[str]:

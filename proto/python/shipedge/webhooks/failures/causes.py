@@ -82,6 +82,12 @@ class Cause(FailureCause):
         " webhook's client certificate",
         "look at the server's log, and at the authorities of client certificates that it knows",
     )
+    CLOSED_WITHOUT_CERTIFICATE = Row(
+        "PROTOCOL",
+        "the server closed the connection before it answered, perhaps since it misses a client"
+        " certificate, for which it has asked",
+        "look at the server's log at the time of the attempt, and whether it wants a certificate",
+    )
     NOT_HTTP = Row("PROTOCOL", "what the server sent is no answer in HTTP", _READ_ANSWER)
     SPOKE_FIRST = Row(
         "PROTOCOL", "the server spoke before it was asked, so it is none of HTTP", _READ_ANSWER
