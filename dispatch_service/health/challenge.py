@@ -11,11 +11,12 @@ from datetime import datetime
 import msgspec
 
 from dispatch_service.delivery.request import sign
-from dispatch_service.domain.outcomes import FailureKind, Outcome, failure_kind_value
+from dispatch_service.domain.outcomes import FailureKind, Outcome, failed, failure_kind_value
 from dispatch_service.egress.requests import OutboundRequest
 from dispatch_service.routing.subscriptions import SigningKey, Subscription
 from service_runtime.rules.urls import Url
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.failures.causes import Cause
 
 EVENT = "webhooks/url_challenge"
 """
@@ -97,8 +98,8 @@ def echoes(body: bytes, text: str) -> bool:
     return isinstance(found, dict) and found.get("challenge") == text
 
 
-def refused(error: str) -> Outcome:
+def not_asked(cause: Cause, why: str = "") -> Outcome:
     """
-    Return the outcome for a URL that is not asked, because of an *error* that customers may read.
+    Return the outcome for a URL that is not asked; *why* is shown to customers.
     """
-    return Outcome(succeeded=False, failure_kind=FailureKind.INVALID_URL, error=error)
+    return failed(FailureKind(cause.row.kind.lower()), cause.text(why))

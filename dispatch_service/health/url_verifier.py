@@ -19,7 +19,7 @@ from dispatch_service.domain.outcomes import Outcome
 from dispatch_service.egress.requests import Transport
 from dispatch_service.feed import reports
 from dispatch_service.health import challenge_rows
-from dispatch_service.health.challenge import Challenge, refused
+from dispatch_service.health.challenge import Challenge, not_asked
 from dispatch_service.health.challenge_rows import Turn
 from dispatch_service.routing.index import SubscriptionIndex
 from dispatch_service.routing.subscriptions import Subscription
@@ -27,6 +27,7 @@ from dispatch_service.storage.ids import new_id
 from service_runtime.database.engine import writing
 from service_runtime.process.failures import FailureLog
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
+from shipedge.webhooks.failures.causes import Cause
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -117,7 +118,9 @@ class UrlVerifier:
     async def _asked(self, challenge: Challenge) -> Outcome:
         subscription = challenge.subscription
         if subscription.url is None:
-            return refused(subscription.url_problem)
+            return not_asked(Cause.URL_REFUSED, subscription.url_problem)
         keys = self._subscriptions.keys_of(subscription)
+        if not keys:
+            return not_asked(Cause.SIGNING_KEY_UNKNOWN)
         request = challenge.request(subscription.url, keys, self._clock(), self._deadline)
         return await exchange_outcome(self._transport, request, self._clock, self._lines)

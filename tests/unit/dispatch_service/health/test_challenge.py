@@ -11,9 +11,10 @@ import pytest
 from standardwebhooks import Webhook
 
 from dispatch_service.domain.outcomes import FailureKind, Response, failed, from_response
-from dispatch_service.health.challenge import NOT_ECHOED, Challenge, echoes, refused
+from dispatch_service.health.challenge import NOT_ECHOED, Challenge, echoes, not_asked
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
 from shipedge.webhooks.events.v1 import failure_kind_pb2
+from shipedge.webhooks.failures.causes import Cause
 from tests.support.dispatch_factories import NOW, subscription
 
 VERIFIED, NOT_VERIFIED = EndpointEvent.KIND_URL_VERIFIED, EndpointEvent.KIND_URL_NOT_VERIFIED
@@ -98,7 +99,7 @@ def test_request_is_signed_and_has_no_secrets() -> None:
             "too late",
         ),
         (
-            refused("must begin with https://"),
+            not_asked(Cause.URL_REFUSED, "must begin with https://"),
             NOT_VERIFIED,
             failure_kind_pb2.FAILURE_KIND_INVALID_URL,
             0,
@@ -114,7 +115,8 @@ def test_report_says_what_came_of_it(
     """
     report = CHALLENGE.report(outcome, NOW)  # type: ignore[arg-type]
     assert (report.kind, report.failure_kind, report.response_code) == (kind, failure, code)
-    assert report.detail == detail
+    assert detail in report.detail
+    assert bool(report.detail) is (kind == NOT_VERIFIED)
     assert (report.subscription, report.subscription_revision) == (SUBSCRIPTION.name, 7)
     assert report.endpoint_event_id == "018d"
     assert report.occur_time.ToJsonString() == "2024-01-15T10:30:00Z"
