@@ -62,6 +62,15 @@ def _java(folder: Path, _: int) -> Commands:
     return [[java, "-cp", f"{GSON}:{folder}", "Receiver"]]
 
 
+def _csharp(folder: Path, _: int) -> Commands:
+    mono, compiler = program("mono"), program("mcs")
+    built = folder / "Receiver.exe"
+    if not built.exists():
+        source = str(EXAMPLES / "csharp/Receiver.cs")
+        _run(compiler, "-r:System.Runtime.Serialization", f"-out:{built}", source)
+    return [[mono, str(built)]]
+
+
 COMMANDS: dict[str, Callable[[Path, int], Commands]] = {
     "python": _python,
     "node": _node,
@@ -69,6 +78,7 @@ COMMANDS: dict[str, Callable[[Path, int], Commands]] = {
     "ruby": _ruby,
     "go": _go,
     "java": _java,
+    "csharp": _csharp,
 }
 
 
