@@ -95,6 +95,7 @@ def _beginning(files: Files, php: int) -> str:
 PidFile {files.folder}/apache.pid
 ErrorLog /dev/stderr
 Protocols h2 http/1.1
+KeepAliveTimeout 60
 StartServers 1
 ThreadsPerChild 16
 ServerLimit 1

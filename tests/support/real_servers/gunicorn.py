@@ -19,16 +19,17 @@ def gunicorn(files: Files, *wanted: str) -> Iterator[Site]:
     """
     Run gunicorn, with all doors or those that are *wanted*.
 
-    Doors: `main`, with threads, which keeps connections for a second; `sync`, which closes each;
-    `demanding-1.3`, which demands a client certificate; `plain`, without TLS.
+    Doors: `main`, with threads; `idle`, which closes connections after a second; `sync`, which
+    closes each at once; `demanding-1.3`, which demands a client certificate; `plain`, without TLS.
     """
     tls = ("--certfile", str(files.certificate), "--keyfile", str(files.key))
     demanding = ("--ca-certs", str(files.clients), "--cert-reqs", "2")
     kinds = {
-        "main": (*THREADS, *tls, "--keep-alive", "1"),
+        "main": (*THREADS, *tls, "--keep-alive", "60"),
+        "idle": (*THREADS, *tls, "--keep-alive", "1"),
         "sync": tls,
         "demanding-1.3": (*THREADS, *tls, *demanding),
-        "plain": (*THREADS, "--keep-alive", "5"),
+        "plain": (*THREADS, "--keep-alive", "60"),
     }
     doors = {name: free_port() for name in wanted or kinds}
     with ExitStack() as servers:

@@ -13,13 +13,13 @@ from tests.support.transports import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
-FEW, REQUESTS = 5, 20
+REQUESTS = 30
 IDLE = [
     ("apache", "idle"),
     ("nginx", "idle"),
     ("haproxy", "idle"),
     ("express", "idle"),
-    ("gunicorn", "main"),
+    ("gunicorn", "idle"),
 ]
 
 

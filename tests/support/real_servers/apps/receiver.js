@@ -53,4 +53,6 @@ for (const version of ['1.2', '1.3']) {
 }
 listen(idle, process.env.idle);
 listen(few, process.env.few);
-listen(https.createServer(files, app), process.env.main);
+const main = https.createServer(files, app);
+main.keepAliveTimeout = 60_000;
+listen(main, process.env.main);
