@@ -31,6 +31,8 @@ MOST_DESCRIPTION = 500
 MOST_CONCURRENCY = 100
 MOST_RATE = 10_000
 
+_NOTHING_WHEN_ZERO = ("ordered", "max_concurrency", "rate_limit")
+
 FEATURE_NAMES: Mapping[int, str] = {
     value: name.removeprefix("OWNER_FEATURE_") for name, value in catalogue_pb2.OwnerFeature.items()
 }
@@ -46,6 +48,9 @@ def normalised(subscription: Subscription) -> Subscription:
         copy.filter.CopyFrom(normalised_filter(subscription.filter))
     for header in copy.custom_headers:
         header.value = trimmed(header.value)
+    for field in _NOTHING_WHEN_ZERO:
+        if not getattr(copy, field):
+            copy.ClearField(field)
     copy.format = copy.format or Subscription.PAYLOAD_FORMAT_JSON
     copy.url = copy.url.strip()
     return copy

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
 
 import config_service.rules.errors
 import dispatch_service.domain.errors
@@ -62,17 +62,19 @@ def behaviours(message: Descriptor, field: str) -> list[int]:
     return list(options.Extensions[field_behavior_pb2.field_behavior])
 
 
-LISTS = [method for method in methods() if method.name.startswith("List")]
+LISTS = [it for it in methods() if "page_token" in it.input_type.fields_by_name]
 
 
 @pytest.mark.parametrize("method", LISTS, ids=attrgetter("name"))
 def test_lists_are_paged(method: MethodDescriptor) -> None:
     """
-    Every List method has pages, and its answer is a list with the token of the next page (AIP-158).
+    A method with pages answers with a list and the token of the next page (AIP-158); every List
+    method has pages.
     """
     assert {"page_size", "page_token"} <= set(method.input_type.fields_by_name)
     first, second = method.output_type.fields[:2]
-    assert (first.number, second.name) == (1, "next_page_token")
+    assert (first.number, first.is_repeated, second.name) == (1, True, "next_page_token")
+    assert {it.name for it in methods() if it.name.startswith("List")} <= {it.name for it in LISTS}
 
 
 @pytest.mark.parametrize("method", list(methods()), ids=attrgetter("full_name"))
@@ -87,6 +89,19 @@ def test_request_fields_say_how_they_behave(method: MethodDescriptor) -> None:
     ]
 
     assert undeclared == []
+
+
+READING = ("Get", "List", "Watch", "Verify", "Preview", "Diff", "Explain")
+
+
+@pytest.mark.parametrize("method", list(methods()), ids=attrgetter("full_name"))
+def test_reads_may_be_repeated(method: MethodDescriptor) -> None:
+    """
+    Methods that only read say so, so that clients may repeat them; no other method does.
+    """
+    level = method.GetOptions().idempotency_level
+
+    assert (level == MethodOptions.NO_SIDE_EFFECTS) == method.name.startswith(READING)
 
 
 def test_resources_have_their_name_first() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 from google.type.money_pb2 import Money
 
 from dispatch_service.payloads.checks.fast_path import FastCheck, fast_check_of
@@ -26,6 +27,9 @@ MAX_WAREHOUSES: Final = 100
 _BYTES_OF_MAX_LINES = 2 * MAX_LINES
 
 _RAISED_HERE: Final = "endpoint_state_changed"
+
+# The numbers of fields from which on they are payloads.
+_FIRST_PAYLOAD: Final = 20
 
 _ENVELOPE = checks_of(Event.DESCRIPTOR)
 _PAYLOADS: Final[Mapping[str, Sequence[Check]]] = {
@@ -83,7 +87,7 @@ def find_faults(event: Event, content: bytes) -> list[Fault]:
     """
     field = event.WhichOneof("payload")
     if field is None:
-        return [*_envelope_faults(event), ("payload", "is required")]
+        return [*_envelope_faults(event), ("payload", _missing_payload(event))]
     if field == _RAISED_HERE:
         return [(field, "cannot be published: the dispatch service raises it itself")]
     if len(content) > MAX_EVENT_BYTES:
@@ -94,6 +98,15 @@ def find_faults(event: Event, content: bytes) -> list[Fault]:
     if b"\0" in content:
         found += _nul_faults(event)
     return found
+
+
+def _missing_payload(event: Event) -> str:
+    """
+    Say why *event* has no payload: it may be of a later release, which this one cannot read.
+    """
+    if any(it.field_number >= _FIRST_PAYLOAD for it in UnknownFieldSet(event)):
+        return "is of a kind that this service does not know: upgrade services before publishers"
+    return "is required"
 
 
 def _may_be_warehouse(warehouse: str) -> bool:

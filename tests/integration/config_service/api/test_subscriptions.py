@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -208,6 +209,25 @@ async def test_header_value_that_is_left_out_stays(running: Running) -> None:
     update.subscription.custom_headers[0].name = "X-Unknown"
     refused = await error(running.config.UpdateSubscription(update))
     assert refused.faults[0].field == "subscription.custom_headers[0].value"
+
+
+async def test_limits_are_removed_without_a_mask(running: Running) -> None:
+    """
+    A 0 or false that is set changes the field, also without a mask; one that is not set does not.
+    """
+    limits: dict[str, Any] = {"ordered": True, "max_concurrency": 3, "rate_limit": 5}
+    made = await create(running, **limits)
+
+    async def updated(**values: Any) -> Subscription:
+        change = Subscription(name=made.name, **values)
+        request = pb.UpdateSubscriptionRequest(subscription=change)
+        return await running.config.UpdateSubscription(request)
+
+    kept = await updated(description="x")
+    assert (kept.ordered, kept.max_concurrency, kept.rate_limit) == (True, 3, 5)
+    removed = await updated(ordered=False, max_concurrency=0, rate_limit=0)
+    assert (removed.ordered, removed.max_concurrency, removed.rate_limit) == (False, 0, 0)
+    assert not any(map(removed.HasField, limits))
 
 
 async def test_etag(running: Running) -> None:

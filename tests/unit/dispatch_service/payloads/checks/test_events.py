@@ -275,3 +275,19 @@ def test_event_of_too_many_warehouses() -> None:
     assert check(event) == [
         ("warehouses", f"must be {MAX_WAREHOUSES} at most, those of the payload too")
     ]
+
+
+def test_payload_of_a_later_release_is_named() -> None:
+    """
+    An event of a kind that this release does not know is refused as such, not as an empty one.
+    """
+    event = example_event("orders/shipped")
+    event.ClearField("payload")
+    assert check(event) == [("payload", "is required")]
+
+    # Field 99, length-delimited, and empty.
+    event.MergeFromString(b"\x9a\x06\x00")
+
+    ((path, text),) = check(event)
+    assert path == "payload"
+    assert "upgrade services before publishers" in text

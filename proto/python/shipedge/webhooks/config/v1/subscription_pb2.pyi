@@ -295,10 +295,10 @@ class Subscription(_message.Message):
         credential: _builtins.str = ...,
         client_certificate: _builtins.str = ...,
         retry_schedule: Global___RetrySchedule | None = ...,
-        ordered: _builtins.bool = ...,
+        ordered: _builtins.bool | None = ...,
         deactivate_after: _duration_pb2.Duration | None = ...,
-        max_concurrency: _builtins.int = ...,
-        rate_limit: _builtins.int = ...,
+        max_concurrency: _builtins.int | None = ...,
+        rate_limit: _builtins.int | None = ...,
         description: _builtins.str = ...,
         asymmetric_signature: _builtins.bool = ...,
         signing_key: _builtins.str = ...,
@@ -320,11 +320,22 @@ class Subscription(_message.Message):
         warnings: _abc.Iterable[_builtins.str] | None = ...,
         verify_url: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "purge_time", b"purge_time", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_ordered", b"_ordered", "_rate_limit", b"_rate_limit", "create_time", b"create_time", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "endpoint_health", b"endpoint_health", "filter", b"filter", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "ordered", b"ordered", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "trace_context", b"trace_context", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "verify_url", b"verify_url", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_ordered", b"_ordered", "_rate_limit", b"_rate_limit", "asymmetric_signature", b"asymmetric_signature", "client_certificate", b"client_certificate", "create_time", b"create_time", "credential", b"credential", "custom_headers", b"custom_headers", "deactivate_after", b"deactivate_after", "delete_time", b"delete_time", "description", b"description", "endpoint_health", b"endpoint_health", "etag", b"etag", "event_type", b"event_type", "filter", b"filter", "format", b"format", "last_skipped_time", b"last_skipped_time", "max_concurrency", b"max_concurrency", "name", b"name", "ordered", b"ordered", "payload_version", b"payload_version", "purge_time", b"purge_time", "rate_limit", b"rate_limit", "retry_schedule", b"retry_schedule", "revision", b"revision", "signing_key", b"signing_key", "signing_secret", b"signing_secret", "signing_secrets", b"signing_secrets", "skipped_event_count", b"skipped_event_count", "status", b"status", "status_reason", b"status_reason", "topic", b"topic", "trace_context", b"trace_context", "unconfirmed_replicas", b"unconfirmed_replicas", "update_time", b"update_time", "url", b"url", "verify_url", b"verify_url", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__ordered: _TypeAlias = _typing.Literal["ordered"]  # noqa: Y015
+    _WhichOneofArgType__ordered: _TypeAlias = _typing.Literal["_ordered", b"_ordered"]  # noqa: Y015
+    _WhichOneofReturnType__rate_limit: _TypeAlias = _typing.Literal["rate_limit"]  # noqa: Y015
+    _WhichOneofArgType__rate_limit: _TypeAlias = _typing.Literal["_rate_limit", b"_rate_limit"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ordered) -> _WhichOneofReturnType__ordered | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit) -> _WhichOneofReturnType__rate_limit | None: ...
 
 Global___Subscription: _TypeAlias = Subscription  # noqa: Y015
 

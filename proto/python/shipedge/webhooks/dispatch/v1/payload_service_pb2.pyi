@@ -340,12 +340,19 @@ class ExplainEventResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    ACCEPT_TIME_FIELD_NUMBER: _builtins.int
-    EVENT_TYPES_FIELD_NUMBER: _builtins.int
     EXPLANATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCEPT_TIME_FIELD_NUMBER: _builtins.int
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """For the next page. Empty: there is none."""
+    @_builtins.property
+    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
+        """One for each subscription that exists or has a delivery of the event. One
+        that the request names has an explanation in any case, if its owner is one
+        of the event's.
+        """
+
     @_builtins.property
     def accept_time(self) -> _timestamp_pb2.Timestamp:
         """When the event was accepted."""
@@ -354,20 +361,13 @@ class ExplainEventResponse(_message.Message):
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The event types that it raised."""
 
-    @_builtins.property
-    def explanations(self) -> _containers.RepeatedCompositeFieldContainer[Global___Explanation]:
-        """One for each subscription that exists or has a delivery of the event. One
-        that the request names has an explanation in any case, if its owner is one
-        of the event's.
-        """
-
     def __init__(
         self,
         *,
-        accept_time: _timestamp_pb2.Timestamp | None = ...,
-        event_types: _abc.Iterable[_builtins.str] | None = ...,
         explanations: _abc.Iterable[Global___Explanation] | None = ...,
         next_page_token: _builtins.str = ...,
+        accept_time: _timestamp_pb2.Timestamp | None = ...,
+        event_types: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_time", b"accept_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
