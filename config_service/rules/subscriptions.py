@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Literal
 
 from config_service.rules.credentials import header_of
 from config_service.rules.errors import FeatureMissing
@@ -31,7 +32,11 @@ MOST_DESCRIPTION = 500
 MOST_CONCURRENCY = 100
 MOST_RATE = 10_000
 
-_NOTHING_WHEN_ZERO = ("ordered", "max_concurrency", "rate_limit")
+_NOTHING_WHEN_ZERO: Sequence[Literal["ordered", "max_concurrency", "rate_limit"]] = (
+    "ordered",
+    "max_concurrency",
+    "rate_limit",
+)
 
 FEATURE_NAMES: Mapping[int, str] = {
     value: name.removeprefix("OWNER_FEATURE_") for name, value in catalogue_pb2.OwnerFeature.items()

@@ -38,6 +38,7 @@ it sees the connection close, which could as well be a break.
 """
 
 HISTORY_DIFFERS = "HISTORY_DIFFERS"
+CONNECTION_AGED = "CONNECTION_AGED"
 """
 The reason of the config service for a position that is of another history.
 """
@@ -89,7 +90,7 @@ class FeedClient:
             if error.code() is grpc.StatusCode.OUT_OF_RANGE:
                 differs = read_error(error).reason == HISTORY_DIFFERS
                 self._restart(history_changed=differs)
-            else:
+            elif read_error(error).reason != CONNECTION_AGED:
                 code = error.code().name
                 self._broken.log(code, code=code, seconds=round(self._pause, 1))
 

@@ -32,7 +32,7 @@ from service_runtime.rpc.gate.method import (
     OpenCalls,
     StoreIsAway,
 )
-from service_runtime.rpc.gate.open_streams import OpenStreams
+from service_runtime.rpc.gate.open_streams import STREAM_SECONDS, OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
 from service_runtime.rpc.gate.usage import Usage
 from service_runtime.rpc.shielded import shielded
@@ -92,8 +92,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         count_refusal: CountRefusal = _count_nothing,
         store_is_away: StoreIsAway = _never_away,
         deadline_seconds: float = DEFAULT_DEADLINE_SECONDS,
+        stream_seconds: float = STREAM_SECONDS,
     ) -> None:
-        self.streams = OpenStreams()
+        self.streams = OpenStreams(stream_seconds)
         self.calls = OpenCalls()
         self.usage = Usage(limits or Limits())
         self._gate = Gate(

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import grpc
 
 from service_runtime.rpc.gate.method import CountsCalls, OpenCalls
+from service_runtime.rpc.gate.open_streams import STREAM_SECONDS
 from service_runtime.rpc.shielded import finish_shielded
 
 _SECOND_MS = 1000
@@ -40,9 +41,10 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     # Clients may ping every ten seconds, idle or not.
     ("grpc.http2.min_ping_interval_without_data_ms", 9 * _SECOND_MS),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Connections are spread over replicas anew as they age; their streams are opened again.
+    # Connections are spread over replicas anew as they age: new calls take a new one. Streams
+    # end by themselves within the grace, after their answers; the library would cut them off.
     ("grpc.max_connection_age_ms", 30 * _MINUTE_MS),
-    ("grpc.max_connection_age_grace_ms", 30 * _SECOND_MS),
+    ("grpc.max_connection_age_grace_ms", int(STREAM_SECONDS) * _SECOND_MS + _MINUTE_MS),
     ("grpc.max_connection_idle_ms", 10 * _MINUTE_MS),
     ("grpc.server_handshake_timeout_ms", 10 * _SECOND_MS),
     # It refuses streams at random of clients that keep to the limit, because it counts calls

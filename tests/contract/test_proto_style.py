@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from google.api import field_behavior_pb2, resource_pb2
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 import config_service.rules.errors
 import dispatch_service.domain.errors
@@ -89,19 +89,6 @@ def test_request_fields_say_how_they_behave(method: MethodDescriptor) -> None:
     ]
 
     assert undeclared == []
-
-
-READING = ("Get", "List", "Watch", "Verify", "Preview", "Diff", "Explain")
-
-
-@pytest.mark.parametrize("method", list(methods()), ids=attrgetter("full_name"))
-def test_reads_may_be_repeated(method: MethodDescriptor) -> None:
-    """
-    Methods that only read say so, so that clients may repeat them; no other method does.
-    """
-    level = method.GetOptions().idempotency_level
-
-    assert (level == MethodOptions.NO_SIDE_EFFECTS) == method.name.startswith(READING)
 
 
 def test_resources_have_their_name_first() -> None:

@@ -89,7 +89,7 @@ def test_reads_are_marked() -> None:
     """
     Methods whose names say that they read have no side effects, and no others.
     """
-    reads = ("Get", "List", "Watch", "Forward", "Preview", "Diff", "Explain")
+    reads = ("Get", "List", "Watch", "Forward", "Verify", "Preview", "Diff", "Explain")
     for (_, name), method in published().items():
         level = method.options.idempotency_level
         assert (level == MethodOptions.NO_SIDE_EFFECTS) == name.startswith(reads), name

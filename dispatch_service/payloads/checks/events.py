@@ -104,7 +104,8 @@ def _missing_payload(event: Event) -> str:
     """
     Say why *event* has no payload: it may be of a later release, which this one cannot read.
     """
-    if any(it.field_number >= _FIRST_PAYLOAD for it in UnknownFieldSet(event)):
+    unknown = UnknownFieldSet(event)
+    if any(unknown[it].field_number >= _FIRST_PAYLOAD for it in range(len(unknown))):
         return "is of a kind that this service does not know: upgrade services before publishers"
     return "is required"
 

@@ -5,11 +5,14 @@ The streams that are open, and what ends them before they end themselves.
 from __future__ import annotations
 
 import asyncio
+import math
+import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from service_runtime.rpc.callers import Caller
-from service_runtime.rpc.errors import PermissionDenied, RpcError, Unauthenticated
+from service_runtime.rpc.errors import PermissionDenied, RpcError, Unauthenticated, Unavailable
 from service_runtime.rpc.gate.timer import WorkTimer
 
 T = TypeVar("T")
@@ -18,6 +21,13 @@ LOOK_SECONDS = 1.0
 """
 How often the callers of open streams are looked up again.
 """
+
+STREAM_SECONDS = 30 * 60.0
+"""
+How old streams get at most. A connection whose age has come has to last as long, for its streams.
+"""
+
+_SPREAD = 0.1  # streams that were opened at once end within the last tenth of their time
 
 
 class CallerRevoked(Unauthenticated):
@@ -29,6 +39,17 @@ class CallerRevoked(Unauthenticated):
 
     def __init__(self) -> None:
         super().__init__("The caller was deleted or has expired.")
+
+
+class ConnectionAged(Unavailable):
+    """
+    A stream ends as its connection gets old, so that streams spread over replicas anew.
+    """
+
+    reason = "CONNECTION_AGED"
+
+    def __init__(self) -> None:
+        super().__init__("The stream is as old as streams get; open it again.")
 
 
 class CallerNarrowed(PermissionDenied):
@@ -77,6 +98,7 @@ class OpenStream:
         self.ended: RpcError | None = None
         self._look_up = look_up
         self._task = asyncio.current_task()
+        self.ends_at = math.inf
 
     def check(self) -> None:
         """
@@ -103,7 +125,7 @@ class OpenStream:
         if not self._answers:
             self.end(error)
             return
-        self._drained = error
+        self._drained = self._drained or error
         if self._receiving is not None:
             self._receiving.cancel()
 
@@ -135,9 +157,11 @@ class OpenStream:
 class OpenStreams:
     """
     All open streams of a server. While there are any, their callers are looked up every second.
+    They end when they are as old as *most_seconds*, or up to a tenth younger.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most_seconds: float = STREAM_SECONDS) -> None:
+        self._most_seconds = most_seconds
         self._streams: set[OpenStream] = set()
         self._drained: RpcError | None = None
         self._timer = WorkTimer(LOOK_SECONDS, self._look_again)
@@ -151,6 +175,8 @@ class OpenStreams:
         """
         if self._drained is not None:
             raise self._drained
+        age = self._most_seconds * (1 - _SPREAD * random.random())  # noqa: S311 - no secret
+        stream.ends_at = time.monotonic() + age
         self._streams.add(stream)
         self._timer.start()
 
@@ -168,13 +194,18 @@ class OpenStreams:
 
     def look(self) -> None:
         """
-        End the streams of callers that are gone or may do less.
+        End the streams of callers that are gone or may do less, and those that are too old.
         """
+        now = time.monotonic()
         for stream in list(self._streams):
             try:
                 stream.check()
             except RpcError as error:
                 stream.end(error)
+            else:
+                if now >= stream.ends_at:
+                    stream.ends_at = math.inf
+                    stream.drain(ConnectionAged())
 
     def _look_again(self) -> bool:
         self.look()

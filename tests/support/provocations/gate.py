@@ -139,6 +139,13 @@ async def _draining() -> status_pb2.Status:
         return await status_of(_read(watch))
 
 
+async def _aged() -> status_pb2.Status:
+    async with serving(known("a"), stream_seconds=0) as connection:
+        watch = watched(connection, "a", "100")
+        await watch.read()
+        return await status_of(_read(watch))
+
+
 CALLS: Mapping[str, Callable[[], Awaitable[status_pb2.Status]]] = {
     "CALLER_UNKNOWN": _unknown,
     "CALLER_FORBIDDEN": _forbidden,
@@ -150,6 +157,7 @@ CALLS: Mapping[str, Callable[[], Awaitable[status_pb2.Status]]] = {
     "INTERNAL_FAULT": _fault,
     "STORE_UNAVAILABLE": _no_store,
     "SHUTTING_DOWN": _draining,
+    "CONNECTION_AGED": _aged,
 }
 """
 What to call for each reason.

@@ -13,7 +13,8 @@ from google.protobuf.wrappers_pb2 import StringValue
 
 from service_runtime.rpc.callers import Caller
 from service_runtime.rpc.errors import ShuttingDown
-from service_runtime.rpc.gate.open_streams import OpenStream
+from service_runtime.rpc.gate.open_streams import STREAM_SECONDS, OpenStream
+from service_runtime.rpc.server import OPTIONS
 from tests.support.gated_service import GatedService, called, ended, published, serving, watched
 
 pytestmark = pytest.mark.anyio
@@ -114,3 +115,29 @@ async def test_stream_that_answers_drains_where_it_receives() -> None:
     current = asyncio.current_task()
     assert current is not None
     assert not current.cancelling()
+
+
+@pytest.mark.slow
+async def test_old_streams_end_after_their_answers() -> None:
+    """
+    A watch ends at once and a publish stream after what it has received; both say why, and may be
+    opened again.
+    """
+    service = GatedService()
+    service.add("a")
+    async with serving(service, stream_seconds=0.5) as connection, asyncio.timeout(20):
+        watch, publishing = watched(connection, "a"), published(connection, "a")
+        await publishing.write(StringValue(value="1"))
+        assert await watch.read() == await publishing.read() == Empty()
+        details = [await ended(watch), await ended(publishing)]
+        assert await watched(connection, "a").read() == Empty()
+    assert [(it.code, it.reason) for it in details] == [("UNAVAILABLE", "CONNECTION_AGED")] * 2
+
+
+def test_connections_last_as_long_as_their_streams() -> None:
+    """
+    The library cuts no stream off: a connection outlasts the streams that were opened on it.
+    """
+    grace = dict(OPTIONS)["grpc.max_connection_age_grace_ms"]
+
+    assert grace > STREAM_SECONDS * 1000

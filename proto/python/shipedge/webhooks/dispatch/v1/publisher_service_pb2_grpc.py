@@ -85,9 +85,9 @@ class PublisherServiceServicer:
         order than the batches.
 
         The stream ends, after all answers that are known, with `UNAUTHENTICATED`
-        / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
-        `UNAVAILABLE` when its connection is half an hour old. After that, send
-        again what was not answered, on a new stream.
+        / `CALLER_UNKNOWN`, `CALLER_REVOKED`, and with `UNAVAILABLE` /
+        `SHUTTING_DOWN`, or `CONNECTION_AGED` when it is half an hour old. After
+        that, send again what was not answered, on a new stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,9 +63,9 @@ class PublisherServiceStub:
     order than the batches.
 
     The stream ends, after all answers that are known, with `UNAUTHENTICATED`
-    / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
-    `UNAVAILABLE` when its connection is half an hour old. After that, send
-    again what was not answered, on a new stream.
+    / `CALLER_UNKNOWN`, `CALLER_REVOKED`, and with `UNAVAILABLE` /
+    `SHUTTING_DOWN`, or `CONNECTION_AGED` when it is half an hour old. After
+    that, send again what was not answered, on a new stream.
     """
 
 @_typing.type_check_only
@@ -103,9 +103,9 @@ class PublisherServiceAsyncStub(PublisherServiceStub):
     order than the batches.
 
     The stream ends, after all answers that are known, with `UNAUTHENTICATED`
-    / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
-    `UNAVAILABLE` when its connection is half an hour old. After that, send
-    again what was not answered, on a new stream.
+    / `CALLER_UNKNOWN`, `CALLER_REVOKED`, and with `UNAVAILABLE` /
+    `SHUTTING_DOWN`, or `CONNECTION_AGED` when it is half an hour old. After
+    that, send again what was not answered, on a new stream.
     """
 
 class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -152,9 +152,9 @@ class PublisherServiceServicer(metaclass=_abc_1.ABCMeta):
         order than the batches.
 
         The stream ends, after all answers that are known, with `UNAUTHENTICATED`
-        / `CALLER_UNKNOWN`, with `UNAVAILABLE` / `SHUTTING_DOWN`, and with
-        `UNAVAILABLE` when its connection is half an hour old. After that, send
-        again what was not answered, on a new stream.
+        / `CALLER_UNKNOWN`, `CALLER_REVOKED`, and with `UNAVAILABLE` /
+        `SHUTTING_DOWN`, or `CONNECTION_AGED` when it is half an hour old. After
+        that, send again what was not answered, on a new stream.
         """
 
 def add_PublisherServiceServicer_to_server(servicer: PublisherServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -379,6 +379,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"reason": "SECRET_REQUIRED", "metadata": {"fields":
         "subscription.custom_headers[0].value, subscription.credential"}}
     """
+    ERROR_REASON_CONNECTION_AGED: _ErrorReason.ValueType  # 57
+    """`UNAVAILABLE`. A stream is half an hour old: open it again. So streams
+    spread over all replicas.
+
+        {"reason": "CONNECTION_AGED", "metadata": {}}
+    """
     ERROR_REASON_CALLER_USES_CERTIFICATE: _ErrorReason.ValueType  # 60
     """`FAILED_PRECONDITION`. A caller that is known by its certificate has no
     token.
@@ -801,6 +807,12 @@ client secret again, and name credential and client certificate again.
 
     {"reason": "SECRET_REQUIRED", "metadata": {"fields":
     "subscription.custom_headers[0].value, subscription.credential"}}
+"""
+ERROR_REASON_CONNECTION_AGED: ErrorReason.ValueType  # 57
+"""`UNAVAILABLE`. A stream is half an hour old: open it again. So streams
+spread over all replicas.
+
+    {"reason": "CONNECTION_AGED", "metadata": {}}
 """
 ERROR_REASON_CALLER_USES_CERTIFICATE: ErrorReason.ValueType  # 60
 """`FAILED_PRECONDITION`. A caller that is known by its certificate has no
