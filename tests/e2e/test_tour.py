@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 
 from shipedge.webhooks.dispatch.v1 import delivery_pb2
 from tests.e2e.test_pair import settled
+from tests.support.documented.grpcurl import translated
 from tests.support.pair import CONFIG, DISPATCH, Pair, eventually
 from tests.support.receivers import Receiver
 
@@ -35,21 +35,6 @@ def commands() -> list[str]:
     """
     blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     return [block.strip() for block in blocks if block.startswith("grpcurl")]
-
-
-def translated(words: list[str]) -> list[str]:
-    """
-    Translate a command for grpcurl into one for buf.
-    """
-    buf = [str(Path(sys.executable).parent / "buf"), "curl", "--protocol", "grpc"]
-    buf.append("--http2-prior-knowledge")
-    rest = [word for word in words[1:] if word != "-plaintext"]
-    if rest[0] == "-d":
-        buf, rest = [*buf, "-d", rest[1]], rest[2:]
-    address, method = rest
-    if method == "list":
-        return [*buf, "--list-services", f"http://{address}"]
-    return [*buf, f"http://{address}/{method}"]
 
 
 def fields(answer: Any) -> Any:
@@ -70,7 +55,7 @@ async def run(command: str) -> str:
     """
     words = shlex.split(command)
     if shutil.which("grpcurl") is None:
-        words = translated(words)
+        words = translated(words[1:])
     process = await asyncio.create_subprocess_exec(
         *words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
