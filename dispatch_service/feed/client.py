@@ -19,6 +19,7 @@ from dispatch_service.feed.applier import FeedApplier
 from dispatch_service.feed.position import HistoryChangedError
 from service_runtime.observability import dispatch_metrics as metrics
 from service_runtime.observability.sampled_lines import SampledLines
+from service_runtime.process.periodic import being_cancelled
 from service_runtime.rpc.status import read_error
 from shipedge.webhooks.feed.v1 import (
     feed_service_pb2_grpc,
@@ -86,6 +87,10 @@ class FeedClient:
                 self._pause = FIRST_PAUSE_SECONDS
         except HistoryChangedError:
             self._restart(history_changed=True)
+        except asyncio.CancelledError:
+            if being_cancelled():
+                raise
+            self._broken.log("CANCELLED", code="CANCELLED", seconds=round(self._pause, 1))
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.OUT_OF_RANGE:
                 differs = read_error(error).reason == HISTORY_DIFFERS

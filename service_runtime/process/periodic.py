@@ -11,6 +11,23 @@ from service_runtime.process.failures import FailureLog
 from service_runtime.process.progress import Progress
 
 
+class CallCancelledError(Exception):
+    """
+    A call ended with the channel that it was made on.
+    """
+
+
+def being_cancelled() -> bool:
+    """
+    Tell whether somebody has cancelled the current task.
+
+    grpc raises `asyncio.CancelledError` also for a call whose channel was closed, for example to
+    take up a new certificate: that does not end the task.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Periodic:
     """
     Calls *run_once* for ever, and survives its errors, which are logged as *failure*.
@@ -59,13 +76,21 @@ class Periodic:
 
     async def _worked(self) -> bool:
         with self._failures.isolated() as block:
-            more = bool(await self._run_once())
+            more = await self._round()
             if self._progress is not None:
                 self._progress.through()
             return more
         if self._progress is not None and block.error is not None:
             self._progress.failed(block.error)
         return False
+
+    async def _round(self) -> bool:
+        try:
+            return bool(await self._run_once())
+        except asyncio.CancelledError as ended:
+            if being_cancelled():
+                raise
+            raise CallCancelledError("a call was cancelled by its channel") from ended
 
     async def _pause(self) -> None:
         pause = self._pause_seconds

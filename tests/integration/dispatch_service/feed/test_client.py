@@ -10,6 +10,7 @@ from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import grpc
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -141,6 +142,12 @@ class Heard:
         self.changes += 1
 
 
+CHANNELS: list[grpc.aio.Channel] = []
+"""
+The channels that were opened, the last one last.
+"""
+
+
 @asynccontextmanager
 async def client_of(
     store: AsyncEngine, feed: Feed, heard: Heard | None = None
@@ -153,6 +160,7 @@ async def client_of(
     feed_service_pb2_grpc.add_FeedServiceServicer_to_server(feed, grpc_server)
     await grpc_server.start()
     async with channel.connect(address) as connection:
+        CHANNELS.append(connection)
         failures = FailureLog("feed.item_set_aside")
         cache = ResourceCache(SubscriptionIndex(), CallerDirectory(), RING, UrlRules(), failures)
         hold = timedelta(days=1)
@@ -265,6 +273,22 @@ async def test_each_answer_is_acknowledged_once_it_is_applied(store: AsyncEngine
 
     assert (feed.first.after_revision, feed.first.replica) == (0, "test")
     assert feed.acknowledged == [0, 4]
+
+
+async def test_feed_goes_on_after_its_channel_was_closed(store: AsyncEngine) -> None:
+    """
+    The channel is replaced when there is a new certificate; the process must not end with it.
+    """
+    feed = OpenFeed([Answer(revision=4, snapshot_complete=True)])
+
+    async with asyncio.timeout(PATIENCE_SECONDS), client_of(store, feed) as client:
+        following_it = asyncio.create_task(client.run_once())
+        while not client._connected:
+            await asyncio.sleep(0.01)
+        await CHANNELS[-1].close(0)
+        await following_it
+
+    assert not following_it.cancelled()
 
 
 async def test_feed_that_breaks_is_opened_again_later_each_time(store: AsyncEngine) -> None:

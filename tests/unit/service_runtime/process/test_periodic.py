@@ -184,3 +184,25 @@ async def test_ends_when_it_is_cancelled() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_cancelled_call_does_not_end_the_loop() -> None:
+    """
+    grpc cancels calls of a channel that is closed; only who cancels the task ends it.
+    """
+    rounds = 0
+
+    async def work() -> bool:
+        nonlocal rounds
+        rounds += 1
+        if rounds == 1:
+            raise asyncio.CancelledError
+        return False
+
+    task = asyncio.create_task(Periodic(work, pause_seconds=0, failure="tests.failed").run())
+    async with asyncio.timeout(20):
+        while rounds < 2:
+            await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
