@@ -127,7 +127,10 @@ async def test_ended_deliveries_are_counted(queue: Queue, writer: ResultWriter) 
     assert (writer.unfinished.total, writer.unfinished.of("accounts/100")) == (2, 2)
 
 
-async def test_lost_connection_is_repeated_at_once(queue: Queue, keys: DayKeys) -> None:
+@pytest.mark.parametrize("kind", [FailureKind.CONNECTION_LOST, FailureKind.STALE_TOKEN])
+async def test_lost_connection_and_stale_token_are_repeated_at_once(
+    queue: Queue, keys: DayKeys, kind: FailureKind
+) -> None:
     """
     The delivery can be claimed at once, for the next attempt at the same step of its schedule.
     """
@@ -135,7 +138,7 @@ async def test_lost_connection_is_repeated_at_once(queue: Queue, keys: DayKeys) 
     writer = ResultWriter(queue, SubscriptionIndex(), keys, unblocked=woken.set)
     event = new_event(new_delivery(leased=True))
     await queue.insert([event], LEASE)
-    lost = failed(FailureKind.CONNECTION_LOST, "the connection was closed")
+    lost = failed(kind, "the request is repeated")
     writer.settle(FinishedAttempt(claimed_of(event), subscription(), lost, (), NOW))
 
     await writer.flush_once()
@@ -143,7 +146,7 @@ async def test_lost_connection_is_repeated_at_once(queue: Queue, keys: DayKeys) 
     assert woken.is_set()
     (claimed,) = await queue.claim(LEASE, limit=9, per_endpoint=9, full=())
     assert (claimed.number, claimed.retries_used, claimed.trigger) == (2, 0, "RETRY")
-    assert claimed.last_failure == FailureKind.CONNECTION_LOST
+    assert claimed.last_failure == kind
 
 
 async def test_result_that_a_fault_of_ours_keeps_from_being_written_concerns_nobody_else(
