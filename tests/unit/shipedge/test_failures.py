@@ -37,7 +37,10 @@ WELL_KNOWN = {301, 302, 307, 308, 400, 401, 403, 404, 405, 410, 411, 413, 415, 4
 }
 
 WITHOUT_ATTEMPT = {"HTTP_STATUS", "REDIRECT", "BLOCKED_ADDRESS"} | {
-    "INACTIVE",
+    "SUBSCRIPTION_INACTIVE",
+    "SUBSCRIPTION_DELETED",
+    "BODY_ERASED",
+    "BODY_DAMAGED",
     "RENDER",
     "POISON",
     "EXPIRED",
@@ -250,7 +253,7 @@ def test_what_to_do_about_an_answer(code: int) -> None:
         ("redirect", 302, status_text(302)),
         ("http_status", 0, KINDS["HTTP_STATUS"].text),
         ("expired", 503, KINDS["EXPIRED"].text),
-        ("inactive", 0, KINDS["INACTIVE"].text),
+        ("subscription_inactive", 0, KINDS["SUBSCRIPTION_INACTIVE"].text),
         (None, 200, ""),
     ],
 )
