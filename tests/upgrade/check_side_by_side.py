@@ -27,6 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.heavy]
 
 SETTLED_SECONDS = 120.0
 BETWEEN_SECONDS = 2.0
+MOST_UNANSWERED = 3
 
 
 @pytest.fixture
@@ -120,8 +121,14 @@ async def test_upgrade_and_rollback(
         await check_contracted(site, previous, following)
 
     twice = {event: number for event, number in arrived(receiver).items() if number > 1}
-    print(f"{previous.name}: {len(traffic.acknowledged)} events, refused {traffic.refused}")
+    print(
+        f"{previous.name}: {len(traffic.acknowledged)} events, refused {traffic.refused},"
+        f" without an answer {traffic.unanswered}"
+    )
     assert twice == {}
+    # A starved machine may leave a call without an answer; one for each process that ends is not
+    # what an upgrade does.
+    assert traffic.unanswered <= MOST_UNANSWERED
     assert traffic.wanted <= {it.target for it in receiver.requests}
     assert lines_of_errors(log) == []
 

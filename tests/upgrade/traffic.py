@@ -1,7 +1,8 @@
 """
 Calls that go on during an upgrade, with a ledger of what was answered.
 
-Nothing is repeated but what was refused with `UNAVAILABLE`; anything else ends the test.
+Nothing is repeated but what was refused with `UNAVAILABLE`, or got no answer until its deadline;
+anything else ends the test.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ BATCH = 10
 CONNECTIONS = 4
 ACCOUNT = 100
 RETRY_SECONDS = 0.2
-CALL_SECONDS = 30.0
+CALL_SECONDS, ANSWERED_SECONDS = 10.0, 90.0
+"""
+How long one call may take, and how long until it was repeated with success.
+"""
+
 NEW_EACH_SECONDS = 1.0
 
 # What an upgrade does to calls shows only if channels repeat nothing by themselves.
@@ -50,7 +55,8 @@ class Traffic:
     A publisher and an operator, who call through the balancers of both services.
 
     *acknowledged* has the ids of events; *refused* counts what `UNAVAILABLE` was repeated for, by
-    the message. *wanted* has the paths that events of new subscriptions must arrive at.
+    the message, and *unanswered* the calls whose deadline passed. *wanted* has the paths that
+    events of new subscriptions must arrive at.
     """
 
     config: str
@@ -59,6 +65,7 @@ class Traffic:
     acknowledged: set[str] = field(default_factory=set)
     wanted: set[str] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
+    unanswered: int = 0
 
     async def publish_on(self) -> None:
         """
@@ -143,11 +150,14 @@ class Traffic:
             self.acknowledged.add(event.event_id)
 
     async def _repeated(self, call: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
-        async with asyncio.timeout(CALL_SECONDS):
+        async with asyncio.timeout(ANSWERED_SECONDS):
             while True:
                 try:
                     return await call()
                 except grpc.aio.AioRpcError as error:
+                    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                        self.unanswered += 1
+                        continue
                     if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
                     said = str(error.details()).partition(":")[0]

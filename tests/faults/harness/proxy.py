@@ -27,6 +27,12 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._new_are_silent = False
 
+    def move(self, target: int) -> None:
+        """
+        Forward new connections to another port, as an address that moves does.
+        """
+        self._target = target
+
     def silence(self, *, new: bool) -> None:
         """
         Let the connections that there are fall silent for ever, and *new* ones as well if so said.
