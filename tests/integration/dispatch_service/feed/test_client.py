@@ -142,10 +142,7 @@ class Heard:
         self.changes += 1
 
 
-CHANNELS: list[grpc.aio.Channel] = []
-"""
-The channels that were opened, the last one last.
-"""
+CHANNELS: list[grpc.aio.Channel] = []  # The last one that was opened comes last.
 
 
 @asynccontextmanager
