@@ -82,7 +82,7 @@ BREAKING: dict[str, tuple[str, Edit, str]] = {
     ),
     "field with presence": (
         "config/v1/subscription.proto",
-        replaced("  bool ordered = 12", "  optional bool ordered = 12"),
+        replaced("  bool trace_context = 19", "  optional bool trace_context = 19"),
         "explicit presence",
     ),
     "renamed enum value": (

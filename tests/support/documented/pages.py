@@ -37,6 +37,8 @@ both lists only what is not for development.
 
 ELSEWHERE: Mapping[str, str] = {
     "docs/backup_and_restore.md": "tests/e2e/test_backup.py",
+    "docs/console.md": "tests/e2e/test_console_sign_in.py",
+    "docs/receiving.md": "tests/contract/test_receiving_page.py",
     "proto/README.md": "tests/contract/test_proto_bundle.py",
 }
 """
