@@ -83,6 +83,18 @@ async def attempts_of(pair: Pair, count: int) -> list[attempt_pb2.Attempt]:
     return attempts
 
 
+async def send_unknown(url: str, secret: str) -> None:
+    """
+    Send a signed body that is about no order: it is confirmed, and holds up nothing.
+    """
+    body = b'{"event":"webhooks/url_challenge","challenge":"c"}'
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(
+            url, content=body, headers=signed(secret, int(time.time()), body)
+        )
+    assert answer.status_code == 204
+
+
 async def statuses(url: str, secret: str) -> list[int]:
     """
     Return the answers to a request without a signature, to one of another secret, to one with
@@ -127,6 +139,7 @@ async def test_receiver(language: str, pair: Pair, tmp_path: Path) -> None:
         await publish(pair, printed, 4, "applied")
         await attempts_of(pair, 5)
     with customers_receiver(language, tmp_path, port, secret) as printed:
+        await send_unknown(url, secret)
         await resend(pair, printed, delivery)
         await publish(pair, printed, 5, "applied")
 

@@ -210,6 +210,11 @@ public static class Receiver
     /// <summary>Applies a change of an order, unless a later one was applied before.</summary>
     private static void Apply(Change change)
     {
+        if (change.Data == null || change.Data.Order == null)
+        {
+            Console.WriteLine("put aside " + change.Event);
+            return;
+        }
         var order = change.Data.Order.Id;
         var sequence = change.Sequence ?? 0;
         var state = Path.Combine(Orders, change.Event.Replace('/', '_') + "-" + order);

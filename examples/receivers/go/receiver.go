@@ -178,6 +178,10 @@ func waiting() ([]change, error) {
 
 // apply applies a change of an order, unless a later one was applied before.
 func (it change) apply() error {
+	if it.Data.Order.ID == 0 {
+		fmt.Println("put aside", it.Event)
+		return nil
+	}
 	name := fmt.Sprintf("%s-%d", strings.ReplaceAll(it.Event, "/", "_"), it.Data.Order.ID)
 	state := filepath.Join(orders, name)
 	text, _ := os.ReadFile(state)

@@ -187,6 +187,11 @@ public final class Receiver {
 
     /** Applies a change of an order, unless a later one was applied before. */
     private static void apply(Change change) throws IOException {
+        JsonElement data = change.body().get("data");
+        if (data == null || !data.isJsonObject() || !data.getAsJsonObject().has("order")) {
+            System.out.println("put aside " + change.body().get("event"));
+            return;
+        }
         String event = change.body().get("event").getAsString().replace('/', '_');
         Path state = ORDERS.resolve(event + "-" + change.order());
         long last = Files.exists(state) ? Long.parseLong(Files.readString(state)) : 0;

@@ -89,7 +89,12 @@ function work() {
 }
 
 /** Applies a change of an order, unless a later one was applied before. */
-function apply({ event, sequence, data: { order } }) {
+function apply({ event, sequence, data }) {
+  const order = data?.order;
+  if (!order) {
+    console.log('put aside', event);
+    return;
+  }
   const state = path.join(orders, `${event.replace('/', '_')}-${order.id}`);
   const last = fs.existsSync(state) ? Number(fs.readFileSync(state, 'utf8')) : 0;
   if (sequence && sequence <= last) {

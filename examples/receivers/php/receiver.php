@@ -98,7 +98,11 @@ function work(): void
 /** Applies a change of an order, unless a later one was applied before. */
 function apply(array $body): void
 {
-    $order = $body['data']['order']['id'];
+    $order = $body['data']['order']['id'] ?? null;
+    if ($order === null) {
+        echo "put aside {$body['event']}\n";
+        return;
+    }
     $sequence = $body['sequence'] ?? 0;
     $state = ORDERS . '/' . str_replace('/', '_', $body['event']) . "-$order";
     $last = is_file($state) ? (int) file_get_contents($state) : 0;

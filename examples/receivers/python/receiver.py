@@ -112,7 +112,7 @@ def work() -> None:
         arrived.clear()
         waiting = {it.name for it in DELIVERIES.iterdir()} - {it.name for it in DONE.iterdir()}
         bodies = {it: json.loads((DELIVERIES / it).read_bytes()) for it in waiting}
-        for message_id in sorted(bodies, key=lambda it: bodies[it]["sequence"] or 0):
+        for message_id in sorted(bodies, key=lambda it: bodies[it].get("sequence") or 0):
             apply(bodies[message_id])
             (DONE / message_id).touch()
 
@@ -121,7 +121,11 @@ def apply(body: dict) -> None:  # type: ignore[type-arg]
     """
     Apply a change of an order, unless a later one was applied before.
     """
-    event, order, sequence = body["event"], body["data"]["order"]["id"], body["sequence"] or 0
+    order = body.get("data", {}).get("order", {}).get("id")
+    if order is None:
+        print("put aside", body.get("event"), flush=True)
+        return
+    event, sequence = body["event"], body.get("sequence") or 0
     state = ORDERS / f"{event.replace('/', '_')}-{order}"
     last = int(state.read_text()) if state.exists() else 0
     if sequence and sequence <= last:

@@ -80,7 +80,9 @@ end
 
 # Applies a change of an order, unless a later one was applied before.
 def apply(body)
-  order = body['data']['order']['id']
+  order = body.dig('data', 'order', 'id')
+  return puts "put aside #{body['event']}" unless order
+
   sequence = body['sequence'].to_i
   state = File.join(ORDERS, "#{body['event'].tr('/', '_')}-#{order}")
   last = File.exist?(state) ? File.read(state).to_i : 0
