@@ -226,7 +226,7 @@ public static class Receiver
         }
         // Your own work is here. It may be done again after a crash.
         Console.WriteLine("applied " + order + " " + sequence);
-        File.WriteAllText(state, sequence.ToString());
+        File.WriteAllText(state, Math.Max(sequence, last).ToString());
     }
 
     private static string Setting(string name, string otherwise)

@@ -192,7 +192,7 @@ func (it change) apply() error {
 	}
 	// Your own work is here. It may be done again after a crash.
 	fmt.Println("applied", it.Data.Order.ID, it.Sequence)
-	return os.WriteFile(state, []byte(strconv.FormatInt(it.Sequence, 10)), 0o600)
+	return os.WriteFile(state, []byte(strconv.FormatInt(max(it.Sequence, last), 10)), 0o600)
 }
 
 func main() {

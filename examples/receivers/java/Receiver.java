@@ -201,7 +201,7 @@ public final class Receiver {
         }
         // Your own work is here. It may be done again after a crash.
         System.out.println("applied " + change.order() + " " + change.sequence());
-        Files.writeString(state, Long.toString(change.sequence()));
+        Files.writeString(state, Long.toString(Math.max(change.sequence(), last)));
     }
 
     private static String setting(String name, String otherwise) {

@@ -103,7 +103,7 @@ function apply({ event, sequence, data }) {
   }
   // Your own work is here. It may be done again after a crash.
   console.log('applied', order.id, sequence ?? 0);
-  fs.writeFileSync(state, String(sequence ?? 0));
+  fs.writeFileSync(state, String(Math.max(sequence ?? 0, last)));
 }
 
 for (const folder of [deliveries, done, orders]) fs.mkdirSync(folder, { recursive: true });

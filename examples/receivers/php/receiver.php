@@ -112,7 +112,7 @@ function apply(array $body): void
     }
     // Your own work is here. It may be done again after a crash.
     echo "applied $order $sequence\n";
-    file_put_contents($state, (string) $sequence);
+    file_put_contents($state, (string) max($sequence, $last));
 }
 
 if (PHP_SAPI === 'cli') {

@@ -133,7 +133,7 @@ def apply(body: dict) -> None:  # type: ignore[type-arg]
         return
     # Your own work is here. It may be done again after a crash.
     print("applied", order, sequence, flush=True)
-    state.write_text(str(sequence))
+    state.write_text(str(max(sequence, last)))
 
 
 if __name__ == "__main__":
