@@ -97,12 +97,12 @@ class ResourceOperations(Generic[ResourceT]):
         self, store: Store, tokens: PageTokens, request: ListRequest
     ) -> tuple[Sequence[ResourceT], str]:
         kind = self.kind
-        owner = names.parse_owner(request.parent)
+        parent = names.parse_parent(request.parent, wildcard=True)
         async with reading(store.engine) as db:
             page = await owned_resources.list_rows(
                 db,
                 kind,
-                owner,
+                parent,
                 size=page_size(request.page_size),
                 begin_after=tokens.read(request.page_token, request),
             )

@@ -86,14 +86,14 @@ class SigningKeyMethods:
         self, request: pb.ListSigningKeysRequest, context: Context
     ) -> pb.ListSigningKeysResponse:
         """
-        List the signing keys of an owner, oldest first.
+        List the signing keys of an owner or of all, oldest first.
         """
-        owner = names.parse_owner(request.parent)
+        parent = names.parse_parent(request.parent, wildcard=True)
         async with reading(self._store.engine) as db:
             page = await owned_resources.list_rows(
                 db,
                 SIGNING_KEY,
-                owner,
+                parent,
                 size=page_size(request.page_size),
                 begin_after=self._tokens.read(request.page_token, request),
             )

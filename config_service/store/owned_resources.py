@@ -26,7 +26,7 @@ from config_service.rules.errors import (
 )
 from config_service.store import associated_data
 from config_service.store.changes import feed_change, next_revision
-from config_service.store.rows import OwnedRow
+from config_service.store.rows import OwnedRow, of_parent
 from config_service.store.schema import (
     client_certificates,
     credentials,
@@ -213,16 +213,16 @@ async def delete(db: AsyncConnection, kind: ResourceKind[ResourceT], row: OwnedR
 async def list_rows(
     db: AsyncConnection,
     kind: ResourceKind[ResourceT],
-    owner: str,
+    parent: str,
     *,
     size: int,
     begin_after: PageKey | None,
 ) -> Page[OwnedRow]:
     """
-    List the resources of *owner*, oldest first.
+    List the resources of *parent*, oldest first.
     """
     rows, order = kind.rows, kind.table.c.created_revision
-    query = rows.select().where(kind.table.c.owner == owner).order_by(order)
+    query = rows.select().where(of_parent(kind.table.c.owner, parent)).order_by(order)
     if begin_after is not None:
         query = query.where(order > int(begin_after[0]))
     found = await rows.all(db, query.limit(size + 1))

@@ -7,6 +7,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import msgspec
+import sqlalchemy as sa
 
 from config_service.store.schema import (
     caller_tokens,
@@ -20,6 +21,7 @@ from config_service.store.schema import (
 )
 from service_runtime.database.instants import database_now
 from service_runtime.database.typed_rows import RowReader
+from service_runtime.rpc import names
 
 
 class SubscriptionRow(msgspec.Struct, frozen=True, gc=False):
@@ -174,3 +176,12 @@ SETTINGS = RowReader(SettingsRow, owner_settings)
 ENDPOINT_EVENTS = RowReader(EndpointEventRow, endpoint_events)
 FEED_ITEMS = RowReader(FeedItemRow, feed_items)
 FEED_STATE = RowReader(FeedStateRow, feed_state, other_columns={"now": database_now()})
+
+
+def of_parent(owner: sa.Column[str], parent: str) -> sa.ColumnElement[bool]:
+    """
+    Return the condition that the column *owner* is *parent*, or of its kind for a wildcard.
+    """
+    if names.is_wildcard(parent):
+        return owner.startswith(parent.removesuffix("-"), autoescape=True)
+    return owner == parent

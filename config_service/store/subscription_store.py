@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from config_service.rules.matching import begins_to_match
 from config_service.rules.signing_keys import new_secret
 from config_service.store.changes import feed_change, next_revision
-from config_service.store.rows import SUBSCRIPTIONS, SecretRow, SubscriptionRow
+from config_service.store.rows import SUBSCRIPTIONS, SecretRow, SubscriptionRow, of_parent
 from config_service.store.schema import (
     client_certificates,
     credentials,
@@ -207,10 +207,7 @@ async def list_rows(
     List the subscriptions of *parent* for which the comparisons hold, oldest first.
     """
     query = SUBSCRIPTIONS.select().order_by(subscriptions.c.created_revision).limit(size + 1)
-    if parent.endswith("/-"):
-        query = query.where(subscriptions.c.owner.startswith(parent[:-1], autoescape=True))
-    else:
-        query = query.where(subscriptions.c.owner == parent)
+    query = query.where(of_parent(subscriptions.c.owner, parent))
     if not show_deleted:
         query = query.where(subscriptions.c.delete_time.is_(None))
     if begin_after is not None:

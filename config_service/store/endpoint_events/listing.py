@@ -10,10 +10,10 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from config_service.store.rows import ENDPOINT_EVENTS, EndpointEventRow
+from config_service.store.rows import ENDPOINT_EVENTS, EndpointEventRow, of_parent
 from config_service.store.schema import endpoint_events
 from service_runtime.database.instants import from_microseconds, to_microseconds
-from service_runtime.rpc import filters, names
+from service_runtime.rpc import filters
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Page, PageKey
 from shipedge.webhooks.config.v1.endpoint_event_pb2 import EndpointEvent
@@ -50,7 +50,9 @@ async def list_rows(
     """
     List the endpoint events of *parent* for which the comparisons hold, newest first.
     """
-    query = ENDPOINT_EVENTS.select().where(_of_parent(parent), _ORDER[0].is_not(None))
+    query = ENDPOINT_EVENTS.select().where(
+        of_parent(endpoint_events.c.owner, parent), _ORDER[0].is_not(None)
+    )
     if begin_after is not None:
         at, event_id = begin_after
         instant = sa.literal(from_microseconds(int(at)), _ORDER[0].type)
@@ -58,13 +60,6 @@ async def list_rows(
     query = query.where(*map(_condition, comparisons))
     query = query.order_by(*(key.desc() for key in _ORDER)).limit(size + 1)
     return Page(await ENDPOINT_EVENTS.all(db, query), size, _key)
-
-
-def _of_parent(parent: str) -> sa.ColumnElement[bool]:
-    owner = endpoint_events.c.owner
-    if names.is_wildcard(parent):
-        return owner.startswith(parent.removesuffix("-"), autoescape=True)
-    return owner == parent
 
 
 def _condition(comparison: Comparison) -> sa.ColumnElement[bool]:

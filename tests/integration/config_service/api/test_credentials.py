@@ -18,6 +18,7 @@ from service_runtime.rpc.status import read_error
 from shipedge.webhooks.config.v1 import config_service_pb2 as pb
 from shipedge.webhooks.config.v1.client_certificate_pb2 import ClientCertificate, PemMaterial
 from shipedge.webhooks.config.v1.credential_pb2 import Credential
+from shipedge.webhooks.config.v1.signing_key_pb2 import ListSigningKeysRequest
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.integration.config_service.conftest import Running
 from tests.integration.config_service.store.test_feed import next_change, snapshot, watch
@@ -104,6 +105,30 @@ async def test_life_of_a_credential(running: Running) -> None:
     await running.config.DeleteCredential(pb.DeleteCredentialRequest(name=made.name))
     gone = await refused(running.config.GetCredential(pb.GetCredentialRequest(name=made.name)))
     assert gone.reason == "CREDENTIAL_NOT_FOUND"
+
+
+async def test_lists_of_all_owners(running: Running) -> None:
+    """
+    The wildcard lists what all accounts, or all warehouses, have, page by page.
+    """
+    credential = await created(running)
+    certificates = [(await certified(running, it)).name for it in (OWNER, "warehouses/wh1")]
+    await certified(running, "accounts/1")
+
+    everywhere = pb.ListCredentialsRequest(parent="accounts/-")
+    listed = await running.config.ListCredentials(everywhere)
+    assert [it.name for it in listed.credentials] == [credential.name]
+    request = pb.ListClientCertificatesRequest(parent="accounts/-", page_size=1)
+    first = await running.config.ListClientCertificates(request)
+    request.page_token = first.next_page_token
+    second = await running.config.ListClientCertificates(request)
+    found = [it.name for page in (first, second) for it in page.client_certificates]
+    assert [it.rpartition("/clientCertificates/")[0] for it in found] == [OWNER, "accounts/1"]
+    of_warehouses = pb.ListClientCertificatesRequest(parent="warehouses/-")
+    answer = await running.config.ListClientCertificates(of_warehouses)
+    assert [it.name for it in answer.client_certificates] == certificates[1:]
+    keys = await running.config.ListSigningKeys(ListSigningKeysRequest(parent="accounts/-"))
+    assert list(keys.signing_keys) == []
 
 
 async def test_pages_and_usage(running: Running) -> None:

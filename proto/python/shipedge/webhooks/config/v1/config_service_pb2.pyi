@@ -361,7 +361,9 @@ class ListCredentialsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. `accounts/-` and
+    `warehouses/-` stand for all, for callers who may access all.
+    """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""
     page_token: _builtins.str
@@ -545,7 +547,9 @@ class ListClientCertificatesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. `accounts/-` and
+    `warehouses/-` stand for all, for callers who may access all.
+    """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""
     page_token: _builtins.str
@@ -902,7 +906,9 @@ class WatchEndpointEventsRequest(_message.Message):
     PARENT_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. For all see
+    `ListEndpointEvents`.
+    """
     cursor: _builtins.str
     """The `cursor` of the last answer that was seen. Empty: from now on."""
     def __init__(

@@ -166,7 +166,9 @@ class ListSigningKeysRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """`accounts/{account}` or `warehouses/{warehouse}`."""
+    """`accounts/{account}` or `warehouses/{warehouse}`. `accounts/-` and
+    `warehouses/-` stand for all, for callers who may access all.
+    """
     page_size: _builtins.int
     """At most this many are returned. 0: 50; more than 1,000: 1,000."""
     page_token: _builtins.str
