@@ -89,15 +89,15 @@ def _signing_key(scene: Scene) -> Any:
     )
 
 
-def _caller(scene: Scene) -> Any:
+def _caller(scene: Scene, caller_id: str = "back-office") -> Any:
     caller = Caller(
         display_name="x",
         roles=[Caller.ROLE_READER],
         owners=[OWNER],
-        certificate_identity="back-office.example.com",
+        certificate_identity=f"{caller_id}.example.com",
     )
     return scene.callers.CreateCaller(
-        admin_pb.CreateCallerRequest(caller=caller, caller_id="back-office")
+        admin_pb.CreateCallerRequest(caller=caller, caller_id=caller_id)
     )
 
 
@@ -107,9 +107,8 @@ async def _known_caller(scene: Scene) -> None:
 
 
 async def _token_of_certificate(scene: Scene) -> None:
-    await scene.callers.RotateCallerToken(
-        admin_pb.RotateCallerTokenRequest(name="callers/back-office")
-    )
+    made = await _caller(scene, "front-office")
+    await scene.callers.RotateCallerToken(admin_pb.RotateCallerTokenRequest(name=made.name))
 
 
 async def _two_requests_of_one_id(scene: Scene) -> None:
