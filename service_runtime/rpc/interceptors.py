@@ -35,7 +35,7 @@ from service_runtime.rpc.gate.method import (
 from service_runtime.rpc.gate.open_streams import STREAM_SECONDS, OpenStreams
 from service_runtime.rpc.gate.refusals import Refusals
 from service_runtime.rpc.gate.usage import Usage
-from service_runtime.rpc.shielded import shielded
+from service_runtime.rpc.shielded import finished, shielded
 from service_runtime.rpc.status import to_status
 
 DEFAULT_DEADLINE_SECONDS = 30.0
@@ -69,6 +69,13 @@ def _count_nothing(_reason: str) -> None:
 
 def _never_away(_error: Exception) -> bool:
     return False
+
+
+LAST_WRITE_SECONDS = 1.0
+"""
+How long a stream that is ended waits for the answer that is being written: no status can be sent
+before, and its caller would wait for ever. One who reads nothing holds it up.
+"""
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
@@ -198,7 +205,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     return
                 async with aclosing(behaviour(request, context)) as answers:
                     async for answer in answers:
-                        await context.write(answer)
+                        await finished(context.write(answer), LAST_WRITE_SECONDS)
                         if publishes:
                             call.answered()
 

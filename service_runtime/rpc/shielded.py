@@ -5,7 +5,7 @@ Work that a cancelled call does not interrupt.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -27,7 +27,21 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
     return await asyncio.shield(task)
 
 
-def _ended(task: asyncio.Task[Any]) -> None:
+async def finished(work: Awaitable[None], seconds: float) -> None:
+    """
+    Wait for *work*; if the waiting is cancelled, for up to *seconds* more, then cancel it, too.
+    """
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(_ended)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=seconds)
+        task.cancel()
+        raise
+
+
+def _ended(task: asyncio.Future[Any]) -> None:
     _running.discard(task)
     if not task.cancelled():
         # Retrieve the error, so that asyncio does not warn of one that nobody waits for.
