@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from config_service.api import request_fields
 from config_service.rules.errors import EtagMismatch, SigningKeyExists, SigningKeyNotFound
-from config_service.rules.signing_keys import check, new_secret, secret_faults
+from config_service.rules.signing_keys import check, secret_faults
 from config_service.store import owned_resources
 from config_service.store.audit import differences, shown_fields
 from config_service.store.changes import changing, count_of, remember, remembered
@@ -23,6 +23,7 @@ from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.paging import PageTokens, page_size
 from service_runtime.rpc.request_ids import check_request_id
+from service_runtime.rules.signing_secrets import new_secret
 from shipedge.webhooks.config.v1 import signing_key_pb2 as pb
 from shipedge.webhooks.config.v1.signing_key_pb2 import SigningKey
 

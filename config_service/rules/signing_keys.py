@@ -1,31 +1,20 @@
 """
-Signing secrets and ed25519 keys, in the formats of Standard Webhooks 1.0.0.
+Signing keys, and their ed25519 halves, in the formats of Standard Webhooks 1.0.0.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
-import secrets
 from collections.abc import Iterator
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from config_service.rules.credentials import display_name_faults
 from config_service.rules.refusals import refuse
+from service_runtime.rules.signing_secrets import SECRET_RULE, is_good_secret
 from shipedge.webhooks.config.v1.signing_key_pb2 import SigningKey
 
-SECRET_BYTES = 32
-MIN_SECRET_BYTES, MAX_SECRET_BYTES = 24, 64
-
-_SECRET, _PRIVATE, _PUBLIC = "whsec_", "whsk_", "whpk_"
-
-
-def new_secret() -> str:
-    """
-    Create a signing secret: `whsec_` and the base64 of 32 random bytes.
-    """
-    return _SECRET + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+_PRIVATE, _PUBLIC = "whsk_", "whpk_"
 
 
 def new_signing_key() -> str:
@@ -59,10 +48,5 @@ def secret_faults(secret: str) -> Iterator[str]:
     """
     Yield why a secret cannot be used: the libraries of Standard Webhooks read `whsec_` and base64.
     """
-    text = secret.removeprefix(_SECRET)
-    try:
-        raw = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
-    if text == secret or not MIN_SECRET_BYTES <= len(raw) <= MAX_SECRET_BYTES:
-        yield f"must be {_SECRET} and the base64 of {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES} bytes"
+    if not is_good_secret(secret):
+        yield SECRET_RULE

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from config_service.rules.matching import begins_to_match
-from config_service.rules.signing_keys import new_secret
 from config_service.store.changes import feed_change, next_revision
 from config_service.store.rows import SUBSCRIPTIONS, SecretRow, SubscriptionRow, of_parent
 from config_service.store.schema import (
@@ -36,6 +35,7 @@ from service_runtime.keys.keyring import KeyRing
 from service_runtime.rpc import filters, names
 from service_runtime.rpc.filters import Comparison
 from service_runtime.rpc.paging import Page, PageKey
+from service_runtime.rules.signing_secrets import new_secret
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.feed.v1.feed_service_pb2 import FeedSubscription
 

@@ -4,8 +4,6 @@ Copies of requests for developers, over the wire.
 
 from __future__ import annotations
 
-import base64
-import secrets
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
@@ -16,11 +14,17 @@ from dispatch_service.delivery.request import own_headers
 from dispatch_service.log.filters import parse_watch_filter
 from dispatch_service.log.watches import forwarded, watch
 from dispatch_service.log.watches.forwarded import ForwardedAttempt
-from dispatch_service.routing.subscriptions import SECRET_PREFIX, SigningKey, secret_bytes
+from dispatch_service.routing.subscriptions import SigningKey
 from dispatch_service.storage.rows import SettledAttemptRow
 from service_runtime.rpc import names
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
 from service_runtime.rpc.shielded import shielded
+from service_runtime.rules.signing_secrets import (
+    SECRET_RULE,
+    is_good_secret,
+    new_secret,
+    secret_bytes,
+)
 from shipedge.webhooks.dispatch.v1 import attempt_pb2
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 
@@ -28,12 +32,6 @@ if TYPE_CHECKING:
     import grpc
 
     Context = grpc.aio.ServicerContext[Any, Any]
-
-SECRET_BYTES = 32
-FEWEST_BYTES, MOST_BYTES = 24, 64
-"""
-Of a secret that is made, and of one that is given.
-"""
 
 Copy = tuple[SettledAttemptRow, ForwardedAttempt, bytes, attempt_pb2.Attempt]
 """
@@ -85,26 +83,14 @@ class ForwardMethods(WatchMethods):
         raise NotImplementedError
 
 
-def new_secret() -> str:
-    """
-    Make a signing secret: `whsec_` and the base64 of 32 random bytes.
-    """
-    return SECRET_PREFIX + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-
-
 def session_key(secret: str) -> SigningKey:
     """
     Return the key of a signing secret. Raises `InvalidArgument`, which does not show it.
     """
-    try:
-        raw = secret_bytes(secret)
-    except ValueError:
-        raw = b""
-    if not secret.startswith(SECRET_PREFIX) or not FEWEST_BYTES <= len(raw) <= MOST_BYTES:
-        rule = f"must be {SECRET_PREFIX} and the base64 of {FEWEST_BYTES} to {MOST_BYTES} bytes"
-        fault = FieldFault("signing_secret", rule)
+    if not is_good_secret(secret):
+        fault = FieldFault("signing_secret", SECRET_RULE)
         raise InvalidArgument("The request is not valid.", faults=[fault])
-    return SigningKey(raw, None)
+    return SigningKey(secret_bytes(secret), None)
 
 
 def forwarded_request(

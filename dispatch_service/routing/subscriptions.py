@@ -5,7 +5,6 @@ Subscriptions compiled for matching and delivery, once for each revision. No I/O
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dispatch_service.routing.owner_settings import read_schedule
 from service_runtime.keys.macs import Mac
 from service_runtime.rpc import names
+from service_runtime.rules.signing_secrets import secret_bytes
 from service_runtime.rules.texts import folded
 from service_runtime.rules.urls import Url, UrlRefusedError, UrlRules, parse_url, shown_url
 from shipedge.webhooks.config.v1 import subscription_pb2
@@ -30,7 +30,6 @@ An owner and the id of a subscription of it.
 """
 
 PRIVATE_PREFIX = "whsk_"
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the documented prefix of a secret, not a secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +240,3 @@ def _private_key(text: str) -> Ed25519PrivateKey | None:
         return None
     raw = base64.b64decode(text.removeprefix(PRIVATE_PREFIX))
     return Ed25519PrivateKey.from_private_bytes(raw)
-
-
-def secret_bytes(secret: str) -> bytes:
-    """
-    Decode a signing secret: base64 after `whsec_`. Raises `ValueError`.
-    """
-    try:
-        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error:
-        raise ValueError("a signing secret is not base64") from None

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from config_service.rules.signing_keys import new_secret, new_signing_key
+from config_service.rules.signing_keys import new_signing_key
 from config_service.rules.subscriptions import normalised
 from config_service.settings import Settings
 from config_service.store import subscription_store
@@ -26,6 +26,7 @@ from config_service.store.subscription_rows import config_columns
 from service_runtime.database.engine import create_engine, writing
 from service_runtime.database.instants import from_microseconds
 from service_runtime.database.migrations import migrate
+from service_runtime.rules.signing_secrets import new_secret
 from service_runtime.settings.reading import read_settings
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from tests.bench.deployment import Preparation
