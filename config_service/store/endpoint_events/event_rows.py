@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from config_service.store.changes import next_revision
+from config_service.store.deletion import delete_in_batches
 from config_service.store.rows import EndpointEventRow
 from config_service.store.schema import endpoint_events
 from service_runtime.database.engine import reading, writing
@@ -110,10 +111,4 @@ async def prune(engine: AsyncEngine, keep: timedelta) -> int:
 async def _delete(engine: AsyncEngine, *old: sa.ColumnElement[bool]) -> int:
     key = endpoint_events.c.endpoint_event_id
     batch = sa.delete(endpoint_events).where(key.in_(sa.select(key).where(*old).limit(_AT_ONCE)))
-    deleted = 0
-    while True:
-        async with writing(engine) as db:
-            count = (await db.execute(batch)).rowcount
-        deleted += count
-        if count < _AT_ONCE:
-            return deleted
+    return await delete_in_batches(engine, batch, _AT_ONCE)

@@ -15,8 +15,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from config_service.store.deletion import delete_in_batches
 from config_service.store.schema import feed_history
-from service_runtime.database.engine import writing
 
 KEPT = 1_000_000
 """
@@ -77,10 +77,4 @@ async def prune(engine: AsyncEngine, kept: int = KEPT) -> int:
     batch = sa.delete(feed_history).where(
         columns.revision.in_(old.order_by(columns.revision).limit(_PRUNED_AT_ONCE))
     )
-    forgotten = 0
-    while True:
-        async with writing(engine) as db:
-            count = (await db.execute(batch)).rowcount
-        forgotten += count
-        if count < _PRUNED_AT_ONCE:
-            return forgotten
+    return await delete_in_batches(engine, batch, _PRUNED_AT_ONCE)
