@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service.api.readings import ReadingMethods
 from dispatch_service.domain.errors import EventNotFound
 from dispatch_service.log import events
 from dispatch_service.log.event_filters import parse_event_filter
@@ -15,8 +16,7 @@ from dispatch_service.log.messages import event_message
 from dispatch_service.routing.facts import read_facts
 from dispatch_service.storage.rows import EventRow
 from dispatch_service.storage.sealing import DayKeys
-from service_runtime.audit.log import AuditLog
-from service_runtime.database.engine import reading, writing
+from service_runtime.database.engine import reading
 from service_runtime.rpc import names
 from service_runtime.rpc.callers import current_caller
 from service_runtime.rpc.errors import FieldFault, InvalidArgument
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class EventMethods:
+class EventMethods(ReadingMethods):
     """
     The methods of `DeliveryService` that show events.
     """
@@ -40,7 +40,6 @@ class EventMethods:
     _engine: AsyncEngine
     _keys: DayKeys
     _tokens: PageTokens
-    _audit: AuditLog
 
     async def GetEvent(
         self, request: pb.GetEventRequest, context: Context
@@ -98,14 +97,6 @@ class EventMethods:
             of_event = made.get(key, EventDeliveries())
             found.append(event_message(row, _event_types(kept.get(key), of_event), of_event.counts))
         return found
-
-    async def _record_reading(self, method: str, name: str) -> None:
-        """
-        Write to the audit log that the caller is about to see what was published, sent or
-        answered.
-        """
-        async with writing(self._engine) as db:
-            await self._audit.record(db, method, name)
 
 
 def _event_types(content: event_pb2.Event | None, made: EventDeliveries) -> Sequence[str]:

@@ -81,11 +81,8 @@ class FigureMethods:
 
 async def _span(db: AsyncConnection, request: Request) -> Span:
     kind = subscription_stats_pb2.Granularity
-    unit = (
-        Unit(kind.Name(request.granularity).removeprefix("GRANULARITY_"))
-        if (request.granularity)
-        else None
-    )
+    given = request.granularity
+    unit = Unit(kind.Name(given).removeprefix("GRANULARITY_")) if given else None
     start = _instant(request.start_time) if request.HasField("start_time") else None
     end = _instant(request.end_time) if request.HasField("end_time") else None
     return stats.span_of(start, end, unit, await stats.clock(db))

@@ -9,6 +9,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from dispatch_service.api.readings import ReadingMethods
 from dispatch_service.api.watches import WatchMethods
 from dispatch_service.delivery.request import own_headers
 from dispatch_service.log.filters import parse_watch_filter
@@ -39,7 +40,7 @@ An attempt, what its request says, the payload, and the message of the attempt.
 """
 
 
-class ForwardMethods(WatchMethods):
+class ForwardMethods(ReadingMethods, WatchMethods):
     """
     The method of `DeliveryService` that streams copies of requests.
     """
@@ -78,9 +79,6 @@ class ForwardMethods(WatchMethods):
         found = await forwarded.payloads(self._engine, self._keys, rows)
         messages = await self._messages_of([row for row, _, _ in found])
         return [(*it, message) for it, message in zip(found, messages, strict=True)]
-
-    async def _record_reading(self, method: str, name: str) -> None:
-        raise NotImplementedError
 
 
 def session_key(secret: str) -> SigningKey:
