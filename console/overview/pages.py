@@ -4,6 +4,7 @@ The overview: how the webhooks of an owner fare, or those of all.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,6 @@ from console.web.rendering import page
 from console.words import charts, spans
 from console.words.spans import SPANS, Span
 from shipedge.webhooks.client.errors import ApiError
-from shipedge.webhooks.config.v1 import config_service_pb2 as config_pb
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.dispatch.v1 import delivery_service_pb2 as pb
 from shipedge.webhooks.dispatch.v1.subscription_stats_pb2 import SubscriptionStats
@@ -60,10 +60,8 @@ async def show_webhook(request: Request) -> Response:
     """
     Show the figures of a webhook.
     """
-    services, name = services_of(request), webhook_of(request)
-    webhook = await answer(
-        services.config.GetSubscription(config_pb.GetSubscriptionRequest(name=name))
-    )
+    name = webhook_of(request)
+    webhook = await services_of(request).webhook(name)
     return page(request, "figures.html", webhook=webhook, **await _figures(request, name))
 
 
@@ -109,18 +107,16 @@ async def _show(request: Request, parent: str) -> Response:
 
 
 async def _failing(services: Services, listed: Sequence[SubscriptionStats]) -> list[Failing]:
-    found = []
-    for stats in listed:
-        owner, identifier = owner_and_id(stats.subscription)
-        webhook = await _webhook(services, stats.subscription)
-        found.append(Failing(owner, identifier, stats, webhook))
-    return found
+    webhooks = await asyncio.gather(*(_webhook(services, each.subscription) for each in listed))
+    return [
+        Failing(*owner_and_id(each.subscription), each, webhook)
+        for each, webhook in zip(listed, webhooks, strict=True)
+    ]
 
 
 async def _webhook(services: Services, name: str) -> Subscription | None:
-    request = config_pb.GetSubscriptionRequest(name=name)
     try:
-        return await answer(services.config.GetSubscription(request))
+        return await services.webhook(name)
     except ApiError as refused:
         # Figures are kept longer than what was deleted.
         if refused.code != "NOT_FOUND":

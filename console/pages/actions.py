@@ -84,8 +84,7 @@ async def _ask(request: Request, request_id: str, *, refused: ApiError | None = 
     )
     if action not in _DOERS:
         raise HTTPException(404)
-    get = pb.GetSubscriptionRequest(name=name)
-    webhook = await answer(services.config.GetSubscription(get))
+    webhook = await services.webhook(name)
     return page(
         request,
         "action.html",

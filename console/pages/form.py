@@ -14,7 +14,7 @@ from console.pages.catalogue import version_of
 from console.pages.failures import may_have_happened, status_of
 from console.pages.paths import owner_of, services_of, webhook_of
 from console.rpc.names import event_type_name
-from console.rpc.services import Services, answer
+from console.rpc.services import answer
 from console.web import subscription_fields as fields
 from console.web.forms import Form, new_request_id, read_form, request_id_of, text
 from console.web.rendering import indented, page
@@ -51,7 +51,7 @@ async def show_existing(request: Request) -> Response:
     """
     Show the form of a webhook.
     """
-    webhook = await _get(services_of(request), webhook_of(request))
+    webhook = await services_of(request).webhook(webhook_of(request))
     return await _show(request, fields.form_of(webhook), webhook=webhook)
 
 
@@ -81,7 +81,7 @@ async def update(request: Request) -> Response:
     """
     form = await read_form(request)
     services, name = services_of(request), webhook_of(request)
-    current = await _get(services, name)
+    current = await services.webhook(name)
     try:
         webhook = fields.subscription_of(form)
         webhook.name, webhook.etag = name, text(form, "etag")
@@ -94,10 +94,6 @@ async def update(request: Request) -> Response:
     if current.warnings or current.signing_secret:
         return saved.lead_to(request, current)
     return RedirectResponse(f"/{owner_of(request)}/webhooks", 303)
-
-
-async def _get(services: Services, name: str) -> Subscription:
-    return await answer(services.config.GetSubscription(pb.GetSubscriptionRequest(name=name)))
 
 
 async def _show(

@@ -8,10 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from console.pages.paths import owner_of, services_of, webhook_of
-from console.rpc.services import answer
 from console.web.once import Saved, forget, go_to, taken
 from console.web.rendering import page
-from shipedge.webhooks.config.v1.config_service_pb2 import GetSubscriptionRequest
 from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 
 
@@ -28,8 +26,7 @@ async def show(request: Request) -> Response:
     """
     Show the new signing secret; at the second time, that it was shown.
     """
-    get = GetSubscriptionRequest(name=webhook_of(request))
-    webhook = await answer(services_of(request).config.GetSubscription(get))
+    webhook = await services_of(request).webhook(webhook_of(request))
     shown = page(request, "saved.html", webhook=webhook, saved=taken(request) or Saved())
     forget(request, shown)
     return shown

@@ -16,8 +16,12 @@ from console.rpc.tokens import TokenChannel
 from shipedge.webhooks.client import channel
 from shipedge.webhooks.client.errors import error_of_call
 from shipedge.webhooks.config.v1 import config_admin_service_pb2_grpc, config_service_pb2_grpc
-from shipedge.webhooks.config.v1.config_service_pb2 import ListEventTypesRequest
+from shipedge.webhooks.config.v1.config_service_pb2 import (
+    GetSubscriptionRequest,
+    ListEventTypesRequest,
+)
 from shipedge.webhooks.config.v1.event_type_pb2 import EventType
+from shipedge.webhooks.config.v1.subscription_pb2 import Subscription
 from shipedge.webhooks.dispatch.v1 import (
     delivery_service_pb2_grpc,
     dispatch_admin_service_pb2_grpc,
@@ -81,6 +85,12 @@ class Services:
             delivery_service_pb2_grpc.DeliveryServiceStub(second),
             payload_service_pb2_grpc.PayloadServiceStub(second),
         )
+
+    async def webhook(self, name: str) -> Subscription:
+        """
+        Return a webhook by its resource name. Raises `ApiError`.
+        """
+        return await answer(self.config.GetSubscription(GetSubscriptionRequest(name=name)))
 
     async def event_types(self) -> list[EventType]:
         """
